@@ -1,0 +1,50 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check lint types contracts lock bench clean help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "vibe8 needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@command -v git >/dev/null || { echo "vibe8 needs git on the PATH" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## the main job, end to end, on an embedded PostgreSQL and Valkey
+	@$(BIN)/python -m worker.demo
+
+test: $(STAMP) ## the test suite, on servers that it starts itself
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(STAMP) lint types contracts ## lint, types, import contracts, schema
+	$(BIN)/python -m tests.migrations.check
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP) ## our wall time beside the ten tools' command lines, as a ratio
+	$(BIN)/python -m benchmarks.analysis
+
+lock: $(STAMP) ## remake the hashed locks from the ranges in pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--all-extras pyproject.toml -c requirements.lock -o requirements-dev.lock
+
+clean: ## forget the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .vibe8

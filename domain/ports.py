@@ -1,0 +1,58 @@
+"""What the rooms need of each other, as protocols. `worker` hands the implementations in."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from domain.text import JSON
+
+
+class History(Protocol):
+    """The commit history of HEAD, as git tells it: every commit, none simplified away, attributes not honoured."""
+
+    def commit_count(self) -> int:
+        """`git rev-list --count --no-merges HEAD`."""
+        ...
+
+    def numstat(self) -> Iterator[tuple[str, int, int]]:
+        """(path, added, deleted) lines for each changed text file of each non-merge commit, renames not followed.
+
+        Raises PermanentError with one line where git fails.
+        """
+        ...
+
+    def is_shallow(self) -> bool:
+        """Whether the history was cut off, so that the numbers are a lower bound."""
+        ...
+
+
+class PackageIndex(Protocol):
+    """A PEP 691 simple index."""
+
+    async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
+        """Package to its highest version that is neither a pre-release nor yanked, `None` where not known.
+
+        Answers within the time it was built with, whatever the index does; never raises.
+        """
+        ...
+
+
+ProgressListener = Callable[[Mapping[str, JSON]], Awaitable[None]]
+
+
+class ChildRunner(Protocol):
+    """Runs a function of ours on hostile input, in a process group of its own that can always be killed."""
+
+    async def run(
+        self,
+        entry: str,
+        request: Mapping[str, JSON],
+        *,
+        deadline: float,
+        on_progress: ProgressListener | None = None,
+    ) -> Mapping[str, JSON]:
+        """Call `entry` (`"module:function"`) with the request in a child and return its answer.
+
+        Raises the PermanentError or TransientError that the function raised, and AnalysisKilledError when the child
+        died or passed `deadline` (seconds). Cancelling kills the whole process group before it returns.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""PostgreSQL: engine, tables and one repository an aggregate. Repositories never commit."""
