@@ -1,0 +1,206 @@
+"""Map, reduce, time and isolate: runs every collector over a tree. It knows no collector by name."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from collectors.assembly import Outcome, Surveyed, assemble
+from collectors.base import FileCollector, Totals, TreeCollector
+from collectors.discovery import discover
+from collectors.lanes import Step, Supervisor, UnitResult
+from collectors.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
+from domain.metrics import Analysis, Failed, Finding, Ok, Report
+from domain.sources import FetchedSource
+
+BASE = ""
+"""The step that reads and parses a file, and the path under which a survey of the whole tree is kept."""
+
+FILE_DEADLINE_SECONDS = 30.0
+LANE_BYTES = 256 * 1024
+"""Source bytes queued on a lane in advance, and the least that is worth a further lane."""
+
+AnyCollector = FileCollector | TreeCollector
+Emit = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How many processes may work at once, and the seconds that one collector may take for a tree."""
+
+    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    collector_timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileUnit:
+    """One file and everything that its collectors want of it; read and parsed once, in the lane."""
+
+    entry: FileEntry
+    collectors: Sequence[FileCollector]
+    timeout: float
+
+    @property
+    def weight(self) -> float:
+        """Share of a lane's queue."""
+        return (self.entry.size + 512) / LANE_BYTES
+
+    @property
+    def deadline(self) -> float:
+        """Seconds a collector may spend on this one file."""
+        return min(self.timeout, FILE_DEADLINE_SECONDS)
+
+    def steps(self) -> Iterable[Step]:
+        """Read and parse, then each collector; files that do not parse are kept from those that need syntax."""
+        opened: list[SourceFile] = []
+
+        def file() -> SourceFile:
+            if not opened:
+                opened.append(SourceFile(self.entry.path, self.entry.location.read_bytes()))
+            return opened[0]
+
+        yield BASE, lambda: _base_facts(file())
+        for collector in self.collectors:
+            yield collector.name, partial(_inspect, collector, file)
+
+
+def _base_facts(file: SourceFile) -> list[Any]:
+    """[parse error or None, source lines or None]."""
+    if file.parse_error is not None:
+        return [file.parse_error, None]
+    try:
+        return [None, file.line_counts.sloc]
+    except UnparsableError as error:
+        return [str(error), None]
+
+
+def _inspect(collector: FileCollector, opened: Callable[[], SourceFile]) -> Any:
+    file = opened()
+    try:
+        if collector.needs_syntax and file.parse_error is not None:
+            return None
+        return collector.inspect(file)
+    except UnparsableError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SingleStep:
+    """A unit of one step: a whole-tree collector, a survey, a summary."""
+
+    name: str
+    thunk: Callable[[], Any]
+    deadline: float
+    weight: float
+
+    def steps(self) -> Iterable[Step]:
+        """The one step."""
+        yield self.name, self.thunk
+
+
+def analyse(
+    tree: SourceTree, fetched: FetchedSource, options: Options, emit: Emit = lambda _stage, _share: None
+) -> Analysis:
+    """Run all collectors over the tree.
+
+    `emit` is told the stage (`collecting`, `summarizing`) and how much of it is done, 0..1. Nothing that a file
+    or a collector does raises from here; what was lost is in the result's `errors` and `completeness`.
+    """
+    started = time.monotonic()
+    collectors = discover()
+    surveyed = _survey(tree, collectors, options, emit)
+    collected = time.monotonic()
+    emit("summarizing", 0.0)
+    outcomes = _summarize(collectors, surveyed, options)
+    timings = {
+        **{f"collect.{name}": round(spent) for name, spent in sorted(surveyed.cpu_ms.items()) if name},
+        "collecting": round((collected - started) * 1000),
+        "summarizing": round((time.monotonic() - collected) * 1000),
+    }
+    return assemble(tree, fetched, collectors, surveyed, outcomes, timings)
+
+
+def _survey(tree: SourceTree, collectors: Sequence[AnyCollector], options: Options, emit: Emit) -> Surveyed:
+    """The map: every file through its collectors, and beside it the tools that take the tree whole."""
+    by_file = [collector for collector in collectors if isinstance(collector, FileCollector)]
+    whole = list(_whole_tree_units(tree, collectors, options))
+    largest_first = sorted(tree.entries, key=lambda entry: -entry.size)
+    files = [FileUnit(entry, by_file, options.collector_timeout) for entry in largest_first]
+    surveyed = Surveyed(paths=tuple(entry.path for entry in tree.entries))
+    total, done = len(files) + len(whole), 0
+
+    def keep(index: int, result: UnitResult) -> None:
+        nonlocal done
+        done += 1
+        if index < len(whole):
+            surveyed.add(BASE, result)
+        else:
+            surveyed.add(files[index - len(whole)].entry.path, result)
+        emit("collecting", done / total)
+
+    size = sum(entry.size for entry in tree.entries)
+    lanes = len(whole) + max(1, min(options.processes, round(size / LANE_BYTES)))
+    Supervisor([*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * 1000, on_result=keep).run()
+    return surveyed
+
+
+def _whole_tree_units(tree: SourceTree, collectors: Sequence[AnyCollector], options: Options) -> Iterable[SingleStep]:
+    for collector in collectors:
+        thunk = collector.collect if isinstance(collector, TreeCollector) else getattr(collector, "survey", None)
+        if thunk is not None:
+            yield SingleStep(collector.name, partial(thunk, tree), options.collector_timeout, weight=1.0)
+
+
+def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: Options) -> Mapping[str, Outcome]:
+    """The reduce: each collector's report, or why it failed."""
+    totals = Totals(sloc=surveyed.sloc)
+    outcomes: dict[str, Outcome] = {}
+    ready = []
+    for collector in collectors:
+        reason = surveyed.failure_of(collector)
+        if reason is None:
+            ready.append(collector)
+        else:
+            outcomes[collector.name] = Failed(reason=reason)
+
+    def thunk(collector: AnyCollector) -> Callable[[], Any]:
+        facts = surveyed.facts_of(collector)
+        return lambda: _to_plain(collector.summarize(facts, totals))
+
+    def keep(index: int, result: UnitResult) -> None:
+        collector = ready[index]
+        if collector.name in result.values:
+            report = _from_plain(collector.name, result.values[collector.name], surveyed.gaps_of(collector))
+            outcomes[collector.name] = Ok(value=report)
+        else:
+            outcomes[collector.name] = Failed(reason=result.failures[collector.name])
+
+    units = [SingleStep(item.name, thunk(item), options.collector_timeout, weight=0.2) for item in ready]
+    lanes = options.processes if len(surveyed.paths) > 1 else 1
+    Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * 1000, on_result=keep).run()
+    return outcomes
+
+
+def _to_plain(report: Report) -> list[Any]:
+    findings = [[item.rule, item.path, item.line, item.function, item.message] for item in report.findings]
+    return [
+        dict(report.aggregate),
+        {path: dict(row) for path, row in report.per_file.items()},
+        findings,
+        list(report.gaps),
+    ]
+
+
+def _from_plain(metric: str, plain: Sequence[Any], more_gaps: Sequence[str]) -> Report:
+    aggregate, per_file, findings, gaps = plain
+    return Report(
+        aggregate=aggregate,
+        per_file=per_file,
+        findings=[
+            Finding(metric=metric, rule=rule, path=path, line=line, function=function, message=message)
+            for rule, path, line, function, message in findings
+        ],
+        gaps=[*gaps, *more_gaps],
+    )

@@ -1,0 +1,289 @@
+"""Run units of work in disposable processes, so that a step that hangs or dies costs itself and nothing else.
+
+A unit (one file, say) has steps (one a collector). Each lane is a forked process with a stack deep enough for the
+parser's own limit. It notes in shared memory which step it is in; when it dies, or sits in one step past the unit's
+deadline, the supervisor charges that step, starts another lane, and gives it what the lost one still owed.
+"""
+
+import contextlib
+import gc
+import mmap
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgpack
+
+from domain.text import one_line
+
+STACK_BYTES = 512 * 1024 * 1024
+RECURSION_LIMIT = 100_000
+POLL_SECONDS = 0.1
+LANE_WEIGHT = 1.0
+"""How much unfinished weight a lane is given in advance."""
+
+MAX_LOSSES = 2
+"""How often a unit may be lost between steps (its lane killed from outside) before it is given up."""
+
+_MARKER = struct.Struct("<iid")  # unit, step, time.monotonic() at its start; unit -1: between steps
+_LENGTH = struct.Struct("<I")
+
+Step = tuple[str, Callable[[], Any]]
+
+
+class Unit(Protocol):
+    """A piece of work: `weight` is its share of a lane's queue, `deadline` the seconds one of its steps may take.
+
+    The first step is the foundation of the others: where it cannot be survived, all of the unit is lost.
+    """
+
+    @property
+    def weight(self) -> float: ...  # noqa: D102
+    @property
+    def deadline(self) -> float: ...  # noqa: D102
+    def steps(self) -> Iterable[Step]:
+        """Name and thunk of each step, in order; a thunk returns plain data for msgpack."""
+        ...
+
+
+@dataclass(slots=True)
+class UnitResult:
+    """Per step: its value, or why there is none; and the CPU milliseconds it took."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Lane:
+    """One forked process and what it owes."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self._marker = mmap.mmap(-1, _MARKER.size)
+        self._mark(-1, -1)
+        self.owed: dict[int, float] = {}
+        ours, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            _lane_main(theirs, units, self._mark)
+        theirs.close()
+        self.socket = ours
+        self._buffer = bytearray()
+
+    def _mark(self, unit: int, step: int) -> None:
+        _MARKER.pack_into(self._marker, 0, unit, step, time.monotonic())
+
+    def position(self) -> tuple[int, int, float]:
+        """Unit, step and the seconds spent in it; unit -1 between steps."""
+        unit, step, since = _MARKER.unpack_from(self._marker)
+        return unit, step, time.monotonic() - since
+
+    def give(self, unit: int, weight: float, skip: Mapping[str, str]) -> None:
+        """Queue a unit, with the steps to leave out and why."""
+        self.owed[unit] = weight
+        _send(self.socket, [unit, dict(skip)])
+
+    def receive(self) -> list[Any] | None:
+        """The answers that have arrived, or None when the process is gone."""
+        try:
+            chunk = self.socket.recv(1 << 20)
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            return None
+        self._buffer += chunk
+        return _take_frames(self._buffer)
+
+    def end(self) -> str:
+        """Kill the process, reap it, and say how it had ended."""
+        self.socket.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        self._marker.close()
+        code = os.waitstatus_to_exitcode(status)
+        return f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+
+
+def _send(channel: socket.socket, message: Any) -> None:
+    body = msgpack.packb(message, use_bin_type=True, unicode_errors="surrogatepass")
+    channel.sendall(_LENGTH.pack(len(body)) + body)
+
+
+def _take_frames(buffer: bytearray) -> list[Any]:
+    frames, offset = [], 0
+    while len(buffer) - offset >= _LENGTH.size:
+        (length,) = _LENGTH.unpack_from(buffer, offset)
+        end = offset + _LENGTH.size + length
+        if len(buffer) < end:
+            break
+        body = memoryview(buffer)[offset + _LENGTH.size : end]
+        frames.append(msgpack.unpackb(body, raw=False, strict_map_key=False, unicode_errors="surrogatepass"))
+        body.release()
+        offset = end
+    del buffer[:offset]
+    return frames
+
+
+def _lane_main(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
+    """The child's whole life; never returns."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.stack_size(STACK_BYTES)
+        sys.setrecursionlimit(RECURSION_LIMIT)
+        gc.disable()  # trees are freed by reference counts; cycles are collected between units
+        gc.freeze()
+        thread = threading.Thread(target=_work, args=(channel, units, mark), daemon=True)
+        thread.start()
+        thread.join()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _work(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
+    buffer = bytearray()
+    done = 0.0
+    while chunk := channel.recv(1 << 16):
+        buffer += chunk
+        for index, skip in _take_frames(buffer):
+            unit = units[index]
+            result = _run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
+            mark(-1, -1)
+            _send(channel, [index, result.values, result.failures, result.cpu_ms])
+            done += unit.weight
+            if done >= LANE_WEIGHT:
+                gc.collect()
+                done = 0.0
+
+
+def _run_unit(unit: Unit, skip: Mapping[str, str], mark: Callable[[int], None]) -> UnitResult:
+    result = UnitResult()
+    for position, (name, step) in enumerate(unit.steps()):
+        if name in skip:
+            result.failures[name] = skip[name]
+            continue
+        mark(position)
+        started = time.thread_time()
+        try:
+            result.values[name] = step()
+        except RecursionError:
+            result.failures[name] = "nested too deeply"
+        except MemoryError:
+            result.failures[name] = "out of memory"
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises costs this step only
+            result.failures[name] = one_line(f"{type(error).__name__}: {error}", 200)
+        result.cpu_ms[name] = (time.thread_time() - started) * 1000
+    return result
+
+
+class Supervisor:
+    """Hands units to lanes and gathers what they answer."""
+
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        *,
+        lanes: int,
+        budget_ms: float,
+        on_result: Callable[[int, UnitResult], None],
+    ) -> None:
+        """`budget_ms` is the CPU time that all steps of one name may take together; after that they are left out."""
+        self._units = units
+        self._lane_count = min(lanes, len(units))
+        self._budget_ms = budget_ms
+        self._on_result = on_result
+        self._pending = deque(range(len(units)))
+        self._skip: dict[int, dict[str, str]] = {}
+        self._losses: dict[int, int] = {}
+        self._spent_ms: dict[str, float] = {}
+        self._exhausted: dict[str, str] = {}
+        self._unanswered = len(units)
+        self._lanes: list[Lane] = []
+        self._selector = selectors.DefaultSelector()
+
+    def run(self) -> None:
+        """Return when every unit has been answered for, one way or another."""
+        try:
+            for _ in range(self._lane_count):
+                self._start_lane()
+            while self._unanswered:
+                for key, _ in self._selector.select(POLL_SECONDS):
+                    self._listen(key.data)
+                for lane in [lane for lane in self._lanes if self._overdue(lane)]:
+                    self._lose(lane, hung=True)
+        finally:
+            for lane in list(self._lanes):
+                self._stop_lane(lane)
+            self._selector.close()
+
+    def _start_lane(self) -> None:
+        lane = Lane(self._units)
+        self._lanes.append(lane)
+        self._selector.register(lane.socket, selectors.EVENT_READ, lane)
+        self._feed(lane)
+
+    def _stop_lane(self, lane: Lane) -> str:
+        self._lanes.remove(lane)
+        self._selector.unregister(lane.socket)
+        return lane.end()
+
+    def _feed(self, lane: Lane) -> None:
+        try:
+            while self._pending and sum(lane.owed.values()) < LANE_WEIGHT:
+                index = self._pending.popleft()
+                skip = {**self._exhausted, **self._skip.get(index, {})}
+                lane.give(index, self._units[index].weight, skip)
+        except OSError:
+            pass  # the lane has just died; `_listen` will see it and take back what it owes
+
+    def _listen(self, lane: Lane) -> None:
+        answers = lane.receive()
+        if answers is None:
+            self._lose(lane, hung=False)
+            return
+        for index, values, failures, cpu_ms in answers:
+            lane.owed.pop(index)
+            self._answer(index, UnitResult(values=values, failures=failures, cpu_ms=cpu_ms))
+        self._feed(lane)
+
+    def _answer(self, index: int, result: UnitResult) -> None:
+        self._unanswered -= 1
+        for name, spent in result.cpu_ms.items():
+            self._spent_ms[name] = self._spent_ms.get(name, 0.0) + spent
+            if self._spent_ms[name] > self._budget_ms:
+                self._exhausted[name] = f"out of time after {self._budget_ms / 1000:.0f} s"
+        self._on_result(index, result)
+
+    def _overdue(self, lane: Lane) -> bool:
+        unit, _, seconds = lane.position()
+        return unit >= 0 and seconds > self._units[unit].deadline
+
+    def _lose(self, lane: Lane, *, hung: bool) -> None:
+        unit, step, seconds = lane.position()
+        how = self._stop_lane(lane)
+        if unit >= 0:
+            names = [name for name, _ in self._units[unit].steps()]
+            reason = f"no answer within {seconds:.0f} s" if hung else how
+            lost = names if step == 0 else [names[step]]
+            self._skip.setdefault(unit, {}).update(dict.fromkeys(lost, reason))
+        for index in reversed(lane.owed):
+            self._losses[index] = self._losses.get(index, 0) + (unit < 0)
+            if self._losses[index] > MAX_LOSSES:
+                failures = {name: how for name, _ in self._units[index].steps()}
+                self._answer(index, UnitResult(failures=failures))
+            else:
+                self._pending.appendleft(index)
+        if self._unanswered:
+            self._start_lane()

@@ -1,0 +1,176 @@
+"""Runs entries in children of the zygote: the asyncio side. Implements `domain.ports.ChildRunner`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain import errors
+from domain.errors import AnalysisKilledError, Vibe8Error
+from domain.ports import ProgressListener
+from domain.text import JSON, one_line
+from infrastructure.frames import HEADER, MAX_BODY, Kind, encode
+from infrastructure.sandbox import ChildLimits
+
+ALIVE_SECONDS = 5.0
+"""How often a child hears that its worker lives; a fraction of the guardian's patience."""
+
+_CLEAN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+
+
+class ZygoteRunner:
+    """Starts the zygote when first needed, and again should it die."""
+
+    def __init__(self, preload: Sequence[str], limits: ChildLimits) -> None:
+        """`preload` names the modules whose import each child would otherwise pay for."""
+        self._preload = tuple(preload)
+        self._limits = limits
+        self._lock = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    async def start(self) -> None:
+        """Start the zygote and wait until it has imported everything (about a second)."""
+        async with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return
+            self._forget()
+            ours, theirs = socket.socketpair()
+            command = [sys.executable, "-I", "-m", "infrastructure.zygote", str(theirs.fileno()), *self._preload]
+            path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # noqa: PTH120
+            self._process = await asyncio.to_thread(
+                subprocess.Popen,
+                command,
+                pass_fds=[theirs.fileno()],
+                env={**_CLEAN_ENVIRONMENT, "PATH": path},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is the worker's to handle
+            )
+            theirs.close()
+            self._control = ours
+            ours.setblocking(False)  # noqa: FBT003 - the method has no keyword
+            if not await asyncio.get_running_loop().sock_recv(ours, 1):
+                raise AnalysisKilledError("the process that starts children ended at once; see its error output")
+
+    async def run(
+        self,
+        entry: str,
+        request: Mapping[str, JSON],
+        *,
+        deadline: float,
+        on_progress: ProgressListener | None = None,
+    ) -> Mapping[str, JSON]:
+        """See `domain.ports.ChildRunner.run`."""
+        await self.start()
+        reader, writer = await self._open()
+        try:
+            message = {"entry": entry, "request": request, "deadline": deadline, "limits": self._limits.to_json()}
+            writer.write(encode(Kind.REQUEST, message))
+            await writer.drain()
+            alive = asyncio.create_task(_keep_alive(writer))
+            try:
+                return await _listen(reader, on_progress)
+            finally:
+                alive.cancel()
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            raise AnalysisKilledError("the analysis process ended without an answer") from error
+        finally:
+            await _abandon(reader, writer)
+
+    async def stop(self) -> None:
+        """End the zygote; children end with their own sockets."""
+        async with self._lock:
+            process = self._process
+            self._forget()
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGKILL)
+                await asyncio.to_thread(process.wait)
+
+    def _forget(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        self._control = self._process = None
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        ours, theirs = socket.socketpair()
+        try:
+            assert self._control is not None  # noqa: S101 - start() has set it
+            socket.send_fds(self._control, [b"c"], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise AnalysisKilledError("the process that starts children has gone; it is started again") from error
+        finally:
+            theirs.close()
+        return await asyncio.open_connection(sock=ours)
+
+
+async def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await asyncio.sleep(ALIVE_SECONDS)
+            writer.write(encode(Kind.ALIVE))
+            await writer.drain()
+
+
+async def _abandon(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close our end; the guardian kills the group. Wait until it has: then nothing of the child is left."""
+    with contextlib.suppress(ConnectionError, OSError):
+        if writer.can_write_eof():
+            writer.write_eof()
+        while await reader.read(1 << 20):
+            pass
+    writer.close()
+
+
+async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, Any]:
+    length, kind = HEADER.unpack(await reader.readexactly(HEADER.size))
+    if length > MAX_BODY:
+        raise AnalysisKilledError("the analysis process sent more than is sane")
+    body = await reader.readexactly(length)
+    # A big answer takes a while to parse; the event loop has heartbeats to keep.
+    value = await asyncio.to_thread(json.loads, body) if length > 1 << 16 else json.loads(body or b"null")
+    return Kind(kind), value
+
+
+async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON]:
+    """Read until the child has ended; its answer counts only then, when nothing of it is left running."""
+    answer: Mapping[str, JSON] | None = None
+    while True:
+        kind, body = await _receive(reader)
+        if kind is Kind.PROGRESS and on_progress is not None:
+            await on_progress(body)
+        elif kind is Kind.ANSWER:
+            answer = body
+        elif kind is Kind.ERROR:
+            raise _translate(body)
+        elif kind is Kind.EXIT:
+            if answer is None:
+                raise AnalysisKilledError(_explain(body))
+            return answer
+
+
+def _translate(body: Mapping[str, Any]) -> Vibe8Error:
+    kind = getattr(errors, str(body["type"]), None)
+    message = one_line(str(body["message"]))
+    if isinstance(kind, type) and issubclass(kind, Vibe8Error):
+        return kind(message)
+    return AnalysisKilledError(f"the analysis process failed: {message}")
+
+
+def _explain(body: Mapping[str, Any]) -> str:
+    why, code = body["why"], int(body["code"])
+    if why == "deadline":
+        return "the analysis took longer than it may (ARQ_JOB_TIMEOUT)"
+    if code == -signal.SIGKILL:
+        return "the analysis process was killed, most likely for its memory (ANALYSIS_MEMORY_MB)"
+    if code < 0:
+        return f"the analysis process crashed ({signal.Signals(-code).name})"
+    return f"the analysis process ended with exit code {code} and no answer"

@@ -1,0 +1,183 @@
+r"""The process that every child is forked from: it has imported the tools once, and has seen no secret.
+
+    worker -- control socket --> zygote -- fork --> guardian (group leader) -- fork --> body (runs the entry)
+       \------------------------- one socket per child ------------------------/
+
+The worker passes the zygote one end of a fresh socket pair. The guardian reads the request from it, forks the body and
+watches: when the worker closes its end, falls silent for SILENCE_SECONDS or the deadline passes, the guardian kills
+the whole process group. So a child cannot outlive its worker, not even one that is stopped or whose loop is stuck.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from domain.errors import PermanentError, TransientError
+from domain.text import JSON, one_line
+from infrastructure.frames import Kind, encode, receive
+from infrastructure.sandbox import confine
+
+SILENCE_SECONDS = 20.0
+"""Less than a lease: the child is gone before anybody else may claim its job."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+Entry = Callable[[Mapping[str, JSON], Callable[[Mapping[str, JSON]], None]], Mapping[str, JSON]]
+"""Takes the request and a function that reports progress; returns the answer."""
+
+
+def main() -> None:
+    """`python -m infrastructure.zygote FD MODULE...`: preload the modules and serve the control socket."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
+    # A threaded fork is what this warning is about; the zygote has one thread.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians reap themselves
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the worker drains; closing the control socket ends us
+    control.send(b"+")
+    while True:
+        channel = _receive_channel(control)
+        if os.fork() == 0:
+            control.close()
+            _guard(channel)
+        channel.close()
+
+
+def _receive_channel(control: socket.socket) -> socket.socket:
+    message, fds, _, _ = socket.recv_fds(control, 1, 1)
+    if not message:
+        os._exit(0)  # the worker has gone; each guardian sees its own socket close
+    return socket.socket(fileno=fds[0])
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _guard(channel: socket.socket) -> NoReturn:
+    """The guardian: fork the body, watch it, kill the group, tell how it ended. Never returns."""
+    status = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _, request = receive(channel)
+        body = os.fork()
+        if body == 0:
+            _run_body(channel, request)
+        with contextlib.suppress(OSError):  # the body does the same: whoever is first, the group exists from here on
+            os.setpgid(body, body)
+        exited, code = _watch(channel, body, time.monotonic() + request["deadline"])
+        _kill_group(body)
+        channel.settimeout(SILENCE_SECONDS)
+        channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
+        status = 0
+    except (OSError, EOFError):
+        pass  # the worker has gone; so has the body by now
+    finally:
+        os._exit(status)
+
+
+def _watch(channel: socket.socket, body: int, deadline: float) -> tuple[str, int]:
+    """Wait for the body to end or for a reason to end it: (`exited`, code), or (`deadline` | `abandoned`, 0)."""
+    body_end = os.pidfd_open(body)
+    silent_since = time.monotonic()
+    poll = select.poll()
+    poll.register(body_end, select.POLLIN)
+    poll.register(channel, select.POLLIN)
+    try:
+        while True:
+            ready = {fd for fd, _ in poll.poll(1000)}
+            now = time.monotonic()
+            if body_end in ready:
+                _, status = os.waitpid(body, 0)
+                return "exited", os.waitstatus_to_exitcode(status)
+            if channel.fileno() in ready:
+                if not channel.recv(4096):
+                    return "abandoned", 0
+                silent_since = now
+            if now > deadline:
+                return "deadline", 0
+            if now - silent_since > SILENCE_SECONDS:
+                return "abandoned", 0
+    finally:
+        os.close(body_end)
+
+
+def _kill_group(body: int) -> None:
+    """Kill the body's group, then every orphan that has come to us (we are the subreaper), until none is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(body, signal.SIGKILL)
+    while True:
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        for pid in _children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.002)  # a killed process takes a moment to become waitable
+
+
+def _children() -> list[int]:
+    try:
+        listing = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+        return [int(pid) for pid in listing.split()]
+    except OSError:
+        return []
+
+
+def _run_body(channel: socket.socket, request: Mapping[str, Any]) -> NoReturn:
+    """The body: run the entry and send what it says. Never returns."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _mute()
+        confine(request["limits"])
+
+        def tell(progress: Mapping[str, JSON]) -> None:
+            channel.sendall(encode(Kind.PROGRESS, progress))
+
+        module, _, function = request["entry"].partition(":")
+        entry: Entry = getattr(importlib.import_module(module), function)
+        channel.sendall(encode(Kind.ANSWER, entry(request["request"], tell)))
+        status = 0
+    except (PermanentError, TransientError) as error:
+        channel.sendall(encode(Kind.ERROR, {"type": type(error).__name__, "message": one_line(str(error))}))
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - a bug of ours must be told, too
+        message = one_line(f"{type(error).__name__}: {error}")
+        channel.sendall(encode(Kind.ERROR, {"type": "", "message": message}))
+    finally:
+        os._exit(status)
+
+
+def _mute() -> None:
+    """Tools that chatter about hostile input would write it into the worker's log; what matters is told in messages."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    main()
