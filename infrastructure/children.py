@@ -18,6 +18,9 @@ from domain.text import JSON, one_line
 from infrastructure.frames import HEADER, MAX_BODY, Kind, encode
 from infrastructure.sandbox import ChildLimits
 
+SILENCE_SECONDS = 20.0
+"""Less than a lease: the child of a silent worker is gone before anybody else may claim its job."""
+
 ALIVE_SECONDS = 5.0
 """How often a child hears that its worker lives; a fraction of the guardian's patience."""
 
@@ -27,8 +30,14 @@ _CLEAN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"
 class ZygoteRunner:
     """Starts the zygote when first needed, and again should it die."""
 
-    def __init__(self, preload: Sequence[str], limits: ChildLimits) -> None:
-        """`preload` names the modules whose import each child would otherwise pay for."""
+    def __init__(
+        self, preload: Sequence[str], limits: ChildLimits, *, silence_seconds: float = SILENCE_SECONDS
+    ) -> None:
+        """`preload` names the modules whose import each child would otherwise pay for.
+
+        A child ends itself when it has not heard from this process for `silence_seconds`.
+        """
+        self._silence = silence_seconds
         self._preload = tuple(preload)
         self._limits = limits
         self._lock = asyncio.Lock()
@@ -71,7 +80,13 @@ class ZygoteRunner:
         await self.start()
         reader, writer = await self._open()
         try:
-            message = {"entry": entry, "request": request, "deadline": deadline, "limits": self._limits.to_json()}
+            message = {
+                "entry": entry,
+                "request": request,
+                "deadline": deadline,
+                "silence": self._silence,
+                "limits": self._limits.to_json(),
+            }
             writer.write(encode(Kind.REQUEST, message))
             await writer.drain()
             alive = asyncio.create_task(_keep_alive(writer))

@@ -4,7 +4,7 @@ r"""The process that every child is forked from: it has imported the tools once,
        \------------------------- one socket per child ------------------------/
 
 The worker passes the zygote one end of a fresh socket pair. The guardian reads the request from it, forks the body and
-watches: when the worker closes its end, falls silent for SILENCE_SECONDS or the deadline passes, the guardian kills
+watches: when the worker closes its end, falls silent or the deadline passes, the guardian kills
 the whole process group. So a child cannot outlive its worker, not even one that is stopped or whose loop is stuck.
 """
 
@@ -27,8 +27,8 @@ from domain.text import JSON, one_line
 from infrastructure.frames import Kind, encode, receive
 from infrastructure.sandbox import confine
 
-SILENCE_SECONDS = 20.0
-"""Less than a lease: the child is gone before anybody else may claim its job."""
+FAREWELL_SECONDS = 20.0
+"""How long a guardian tries to tell a worker that does not read how the body ended."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -83,9 +83,11 @@ def _guard(channel: socket.socket) -> NoReturn:
             _run_body(channel, request)
         with contextlib.suppress(OSError):  # the body does the same: whoever is first, the group exists from here on
             os.setpgid(body, body)
-        exited, code = _watch(channel, body, time.monotonic() + request["deadline"])
+        exited, code = _watch(
+            channel, body, deadline=time.monotonic() + request["deadline"], silence=request["silence"]
+        )
         _kill_group(body)
-        channel.settimeout(SILENCE_SECONDS)
+        channel.settimeout(FAREWELL_SECONDS)
         channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
         status = 0
     except (OSError, EOFError):
@@ -94,7 +96,7 @@ def _guard(channel: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-def _watch(channel: socket.socket, body: int, deadline: float) -> tuple[str, int]:
+def _watch(channel: socket.socket, body: int, *, deadline: float, silence: float) -> tuple[str, int]:
     """Wait for the body to end or for a reason to end it: (`exited`, code), or (`deadline` | `abandoned`, 0)."""
     body_end = os.pidfd_open(body)
     silent_since = time.monotonic()
@@ -114,7 +116,7 @@ def _watch(channel: socket.socket, body: int, deadline: float) -> tuple[str, int
                 silent_since = now
             if now > deadline:
                 return "deadline", 0
-            if now - silent_since > SILENCE_SECONDS:
+            if now - silent_since > silence:
                 return "abandoned", 0
     finally:
         os.close(body_end)

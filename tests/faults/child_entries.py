@@ -1,0 +1,47 @@
+"""What the children of `test_children.py` do: each is an entry that the zygote calls by name."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from domain.errors import InvalidInputError
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+def echo(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    tell({"stage": "echoing"})
+    return {"said": request["say"], "environment": dict(os.environ), "pid": os.getpid()}
+
+
+def refuse(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    raise InvalidInputError("no good:\nsecond line")
+
+
+def blunder(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    raise KeyError("x")
+
+
+def die(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    os.kill(os.getpid(), request["signal"])
+    raise AssertionError("unreachable")
+
+
+def hoard(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    return {"bytes": len(bytearray(request["bytes"]))}
+
+
+def sleep_with_offspring(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    """Three processes: this one, one of its group, and one that has made itself a session of its own."""
+    pids = [os.getpid()]
+    for own_session in (False, True):
+        sleeper = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=own_session
+        )
+        pids.append(sleeper.pid)
+    tell({"pids": pids})
+    time.sleep(3600)
+    return {}

@@ -1,0 +1,147 @@
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from domain.errors import AnalysisKilledError, InvalidInputError
+from infrastructure.children import ZygoteRunner
+from infrastructure.sandbox import ChildLimits
+
+LIMITS = ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20)
+ENTRIES = "tests.faults.child_entries"
+
+
+@pytest.fixture
+async def runner() -> AsyncIterator[ZygoteRunner]:
+    runner = ZygoteRunner([ENTRIES], LIMITS)
+    yield runner
+    await runner.stop()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def until_gone(*pids: int) -> None:
+    async with asyncio.timeout(30):
+        while not all(gone(pid) for pid in pids):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_child_answers_reports_and_sees_no_secret(
+    runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    heard: list[Mapping[str, Any]] = []
+
+    async def listen(progress: Mapping[str, Any]) -> None:
+        heard.append(progress)
+
+    answer = await runner.run(f"{ENTRIES}:echo", {"say": "é\ud800"}, deadline=30, on_progress=listen)
+    assert answer["said"] == "é\ud800"
+    assert heard == [{"stage": "echoing"}]
+    assert "DATABASE_URL" not in answer["environment"]
+    assert gone(answer["pid"])
+
+
+async def test_errors_keep_their_kind_and_become_one_line(runner: ZygoteRunner) -> None:
+    with pytest.raises(InvalidInputError, match=r"^no good: second line$"):
+        await runner.run(f"{ENTRIES}:refuse", {}, deadline=30)
+    with pytest.raises(AnalysisKilledError, match="KeyError: 'x'"):
+        await runner.run(f"{ENTRIES}:blunder", {}, deadline=30)
+
+
+@pytest.mark.parametrize(
+    ("sign", "words"),
+    [(signal.SIGKILL, "killed, most likely for its memory"), (signal.SIGSEGV, r"crashed \(SIGSEGV\)")],
+)
+async def test_a_child_that_dies_is_told_apart(runner: ZygoteRunner, sign: int, words: str) -> None:
+    with pytest.raises(AnalysisKilledError, match=re.escape(words)):
+        await runner.run(f"{ENTRIES}:die", {"signal": int(sign)}, deadline=30)
+
+
+async def test_memory_is_bounded(runner: ZygoteRunner) -> None:
+    assert await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 20}, deadline=30) == {"bytes": 1 << 20}
+    with pytest.raises(AnalysisKilledError, match="MemoryError"):
+        await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 31}, deadline=30)
+
+
+class Started:
+    """Learns the pids of a child that sleeps for ever."""
+
+    def __init__(self) -> None:
+        self.pids: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, progress: Mapping[str, Any]) -> None:
+        self.pids.set_result(progress["pids"])
+
+
+async def test_the_deadline_ends_the_child_and_its_offspring(runner: ZygoteRunner) -> None:
+    started = Started()
+    with pytest.raises(AnalysisKilledError, match="longer than it may"):
+        await runner.run(f"{ENTRIES}:sleep_with_offspring", {}, deadline=2, on_progress=started)
+    assert [pid for pid in await started.pids if not gone(pid)] == []
+
+
+async def test_cancelling_leaves_nothing_behind(runner: ZygoteRunner) -> None:
+    started = Started()
+    task = asyncio.create_task(runner.run(f"{ENTRIES}:sleep_with_offspring", {}, deadline=600, on_progress=started))
+    pids = await started.pids
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [pid for pid in pids if not gone(pid)] == []
+
+
+async def test_a_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
+    await runner.start()
+    assert runner._process is not None
+    runner._process.kill()
+    runner._process.wait()
+    assert (await runner.run(f"{ENTRIES}:echo", {"say": 1}, deadline=30))["said"] == 1
+
+
+WORKER = f"""
+import asyncio, json
+from infrastructure.children import ZygoteRunner
+from infrastructure.sandbox import ChildLimits
+
+async def main():
+    runner = ZygoteRunner(["{ENTRIES}"], ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20), silence_seconds=2)
+    async def listen(progress):
+        print(json.dumps([runner._process.pid, *progress["pids"]]), flush=True)
+    await runner.run("{ENTRIES}:sleep_with_offspring", {{}}, deadline=600, on_progress=listen)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_worker_that_is_killed_or_falls_silent_takes_its_children_along(sign: int) -> None:
+    root = str(Path(__file__).parents[2])
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": root}
+    )
+    assert worker.stdout is not None
+    zygote, *pids = [int(pid) for pid in (await worker.stdout.readline()).strip(b"[]\n").split(b",")]
+    worker.send_signal(sign)
+    try:
+        await until_gone(*pids)
+        if sign == signal.SIGKILL:
+            await until_gone(zygote)
+    finally:
+        if sign == signal.SIGSTOP:
+            worker.send_signal(signal.SIGKILL)
+        await worker.wait()
+    await until_gone(zygote)
