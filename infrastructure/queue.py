@@ -1,0 +1,106 @@
+"""The doorbell: ARQ and Redis tell workers that there may be work. A hint, never the truth.
+
+Every ring has a fresh ARQ id (`{job_id}:{ring}`): ARQ's in-progress, retry and result keys of an earlier ring can
+neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the queue is refused by the decoder.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from redis.exceptions import RedisError
+
+from domain.errors import ServiceUnavailableError
+from domain.text import JSON
+
+QUEUE_NAME = "vibe8:queue"
+TASK_NAME = "analyze"
+CONNECT_SECONDS = 5
+CONNECT_RETRIES = 2
+"""A caller learns within about ten seconds that Redis is away; the worker's own loop then tries again."""
+
+
+def serialize(message: Mapping[str, Any]) -> bytes:
+    """ARQ's job message as JSON; what JSON does not know (an exception in a result) becomes its text."""
+    return json.dumps(message, default=str).encode()
+
+
+def deserialize(data: bytes) -> dict[str, Any]:
+    """The inverse; raises ValueError on anything but a JSON object."""
+    message = json.loads(data)
+    if not isinstance(message, dict):
+        raise ValueError("not a job message")  # noqa: TRY004 - malformed data, not a misused function
+    return message
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """ARQ's connection settings: connection errors are tried again by the library, timeouts too."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_timeout = CONNECT_SECONDS
+    settings.conn_retries = CONNECT_RETRIES
+    settings.retry_on_timeout = True
+    return settings
+
+
+@asynccontextmanager
+async def redis_errors() -> AsyncIterator[None]:
+    """Translate the ways in which Redis can be away into ServiceUnavailableError."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL") from error
+
+
+async def connect(url: str) -> ArqRedis:
+    """A connection pool for ringing. Raises ServiceUnavailableError."""
+    async with redis_errors():
+        return await create_pool(
+            redis_settings(url),
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+            default_queue_name=QUEUE_NAME,
+        )
+
+
+class Doorbell:
+    """Rings for one job at a time, and tells listeners what happens to it."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self._redis = redis
+
+    async def ring(self, job_id: str, ring: int, *, delay_seconds: float = 0.0) -> None:
+        """Enqueue `{job_id}:{ring}`, now or later. Raises ServiceUnavailableError; the sweep rings again."""
+        async with redis_errors():
+            await self._redis.enqueue_job(
+                TASK_NAME, job_id, _job_id=f"{job_id}:{ring}", _defer_by=delay_seconds or None
+            )
+
+    async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
+        """Tell whoever listens on the job's channel. Raises ServiceUnavailableError."""
+        async with redis_errors():
+            await self._redis.publish(channel_name(job_id), json.dumps(event, allow_nan=False))
+
+    @asynccontextmanager
+    async def listen(self, job_id: str) -> AsyncIterator[AsyncIterator[Mapping[str, JSON]]]:
+        """The events of one job from now on; the subscription stands before the block is entered."""
+        async with redis_errors():
+            pubsub = self._redis.pubsub(ignore_subscribe_messages=False)
+            try:
+                await pubsub.subscribe(channel_name(job_id))
+                await pubsub.get_message(timeout=CONNECT_SECONDS)
+                yield _events(pubsub)
+            finally:
+                await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+async def _events(pubsub: Any) -> AsyncIterator[Mapping[str, JSON]]:
+    async for message in pubsub.listen():
+        if message["type"] == "message":
+            yield json.loads(message["data"])
+
+
+def channel_name(job_id: str) -> str:
+    """The Redis channel on which a job's changes are published as JSON `{status, stage, progress}`."""
+    return f"vibe8:job:{job_id}"

@@ -1,0 +1,54 @@
+"""Logging: structlog, dotted event names; JSON in production, readable lines on a terminal."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+from domain.text import printable
+
+
+def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
+    """Set up structlog and the standard library's loggers (ARQ's, SQLAlchemy's) to write one form to standard error.
+
+    `auto` means `console` on a terminal and `json` elsewhere.
+    """
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _harmless,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    formatting: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *formatting, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("arq.worker", "httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Names and messages come from analysed code: nothing in them may act on a terminal or forge a line."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value).replace("\n", "\\n")
+    return event

@@ -1,0 +1,55 @@
+from typing import Any
+
+from domain.file_tree import FileNumbers, build_file_tree, file_metrics
+
+NUMBERS: dict[str, dict[str, Any]] = {
+    "cyclomatic": {"max": 12, "avg": 3.5},
+    "lint": {"count": 3, "suppressed": 1},
+    "security": {"high": 0, "medium": 1, "low": 2, "suppressed": 0},
+    "docs": {"coverage_pct": 75.0},
+    "mi": {"value": 70.0},
+    "dead_code": {"count": 5},
+    "dupes": {"lines": 0},
+    "churn": {"lines": 501},
+}
+
+
+def test_the_metrics_of_a_file() -> None:
+    metrics = file_metrics(FileNumbers(path="a.py", size=10, sloc=100, numbers=NUMBERS))
+    health = metrics.pop("health_score")
+    assert metrics == {
+        "complexity": {"value": 12, "avg": 3.5, "severity": "high"},
+        "lint": {"count": 3, "suppressed": 1, "severity": "medium"},
+        "security": {"high": 0, "medium": 1, "low": 2, "suppressed": 0, "severity": "medium"},
+        "docs": {"value": 75.0, "severity": "medium"},
+        "maintainability": {"value": 70.0, "severity": "low"},
+        "dead_code": {"count": 5, "severity": "high"},
+        "duplication": {"count": 0, "severity": "low"},
+        "churn": {"count": 501, "severity": "high"},
+        "size": {"sloc": 100},
+    }
+    assert 0 < health < 100
+
+
+def test_what_was_not_measured_is_null() -> None:
+    metrics = file_metrics(FileNumbers(path="a.py", size=10, sloc=None, parse_error="SyntaxError"))
+    assert metrics["complexity"] == {"value": None, "avg": None, "severity": None}
+    assert metrics["security"]["severity"] is None
+    assert metrics["churn"] == {"count": None, "severity": None}
+
+
+def test_the_tree() -> None:
+    files = {
+        path: FileNumbers(path=path, size=1, sloc=1, parse_error="bad" if path == "b/z.py" else None)
+        for path in ("z.py", "b/c/d.py", "a.py", "b/z.py", "b/c/e")
+    }
+    root = build_file_tree(files)
+    assert (root["name"], root["type"], root["path"]) == ("root", "directory", "")
+    assert [child["path"] for child in root["children"]] == ["b", "a.py", "z.py"]
+    b = root["children"][0]
+    assert [child["path"] for child in b["children"]] == ["b/c", "b/z.py"]
+    assert b["children"][1]["parse_error"] == "bad"
+    leaf = b["children"][0]["children"][0]
+    assert (leaf["name"], leaf["extension"], leaf["size"]) == ("d.py", ".py", 1)
+    assert "parse_error" not in leaf
+    assert b["children"][0]["children"][1]["extension"] == ""

@@ -1,0 +1,73 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain import scoring, severity
+from domain.scoring import HEALTH_WEIGHTS, health_score
+from domain.severity import Severity
+
+RISING = ("complexity", "lint", "security", "duplication", "dead_code", "churn")
+NUMBERS = st.fixed_dictionaries(
+    {name: st.floats(0, 1e6) for name in RISING} | {name: st.floats(0, 100) for name in ("docs", "maintainability")}
+)
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (scoring.linting_score(0, 0), 100),
+        (scoring.linting_score(5, 0), 100),
+        (scoring.linting_score(4, 100), 80),
+        (scoring.linting_score(1000, 10), 0),
+        (scoring.complexity_score(3.5), 82.5),
+        (scoring.complexity_score(50), 0),
+        (scoring.duplication_score(12.5), 87.5),
+        (scoring.duplication_score(140), 0),
+        (scoring.security_score(1, 2, 3), 77),
+        (scoring.security_score(11, 0, 0), 0),
+        (scoring.churn_score(250), 75),
+        (scoring.churn_score(10_000), 0),
+    ],
+)
+def test_scores(score: float, expected: float) -> None:
+    assert score == expected
+
+
+@pytest.mark.parametrize(
+    ("judge", "low", "medium", "high"),
+    [
+        (severity.complexity, [(0,), (5,)], [(6,), (10,)], [(11,)]),
+        (severity.docs, [(100,), (80,)], [(79.9,), (50,)], [(49.9,)]),
+        (severity.maintainability, [(70,)], [(69.9,), (20,)], [(19.9,)]),
+        (severity.security, [(0, 0)], [(0, 1)], [(1, 0), (1, 1)]),
+        (severity.churn, [(99,)], [(100,), (500,)], [(501,)]),
+        (severity.lint, [(2, 100), (9, 0)], [(3, 100), (8, 100)], [(9, 100)]),
+        (severity.dead_code, [(1, 100)], [(2, 100), (4, 100)], [(5, 100)]),
+        (severity.duplication, [(5, 100)], [(6, 100), (20, 100)], [(21, 100)]),
+    ],
+)
+def test_severities(judge, low, medium, high) -> None:  # type: ignore[no-untyped-def]
+    assert {judge(*values) for values in low} == {Severity.LOW}
+    assert {judge(*values) for values in medium} == {Severity.MEDIUM}
+    assert {judge(*values) for values in high} == {Severity.HIGH}
+
+
+def test_the_weights_add_up_to_one() -> None:
+    assert sum(weight.share for weight in HEALTH_WEIGHTS.values()) == pytest.approx(1)
+
+
+@given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)), st.floats(0, 1000))
+def test_health_is_monotonic_in_every_input(numbers: dict[str, float], name: str, more: float) -> None:
+    worse = numbers[name] + more if name in RISING else max(0.0, numbers[name] - more)
+    assert 0 <= health_score({**numbers, name: worse}) <= health_score(numbers) <= 100
+
+
+@given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)))
+def test_health_is_continuous(numbers: dict[str, float], name: str) -> None:
+    near = {**numbers, name: numbers[name] + 1e-4}
+    assert abs(health_score(near) - health_score(numbers)) < 0.02
+
+
+def test_perfect_and_empty_files_are_healthy() -> None:
+    assert health_score(dict.fromkeys(RISING, 0.0) | {"docs": 100.0, "maintainability": 100.0}) == 100
+    assert health_score({}) == 100

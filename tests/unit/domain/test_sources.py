@@ -1,0 +1,97 @@
+import pytest
+
+from domain.errors import InvalidInputError
+from domain.metrics import SkippedFile
+from domain.sources import MANIFEST_NAMES, Authorship, FetchedSource, Upload, branch_name, repository_url
+
+HOSTS = ("github.com", "127.0.0.1:8443")
+
+
+@pytest.mark.parametrize(
+    ("given", "rebuilt"),
+    [
+        ("https://github.com/psf/requests", "https://github.com/psf/requests"),
+        ("https://GitHub.com:443/psf/requests/", "https://github.com/psf/requests"),
+        ("https://127.0.0.1:8443/a/b.git", "https://127.0.0.1:8443/a/b.git"),
+        ("https://github.com/group/sub/repo", "https://github.com/group/sub/repo"),
+    ],
+)
+def test_a_url_is_rebuilt(given: str, rebuilt: str) -> None:
+    assert repository_url(given, HOSTS) == rebuilt
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://github.com/a/b",
+        "ssh://git@github.com/a/b",
+        "git@github.com:a/b",
+        "file:///etc",
+        "ext::sh -c id",
+        "https://user:pw@github.com/a/b",
+        "https://github.com@evil.example/a/b",
+        "https://evil.example/a/b",
+        "https://github.com.evil.example/a/b",
+        "https://github.com:8443/a/b",
+        "https://127.0.0.1/a/b",
+        "https://github.com/a",
+        "https://github.com/a/../../b",
+        "https://github.com/a/-upload-pack=x",
+        "https://github.com/a/b?x=1",
+        "https://github.com/a/b#x",
+        "https://github.com/a/b c",
+        "https://github.com/a/b\n",
+        "https://githüb.com/a/b",
+        "https://[::1/a/b",
+        "https://github.com:99999/a/b",
+        "",
+    ],
+)
+def test_other_urls_are_refused_in_one_line(url: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        repository_url(url, HOSTS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("branch", ["main", "feature/x-1", "v1.0", "a_b", "été"])
+def test_branches(branch: str) -> None:
+    assert branch_name(branch) == branch
+
+
+@pytest.mark.parametrize(
+    "branch",
+    ["", "-x", "--upload-pack=x", "a..b", "@{-1}", "@", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/",
+     "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "x" * 300, "a\x00b", "a\x7f"],
+)  # fmt: skip
+def test_bad_branches(branch: str) -> None:
+    with pytest.raises(InvalidInputError):
+        branch_name(branch)
+
+
+def test_authorship_is_human_or_ai() -> None:
+    with pytest.raises(InvalidInputError, match="author_type must be"):
+        Authorship(author_type="robot")
+
+
+def test_an_upload_does_not_print_its_data() -> None:
+    upload = Upload(filename="a.py", file_data="c2VjcmV0")
+    assert "c2VjcmV0" not in repr(upload)
+    assert upload.metadata()["file_data"] == "c2VjcmV0"
+
+
+def test_a_fetched_source_survives_json() -> None:
+    fetched = FetchedSource(
+        has_history=True, commit_sha="a" * 40, skipped=(SkippedFile(path="x", reason="y"),), skipped_total=3
+    )
+    assert FetchedSource.from_json(fetched.to_json()) == fetched
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "pyproject.toml", "uv.lock", "pylock.x.toml"]
+)
+def test_manifests(name: str) -> None:
+    assert MANIFEST_NAMES.fullmatch(name)
+
+
+def test_not_manifests() -> None:
+    assert not MANIFEST_NAMES.fullmatch("requirements.txt.py")

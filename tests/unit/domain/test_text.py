@@ -1,0 +1,50 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.text import one_line, printable, safe_json
+
+TEXT = st.text(st.characters(exclude_categories=()))
+
+
+@pytest.mark.parametrize(
+    ("hostile", "harmless"),
+    [
+        ("a\x00b", r"a\x00b"),
+        ("\ud800", r"\ud800"),
+        ("\udcff", r"\xff"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("tab\tand\nline", "tab\tand\nline"),
+        ("é世", "é世"),
+    ],
+)
+def test_what_is_shown_as_an_escape(hostile: str, harmless: str) -> None:
+    assert printable(hostile) == harmless
+
+
+@given(TEXT)
+def test_printable_text_can_be_stored_and_printed(text: str) -> None:
+    shown = printable(text)
+    shown.encode("utf-8")
+    assert "\x00" not in shown
+    assert printable(shown) == shown
+
+
+@given(TEXT, st.integers(2, 80))
+def test_one_line_is_one_short_line(text: str, limit: int) -> None:
+    line = one_line(text, limit)
+    assert len(line) <= limit
+    assert len(line.splitlines()) <= 1
+
+
+@given(st.recursive(st.none() | st.floats() | TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)))
+def test_safe_json_is_strict_json(value: object) -> None:
+    json.dumps(safe_json(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+def test_numbers_that_json_lacks_become_null() -> None:
+    assert safe_json({"a": math.nan, "b": [math.inf, 1.5]}) == {"a": None, "b": [None, 1.5]}
