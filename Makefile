@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .PHONY: demo test check lint types contracts lock bench clean help
 
@@ -28,6 +29,7 @@ check: $(STAMP) lint types contracts ## lint, types, import contracts, schema
 	$(BIN)/python -m tests.migrations.check
 
 lint: $(STAMP)
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -41,10 +43,9 @@ bench: $(STAMP) ## our wall time beside the ten tools' command lines, as a ratio
 	$(BIN)/python -m benchmarks.analysis
 
 lock: $(STAMP) ## remake the hashed locks from the ranges in pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--all-extras pyproject.toml -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras pyproject.toml -c requirements.lock -o requirements-dev.lock
+	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock
 
 clean: ## forget the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .vibe8
