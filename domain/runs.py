@@ -1,0 +1,82 @@
+"""A finished analysis, as it is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from domain.metrics import Analysis
+from domain.text import JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrigin:
+    """Where a run's code came from, in the columns of `analysis_runs`."""
+
+    submission_type: str
+    upload_filename: str | None = None
+    project_name: str | None = None
+    author_type: str | None = None
+    author_model: str | None = None
+    git_repo_url: str | None = None
+    git_branch: str | None = None
+    git_commit_sha: str | None = None
+
+    @classmethod
+    def of(cls, source_kind: str, metadata: Mapping[str, JSON], *, branch: str | None, sha: str | None) -> Self:
+        """From a job's source and what fetching it found; an upload has no branch, even if it carried a history."""
+        return cls(
+            submission_type=source_kind,
+            upload_filename=metadata.get("upload_filename"),
+            project_name=metadata.get("project_name"),
+            author_type=metadata.get("author_type"),
+            author_model=metadata.get("author_model"),
+            git_repo_url=metadata.get("git_repo_url"),
+            git_branch=branch if source_kind == "github" else None,
+            git_commit_sha=sha if source_kind == "github" else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A run without its big documents, for lists; `created_at` is in UTC, `duration_ms` of the whole attempt."""
+
+    run_id: UUID
+    user_id: UUID
+    job_id: str | None
+    created_at: datetime
+    origin: RunOrigin
+    metrics: Mapping[str, JSON]
+    errors: tuple[str, ...]
+    completeness: Mapping[str, JSON]
+    tool_versions: Mapping[str, str]
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(RunSummary):
+    """A whole run. `file_tree` is null for analyses older than file trees."""
+
+    file_tree: Mapping[str, JSON] | None
+    findings: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What is written when a job completes."""
+
+    run_id: UUID
+    user_id: UUID
+    job_id: str
+    origin: RunOrigin
+    analysis: Analysis
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCursor:
+    """Where the next page of a list begins: after this run, newest first."""
+
+    created_at: datetime
+    run_id: UUID
