@@ -1,0 +1,50 @@
+"""How Alembic reaches the database: over a connection that `infrastructure.database.migrate` hands in, or its own.
+
+All migrations of one call are one transaction, under a lock that lets one migrator in at a time.
+"""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from domain.errors import InvalidInputError
+from infrastructure.addresses import asyncpg_url
+from infrastructure.database.migrate import migration_engine
+from infrastructure.database.tables import Base
+from infrastructure.settings import load_settings
+
+_ADVISORY_LOCK = 0x76696265_38  # "vibe8"
+
+
+def run_on(connection: Connection) -> None:
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, compare_type=True, compare_server_default=True
+    )
+    with context.begin_transaction():
+        # Waiting for another migrator may take as long as its migrations do; waiting for a table's users may not: they
+        # would queue up behind us.
+        connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+        context.run_migrations()
+
+
+async def run_on_own_connection() -> None:
+    named = context.get_x_argument(as_dictionary=True).get("url")
+    engine = migration_engine(asyncpg_url(str(named)) if named else load_settings().sqlalchemy_url())
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run_on)
+    finally:
+        await engine.dispose()
+
+
+if context.is_offline_mode():
+    raise InvalidInputError("migrations run against a database; there is no offline mode")
+given = context.config.attributes.get("connection")
+if given is None:
+    asyncio.run(run_on_own_connection())
+else:
+    run_on(given)

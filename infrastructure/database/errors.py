@@ -1,0 +1,66 @@
+"""The one place where a database's faults become ours."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from domain.errors import ServiceUnavailableError, Vibe8Error
+from domain.text import one_line
+
+_RETRYABLE = (
+    "08",  # connection exceptions
+    "28",  # wrong user or password
+    "3D",  # no such database
+    "40",  # deadlock, serialization failure
+    "53",  # disk full, out of memory, too many connections
+    "55P03",  # a lock was not to be had in time
+    "57",  # shut down, starting up, statement timed out
+    "58",  # a fault of the system below
+)
+_NO_SCHEMA = ("42P01", "42703", "42883")  # no such table, column, function
+
+
+@asynccontextmanager
+async def translated_errors() -> AsyncIterator[None]:
+    """Turn what a database that is away, busy or not migrated raises into ServiceUnavailableError, in one line.
+
+    No SQL and no parameter is in that line. What is a fault of our own (a CHECK refused a row) passes as it is.
+    """
+    try:
+        yield
+    except Vibe8Error:
+        raise
+    except PoolTimeoutError as error:
+        raise ServiceUnavailableError("PostgreSQL: all of this process's connections are in use") from error
+    except DBAPIError as error:
+        raise _translate(error) from error
+    except asyncpg.PostgresError as error:  # while connecting
+        raise _translate_code(error.sqlstate, str(error)) or error from error
+    except (TimeoutError, asyncpg.InterfaceError) as error:
+        raise ServiceUnavailableError(f"PostgreSQL did not answer: {one_line(str(error)) or 'timed out'}") from error
+    except OSError as error:
+        raise ServiceUnavailableError(f"PostgreSQL cannot be reached: {_reason(error)}") from error
+
+
+def _translate(error: DBAPIError) -> Exception:
+    original = error.orig.__cause__ if error.orig is not None else None
+    code = getattr(error.orig, "sqlstate", None)
+    words = str(original or error.orig)
+    if error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError)):
+        return ServiceUnavailableError(f"PostgreSQL: the connection was lost: {one_line(words, 200)}")
+    return _translate_code(code, words) or error
+
+
+def _translate_code(code: str | None, words: str) -> Exception | None:
+    if code in _NO_SCHEMA:
+        return ServiceUnavailableError(f"PostgreSQL is not migrated: run `vibe8 migrate` ({one_line(words, 120)})")
+    if code is not None and code.startswith(_RETRYABLE):
+        return ServiceUnavailableError(f"PostgreSQL: {one_line(words, 200)}")
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return one_line(error.strerror or str(error), 200)

@@ -1,0 +1,151 @@
+"""The schema as SQLAlchemy sees it. The migrations build it; triggers live in them alone."""
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, SmallInteger, String, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_NOW = func.now()
+_EMPTY_LIST = text("'[]'::jsonb")
+_EMPTY_OBJECT = text("'{}'::jsonb")
+_NEW_UUID = func.gen_random_uuid()
+
+
+class Base(DeclarativeBase):
+    """Root of all tables. A Python None in a JSONB column is SQL's NULL."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: String(),
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[Any]: JSONB(none_as_null=True),
+    }
+
+
+class UserRow(Base):
+    """Who submits."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
+    email: Mapped[str] = mapped_column(unique=True, index=True)
+    auth0_sub: Mapped[str | None] = mapped_column(unique=True, index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    last_login: Mapped[datetime | None]
+
+
+class AnalysisRunRow(Base):
+    """What one job found. `job_id` has no foreign key: the job's row goes, the run stays."""
+
+    __tablename__ = "analysis_runs"
+    __table_args__ = (
+        CheckConstraint("submission_type IN ('upload', 'github')", name="submission_type"),
+        # One page of a user's history, newest first, whatever its depth.
+        Index("ix_analysis_runs_user_id_created_at_run_id", "user_id", "created_at", "run_id"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW, index=True)
+    upload_filename: Mapped[str | None]
+    submission_type: Mapped[str]
+    project_name: Mapped[str | None]
+    author_type: Mapped[str | None]
+    author_model: Mapped[str | None]
+    git_repo_url: Mapped[str | None]
+    git_branch: Mapped[str | None]
+    git_commit_sha: Mapped[str | None]
+    metrics: Mapped[dict[str, Any]]
+    file_tree: Mapped[dict[str, Any] | None]
+    errors: Mapped[list[Any]] = mapped_column(server_default=_EMPTY_LIST)
+    job_id: Mapped[str | None] = mapped_column(unique=True, index=True)
+    findings: Mapped[dict[str, Any]] = mapped_column(server_default=text("""'{"total": 0, "items": []}'::jsonb"""))
+    duration_ms: Mapped[int | None]
+    timings_ms: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+    tool_versions: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+    completeness: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+
+
+class JobRow(Base):
+    """One submission on its way. A trigger moves `updated_at` on every UPDATE."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'running', 'completed', 'failed')", name="status"),
+        CheckConstraint("source_kind IN ('upload', 'github')", name="source_kind"),
+        CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
+        CheckConstraint("attempt >= 0", name="attempt"),
+        CheckConstraint("ring >= 0", name="ring"),
+        CheckConstraint("jsonb_typeof(attempt_errors) = 'array'", name="attempt_errors"),
+        Index("ix_jobs_status_updated", "status", "updated_at"),
+        # The claim and the sweep look at due rows only, however many finished ones lie about.
+        Index("ix_jobs_pending_due", "run_after", "created_at", postgresql_where=text("status = 'pending'")),
+        # How many of its owner's jobs run, and whose lease has run out.
+        Index("ix_jobs_running_user", "user_id", postgresql_where=text("status = 'running'")),
+        Index("ix_jobs_running_lease", "lease_expires_at", postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_jobs_user_id_idempotency_key",
+            "user_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        # Deleting a run must not read every job to set this null.
+        Index("ix_jobs_result_run_id", "result_run_id", postgresql_where=text("result_run_id IS NOT NULL")),
+    )
+
+    job_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(index=True)
+    source_kind: Mapped[str]
+    source_metadata: Mapped[dict[str, Any] | None]
+    result_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("analysis_runs.run_id", ondelete="SET NULL"))
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    lease_token: Mapped[UUID | None]
+    lease_expires_at: Mapped[datetime | None]
+    run_after: Mapped[datetime] = mapped_column(server_default=_NOW)
+    ring: Mapped[int] = mapped_column(server_default="0")
+    rung_at: Mapped[datetime | None]
+    progress: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    stage: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    attempt_errors: Mapped[list[Any]] = mapped_column(server_default=_EMPTY_LIST)
+    cancel_requested_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
+
+
+class DailyUsageRow(Base):
+    """How much a user has submitted on a day (UTC); job rows are deleted, this stays."""
+
+    __tablename__ = "daily_usage"
+    __table_args__ = (CheckConstraint("submitted >= 0", name="submitted"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    submitted: Mapped[int] = mapped_column(server_default="0")
+
+
+class CronSlotRow(Base):
+    """A periodic task's slot that a replica has taken: the key lets only one have it."""
+
+    __tablename__ = "cron_slots"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[datetime] = mapped_column(primary_key=True)
+    claimed_at: Mapped[datetime] = mapped_column(server_default=_NOW)

@@ -1,0 +1,176 @@
+"""Every setting, its environment variable and its default. Nothing is read from files in the working directory.
+
+Errors name the variable and say what is wrong with it; they never repeat a value, since it may be a secret.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+from sqlalchemy import URL
+
+from domain.errors import InvalidInputError, ServiceUnavailableError
+from infrastructure.addresses import asyncpg_url, redis_address
+from infrastructure.stack_file import running_stack
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The settings of one process; field names in upper case are the environment's names.
+
+    Sizes are in the unit that the name ends in (MB and KB are powers of 1024), times in seconds.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=True)
+
+    database_url: SecretStr | None = None
+    db_pool_size: Positive = 5
+    db_max_overflow: NotNegative = 10
+
+    redis_url: SecretStr | None = None
+    redis_host: str | None = None
+    redis_port: Annotated[int, Field(gt=0, lt=65536)] = 6379
+    redis_password: SecretStr | None = None
+    redis_db: NotNegative = 0
+
+    arq_max_jobs: Positive = 20
+    arq_job_timeout: Positive = 600
+    arq_keep_result: NotNegative = 0
+    arq_poll_delay: Seconds = 0.1
+
+    completed_job_retention: Positive = 21_600
+    stale_job_threshold: Positive = 7_200
+    pending_job_max_age: Positive = 86_400
+    run_retention_days: Positive | None = None
+
+    max_concurrent_jobs_per_user: Positive = 5
+    daily_job_limit_per_user: Positive = 100
+
+    max_upload_mb: Positive = 5
+    max_zip_entries: Positive = 10_000
+    max_inflated_mb: Positive = 200
+    max_zip_ratio: Positive = 200
+    max_clone_mb: Positive = 1_024
+    max_tree_files: Positive = 50_000
+    max_file_kb: Positive = 2_048
+
+    analysis_memory_mb: Positive = 2_048
+    collector_timeout: Positive = 120
+    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
+    sandbox: Literal["auto", "required"] = "auto"
+    """`required`: refuse to work where the kernel offers less than the whole sandbox."""
+
+    git_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("github.com",)
+    git_ca_bundle: Path | None = None
+    package_index_url: str = PYPI_SIMPLE_ENDPOINT
+    """Empty: nothing is looked up."""
+
+    token_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Fernet keys; the first encrypts, all decrypt."""
+    token_ttl: Positive = 7_200
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @field_validator("git_allowed_hosts", "token_encryption_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("git_allowed_hosts")
+    @classmethod
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower() for host in value)
+
+    @field_validator("log_level", "log_format", "sandbox", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("database_url", "redis_url", "redis_host", "git_ca_bundle", "run_retention_days", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            asyncpg_url(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _readable_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            redis_address(value.get_secret_value())
+        return value
+
+    def sqlalchemy_url(self) -> URL:
+        """Where PostgreSQL is, for SQLAlchemy over asyncpg; its `str()` hides the password.
+
+        Raises ServiceUnavailableError where the settings name no database.
+        """
+        if self.database_url is None:
+            raise ServiceUnavailableError(_NO_STACK)
+        return asyncpg_url(self.database_url.get_secret_value())
+
+    def redis_dsn(self) -> SecretStr:
+        """Where Redis is: `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` and `REDIS_DB`.
+
+        Raises ServiceUnavailableError where the settings name no Redis.
+        """
+        if self.redis_url is not None:
+            return self.redis_url
+        if self.redis_host is None:
+            raise ServiceUnavailableError(_NO_STACK)
+        password = None if self.redis_password is None else self.redis_password.get_secret_value()
+        host, port = self.redis_host, self.redis_port
+        return SecretStr(
+            URL.create("redis", password=password, host=host, port=port, database=str(self.redis_db)).render_as_string(
+                hide_password=False
+            )
+        )
+
+
+_NO_STACK = "no PostgreSQL and Redis are named: start them with `vibe8 up`, or set DATABASE_URL and REDIS_URL"
+
+
+def load_settings(*, need_services: bool = True) -> Settings:
+    """The settings of the environment; where it names no service, those of a running `vibe8 up`.
+
+    Raises InvalidInputError with one line that lists every bad setting, and ServiceUnavailableError where services
+    are needed and none is named.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise InvalidInputError(_all_problems(error)) from None
+    has_database, has_redis = settings.database_url is not None, bool(settings.redis_url or settings.redis_host)
+    if not need_services or (has_database and has_redis):
+        return settings
+    if has_database or has_redis:
+        missing = "REDIS_URL" if has_database else "DATABASE_URL"
+        raise InvalidInputError(f"settings: {missing} is not set; set both DATABASE_URL and REDIS_URL, or neither")
+    stack = running_stack()
+    if stack is None:
+        raise ServiceUnavailableError(_NO_STACK)
+    return settings.model_copy(
+        update={"database_url": SecretStr(stack.database_url), "redis_url": SecretStr(stack.redis_url)}
+    )
+
+
+def _all_problems(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        name = str(item["loc"][0]).upper() if item["loc"] else "?"
+        problems.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
+    return "settings: " + "; ".join(problems)
