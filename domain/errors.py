@@ -44,5 +44,9 @@ class LeaseLostError(TransientError):
     """Another replica, a cancellation or a clean-up took the job away; its result must not be written."""
 
 
+class CancelledByUserError(PermanentError):
+    """The job's owner or an operator asked for it to end."""
+
+
 class AnalysisKilledError(TransientError):
     """The analysis child ended before it answered: out of memory, out of time, or a crash."""
