@@ -60,6 +60,7 @@ class Run(RunSummary):
 
     file_tree: Mapping[str, JSON] | None
     findings: Mapping[str, JSON]
+    timings_ms: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
