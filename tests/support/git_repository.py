@@ -18,7 +18,7 @@ IDENTITY = {
 def git(directory: Path, *arguments: str | bytes, stdin: bytes = b"", **environment: str) -> bytes:
     """What `git ARGUMENTS` prints in `directory`; fails the test where git fails."""
     result = subprocess.run(
-        ["git", *arguments],
+        ["git", *arguments],  # noqa: S607
         cwd=directory,
         input=stdin,
         env={"PATH": os.environ["PATH"], "HOME": str(directory), **IDENTITY, **environment},
@@ -42,7 +42,7 @@ class WorkTree:
         return git(self.path, *arguments, stdin=stdin, **environment)
 
     def write(self, name: str | bytes, content: str | bytes, *, mode: int = 0o644) -> Path:
-        place = Path(os.fsdecode(os.path.join(os.fsencode(self.path), os.fsencode(name))))
+        place = Path(os.fsdecode(os.fsencode(self.path) + b"/" + os.fsencode(name)))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content.encode() if isinstance(content, str) else content)
         place.chmod(mode)
@@ -61,7 +61,9 @@ class WorkTree:
     def merge(self, branch: str, *options: str) -> str:
         self._clock += 1
         date = f"{self._clock} +0000"
-        self.git("merge", "-q", "--no-ff", "-m", "a merge", *options, branch, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date)
+        self.git(
+            "merge", "-q", "--no-ff", "-m", "a merge", *options, branch, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date
+        )
         return self.head()
 
     def head(self) -> str:

@@ -1,9 +1,9 @@
 """A git host on loopback: `git http-backend` behind TLS, with the faults that real hosts have.
 
-    with GitServer(directory) as server:
-        server.add("owner/public", bare_repository)
-        url = server.url("owner/public")        # https://127.0.0.1:PORT/owner/public
-        server.allowed_host, server.ca_file     # for GIT_ALLOWED_HOSTS and GIT_CA_BUNDLE
+with GitServer(directory) as server:
+    server.add("owner/public", bare_repository)
+    url = server.url("owner/public")        # https://127.0.0.1:PORT/owner/public
+    server.allowed_host, server.ca_file     # for GIT_ALLOWED_HOSTS and GIT_CA_BUNDLE
 """
 
 import base64
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     _hop_headers: ClassVar[frozenset[str]] = frozenset({"status", "content-length"})
 
-    def log_message(self, format: str, *arguments: Any) -> None:
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
         pass
 
     def do_GET(self) -> None:
@@ -183,9 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
             "CONTENT_LENGTH": str(len(body)),
             "REMOTE_ADDR": "127.0.0.1",
         }
-        result = subprocess.run(
-            ["git", "http-backend"], input=body, env=environment, capture_output=True, check=False
-        )
+        command = ["git", "http-backend"]
+        result = subprocess.run(command, input=body, env=environment, capture_output=True, check=False)
         head, _, content = result.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
         status = int(headers.get("Status", "200").split()[0])
