@@ -51,7 +51,7 @@ class Servers:
     def new_database(self, template: str | None = TEMPLATE) -> str:
         """A database's name: migrated, or empty where no template is named."""
         name = f"test_{next(self._numbers)}"
-        in_thread(self._execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'} STRATEGY file_copy"))
+        in_thread(self._execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}"))
         return name
 
     def drop_database(self, name: str) -> None:

@@ -1,0 +1,60 @@
+"""Rows to domain objects, in one place. An upload's data is never among a job's columns."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from domain.jobs import AttemptError, Job, JobStatus
+from domain.runs import Run, RunOrigin, RunSummary
+from domain.sources import SourceKind
+
+JOB_COLUMNS = """
+    jobs.job_id, jobs.user_id, jobs.status, jobs.source_kind, jobs.source_metadata - 'file_data' AS source_metadata,
+    jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after, jobs.ring,
+    jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors, jobs.cancel_requested_at,
+    jobs.idempotency_key
+"""
+
+ORIGIN_COLUMNS = (
+    "submission_type", "upload_filename", "project_name", "author_type", "author_model", "git_repo_url", "git_branch",
+    "git_commit_sha",
+)  # fmt: skip
+
+SUMMARY_COLUMNS = (
+    "run_id", "user_id", "job_id", "created_at", *ORIGIN_COLUMNS, "metrics", "errors", "completeness", "tool_versions",
+    "duration_ms",
+)  # fmt: skip
+
+
+def job_from(row: Mapping[Any, Any]) -> Job:
+    """From a row of JOB_COLUMNS."""
+    values = dict(row)
+    values["status"] = JobStatus(row["status"])
+    values["source_kind"] = SourceKind(row["source_kind"])
+    values["source_metadata"] = row["source_metadata"] or {}
+    values["attempt_errors"] = tuple(_attempt_error(item) for item in row["attempt_errors"])
+    return Job(**values)
+
+
+def _attempt_error(item: dict[str, Any]) -> AttemptError:
+    at = datetime.fromisoformat(item["at"])
+    return AttemptError(attempt=item["attempt"], at=at, kind=item["kind"], message=item["message"])
+
+
+def summary_from(row: Mapping[Any, Any]) -> RunSummary:
+    """From a row of SUMMARY_COLUMNS."""
+    return RunSummary(**_summary_values(row))
+
+
+def run_from(row: Mapping[Any, Any]) -> Run:
+    """From a row of SUMMARY_COLUMNS and the big documents."""
+    documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms")}
+    return Run(**_summary_values(row), **documents)
+
+
+def _summary_values(row: Mapping[Any, Any]) -> dict[str, Any]:
+    values = {name: row[name] for name in SUMMARY_COLUMNS if name not in ORIGIN_COLUMNS}
+    values["origin"] = RunOrigin(**{name: row[name] for name in ORIGIN_COLUMNS})
+    values["errors"] = tuple(row["errors"])
+    values["duration_ms"] = row["duration_ms"] or 0  # runs older than the column have none
+    return values
