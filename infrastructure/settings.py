@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     arq_keep_result: NotNegative = 0
     arq_poll_delay: Seconds = 0.1
 
+    shutdown_grace: NotNegative = 30
+    """After SIGTERM running jobs may finish for this long; then they are handed back."""
+
     completed_job_retention: Positive = 21_600
     stale_job_threshold: Positive = 7_200
     pending_job_max_age: Positive = 86_400
@@ -144,7 +147,7 @@ class Settings(BaseSettings):
 _NO_STACK = "no PostgreSQL and Redis are named: start them with `vibe8 up`, or set DATABASE_URL and REDIS_URL"
 
 
-def load_settings(*, need_services: bool = True) -> Settings:
+def load_settings(*, need_services: bool = True, need_redis: bool = True) -> Settings:
     """The settings of the environment; where it names no service, those of a running `vibe8 up`.
 
     Raises InvalidInputError with one line that lists every bad setting, and ServiceUnavailableError where services
@@ -155,7 +158,7 @@ def load_settings(*, need_services: bool = True) -> Settings:
     except ValidationError as error:
         raise InvalidInputError(_all_problems(error)) from None
     has_database, has_redis = settings.database_url is not None, bool(settings.redis_url or settings.redis_host)
-    if not need_services or (has_database and has_redis):
+    if not need_services or (has_database and (has_redis or not need_redis)):
         return settings
     if has_database or has_redis:
         missing = "REDIS_URL" if has_database else "DATABASE_URL"

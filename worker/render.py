@@ -151,3 +151,20 @@ def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]]) -> None:
             escape(job["error_message"] or ""),
         )
     console.print(table)
+
+
+_JOB_FACTS = (
+    "job_id", "status", "source", "stage", "progress", "attempt", "created_at", "started_at", "finished_at",
+    "result_run_id", "error_message",
+)  # fmt: skip
+
+
+def show_job(console: Console, job: Mapping[str, JSON]) -> None:
+    """One job, a fact a line, then its failed attempts."""
+    for name in _JOB_FACTS:
+        if job[name] is not None:
+            console.print(f"{name:<14} {escape(printable(str(job[name])))}")
+    for error in job["attempt_errors"]:
+        console.print(
+            f"attempt {error['attempt']} failed at {error['at']}: {escape(error['kind'])}: {escape(error['message'])}"
+        )

@@ -1,0 +1,172 @@
+"""The use case: claim a job, analyse it, finish it. The database is asked twice, briefly; nothing is held between."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, TransientError
+from domain.jobs import LEASE_SECONDS, Claim, JobStatus
+from domain.retry import backoff_seconds
+from domain.runs import NewRun, RunOrigin
+from domain.sources import SourceKind
+from domain.text import JSON, one_line
+from infrastructure.database.engine import Database
+from infrastructure.database.jobs import JobRepository
+from infrastructure.database.runs import RunRepository
+from infrastructure.queue import Doorbell
+from infrastructure.token_vault import TokenVault
+from worker.leases import LeaseKeeper
+from worker.pipeline import Analysed, Pipeline
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyst:
+    """What one job needs of the world."""
+
+    database: Database
+    doorbell: Doorbell
+    vault: TokenVault
+    leases: LeaseKeeper
+    pipeline: Pipeline
+    git: Mapping[str, JSON]
+    """`allowed_hosts` and `ca_bundle`, for sources that are repositories."""
+
+    async def analyze_next(self) -> bool:
+        """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
+        claim = await self._claim()
+        if claim is None:
+            return False
+        job = claim.job
+        with structlog.contextvars.bound_contextvars(job_id=job.job_id, attempt=job.attempt, user_id=str(job.user_id)):
+            started = time.monotonic()
+            try:
+                analysed = await self.leases.hold(claim, self._work(claim))
+                await asyncio.shield(self._complete(claim, analysed, started))
+            except LeaseLostError as error:
+                log.warning("job.lost", reason=str(error))
+            except PermanentError as error:
+                await asyncio.shield(self._fail(claim, error))
+            except asyncio.CancelledError:
+                await asyncio.shield(self._hand_back(claim))
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug of ours costs an attempt, not the worker
+                await asyncio.shield(self._retry(claim, error))
+        return True
+
+    async def _claim(self) -> Claim | None:
+        async with self.database.unit_of_work() as work:
+            return await JobRepository(work).claim_next(LEASE_SECONDS)
+
+    async def _work(self, claim: Claim) -> Analysed:
+        async def on_progress(progress: Mapping[str, JSON]) -> None:
+            self.leases.report(claim, progress)
+
+        return await self.pipeline.run(await self._source(claim), on_progress)
+
+    async def _source(self, claim: Claim) -> dict[str, JSON]:
+        """The source as `worker.entries.fetch` reads it: its data or token is read only now, and kept nowhere."""
+        metadata = claim.job.source_metadata
+        if claim.job.source_kind is SourceKind.UPLOAD:
+            async with self.database.unit_of_work() as work:
+                data = await JobRepository(work).file_data(claim.job.job_id, claim.lease_token)
+            return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
+        token = await self.vault.get(claim.job.job_id) if metadata.get("has_token") else None
+        return {
+            "kind": "repository",
+            "url": metadata["git_repo_url"],
+            "branch": metadata.get("git_branch"),
+            "token": token,
+            **self.git,
+        }
+
+    async def _complete(self, claim: Claim, analysed: Analysed, started: float) -> None:
+        """The run's row and the job's end in one transaction, fenced: without the lease nothing is written."""
+        job, fetched = claim.job, analysed.fetched
+        origin = RunOrigin.of(job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha)
+        run = NewRun(
+            run_id=uuid.uuid4(),
+            user_id=job.user_id,
+            job_id=job.job_id,
+            origin=origin,
+            analysis=analysed.analysis,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+        try:
+            async with self.database.unit_of_work() as work:
+                await RunRepository(work).insert(run)
+                if not await JobRepository(work).complete(job.job_id, claim.lease_token, run.run_id):
+                    raise LeaseLostError("the result came too late and was not written")
+        except TransientError as error:
+            log.warning("job.unwritten", reason=str(error))  # the lease runs out and the rescue takes over
+            return
+        files = analysed.analysis.completeness["files"]
+        log.info("job.completed", duration_ms=run.duration_ms, files=files, errors=len(analysed.analysis.errors))
+        await self._after(claim, JobStatus.COMPLETED, None)
+
+    async def _fail(self, claim: Claim, error: PermanentError) -> None:
+        message, kind = one_line(str(error)), type(error).__name__
+        cancelled = isinstance(error, CancelledByUserError)
+        log.info("job.failed", kind=kind, reason=message)
+        try:
+            async with self.database.unit_of_work() as work:
+                await JobRepository(work).fail(claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled)
+        except TransientError as lost:
+            log.warning("job.unwritten", reason=str(lost))
+            return
+        await self._after(claim, JobStatus.FAILED, message)
+
+    async def _retry(self, claim: Claim, error: Exception) -> None:
+        """Back to pending with a delay, or failed when this was the last attempt."""
+        expected = isinstance(error, TransientError)
+        message = one_line(str(error) if expected else f"internal error: {type(error).__name__}: {error}")
+        log.warning("job.attempt_failed", reason=message, exc_info=None if expected else error)
+        delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # noqa: S311 - spreads load
+        try:
+            async with self.database.unit_of_work() as work:
+                again = await JobRepository(work).retry_later(
+                    claim.job.job_id, claim.lease_token, type(error).__name__, message, delay_seconds=delay
+                )
+        except TransientError as lost:
+            log.warning("job.unwritten", reason=str(lost))
+            return
+        if again is None:
+            return
+        if again.status is JobStatus.FAILED:
+            await self._after(claim, JobStatus.FAILED, message)
+        else:
+            await self._ring(claim, again.ring, delay)
+
+    async def _hand_back(self, claim: Claim) -> None:
+        """At shutdown: another replica takes it at once, and no attempt is spent."""
+        try:
+            async with self.database.unit_of_work() as work:
+                ring = await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
+        except TransientError as lost:
+            log.warning("job.unwritten", reason=str(lost))
+            return
+        log.info("job.handed_back")
+        if ring is not None:
+            await self._ring(claim, ring, 0.0)
+
+    async def _ring(self, claim: Claim, ring: int, delay: float) -> None:
+        try:
+            await self.doorbell.ring(claim.job.job_id, ring, delay_seconds=delay)
+        except TransientError:
+            log.debug("doorbell.unheard")  # the sweep rings again
+
+    async def _after(self, claim: Claim, status: JobStatus, message: str | None) -> None:
+        """Tell listeners and forget the token. Hints and hygiene: neither may fail the job."""
+        event = {"status": status, "stage": None, "progress": 100, "error_message": message}
+        try:
+            await self.doorbell.publish(claim.job.job_id, event)
+            if claim.job.source_metadata.get("has_token"):
+                await self.vault.forget(claim.job.job_id)
+        except TransientError:
+            log.debug("job.end_unheard")

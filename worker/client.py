@@ -1,0 +1,315 @@
+"""What an API imports: submit, watch, take, cancel; and the history of runs.
+
+    async with Client.open(load_settings()) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        job = await client.submit_upload(user_id, filename="code.zip", content=data)
+        ...
+        taken = await client.take_result(user_id, job.job_id)
+
+Every call about a job or a run names the user who asks. Errors are those of `domain.errors`: InvalidInputError and
+LimitExceededError (the submitter can mend it), NotFoundError and ForbiddenError (they differ: an API that must not tell
+which ids exist answers both alike), ServiceUnavailableError (try again later).
+"""
+
+import base64
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+from uuid import UUID
+
+import structlog
+
+from domain.errors import ForbiddenError, InvalidInputError, NotFoundError, ServiceUnavailableError
+from domain.jobs import Job, JobStatus, SubmissionLimits
+from domain.runs import Run, RunCursor, RunSummary
+from domain.sources import Authorship, Repository, SourceKind, Upload, branch_name, repository_url
+from domain.text import JSON, one_line
+from infrastructure.database.engine import Database
+from infrastructure.database.jobs import JobRepository
+from infrastructure.database.runs import RunRepository
+from infrastructure.database.users import UserRepository
+from infrastructure.queue import Doorbell, connect
+from infrastructure.settings import Settings
+from infrastructure.token_vault import TokenVault
+
+MAX_PAGE = 100
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """The job is pending or running; nothing was deleted."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The job is done and its row deleted; the run stays until its owner deletes it."""
+
+    job: Job
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed:
+    """The job failed and its row is deleted; `error` is one line for its owner."""
+
+    job: Job
+    error: str
+
+
+Taken = Unfinished | Completed | JobFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Runs, newest first; `next` fetches the following page and is None on the last."""
+
+    runs: Sequence[RunSummary]
+    next: RunCursor | None
+
+
+class Client:
+    """An API's view of the system; safe for many tasks of one event loop."""
+
+    def __init__(self, database: Database, doorbell: Doorbell, vault: TokenVault, settings: Settings) -> None:
+        self._database = database
+        self._doorbell = doorbell
+        self._vault = vault
+        self._settings = settings
+        self._limits = SubmissionLimits(
+            max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Connect; raises ServiceUnavailableError."""
+        async with AsyncExitStack() as stack:
+            database = Database.from_settings(settings, "vibe8-client")
+            stack.push_async_callback(database.close)
+            redis = await connect(settings.redis_dsn().get_secret_value())
+            stack.push_async_callback(redis.aclose)
+            keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+            vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+            yield cls(database, Doorbell(redis), vault, settings)
+
+    # Users
+
+    async def get_or_create_user(self, email: str, auth0_sub: str | None = None) -> UUID:
+        """The user's id; safe when called many times at once."""
+        async with self._database.unit_of_work() as work:
+            return await UserRepository(work).get_or_create(email, auth0_sub)
+
+    async def delete_user(self, user_id: UUID) -> None:
+        """Delete the user with all runs and jobs; running jobs are stopped by their workers."""
+        async with self._database.unit_of_work() as work:
+            jobs = await UserRepository(work).delete(user_id)
+        for job_id in jobs:
+            await self._forget(job_id)
+
+    # Submissions
+
+    async def submit_upload(
+        self,
+        user_id: UUID,
+        *,
+        filename: str,
+        content: bytes,
+        authorship: Authorship = Authorship(),  # noqa: B008 - frozen
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit one `.py` or `.zip` file.
+
+        The same `idempotency_key` of the same user returns the same job, for as long as that job's row exists.
+        Raises InvalidInputError, LimitExceededError, ServiceUnavailableError.
+        """
+        limit = self._settings.max_upload_mb
+        if not filename.lower().endswith((".py", ".zip")):
+            raise InvalidInputError(f"{one_line(filename, 80)!r} is neither a .py nor a .zip file")
+        if not content:
+            raise InvalidInputError(f"{one_line(filename, 80)!r} is empty")
+        if len(content) > limit * 1024 * 1024:
+            raise InvalidInputError(f"{one_line(filename, 80)!r} is larger than {limit} MB (MAX_UPLOAD_MB)")
+        upload = Upload(filename=filename, file_data=base64.b64encode(content).decode(), authorship=authorship)
+        return await self._submit(user_id, SourceKind.UPLOAD, upload.metadata(), idempotency_key)
+
+    async def submit_repository(
+        self,
+        user_id: UUID,
+        *,
+        url: str,
+        branch: str | None = None,
+        token: str | None = None,
+        authorship: Authorship = Authorship(),  # noqa: B008 - frozen
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a git repository; no branch means its default one.
+
+        A token is kept encrypted in Redis alone, for a limited time. Raises InvalidInputError, LimitExceededError,
+        ServiceUnavailableError (with a token also when only Redis is away: without the token the job would fail).
+        """
+        repository = Repository(
+            url=repository_url(url, self._settings.git_allowed_hosts),
+            branch=None if branch is None else branch_name(branch),
+            authorship=authorship,
+        )
+        metadata = {**repository.metadata(), "has_token": token is not None}
+        return await self._submit(user_id, SourceKind.GITHUB, metadata, idempotency_key, token)
+
+    async def _submit(
+        self,
+        user_id: UUID,
+        kind: SourceKind,
+        metadata: Mapping[str, JSON],
+        idempotency_key: str | None,
+        token: str | None = None,
+    ) -> Job:
+        job_id = uuid.uuid4().hex
+        if token is not None:
+            await self._vault.put(job_id, token)  # before the row: a worker may claim it at once
+        created = False
+        try:
+            async with self._database.unit_of_work() as work:
+                submitted = await JobRepository(work).submit(
+                    job_id=job_id,
+                    user_id=user_id,
+                    source_kind=kind,
+                    source_metadata=metadata,
+                    limits=self._limits,
+                    idempotency_key=idempotency_key,
+                )
+            created = submitted.created
+        finally:
+            if token is not None and not created:
+                await self._forget(job_id)
+        if created:
+            await self._ring(submitted.job)
+        return submitted.job
+
+    async def _ring(self, job: Job) -> None:
+        """A failed ring is no error to the submitter: the sweep rings again."""
+        try:
+            await self._doorbell.ring(job.job_id, job.ring)
+        except ServiceUnavailableError as error:
+            log.warning("doorbell.unheard", job_id=job.job_id, reason=str(error))
+
+    async def _forget(self, job_id: str) -> None:
+        try:
+            await self._vault.forget(job_id)
+        except ServiceUnavailableError:
+            log.debug("token.unforgotten", job_id=job_id)  # its time limit ends it
+
+    # Jobs
+
+    async def get_job(self, user_id: UUID, job_id: str) -> Job:
+        """The job's state, without an upload's data. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            return _owned_job(await JobRepository(work).get(job_id), user_id)
+
+    async def list_jobs(
+        self, user_id: UUID, *, status: JobStatus | None = None, since: timedelta | None = None, limit: int = 50
+    ) -> list[Job]:
+        """The user's jobs that still have a row, newest first; `since` leaves out what is older than that."""
+        earliest = None if since is None else datetime.now(UTC) - since
+        async with self._database.unit_of_work() as work:
+            return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
+
+    async def take_result(self, user_id: UUID, job_id: str) -> Taken:
+        """The end of a job, once: its row is deleted with it. An unfinished job is left alone.
+
+        Raises NotFoundError (also the second time), ForbiddenError.
+        """
+        async with self._database.unit_of_work() as work:
+            job = _owned_job(await JobRepository(work).get(job_id), user_id)
+            if not job.status.finished:
+                return Unfinished(job=job)
+            run = None if job.result_run_id is None else await RunRepository(work).get(job.result_run_id)
+            if not await JobRepository(work).delete(job_id):
+                raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken")
+        if run is not None:
+            return Completed(job=job, run=run)
+        return JobFailed(job=job, error=job.error_message or "its run was deleted")
+
+    async def cancel_job(self, user_id: UUID, job_id: str) -> Job:
+        """End a pending or running job as `failed: cancelled by user`; its processes are gone within five seconds.
+
+        Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has ended already.
+        """
+        async with self._database.unit_of_work() as work:
+            _owned_job(await JobRepository(work).get(job_id), user_id)
+            job = await JobRepository(work).request_cancel(job_id)
+        await self._forget(job_id)
+        await self._tell(job)
+        return job
+
+    async def retry_job(self, user_id: UUID, job_id: str) -> Job:
+        """Put a failed job back in line with its attempts forgiven.
+
+        Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has not failed, InvalidInputError
+        where its upload is gone (it was cancelled), and LimitExceededError.
+        """
+        async with self._database.unit_of_work() as work:
+            _owned_job(await JobRepository(work).get(job_id), user_id)
+            job = await JobRepository(work).requeue_failed(job_id)
+        await self._ring(job)
+        return job
+
+    def listen(self, job_id: str) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, JSON]]]:
+        """Progress as it is published: `{status, stage, progress}`. A hint: look at the row for the truth."""
+        return self._doorbell.listen(job_id)
+
+    async def _tell(self, job: Job) -> None:
+        event = {"status": job.status, "stage": job.stage, "progress": job.progress}
+        try:
+            await self._doorbell.publish(job.job_id, event)
+        except ServiceUnavailableError:
+            log.debug("progress.unheard", job_id=job.job_id)
+
+    # Runs
+
+    async def list_runs(self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None) -> Page:
+        """One page of the user's history, newest first, at most MAX_PAGE runs."""
+        limit = max(1, min(limit, MAX_PAGE))
+        async with self._database.unit_of_work() as work:
+            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
+        shown = runs[:limit]
+        more = len(runs) > limit
+        return Page(
+            runs=shown, next=RunCursor(created_at=shown[-1].created_at, run_id=shown[-1].run_id) if more else None
+        )
+
+    async def get_run(self, user_id: UUID, run_id: UUID) -> Run:
+        """The whole run. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            run = await RunRepository(work).get(run_id)
+        _require_owner(run.user_id, user_id, f"run {run_id}")
+        return run
+
+    async def get_file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
+        """The run's file tree; None for a run older than file trees. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
+            tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
+        return tree
+
+    async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
+        """Delete the run. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
+            await RunRepository(work).delete(run_id)
+
+
+def _owned_job(job: Job, user_id: UUID) -> Job:
+    _require_owner(job.user_id, user_id, f"job {job.job_id}")
+    return job
+
+
+def _require_owner(owner: UUID, user_id: UUID, what: str) -> None:
+    if owner != user_id:
+        raise ForbiddenError(f"the {what} belongs to another user")

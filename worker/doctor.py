@@ -1,0 +1,140 @@
+"""`vibe8 doctor`: each thing that a worker needs, whether it is well, and what to do about it."""
+
+import asyncio
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from collectors.assembly import tool_versions
+from collectors.discovery import discover
+from domain.errors import ServiceUnavailableError, Vibe8Error
+from domain.text import one_line
+from infrastructure.database.engine import Database
+from infrastructure.database.migrate import current, head
+from infrastructure.queue import connect, redis_errors
+from infrastructure.settings import Settings, load_settings
+from worker.commands import Output
+
+FREE_DISK_MB = 2048
+UNREACHABLE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at; `advice` is empty where all is well."""
+
+    name: str
+    found: str
+    ok: bool = True
+    advice: str = ""
+    unreachable: bool = False
+
+
+async def examine(*, as_json: bool, quiet: bool) -> int:
+    """Look at everything. Exit code 0: all well; 1: something is amiss; 3: a service cannot be reached."""
+    checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _services()]
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document([asdict(check) for check in checks])
+    elif not quiet:
+        table = Table()
+        for heading in ("", "what", "found", "what to do"):
+            table.add_column(heading, overflow="fold")
+        for check in checks:
+            mark = "[green]ok[/green]" if check.ok else "[red]amiss[/red]"
+            table.add_row(mark, check.name, escape(check.found), escape(check.advice))
+        output.console.print(table)
+    if any(check.unreachable for check in checks):
+        return UNREACHABLE
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _python() -> Check:
+    cores = len(os.sched_getaffinity(0))
+    return Check(name="python", found=f"{platform.python_version()}, {cores} cores, {platform.system()}")
+
+
+def _tools() -> Check:
+    versions = ", ".join(f"{name} {version}" for name, version in tool_versions(discover()).items() if name != "python")
+    return Check(name="tools", found=versions)
+
+
+def _git() -> Check:
+    git = shutil.which("git")
+    if git is None:
+        return Check(name="git", found="not on the PATH", ok=False, advice="install git")
+    version = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
+    return Check(name="git", found=version.stdout.strip())
+
+
+async def _services() -> list[Check]:
+    try:
+        settings = load_settings()
+    except ServiceUnavailableError as error:
+        return [Check(name="services", found="none named", ok=False, advice=str(error), unreachable=True)]
+    return [
+        _scratch(settings),
+        await _reached("postgresql", lambda: _postgresql(settings), "check DATABASE_URL, and that the server runs"),
+        await _reached("redis", lambda: _redis(settings), "check REDIS_URL, and that the server runs"),
+    ]
+
+
+def _scratch(settings: Settings) -> Check:
+    place: Path = settings.scratch_dir
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place).free // (1024 * 1024)
+    except OSError as error:
+        return Check(name="scratch", found=f"{place}: {error.strerror}", ok=False, advice="set SCRATCH_DIR")
+    if not os.access(place, os.W_OK):
+        return Check(name="scratch", found=f"{place} cannot be written", ok=False, advice="set SCRATCH_DIR")
+    enough = free >= FREE_DISK_MB
+    advice = "" if enough else f"free some space: a job may need {FREE_DISK_MB} MB"
+    return Check(name="scratch", found=f"{place}, {free} MB free", ok=enough, advice=advice)
+
+
+async def _reached(name: str, look: Callable[[], Awaitable[Check]], advice: str) -> Check:
+    try:
+        return await look()
+    except Vibe8Error as error:
+        return Check(name=name, found=one_line(str(error)), ok=False, advice=advice, unreachable=True)
+
+
+async def _postgresql(settings: Settings) -> Check:
+    database = Database.from_settings(settings, "vibe8-doctor")
+    started = time.monotonic()
+    try:
+        version = await database.ping()
+    finally:
+        await database.close()
+    took = round((time.monotonic() - started) * 1000)
+    revision = await current(settings.sqlalchemy_url())
+    found = f"{version}, {took} ms, schema {revision or 'none'}"
+    if revision != head():
+        return Check(name="postgresql", found=found, ok=False, advice=f"run `vibe8 migrate` (to {head()})")
+    return Check(name="postgresql", found=found)
+
+
+async def _redis(settings: Settings) -> Check:
+    redis = await connect(settings.redis_dsn().get_secret_value())
+    try:
+        started = time.monotonic()
+        async with redis_errors():
+            info = await redis.info()
+        took = round((time.monotonic() - started) * 1000)
+    finally:
+        await redis.aclose()
+    policy = info.get("maxmemory_policy", "unknown")
+    kept = "append-only file" if info.get("aof_enabled") else "no append-only file"
+    found = f"{info.get('redis_version', '?')}, {took} ms, {policy}, {kept}"
+    if policy != "noeviction":
+        return Check(name="redis", found=found, ok=False, advice="set maxmemory-policy to noeviction")
+    return Check(name="redis", found=found)

@@ -1,0 +1,92 @@
+"""What runs inside a child: fetch a source into scratch, and analyse the scratch tree.
+
+These functions are all that meets hostile input. They speak plain JSON with the worker and know no database, no
+queue and no secret but a repository's token, which comes with the request and stays in this process.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from collectors.discovery import discover
+from collectors.engine import Options, analyse
+from collectors.source_tree import load_tree
+from domain.errors import InvalidInputError
+from domain.sources import FetchedSource
+from domain.text import JSON
+from infrastructure.sources.directory import fetch_directory
+from infrastructure.sources.git import fetch_repository
+from infrastructure.sources.git_history import GitHistory
+from infrastructure.sources.limits import SourceLimits
+from infrastructure.sources.scratch import Scratch
+from infrastructure.sources.upload import fetch_upload
+
+PROGRESS_SECONDS = 0.2
+"""The least time between two messages about progress."""
+
+Tell = Callable[[Mapping[str, JSON]], None]
+
+discover()  # while the zygote preloads this module, so that no child imports the tools again
+
+
+def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
+    """Bring the request's source into its scratch directory; answers `FetchedSource.to_json()`.
+
+    Raises InvalidInputError, PermanentError or TransientError with one line for the submitter.
+    """
+    tell({"stage": "fetching", "progress": 0})
+    scratch = Scratch(Path(request["scratch"]))
+    limits = SourceLimits.from_json(request["limits"])
+    source = request["source"]
+    if source["kind"] == "upload":
+        fetched = fetch_upload(source["filename"], source["file_data"], scratch, limits)
+    elif source["kind"] == "repository":
+        fetched = fetch_repository(
+            source["url"],
+            source["branch"],
+            source["token"],
+            scratch,
+            limits,
+            ca_bundle=Path(source["ca_bundle"]) if source["ca_bundle"] else None,
+            allowed_hosts=source["allowed_hosts"],
+        )
+    else:
+        fetched = fetch_directory(Path(source["path"]), scratch, limits)
+    return fetched.to_json()
+
+
+def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
+    """Run the ten collectors over the scratch tree; answers the fields of `domain.metrics.Analysis`.
+
+    Raises InvalidInputError where there is no Python file at all.
+    """
+    scratch = Scratch(Path(request["scratch"]))
+    fetched = FetchedSource.from_json(request["fetched"])
+    history = GitHistory(scratch.repository) if fetched.has_history else None
+    tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
+    if not tree.entries:
+        raise InvalidInputError(f"no Python file to analyse{_why_none(fetched)}")
+    options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
+    return dataclasses.asdict(analyse(tree, fetched, options, _progress(tell)))
+
+
+def _why_none(fetched: FetchedSource) -> str:
+    if not fetched.skipped:
+        return ""
+    first = fetched.skipped[0]
+    return f" ({fetched.skipped_total} skipped, such as {first.path}: {first.reason})"
+
+
+def _progress(tell: Tell) -> Callable[[str, float], None]:
+    """Stage and share as a percentage of the whole job: fetching ends at 10, collecting at 90."""
+    last = ("", 0.0)
+
+    def emit(stage: str, share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if stage != last[0] or now - last[1] >= PROGRESS_SECONDS:
+            last = (stage, now)
+            tell({"stage": stage, "progress": round(10 + 80 * share) if stage == "collecting" else 90})
+
+    return emit

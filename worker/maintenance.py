@@ -1,0 +1,79 @@
+"""What every replica does beside its jobs: rescue, sweep, and the periodic clean-up. Safe when all do it at once."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from domain.errors import TransientError
+from domain.jobs import JobStatus
+from infrastructure.database.engine import Database
+from infrastructure.database.jobs import JobRepository
+from infrastructure.database.runs import RunRepository
+from infrastructure.database.upkeep import CleanupCounts, Ring
+from infrastructure.queue import Doorbell
+from infrastructure.settings import Settings
+
+UPKEEP_SECONDS = 10.0
+UNHEARD_SECONDS = 30.0
+RESCUE_LIMIT = 100
+CLEANUP_SLOT = "cleanup"
+CLEANUP_SECONDS = 6 * 3600
+"""Slots begin at 00, 06, 12 and 18 h UTC."""
+
+log = structlog.get_logger(__name__)
+
+
+async def cleanup(database: Database, settings: Settings) -> CleanupCounts:
+    """Delete what has been finished for long, end what is stale, and forget old runs where that is asked for.
+
+    Raises ServiceUnavailableError.
+    """
+    async with database.unit_of_work() as work:
+        counts = await JobRepository(work).cleanup(
+            retention=settings.completed_job_retention,
+            stale=settings.stale_job_threshold,
+            pending_max_age=settings.pending_job_max_age,
+        )
+        if settings.run_retention_days is not None:
+            await RunRepository(work).delete_older_than(settings.run_retention_days)
+    log.info("cleanup.done", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)
+    return counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """The upkeep loop of one replica."""
+
+    database: Database
+    doorbell: Doorbell
+    settings: Settings
+
+    async def run(self) -> None:
+        """Every UPKEEP_SECONDS until cancelled; a service that is away is waited for, and named once."""
+        away = False
+        while True:
+            try:
+                await self.once()
+                away = False
+            except TransientError as error:
+                if not away:
+                    log.warning("upkeep.unreachable", reason=str(error))
+                away = True
+            await asyncio.sleep(UPKEEP_SECONDS)
+
+    async def once(self) -> None:
+        """One round. Raises ServiceUnavailableError."""
+        async with self.database.unit_of_work() as work:
+            rescued = await JobRepository(work).rescue_expired(RESCUE_LIMIT)
+            unheard = await JobRepository(work).ring_unheard(
+                older_than_seconds=UNHEARD_SECONDS, limit=2 * self.settings.arq_max_jobs
+            )
+            slot = await JobRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS)
+        for job in rescued:
+            log.warning("job.rescued", job_id=job.job_id, status=str(job.status))
+        again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
+        for ring in [*again, *unheard]:
+            await self.doorbell.ring(ring.job_id, ring.ring)
+        if slot is not None:
+            await cleanup(self.database, self.settings)

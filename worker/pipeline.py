@@ -1,0 +1,129 @@
+"""From a source to its analysis: fetch, collect, look up the packages. No database, no queue.
+
+`vibe8 analyze` and the queue's jobs run this same code, so their numbers agree.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from domain.errors import PermanentError
+from domain.metrics import Analysis
+from domain.packages import with_latest_versions
+from domain.ports import ChildRunner, PackageIndex, ProgressListener
+from domain.sources import FetchedSource
+from domain.text import JSON
+from infrastructure.sources.limits import SourceLimits
+
+FETCH = "worker.entries:fetch"
+COLLECT = "worker.entries:collect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysed:
+    """What the pipeline yields: the analysis, and where the code came from."""
+
+    analysis: Analysis
+    fetched: FetchedSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """How one source is analysed on this machine.
+
+    `cores` bounds the analyses that compute at once; fetching, which waits on the network, is not bounded by it.
+    `timeout` and `collector_timeout` are seconds; waiting for a core does not count.
+    """
+
+    children: ChildRunner
+    packages: PackageIndex
+    limits: SourceLimits
+    scratch_dir: Path
+    cores: "Cores"
+    timeout: float
+    collector_timeout: float
+
+    async def run(self, source: Mapping[str, JSON], on_progress: ProgressListener) -> Analysed:
+        """Analyse one source (as `worker.entries.fetch` reads it) in a scratch directory of its own.
+
+        Raises PermanentError and TransientError as the children do. Nothing is left in scratch, whatever happens.
+        """
+        started = time.monotonic()
+        async with scratch_directory(self.scratch_dir) as scratch:
+            request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
+            answer = await self.children.run(FETCH, request, deadline=self.timeout, on_progress=on_progress)
+            fetched = FetchedSource.from_json(answer)
+            fetching_ms = round((time.monotonic() - started) * 1000)
+            analysis = await self._collect(scratch, fetched, on_progress)
+        timings = {"fetching": fetching_ms, **analysis.timings_ms}
+        return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=fetched)
+
+    async def _collect(self, scratch: Path, fetched: FetchedSource, on_progress: ProgressListener) -> Analysis:
+        async with self.cores.some() as processes:
+            request = {
+                "scratch": str(scratch),
+                "fetched": fetched.to_json(),
+                "processes": processes,
+                "collector_timeout": self.collector_timeout,
+            }
+            answer = await self.children.run(COLLECT, request, deadline=self.timeout, on_progress=on_progress)
+        return await self._look_up_packages(Analysis(**answer))
+
+    async def _look_up_packages(self, analysis: Analysis) -> Analysis:
+        """Fill in `latest_version`; no answer leaves it null, says so, and makes `deps` partial."""
+        health = analysis.metrics["deps"]["package_health"]
+        if not health:
+            return analysis
+        latest = await self.packages.latest_versions([row["package"] for row in health])
+        deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest)}
+        return replace(analysis, metrics={**analysis.metrics, "deps": deps})
+
+
+class Cores:
+    """The one bound on CPU-heavy children of this worker."""
+
+    def __init__(self, count: int | None = None) -> None:
+        """`count` defaults to the processors that this process may use."""
+        self.count = count or len(os.sched_getaffinity(0))
+        self._free = self.count
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def some(self) -> AsyncIterator[int]:
+        """Wait for a core; take it, and all others that are free just now."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free > 0)
+            taken, self._free = self._free, 0
+        try:
+            yield taken
+        finally:
+            self._free += taken
+            async with self._changed:
+                self._changed.notify_all()
+
+
+@asynccontextmanager
+async def scratch_directory(parent: Path) -> AsyncIterator[Path]:
+    """A fresh directory under `parent`, readable by us alone, and gone afterwards.
+
+    Raises PermanentError where `parent` cannot be written.
+    """
+    try:
+        directory = await asyncio.to_thread(_make_directory, parent)
+    except OSError as error:
+        raise PermanentError(f"SCRATCH_DIR {parent} cannot be written ({error.strerror})") from error
+    try:
+        yield directory
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True))
+
+
+def _make_directory(parent: Path) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="job-", dir=parent))

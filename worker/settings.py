@@ -1,0 +1,156 @@
+"""The one composition root: which implementation stands behind each port, and how ARQ is set up."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from arq import func
+from arq.connections import ArqRedis
+from arq.worker import Worker
+
+from domain.ports import PackageIndex
+from infrastructure.children import ZygoteRunner
+from infrastructure.database.engine import Database
+from infrastructure.package_index import SimplePackageIndex
+from infrastructure.queue import QUEUE_NAME, TASK_NAME, Doorbell, connect, deserialize, redis_settings, serialize
+from infrastructure.sandbox import ChildLimits
+from infrastructure.settings import Settings
+from infrastructure.sources.limits import SourceLimits
+from infrastructure.token_vault import TokenVault
+from worker.analyze import Analyst
+from worker.leases import LeaseKeeper
+from worker.maintenance import Maintenance
+from worker.pipeline import Cores, Pipeline
+from worker.tasks import analyze
+
+MB = 1024 * 1024
+PRELOAD = ("worker.entries",)
+OUT_OF_THE_WAY = 10**6
+"""Attempts and time are limited by us, in PostgreSQL and by the children's deadlines; ARQ's own limits never bind."""
+
+FLEET_SLOTS = 1024
+"""ARQ reads at most `queue_read_limit` bells, the ones being answered included; this many slots a fleet may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a worker process has, opened and ready."""
+
+    settings: Settings
+    database: Database
+    redis: ArqRedis
+    children: ZygoteRunner
+    leases: LeaseKeeper
+    analyst: Analyst
+    maintenance: Maintenance
+
+
+def source_limits(settings: Settings) -> SourceLimits:
+    """The limits of a submission's size, in bytes and counts."""
+    return SourceLimits(
+        max_upload_bytes=settings.max_upload_mb * MB,
+        max_zip_entries=settings.max_zip_entries,
+        max_inflated_bytes=settings.max_inflated_mb * MB,
+        max_zip_ratio=settings.max_zip_ratio,
+        max_clone_bytes=settings.max_clone_mb * MB,
+        max_tree_files=settings.max_tree_files,
+        max_file_bytes=settings.max_file_kb * 1024,
+    )
+
+
+@asynccontextmanager
+async def child_runner(settings: Settings) -> AsyncIterator[ZygoteRunner]:
+    """The children of this process, none of them left at the end."""
+    limits = ChildLimits(
+        memory_bytes=settings.analysis_memory_mb * MB,
+        file_bytes=max(settings.max_clone_mb, settings.max_inflated_mb) * MB,
+    )
+    runner = ZygoteRunner(PRELOAD, limits)
+    try:
+        yield runner
+    finally:
+        await runner.stop()
+
+
+@asynccontextmanager
+async def package_index(settings: Settings) -> AsyncIterator[SimplePackageIndex]:
+    """The package index of the settings."""
+    index = SimplePackageIndex(settings.package_index_url)
+    try:
+        yield index
+    finally:
+        await index.aclose()
+
+
+def pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex) -> Pipeline:
+    """How this machine analyses a source."""
+    return Pipeline(
+        children=children,
+        packages=packages,
+        limits=source_limits(settings),
+        scratch_dir=settings.scratch_dir,
+        cores=Cores(),
+        timeout=settings.arq_job_timeout,
+        collector_timeout=settings.collector_timeout,
+    )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connect to everything and start the children's zygote. Raises ServiceUnavailableError and InvalidInputError."""
+    async with AsyncExitStack() as stack:
+        database = Database.from_settings(settings, "vibe8-worker")
+        stack.push_async_callback(database.close)
+        redis = await connect(settings.redis_dsn().get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        children = await stack.enter_async_context(child_runner(settings))
+        await children.start()
+        packages = await stack.enter_async_context(package_index(settings))
+        doorbell = Doorbell(redis)
+        leases = LeaseKeeper(database, doorbell)
+        yield Services(
+            settings=settings,
+            database=database,
+            redis=redis,
+            children=children,
+            leases=leases,
+            analyst=Analyst(
+                database=database,
+                doorbell=doorbell,
+                vault=token_vault(settings, redis),
+                leases=leases,
+                pipeline=pipeline(settings, children, packages),
+                git={
+                    "allowed_hosts": list(settings.git_allowed_hosts),
+                    "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
+                },
+            ),
+            maintenance=Maintenance(database=database, doorbell=doorbell, settings=settings),
+        )
+
+
+def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
+    """Where repository tokens wait."""
+    keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+    return TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+
+
+def arq_worker(services: Services) -> Worker:
+    """ARQ, set up so that it rings and no more: no results, no limits of its own, JSON payloads, our signals."""
+    settings = services.settings
+    return Worker(
+        [func(analyze, name=TASK_NAME, timeout=OUT_OF_THE_WAY, max_tries=OUT_OF_THE_WAY)],
+        queue_name=QUEUE_NAME,
+        redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
+        ctx={"analyst": services.analyst},
+        handle_signals=False,
+        max_jobs=settings.arq_max_jobs,
+        job_timeout=OUT_OF_THE_WAY,
+        keep_result=settings.arq_keep_result,
+        poll_delay=settings.arq_poll_delay,
+        queue_read_limit=2 * FLEET_SLOTS,
+        max_tries=OUT_OF_THE_WAY,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        log_results=False,
+    )

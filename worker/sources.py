@@ -1,0 +1,95 @@
+"""What SOURCE on the command line means: a directory, a `.py`, a `.zip`, or a repository's URL."""
+
+import base64
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from domain.errors import InvalidInputError
+from domain.sources import branch_name, repository_url
+from domain.text import JSON, one_line
+from infrastructure.settings import Settings
+from infrastructure.sources.packing import pack_directory
+
+TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # noqa: S105 - a variable's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """A directory of this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A `.py` or `.zip` file of this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A repository on a git host; the token comes from the environment, never from an argument."""
+
+    url: str
+    branch: str | None
+    token: str | None = field(repr=False)
+
+
+Source = Directory | File | Remote
+
+
+def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
+    """What the argument names. Raises InvalidInputError with what to do."""
+    if "://" in text:
+        url = repository_url(text, settings.git_allowed_hosts)
+        checked = branch_name(branch) if branch is not None else None
+        return Remote(url=url, branch=checked, token=os.environ.get(TOKEN_VARIABLE) or None)
+    if branch is not None:
+        raise InvalidInputError("--branch goes with a repository URL only")
+    path = Path(text)
+    if path.is_dir():
+        return Directory(path=path)
+    if not path.is_file():
+        raise InvalidInputError(f"{one_line(text, 200)!r} is no directory, no file and no https:// URL")
+    if path.suffix.lower() not in (".py", ".zip"):
+        raise InvalidInputError(f"{one_line(path.name, 200)!r} is neither a .py nor a .zip file")
+    return File(path=path)
+
+
+def pipeline_source(source: Source, settings: Settings) -> dict[str, JSON]:
+    """The source as `worker.entries.fetch` reads it."""
+    if isinstance(source, Directory):
+        return {"kind": "directory", "path": str(source.path.absolute())}
+    if isinstance(source, File):
+        data = base64.b64encode(read_file(source.path, settings)).decode()
+        return {"kind": "upload", "filename": source.path.name, "file_data": data}
+    return {
+        "kind": "repository",
+        "url": source.url,
+        "branch": source.branch,
+        "token": source.token,
+        "allowed_hosts": list(settings.git_allowed_hosts),
+        "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
+    }
+
+
+def upload_of(source: Directory | File, settings: Settings) -> tuple[str, bytes]:
+    """Name and bytes of what is uploaded for the source; a directory is packed with its git history."""
+    if isinstance(source, File):
+        return source.path.name, read_file(source.path, settings)
+    name = source.path.resolve().name or "root"
+    return f"{name}.zip", pack_directory(source.path, with_history=True)
+
+
+def read_file(path: Path, settings: Settings) -> bytes:
+    """The file's bytes. Raises InvalidInputError where it is too large or cannot be read."""
+    try:
+        if path.stat().st_size > settings.max_upload_mb * 1024 * 1024:
+            raise InvalidInputError(
+                f"{one_line(path.name, 200)} is larger than {settings.max_upload_mb} MB (MAX_UPLOAD_MB)"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{one_line(str(path), 200)} cannot be read: {error.strerror}") from error

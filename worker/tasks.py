@@ -1,0 +1,11 @@
+"""What ARQ calls. A task is a doorbell: it carries a job's id as a hint, and the database says what is due."""
+
+from typing import Any
+
+from worker.analyze import Analyst
+
+
+async def analyze(ctx: dict[str, Any], job_id: str) -> None:  # noqa: ARG001 - the fairest due job is taken, not this one
+    """Work on the fairest due job. Ends at once when there is none: somebody else has answered this ring."""
+    analyst: Analyst = ctx["analyst"]
+    await analyst.analyze_next()
