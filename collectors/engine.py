@@ -19,6 +19,9 @@ BASE = ""
 """The step that reads and parses a file, and the path under which a survey of the whole tree is kept."""
 
 FILE_DEADLINE_SECONDS = 30.0
+CPU_BUDGET_SHARE = 1.0
+"""How much CPU time a collector may use in all, as a share of the wall time that it may take for a tree."""
+
 LANE_BYTES = 256 * 1024
 """Source bytes queued on a lane in advance, and the least that is worth a further lane."""
 
@@ -142,7 +145,9 @@ def _survey(tree: SourceTree, collectors: Sequence[AnyCollector], options: Optio
 
     size = sum(entry.size for entry in tree.entries)
     lanes = len(whole) + max(1, min(options.processes, round(size / LANE_BYTES)))
-    Supervisor([*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * 1000, on_result=keep).run()
+    Supervisor(
+        [*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep
+    ).run()
     return surveyed
 
 
@@ -179,7 +184,7 @@ def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: 
 
     units = [SingleStep(item.name, thunk(item), options.collector_timeout, weight=0.2) for item in ready]
     lanes = options.processes if len(surveyed.paths) > 1 else 1
-    Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * 1000, on_result=keep).run()
+    Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep).run()
     return outcomes
 
 

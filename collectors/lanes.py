@@ -263,7 +263,7 @@ class Supervisor:
         for name, spent in result.cpu_ms.items():
             self._spent_ms[name] = self._spent_ms.get(name, 0.0) + spent
             if self._spent_ms[name] > self._budget_ms:
-                self._exhausted[name] = f"out of time after {self._budget_ms / 1000:.0f} s"
+                self._exhausted[name] = f"out of time after {self._budget_ms / 1000:g} s"
         self._on_result(index, result)
 
     def _overdue(self, lane: Lane) -> bool:
