@@ -22,7 +22,6 @@ from infrastructure.sources.tree_writer import TreeWriter
 STALL_SECONDS = 60
 _POLL_SECONDS = 0.1
 _PROGRESS = re.compile(rb"(Receiving objects|Resolving deltas): +(\d+)%")
-_TOO_BIG = re.compile(r"signal 25|File too large")
 
 PercentListener = Callable[[int], None]
 
@@ -118,7 +117,8 @@ class _Fetch:
                 self._watch(process, events, on_progress)
                 process.finish()
             except GitFailedError as error:
-                if _TOO_BIG.search(error.stderr):
+                # The kernel stopped the pack's writer at the limit, whatever git made of that.
+                if self._disk_bytes() >= self._limits.max_clone_bytes:
                     raise self._too_large() from None
                 raise
         self._check_size()
@@ -144,8 +144,11 @@ class _Fetch:
                 raise
 
     def _check_size(self) -> None:
-        if disk_bytes(self._repository / "objects") > self._limits.max_clone_bytes:
+        if self._disk_bytes() > self._limits.max_clone_bytes:
             raise self._too_large()
+
+    def _disk_bytes(self) -> int:
+        return disk_bytes(self._repository / "objects")
 
     def _too_large(self) -> InvalidInputError:
         limit = self._limits.max_clone_bytes / MIB

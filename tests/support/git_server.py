@@ -11,7 +11,7 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,12 +34,13 @@ class Fault:
 class GitServer:
     """Serves the bare repositories that were added, one thread a request; remembers every request it saw."""
 
-    def __init__(self, directory: Path, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, directory: Path, *, names: Sequence[str] = ()) -> None:
+        """Listen on 127.0.0.1; the certificate is for that address, `localhost` and `names`."""
         self._directory = directory
         self._root = directory / "served"
         self._root.mkdir(parents=True)
         self.ca_file = directory / "ca.pem"
-        self.host = host
+        self.host = "127.0.0.1"
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.tokens: dict[str, str] = {}
         self.faults: dict[str, Fault] = {}
@@ -47,8 +48,8 @@ class GitServer:
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_file))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(host, "localhost").configure_cert(self._context)
-        self._server = _Server((host, 0), _Handler)
+        authority.issue_cert(self.host, "localhost", *names).configure_cert(self._context)
+        self._server = _Server((self.host, 0), _Handler)
         self._server.git = self
         self._server.socket = self._context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
