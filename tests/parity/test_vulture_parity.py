@@ -1,0 +1,176 @@
+"""Finding by finding against `vulture --min-confidence 60`, whole trees at a time."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from collectors.base import Totals
+from collectors.dead_code import COLLECTOR
+from collectors.source_tree import SourceFile, load_tree
+from domain.metrics import Report
+
+PACKAGES = Path(sysconfig.get_path("purelib"))
+LINE = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<text>.+ \(\d+% confidence\))")
+
+CRAFTED = {
+    "pkg/__init__.py": "from pkg.core import Engine, unused_but_package\n__all__ = ['Engine', 'exported']\n",
+    "pkg/core.py": (
+        "import logging, os.path as p, ssl\nfrom typing import *\nfrom . import sibling as other  # noqa: F401\n"
+        "class Engine(logging.Handler):\n    def emit(self, record): return '%(local)s' % locals()\n"
+        "    def handle(self, record): pass  # noqa: V105\n"
+        "    def unused(self): return '{a.b[0].c}'.format(**locals())\n"
+        "    @classmethod\n    def make(cls, *args, key=None, **kw): yield\n    __slots__ = ()\n"
+        "def exported(): pass\nlocal = a = b = c = d = 1\n(e := 2)\n[f for f in ()]\nlambda g: 0\ndel c\n"
+    ),
+    "pkg/flow.py": (
+        "def f(x):\n    while True:\n        if x: break\n    else:\n        never()\n"
+        "    try:\n        return 1\n    except E:\n        raise\n    else:\n        never()\n    print()\n"
+        "    if False: dead()\n    elif True: alive()\n    else: dead()\n    if True: pass\n"
+        "    y = a if 0 else b\n    z = a if 1 else b\n    while []: pass\n    with x: return\n"
+        "    for i in x: continue; print()\n"
+    ),
+    "pkg/match.py": (
+        "match x:\n    case Point(left=0, top=t): pass\n    case {'k': v, **rest}: pass\n"
+        "    case [*star]: pass\n"
+    ),
+    "pkg/comments.py": (
+        "from typing import List, Dict, Set\nx = []  # type: List[int]\nprint(x)  # type: ignore\n"
+        "def f(a, b):\n    # type: (Dict[str, int], int) -> None\n    for q in a:  # type: lambda zz: 1\n        pass\n"
+    ),
+    "pkg/stops.py": "first = 1\nsecond = []  # type: not an expression\nthird = used_by_nobody_else\n",
+    "pkg/misplaced.py": "call(1,  # type: int\n)\nnever_seen = hides_nothing = 1\nprint(first, Engine.unused)\n",
+    "pkg/noqa.py": (
+        "x1 = 1  # noqa\nx2 = 1  #noqa\nx3 = 1  # noqa:V107\nx4 = 1  # noqa: E501,F841\n"
+        "x5 = 1  # NoQa : V1\n\x0cx6 = 1\nx7 = 1  # noqa\n"
+    ),
+    "pkg/broken.py": "def oops(:\n",
+    "pkg/hasattr.py": "hasattr(o, 'third'); getattr(o, 'never_seen', 1); getattr(o, n, 'no')\nexec('x1')\n",
+    "tests/helpers.py": (
+        "class TestThing:\n    def setup_method(self): pass\n    def test_a(self): pass\n"
+        "def test_b(): pass\ndef help(): pass\n"
+    ),
+    "testing.py": "def test_c(): pass\n",
+    "thing_test.py": "def test_d(): pass\ndef setup_module(): pass\n",
+    "sub/nottest.py": "def test_e(): pass\n",
+    "async.py": "async def g(x) -> int:\n    async for i in x: return\n    async with x as y: raise\n    await x\n",
+    "scopes.py": (
+        "global_ = 1\ndef h():\n    global global_, other\n    nonlocal_ = 1\n    def i():\n"
+        "        nonlocal nonlocal_\n        nonlocal_ = 2\n"
+    ),
+    "enums.py": (
+        "import enum\nclass Color(enum.Enum):\n    RED = 1\n    _ignore_ = []\n"
+        "    def _generate_next_value_(name, *a): pass\n"
+    ),
+    "unicode.py": "größe = 1\nﬁn = 2\nprint(fin)\n",
+}  # fmt: skip
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A directory whose own path does not look like a test's to vulture, as `/src` does not."""
+    with tempfile.TemporaryDirectory(prefix="vibe8-") as directory:
+        path = Path(directory).resolve() / "src"
+        assert "/test" not in str(path), "vulture looks for /test in absolute paths: set TMPDIR elsewhere"
+        path.mkdir()
+        yield path
+
+
+def told_by_vulture(root: Path) -> list[tuple[str, int, str]]:
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "vulture", "--min-confidence", "60", str(root)],
+        cwd=root.parent,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"},
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode in (0, 1, 3), run.stderr.decode(errors="replace")[-2000:]
+    said = []
+    for line in run.stdout.decode("utf-8", "surrogateescape").splitlines():
+        match = LINE.fullmatch(line)
+        assert match, line
+        # vulture shortens paths below its working directory.
+        said.append((match["path"].removeprefix("src/"), int(match["line"]), match["text"]))
+    return sorted(said)
+
+
+def told_by_us(root: Path) -> tuple[list[tuple[str, int, str]], Report]:
+    facts = {}
+    for entry in load_tree(root).entries:
+        file = SourceFile(entry.path, entry.location.read_bytes())
+        if file.parse_error is None:
+            facts[entry.path] = msgpack.unpackb(msgpack.packb(COLLECTOR.inspect(file)))
+    report = COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
+    return sorted((item.path, item.line, item.message) for item in report.findings), report
+
+
+def assert_same(root: Path) -> list[tuple[str, int, str]]:
+    """Compare, and give back what both said."""
+    expected = told_by_vulture(root)
+    found, report = told_by_us(root)
+    assert found == expected
+    assert report.aggregate["unused_symbols"] == len(expected)
+    for path, row in report.per_file.items():
+        assert row["count"] == sum(place == path for place, _, _ in expected)
+    return expected
+
+
+def copy_python(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=lambda folder, names: [n for n in names if not _wanted(Path(folder, n))])
+
+
+def _wanted(path: Path) -> bool:
+    return path.is_dir() or path.suffix == ".py"
+
+
+def test_crafted_tree(root: Path) -> None:
+    for path, text in CRAFTED.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    assert len(assert_same(root)) > 40
+
+
+@pytest.mark.parametrize("path", sorted(CRAFTED))
+def test_crafted_file_alone(root: Path, path: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(CRAFTED[path], encoding="utf-8")
+    assert_same(root)
+
+
+@pytest.mark.parametrize("package", ["radon", "bandit", "click", "psutil", "greenlet", "typer"])
+def test_package(root: Path, package: str) -> None:
+    copy_python(PACKAGES / package, root / package)
+    assert assert_same(root)
+
+
+def test_packages_together_and_a_file_that_does_not_parse(root: Path) -> None:
+    for package in ("_pytest", "httpx", "httpcore", "structlog", "packaging"):
+        copy_python(PACKAGES / package, root / "lib" / package)
+    (root / "broken.py").write_text("def (\n")
+    assert_same(root)
+
+
+@pytest.mark.slow
+def test_standard_library(root: Path) -> None:
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    for source in sorted(stdlib.iterdir()):
+        if source.suffix == ".py":
+            shutil.copy(source, root)
+        elif source.is_dir() and source.name not in ("site-packages", "__pycache__"):
+            copy_python(source, root / source.name)
+    assert_same(root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["sqlalchemy", "hypothesis", "mypy", "pydantic", "pygments", "setuptools", "pip"])
+def test_large_package(root: Path, package: str) -> None:
+    copy_python(PACKAGES / package, root / package)
+    assert assert_same(root)
