@@ -6,6 +6,7 @@ deadline, the supervisor charges that step, starts another lane, and gives it wh
 """
 
 import contextlib
+import faulthandler
 import gc
 import mmap
 import os
@@ -140,6 +141,7 @@ def _lane_main(channel: socket.socket, units: Sequence[Unit], mark: Callable[[in
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        faulthandler.disable()  # how a lane crashed is the supervisor's to tell, not the worker's log
         threading.stack_size(STACK_BYTES)
         sys.setrecursionlimit(RECURSION_LIMIT)
         gc.disable()  # trees are freed by reference counts; cycles are collected between units

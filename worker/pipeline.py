@@ -77,8 +77,8 @@ class Pipeline:
 
     async def _look_up_packages(self, analysis: Analysis) -> Analysis:
         """Fill in `latest_version`; no answer leaves it null, says so, and makes `deps` partial."""
-        health = analysis.metrics["deps"]["package_health"]
-        if not health:
+        health = analysis.metrics.get("deps", {}).get("package_health")
+        if not health:  # none imported, or the collector failed
             return analysis
         latest = await self.packages.latest_versions([row["package"] for row in health])
         deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest)}

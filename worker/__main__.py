@@ -1,0 +1,5 @@
+"""`python -m worker` is the command `vibe8`."""
+
+from worker.cli import main
+
+main()
