@@ -6,6 +6,7 @@ deadline, the supervisor charges that step, starts another lane, and gives it wh
 """
 
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import mmap
@@ -35,7 +36,6 @@ LANE_WEIGHT = 1.0
 MAX_LOSSES = 2
 """How often a unit may be lost between steps (its lane killed from outside) before it is given up."""
 
-_MARKER = struct.Struct("<iid")  # unit, step, time.monotonic() at its start; unit -1: between steps
 _LENGTH = struct.Struct("<I")
 
 Step = tuple[str, Callable[[], Any]]
@@ -69,8 +69,9 @@ class Lane:
     """One forked process and what it owes."""
 
     def __init__(self, units: Sequence[Unit]) -> None:
-        self._marker = mmap.mmap(-1, _MARKER.size)
-        self._mark(-1, -1)
+        # One aligned word, since a reader must never see half of a change: unit + 1 (0: between steps), step, ms.
+        self._marker = ctypes.c_uint64.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+        self._mark(-1, 0)
         self.owed: dict[int, float] = {}
         ours, theirs = socket.socketpair()
         self.pid = os.fork()
@@ -82,12 +83,12 @@ class Lane:
         self._buffer = bytearray()
 
     def _mark(self, unit: int, step: int) -> None:
-        _MARKER.pack_into(self._marker, 0, unit, step, time.monotonic())
+        self._marker.value = (unit + 1) << 40 | (step & 0xFF) << 32 | _milliseconds()
 
     def position(self) -> tuple[int, int, float]:
         """Unit, step and the seconds spent in it; unit -1 between steps."""
-        unit, step, since = _MARKER.unpack_from(self._marker)
-        return unit, step, time.monotonic() - since
+        word = self._marker.value
+        return (word >> 40) - 1, word >> 32 & 0xFF, (_milliseconds() - word & 0xFFFFFFFF) / 1000
 
     def give(self, unit: int, weight: float, skip: Mapping[str, str]) -> None:
         """Queue a unit, with the steps to leave out and why."""
@@ -111,9 +112,12 @@ class Lane:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
-        self._marker.close()
         code = os.waitstatus_to_exitcode(status)
         return f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+
+
+def _milliseconds() -> int:
+    return time.monotonic_ns() // 1_000_000 & 0xFFFFFFFF
 
 
 def _send(channel: socket.socket, message: Any) -> None:
@@ -162,7 +166,7 @@ def _work(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, in
         for index, skip in _take_frames(buffer):
             unit = units[index]
             result = _run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
-            mark(-1, -1)
+            mark(-1, 0)
             _send(channel, [index, result.values, result.failures, result.cpu_ms])
             done += unit.weight
             if done >= LANE_WEIGHT:
