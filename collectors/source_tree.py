@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from collectors.line_counts import LineCounts, count_lines
+from collectors.code_measures import CodeMeasures, measure
+from collectors.line_counts import LineCounts, count_lines, count_tokenized
 from domain.ports import History
 from domain.text import one_line, printable
 
@@ -84,8 +85,19 @@ class SourceFile:
 
     @cached_property
     def line_counts(self) -> LineCounts:
-        """Lines of each kind, as `radon raw` counts them. Raises UnparsableError."""
-        return count_lines(self.text, self.tokens, self.tree)
+        """Lines of each kind, as `radon raw` counts them, also of a file that does not parse.
+
+        Raises UnparsableError for one that radon does not get through either.
+        """
+        try:
+            return count_lines(self.text) if self.parse_error is None else count_tokenized(self.text.splitlines())
+        except (SyntaxError, tokenize.TokenError) as error:
+            raise UnparsableError(_explain(error)) from error
+
+    @cached_property
+    def code_measures(self) -> CodeMeasures:
+        """Cyclomatic complexity and Halstead's volume, by radon's rules. Raises UnparsableError."""
+        return measure(self.tree)
 
     @cached_property
     def parse_error(self) -> str | None:
