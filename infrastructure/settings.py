@@ -47,6 +47,13 @@ class Settings(BaseSettings):
     shutdown_grace: NotNegative = 30
     """After SIGTERM running jobs may finish for this long; then they are handed back."""
 
+    recycle_after_jobs: NotNegative = 1_000
+    """A worker starts itself anew after so many jobs; 0: never."""
+
+    min_free_disk_mb: NotNegative = 1_024
+    min_free_memory_mb: NotNegative = 512
+    """No job is taken on with less free scratch space or available memory than this."""
+
     completed_job_retention: Positive = 21_600
     stale_job_threshold: Positive = 7_200
     pending_job_max_age: Positive = 86_400

@@ -1,28 +1,35 @@
 """The use case: claim a job, analyse it, finish it. The database is asked twice, briefly; nothing is held between."""
 
 import asyncio
+import math
 import random
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
-from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, TransientError
-from domain.jobs import LEASE_SECONDS, Claim, JobStatus
+from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, ServiceUnavailableError, TransientError
+from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, JobStatus
 from domain.retry import backoff_seconds
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind
 from domain.text import JSON, one_line
+from infrastructure.database.attempts import Released
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.runs import RunRepository
+from infrastructure.failpoints import failpoint
 from infrastructure.queue import Doorbell
 from infrastructure.token_vault import TokenVault
 from worker.leases import LeaseKeeper
 from worker.pipeline import Analysed, Pipeline
 
+INSIST_SECONDS = 1.0
+
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -47,8 +54,7 @@ class Analyst:
         with structlog.contextvars.bound_contextvars(job_id=job.job_id, attempt=job.attempt, user_id=str(job.user_id)):
             started = time.monotonic()
             try:
-                analysed = await self.leases.hold(claim, self._work(claim))
-                await asyncio.shield(self._complete(claim, analysed, started))
+                await self.leases.hold(claim, self._work(claim, started))
             except LeaseLostError as error:
                 log.warning("job.lost", reason=str(error))
             except PermanentError as error:
@@ -64,11 +70,13 @@ class Analyst:
         async with self.database.unit_of_work() as work:
             return await JobRepository(work).claim_next(LEASE_SECONDS)
 
-    async def _work(self, claim: Claim) -> Analysed:
+    async def _work(self, claim: Claim, started: float) -> None:
         async def on_progress(progress: Mapping[str, JSON]) -> None:
+            failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
 
-        return await self.pipeline.run(await self._source(claim), on_progress)
+        analysed = await self.pipeline.run(await self._source(claim), on_progress)
+        await self._complete(claim, analysed, started)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
         """The source as `worker.entries.fetch` reads it: its data or token is read only now, and kept nowhere."""
@@ -98,14 +106,17 @@ class Analyst:
             analysis=analysed.analysis,
             duration_ms=round((time.monotonic() - started) * 1000),
         )
-        try:
+
+        async def write() -> None:
             async with self.database.unit_of_work() as work:
                 await RunRepository(work).insert(run)
                 if not await JobRepository(work).complete(job.job_id, claim.lease_token, run.run_id):
                     raise LeaseLostError("the result came too late and was not written")
-        except TransientError as error:
-            log.warning("job.unwritten", reason=str(error))  # the lease runs out and the rescue takes over
-            return
+                failpoint("before-commit")
+
+        # The lease is still held: its keeper ends this when the database stays away for longer than the lease.
+        await insist(write, seconds=math.inf)
+        failpoint("committed")
         files = analysed.analysis.completeness["files"]
         log.info("job.completed", duration_ms=run.duration_ms, files=files, errors=len(analysed.analysis.errors))
         await self._after(claim, JobStatus.COMPLETED, None)
@@ -114,13 +125,15 @@ class Analyst:
         message, kind = one_line(str(error)), type(error).__name__
         cancelled = isinstance(error, CancelledByUserError)
         log.info("job.failed", kind=kind, reason=message)
-        try:
+
+        async def write() -> bool:
             async with self.database.unit_of_work() as work:
-                await JobRepository(work).fail(claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled)
-        except TransientError as lost:
-            log.warning("job.unwritten", reason=str(lost))
-            return
-        await self._after(claim, JobStatus.FAILED, message)
+                return await JobRepository(work).fail(
+                    claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled
+                )
+
+        if await self._written(write):
+            await self._after(claim, JobStatus.FAILED, message)
 
     async def _retry(self, claim: Claim, error: Exception) -> None:
         """Back to pending with a delay, or failed when this was the last attempt."""
@@ -128,32 +141,38 @@ class Analyst:
         message = one_line(str(error) if expected else f"internal error: {type(error).__name__}: {error}")
         log.warning("job.attempt_failed", reason=message, exc_info=None if expected else error)
         delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # noqa: S311 - spreads load
-        try:
+
+        async def write() -> Released | None:
             async with self.database.unit_of_work() as work:
-                again = await JobRepository(work).retry_later(
+                return await JobRepository(work).retry_later(
                     claim.job.job_id, claim.lease_token, type(error).__name__, message, delay_seconds=delay
                 )
-        except TransientError as lost:
-            log.warning("job.unwritten", reason=str(lost))
-            return
-        if again is None:
-            return
-        if again.status is JobStatus.FAILED:
-            await self._after(claim, JobStatus.FAILED, message)
-        else:
+
+        again = await self._written(write)
+        if again is not None and again.status is JobStatus.FAILED:
+            await self._after(claim, JobStatus.FAILED, again.error_message)
+        elif again is not None:
             await self._ring(claim, again.ring, delay)
 
     async def _hand_back(self, claim: Claim) -> None:
         """At shutdown: another replica takes it at once, and no attempt is spent."""
-        try:
+
+        async def write() -> int | None:
             async with self.database.unit_of_work() as work:
-                ring = await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
-        except TransientError as lost:
-            log.warning("job.unwritten", reason=str(lost))
-            return
-        log.info("job.handed_back")
+                return await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
+
+        ring = await self._written(write)
         if ring is not None:
+            log.info("job.handed_back")
             await self._ring(claim, ring, 0.0)
+
+    async def _written(self, write: Callable[[], Awaitable[T]]) -> T | None:
+        """What the write says; None when the database stays away: the lease runs out, and the rescue takes over."""
+        try:
+            return await insist(write, seconds=LEASE_SECONDS - HEARTBEAT_SECONDS)
+        except TransientError as error:
+            log.warning("job.unwritten", reason=str(error))
+            return None
 
     async def _ring(self, claim: Claim, ring: int, delay: float) -> None:
         try:
@@ -170,3 +189,15 @@ class Analyst:
                 await self.vault.forget(claim.job.job_id)
         except TransientError:
             log.debug("job.end_unheard")
+
+
+async def insist(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:
+    """Try again each second while the database is away. Raises the last ServiceUnavailableError after `seconds`."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            return await write()
+        except ServiceUnavailableError:
+            if time.monotonic() + INSIST_SECONDS > give_up:
+                raise
+        await asyncio.sleep(INSIST_SECONDS)

@@ -23,7 +23,7 @@ from worker.client import Client, Completed, JobFailed, Taken, Unfinished
 from worker.documents import analysis_document, job_document, run_document
 from worker.maintenance import cleanup
 from worker.progress import ProgressDisplay
-from worker.settings import child_runner, package_index, pipeline
+from worker.settings import local_pipeline
 from worker.sources import Directory, Remote, Source, parse_source, pipeline_source, upload_of
 
 DONE, JOB_FAILED = 0, 1
@@ -76,10 +76,8 @@ async def analyze(source_text: str, branch: str | None, output: Output) -> int:
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     with ProgressDisplay(quiet=output.as_json) as display:
-        async with child_runner(settings) as children, package_index(settings) as packages:
-            analysed = await pipeline(settings, children, packages).run(
-                pipeline_source(source, settings), display.on_event
-            )
+        async with local_pipeline(settings) as pipeline:
+            analysed = await pipeline.run(pipeline_source(source, settings), display.on_event)
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     output.result(analysis_document(analysed.analysis, origin))
     return DONE

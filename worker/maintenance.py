@@ -1,6 +1,7 @@
 """What every replica does beside its jobs: rescue, sweep, and the periodic clean-up. Safe when all do it at once."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -48,6 +49,7 @@ class Maintenance:
     database: Database
     doorbell: Doorbell
     settings: Settings
+    free_slots: Callable[[], int]
 
     async def run(self) -> None:
         """Every UPKEEP_SECONDS until cancelled; a service that is away is waited for, and named once."""
@@ -67,7 +69,7 @@ class Maintenance:
         async with self.database.unit_of_work() as work:
             rescued = await JobRepository(work).rescue_expired(RESCUE_LIMIT)
             unheard = await JobRepository(work).ring_unheard(
-                older_than_seconds=UNHEARD_SECONDS, limit=2 * self.settings.arq_max_jobs
+                older_than_seconds=UNHEARD_SECONDS, limit=2 * self.free_slots()
             )
             slot = await JobRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS)
         for job in rescued:

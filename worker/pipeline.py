@@ -5,21 +5,19 @@
 
 import asyncio
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.errors import PermanentError
 from domain.metrics import Analysis
 from domain.packages import with_latest_versions
 from domain.ports import ChildRunner, PackageIndex, ProgressListener
 from domain.sources import FetchedSource
 from domain.text import JSON
 from infrastructure.sources.limits import SourceLimits
+from worker.scratch import job_directory
 
 FETCH = "worker.entries:fetch"
 COLLECT = "worker.entries:collect"
@@ -55,7 +53,7 @@ class Pipeline:
         Raises PermanentError and TransientError as the children do. Nothing is left in scratch, whatever happens.
         """
         started = time.monotonic()
-        async with scratch_directory(self.scratch_dir) as scratch:
+        async with job_directory(self.scratch_dir) as scratch:
             request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
             answer = await self.children.run(FETCH, request, deadline=self.timeout, on_progress=on_progress)
             fetched = FetchedSource.from_json(answer)
@@ -106,24 +104,3 @@ class Cores:
             self._free += taken
             async with self._changed:
                 self._changed.notify_all()
-
-
-@asynccontextmanager
-async def scratch_directory(parent: Path) -> AsyncIterator[Path]:
-    """A fresh directory under `parent`, readable by us alone, and gone afterwards.
-
-    Raises PermanentError where `parent` cannot be written.
-    """
-    try:
-        directory = await asyncio.to_thread(_make_directory, parent)
-    except OSError as error:
-        raise PermanentError(f"SCRATCH_DIR {parent} cannot be written ({error.strerror})") from error
-    try:
-        yield directory
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True))
-
-
-def _make_directory(parent: Path) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="job-", dir=parent))

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping
+import time
 from contextlib import suppress
 
 import structlog
@@ -14,6 +14,7 @@ from worker.settings import Services, arq_worker, open_services
 
 RESTART_SECONDS = 1.0
 COMPLAIN_SECONDS = 60.0
+REDIS_ERRORS = (RedisError, OSError, TimeoutError, ServiceUnavailableError)
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,9 @@ class WorkerProcess:
         self._settings = settings
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._jobs = 0
+        self.worn_out = False
+        """Whether it has ended because it has done as many jobs as one process should."""
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT drain: once politely, twice at once. Jobs are handed back, no attempt is spent."""
@@ -38,75 +42,61 @@ class WorkerProcess:
             self._hurry.set()
         self._draining.set()
 
+    def _count_job(self) -> None:
+        self._jobs += 1
+        limit = self._settings.recycle_after_jobs
+        if limit and self._jobs == limit:
+            self.worn_out = True
+            self._draining.set()
+
     async def run(self) -> None:
         """Work until drained. Raises ServiceUnavailableError only when the services were away from the start."""
-        async with open_services(self._settings) as services:
-            log.info("worker.started", slots=self._settings.arq_max_jobs, cores=services.analyst.pipeline.cores.count)
+        async with open_services(self._settings, on_job=self._count_job) as services:
+            log.info("worker.started", slots=self._settings.arq_max_jobs, cores=services.cores.count)
             background = [
                 asyncio.create_task(services.leases.run()),
                 asyncio.create_task(services.maintenance.run()),
             ]
+            listening = asyncio.create_task(self._listen(services))
             try:
-                await self._ring_loop(services)
-            finally:
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
-        log.info("worker.stopped")
-
-    async def _ring_loop(self, services: Services) -> None:
-        """ARQ ends on any Redis fault; start it again until we are told to drain."""
-        complained = 0.0
-        while not self._draining.is_set():
-            try:
-                await self._listen_once(services)
-            except (RedisError, OSError, TimeoutError, ServiceUnavailableError) as error:
-                now = asyncio.get_running_loop().time()
-                if now - complained > COMPLAIN_SECONDS or not complained:
-                    complained = now
-                    log.warning("redis.away", reason=f"{type(error).__name__}: {error}")
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._draining.wait(), RESTART_SECONDS)
-
-    async def _listen_once(self, services: Services) -> None:
-        worker = arq_worker(services)
-        listening = asyncio.create_task(worker.async_run())
-        draining = asyncio.create_task(self._draining.wait())
-        try:
-            await asyncio.wait({listening, draining}, return_when=asyncio.FIRST_COMPLETED)
-            worker.allow_pick_jobs = False
-            if draining.done():
-                await self._let_finish(worker.tasks)
-        finally:
-            draining.cancel()
-            # Cancelled jobs hand themselves back before they end; ARQ's own close() awaits them.
-            for task in worker.tasks.values():
-                task.cancel()
-            await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
-            if not listening.done():
+                await self._draining.wait()
+                log.info("worker.draining")
+                # Jobs that go back must find no slot here: other replicas are to take them.
+                services.crew.closed = True
                 listening.cancel()
-            ended = await asyncio.gather(listening, return_exceptions=True)
-            worker.tasks.clear()  # all have ended; close() would trip over those that were cancelled
-            with suppress(RedisError, OSError):
-                await worker.close()
-        if isinstance(ended[0], Exception):
-            raise ended[0]
+                await asyncio.gather(listening, return_exceptions=True)
+                await services.crew.finish(self._settings.shutdown_grace, self._hurry)
+            finally:
+                for task in (listening, *background):
+                    task.cancel()
+                await asyncio.gather(listening, *background, return_exceptions=True)
+        log.info("worker.stopped", jobs=self._jobs)
 
-    async def _let_finish(self, tasks: Mapping[str, "asyncio.Task[None]"]) -> None:
-        log.info("worker.draining", jobs=len(tasks))
-        hurry = asyncio.create_task(self._hurry.wait())
-        running = asyncio.create_task(_all_ended(tasks))
-        try:
-            await asyncio.wait(
-                {hurry, running},
-                timeout=self._settings.shutdown_grace,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            hurry.cancel()
-            running.cancel()
+    async def _listen(self, services: Services) -> None:
+        """ARQ ends on any Redis fault; start it again, for ever."""
+        complained = -COMPLAIN_SECONDS
+        while True:
+            try:
+                await _listen_once(services)
+            except REDIS_ERRORS as error:
+                if time.monotonic() - complained >= COMPLAIN_SECONDS:
+                    complained = time.monotonic()
+                    log.warning("redis.away", reason=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _all_ended(tasks: Mapping[str, "asyncio.Task[None]"]) -> None:
-    if tasks:
-        await asyncio.wait(tasks.values())
+async def _listen_once(services: Services) -> None:
+    """One life of ARQ's worker. Its tasks only wait for the crew's, which go on without them."""
+    worker = arq_worker(services)
+    try:
+        await worker.async_run()
+    finally:
+        waiting = list(worker.tasks.values())
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        worker.tasks.clear()  # all have ended; close() would trip over those that were cancelled
+        if worker.main_task is not None:
+            worker.main_task.cancel()
+        with suppress(*REDIS_ERRORS):
+            await worker.close()

@@ -1,8 +1,9 @@
 """The one composition root: which implementation stands behind each port, and how ARQ is set up."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from arq import func
 from arq.connections import ArqRedis
@@ -18,9 +19,12 @@ from infrastructure.settings import Settings
 from infrastructure.sources.limits import SourceLimits
 from infrastructure.token_vault import TokenVault
 from worker.analyze import Analyst
+from worker.crew import Crew
 from worker.leases import LeaseKeeper
 from worker.maintenance import Maintenance
 from worker.pipeline import Cores, Pipeline
+from worker.pressure import Pressure
+from worker.scratch import worker_directory
 from worker.tasks import analyze
 
 MB = 1024 * 1024
@@ -37,12 +41,42 @@ class Services:
     """Everything a worker process has, opened and ready."""
 
     settings: Settings
-    database: Database
-    redis: ArqRedis
-    children: ZygoteRunner
     leases: LeaseKeeper
-    analyst: Analyst
+    crew: Crew
     maintenance: Maintenance
+    cores: Cores
+
+
+@asynccontextmanager
+async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """How this machine analyses a source: children, scratch and the package index; nothing of them left at the end.
+
+    Raises InvalidInputError where SCRATCH_DIR cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        scratch = stack.enter_context(worker_directory(settings.scratch_dir))
+        limits = ChildLimits(
+            memory_bytes=settings.analysis_memory_mb * MB,
+            file_bytes=max(settings.max_clone_mb, settings.max_inflated_mb) * MB,
+        )
+        children = ZygoteRunner(PRELOAD, limits)
+        stack.push_async_callback(children.stop)
+        packages = SimplePackageIndex(settings.package_index_url)
+        stack.push_async_callback(packages.aclose)
+        await children.start()
+        yield _pipeline(settings, children, packages, scratch)
+
+
+def _pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex, scratch: Path) -> Pipeline:
+    return Pipeline(
+        children=children,
+        packages=packages,
+        limits=source_limits(settings),
+        scratch_dir=scratch,
+        cores=Cores(),
+        timeout=settings.arq_job_timeout,
+        collector_timeout=settings.collector_timeout,
+    )
 
 
 def source_limits(settings: Settings) -> SourceLimits:
@@ -58,81 +92,43 @@ def source_limits(settings: Settings) -> SourceLimits:
     )
 
 
-@asynccontextmanager
-async def child_runner(settings: Settings) -> AsyncIterator[ZygoteRunner]:
-    """The children of this process, none of them left at the end."""
-    limits = ChildLimits(
-        memory_bytes=settings.analysis_memory_mb * MB,
-        file_bytes=max(settings.max_clone_mb, settings.max_inflated_mb) * MB,
-    )
-    runner = ZygoteRunner(PRELOAD, limits)
-    try:
-        yield runner
-    finally:
-        await runner.stop()
+def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
+    """Where repository tokens wait. Raises InvalidInputError for a key that is none."""
+    keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+    return TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
 
 
 @asynccontextmanager
-async def package_index(settings: Settings) -> AsyncIterator[SimplePackageIndex]:
-    """The package index of the settings."""
-    index = SimplePackageIndex(settings.package_index_url)
-    try:
-        yield index
-    finally:
-        await index.aclose()
-
-
-def pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex) -> Pipeline:
-    """How this machine analyses a source."""
-    return Pipeline(
-        children=children,
-        packages=packages,
-        limits=source_limits(settings),
-        scratch_dir=settings.scratch_dir,
-        cores=Cores(),
-        timeout=settings.arq_job_timeout,
-        collector_timeout=settings.collector_timeout,
-    )
-
-
-@asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> AsyncIterator[Services]:
     """Connect to everything and start the children's zygote. Raises ServiceUnavailableError and InvalidInputError."""
     async with AsyncExitStack() as stack:
         database = Database.from_settings(settings, "vibe8-worker")
         stack.push_async_callback(database.close)
+        await database.ping()
         redis = await connect(settings.redis_dsn().get_secret_value())
         stack.push_async_callback(redis.aclose)
-        children = await stack.enter_async_context(child_runner(settings))
-        await children.start()
-        packages = await stack.enter_async_context(package_index(settings))
+        pipeline = await stack.enter_async_context(local_pipeline(settings))
         doorbell = Doorbell(redis)
         leases = LeaseKeeper(database, doorbell)
-        yield Services(
-            settings=settings,
+        analyst = Analyst(
             database=database,
-            redis=redis,
-            children=children,
+            doorbell=doorbell,
+            vault=token_vault(settings, redis),
             leases=leases,
-            analyst=Analyst(
-                database=database,
-                doorbell=doorbell,
-                vault=token_vault(settings, redis),
-                leases=leases,
-                pipeline=pipeline(settings, children, packages),
-                git={
-                    "allowed_hosts": list(settings.git_allowed_hosts),
-                    "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
-                },
-            ),
-            maintenance=Maintenance(database=database, doorbell=doorbell, settings=settings),
+            pipeline=pipeline,
+            git={
+                "allowed_hosts": list(settings.git_allowed_hosts),
+                "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
+            },
         )
-
-
-def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
-    """Where repository tokens wait."""
-    keys = [key.get_secret_value() for key in settings.token_encryption_keys]
-    return TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+        pressure = Pressure(
+            scratch=pipeline.scratch_dir,
+            min_disk_mb=settings.min_free_disk_mb,
+            min_memory_mb=settings.min_free_memory_mb,
+        )
+        crew = Crew(analyst, pressure, slots=settings.arq_max_jobs, on_job=on_job)
+        maintenance = Maintenance(database=database, doorbell=doorbell, settings=settings, free_slots=lambda: crew.free)
+        yield Services(settings=settings, leases=leases, crew=crew, maintenance=maintenance, cores=pipeline.cores)
 
 
 def arq_worker(services: Services) -> Worker:
@@ -142,7 +138,7 @@ def arq_worker(services: Services) -> Worker:
         [func(analyze, name=TASK_NAME, timeout=OUT_OF_THE_WAY, max_tries=OUT_OF_THE_WAY)],
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
-        ctx={"analyst": services.analyst},
+        ctx={"crew": services.crew},
         handle_signals=False,
         max_jobs=settings.arq_max_jobs,
         job_timeout=OUT_OF_THE_WAY,

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from worker.analyze import Analyst
+from infrastructure.failpoints import failpoint
+from worker.crew import Crew
 
 
 async def analyze(ctx: dict[str, Any], job_id: str) -> None:  # noqa: ARG001 - the fairest due job is taken, not this one
     """Work on the fairest due job. Ends at once when there is none: somebody else has answered this ring."""
-    analyst: Analyst = ctx["analyst"]
-    await analyst.analyze_next()
+    failpoint("picked-up")
+    crew: Crew = ctx["crew"]
+    await crew.answer()

@@ -19,7 +19,9 @@ def worker() -> None:
     """Run a worker until it is drained. Raises ServiceUnavailableError, InvalidInputError."""
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings))
+    if asyncio.run(_serve(settings)):
+        # The same process with fresh memory: whoever supervises us sees no restart.
+        os.execv(sys.executable, [sys.executable, "-m", "worker", "worker"])  # noqa: S606 - no shell on purpose
 
 
 def up() -> None:
@@ -37,13 +39,16 @@ def up() -> None:
         asyncio.run(migrate(Output(as_json=False)))
         print(f"vibe8 is up (its files are in {default_directory()}); in another terminal: vibe8 submit . --wait")
         sys.stdout.flush()
-        asyncio.run(_serve(settings))
+        while asyncio.run(_serve(settings)):
+            pass
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> bool:
+    """Whether the worker is worn out and wants to be started anew."""
     process = WorkerProcess(settings)
     process.handle_signals()
     await process.run()
+    return process.worn_out
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
