@@ -37,7 +37,7 @@ def fetch_directory(path: Path, scratch: Scratch, limits: SourceLimits) -> Fetch
     root = path.resolve()
     with disk_faults_translated(), TreeWriter(scratch, limits) as writer:
         history = _history(root, scratch, writer)
-        _copy(root, writer, ignore=b".git" if history else None)
+        _copy(root, writer)
         return writer.finish("directory", history)
 
 
@@ -52,23 +52,23 @@ def _history(root: Path, scratch: Scratch, writer: TreeWriter) -> TakenHistory |
     return None
 
 
-def _copy(root: Path, writer: TreeWriter, *, ignore: bytes | None) -> None:
+def _copy(root: Path, writer: TreeWriter) -> None:
     try:
         directory = os.open(root, _DIRECTORY)
     except OSError as error:
         raise InvalidInputError(f"{one_line(str(root), 200)!r} cannot be read: {error.strerror}") from error
     try:
-        _visit(directory, b"", writer, ignore)
+        _visit(directory, b"", writer)
     finally:
         os.close(directory)
 
 
-def _visit(directory: int, prefix: bytes, writer: TreeWriter, ignore: bytes | None) -> None:
+def _visit(directory: int, prefix: bytes, writer: TreeWriter) -> None:
     """Hand over the directory's files in the order of their names, and go into its directories."""
     for name, kind in _listing(directory, writer):
         path = prefix + name
-        if path == ignore:
-            continue
+        if path == b".git":
+            continue  # put to use as history, or named already with what is wrong with it
         if kind is _Kind.DIRECTORY:
             _enter(directory, path, name, writer)
         elif kind is _Kind.LINK:
@@ -108,7 +108,7 @@ def _enter(parent: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
         writer.skip(path, f"cannot be read: {error.strerror}")
         return
     try:
-        _visit(directory, path + b"/", writer, None)
+        _visit(directory, path + b"/", writer)
     finally:
         os.close(directory)
 

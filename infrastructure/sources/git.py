@@ -116,7 +116,7 @@ class _Fetch:
             try:
                 self._watch(process, events, on_progress)
                 process.finish()
-            except GitFailedError as error:
+            except GitFailedError:
                 # The kernel stopped the pack's writer at the limit, whatever git made of that.
                 if self._disk_bytes() >= self._limits.max_clone_bytes:
                     raise self._too_large() from None

@@ -27,6 +27,7 @@ MINIMUM_GIT = (2, 37)
 
 MAX_OUTPUT = 1 << 20
 _KEPT_ERROR_BYTES = 1 << 14
+_GRACE_SECONDS = 2.0
 _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 
 Config = Sequence[tuple[str, str]]
@@ -192,15 +193,23 @@ class GitProcess:
         if status != 0:
             raise GitFailedError(status, self._errors.decode("utf-8", "replace"))
 
+    def _stop(self) -> None:
+        """End it if it still runs: asked first, so that git ends its helpers, which hold the pipes that we read."""
+        if self.is_running():
+            self._process.terminate()
+            try:
+                self._process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.is_running():
-            self._process.kill()
-        self._process.wait()
+        self._stop()
         if self._timer is not None:
             self._timer.cancel()
         self._reader.join()
