@@ -10,11 +10,9 @@ from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError
 from infrastructure.addresses import asyncpg_url
-from infrastructure.database.migrate import migration_engine
+from infrastructure.database.migrate import ADVISORY_LOCK, migration_engine
 from infrastructure.database.tables import Base
 from infrastructure.settings import load_settings
-
-_ADVISORY_LOCK = 0x76696265_38  # "vibe8"
 
 
 def run_on(connection: Connection) -> None:
@@ -25,8 +23,8 @@ def run_on(connection: Connection) -> None:
         # Waiting for another migrator may take as long as its migrations do; waiting for a table's users may not: they
         # would queue up behind us.
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        connection.execute(text("SET LOCAL lock_timeout = '3s'"))
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         context.run_migrations()
 

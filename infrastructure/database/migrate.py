@@ -1,6 +1,8 @@
 """The schema's version: bring it up, take it down, ask for it. The migrations travel with the package."""
 
+import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,10 @@ from infrastructure.database.tables import Base
 
 _IN_WHEEL = Path(__file__).parent / "migrations"
 _IN_CHECKOUT = Path(__file__).parents[2] / "alembic"
+ADVISORY_LOCK = 0x76_69_62_65_38  # "vibe8"
+"""Which of PostgreSQL's advisory locks one migrator at a time holds."""
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def migrations_directory() -> Path:
@@ -96,6 +102,16 @@ def _config() -> Config:
 
 
 async def _run(url: URL, act: Callable[[Config], None]) -> None:
+    await asyncio.to_thread(_run_alone, url, act)
+
+
+def _run_alone(url: URL, act: Callable[[Config], None]) -> None:
+    # Alembic's `context` is one per process: two migrations that take turns on a loop would use each other's.
+    with _ONE_AT_A_TIME:
+        asyncio.run(_run_on_connection(url, act))
+
+
+async def _run_on_connection(url: URL, act: Callable[[Config], None]) -> None:
     def on_connection(connection: Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection

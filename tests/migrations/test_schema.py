@@ -1,0 +1,195 @@
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+REFERENCE_INDEXES = {
+    "ix_users_email",
+    "ix_users_auth0_sub",
+    "ix_analysis_runs_user_id",
+    "ix_analysis_runs_created_at",
+    "ix_jobs_user_id",
+    "ix_jobs_status",
+    "ix_jobs_status_updated",
+}
+OUR_INDEXES = {
+    "ix_analysis_runs_job_id",
+    "ix_analysis_runs_user_id_created_at_run_id",
+    "ix_jobs_pending_due",
+    "ix_jobs_running_user",
+    "ix_jobs_running_lease",
+    "ix_jobs_user_id_idempotency_key",
+    "ix_jobs_result_run_id",
+}
+PRIMARY_KEYS = {"pk_users", "pk_analysis_runs", "pk_jobs", "pk_daily_usage", "pk_cron_slots", "alembic_version_pkc"}
+
+# column: (type, nullable) as the reference has them, its TIMESTAMP with time zone
+REFERENCE_COLUMNS = {
+    "users": {
+        "id": ("uuid", "NO"),
+        "email": ("character varying", "NO"),
+        "auth0_sub": ("character varying", "YES"),
+        "created_at": ("timestamp with time zone", "NO"),
+        "last_login": ("timestamp with time zone", "YES"),
+    },
+    "analysis_runs": {
+        "run_id": ("uuid", "NO"),
+        "user_id": ("uuid", "NO"),
+        "created_at": ("timestamp with time zone", "NO"),
+        "upload_filename": ("character varying", "YES"),
+        "submission_type": ("character varying", "NO"),
+        "project_name": ("character varying", "YES"),
+        "author_type": ("character varying", "YES"),
+        "author_model": ("character varying", "YES"),
+        "git_repo_url": ("character varying", "YES"),
+        "git_branch": ("character varying", "YES"),
+        "git_commit_sha": ("character varying", "YES"),
+        "metrics": ("jsonb", "NO"),
+        "file_tree": ("jsonb", "YES"),
+        "errors": ("jsonb", "NO"),
+    },
+    "jobs": {
+        "job_id": ("character varying", "NO"),
+        "user_id": ("uuid", "NO"),
+        "status": ("character varying", "NO"),
+        "source_kind": ("character varying", "NO"),
+        "source_metadata": ("jsonb", "YES"),
+        "result_run_id": ("uuid", "YES"),
+        "error_message": ("character varying", "YES"),
+        "created_at": ("timestamp with time zone", "NO"),
+        "updated_at": ("timestamp with time zone", "NO"),
+    },
+}
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    opened = await asyncpg.connect(database_url)
+    yield opened
+    await opened.close()
+
+
+async def add_user(connection: asyncpg.Connection) -> uuid.UUID:
+    user_id: uuid.UUID = await connection.fetchval("INSERT INTO users (email) VALUES ('a@b') RETURNING id")
+    return user_id
+
+
+async def add_job(connection: asyncpg.Connection, job_id: str = "j", **columns: Any) -> None:
+    user_id = await connection.fetchval("SELECT id FROM users") or await add_user(connection)
+    values = {"job_id": job_id, "user_id": user_id, "status": "pending", "source_kind": "upload"} | columns
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    await connection.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({places})", *values.values())  # noqa: S608
+
+
+async def test_the_indexes_are_the_references_and_ours_and_no_more(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")
+    assert {row["indexname"] for row in rows} == REFERENCE_INDEXES | OUR_INDEXES | PRIMARY_KEYS
+
+
+@pytest.mark.parametrize("table", REFERENCE_COLUMNS)
+async def test_the_columns_are_the_references(connection: asyncpg.Connection, table: str) -> None:
+    rows = await connection.fetch(
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = $1", table
+    )
+    found = {row["column_name"]: (row["data_type"], row["is_nullable"]) for row in rows}
+    assert {name: found.get(name) for name in REFERENCE_COLUMNS[table]} == REFERENCE_COLUMNS[table]
+
+
+@pytest.mark.parametrize(("table", "column"), [("users", "email"), ("users", "auth0_sub"), ("analysis_runs", "job_id")])
+async def test_a_unique_column_has_one_unique_index_and_no_constraint(
+    connection: asyncpg.Connection, table: str, column: str
+) -> None:
+    indexes = await connection.fetch(
+        "SELECT indexdef FROM pg_indexes WHERE tablename = $1 AND indexdef LIKE '%(' || $2 || ')'", table, column
+    )
+    assert len(indexes) == 1
+    assert indexes[0]["indexdef"].startswith("CREATE UNIQUE INDEX")
+    constraints = await connection.fetchval(
+        "SELECT count(*) FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'u'", table
+    )
+    assert constraints == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "constraint"),
+    [
+        ("status", "done", "ck_jobs_status"),
+        ("source_kind", "gitlab", "ck_jobs_source_kind"),
+        ("progress", 101, "ck_jobs_progress"),
+        ("progress", -1, "ck_jobs_progress"),
+        ("attempt", -1, "ck_jobs_attempt"),
+        ("ring", -1, "ck_jobs_ring"),
+        ("attempt_errors", "{}", "ck_jobs_attempt_errors"),
+    ],
+)
+async def test_jobs_refuse_what_makes_no_sense(
+    connection: asyncpg.Connection, column: str, value: Any, constraint: str
+) -> None:
+    await add_user(connection)
+    with pytest.raises(asyncpg.CheckViolationError) as caught:
+        await add_job(connection, **{column: value})
+    assert caught.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "completed", "failed"])
+@pytest.mark.parametrize("source_kind", ["upload", "github"])
+async def test_jobs_accept_every_state_and_kind(connection: asyncpg.Connection, status: str, source_kind: str) -> None:
+    await add_job(connection, status=status, source_kind=source_kind)
+
+
+async def test_runs_refuse_an_unknown_kind_and_usage_a_negative_count(connection: asyncpg.Connection) -> None:
+    user_id = await add_user(connection)
+    statement = "INSERT INTO analysis_runs (user_id, submission_type, metrics) VALUES ($1, $2, '{}')"
+    for kind in ("upload", "github"):
+        await connection.execute(statement, user_id, kind)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute(statement, user_id, "svn")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute("INSERT INTO daily_usage VALUES ($1, '2026-01-01', -1)", user_id)
+
+
+async def test_a_job_of_the_original_columns_alone_gets_safe_defaults(connection: asyncpg.Connection) -> None:
+    await add_job(connection)
+    row = await connection.fetchrow("SELECT * FROM jobs")
+    assert (row["attempt"], row["ring"], row["progress"], row["attempt_errors"]) == (0, 0, 0, "[]")
+    assert row["run_after"] == row["created_at"] == row["updated_at"]
+    for name in ("lease_token", "lease_expires_at", "rung_at", "stage", "started_at", "finished_at",
+                 "cancel_requested_at", "idempotency_key"):  # fmt: skip
+        assert row[name] is None
+
+
+async def test_updated_at_moves_on_every_update_even_within_one_transaction(connection: asyncpg.Connection) -> None:
+    await add_job(connection)
+    moments = [await connection.fetchval("SELECT updated_at FROM jobs")]
+    async with connection.transaction():
+        for change in ("stage = 'x'", "stage = 'x'", "updated_at = '2000-01-01Z'"):
+            moment = await connection.fetchval(f"UPDATE jobs SET {change} RETURNING updated_at")  # noqa: S608
+            moments += [moment]
+    assert moments == sorted(set(moments))
+
+
+async def test_idempotency_keys_are_unique_per_user(connection: asyncpg.Connection) -> None:
+    await add_job(connection, "a", idempotency_key="k")
+    await add_job(connection, "b")
+    await add_job(connection, "c")  # no key is no clash
+    other = await connection.fetchval("INSERT INTO users (email) VALUES ('c@d') RETURNING id")
+    await add_job(connection, "d", idempotency_key="k", user_id=other)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await add_job(connection, "e", idempotency_key="k")
+
+
+async def test_deletions_cascade_or_unlink_as_the_reference_says(connection: asyncpg.Connection) -> None:
+    user_id = await add_user(connection)
+    run_id = await connection.fetchval(
+        "INSERT INTO analysis_runs (user_id, submission_type, metrics) VALUES ($1, 'upload', '{}') RETURNING run_id",
+        user_id,
+    )
+    await add_job(connection, result_run_id=run_id)
+    await connection.execute("INSERT INTO daily_usage VALUES ($1, '2026-01-01', 1)", user_id)
+    await connection.execute("DELETE FROM analysis_runs")
+    assert await connection.fetchval("SELECT result_run_id FROM jobs WHERE job_id = 'j'") is None
+    await connection.execute("DELETE FROM users")
+    assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
+    assert await connection.fetchval("SELECT count(*) FROM daily_usage") == 0
