@@ -53,11 +53,14 @@ def redis_address(address: str) -> None:
     """Raise ValueError, with one line, unless this is a `redis://`, `rediss://` or `unix://` address."""
     try:
         parts = urlsplit(address)
-        complete = bool(parts.hostname or parts.path) and (parts.port or 1) > 0
+        if parts.scheme == "unix":
+            complete = bool(parts.path)
+        else:
+            complete = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
+            complete = complete and re.fullmatch(r"/?\d*", parts.path) is not None
     except ValueError:
         complete = False
-        parts = None
-    if parts is None or parts.scheme not in ("redis", "rediss", "unix") or not complete:
+    if not complete:
         raise ValueError("must look like redis://:password@host:6379/0")
 
 

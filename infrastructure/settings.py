@@ -6,6 +6,7 @@ Errors name the variable and say what is wrong with it; they never repeat a valu
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -142,13 +143,10 @@ class Settings(BaseSettings):
             return self.redis_url
         if self.redis_host is None:
             raise ServiceUnavailableError(_NO_STACK)
-        password = None if self.redis_password is None else self.redis_password.get_secret_value()
-        host, port = self.redis_host, self.redis_port
-        return SecretStr(
-            URL.create("redis", password=password, host=host, port=port, database=str(self.redis_db)).render_as_string(
-                hide_password=False
-            )
-        )
+        password = "" if self.redis_password is None else self.redis_password.get_secret_value()
+        credentials = f":{quote(password, safe='')}@" if password else ""
+        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
+        return SecretStr(f"redis://{credentials}{host}:{self.redis_port}/{self.redis_db}")
 
 
 _NO_STACK = "no PostgreSQL and Redis are named: start them with `vibe8 up`, or set DATABASE_URL and REDIS_URL"

@@ -1,0 +1,213 @@
+import os
+from pathlib import Path
+
+import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from domain.errors import InvalidInputError, ServiceUnavailableError
+from infrastructure.settings import Settings, load_settings
+from infrastructure.stack_file import HOME_VARIABLE, Stack, hold, remove_stack, running_stack, write_stack
+
+URLS = {"DATABASE_URL": "postgresql://u:db-secret@h/d", "REDIS_URL": "redis://:redis-secret@h/0"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_defaults_are_the_specifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, **URLS)
+    settings = load_settings()
+    assert settings.model_dump(include=set(DEFAULTS)) == DEFAULTS
+
+
+DEFAULTS = {
+    "db_pool_size": 5,
+    "db_max_overflow": 10,
+    "arq_max_jobs": 20,
+    "arq_job_timeout": 600,
+    "arq_keep_result": 0,
+    "arq_poll_delay": 0.1,
+    "completed_job_retention": 21600,
+    "stale_job_threshold": 7200,
+    "pending_job_max_age": 86400,
+    "max_upload_mb": 5,
+    "max_concurrent_jobs_per_user": 5,
+    "daily_job_limit_per_user": 100,
+    "git_allowed_hosts": ("github.com",),
+    "git_ca_bundle": None,
+    "package_index_url": PYPI_SIMPLE_ENDPOINT,
+    "max_zip_entries": 10000,
+    "max_inflated_mb": 200,
+    "max_zip_ratio": 200,
+    "max_clone_mb": 1024,
+    "max_tree_files": 50000,
+    "max_file_kb": 2048,
+    "analysis_memory_mb": 2048,
+    "collector_timeout": 120,
+    "run_retention_days": None,
+    "token_encryption_keys": (),
+    "token_ttl": 7200,
+}
+
+
+def test_every_bad_setting_is_named_in_one_line_and_no_value_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(
+        monkeypatch,
+        DATABASE_URL="mysql://u:hunter2@h/d",
+        REDIS_URL="http://:hunter2@h",
+        ARQ_MAX_JOBS="hunter2",
+        MAX_UPLOAD_MB="0",
+        LOG_FORMAT="hunter2",
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        load_settings()
+    line = str(caught.value)
+    assert line.startswith("settings: ")
+    for name in ("DATABASE_URL", "REDIS_URL", "ARQ_MAX_JOBS", "MAX_UPLOAD_MB", "LOG_FORMAT"):
+        assert f"{name}: " in line
+    assert "hunter2" not in line
+    assert "\n" not in line
+    assert caught.value.__cause__ is None
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, **URLS, REDIS_PASSWORD="redis-secret", TOKEN_ENCRYPTION_KEYS="key-secret,other-secret")
+    settings = load_settings()
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.sqlalchemy_url())):
+        assert "secret" not in shown
+    assert [key.get_secret_value() for key in settings.token_encryption_keys] == ["key-secret", "other-secret"]
+
+
+def test_lists_are_separated_by_commas_and_hosts_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, **URLS, GIT_ALLOWED_HOSTS=" GitHub.com, git.example.org:8443 ,,")
+    assert load_settings().git_allowed_hosts == ("github.com", "git.example.org:8443")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:p@h:6543/d", "postgresql+asyncpg://u:***@h:6543/d"),
+        ("postgres://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
+        ("postgresql://u@/d?host=/run/pg", "postgresql+asyncpg://u@/d?host=%2Frun%2Fpg"),
+        ("postgresql://h/d?sslmode=require&application_name=x", "postgresql+asyncpg://h/d?ssl=require"),
+    ],
+)
+def test_database_addresses_that_are_understood(monkeypatch: pytest.MonkeyPatch, address: str, shown: str) -> None:
+    set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
+    assert str(load_settings().sqlalchemy_url()) == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense-secret",
+        "postgresql://secret@h",
+        "postgresql:///secret",
+        "postgresql://u:se@cret@h/d",
+        "postgresql://h/d?secret=1",
+        "postgresql://h:secret/d",
+        "postgresql+psycopg://u:secret@h/d",
+    ],
+)
+def test_database_addresses_that_are_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
+    with pytest.raises(InvalidInputError, match="DATABASE_URL: ") as caught:
+        load_settings()
+    assert "cret@h" not in str(caught.value)
+    if "?" not in address:
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["secret", "redis://", "redis://h:secret", "http://h", "redis://h:99999", "redis://h/x", "unix://"]
+)
+def test_redis_addresses_that_are_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    set_all(monkeypatch, **URLS | {"REDIS_URL": address})
+    with pytest.raises(InvalidInputError, match="REDIS_URL: must look like") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+def test_redis_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, DATABASE_URL=URLS["DATABASE_URL"], REDIS_HOST="h", REDIS_PORT="7000", REDIS_DB="2")
+    set_all(monkeypatch, REDIS_PASSWORD="p@ss/word")
+    assert load_settings().redis_dsn().get_secret_value() == "redis://:p%40ss%2Fword@h:7000/2"
+
+
+def test_a_redis_address_wins_over_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, **URLS, REDIS_HOST="other")
+    assert load_settings().redis_dsn().get_secret_value() == URLS["REDIS_URL"]
+
+
+@pytest.mark.parametrize(("given", "missing"), [("DATABASE_URL", "REDIS_URL"), ("REDIS_URL", "DATABASE_URL")])
+def test_one_service_without_the_other_is_bad_usage(monkeypatch: pytest.MonkeyPatch, given: str, missing: str) -> None:
+    monkeypatch.setenv(given, URLS[given])
+    with pytest.raises(InvalidInputError, match=f"{missing} is not set"):
+        load_settings()
+
+
+def test_without_services_it_says_what_to_do() -> None:
+    with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
+        load_settings()
+    without = load_settings(need_services=False)
+    for question in (without.sqlalchemy_url, without.redis_dsn):
+        with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
+            question()
+
+
+def test_a_running_stack_is_found_and_the_environment_wins_over_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stack = Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={"postgresql": 1})
+    lock = hold(tmp_path)
+    assert lock is not None
+    try:
+        write_stack(tmp_path, stack)
+        assert (tmp_path / "stack.json").stat().st_mode & 0o777 == 0o600
+        assert load_settings().sqlalchemy_url().host == "stack"
+        assert load_settings().redis_dsn().get_secret_value() == "redis://stack"
+        set_all(monkeypatch, **URLS)
+        assert load_settings().sqlalchemy_url().host == "h"
+    finally:
+        os.close(lock)
+
+
+def test_the_file_of_a_stack_that_has_died_is_not_believed(tmp_path: Path) -> None:
+    lock = hold(tmp_path)
+    assert lock is not None
+    write_stack(tmp_path, Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={}))
+    assert running_stack() is not None
+    assert hold(tmp_path) is None  # there is one at a time
+    os.close(lock)  # as the kernel does, however its holder ends
+    assert running_stack() is None
+    with pytest.raises(ServiceUnavailableError):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"database_url": "x"}', "\x00"])
+def test_a_damaged_file_is_no_stack(tmp_path: Path, content: str) -> None:
+    lock = hold(tmp_path)
+    assert lock is not None
+    (tmp_path / "stack.json").write_text(content)
+    assert running_stack() is None
+    remove_stack(tmp_path)
+    remove_stack(tmp_path)
+    os.close(lock)
+
+
+def test_a_file_in_the_working_directory_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_all(monkeypatch, **URLS)
+    (tmp_path / ".env").write_text("ARQ_MAX_JOBS=1\n")
+    assert load_settings().arq_max_jobs == 20
