@@ -44,6 +44,7 @@ class GitServer:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.tokens: dict[str, str] = {}
         self.faults: dict[str, Fault] = {}
+        self.exact: dict[str, Fault] = {}  # by the request's whole path
         self.released = threading.Event()
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_file))
@@ -138,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         git = self.server.git
         path = urlsplit(self.path).path.lstrip("/")
         git.requests.append((self.command, self.path, dict(self.headers)))
+        if f"/{path}" in git.exact:
+            return self._send_fault(git.exact[f"/{path}"])
         for name, fault in git.faults.items():
             if path.startswith(name + "/"):
                 return self._send_fault(fault)

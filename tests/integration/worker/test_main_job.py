@@ -167,7 +167,7 @@ async def test_repositories(git_server: GitServer, database_url: str, redis_url:
             with pytest.raises(AssertionError, match=f"(?i){words}"):
                 raise AssertionError(ended.error_message)
         assert "s3cret" not in worker.log_file.read_text()
-        assert list(Path(system.environment["SCRATCH_DIR"]).iterdir()) == []
+        assert list(Path(system.environment["SCRATCH_DIR"]).glob("*/job-*")) == []
 
 
 async def test_owners_only(client: Client, user_id: UUID, worker: WorkerProcess) -> None:

@@ -1,0 +1,119 @@
+"""Redis or PostgreSQL gone for a while: the worker stays, says so once, and goes on when they return."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.support.faults import PYTHON_FILE, Rows, slow_source, until
+from tests.support.proxy import Cable, cable
+from tests.support.worker import System, WorkerProcess, new_system
+from worker.client import Client
+
+BACK_SECONDS = 10
+
+
+@pytest.fixture
+async def redis_cable(redis_url: str) -> AsyncIterator[Cable]:
+    parts = urlsplit(redis_url)
+    assert parts.hostname
+    assert parts.port
+    async with cable((parts.hostname, parts.port)) as plugged:
+        yield plugged
+
+
+@pytest.fixture
+async def postgres_cable(database_url: str) -> AsyncIterator[Cable]:
+    directory = parse_qs(urlsplit(database_url).query)["host"][0]
+    async with cable(f"{directory}/.s.PGSQL.5432") as plugged:
+        yield plugged
+
+
+@pytest.fixture
+def far_system(database_url: str, redis_url: str, redis_cable: Cable, postgres_cable: Cable, tmp_path: Path) -> System:
+    """The worker's system, behind the cables; tests and clients use the direct one."""
+    database, redis = urlsplit(database_url), urlsplit(redis_url)
+    return new_system(
+        f"postgresql://postgres@127.0.0.1:{postgres_cable.port}{database.path}",
+        f"redis://:{redis.password}@127.0.0.1:{redis_cable.port}{redis.path}",
+        tmp_path,
+    )
+
+
+async def completed(rows: Rows, job_id: str) -> bool:
+    return bool((await rows.job(job_id))["status"] == "completed")
+
+
+async def quiet(worker: WorkerProcess, event: str) -> None:
+    """It was said, and not again and again."""
+    said = [entry for entry in worker.log() if entry["event"] == event]
+    assert 1 <= len(said) <= 2, said
+    assert "Traceback" not in worker.log_file.read_text()
+
+
+async def away_and_back(far: System, near: System, client: Client, plugged: Cable, seconds: float, event: str) -> None:
+    rows = Rows(near)
+    user_id = await client.get_or_create_user("ann@example.org")
+    async with far.worker() as worker:
+        running = await client.submit_upload(user_id, filename="slow.py", content=slow_source(1500))
+        await until(lambda: _is_running(rows, running.job_id))
+        await plugged.cut()
+        await asyncio.sleep(seconds)
+        waiting = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+        assert worker.process.poll() is None
+        await plugged.mend()
+        await until(lambda: completed(rows, waiting.job_id), BACK_SECONDS + 20)
+        await until(lambda: completed(rows, running.job_id), BACK_SECONDS + 20)
+        await quiet(worker, event)
+        assert await worker.stop() == 0
+    assert sorted(await rows.runs()) == sorted([running.job_id, waiting.job_id])
+
+
+async def _is_running(rows: Rows, job_id: str) -> bool:
+    return bool((await rows.job(job_id))["status"] == "running")
+
+
+async def test_redis_away_for_3_seconds(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
+    await away_and_back(far_system, system, client, redis_cable, 3, "redis.away")
+    assert await Rows(system).all("SELECT 1 FROM jobs WHERE attempt > 1") == []
+
+
+async def test_postgresql_away_for_5_seconds(
+    far_system: System, system: System, client: Client, postgres_cable: Cable
+) -> None:
+    await away_and_back(far_system, system, client, postgres_cable, 5, "upkeep.unreachable")
+    assert await Rows(system).all("SELECT 1 FROM jobs WHERE attempt > 1") == []
+
+
+@pytest.mark.slow
+async def test_redis_away_for_a_minute(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
+    await away_and_back(far_system, system, client, redis_cable, 60, "redis.away")
+
+
+@pytest.mark.slow
+async def test_postgresql_away_for_a_minute(
+    far_system: System, system: System, client: Client, postgres_cable: Cable
+) -> None:
+    await away_and_back(far_system, system, client, postgres_cable, 60, "upkeep.unreachable")
+
+
+async def test_connections_that_are_ended_twice_a_second(system: System, client: Client) -> None:
+    rows = Rows(system)
+    user_id = await client.get_or_create_user("ann@example.org")
+    async with system.worker() as worker:
+        jobs = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(5)]
+        for _ in range(10):
+            await rows.all(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'vibe8-worker' AND datname = current_database()"
+            )
+            await asyncio.sleep(0.5)
+
+        async def done() -> bool:
+            return (await rows.statuses()) == {"completed": len(jobs)}
+
+        await until(done, 60)
+        assert worker.process.poll() is None
+    assert sorted(await rows.runs()) == sorted(job.job_id for job in jobs)

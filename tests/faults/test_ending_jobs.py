@@ -1,0 +1,147 @@
+"""Jobs that are cancelled, handed back, out of time or killed: nothing of them stays behind."""
+
+import asyncio
+import random
+import signal
+from uuid import UUID
+
+import pytest
+
+from domain.errors import InvalidInputError
+from domain.jobs import Job, JobStatus
+from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_scratch, slow_source, until
+from tests.support.worker import System, WorkerProcess, until_finished
+from worker.client import Client
+
+
+async def until_stage(client: Client, user_id: UUID, job_id: str, stage: str) -> Job:
+    async def there() -> Job | None:
+        job = await client.get_job(user_id, job_id)
+        return job if job.status is JobStatus.RUNNING else None
+
+    await until(there)
+    return await client.get_job(user_id, job_id)
+
+
+async def until_collecting(worker: WorkerProcess) -> None:
+    """The analysis child and its lanes are at work: zygote, guardian, body, and at least one lane."""
+    await until(lambda: len(descendants(worker.process.pid)) >= 4)
+
+
+async def test_a_running_job_is_cancelled_within_five_seconds(
+    system: System, client: Client, user_id: UUID, worker: WorkerProcess
+) -> None:
+    job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+    await until_collecting(worker)
+    zygote = descendants(worker.process.pid)[0]
+    children = [process for process in descendants(worker.process.pid) if process.pid != zygote.pid]
+    await client.cancel_job(user_id, job.job_id)
+    async with asyncio.timeout(5):
+        await until(lambda: not alive(children) and not job_scratch(system), 5)
+        ended = await until_finished(client, user_id, job.job_id)
+    assert (ended.status, ended.error_message) == (JobStatus.FAILED, "cancelled by user")
+    with pytest.raises(InvalidInputError, match="submit it again"):
+        await client.retry_job(user_id, job.job_id)
+    assert await Rows(system).runs() == []
+
+
+async def test_a_pending_job_is_cancelled_at_once(client: Client, user_id: UUID, system: System) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    ended = await client.cancel_job(user_id, job.job_id)
+    assert (ended.status, ended.error_message) == (JobStatus.FAILED, "cancelled by user")
+    async with system.worker():
+        other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+        await until_finished(client, user_id, other.job_id)
+    assert await Rows(system).runs() == [other.job_id]
+
+
+async def test_deleting_a_user_ends_their_jobs(
+    system: System, client: Client, user_id: UUID, worker: WorkerProcess
+) -> None:
+    await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+    await until_collecting(worker)
+    children = descendants(worker.process.pid)[1:]
+    await client.delete_user(user_id)
+    await until(lambda: not alive(children) and not job_scratch(system), 5)
+    await worker.until("job.lost")
+    assert await Rows(system).runs() == []
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
+async def test_a_second_signal_hands_back_at_once(
+    system: System, client: Client, user_id: UUID, signals: list[int]
+) -> None:
+    rows = Rows(system)
+    async with system.worker("first") as first:
+        job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+        await until_collecting(first)
+        children = descendants(first.process.pid)
+        first.process.send_signal(signals[0])
+        await first.until("worker.draining")
+        assert await first.stop(signals[1]) == 0
+    assert not alive(children)
+    row = await rows.job(job.job_id)
+    assert (row["status"], row["attempt_errors"]) == ("pending", "[]")
+    assert job_scratch(system) == []
+    async with system.worker("second"):
+        await until_finished(client, user_id, job.job_id)
+    assert await rows.runs() == [job.job_id]
+
+
+async def test_sigterm_at_random_moments_costs_no_attempt(system: System, client: Client) -> None:
+    rows = Rows(system)
+    jobs = []
+    for number in range(30):
+        user = await client.get_or_create_user(f"user{number // 5}@example.org")
+        source = PYTHON_FILE * random.choice([1, 300])
+        jobs.append((await client.submit_upload(user, filename="a.py", content=source)).job_id)
+    seconds = random.Random(8)
+    for turn in range(4):
+        async with system.worker(f"turn{turn}", SHUTDOWN_GRACE=str(seconds.choice([0, 2]))) as worker:
+            await asyncio.sleep(seconds.uniform(0.0, 1.5))
+            assert await worker.stop() == 0
+            assert "Traceback" not in worker.log_file.read_text()
+        assert (await rows.statuses()).get("running", 0) == 0
+    async with system.worker("last"):
+
+        async def done() -> bool:
+            return (await rows.statuses()) == {"completed": len(jobs)}
+
+        await until(done, 120)
+    assert sorted(await rows.runs()) == sorted(jobs)
+    assert await rows.all("SELECT job_id FROM jobs WHERE attempt_errors <> '[]'") == []
+
+
+async def test_a_job_that_loses_its_child_every_time_fails_and_neighbours_do_not(
+    system: System, client: Client, user_id: UUID
+) -> None:
+    async with system.worker(ARQ_JOB_TIMEOUT="1"):
+        doomed = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+        neighbours = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(3)]
+        ended = await until_finished(client, user_id, doomed.job_id)
+        for neighbour in neighbours:
+            assert (await until_finished(client, user_id, neighbour.job_id)).status is JobStatus.COMPLETED
+    assert ended.status is JobStatus.FAILED
+    assert ended.error_message == "the analysis took longer than it may (ARQ_JOB_TIMEOUT)"
+    assert [error.attempt for error in ended.attempt_errors] == [1, 2, 3]
+    assert job_scratch(system) == []
+
+
+async def test_a_worker_is_recycled_without_losing_a_job(system: System, client: Client, user_id: UUID) -> None:
+    async with system.worker(RECYCLE_AFTER_JOBS="2") as worker:
+        jobs = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(5)]
+        for job in jobs:
+            assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
+        await worker.until("worker.started", 2)
+        assert worker.process.poll() is None
+    assert sorted(await Rows(system).runs()) == sorted(job.job_id for job in jobs)
+
+
+async def test_no_job_is_taken_on_without_room(system: System, client: Client, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    async with system.worker("full", MIN_FREE_DISK_MB="100000000") as full:
+        (paused,) = await full.until("claims.paused")
+        assert "MIN_FREE_DISK_MB" in paused["reason"]
+        assert (await client.get_job(user_id, job.job_id)).attempt == 0
+    async with system.worker("roomy"):
+        assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
