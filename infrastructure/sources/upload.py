@@ -1,7 +1,6 @@
 """Uploads: one `.py` file, or a `.zip` archive with or without its `.git`."""
 
 import base64
-import binascii
 import zipfile
 
 from domain.errors import InvalidInputError
@@ -18,6 +17,8 @@ from infrastructure.sources.zip_archive import (
     member_fault,
     member_name,
 )
+
+_NOT_BASE64 = "the upload is not valid base64 (standard alphabet, padded, no line breaks)"
 
 
 def fetch_upload(filename: str, data_base64: str, scratch: Scratch, limits: SourceLimits) -> FetchedSource:
@@ -39,10 +40,12 @@ def _decode(data_base64: str, limits: SourceLimits) -> bytes:
     # Four characters carry three bytes: what cannot fit is refused before anything is made of it.
     if len(data_base64) > (limits.max_upload_bytes + 2) // 3 * 4:
         raise _too_large(limits)
+    if len(data_base64) % 4:  # b64decode lets surplus padding pass
+        raise InvalidInputError(_NOT_BASE64)
     try:
         data = base64.b64decode(data_base64, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidInputError("the upload is not valid base64 (standard alphabet, padded, no line breaks)") from error
+    except ValueError as error:
+        raise InvalidInputError(_NOT_BASE64) from error
     if len(data) > limits.max_upload_bytes:
         raise _too_large(limits)
     if not data:
