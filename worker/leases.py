@@ -94,7 +94,7 @@ class LeaseKeeper:
             renew = time.monotonic() - last_renewal >= HEARTBEAT_SECONDS
             if renew:
                 last_renewal = time.monotonic()
-            if self._held:
+            if self._held or not self.healthy:  # without a job, too: somebody must notice that the database is back
                 await self._check(renew=renew)
             self._end_expired()
 
