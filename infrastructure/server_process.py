@@ -86,6 +86,39 @@ def server_environment() -> Mapping[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
+def run_program(argv: Sequence[str], user: RunAs, *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program of the servers' to its end. Raises OSError where the user may not run it."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        argv,
+        cwd=cwd,
+        env=server_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        **user.options(),
+    )
+
+
+def can_run(program: Path, user: RunAs) -> bool:
+    """Whether the user reaches the program and all that it loads."""
+    try:
+        return run_program([str(program), "--version"], user, cwd=Path("/")).returncode == 0
+    except OSError:
+        return False
+
+
+def copy_for_all(source: Path, root: Path, place: str) -> Path:
+    """A fresh copy of a directory of programs at `root/place`, which everyone may reach, read and run."""
+    target = root / place
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("include"))
+    for path in (root, *root.rglob("*")):
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
+    return target
+
+
 class ServerProcess:
     """A server's process; `stop` tries the given signals one after the other, then kills."""
 
