@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, BinaryIO, Self, cast
 
 from git.cmd import Git
+from git.exc import GitCommandNotFound
 
 from domain.errors import PermanentError
 from domain.text import one_line
@@ -28,6 +29,9 @@ MINIMUM_GIT = (2, 37)
 MAX_OUTPUT = 1 << 20
 _KEPT_ERROR_BYTES = 1 << 14
 _GRACE_SECONDS = 2.0
+_NOT_FOUND = 127
+"""What a shell, and `env`, say of a program that is not there."""
+
 _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 
 Config = Sequence[tuple[str, str]]
@@ -77,6 +81,8 @@ class GitFailedError(Exception):
 
     def reason(self) -> str:
         """One line for whoever reads the run."""
+        if self.status == _NOT_FOUND:
+            return "git is not installed on this machine"
         lines = [line for line in self.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
         if lines:
             return one_line(lines[0].partition(":")[2], 200)
@@ -106,6 +112,7 @@ def git_environment(repository: Path, config: Config = (), *, protocols: str = "
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_PYTHON_REFRESH": "quiet",
         "GIT_TERMINAL_PROMPT": "0",
     }
     pairs = (*_OUR_CONFIG, *config)
@@ -143,8 +150,11 @@ class GitProcess:
         """
         command = [*_without_inherited(environment), "git", *arguments]
         # GitPython ends the process should its handle be forgotten, so the handle is kept.
-        git = Git(environment["HOME"])
-        self._handle = git.execute(command, env=dict(environment), as_process=True, istream=stdin)
+        try:
+            git = Git(environment["HOME"])
+            self._handle = git.execute(command, env=dict(environment), as_process=True, istream=stdin)
+        except GitCommandNotFound as error:
+            raise GitFailedError(_NOT_FOUND, "") from error
         self._process = cast("subprocess.Popen[bytes]", self._handle.proc)
         self.stdout = cast("IO[bytes]", self._process.stdout)
         self._errors = b""
@@ -173,7 +183,7 @@ class GitProcess:
         """Let the kernel stop this git, and what it starts from here on, at files of more than `limit` bytes."""
         if sys.platform != "linux":
             return
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, most))
@@ -233,8 +243,12 @@ def run_git(
 
 
 def require_git(repository: Path) -> None:
-    """Raise PermanentError unless git is new enough to know the guards that cloning relies on."""
-    version = re.search(rb"(\d+)\.(\d+)", run_git(repository, "version"))
+    """Raise PermanentError unless git is there, and new enough to know the guards that cloning relies on."""
+    try:
+        said = run_git(repository, "version")
+    except GitFailedError as error:
+        raise PermanentError(error.reason()) from error
+    version = re.search(rb"(\d+)\.(\d+)", said)
     if version is None or (int(version[1]), int(version[2])) < MINIMUM_GIT:
         needed = ".".join(map(str, MINIMUM_GIT))
         raise PermanentError(f"git {needed} or newer is needed on the worker to clone safely")
