@@ -53,7 +53,7 @@ def count_lines(text: str) -> LineCounts:
     try:
         return count_tokenized(lines)
     except (tokenize.TokenError, SyntaxError):
-        return count_tokenized(text.split("\n"), forgiving=True)
+        return count_tokenized(text.removesuffix("\n").split("\n"), forgiving=True)
 
 
 def _count_scanned(text: str, lines: Sequence[str]) -> LineCounts | None:

@@ -1,0 +1,169 @@
+"""File by file against `radon raw`, `radon cc` and `radon mi`, each with `--json`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectors import cyclomatic, mi, size
+from collectors.source_tree import SourceFile
+from tests.parity.parity_support import (
+    PACKAGES,
+    STDLIB,
+    copy_python,
+    corpus_files,
+    inspect_files,
+    is_plain_utf_8,
+    run_file_collector,
+    run_radon,
+    write_files,
+)
+
+PACKAGES_ON_CI = ["radon", "click", "httpx", "h11", "docstr_coverage"]
+MORE_PACKAGES = ["bandit", "_pytest", "packaging", "typer", "httpcore", "pydantic", "sqlalchemy", "pygments", "rich"]
+STDLIB_TOO_LONG_FOR_RADON = ["html/entities.py", "pydoc_data/topics.py"]
+
+Function = tuple[str, int, int]
+
+# Written here, since git and editors like to mend such files.
+BYTES = {
+    "crlf.py": b'"""Doc\r\n\r\nstring."""\r\n\r\n# c\r\nx = 1; y = 2\r\ndef f():\r\n return (1,\r\n\r\n  2) or 3\r\n',
+    "mixed_line_ends.py": b'x = 1\r\n\n# a\ry = 2\n"""a\rb\r\n\r\nc"""\rif x: y\n',
+    "carriage_returns.py": b"x = 1\ry = 2\r\r# c\rdef f():\r  return x or y\r",
+    "cookie_utf_8.py": b'# -*- coding: utf-8 -*-\n"""\xc3\xa4"""\nx = "\xe2\x80\xa6" + x\n',
+    "cookie_latin_1_in_ascii.py": b"# vim: set fileencoding=latin-1 :\nx = 1 + 1\n",
+    "tabs.py": b"if x:\n\tif y:\n\t\tz = 1\n\telse:\n\t    z = 2\t# c\n\t\n\t# d\n",
+    "form_feeds.py": b'"D"\n\x0c\nx = 1\n\x0c\n# c\n\x0cdef f():\n    return x or 1\n\n\x0c\x0c\nclass C: pass\x0c\n',
+    "form_feed_in_line.py": b"y =\x0c1\nx =\x0c1; z =\x0cif_\n\x0c",
+    "form_feed_in_docstring.py": b'"""Doc\x0c\n\nstring.\x0b"""\nx = 1\n',
+    "form_feed_in_comment.py": b"# one\x0ctwo three = 4\n# five \x0c\nx = 1\n# six\x0c(\n(x)\n# seven\x0c)\ny = 2\n",
+    "separators.py": 'x = """a\u2028b\u2029c\x85d\x1ce\x1df\x1eg"""\n# a\u2028\n# b\u2028y = 1; z: 2\n'.encode(),
+    "only_form_feeds.py": b"\x0c\n\x0c\x0c\n",
+    "only_a_form_feed.py": b"\x0c",
+    "no_newline_after_comment.py": b"x = 1\n# c",
+    "no_newline_after_indent.py": b"if x:\n    y\n    ",
+    "continued_to_blank.py": b"x = 1 \\\n\n\n\ny = 2 \\\n\n# c\nz = 3 \\\n\n\\\n\nw = 4 \\\n\n'''a\n'''\n",
+    "docstring_continued_to_blank.py": b"'''a''' \\\n\n\n'''b\n\n''' \\\n\n\nx = 1\n",
+    "starts_continued.py": b"\\\n# c\n\\\n'''a'''\n\\\n\\\nx\n",
+}
+STUMBLING_BLOCKS = {
+    "bom.py": b"\xef\xbb\xbfx = 1\n",
+    "latin_1.py": b"# coding: latin-1\nx = '\xe4'\n",
+    "separator_in_quotes.py": "x = 'a\u2028b'\ny = 1 or 2\n".encode(),
+    "comment_hides_a_bracket.py": b"# one\x0c(\nx = 1\n",
+    "comment_hides_a_quote.py": b"# it\x0cain't\nx = 1\n",
+}
+NOT_PARSING = {
+    "python_2.py": b'"""D\n\nd."""\nprint "hello", x; y = 1\n\n# c\nexec "x"\nraise E, "x"\n\x0c\nprint x[1:]; 0\n',
+    "two_equals.py": b"x = = 1\n\n# c\n",
+    "bad_indent.py": b"if x:\ny = 1\n        z = 2\n",
+    "unclosed.py": b"def f(\n",
+    "unclosed_string.py": b'x = 1\ny = """\n',
+    "unmatched.py": b"x = )\n",
+    "stray.py": b"x = $\n",
+    "ends_continued.py": b"x = 1\ny = 2 \\\n",
+}
+
+
+def without_errors(said: dict[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in said.items() if "error" not in value}
+
+
+def errors(said: dict[str, Any]) -> set[str]:
+    return set(said) - set(without_errors(said))
+
+
+def our_functions(root: Path) -> dict[str, list[Function]]:
+    facts = inspect_files(cyclomatic.COLLECTOR, root)
+    return {path: sorted(map(tuple, functions)) for path, functions in facts.items() if functions}
+
+
+def radon_functions(said: dict[str, Any]) -> dict[str, list[Function]]:
+    listed = {
+        path: sorted(_function(entry) for entry in value if entry["type"] != "class") for path, value in said.items()
+    }
+    return {path: functions for path, functions in listed.items() if functions}
+
+
+def _function(entry: dict[str, Any]) -> Function:
+    owner = entry.get("classname")
+    return (f"{owner}.{entry['name']}" if owner else entry["name"], entry["lineno"], entry["complexity"])
+
+
+def assert_same(root: Path) -> None:
+    """Compare all files; radon must finish on each."""
+    raw, cc, index = (run_radon(root, command) for command in ("raw", "cc", "mi"))
+    assert not errors(raw) | errors(cc) | errors(index)
+    assert inspect_files(size.COLLECTOR, root) == raw
+    assert our_functions(root) == radon_functions(cc)
+    assert inspect_files(mi.COLLECTOR, root) == {path: value["mi"] for path, value in index.items()}
+    assert_aggregates(root, raw, radon_functions(cc), index)
+
+
+def assert_aggregates(root: Path, raw: dict[str, Any], cc: dict[str, list[Function]], index: dict[str, Any]) -> None:
+    sloc = sum(value["sloc"] for value in raw.values())
+    found = run_file_collector(size.COLLECTOR, root)
+    assert found.aggregate == {"files": len(raw), "sloc": sloc, "avg_file_sloc": int(sloc / len(raw))}
+    complexities = [complexity for functions in cc.values() for _, _, complexity in functions]
+    average = sum(complexities) / len(complexities) if complexities else 0.0
+    found = run_file_collector(cyclomatic.COLLECTOR, root)
+    assert found.aggregate == {"avg_cc": pytest.approx(average), "complexity_score": pytest.approx(100 - 5 * average)}
+    assert {path: row["max"] for path, row in found.per_file.items() if row["max"]} == {
+        path: max(complexity for _, _, complexity in functions) for path, functions in cc.items()
+    }
+    found = run_file_collector(mi.COLLECTOR, root)
+    assert found.aggregate == {"mi_avg": pytest.approx(sum(value["mi"] for value in index.values()) / len(index))}
+
+
+def test_corpus(tmp_path: Path) -> None:
+    for path in corpus_files():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert_same(tmp_path)
+
+
+def test_odd_bytes(tmp_path: Path) -> None:
+    assert_same(write_files(tmp_path, BYTES))
+
+
+@pytest.mark.parametrize("package", PACKAGES_ON_CI)
+def test_package(tmp_path: Path, package: str) -> None:
+    assert_same(copy_python(PACKAGES / package, tmp_path / package))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", MORE_PACKAGES)
+def test_large_package(tmp_path: Path, package: str) -> None:
+    assert_same(copy_python(PACKAGES / package, tmp_path / package))
+
+
+@pytest.mark.slow
+def test_standard_library(tmp_path: Path) -> None:
+    root = copy_python(STDLIB, tmp_path / "lib")
+    for path in STDLIB_TOO_LONG_FOR_RADON:
+        (root / path).unlink()
+    for file in [SourceFile(str(path), path.read_bytes()) for path in root.rglob("*.py")]:
+        if file.parse_error or not is_plain_utf_8(file.data):
+            Path(file.path).unlink()
+    assert_same(root)
+
+
+def test_where_radon_does_not_finish_we_do(tmp_path: Path) -> None:
+    raw = run_radon(write_files(tmp_path, STUMBLING_BLOCKS), "raw")
+    assert errors(raw) == set(STUMBLING_BLOCKS)
+    ours = inspect_files(size.COLLECTOR, tmp_path)
+    assert {path: (value["loc"], value["sloc"], value["lloc"]) for path, value in ours.items()} == {
+        "bom.py": (1, 1, 1),
+        "latin_1.py": (2, 1, 1),
+        "separator_in_quotes.py": (2, 2, 2),
+        "comment_hides_a_bracket.py": (2, 1, 1),
+        "comment_hides_a_quote.py": (2, 1, 1),
+    }
+    assert set(inspect_files(mi.COLLECTOR, tmp_path)) == set(STUMBLING_BLOCKS)
+
+
+def test_lines_of_files_that_do_not_parse(tmp_path: Path) -> None:
+    raw = run_radon(write_files(tmp_path, NOT_PARSING), "raw")
+    assert inspect_files(size.COLLECTOR, tmp_path) == without_errors(raw)
+    assert {"python_2.py", "two_equals.py", "bad_indent.py"} <= set(without_errors(raw)) < set(NOT_PARSING)
+    assert errors(run_radon(tmp_path, "cc")) == errors(run_radon(tmp_path, "mi")) == set(NOT_PARSING)
+    assert not inspect_files(cyclomatic.COLLECTOR, tmp_path)
