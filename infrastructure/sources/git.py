@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-from domain.errors import InvalidInputError, PermanentError
+from domain.errors import InvalidInputError, PermanentError, TransientError
 from domain.sources import FetchedSource, branch_name, repository_url
 from domain.text import one_line
 from infrastructure.sources.bare import BRANCH, create_bare, is_object_id
@@ -47,11 +47,10 @@ def fetch_repository(
     url = repository_url(url, allowed_hosts)
     wanted = None if branch is None else branch_name(branch)
     with disk_faults_translated():
-        require_git(scratch.repository)
+        _prepare(scratch.repository)
         place = locate(url, allowed_hosts)
         fetch = _Fetch(scratch, limits, url, place, _network_config(url, place, token, ca_bundle, stall_seconds))
         try:
-            create_bare(scratch.repository)
             ref, name = fetch.find(wanted)
             fetch.run(ref, on_progress or (lambda _: None))
         except GitFailedError as error:
@@ -60,6 +59,14 @@ def fetch_repository(
         with TreeWriter(scratch, limits) as writer:
             write_commit_tree(scratch, history.commit_sha, writer)
             return writer.finish("repository", history)
+
+
+def _prepare(repository: Path) -> None:
+    require_git(repository)
+    try:
+        create_bare(repository)
+    except GitFailedError as error:
+        raise TransientError(f"the scratch space cannot be used: {error.reason()}") from error
 
 
 def _network_config(

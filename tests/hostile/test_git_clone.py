@@ -166,7 +166,7 @@ def test_a_name_that_now_leads_inside_is_refused(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: inside)
     with pytest.raises(InvalidInputError, match="private address"):
         fetch("https://github.com/owner/repository")
-    assert list(scratch.root.iterdir()) == []
+    assert not scratch.tree.exists()
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
