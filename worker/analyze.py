@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -79,13 +80,17 @@ class Analyst:
         await self._complete(claim, analysed, started)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
-        """The source as `worker.entries.fetch` reads it: its data or token is read only now, and kept nowhere."""
+        """The source as `worker.entries.fetch` reads it: its data or token is read only now, and kept nowhere.
+
+        Here and in `_complete` nothing limits the insisting but the lease: its keeper ends the work with it.
+        """
         metadata = claim.job.source_metadata
         if claim.job.source_kind is SourceKind.UPLOAD:
-            async with self.database.unit_of_work() as work:
-                data = await JobRepository(work).file_data(claim.job.job_id, claim.lease_token)
+            data = await insist(partial(self._file_data, claim), seconds=math.inf)
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
-        token = await self.vault.get(claim.job.job_id) if metadata.get("has_token") else None
+        token = None
+        if metadata.get("has_token"):
+            token = await insist(partial(self.vault.get, claim.job.job_id), seconds=math.inf)
         return {
             "kind": "repository",
             "url": metadata["git_repo_url"],
@@ -93,6 +98,10 @@ class Analyst:
             "token": token,
             **self.git,
         }
+
+    async def _file_data(self, claim: Claim) -> str:
+        async with self.database.unit_of_work() as work:
+            return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token)
 
     async def _complete(self, claim: Claim, analysed: Analysed, started: float) -> None:
         """The run's row and the job's end in one transaction, fenced: without the lease nothing is written."""
@@ -114,7 +123,6 @@ class Analyst:
                     raise LeaseLostError("the result came too late and was not written")
                 failpoint("before-commit")
 
-        # The lease is still held: its keeper ends this when the database stays away for longer than the lease.
         await insist(write, seconds=math.inf)
         failpoint("committed")
         files = analysed.analysis.completeness["files"]
@@ -192,7 +200,7 @@ class Analyst:
 
 
 async def insist(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:
-    """Try again each second while the database is away. Raises the last ServiceUnavailableError after `seconds`."""
+    """Try again each second while the service is away. Raises the last ServiceUnavailableError after `seconds`."""
     give_up = time.monotonic() + seconds
     while True:
         try:

@@ -16,6 +16,7 @@ from domain.packages import with_latest_versions
 from domain.ports import ChildRunner, PackageIndex, ProgressListener
 from domain.sources import FetchedSource
 from domain.text import JSON
+from infrastructure.package_index import is_older
 from infrastructure.sources.limits import SourceLimits
 from worker.scratch import job_directory
 
@@ -79,7 +80,7 @@ class Pipeline:
         if not health:  # none imported, or the collector failed
             return analysis
         latest = await self.packages.latest_versions([row["package"] for row in health])
-        deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest)}
+        deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
         return replace(analysis, metrics={**analysis.metrics, "deps": deps})
 
 
