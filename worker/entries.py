@@ -50,6 +50,7 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
             limits,
             ca_bundle=Path(source["ca_bundle"]) if source["ca_bundle"] else None,
             allowed_hosts=source["allowed_hosts"],
+            on_progress=lambda percent: tell({"stage": "fetching", "progress": percent // 10}),
         )
     else:
         fetched = fetch_directory(Path(source["path"]), scratch, limits)

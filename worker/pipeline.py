@@ -6,7 +6,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +15,12 @@ from domain.metrics import Analysis
 from domain.packages import with_latest_versions
 from domain.ports import ChildRunner, PackageIndex, ProgressListener
 from domain.sources import FetchedSource
-from domain.text import JSON
+from domain.text import JSON, one_line
 from infrastructure.package_index import is_older
 from infrastructure.sources.limits import SourceLimits
 from worker.scratch import job_directory
 
+NAMES_SHOWN = 5
 FETCH = "worker.entries:fetch"
 COLLECT = "worker.entries:collect"
 
@@ -37,11 +38,12 @@ class Pipeline:
     """How one source is analysed on this machine.
 
     `cores` bounds the analyses that compute at once; fetching, which waits on the network, is not bounded by it.
-    `timeout` and `collector_timeout` are seconds; waiting for a core does not count.
+    `packages` is None where look-ups are switched off. `timeout` and `collector_timeout` are seconds; waiting for a
+    core does not count.
     """
 
     children: ChildRunner
-    packages: PackageIndex
+    packages: PackageIndex | None
     limits: SourceLimits
     scratch_dir: Path
     cores: "Cores"
@@ -75,13 +77,23 @@ class Pipeline:
         return await self._look_up_packages(Analysis(**answer))
 
     async def _look_up_packages(self, analysis: Analysis) -> Analysis:
-        """Fill in `latest_version`; no answer leaves it null, says so, and makes `deps` partial."""
-        health = analysis.metrics.get("deps", {}).get("package_health")
-        if not health:  # none imported, or the collector failed
+        """Fill in `latest_version`; what the index did not answer stays null, is said, and makes `deps` partial."""
+        health = analysis.metrics["deps"]["package_health"]
+        if not health or self.packages is None:  # none imported, the collector failed, or look-ups are switched off
             return analysis
         latest = await self.packages.latest_versions([row["package"] for row in health])
         deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
-        return replace(analysis, metrics={**analysis.metrics, "deps": deps})
+        analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
+        unknown = sorted(row["package"] for row in health if latest.get(row["package"]) is None)
+        return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
+
+
+def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
+    shown = ", ".join(unknown[:NAMES_SHOWN]) + (", ..." if len(unknown) > NAMES_SHOWN else "")
+    line = one_line(f"{collector}: no latest version known for {len(unknown)} of {total} packages: {shown}")
+    words = {**analysis.completeness["collectors"], collector: "partial"}
+    completeness = {**analysis.completeness, "collectors": words}
+    return replace(analysis, errors=[*analysis.errors, line], completeness=completeness)
 
 
 class Cores:

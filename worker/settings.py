@@ -64,10 +64,10 @@ async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         packages = SimplePackageIndex(settings.package_index_url)
         stack.push_async_callback(packages.aclose)
         await children.start()
-        yield _pipeline(settings, children, packages, scratch)
+        yield _pipeline(settings, children, packages if settings.package_index_url else None, scratch)
 
 
-def _pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex, scratch: Path) -> Pipeline:
+def _pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path) -> Pipeline:
     return Pipeline(
         children=children,
         packages=packages,
