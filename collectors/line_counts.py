@@ -11,6 +11,7 @@ few identifier characters that the pattern `\w` does not match.
 """
 
 import io
+import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from collectors.line_scanner import scan
 
 _LINE_ENDS = {NEWLINE, NL}
 _DEPTHS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_LOWEST_DEPTH = 0 if sys.version_info >= (3, 12) else -sys.maxsize
+"""Of brackets closed but never opened: since Python 3.12 the tokenizer forgets them, before it waited on."""
 _UNCOUNTED = {COMMENT, NL, NEWLINE, ENDMARKER}
 
 
@@ -86,9 +89,8 @@ def count_tokenized(lines: Iterable[str], *, forgiving: bool = False) -> LineCou
             raise tokenize.TokenError("a token that never ends", token.start)
         run.append(token)
         if token.type == OP:
-            depth += _DEPTHS.get(token.string, 0)
-        elif token.type in _LINE_ENDS and not depth and not (token.type == NEWLINE and token.start[0] > last_row):
-            # A newline alone on its row ends a line continuation, and radon still waits for another line there.
+            depth = max(depth + _DEPTHS.get(token.string, 0), _LOWEST_DEPTH)
+        elif token.type in _LINE_ENDS and not depth and not _ends_continuation(token, last_row):
             tally.add(run, token.start[0])
             run = []
         last_row = token.end[0]
@@ -97,6 +99,12 @@ def count_tokenized(lines: Iterable[str], *, forgiving: bool = False) -> LineCou
             raise tokenize.TokenError("EOF in multi-line statement", (len(stripped), 0))
         tally.add(run, len(stripped))
     return tally.result()
+
+
+def _ends_continuation(line_end: tokenize.TokenInfo, last_row: int) -> bool:
+    """Whether a blank line ends a line continuation: radon still waits for another line there."""
+    alone = last_row + 1 if line_end.type == NL else last_row
+    return line_end.start[0] > alone
 
 
 class _Tally:

@@ -1,5 +1,6 @@
 """File by file against `radon raw`, `radon cc` and `radon mi`, each with `--json`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ def test_standard_library(tmp_path: Path) -> None:
 
 def test_where_radon_does_not_finish_we_do(tmp_path: Path) -> None:
     raw = run_radon(write_files(tmp_path, STUMBLING_BLOCKS), "raw")
-    assert errors(raw) == set(STUMBLING_BLOCKS)
+    finished = {"bom.py"} if sys.version_info >= (3, 12) else set()
+    assert errors(raw) == set(STUMBLING_BLOCKS) - finished
     ours = inspect_files(size.COLLECTOR, tmp_path)
     assert {path: (value["loc"], value["sloc"], value["lloc"]) for path, value in ours.items()} == {
         "bom.py": (1, 1, 1),
