@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test check lint types contracts lock bench clean help
+.PHONY: demo test faults parity check lint types contracts lock bench clean help goldens
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -24,6 +24,12 @@ demo: $(STAMP) ## the main job, end to end, on an embedded PostgreSQL and Valkey
 
 test: $(STAMP) ## the test suite, on servers that it starts itself
 	$(BIN)/python -m pytest -m "not slow"
+
+faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
+	$(BIN)/python -m pytest tests/faults
+
+parity: $(STAMP) ## every number against the tools' own command lines, on big trees (needs Java 17 and npm)
+	$(BIN)/python -m pytest tests/parity
 
 check: $(STAMP) lint types contracts ## lint, types, import contracts, schema
 	$(BIN)/python -m tests.migrations.check

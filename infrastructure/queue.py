@@ -7,6 +7,7 @@ neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -17,6 +18,10 @@ from domain.text import JSON
 
 QUEUE_NAME = "vibe8:queue"
 TASK_NAME = "analyze"
+AT_ONCE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+"""A time that has come by any replica's clock: a worker whose clock lags must not wait for ours."""
+
+EXPIRES_SECONDS = 86_400
 CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
 """A caller learns within about ten seconds that Redis is away; the worker's own loop then tries again."""
@@ -72,10 +77,9 @@ class Doorbell:
 
     async def ring(self, job_id: str, ring: int, *, delay_seconds: float = 0.0) -> None:
         """Enqueue `{job_id}:{ring}`, now or later. Raises ServiceUnavailableError; the sweep rings again."""
+        when = {"_defer_by": delay_seconds} if delay_seconds else {"_defer_until": AT_ONCE, "_expires": EXPIRES_SECONDS}
         async with redis_errors():
-            await self._redis.enqueue_job(
-                TASK_NAME, job_id, _job_id=f"{job_id}:{ring}", _defer_by=delay_seconds or None
-            )
+            await self._redis.enqueue_job(TASK_NAME, job_id, _job_id=f"{job_id}:{ring}", **when)
 
     async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
         """Tell whoever listens on the job's channel. Raises ServiceUnavailableError."""
