@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -380,3 +381,14 @@ def test_canonical_names() -> None:
 
 def test_libraries_of_other_pythons() -> None:
     assert {"distutils", "asyncore", "cPickle", "__main__", "test"} <= OTHER_STANDARD_LIBRARY
+
+
+def test_the_table_of_import_names_is_sound() -> None:
+    table = json.loads((Path(__file__).parents[3] / "collectors/data/import_names.json").read_text())
+    for dotted, found in table["distributions"].items():
+        names = [found] if isinstance(found, str) else found
+        assert all(canonical(name) == name for name in names), dotted
+        assert names != [canonical(dotted)], f"{dotted} needs no entry"
+    for section in table.values():
+        assert list(section) == sorted(section)
+    assert len(table["distributions"]) > 500
