@@ -132,7 +132,8 @@ def create_jobs_indexes() -> None:
     op.create_index("ix_jobs_user_id", "jobs", ["user_id"])
     op.create_index("ix_jobs_status", "jobs", ["status"])
     op.create_index("ix_jobs_status_updated", "jobs", ["status", "updated_at"])
-    op.create_index("ix_jobs_pending_due", "jobs", ["run_after", "created_at"], postgresql_where=PENDING)
+    op.create_index("ix_jobs_pending_oldest", "jobs", ["created_at", "job_id"], postgresql_where=PENDING)
+    op.create_index("ix_jobs_pending_due", "jobs", ["run_after"], postgresql_where=PENDING)
     op.create_index("ix_jobs_running_user", "jobs", ["user_id"], postgresql_where=RUNNING)
     op.create_index("ix_jobs_running_lease", "jobs", ["lease_expires_at"], postgresql_where=RUNNING)
     op.create_index(

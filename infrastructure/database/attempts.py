@@ -18,15 +18,24 @@ from infrastructure.database.mapping import JOB_COLUMNS, job_from
 
 CANCELLED = "cancelled by user"
 
-# Both CTEs are materialised: a claim that the planner folds into a join may lock more rows than it takes. A row that
-# another claimer holds is skipped; one that it has just committed is seen as no longer pending when it is locked.
+# The oldest due row whose owner has nothing running is the fairest, and the index finds it at once; only where there is
+# none are all due rows weighed. The CTEs are materialised: a claim that the planner folds into a join may lock more
+# rows than it takes. A row that another claimer holds is skipped; one that it has just committed is no longer pending
+# when it is locked.
 _CLAIM = text(f"""
     WITH busy AS MATERIALIZED (
         SELECT user_id, count(*) AS running FROM jobs WHERE status = 'running' GROUP BY user_id
-    ), fairest AS MATERIALIZED (
-        SELECT due.job_id
-        FROM jobs AS due LEFT JOIN busy ON busy.user_id = due.user_id
+    ), idle AS MATERIALIZED (
+        SELECT due.job_id FROM jobs AS due
         WHERE due.status = 'pending' AND due.run_after <= statement_timestamp()
+            AND due.user_id NOT IN (SELECT user_id FROM busy)
+        ORDER BY due.created_at, due.job_id
+        LIMIT 1
+        FOR UPDATE OF due SKIP LOCKED
+    ), weighed AS MATERIALIZED (
+        SELECT due.job_id FROM jobs AS due LEFT JOIN busy ON busy.user_id = due.user_id
+        WHERE due.status = 'pending' AND due.run_after <= statement_timestamp()
+            AND NOT EXISTS (SELECT 1 FROM idle)
         ORDER BY coalesce(busy.running, 0), due.created_at, due.job_id
         LIMIT 1
         FOR UPDATE OF due SKIP LOCKED
@@ -35,7 +44,8 @@ _CLAIM = text(f"""
     SET status = 'running', attempt = jobs.attempt + 1, lease_token = gen_random_uuid(),
         lease_expires_at = statement_timestamp() + make_interval(secs => :lease), started_at = statement_timestamp(),
         finished_at = NULL, error_message = NULL, progress = 0, stage = NULL
-    FROM fairest WHERE jobs.job_id = fairest.job_id
+    FROM (SELECT job_id FROM idle UNION ALL SELECT job_id FROM weighed) AS fairest
+    WHERE jobs.job_id = fairest.job_id
     RETURNING jobs.lease_token, {JOB_COLUMNS}
 """)  # noqa: S608 - no input in it
 

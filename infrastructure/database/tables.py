@@ -90,8 +90,9 @@ class JobRow(Base):
         CheckConstraint("ring >= 0", name="ring"),
         CheckConstraint("jsonb_typeof(attempt_errors) = 'array'", name="attempt_errors"),
         Index("ix_jobs_status_updated", "status", "updated_at"),
-        # The claim and the sweep look at due rows only, however many finished ones lie about.
-        Index("ix_jobs_pending_due", "run_after", "created_at", postgresql_where=text("status = 'pending'")),
+        # The claim and the sweep look at pending rows only, however many finished ones lie about.
+        Index("ix_jobs_pending_oldest", "created_at", "job_id", postgresql_where=text("status = 'pending'")),
+        Index("ix_jobs_pending_due", "run_after", postgresql_where=text("status = 'pending'")),
         # How many of its owner's jobs run, and whose lease has run out.
         Index("ix_jobs_running_user", "user_id", postgresql_where=text("status = 'running'")),
         Index("ix_jobs_running_lease", "lease_expires_at", postgresql_where=text("status = 'running'")),

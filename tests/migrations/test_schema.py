@@ -17,6 +17,7 @@ REFERENCE_INDEXES = {
 OUR_INDEXES = {
     "ix_analysis_runs_job_id",
     "ix_analysis_runs_user_id_created_at_run_id",
+    "ix_jobs_pending_oldest",
     "ix_jobs_pending_due",
     "ix_jobs_running_user",
     "ix_jobs_running_lease",
