@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import InvalidInputError
 from domain.jobs import Job, JobStatus
-from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_scratch, slow_source, until
+from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_processes, job_scratch, slow_source, until
 from tests.support.worker import System, WorkerProcess, until_finished
 from worker.client import Client
 
@@ -33,8 +33,7 @@ async def test_a_running_job_is_cancelled_within_five_seconds(
 ) -> None:
     job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
     await until_collecting(worker)
-    zygote = descendants(worker.process.pid)[0]
-    children = [process for process in descendants(worker.process.pid) if process.pid != zygote.pid]
+    children = job_processes(worker.process.pid)
     await client.cancel_job(user_id, job.job_id)
     async with asyncio.timeout(5):
         await until(lambda: not alive(children) and not job_scratch(system), 5)
@@ -60,7 +59,7 @@ async def test_deleting_a_user_ends_their_jobs(
 ) -> None:
     await client.submit_upload(user_id, filename="slow.py", content=slow_source())
     await until_collecting(worker)
-    children = descendants(worker.process.pid)[1:]
+    children = job_processes(worker.process.pid)
     await client.delete_user(user_id)
     await until(lambda: not alive(children) and not job_scratch(system), 5)
     await worker.until("job.lost")

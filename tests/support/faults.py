@@ -63,6 +63,11 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
+def job_processes(pid: int) -> list[psutil.Process]:
+    """The worker's descendants without the zygote, its one child: guardians, bodies, lanes and tools."""
+    return [process for process in descendants(pid) if process.ppid() != pid]
+
+
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
