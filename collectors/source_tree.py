@@ -89,10 +89,19 @@ class SourceFile:
 
         Raises UnparsableError for one that radon does not get through either.
         """
+        text = self.text if self.data.isascii() else self._text_as_utf_8()
         try:
-            return count_lines(self.text) if self.parse_error is None else count_tokenized(self.text.splitlines())
+            return count_lines(text) if self.parse_error is None else count_tokenized(text.splitlines())
         except (SyntaxError, tokenize.TokenError) as error:
             raise UnparsableError(_explain(error)) from error
+
+    def _text_as_utf_8(self) -> str:
+        """As radon decodes every file, whatever it declares; as it declares where it is no UTF-8."""
+        try:
+            with io.TextIOWrapper(io.BytesIO(self.data), "utf-8-sig") as reader:
+                return reader.read()
+        except UnicodeError:
+            return self.text
 
     @cached_property
     def code_measures(self) -> CodeMeasures:

@@ -33,6 +33,7 @@ BYTES = {
     "carriage_returns.py": b"x = 1\ry = 2\r\r# c\rdef f():\r  return x or y\r",
     "cookie_utf_8.py": b'# -*- coding: utf-8 -*-\n"""\xc3\xa4"""\nx = "\xe2\x80\xa6" + x\n',
     "cookie_latin_1_in_ascii.py": b"# vim: set fileencoding=latin-1 :\nx = 1 + 1\n",
+    "latin_1_by_cookie_only.py": "# coding: latin-1\n# \u00c5 b c\nx = 1 + 1\n".encode(),
     "tabs.py": b"if x:\n\tif y:\n\t\tz = 1\n\telse:\n\t    z = 2\t# c\n\t\n\t# d\n",
     "form_feeds.py": b'"D"\n\x0c\nx = 1\n\x0c\n# c\n\x0cdef f():\n    return x or 1\n\n\x0c\x0c\nclass C: pass\x0c\n',
     "form_feed_in_line.py": b"y =\x0c1\nx =\x0c1; z =\x0cif_\n\x0c",
