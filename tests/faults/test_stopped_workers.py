@@ -1,0 +1,84 @@
+"""Workers that stand still and come back: somebody else does the job, and the zombie writes nothing."""
+
+import asyncio
+import signal
+from uuid import UUID
+
+import pytest
+
+from tests.support.faults import Rows, alive, descendants, job_processes, slow_source, until
+from tests.support.worker import System, until_finished
+from worker.client import Client
+
+STOPPED_SECONDS = 60
+
+
+async def done_by_second(rows: Rows, job_id: str) -> bool:
+    row = await rows.job(job_id)
+    return bool(row["status"] == "completed" and row["attempt"] == 2)
+
+
+@pytest.mark.slow
+async def test_a_worker_stopped_for_a_minute(system: System, client: Client, user_id: UUID) -> None:
+    rows = Rows(system)
+    async with system.worker("zombie") as zombie:
+        job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+        await until(lambda: len(descendants(zombie.process.pid)) >= 4)
+        children = job_processes(zombie.process.pid)
+        zombie.process.send_signal(signal.SIGSTOP)
+        async with system.worker("second"):
+            await until(lambda: done_by_second(rows, job.job_id), STOPPED_SECONDS)
+            assert not alive(children)
+            before = await rows.job(job.job_id)
+            await asyncio.sleep(5)
+            zombie.process.send_signal(signal.SIGCONT)
+            await zombie.until("job.lost")
+            assert await rows.job(job.job_id) == before
+    assert await rows.runs() == [job.job_id]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["stage-collecting", "before-commit"])
+async def test_a_loop_blocked_for_longer_than_the_lease(
+    system: System, client: Client, user_id: UUID, point: str
+) -> None:
+    rows = Rows(system)
+    async with system.worker("blocked", VIBE8_FAILPOINTS=f"{point}=50") as blocked:
+        job = await client.submit_upload(user_id, filename="slow.py", content=slow_source(1500))
+        await until(lambda: descendants(blocked.process.pid))
+        async with system.worker("second"):
+            ended = await until_finished(client, user_id, job.job_id)
+            await until(lambda: len(descendants(blocked.process.pid)) <= 1)
+            assert ended.error_message is None
+    assert await rows.runs() == [job.job_id]
+
+
+CLOCK = """
+import time
+_real = time.time
+time.time = lambda: _real() + {offset}
+"""
+
+
+async def test_clocks_five_minutes_apart(system: System, client: Client, user_id: UUID) -> None:
+    """The database's clock decides: no early rescue, one clean-up a slot, and nobody waits for a clock."""
+    rows = Rows(system)
+    paths = {}
+    for name, offset in (("early", -300), ("late", 300)):
+        directory = system.directory / name
+        directory.mkdir()
+        (directory / "sitecustomize.py").write_text(CLOCK.format(offset=offset))
+        paths[name] = str(directory)
+    async with system.worker("late", PYTHONPATH=paths["late"]) as late:
+        job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+        await until(lambda: len(descendants(late.process.pid)) >= 4)
+        async with system.worker("early", PYTHONPATH=paths["early"]) as early:
+            await until_finished(client, user_id, job.job_id)
+            await late.stop()
+            second = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
+            await until_finished(client, user_id, second.job_id)
+            assert [entry["job_id"] for entry in early.log() if entry["event"] == "job.completed"] == [second.job_id]
+            cleanups = [entry for log in (late, early) for entry in log.log() if entry["event"] == "cleanup.done"]
+    assert len(cleanups) == 1
+    assert len(await rows.all("SELECT slot FROM cron_slots WHERE name = 'cleanup'")) == 1
+    assert await rows.all("SELECT 1 FROM jobs WHERE attempt <> 1") == []
