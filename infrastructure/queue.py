@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.exceptions import RedisError
@@ -43,6 +44,8 @@ def deserialize(data: bytes) -> dict[str, Any]:
 def redis_settings(url: str) -> RedisSettings:
     """ARQ's connection settings: connection errors are tried again by the library, timeouts too."""
     settings = RedisSettings.from_dsn(url)
+    if settings.password is not None:
+        settings.password = unquote(settings.password)  # ARQ leaves it as it stands in the address
     settings.conn_timeout = CONNECT_SECONDS
     settings.conn_retries = CONNECT_RETRIES
     settings.retry_on_timeout = True

@@ -252,11 +252,14 @@ class Client:
         """Put a failed job back in line with its attempts forgiven.
 
         Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has not failed, InvalidInputError
-        where its upload is gone (it was cancelled), and LimitExceededError.
+        where its upload is gone (it was cancelled), and LimitExceededError for too many unfinished jobs.
         """
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
-            job = await JobRepository(work).requeue_failed(job_id)
+            jobs = JobRepository(work)
+            await jobs.lock_user(user_id)
+            self._limits.check(unfinished=await jobs.count_unfinished(user_id), today=0)
+            job = await jobs.requeue_failed(job_id)
         await self._ring(job)
         return job
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import TransientError
 from domain.jobs import JobStatus
@@ -31,13 +32,27 @@ async def cleanup(database: Database, settings: Settings) -> CleanupCounts:
     Raises ServiceUnavailableError.
     """
     async with database.unit_of_work() as work:
-        counts = await JobRepository(work).cleanup(
-            retention=settings.completed_job_retention,
-            stale=settings.stale_job_threshold,
-            pending_max_age=settings.pending_job_max_age,
-        )
-        if settings.run_retention_days is not None:
-            await RunRepository(work).delete_older_than(settings.run_retention_days)
+        return await _cleanup(work, settings)
+
+
+async def cleanup_once_a_slot(database: Database, settings: Settings) -> None:
+    """The same, unless somebody in the fleet has done so in the current slot.
+
+    The slot is taken in the same transaction, so that a crash gives it back.
+    """
+    async with database.unit_of_work() as work:
+        if await JobRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS) is not None:
+            await _cleanup(work, settings)
+
+
+async def _cleanup(work: AsyncConnection, settings: Settings) -> CleanupCounts:
+    counts = await JobRepository(work).cleanup(
+        retention=settings.completed_job_retention,
+        stale=settings.stale_job_threshold,
+        pending_max_age=settings.pending_job_max_age,
+    )
+    if settings.run_retention_days is not None:
+        await RunRepository(work).delete_older_than(settings.run_retention_days)
     log.info("cleanup.done", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)
     return counts
 
@@ -71,11 +86,9 @@ class Maintenance:
             unheard = await JobRepository(work).ring_unheard(
                 older_than_seconds=UNHEARD_SECONDS, limit=2 * self.free_slots()
             )
-            slot = await JobRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS)
         for job in rescued:
             log.warning("job.rescued", job_id=job.job_id, status=str(job.status))
         again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
         for ring in [*again, *unheard]:
             await self.doorbell.ring(ring.job_id, ring.ring)
-        if slot is not None:
-            await cleanup(self.database, self.settings)
+        await cleanup_once_a_slot(self.database, self.settings)

@@ -1,0 +1,91 @@
+"""Trees of a wanted size, from what every Python brings along: its standard library, with a history made by git.
+
+The files are real; the history is synthetic: each commit rewrites one file of the tree, some of whose lines are
+marked, so that `git log --numstat` has as much to do as for a real repository of that many commits.
+"""
+
+import random
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+CHANGED_LINES = 20
+SEED = 8
+
+
+def library_files(lines: int) -> list[tuple[Path, str]]:
+    """Files of the standard library, its tests too, until they have that many lines; and where they go."""
+    root = Path(sysconfig.get_path("stdlib"))
+    files = [path for path in sorted(root.rglob("*.py")) if "site-packages" not in path.parts]
+    random.Random(SEED).shuffle(files)
+    chosen: list[tuple[Path, str]] = []
+    total = 0
+    for path in files:
+        if total >= lines:
+            break
+        try:
+            total += path.read_bytes().count(b"\n")
+        except OSError:
+            continue
+        chosen.append((path, str(path.relative_to(root))))
+    return chosen
+
+
+def make_tree(directory: Path, *, lines: int, commits: int) -> int:
+    """A git work tree of about `lines` lines and exactly `commits` commits in `directory`; returns its lines."""
+    files = library_files(lines)
+    contents = {name: path.read_bytes() for path, name in files}
+    directory.mkdir(parents=True)
+    _git(directory, "init", "-q", "--initial-branch=main")
+    importer = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=directory, stdin=subprocess.PIPE)  # noqa: S607
+    assert importer.stdin is not None  # noqa: S101
+    for chunk in _history(contents, commits):
+        importer.stdin.write(chunk)
+    importer.stdin.close()
+    if importer.wait():
+        raise SystemExit("git fast-import failed")
+    _git(directory, "reset", "-q", "--hard", "main")
+    return sum(content.count(b"\n") for content in contents.values())
+
+
+def change_files(directory: Path, share: float) -> int:
+    """One more commit, which touches that share of the files; returns how many."""
+    files = [path for path in sorted(directory.rglob("*.py")) if ".git" not in path.parts]
+    chosen = random.Random(SEED + 1).sample(files, max(1, round(len(files) * share)))
+    for path in chosen:
+        path.write_bytes(path.read_bytes() + b"\nCHANGED = True\n")
+    identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    _git(directory, *identity, "commit", "-q", "-a", "-m", "change")
+    return len(chosen)
+
+
+def _history(contents: dict[str, bytes], commits: int) -> Iterator[bytes]:
+    """A fast-import stream: early commits touch marked copies, the last one brings every file to its real content."""
+    chance = random.Random(SEED)
+    names = sorted(contents)
+    current: dict[str, list[bytes]] = {}
+    for number in range(commits):
+        last = number == commits - 1
+        touched = names if last else [chance.choice(names)]
+        yield f"commit refs/heads/main\ncommitter B <b@localhost> {1_600_000_000 + number} +0000\ndata 1\nx\n".encode()
+        for name in touched:
+            if last:
+                data = contents[name]
+            else:
+                rows = current.setdefault(name, contents[name].splitlines(keepends=True))
+                if rows:
+                    start = chance.randrange(len(rows))
+                    rows[start : start + CHANGED_LINES] = [f"# {number}\n".encode()] * min(CHANGED_LINES, len(rows))
+                data = b"".join(rows)
+            yield f"M 100644 inline {name}\ndata {len(data)}\n".encode() + data + b"\n"
+
+
+def _git(directory: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=directory, check=True)  # noqa: S607
+
+
+def remove(directory: Path) -> None:
+    """Forget a tree."""
+    shutil.rmtree(directory, ignore_errors=True)
