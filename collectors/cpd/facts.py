@@ -1,0 +1,69 @@
+"""A lexed file as compact facts that any process can compare: about four bytes a token."""
+
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+from collectors.cpd.lexer import LexedFile
+
+_DIGEST_BYTES = 8
+_TYPECODES = {code: 256 ** array(code).itemsize for code in "BHI"}
+
+
+def pack(lexed: LexedFile) -> dict[str, Any]:
+    """`{digests, tokens, per_line, tall, hidden}` for msgpack; arrays are `[typecode, bytes]`, in native byte order.
+
+    `digests` are 64 bits of BLAKE2b for each distinct token, one after another, and `tokens` index into them;
+    `per_line` counts the tokens that begin on each line; `tall` are pairs of a distinct token and its line ends.
+    """
+    counts = Counter(lexed.starts)
+    last = lexed.starts[-1] if lexed.starts else 0
+    tall = [number for pair in enumerate(lexed.heights) if pair[1] for number in pair]
+    return {
+        "digests": b"".join(map(_digest, lexed.images())),
+        "tokens": _packed(lexed.tokens),
+        "per_line": _packed([counts[line] for line in range(1, last + 1)]),
+        "tall": _packed(tall),
+        "hidden": lexed.hidden,
+    }
+
+
+def _digest(image: str) -> bytes:
+    return blake2b(image.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _packed(values: Sequence[int]) -> list[Any]:
+    highest = max(values, default=0)
+    code = next(code for code, limit in _TYPECODES.items() if highest < limit)
+    return [code, array(code, values).tobytes()]
+
+
+def _unpacked(packed: Iterable[Any]) -> "array[int]":
+    code, data = packed
+    return array(code, data)
+
+
+class PackedFile:
+    """One file's facts, opened again."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.digests = array("Q", facts["digests"])
+        self.tokens = _unpacked(facts["tokens"])
+        self.hidden: int = facts["hidden"]
+        self._per_line = facts["per_line"]
+        self._tall = facts["tall"]
+        self._begun: list[int] = []
+        self._heights: dict[int, int] = {}
+
+    def lines(self, first: int, last: int) -> tuple[int, int]:
+        """The line on which the first token begins and that on which the last one ends; tokens count from 0."""
+        if not self._begun:
+            self._begun = list(accumulate(_unpacked(self._per_line)))
+            tall = _unpacked(self._tall)
+            self._heights = dict(zip(tall[::2], tall[1::2], strict=True))
+        start, stop = (bisect_right(self._begun, token) + 1 for token in (first, last))
+        return start, stop + self._heights.get(self.tokens[last], 0)

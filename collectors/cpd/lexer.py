@@ -1,0 +1,126 @@
+r"""The tokens that PMD's copy/paste detector sees in a Python file.
+
+PMD reads a Python 2 grammar. White space, line ends and comments vanish, and there is no indentation; a docstring is
+one token; `f"x"` is a name and a string; `->`, `:=`, `...`, `@=` and `1_000` fall apart. Learned by experiment from
+PMD 7.28, whose longest match at each place is what the alternatives below are ordered for.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, compress
+
+from collectors.cpd.letters import NAME_PART, NAME_START
+
+
+class LexicalError(Exception):
+    """PMD's lexer stops at this file and leaves it out of the comparison; the text says where and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexedFile:
+    """A file's tokens in order.
+
+    `items` are the distinct spellings and `heights` the line ends inside each; `tokens` index into both; `starts` is
+    the line, from 1, on which each token begins. `hidden` counts the lines with a token that `CPD-OFF` takes out.
+    """
+
+    items: list[str]
+    heights: list[int]
+    tokens: list[int]
+    starts: list[int]
+    hidden: int
+
+    def images(self) -> Iterator[str]:
+        """What is compared, by index like `items`: one-line strings lose their escaped line ends."""
+        return map(_image, self.items)
+
+
+_GAP = r"(?:\n|\\\n|\#[^\n]*+)(?:[ \t\f\n]++|\\\n|\#[^\n]*+)*+"
+_STRING = r"""
+    [uUbB]?[rR]?(?:
+        '''(?:[^\\']++|\\.|'(?!''))*+'''
+      | \"""(?:[^\\"]++|\\.|"(?!""))*+\"""
+      | '(?!'')(?:[^\\'\n]++|\\.)*+'
+      | "(?!"")(?:[^\\"\n]++|\\.)*+"
+    )"""
+_NUMBER = r"""
+    (?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?[jJ]?
+  | [0-9]++[eE][+-]?[0-9]++[jJ]?
+  | 0?(?:0|[1-9][0-9]*+[lL]?)[jJ]
+  | 0[xX][0-9a-fA-F]++[lL]?
+  | 0[bB][01]*+[lL]?
+  | 0[oO]?[0-7]*+[lL]?
+  | [1-9][0-9]*+[lL]?"""
+_OPERATOR = r"(?:<<|>>|\*\*|//)=?|<>|!=|[-+*/%&|^<>=]=|[-+*/%&|^<>=~@.,:;()\[\]{}`]"
+
+_ITEM = re.compile(
+    rf"[ \t\f]*+({_GAP}|{_STRING}|[{NAME_START}][{NAME_PART}]*+|{_NUMBER}|{_OPERATOR}|.)", re.VERBOSE | re.DOTALL
+)
+"""One gap, one token, or, where nothing else fits, the one character that PMD's lexer does not know."""
+
+_KNOWN_ALONE = re.compile(rf"[{NAME_START}0-9\n\#\-+*/%&|^<>=~@.,:;()\[\]{{}}`]")
+_GAP_STARTS = "\n\\#"
+_COMMENT = re.compile(r"#[^\n]*+")
+_SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]?")
+_REPLACEMENT_BYTES = "\ufffd".encode()
+
+
+def decode(data: bytes) -> str:
+    """The text as PMD reads it: UTF-8 whatever a cookie says, bad bytes replaced, no BOM, line ends made newlines."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        # The Java decoder makes one replacement of an encoded surrogate, Python one a byte.
+        text = _SURROGATE_BYTES.sub(_REPLACEMENT_BYTES, data).decode(errors="replace")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lex(text: str) -> LexedFile:
+    """The tokens of a decoded file, in linear time. Raises LexicalError where PMD's lexer gives up."""
+    sequence = _ITEM.findall(text.rstrip(" \t\f"))
+    distinct = dict.fromkeys(sequence)
+    items = [item for item in distinct if item[0] not in _GAP_STARTS]
+    gaps = [item for item in distinct if item[0] in _GAP_STARTS]
+    heights = [item.count("\n") for item in (*items, *gaps)]
+    numbers = list(map(dict(zip((*items, *gaps), range(len(distinct)), strict=True)).__getitem__, sequence))
+    lines = list(accumulate(map(heights.__getitem__, numbers), initial=1))
+    _require_known(distinct, sequence, lines)
+    shown = list(map(len(items).__gt__, numbers))
+    hidden = _hide(sequence, lines, shown) if "CPD-OFF" in text else 0
+    return LexedFile(
+        items=items,
+        heights=heights[: len(items)],
+        tokens=list(compress(numbers, shown)),
+        starts=list(compress(lines, shown)),
+        hidden=hidden,
+    )
+
+
+def _require_known(distinct: Iterable[str], sequence: list[str], lines: list[int]) -> None:
+    unknown = {item for item in distinct if len(item) == 1 and not _KNOWN_ALONE.match(item)}
+    if unknown:
+        place = next(index for index, item in enumerate(sequence) if item in unknown)
+        character = sequence[place]
+        what = "an unterminated string" if character in "'\"" else f"the character U+{ord(character):04X}"
+        raise LexicalError(f"lexical error at line {lines[place]}: {what}")
+
+
+def _hide(sequence: list[str], lines: list[int], shown: list[bool]) -> int:
+    """Take the tokens between `CPD-OFF` and `CPD-ON` out of `shown`; how many lines lose a token by that."""
+    off = False
+    hidden_lines = set()
+    for place, item in enumerate(sequence):
+        if not shown[place]:
+            for comment in _COMMENT.findall(item):
+                off = "CPD-OFF" in comment or (off and "CPD-ON" not in comment)
+        elif off:
+            shown[place] = False
+            hidden_lines.add(lines[place])
+    return len(hidden_lines)
+
+
+def _image(item: str) -> str:
+    if "\\\n" not in item or item.lstrip("uUbBrR").startswith(('"""', "'''")):
+        return item
+    return item.replace("\\\n", "")
