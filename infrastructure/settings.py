@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     """Fernet keys; the first encrypts, all decrypt."""
     token_ttl: Positive = 7_200
 
+    status_host: str = "127.0.0.1"
+    status_port: Annotated[int, Field(ge=0, lt=65536)] | None = None
+    """Where a worker answers /livez, /readyz and /metrics; unset: nowhere; 0: any free port, told in the log."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 
@@ -106,7 +110,9 @@ class Settings(BaseSettings):
     def _word(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("database_url", "redis_url", "redis_host", "git_ca_bundle", "run_retention_days", mode="before")
+    @field_validator(
+        "database_url", "redis_url", "redis_host", "git_ca_bundle", "run_retention_days", "status_port", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value

@@ -23,6 +23,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.runs import RunRepository
 from infrastructure.failpoints import failpoint
+from infrastructure.metrics import CLAIMS, FINISHED, JOB_SECONDS, WAITED, note_timings
 from infrastructure.queue import Doorbell
 from infrastructure.token_vault import TokenVault
 from worker.leases import LeaseKeeper
@@ -49,14 +50,18 @@ class Analyst:
     async def analyze_next(self) -> bool:
         """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
         claim = await self._claim()
+        CLAIMS.labels("empty" if claim is None else "claimed").inc()
         if claim is None:
             return False
         job = claim.job
+        if job.started_at is not None:
+            WAITED.observe(max(0.0, (job.started_at - job.run_after).total_seconds()))
         with structlog.contextvars.bound_contextvars(job_id=job.job_id, attempt=job.attempt, user_id=str(job.user_id)):
             started = time.monotonic()
             try:
                 await self.leases.hold(claim, self._work(claim, started))
             except LeaseLostError as error:
+                FINISHED.labels("lost", "").inc()
                 log.warning("job.lost", reason=str(error))
             except PermanentError as error:
                 await asyncio.shield(self._fail(claim, error))
@@ -124,7 +129,11 @@ class Analyst:
                 failpoint("before-commit")
 
         await insist(write, seconds=math.inf)
+        self.leases.release(claim)
         failpoint("committed")
+        FINISHED.labels("completed", "").inc()
+        JOB_SECONDS.observe(run.duration_ms / 1000)
+        note_timings(analysed.analysis.timings_ms)
         files = analysed.analysis.completeness["files"]
         log.info("job.completed", duration_ms=run.duration_ms, files=files, errors=len(analysed.analysis.errors))
         await self._after(claim, JobStatus.COMPLETED, None)
@@ -140,6 +149,7 @@ class Analyst:
                     claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled
                 )
 
+        FINISHED.labels("failed", kind).inc()
         if await self._written(write):
             await self._after(claim, JobStatus.FAILED, message)
 
@@ -156,6 +166,7 @@ class Analyst:
                     claim.job.job_id, claim.lease_token, type(error).__name__, message, delay_seconds=delay
                 )
 
+        FINISHED.labels("retried", type(error).__name__).inc()
         again = await self._written(write)
         if again is not None and again.status is JobStatus.FAILED:
             await self._after(claim, JobStatus.FAILED, again.error_message)
@@ -169,6 +180,7 @@ class Analyst:
             async with self.database.unit_of_work() as work:
                 return await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
 
+        FINISHED.labels("handed_back", "").inc()
         ring = await self._written(write)
         if ring is not None:
             log.info("job.handed_back")

@@ -38,6 +38,11 @@ class Crew:
         self.closed = False
 
     @property
+    def busy(self) -> int:
+        """Slots with a job."""
+        return len(self._tasks)
+
+    @property
     def free(self) -> int:
         """Slots without a job."""
         return self._slots - len(self._tasks)
@@ -48,7 +53,7 @@ class Crew:
         Raises ARQ's Retry where that cannot be tried just now, so that the ring is not lost.
         """
         await self._semaphore.acquire()
-        why_not = self._why_not()
+        why_not = self.why_not()
         if why_not is not None:
             self._semaphore.release()
             self._complain("claims.paused", why_not)
@@ -74,7 +79,8 @@ class Crew:
             self._on_job()
         return worked
 
-    def _why_not(self) -> str | None:
+    def why_not(self) -> str | None:
+        """Why no job is taken on just now, in one line; None where one would be."""
         if self.closed:
             return "this worker is draining"
         if not self._analyst.leases.healthy:

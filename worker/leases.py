@@ -14,6 +14,7 @@ from domain.text import JSON
 from infrastructure.database.attempts import LeaseState
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
+from infrastructure.metrics import HEARTBEATS, LEASES_LOST
 from infrastructure.queue import Doorbell
 
 CHECK_SECONDS = 2.0
@@ -37,6 +38,8 @@ class Held:
     def end(self, why: Vibe8Error) -> None:
         """Cancel the work; `LeaseKeeper.hold` raises `why` instead of its result."""
         if self.ended_by is None:
+            if isinstance(why, LeaseLostError):
+                LEASES_LOST.inc()
             self.ended_by = why
             self.task.cancel()
 
@@ -72,7 +75,11 @@ class LeaseKeeper:
                 raise held.ended_by from None
             raise
         finally:
-            del self._held[claim.job.job_id]
+            self.release(claim)
+
+    def release(self, claim: Claim) -> None:
+        """The job has ended by our own hand: that its lease is gone says nothing any more."""
+        self._held.pop(claim.job.job_id, None)
 
     def report(self, claim: Claim, progress: Mapping[str, JSON]) -> None:
         """Note a job's stage and progress for the next heartbeat, and tell listeners now."""
@@ -114,9 +121,12 @@ class LeaseKeeper:
                 else:
                     alive = await JobRepository(work).check_leases(states)
         except (TransientError, TimeoutError):
+            HEARTBEATS.labels("unreachable").inc()
             self._complain_once()
             return
         self.healthy = True
+        if renew:
+            HEARTBEATS.labels("ok").inc()
         for held in asked_for:
             self._judge(held, alive, asked if renew else held.renewed)
 

@@ -13,6 +13,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.runs import RunRepository
 from infrastructure.database.upkeep import CleanupCounts, Ring
+from infrastructure.metrics import RESCUES, RINGS, note_queue
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
 
@@ -86,7 +87,10 @@ class Maintenance:
             unheard = await JobRepository(work).ring_unheard(
                 older_than_seconds=UNHEARD_SECONDS, limit=2 * self.free_slots()
             )
+            note_queue(await JobRepository(work).statistics())
+        RINGS.inc(len(unheard))
         for job in rescued:
+            RESCUES.labels(job.status.value).inc()
             log.warning("job.rescued", job_id=job.job_id, status=str(job.status))
         again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
         for ring in [*again, *unheard]:

@@ -9,10 +9,14 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
+from infrastructure.http import StatusServer
+from infrastructure.metrics import READY, SLOTS
 from infrastructure.settings import Settings
+from worker.readiness import Readiness
 from worker.settings import Services, arq_worker, open_services
 
 RESTART_SECONDS = 1.0
+BEAT_SECONDS = 1.0
 COMPLAIN_SECONDS = 60.0
 REDIS_ERRORS = (RedisError, OSError, TimeoutError, ServiceUnavailableError)
 
@@ -52,8 +56,12 @@ class WorkerProcess:
     async def run(self) -> None:
         """Work until drained. Raises ServiceUnavailableError only when the services were away from the start."""
         async with open_services(self._settings, on_job=self._count_job) as services:
-            log.info("worker.started", slots=self._settings.arq_max_jobs, cores=services.cores.count)
+            readiness = services.readiness
+            status = self._status_server(readiness)
+            port = status.port if status is not None else None
+            log.info("worker.started", slots=self._settings.arq_max_jobs, cores=services.cores.count, status_port=port)
             background = [
+                asyncio.create_task(_beat(services)),
                 asyncio.create_task(services.leases.run()),
                 asyncio.create_task(services.maintenance.run()),
             ]
@@ -70,7 +78,19 @@ class WorkerProcess:
                 for task in (listening, *background):
                     task.cancel()
                 await asyncio.gather(listening, *background, return_exceptions=True)
+                if status is not None:
+                    await asyncio.to_thread(status.close)
         log.info("worker.stopped", jobs=self._jobs)
+
+    def _status_server(self, readiness: Readiness) -> StatusServer | None:
+        if self._settings.status_port is None:
+            return None
+        return StatusServer(
+            self._settings.status_host,
+            self._settings.status_port,
+            alive=readiness.why_not_alive,
+            ready=readiness.why_not_ready,
+        )
 
     async def _listen(self, services: Services) -> None:
         """ARQ ends on any Redis fault; start it again, for ever."""
@@ -85,12 +105,23 @@ class WorkerProcess:
             await asyncio.sleep(RESTART_SECONDS)
 
 
+async def _beat(services: Services) -> None:
+    """Show that the loop runs, and keep the gauges."""
+    while True:
+        services.readiness.beat()
+        READY.set(services.readiness.why_not_ready() is None)
+        SLOTS.labels("busy").set(services.crew.busy)
+        SLOTS.labels("free").set(services.crew.free)
+        await asyncio.sleep(BEAT_SECONDS)
+
+
 async def _listen_once(services: Services) -> None:
     """One life of ARQ's worker. Its tasks only wait for the crew's, which go on without them."""
-    worker = arq_worker(services)
+    worker = arq_worker(services, on_startup=services.readiness.start_listening)
     try:
         await worker.async_run()
     finally:
+        services.readiness.listening = False
         waiting = list(worker.tasks.values())
         for task in waiting:
             task.cancel()

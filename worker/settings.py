@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arq import func
 from arq.connections import ArqRedis
+from arq.typing import StartupShutdown
 from arq.worker import Worker
 
 from domain.ports import PackageIndex
@@ -24,6 +25,7 @@ from worker.leases import LeaseKeeper
 from worker.maintenance import Maintenance
 from worker.pipeline import Cores, Pipeline
 from worker.pressure import Pressure
+from worker.readiness import Readiness
 from worker.scratch import worker_directory
 from worker.tasks import analyze
 
@@ -45,6 +47,7 @@ class Services:
     crew: Crew
     maintenance: Maintenance
     cores: Cores
+    readiness: Readiness
 
 
 @asynccontextmanager
@@ -128,10 +131,17 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
         )
         crew = Crew(analyst, pressure, slots=settings.arq_max_jobs, on_job=on_job)
         maintenance = Maintenance(database=database, doorbell=doorbell, settings=settings, free_slots=lambda: crew.free)
-        yield Services(settings=settings, leases=leases, crew=crew, maintenance=maintenance, cores=pipeline.cores)
+        yield Services(
+            settings=settings,
+            leases=leases,
+            crew=crew,
+            maintenance=maintenance,
+            cores=pipeline.cores,
+            readiness=Readiness(crew),
+        )
 
 
-def arq_worker(services: Services) -> Worker:
+def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
     """ARQ, set up so that it rings and no more: no results, no limits of its own, JSON payloads, our signals."""
     settings = services.settings
     return Worker(
@@ -139,6 +149,7 @@ def arq_worker(services: Services) -> Worker:
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
         ctx={"crew": services.crew},
+        on_startup=on_startup,
         handle_signals=False,
         max_jobs=settings.arq_max_jobs,
         job_timeout=OUT_OF_THE_WAY,

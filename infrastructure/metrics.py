@@ -1,0 +1,70 @@
+"""What a replica tells Prometheus. Names and meanings are in docs/metrics.md and the alerts in deploy/."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from domain.jobs import JobStatus
+from infrastructure.database.upkeep import StatusCount
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+JOBS = Gauge("vibe8_jobs", "Jobs in PostgreSQL by status, the whole fleet's.", ["status"], registry=REGISTRY)
+OLDEST = Gauge(
+    "vibe8_oldest_job_seconds", "Age of the oldest job by status, the whole fleet's.", ["status"], registry=REGISTRY
+)
+SLOTS = Gauge("vibe8_slots", "Slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
+POOL = Gauge("vibe8_database_connections", "This replica's pooled connections by state.", ["state"], registry=REGISTRY)
+READY = Gauge("vibe8_ready", "Whether this replica can claim a job (1) or not (0).", registry=REGISTRY)
+
+CLAIMS = Counter("vibe8_claims", "Claims of this replica; `empty` found nothing due.", ["result"], registry=REGISTRY)
+FINISHED = Counter(
+    "vibe8_jobs_finished",
+    "Attempts that ended here, by outcome (completed, failed, retried, handed_back, lost) and kind of fault.",
+    ["outcome", "kind"],
+    registry=REGISTRY,
+)
+RESCUES = Counter("vibe8_rescues", "Jobs whose lease ran out, by what became of them.", ["status"], registry=REGISTRY)
+RINGS = Counter("vibe8_rings", "Doorbells that the sweep rang again.", registry=REGISTRY)
+HEARTBEATS = Counter("vibe8_heartbeats", "Renewals of leases (ok, unreachable).", ["result"], registry=REGISTRY)
+LEASES_LOST = Counter("vibe8_leases_lost", "Leases that ended under a running job.", registry=REGISTRY)
+
+WAITED = Histogram("vibe8_job_wait_seconds", "From being due to being claimed.", buckets=_SECONDS, registry=REGISTRY)
+JOB_SECONDS = Histogram("vibe8_job_seconds", "From claim to completion.", buckets=_SECONDS, registry=REGISTRY)
+STAGE_SECONDS = Histogram(
+    "vibe8_stage_seconds", "Wall time of a job's stages.", ["stage"], buckets=_SECONDS, registry=REGISTRY
+)
+COLLECTOR_SECONDS = Histogram(
+    "vibe8_collector_seconds",
+    "CPU time of a collector for a job.",
+    ["collector"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+CHILDREN = Gauge("vibe8_children", "Children at work on this replica, by entry.", ["entry"], registry=REGISTRY)
+FETCHED_BYTES = Counter("vibe8_fetched_bytes", "Bytes of sources brought to scratch.", ["kind"], registry=REGISTRY)
+
+
+def note_queue(counts: Mapping[JobStatus, StatusCount]) -> None:
+    """Set the fleet's gauges."""
+    for status, count in counts.items():
+        JOBS.labels(status.value).set(count.jobs)
+        OLDEST.labels(status.value).set(count.oldest_seconds)
+
+
+def note_timings(timings_ms: Mapping[str, int]) -> None:
+    """Observe a finished job's stages and collectors."""
+    for name, milliseconds in timings_ms.items():
+        kind, _, collector = name.partition(".")
+        if kind == "collect" and collector:
+            COLLECTOR_SECONDS.labels(collector).observe(milliseconds / 1000)
+        else:
+            STAGE_SECONDS.labels(name).observe(milliseconds / 1000)
