@@ -21,7 +21,7 @@ from tests.parity.parity_support import (
 )
 
 PACKAGES_ON_CI = ["radon", "click", "httpx", "h11", "docstr_coverage"]
-MORE_PACKAGES = ["bandit", "_pytest", "packaging", "typer", "httpcore", "pydantic", "sqlalchemy", "pygments", "rich"]
+MORE_PACKAGES = ["bandit", "_pytest", "packaging", "typer", "httpcore", "pydantic", "sqlalchemy", "hypothesis"]
 STDLIB_TOO_LONG_FOR_RADON = ["html/entities.py", "pydoc_data/topics.py"]
 
 Function = tuple[str, int, int]
