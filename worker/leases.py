@@ -81,6 +81,10 @@ class LeaseKeeper:
         """The job has ended by our own hand: that its lease is gone says nothing any more."""
         self._held.pop(claim.job.job_id, None)
 
+    def held_jobs(self) -> list[str]:
+        """The ids of the jobs at work."""
+        return list(self._held)
+
     def report(self, claim: Claim, progress: Mapping[str, JSON]) -> None:
         """Note a job's stage and progress for the next heartbeat, and tell listeners now."""
         held = self._held.get(claim.job.job_id)

@@ -12,6 +12,7 @@ from domain.errors import ServiceUnavailableError
 from infrastructure.http import StatusServer
 from infrastructure.metrics import READY, SLOTS
 from infrastructure.settings import Settings
+from worker.presence import Presence
 from worker.readiness import Readiness
 from worker.settings import Services, arq_worker, open_services
 
@@ -64,6 +65,7 @@ class WorkerProcess:
                 asyncio.create_task(_beat(services)),
                 asyncio.create_task(services.leases.run()),
                 asyncio.create_task(services.maintenance.run()),
+                asyncio.create_task(self._presence(services).run()),
             ]
             listening = asyncio.create_task(self._listen(services))
             try:
@@ -81,6 +83,15 @@ class WorkerProcess:
                 if status is not None:
                     await asyncio.to_thread(status.close)
         log.info("worker.stopped", jobs=self._jobs)
+
+    def _presence(self, services: Services) -> Presence:
+        return Presence(
+            fleet=services.fleet,
+            crew=services.crew,
+            leases=services.leases,
+            slots=self._settings.arq_max_jobs,
+            drain=self.drain,
+        )
 
     def _status_server(self, readiness: Readiness) -> StatusServer | None:
         if self._settings.status_port is None:

@@ -13,6 +13,7 @@ from arq.worker import Worker
 from domain.ports import PackageIndex
 from infrastructure.children import ZygoteRunner
 from infrastructure.database.engine import Database
+from infrastructure.fleet import Fleet
 from infrastructure.package_index import SimplePackageIndex
 from infrastructure.queue import QUEUE_NAME, TASK_NAME, Doorbell, connect, deserialize, redis_settings, serialize
 from infrastructure.sandbox import ChildLimits
@@ -48,6 +49,7 @@ class Services:
     maintenance: Maintenance
     cores: Cores
     readiness: Readiness
+    fleet: Fleet
 
 
 @asynccontextmanager
@@ -138,6 +140,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
             maintenance=maintenance,
             cores=pipeline.cores,
             readiness=Readiness(crew),
+            fleet=Fleet(redis),
         )
 
 

@@ -29,6 +29,7 @@ _CLAIM = text(f"""
         SELECT due.job_id FROM jobs AS due
         WHERE due.status = 'pending' AND due.run_after <= statement_timestamp()
             AND due.user_id NOT IN (SELECT user_id FROM busy)
+            AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
         ORDER BY due.created_at, due.job_id
         LIMIT 1
         FOR UPDATE OF due SKIP LOCKED
@@ -36,6 +37,7 @@ _CLAIM = text(f"""
         SELECT due.job_id FROM jobs AS due LEFT JOIN busy ON busy.user_id = due.user_id
         WHERE due.status = 'pending' AND due.run_after <= statement_timestamp()
             AND NOT EXISTS (SELECT 1 FROM idle)
+            AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
         ORDER BY coalesce(busy.running, 0), due.created_at, due.job_id
         LIMIT 1
         FOR UPDATE OF due SKIP LOCKED
@@ -160,9 +162,10 @@ class AttemptRepository:
         self._connection = connection
 
     async def claim_next(self, lease_seconds: float) -> Claim | None:
-        """The fairest due job (least running jobs of its owner first, then oldest), now ours; None if nothing is due.
+        """The fairest due job (least running jobs of its owner first, then oldest), now ours; None if not.
 
-        Two claimers never get the same one, and neither waits for the other.
+        Nothing is claimed while the fleet is paused. Two claimers never get the same one, and neither waits for the
+        other.
         """
         row = (await self._connection.execute(_CLAIM, {"lease": lease_seconds})).mappings().one_or_none()
         if row is None:

@@ -142,6 +142,15 @@ class DailyUsageRow(Base):
     submitted: Mapped[int] = mapped_column(server_default="0")
 
 
+class FleetControlRow(Base):
+    """What operators tell the whole fleet."""
+
+    __tablename__ = "fleet_controls"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    set_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class CronSlotRow(Base):
     """A periodic task's slot that a replica has taken: the key lets only one have it."""
 

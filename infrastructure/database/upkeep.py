@@ -65,6 +65,10 @@ _STATISTICS = text("""
     FROM jobs GROUP BY status
 """)
 
+_SET_CONTROL = text("INSERT INTO fleet_controls (name) VALUES (:name) ON CONFLICT DO NOTHING")
+_CLEAR_CONTROL = text("DELETE FROM fleet_controls WHERE name = :name")
+_IS_SET = text("SELECT EXISTS (SELECT 1 FROM fleet_controls WHERE name = :name)")
+
 _TAKE_SLOT = text("""
     INSERT INTO cron_slots (name, slot)
     VALUES (:name, to_timestamp(floor(extract(epoch FROM statement_timestamp()) / :period) * :period))
@@ -137,6 +141,15 @@ class UpkeepRepository:
         for row in await self._connection.execute(_STATISTICS):
             counts[JobStatus(row.status)] = StatusCount(jobs=row.jobs, oldest_seconds=row.oldest)
         return counts
+
+    async def set_control(self, name: str, *, on: bool) -> bool:
+        """Set or clear a control of the whole fleet, and say whether that changed anything."""
+        statement = _SET_CONTROL if on else _CLEAR_CONTROL
+        return (await self._connection.execute(statement, {"name": name})).rowcount > 0
+
+    async def is_set(self, name: str) -> bool:
+        """Whether a control is set."""
+        return bool(await self._connection.scalar(_IS_SET, {"name": name}))
 
     async def take_slot(self, name: str, period_seconds: int) -> datetime | None:
         """Take a periodic task's current slot, in the whole fleet: its beginning, or None where it is taken.

@@ -24,7 +24,15 @@ OUR_INDEXES = {
     "ix_jobs_user_id_idempotency_key",
     "ix_jobs_result_run_id",
 }
-PRIMARY_KEYS = {"pk_users", "pk_analysis_runs", "pk_jobs", "pk_daily_usage", "pk_cron_slots", "alembic_version_pkc"}
+PRIMARY_KEYS = {
+    "pk_users",
+    "pk_analysis_runs",
+    "pk_jobs",
+    "pk_daily_usage",
+    "pk_cron_slots",
+    "pk_fleet_controls",
+    "alembic_version_pkc",
+}
 
 # column: (type, nullable) as the reference has them, its TIMESTAMP with time zone
 REFERENCE_COLUMNS = {

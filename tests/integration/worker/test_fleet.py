@@ -1,0 +1,73 @@
+"""Replicas know each other, and obey."""
+
+import asyncio
+from uuid import UUID
+
+from domain.fleet import PAUSED
+from domain.jobs import JobStatus
+from infrastructure.database.engine import Database
+from infrastructure.database.jobs import JobRepository
+from infrastructure.fleet import DRAIN, Fleet
+from infrastructure.queue import connect
+from tests.support.faults import PYTHON_FILE, slow_source, until
+from tests.support.worker import System, until_finished
+from worker.client import Client
+
+
+async def test_replicas_report_and_say_goodbye(system: System, client: Client, user_id: UUID) -> None:
+    redis = await connect(system.environment["REDIS_URL"])
+    fleet = Fleet(redis)
+    async with system.worker("one") as one, system.worker("two") as two:
+
+        async def both() -> bool:
+            return len(await fleet.replicas()) == 2
+
+        await until(both)
+        found = await fleet.replicas()
+        assert {replica.pid for replica in found} == {one.process.pid, two.process.pid}
+        assert {replica.state for replica in found} == {"ready"}
+        job = await client.submit_upload(user_id, filename="slow.py", content=slow_source(12_000))
+
+        async def at_work() -> bool:
+            return [job.job_id] in [list(replica.jobs) for replica in await fleet.replicas()]
+
+        await until(at_work)
+        await two.stop()
+        assert [replica.pid for replica in await fleet.replicas()] == [one.process.pid]
+    await redis.aclose()
+
+
+async def test_a_paused_fleet_claims_nothing(system: System, client: Client, user_id: UUID) -> None:
+    database = Database.from_settings(system.settings)
+    async with system.worker():
+        async with database.unit_of_work() as work:
+            assert await JobRepository(work).set_control(PAUSED, on=True)
+            assert not await JobRepository(work).set_control(PAUSED, on=True)
+        waiting = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+        await asyncio.sleep(2)
+        assert (await client.get_job(user_id, waiting.job_id)).status is JobStatus.PENDING
+        async with database.unit_of_work() as work:
+            assert await JobRepository(work).is_set(PAUSED)
+            assert await JobRepository(work).set_control(PAUSED, on=False)
+            # What the sweep does 30 s after a ring that led to nothing.
+            await JobRepository(work).ring_unheard(older_than_seconds=0, limit=0)
+        other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+        assert (await until_finished(client, user_id, waiting.job_id)).status is JobStatus.COMPLETED
+        assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
+    await database.close()
+
+
+async def test_one_replica_is_told_to_drain(system: System) -> None:
+    redis = await connect(system.environment["REDIS_URL"])
+    fleet = Fleet(redis)
+    async with system.worker("one") as one, system.worker("two") as two:
+
+        async def both() -> bool:
+            return len(await fleet.replicas()) == 2
+
+        await until(both)
+        first = next(replica for replica in await fleet.replicas() if replica.pid == one.process.pid)
+        assert await fleet.order(DRAIN, first.replica_id) == 2
+        assert await asyncio.to_thread(one.process.wait, 30) == 0
+        assert two.process.poll() is None
+    await redis.aclose()
