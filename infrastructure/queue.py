@@ -4,6 +4,7 @@ Every ring has a fresh ARQ id (`{job_id}:{ring}`): ARQ's in-progress, retry and 
 neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the queue is refused by the decoder.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -100,6 +101,20 @@ class Doorbell:
                 yield _events(pubsub)
             finally:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def ticks(self, job_id: str, seconds: float) -> AsyncIterator[Mapping[str, JSON] | None]:
+        """The events of one job from now on, and None whenever `seconds` pass without one, or while Redis is away."""
+        while True:
+            try:
+                async with redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(channel_name(job_id))
+                    yield None  # what happened before the subscription stood is in the row
+                    while True:
+                        message = await pubsub.get_message(timeout=seconds)
+                        yield None if message is None else json.loads(message["data"])
+            except ServiceUnavailableError:
+                await asyncio.sleep(seconds)
+                yield None
 
 
 async def _events(pubsub: Any) -> AsyncIterator[Mapping[str, JSON]]:

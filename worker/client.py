@@ -14,15 +14,21 @@ which ids exist answers both alike), ServiceUnavailableError (try again later).
 import base64
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
 import structlog
 
-from domain.errors import ForbiddenError, InvalidInputError, NotFoundError, ServiceUnavailableError
+from domain.errors import (
+    ForbiddenError,
+    IllegalTransitionError,
+    InvalidInputError,
+    NotFoundError,
+    ServiceUnavailableError,
+)
 from domain.jobs import Job, JobStatus, SubmissionLimits
 from domain.runs import Run, RunCursor, RunSummary
 from domain.sources import Authorship, Repository, SourceKind, Upload, branch_name, repository_url
@@ -36,6 +42,7 @@ from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
 
 MAX_PAGE = 100
+WATCH_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -244,6 +251,8 @@ class Client:
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
             job = await JobRepository(work).request_cancel(job_id)
+        if job.status.finished and job.cancel_requested_at is None:
+            raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
         await self._forget(job_id)
         await self._tell(job)
         return job
@@ -262,6 +271,25 @@ class Client:
             job = await jobs.requeue_failed(job_id)
         await self._ring(job)
         return job
+
+    async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
+        """The job now, and again whenever its state, stage or progress has changed, until it has ended.
+
+        Events come from Redis at once; the row is looked at every second, so that a lost event costs no more than
+        that. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
+        """
+        shown: Job | None = None
+        async with aclosing(self._doorbell.ticks(job_id, WATCH_SECONDS)) as ticks:
+            async for event in ticks:
+                if event is not None and shown is not None and event["status"] == JobStatus.RUNNING:
+                    job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])
+                else:
+                    job = await self.get_job(user_id, job_id)
+                if shown is None or _visible(job) != _visible(shown):
+                    yield job
+                shown = job
+                if job.status.finished:
+                    return
 
     def listen(self, job_id: str) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, JSON]]]:
         """Progress as it is published: `{status, stage, progress}`. A hint: look at the row for the truth."""
@@ -306,6 +334,10 @@ class Client:
         async with self._database.unit_of_work() as work:
             _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
             await RunRepository(work).delete(run_id)
+
+
+def _visible(job: Job) -> tuple[JobStatus, str | None, int]:
+    return job.status, job.stage, job.progress
 
 
 def _owned_job(job: Job, user_id: UUID) -> Job:

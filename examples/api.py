@@ -1,0 +1,116 @@
+"""An API that really enqueues: FastAPI on `worker.client`. `uvicorn examples.api:app`, with DATABASE_URL and REDIS_URL.
+
+Who asks is read from the `X-User` header, for brevity: put your own authentication there.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, File, Form, Header, Request, Response, UploadFile
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from domain import errors
+from infrastructure.settings import load_settings
+from worker.client import Client, Completed, JobFailed
+from worker.documents import job_document, run_document
+
+STATUS = {
+    errors.NotFoundError: 404,
+    errors.ForbiddenError: 404,  # which ids exist is nobody's business
+    errors.LimitExceededError: 429,
+    errors.IllegalTransitionError: 409,
+    errors.InvalidInputError: 422,
+    errors.ServiceUnavailableError: 503,
+}
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """One client for the life of the process."""
+    async with Client.open(load_settings()) as client:
+        app.state.client = client
+        yield
+
+
+app = FastAPI(title="vibe8", lifespan=lifespan)
+
+
+@app.exception_handler(errors.Vibe8Error)
+async def explain(_: Request, error: errors.Vibe8Error) -> JSONResponse:
+    """Every expected error is one line and a status."""
+    return JSONResponse({"detail": str(error)}, status_code=STATUS.get(type(error), 500))
+
+
+def get_client(request: Request) -> Client:
+    """The process's client."""
+    client: Client = request.app.state.client
+    return client
+
+
+Api = Annotated[Client, Depends(get_client)]
+
+
+async def get_user(client: Api, x_user: Annotated[str, Header()]) -> UUID:
+    """Who asks."""
+    return await client.get_or_create_user(x_user)
+
+
+User = Annotated[UUID, Depends(get_user)]
+
+
+@app.post("/uploads", status_code=202)
+async def upload(client: Api, user: User, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+    """Submit a `.py` or `.zip` file."""
+    return job_document(await client.submit_upload(user, filename=file.filename or "", content=await file.read()))
+
+
+@app.post("/repositories", status_code=202)
+async def repository(
+    client: Api, user: User, url: Annotated[str, Form()], branch: Annotated[str | None, Form()] = None
+) -> dict[str, Any]:
+    """Submit a git repository."""
+    return job_document(await client.submit_repository(user, url=url, branch=branch))
+
+
+@app.get("/jobs/{job_id}")
+async def status(client: Api, user: User, job_id: str) -> dict[str, Any]:
+    """Where a job is."""
+    return job_document(await client.get_job(user, job_id))
+
+
+@app.delete("/jobs/{job_id}", status_code=202)
+async def cancel(client: Api, user: User, job_id: str) -> dict[str, Any]:
+    """Cancel a job."""
+    return job_document(await client.cancel_job(user, job_id))
+
+
+@app.post("/jobs/{job_id}/result")
+async def result(client: Api, user: User, job_id: str, response: Response) -> dict[str, Any]:
+    """Take the result: 200 with the run, 422 with the job's error, 202 while it is not finished."""
+    taken = await client.take_result(user, job_id)
+    if isinstance(taken, Completed):
+        return run_document(taken.run, taken.job)
+    response.status_code = 422 if isinstance(taken, JobFailed) else 202
+    return job_document(taken.job)
+
+
+@app.get("/jobs/{job_id}/events")
+async def events(client: Api, user: User, job_id: str) -> StreamingResponse:
+    """Progress as server-sent events, until the job has ended."""
+    await client.get_job(user, job_id)  # the owner's alone
+
+    async def stream() -> AsyncIterator[str]:
+        async for job in client.watch(user, job_id):
+            yield f"data: {json.dumps({'status': job.status, 'stage': job.stage, 'progress': job.progress})}\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.get("/runs")
+async def runs(client: Api, user: User) -> list[dict[str, Any]]:
+    """The newest runs."""
+    page = await client.list_runs(user)
+    return [{"run_id": str(run.run_id), "created_at": run.created_at.isoformat()} for run in page.runs]

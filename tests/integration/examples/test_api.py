@@ -1,0 +1,87 @@
+"""The example API over HTTP, with a real worker behind it."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.archives import zip_of
+from tests.support.faults import until
+from tests.support.worker import System, WorkerProcess
+
+ANN, BOB = {"X-User": "ann@example.org"}, {"X-User": "bob@example.org"}
+
+
+@pytest.fixture
+async def api(system: System) -> AsyncIterator[httpx.AsyncClient]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "examples.api:app", "--port", str(port), "--log-level", "warning"],
+        cwd=Path(__file__).parents[3],
+        env=system.process_environment(),
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=ANN, timeout=60) as http:
+
+            async def answers() -> bool:
+                try:
+                    return (await http.get("/runs")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await until(answers)
+            yield http
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 30)
+
+
+async def test_an_upload_from_submit_to_result(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
+    content = zip_of({"a.py": "def f(x):\n    return x\n" * 200, "b.py": "import a\n"})
+    accepted = await api.post("/uploads", files={"file": ("code.zip", content)})
+    assert accepted.status_code == 202
+    job_id = accepted.json()["job_id"]
+
+    async with api.stream("GET", f"/jobs/{job_id}/events") as stream:
+        lines = [line async for line in stream.aiter_lines()]
+    seen = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+    assert seen[-1]["status"] == "completed"
+    assert [event["progress"] for event in seen] == sorted(event["progress"] for event in seen)
+
+    assert (await api.get(f"/jobs/{job_id}", headers=BOB)).status_code == 404
+    assert (await api.post(f"/jobs/{job_id}/result", headers=BOB)).status_code == 404
+    taken = await api.post(f"/jobs/{job_id}/result")
+    assert taken.status_code == 200
+    assert taken.json()["metrics"]["size"]["files"] == 2
+    assert (await api.post(f"/jobs/{job_id}/result")).status_code == 404
+    assert len((await api.get("/runs")).json()) == 1
+
+
+async def test_what_cannot_be_done_says_so(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
+    assert (await api.post("/uploads", files={"file": ("a.txt", b"x")})).status_code == 422
+    refused = await api.post("/repositories", data={"url": "http://example.org/a/b"})
+    assert (refused.status_code, refused.json()) == (422, {"detail": "the repository URL must start with https://"})
+    failed = await api.post("/uploads", files={"file": ("a.zip", b"no zip")})
+    job_id = failed.json()["job_id"]
+
+    async def ended() -> bool:
+        return bool((await api.get(f"/jobs/{job_id}")).json()["status"] == "failed")
+
+    await until(ended)
+    assert (await api.delete(f"/jobs/{job_id}")).status_code == 409
+    taken = await api.post(f"/jobs/{job_id}/result")
+    assert taken.status_code == 422
+    assert "not a zip" in taken.json()["error_message"]
+
+
+async def test_limits_are_429(api: httpx.AsyncClient) -> None:
+    codes = [(await api.post("/uploads", files={"file": ("a.py", b"x = 1\n")})).status_code for _ in range(6)]
+    assert codes == [202] * 5 + [429]
