@@ -6,7 +6,7 @@ neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -102,7 +102,7 @@ class Doorbell:
             finally:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def ticks(self, job_id: str, seconds: float) -> AsyncIterator[Mapping[str, JSON] | None]:
+    async def ticks(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
         """The events of one job from now on, and None whenever `seconds` pass without one, or while Redis is away."""
         while True:
             try:
