@@ -73,7 +73,7 @@ class DeadCode:
         found = FileVisitor(f"/src/{file.path}", file.text).examine(tree)
         scopes = Scopes(file.tree)
         candidates = [
-            [item.typ, item.name, item.line, one_line(item.text), scopes.at(item.line), item.hidden]
+            [item.typ, item.name, item.line, one_line(item.text), _shortened(scopes.at(item.line)), item.hidden]
             for item in _unused_here(found)
         ]
         facts = {
@@ -104,6 +104,11 @@ class DeadCode:
             findings=findings,
             gaps=list(_gaps(facts)),
         )
+
+
+def _shortened(function: str | None) -> str | None:
+    """A class's name may be as long as its file, and would be repeated for everything inside."""
+    return None if function is None else function[:200]
 
 
 def _gaps(facts: Mapping[str, Facts]) -> Iterable[str]:

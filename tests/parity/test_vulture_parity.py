@@ -1,24 +1,15 @@
 """Finding by finding against `vulture --min-confidence 60`, whole trees at a time."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgpack
 import pytest
 
-from collectors.base import Totals
 from collectors.dead_code import COLLECTOR
-from collectors.source_tree import SourceFile, load_tree
-from domain.metrics import Report
+from tests.parity.parity_support import CORPUS, PACKAGES, STDLIB, copy_python, run_file_collector, run_tool, write_files
 
-PACKAGES = Path(sysconfig.get_path("purelib"))
 LINE = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<text>.+ \(\d+% confidence\))")
 
 CRAFTED = {
@@ -85,64 +76,41 @@ def root() -> Iterator[Path]:
 
 
 def told_by_vulture(root: Path) -> list[tuple[str, int, str]]:
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "vulture", "--min-confidence", "60", str(root)],
-        cwd=root.parent,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"},
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode in (0, 1, 3), run.stderr.decode(errors="replace")[-2000:]
-    said = []
-    for line in run.stdout.decode("utf-8", "surrogateescape").splitlines():
+    # 1: some file cannot be read or parsed, and nothing was found; 3: something was found.
+    said = run_tool("vulture", "--min-confidence", "60", root, codes=(0, 1, 3))
+    found = []
+    for line in said.splitlines():
         match = LINE.fullmatch(line)
         assert match, line
-        # vulture shortens paths below its working directory.
-        said.append((match["path"].removeprefix("src/"), int(match["line"]), match["text"]))
-    return sorted(said)
-
-
-def told_by_us(root: Path) -> tuple[list[tuple[str, int, str]], Report]:
-    facts = {}
-    for entry in load_tree(root).entries:
-        file = SourceFile(entry.path, entry.location.read_bytes())
-        if file.parse_error is None:
-            facts[entry.path] = msgpack.unpackb(msgpack.packb(COLLECTOR.inspect(file)))
-    report = COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
-    return sorted((item.path, item.line, item.message) for item in report.findings), report
+        found.append((match["path"].removeprefix(f"{root}/"), int(match["line"]), match["text"]))
+    return sorted(found)
 
 
 def assert_same(root: Path) -> list[tuple[str, int, str]]:
     """Compare, and give back what both said."""
     expected = told_by_vulture(root)
-    found, report = told_by_us(root)
-    assert found == expected
+    report = run_file_collector(COLLECTOR, root)
+    assert sorted((item.path, item.line, item.message) for item in report.findings) == expected
     assert report.aggregate["unused_symbols"] == len(expected)
     for path, row in report.per_file.items():
         assert row["count"] == sum(place == path for place, _, _ in expected)
     return expected
 
 
-def copy_python(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=lambda folder, names: [n for n in names if not _wanted(Path(folder, n))])
-
-
-def _wanted(path: Path) -> bool:
-    return path.is_dir() or path.suffix == ".py"
-
-
 def test_crafted_tree(root: Path) -> None:
-    for path, text in CRAFTED.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, encoding="utf-8")
+    write_files(root, {path: text.encode() for path, text in CRAFTED.items()})
     assert len(assert_same(root)) > 40
 
 
 @pytest.mark.parametrize("path", sorted(CRAFTED))
 def test_crafted_file_alone(root: Path, path: str) -> None:
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_text(CRAFTED[path], encoding="utf-8")
+    write_files(root, {path: CRAFTED[path].encode()})
     assert_same(root)
+
+
+def test_corpus(root: Path) -> None:
+    """Files in a newer grammar than the running Python's among them: vulture goes on, and so do we."""
+    assert len(assert_same(copy_python(CORPUS, root / "corpus").parent)) > 100
 
 
 @pytest.mark.parametrize("package", ["radon", "bandit", "click", "psutil", "greenlet", "typer"])
@@ -160,13 +128,7 @@ def test_packages_together_and_a_file_that_does_not_parse(root: Path) -> None:
 
 @pytest.mark.slow
 def test_standard_library(root: Path) -> None:
-    stdlib = Path(sysconfig.get_path("stdlib"))
-    for source in sorted(stdlib.iterdir()):
-        if source.suffix == ".py":
-            shutil.copy(source, root)
-        elif source.is_dir() and source.name not in ("site-packages", "__pycache__"):
-            copy_python(source, root / source.name)
-    assert_same(root)
+    assert len(assert_same(copy_python(STDLIB, root / "lib").parent)) > 1_000
 
 
 @pytest.mark.slow

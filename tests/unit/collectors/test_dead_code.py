@@ -169,6 +169,12 @@ def test_hostile_strings_stay_out_of_the_facts() -> None:
     assert facts["used"] == ["getattr", "good", "x"]
 
 
+def test_endless_names_are_not_repeated() -> None:
+    code = f"class {'A' * 100_000}:\n" + "".join(f" def f{number}(self): pass\n" for number in range(100))
+    facts = COLLECTOR.inspect(SourceFile("a.py", code.encode()))
+    assert len(msgpack.packb(facts)) < 200_000
+
+
 def on_a_big_stack(work: Callable[[], T]) -> T:
     answer: list[T] = []
     size, limit = threading.stack_size(512 * 1024 * 1024), sys.getrecursionlimit()
