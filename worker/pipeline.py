@@ -84,13 +84,13 @@ class Pipeline:
         latest = await self.packages.latest_versions([row["package"] for row in health])
         deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
         analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
-        unknown = sorted(row["package"] for row in health if latest.get(row["package"]) is None)
+        unknown = sorted(row["package"] for row in health if row["package"] not in latest)
         return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
 
 
 def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
     shown = ", ".join(unknown[:NAMES_SHOWN]) + (", ..." if len(unknown) > NAMES_SHOWN else "")
-    line = one_line(f"{collector}: no latest version known for {len(unknown)} of {total} packages: {shown}")
+    line = one_line(f"{collector}: the package index gave no answer for {len(unknown)} of {total} packages: {shown}")
     words = {**analysis.completeness["collectors"], collector: "partial"}
     completeness = {**analysis.completeness, "collectors": words}
     return replace(analysis, errors=[*analysis.errors, line], completeness=completeness)

@@ -1,0 +1,82 @@
+"""What the pipeline adds to an analysis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.metrics import Analysis
+from infrastructure.sources.limits import SourceLimits
+from worker.pipeline import Cores, Pipeline
+
+HEALTH = [
+    {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},
+    {"package": "b", "installed": True, "outdated": None, "current_version": None, "latest_version": None},
+    {"package": "c", "installed": True, "outdated": None, "current_version": "2.0", "latest_version": None},
+]
+ANALYSIS = Analysis(
+    metrics={"deps": {"total_modules": 3, "package_health": HEALTH}},
+    file_tree={},
+    findings={},
+    errors=[],
+    completeness={"collectors": {"deps": "ok"}},
+    tool_versions={},
+    timings_ms={},
+)
+
+
+class Index:
+    def __init__(self, answers: Mapping[str, str | None]) -> None:
+        self._answers = answers
+
+    async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
+        return self._answers
+
+
+class NoChildren:
+    async def run(self, *arguments: Any, **options: Any) -> Mapping[str, Any]:
+        raise AssertionError
+
+
+def pipeline(index: Index | None) -> Pipeline:
+    return Pipeline(
+        children=NoChildren(),
+        packages=index,
+        limits=SourceLimits(),
+        scratch_dir=Path("unused"),
+        cores=Cores(1),
+        timeout=1,
+        collector_timeout=1,
+    )
+
+
+async def test_latest_versions_are_filled_in() -> None:
+    answers = {"a": "1.5", "b": "9", "c": None}  # c: the index knows no such package
+    analysis = await pipeline(Index(answers))._look_up_packages(ANALYSIS)
+    rows = analysis.metrics["deps"]["package_health"]
+    assert [(row["latest_version"], row["outdated"]) for row in rows] == [("1.5", True), ("9", None), (None, None)]
+    assert analysis.errors == []
+    assert analysis.completeness["collectors"] == {"deps": "ok"}
+
+
+async def test_no_answer_is_said_and_makes_deps_partial() -> None:
+    analysis = await pipeline(Index({"a": "1.0"}))._look_up_packages(ANALYSIS)
+    assert analysis.errors == ["deps: the package index gave no answer for 2 of 3 packages: b, c"]
+    assert analysis.completeness["collectors"] == {"deps": "partial"}
+
+
+@pytest.mark.parametrize("health", [[], None])
+async def test_nothing_to_look_up(health: Any) -> None:
+    empty = replace(ANALYSIS, metrics={"deps": {"total_modules": None, "package_health": health}})
+    assert await pipeline(Index({}))._look_up_packages(empty) == empty
+    assert await pipeline(None)._look_up_packages(ANALYSIS) == ANALYSIS
+
+
+async def test_cores_are_shared_and_given_back() -> None:
+    cores = Cores(3)
+    async with cores.some() as taken:
+        assert taken == 3
+    async with cores.some() as taken:
+        assert taken == 3
