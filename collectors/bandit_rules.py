@@ -1,0 +1,170 @@
+"""bandit's own tests, as its distribution declares them, unchanged; and when one of them cannot possibly report.
+
+The tests are loaded from the entry points of the distribution `bandit` itself, so that no third party's plugin takes
+part. Each keeps its default configuration.
+"""
+
+import ast
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import distribution
+from typing import Any
+
+from bandit.core import blacklisting
+from bandit.plugins.general_hardcoded_password import RE_CANDIDATES
+from bandit.plugins.trojansource import BIDI_CHARACTERS
+
+Check = Callable[..., Any]
+BLACKLIST_ID = "B001"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """One test: its id, bandit's function, and the arguments that it takes after the context (its configuration)."""
+
+    test_id: str
+    check: Check
+    configuration: tuple[Any, ...] = ()
+
+
+def _entry_points(group: str) -> Iterable[tuple[str, Any]]:
+    return [(point.name, point.load()) for point in distribution("bandit").entry_points.select(group=group)]
+
+
+def _default_configuration(check: Any) -> tuple[Any, ...]:
+    takes = getattr(check, "_takes_config", None)
+    if takes is None:
+        return ()
+    return (importlib.import_module(check.__module__).gen_config(takes),)
+
+
+def _blacklists() -> dict[str, list[Mapping[str, Any]]]:
+    """What must not be imported or called, by node type."""
+    merged: dict[str, list[Mapping[str, Any]]] = {}
+    for _, generate in _entry_points("bandit.blacklists"):
+        for node_type, entries in generate().items():
+            merged.setdefault(node_type, []).extend(entries)
+    return merged
+
+
+def _load() -> tuple[dict[str, tuple[Rule, ...]], dict[str, str]]:
+    """The rules by what they check (a node type, `Str`, `Bytes` or `File`), and test ids by id and by name."""
+    rules: dict[str, list[Rule]] = {}
+    ids = {BLACKLIST_ID: BLACKLIST_ID}
+    for name, check in _entry_points("bandit.plugins"):
+        test_id = check._test_id  # noqa: SLF001 - bandit marks its tests so
+        ids.update({test_id: test_id, name: test_id})
+        for checked in check._checks:  # noqa: SLF001
+            rules.setdefault(checked, []).append(Rule(test_id, check, _default_configuration(check)))
+    for node_type, entries in BLACKLISTS.items():
+        ids.update({key: entry["id"] for entry in entries for key in (entry["id"], entry["name"])})
+        rules.setdefault(node_type, []).append(Rule(BLACKLIST_ID, blacklisting.blacklist, (BLACKLISTS,)))
+    return {checked: tuple(found) for checked, found in rules.items()}, ids
+
+
+BLACKLISTS = _blacklists()
+RULES, TEST_IDS = _load()
+
+_BLACKLISTED_CALLS = frozenset(name for entry in BLACKLISTS["Call"] for name in entry["qualnames"])
+_IMPORTING_CALLS = frozenset({"__import__", "importlib.import_module", "importlib.__import__"})
+
+
+def _configured(test_id: str) -> Any:
+    return next(rule.configuration[0] for found in RULES.values() for rule in found if rule.test_id == test_id)
+
+
+_PROCESS_CALLS = frozenset(name for names in _configured("B602").values() for name in names)
+_TEMPORARY_DIRECTORIES = tuple(_configured("B108")["tmp_dirs"])
+
+
+def _last(qualname: str) -> str:
+    return qualname.rpartition(".")[2]
+
+
+def _of_requests(qualname: str) -> bool:
+    return qualname.startswith(("requests", "httpx"))
+
+
+# A guard is a necessary condition that costs less than asking the test: where it is false, the test returns None.
+# It takes the called name, with imports resolved, and whether there are keyword arguments. No guard: always asked.
+CALL_GUARDS: Mapping[str, Callable[[str, bool], bool]] = {
+    "B001": lambda name, _: name in _BLACKLISTED_CALLS or name in _IMPORTING_CALLS,
+    "B102": lambda name, _: name == "exec",
+    "B103": lambda name, _: "chmod" in _last(name),
+    "B106": lambda _, keywords: keywords,
+    "B113": lambda name, _: _of_requests(name),
+    "B201": lambda name, keywords: keywords and name.endswith(".run"),
+    "B202": lambda name, _: "extractall" in _last(name),
+    "B324": lambda name, _: "hashlib" in name or "crypt" in name,
+    "B501": lambda name, keywords: keywords and _of_requests(name),
+    "B502": lambda _, keywords: keywords,
+    "B504": lambda name, _: name == "ssl.wrap_socket",
+    "B505": lambda name, _: _last(name).startswith("generate"),
+    "B506": lambda name, _: "yaml" in name and _last(name) == "load",
+    "B507": lambda name, _: _last(name) == "set_missing_host_key_policy",
+    "B508": lambda name, _: name.startswith("pysnmp."),
+    "B509": lambda name, _: name.startswith("pysnmp."),
+    "B601": lambda name, _: _last(name) == "exec_command",
+    "B602": lambda name, _: name in _PROCESS_CALLS,
+    "B603": lambda name, _: name in _PROCESS_CALLS,
+    "B604": lambda _, keywords: keywords,
+    "B605": lambda name, _: name in _PROCESS_CALLS,
+    "B606": lambda name, _: name in _PROCESS_CALLS,
+    "B607": lambda name, _: name in _PROCESS_CALLS,
+    "B609": lambda name, _: name in _PROCESS_CALLS,
+    "B610": lambda name, _: _last(name) == "extra",
+    "B611": lambda name, _: _last(name) == "RawSQL",
+    "B612": lambda name, _: name == "logging.config.listen",
+    "B614": lambda name, _: name.startswith("torch."),
+    "B615": lambda name, _: any(word in name for word in ("transformers", "datasets", "huggingface_hub")),
+    "B701": lambda name, _: "jinja2" in name,
+    "B702": lambda name, _: "mako" in name,
+    "B703": lambda name, _: _last(name) == "mark_safe" or _last(name).startswith("Safe"),
+    "B704": lambda name, _: _last(name) == "Markup",
+}
+
+
+@lru_cache(maxsize=1 << 14)
+def call_rules(qualname: str, keywords: bool) -> tuple[Rule, ...]:  # noqa: FBT001 - a cache's key
+    """The rules that may report a call of `qualname`; `keywords` says whether it has keyword arguments."""
+    return tuple(
+        rule
+        for rule in RULES["Call"]
+        if rule.test_id not in CALL_GUARDS or CALL_GUARDS[rule.test_id](qualname, keywords)
+    )
+
+
+def _may_be_password(node: ast.Constant, parent: ast.AST) -> bool:
+    if isinstance(parent, ast.Dict | ast.Subscript):  # asked here, the names cost less than finding the key
+        return RE_CANDIDATES.search(node.value) is not None
+    return isinstance(parent, ast.Assign | ast.Compare)
+
+
+def _may_be_query(node: ast.Constant, parent: ast.AST) -> bool:
+    if isinstance(parent, ast.JoinedStr):  # the first text stands for all of the f-string's
+        texts = (part for part in parent.values if isinstance(part, ast.Constant) and isinstance(part.value, str))
+        return node is next(texts, None)
+    return isinstance(parent, ast.BinOp) or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "replace"))
+
+
+STRING_GUARDS: Mapping[str, Callable[[ast.Constant, ast.AST], bool]] = {
+    "B104": lambda node, _: node.value == "0.0.0.0",  # noqa: S104 - what the rule looks for
+    "B105": _may_be_password,
+    "B108": lambda node, _: str(node.value).startswith(_TEMPORARY_DIRECTORIES),
+    "B608": _may_be_query,
+}
+
+
+def string_rules(node: ast.Constant, parent: ast.AST) -> list[Rule]:
+    """The rules that may report a string that stands in `parent`."""
+    return [
+        rule for rule in RULES["Str"] if rule.test_id not in STRING_GUARDS or STRING_GUARDS[rule.test_id](node, parent)
+    ]
+
+
+def text_rules(text: str) -> tuple[Rule, ...]:
+    """The rules that may report a file's text as such."""
+    bidirectional = not text.isascii() and any(character in text for character in BIDI_CHARACTERS)
+    return tuple(rule for rule in RULES["File"] if bidirectional or rule.test_id != "B613")
