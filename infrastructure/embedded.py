@@ -7,7 +7,7 @@ from types import TracebackType
 from domain.errors import ServiceUnavailableError
 from infrastructure.embedded_servers import Postgres, Valkey
 from infrastructure.server_process import RunAs, server_user
-from infrastructure.stack_file import Stack, default_directory, hold, remove_stack, write_stack
+from infrastructure.stack_file import Stack, default_directory, hold, remove_stack, token_key, write_stack
 
 
 class EmbeddedStack:
@@ -76,6 +76,7 @@ class EmbeddedStack:
             database_url=self.postgres.url(),
             redis_url=self.valkey.url(),
             pids={"postgresql": self.postgres.pid, "valkey": self.valkey.pid},
+            token_key=token_key(self._directory),
         )
         write_stack(self._directory, stack)
         return stack

@@ -15,7 +15,7 @@ from sqlalchemy import URL
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.addresses import asyncpg_url, redis_address
-from infrastructure.stack_file import running_stack
+from infrastructure.stack_file import Stack, running_stack
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -177,8 +177,18 @@ def load_settings(*, need_services: bool = True, need_redis: bool = True) -> Set
     stack = running_stack()
     if stack is None:
         raise ServiceUnavailableError(_NO_STACK)
+    return _on_stack(settings, stack)
+
+
+def _on_stack(settings: Settings, stack: Stack) -> Settings:
+    """The stack's key comes first: whatever keys this process has, everyone on the stack can decrypt its tokens."""
+    keys = [SecretStr(stack.token_key)] if stack.token_key else []
     return settings.model_copy(
-        update={"database_url": SecretStr(stack.database_url), "redis_url": SecretStr(stack.redis_url)}
+        update={
+            "database_url": SecretStr(stack.database_url),
+            "redis_url": SecretStr(stack.redis_url),
+            "token_encryption_keys": (*keys, *settings.token_encryption_keys),
+        }
     )
 
 

@@ -11,19 +11,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
 HOME_VARIABLE = "VIBE8_HOME"
 _FILE = "stack.json"
 _LOCK = "stack.lock"
+_TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
 _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """The addresses of two running servers, with their passwords, and the servers' process ids."""
+    """The addresses of two running servers, with their passwords, and the servers' process ids.
+
+    `token_key` is the Fernet key under which all who use these servers keep repository tokens; empty: none.
+    """
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     pids: Mapping[str, int]
+    token_key: str = field(default="", repr=False)
 
 
 def default_directory() -> Path:
@@ -55,11 +62,23 @@ def read_stack(directory: Path) -> Stack | None:
 
 def write_stack(directory: Path, stack: Stack) -> None:
     """Write the file in one step, readable by its owner only."""
-    draft = directory / f"{_FILE}.{os.getpid()}"
+    _write(directory / _FILE, json.dumps(asdict(stack)))
+
+
+def token_key(directory: Path) -> str:
+    """The directory's own Fernet key, made at the first use and kept for all later ones, readable by its owner only."""
+    place = directory / _TOKEN_KEY
+    if not place.exists():
+        _write(place, Fernet.generate_key().decode())
+    return place.read_text(encoding="utf-8")
+
+
+def _write(place: Path, text: str) -> None:
+    draft = place.with_name(f"{place.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(stack), file)
-    draft.replace(directory / _FILE)
+        file.write(text)
+    draft.replace(place)
 
 
 def remove_stack(directory: Path) -> None:

@@ -11,66 +11,98 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from domain.errors import ServiceUnavailableError, Vibe8Error
+from domain.text import one_line
 from infrastructure.embedded import EmbeddedStack
 from infrastructure.stack_file import HOME_VARIABLE
+from worker.conventions import INTERRUPTED, exit_code
+from worker.up import on_end_signals
 
 UPLOAD_MB = 200
 START_SECONDS = 60
-VIBE8 = (sys.executable, "-m", "worker")
+VIBE8 = (sys.executable, "-P", "-m", "worker")  # -P: the working directory is what is analysed, and not imported
+_FOREIGN = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
 
 
 def main() -> None:
     """Exit code 0 when the job completed; else that of what failed."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    on_end_signals(signal.default_int_handler)
     try:
-        with _temporary_directory() as directory, EmbeddedStack(directory, durable=False):
-            code = _demonstrate(directory)
+        code = _on_own_servers()
     except Vibe8Error as error:
-        print(f"vibe8: {error}", file=sys.stderr)
-        code = 3 if isinstance(error, ServiceUnavailableError) else 1
+        print(f"vibe8: {one_line(str(error), 2_000)}", file=sys.stderr)
+        code = exit_code(error)
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
     sys.exit(code)
 
 
-def _demonstrate(directory: Path) -> int:
-    environment = {
-        **os.environ,
+def _on_own_servers() -> int:
+    with _temporary_directory() as directory:
+        stack = EmbeddedStack(directory, durable=False)
+        try:
+            _say("1/4  starting PostgreSQL and Valkey in a temporary directory")
+            stack.start()
+            return _demonstrate(directory, _environment(directory))
+        finally:
+            on_end_signals(signal.SIG_IGN)  # an impatient second Ctrl-C must leave no server behind
+            stack.stop()
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    ours = {
         HOME_VARIABLE: str(directory),
         "SCRATCH_DIR": str(directory / "scratch"),
         "MAX_UPLOAD_MB": str(UPLOAD_MB),
         "LOG_FORMAT": "json",
     }
-    for name in ("DATABASE_URL", "REDIS_URL", "REDIS_HOST"):
-        environment.pop(name, None)
-    print("PostgreSQL and Valkey are up", flush=True)
-    subprocess.run([*VIBE8, "migrate"], env=environment, check=True)
+    return {**{name: value for name, value in os.environ.items() if name not in _FOREIGN}, **ours}
+
+
+def _demonstrate(directory: Path, environment: Mapping[str, str]) -> int:
+    _say("2/4  creating the schema")
+    migrated = _run(("migrate",), environment)
+    if migrated:
+        return migrated
+    _say("3/4  starting a worker process")
     with _worker(environment, directory / "worker.log"):
-        print("a worker is up; submitting this repository", flush=True)
-        return subprocess.run([*VIBE8, "submit", ".", "--wait"], env=environment, check=False).returncode
+        _say("4/4  submitting this directory with its git history, and waiting for its job\n")
+        return _run(("submit", ".", "--wait"), environment)
+
+
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    """Run `vibe8 ARGUMENTS` to its end. A terminal's Ctrl-C reaches it too; it is waited for, whatever happens."""
+    process = subprocess.Popen([*VIBE8, *arguments], env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+    finally:
+        process.wait()
 
 
 @contextmanager
-def _worker(environment: dict[str, str], log_file: Path) -> Iterator[None]:
-    """A worker process that has started; drained at the end."""
+def _worker(environment: Mapping[str, str], log_file: Path) -> Iterator[None]:
+    """A worker process that has started; at the end it hands back what it has, and is waited for."""
     with log_file.open("wb") as log:
-        process = subprocess.Popen([*VIBE8, "worker"], env=environment, stdout=log, stderr=log)
+        # In a session of its own: a terminal's Ctrl-C is for us, who then end it.
+        process = subprocess.Popen([*VIBE8, "worker"], env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         give_up = time.monotonic() + START_SECONDS
         while b"worker.started" not in log_file.read_bytes():
             if process.poll() is not None or time.monotonic() > give_up:
-                raise ServiceUnavailableError(f"the worker did not start: {log_file.read_text()[-2000:]}")
+                raise ServiceUnavailableError(f"the worker did not start: {log_file.read_text()[-1000:]}")
             time.sleep(0.05)
         yield
     finally:
-        process.terminate()
+        on_end_signals(signal.SIG_IGN)
+        for _ in range(2):  # the first drains, the second does not wait for running jobs
+            process.terminate()
         process.wait()
 
 
@@ -83,8 +115,8 @@ def _temporary_directory() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _say(words: str) -> None:
+    print(words, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from collectors.assembly import tool_versions
 from collectors.discovery import discover
@@ -21,10 +22,11 @@ from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current, head
 from infrastructure.queue import connect, redis_errors
 from infrastructure.settings import Settings, load_settings
-from worker.commands import Output
+from worker.conventions import DONE, FAILED, UNREACHABLE
+from worker.output import Output
 
 FREE_DISK_MB = 2048
-UNREACHABLE = 3
+NEW_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +47,18 @@ async def examine(*, as_json: bool, quiet: bool) -> int:
     if as_json:
         output.document([asdict(check) for check in checks])
     elif not quiet:
-        table = Table()
-        for heading in ("", "what", "found", "what to do"):
-            table.add_column(heading, overflow="fold")
         for check in checks:
-            mark = "[green]ok[/green]" if check.ok else "[red]amiss[/red]"
-            table.add_row(mark, check.name, escape(check.found), escape(check.advice))
-        output.console.print(table)
+            _show(output.console, check)
     if any(check.unreachable for check in checks):
         return UNREACHABLE
-    return 0 if all(check.ok for check in checks) else 1
+    return DONE if all(check.ok for check in checks) else FAILED
+
+
+def _show(console: Console, check: Check) -> None:
+    mark = "[green]ok   [/green]" if check.ok else "[red]amiss[/red]"
+    console.print(f"{mark}  {check.name:<10}  {escape(check.found)}", soft_wrap=True)
+    if check.advice:
+        console.print(f"{'':<19}-> {escape(check.advice)}", soft_wrap=True)
 
 
 def _python() -> Check:
@@ -82,6 +86,7 @@ async def _services() -> list[Check]:
         return [Check(name="services", found="none named", ok=False, advice=str(error), unreachable=True)]
     return [
         _scratch(settings),
+        _tokens(settings),
         await _reached("postgresql", lambda: _postgresql(settings), "check DATABASE_URL, and that the server runs"),
         await _reached("redis", lambda: _redis(settings), "check REDIS_URL, and that the server runs"),
     ]
@@ -99,6 +104,19 @@ def _scratch(settings: Settings) -> Check:
     enough = free >= FREE_DISK_MB
     advice = "" if enough else f"free some space: a job may need {FREE_DISK_MB} MB"
     return Check(name="scratch", found=f"{place}, {free} MB free", ok=enough, advice=advice)
+
+
+def _tokens(settings: Settings) -> Check:
+    keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+    if not keys:
+        return Check(name="tokens", found="no TOKEN_ENCRYPTION_KEYS: private repositories are refused")
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError:
+        found = "TOKEN_ENCRYPTION_KEYS holds something that is no Fernet key"
+        return Check(name="tokens", found=found, ok=False, advice=f"make one with: {NEW_KEY}")
+    return Check(name="tokens", found=f"encrypted with the first of {len(keys)} keys")
 
 
 async def _reached(name: str, look: Callable[[], Awaitable[Check]], advice: str) -> Check:

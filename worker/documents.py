@@ -8,6 +8,7 @@ from domain.jobs import Job
 from domain.metrics import Analysis
 from domain.runs import Run
 from domain.text import JSON
+from worker.client import JobFailed, Unfinished
 
 
 def job_document(job: Job) -> dict[str, JSON]:
@@ -55,4 +56,20 @@ def run_document(run: Run, job: Job | None) -> dict[str, JSON]:
         "completeness": run.completeness,
         "tool_versions": run.tool_versions,
         "timings_ms": run.timings_ms,
+    }
+
+
+def unfinished_document(taken: Unfinished | JobFailed) -> dict[str, JSON]:
+    """The shape of a result without one: nulls, and the job's error among the errors."""
+    job = job_document(taken.job)
+    return {
+        "job": job,
+        "source": job["source_metadata"],
+        "metrics": None,
+        "file_tree": None,
+        "findings": None,
+        "errors": [taken.error] if isinstance(taken, JobFailed) else [],
+        "completeness": None,
+        "tool_versions": None,
+        "timings_ms": None,
     }

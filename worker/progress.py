@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, a line a stage in a pipe, nothing for `--json`."""
+"""Progress on standard error: a bar on a terminal, a line a stage in a pipe, nothing in a pipe for `--json`."""
 
 import sys
 from collections.abc import Mapping
@@ -6,29 +6,44 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from domain.text import JSON, printable
+
+WAITING = "waiting for a worker"
 
 
 class ProgressDisplay:
     """A context manager that is told events `{stage, progress}`, progress 0..100."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        console = Console(stderr=True, highlight=False)
+    def __init__(self, *, quiet: bool = False, stage: str = "starting") -> None:
+        """`quiet`: show a bar where there is a terminal, else nothing."""
+        self._console = Console(stderr=True, highlight=False)
+        drawn = self._console.is_terminal and not self._console.is_dumb_terminal
         columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
-        self._plain = not quiet and not console.is_terminal
-        self._task = self._bar.add_task("waiting", total=100)
-        self._stage = ""
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not drawn)
+        self._silent = quiet and not drawn
+        self._plain = not quiet and not drawn
+        self._task = self._bar.add_task(stage, total=100)
+        self._stage = stage
 
     async def on_event(self, event: Mapping[str, JSON]) -> None:
         """Show it."""
-        stage = printable(str(event["stage"]))
-        self._bar.update(self._task, description=stage, completed=float(event["progress"]))
+        self.show(str(event["stage"]), float(event["progress"]))
+
+    def show(self, stage: str, progress: float) -> None:
+        """Show this stage and this share, in percent."""
+        stage = printable(stage)
+        self._bar.update(self._task, description=escape(stage), completed=progress)
         if self._plain and stage != self._stage:
             print(f"{stage} ...", file=sys.stderr, flush=True)
         self._stage = stage
+
+    def say(self, line: str) -> None:
+        """One line that stays, above the bar where there is one."""
+        if not self._silent:
+            self._console.print(escape(printable(line)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -1,24 +1,28 @@
-"""How results look on a terminal: the ten metrics as a table, the worst files, what went wrong."""
+"""How a result looks: the ten metrics, the worst files, what went wrong."""
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from domain.text import JSON, printable
+from domain.text import JSON, one_line, printable
+from worker.grid import Grid
 
 WORST_FILES = 10
 ERROR_LINES = 10
+SHA_SHOWN = 12
+LINE_LIMIT = 2_000
 
 _ROWS: Sequence[tuple[str, str, str | None]] = (
     # collector, what is said of its aggregate, the key of its score
     ("lint", "{total} issues, {suppressed} suppressed", "linting_score"),
     ("cyclomatic", "average complexity {avg_cc:.2f}", "complexity_score"),
     ("docs", "{coverage_pct:.1f} % documented", None),
-    ("dead_code", "{unused_symbols} unused symbols", None),
-    ("deps", "{total_modules} modules, {packages} third-party packages", None),
+    ("dead_code", "{unused_symbols} unused symbols, {suppressed} suppressed", None),
+    ("deps", "{total_modules} modules imported, {packages} packages, {outdated} outdated", None),
     ("mi", "maintainability index {mi_avg:.1f}", None),
     ("size", "{files} files, {sloc} source lines, {avg_file_sloc} a file", None),
     ("dupes", "{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", "duplication_score"),
@@ -27,28 +31,36 @@ _ROWS: Sequence[tuple[str, str, str | None]] = (
 )
 
 
-def metrics_table(document: Mapping[str, JSON]) -> Table:
-    """The aggregate of each collector in words, its score, and whether it is complete."""
-    table = Table(title="The ten metrics", title_justify="left")
-    for heading, justify in (("metric", "left"), ("result", "left"), ("score", "right"), ("state", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+class _Unknown:
+    """Stands for a null in the words about a metric."""
+
+    def __format__(self, _spec: str) -> str:
+        return "?"
+
+
+def metrics_grid(document: Mapping[str, JSON]) -> Grid:
+    """The aggregate of each collector in words, its score (0..100, more is better), and whether it is complete."""
+    grid = Grid(headings=("metric", "score", "state", "result"), title="The ten metrics", numbers=frozenset({"score"}))
     states = document["completeness"]["collectors"]
     known = {name for name, _, _ in _ROWS}
     for name, words, score in _ROWS:
         if name in document["metrics"]:
             aggregate = document["metrics"][name]
             value = aggregate.get(score) if score else None
-            table.add_row(name, _in_words(words, aggregate), _score(value), _state(states.get(name, "?")))
+            grid.rows.append((name, _score(value), _state(states.get(name, "?")), _in_words(words, aggregate)))
     for name in sorted(set(document["metrics"]) - known):
-        table.add_row(name, escape(str(document["metrics"][name])), "", _state(states.get(name, "?")))
-    return table
+        words = escape(printable(str(document["metrics"][name])))
+        grid.rows.append((escape(name), "", _state(states.get(name, "?")), words))
+    return grid
 
 
 def _in_words(words: str, aggregate: Mapping[str, Any]) -> str:
-    values = {**aggregate, "packages": len(aggregate.get("package_health") or ())}
-    if any(value is None for value in aggregate.values()):
+    if all(value is None for value in aggregate.values()):
         return "[dim]not measured[/dim]"
-    return words.format(**values)
+    packages = aggregate.get("package_health") or ()
+    outdated = sum(1 for package in packages if package["outdated"])
+    values = {name: _Unknown() if value is None else value for name, value in aggregate.items()}
+    return words.format(**values, packages=len(packages), outdated=outdated)
 
 
 def _score(value: float | None) -> str:
@@ -60,7 +72,7 @@ def _score(value: float | None) -> str:
 
 def _state(word: str) -> str:
     colour = {"ok": "green", "partial": "yellow"}.get(word, "red")
-    return f"[{colour}]{word}[/{colour}]"
+    return f"[{colour}]{escape(word)}[/{colour}]"
 
 
 def files_of(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
@@ -74,19 +86,16 @@ def files_of(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
             waiting.extend(reversed(node["children"]))
 
 
-def worst_files_table(document: Mapping[str, JSON]) -> Table | None:
+def worst_files_grid(document: Mapping[str, JSON]) -> Grid | None:
     """The files of the lowest health, worst first; None where there is no file."""
     files = sorted(files_of(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
     if not files:
         return None
-    table = Table(title="The worst files", title_justify="left")
-    table.add_column("health", justify="right")
-    table.add_column("file", overflow="fold")
-    for heading in ("complexity", "lint", "security", "docs", "mi", "dead", "dupes", "churn"):
-        table.add_column(heading, justify="right")
-    for file in files[:WORST_FILES]:
-        table.add_row(*_file_row(file))
-    return table
+    numbers = ("health", "cc", "lint", "sec", "docs", "mi", "dead", "dupes", "churn")
+    shown = files[:WORST_FILES]
+    title = f"The worst {len(shown)} of {len(files)} files" if len(files) > len(shown) else "The files, worst first"
+    rows: list[Sequence[str]] = [tuple(_file_row(file)) for file in shown]
+    return Grid(headings=(*numbers, "file"), rows=rows, title=title, numbers=frozenset(numbers))
 
 
 def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
@@ -94,7 +103,6 @@ def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
     security = metrics["security"]
     found = None if security["high"] is None else security["high"] + security["medium"] + security["low"]
     yield f"{metrics['health_score']:.1f}"
-    yield escape(printable(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
     for value, severity in (
         (metrics["complexity"]["value"], metrics["complexity"]["severity"]),
         (metrics["lint"]["count"], metrics["lint"]["severity"]),
@@ -106,6 +114,7 @@ def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
         (metrics["churn"]["count"], metrics["churn"]["severity"]),
     ):
         yield _graded(value, severity)
+    yield escape(printable(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
 
 
 def _graded(value: float | None, severity: str | None) -> str:
@@ -117,54 +126,50 @@ def _graded(value: float | None, severity: str | None) -> str:
 
 
 def show_document(console: Console, document: Mapping[str, JSON]) -> None:
-    """A whole result: metrics, worst files, errors, and what was skipped."""
-    console.print(metrics_table(document))
-    worst = worst_files_table(document)
-    if worst is not None:
-        console.print(worst)
-    for line in document["errors"][:ERROR_LINES]:
-        console.print(f"[yellow]![/yellow] {escape(line)}")
-    if len(document["errors"]) > ERROR_LINES:
-        console.print(f"[yellow]![/yellow] and {len(document['errors']) - ERROR_LINES} more (see --json)")
-    skipped = document["completeness"]["skipped_total"]
+    """A whole result: what was analysed, metrics, worst files, errors, and what was skipped."""
+    say(console, _headline(document))
+    for grid in (metrics_grid(document), worst_files_grid(document)):
+        if grid is not None:
+            console.print()
+            grid.show(console)
+    console.print()
+    for line in _footnotes(document):
+        say(console, line)
+
+
+def _headline(document: Mapping[str, JSON]) -> str:
+    source, timings = document["source"], document["timings_ms"]
+    name = source.get("git_repo_url") or source.get("path") or source.get("upload_filename")
+    revision = str(source.get("git_commit_sha") or "")[:SHA_SHOWN]
+    at = " ".join(word for word in (source.get("git_branch"), revision) if word)
+    seconds = sum(timings.get(stage, 0) for stage in ("fetching", "collecting", "summarizing")) / 1000
+    run = f"run {source['run_id']}: " if "run_id" in source else ""
+    where = f" ({printable(at)})" if at else ""
+    return f"{run}{printable(str(name))}{where}, {document['completeness']['files']} files in {seconds:.1f} s"
+
+
+def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
+    errors = document["errors"]
+    for line in errors[:ERROR_LINES]:
+        yield f"! {line}"
+    if len(errors) > ERROR_LINES:
+        yield f"! and {len(errors) - ERROR_LINES} more (all are in --json)"
+    findings = document["findings"]
+    if findings["total"]:
+        counts = Counter(item["metric"] for item in findings["items"]).most_common()
+        each = ", ".join(f"{name} {count}" for name, count in counts)
+        yield f"{findings['total']} findings: {each} (each with its file and line in --json)"
+    skipped = document["completeness"]["skipped"]
     if skipped:
-        console.print(f"{skipped} files or directories were left out (see completeness in --json)")
+        first, total = skipped[0], document["completeness"]["skipped_total"]
+        yield f"{total} left out, such as {printable(first['path'])}: {first['reason']} (all are in --json)"
 
 
-def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]]) -> None:
-    """A table of jobs, or one plain line where there is none."""
-    if not jobs:
-        console.print("no jobs")
-        return
-    table = Table()
-    for heading in ("job", "status", "stage", "%", "attempt", "source", "created", "error"):
-        table.add_column(heading, overflow="fold")
-    for job in jobs:
-        table.add_row(
-            job["job_id"],
-            job["status"],
-            job["stage"] or "",
-            str(job["progress"]),
-            str(job["attempt"]),
-            escape(printable(job["source"])),
-            job["created_at"],
-            escape(job["error_message"] or ""),
-        )
-    console.print(table)
+def say(console: Console, line: str) -> None:
+    """One line as it is, nothing in it taken for markup."""
+    console.print(escape(printable(line)), soft_wrap=True)
 
 
-_JOB_FACTS = (
-    "job_id", "status", "source", "stage", "progress", "attempt", "created_at", "started_at", "finished_at",
-    "result_run_id", "error_message",
-)  # fmt: skip
-
-
-def show_job(console: Console, job: Mapping[str, JSON]) -> None:
-    """One job, a fact a line, then its failed attempts."""
-    for name in _JOB_FACTS:
-        if job[name] is not None:
-            console.print(f"{name:<14} {escape(printable(str(job[name])))}")
-    for error in job["attempt_errors"]:
-        console.print(
-            f"attempt {error['attempt']} failed at {error['at']}: {escape(error['kind'])}: {escape(error['message'])}"
-        )
+def complain(words: str) -> None:
+    """One line on standard error, in the command's name."""
+    print(f"vibe8: {one_line(words, LINE_LIMIT)}", file=sys.stderr)

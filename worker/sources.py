@@ -10,6 +10,7 @@ from domain.sources import branch_name, repository_url
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings
 from infrastructure.sources.packing import pack_directory
+from worker.settings import source_limits
 
 TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # noqa: S105 - a variable's name
 
@@ -45,17 +46,25 @@ def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
     if "://" in text:
         url = repository_url(text, settings.git_allowed_hosts)
         checked = branch_name(branch) if branch is not None else None
-        return Remote(url=url, branch=checked, token=os.environ.get(TOKEN_VARIABLE) or None)
+        return Remote(url=url, branch=checked, token=_token())
     if branch is not None:
         raise InvalidInputError("--branch goes with a repository URL only")
     path = Path(text)
-    if path.is_dir():
-        return Directory(path=path)
-    if not path.is_file():
+    try:
+        if path.is_dir():
+            return Directory(path=path)
+        is_file = path.is_file()
+    except OSError as error:
+        raise InvalidInputError(f"{one_line(text, 200)!r} cannot be read: {error.strerror}") from error
+    if not is_file:
         raise InvalidInputError(f"{one_line(text, 200)!r} is no directory, no file and no https:// URL")
     if path.suffix.lower() not in (".py", ".zip"):
         raise InvalidInputError(f"{one_line(path.name, 200)!r} is neither a .py nor a .zip file")
     return File(path=path)
+
+
+def _token() -> str | None:
+    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
 
 
 def pipeline_source(source: Source, settings: Settings) -> dict[str, JSON]:
@@ -80,7 +89,7 @@ def upload_of(source: Directory | File, settings: Settings) -> tuple[str, bytes]
     if isinstance(source, File):
         return source.path.name, read_file(source.path, settings)
     name = source.path.resolve().name or "root"
-    return f"{name}.zip", pack_directory(source.path, with_history=True)
+    return f"{name}.zip", pack_directory(source.path, with_history=True, limits=source_limits(settings))
 
 
 def read_file(path: Path, settings: Settings) -> bytes:

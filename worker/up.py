@@ -4,15 +4,20 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any
 
 from infrastructure.embedded import EmbeddedStack
 from infrastructure.settings import Settings, load_settings
 from infrastructure.stack_file import default_directory
 from infrastructure.telemetry import configure_logging
-from worker.commands import Output, migrate
+from worker.output import Output
 from worker.run import WorkerProcess
+from worker.upkeep import migrate
+
+_SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
+_END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def worker() -> None:
@@ -20,8 +25,9 @@ def worker() -> None:
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
     if asyncio.run(_serve(settings)):
-        # The same process with fresh memory: whoever supervises us sees no restart.
-        os.execv(sys.executable, [sys.executable, "-m", "worker", "worker"])  # noqa: S606 - no shell on purpose
+        # The same process with fresh memory: whoever supervises us sees no restart. -P: no module of the working
+        # directory takes the place of ours.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "worker"])  # noqa: S606 - no shell on purpose
 
 
 def up() -> None:
@@ -29,27 +35,45 @@ def up() -> None:
 
     Raises ServiceUnavailableError where the servers cannot be started.
     """
-    # Until the worker handles signals itself, SIGTERM must leave the `with` block as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
-    for name in ("DATABASE_URL", "REDIS_URL", "REDIS_HOST"):
-        os.environ.pop(name, None)
-    with EmbeddedStack():
+    on_end_signals(signal.default_int_handler)
+    _set_service_variables_aside()
+    stack = EmbeddedStack()
+    try:
+        stack.start()
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
+        print(f"PostgreSQL and Valkey are up; their data is in {default_directory()}")
         asyncio.run(migrate(Output(as_json=False)))
-        print(f"vibe8 is up (its files are in {default_directory()}); in another terminal: vibe8 submit . --wait")
-        sys.stdout.flush()
+        print("vibe8 is up; in another terminal: vibe8 submit . --wait", flush=True)
         while asyncio.run(_serve(settings)):
-            pass
+            on_end_signals(signal.default_int_handler)
+    finally:
+        # A second Ctrl-C may hurry the worker; stopping the servers takes a moment, and leaves none behind.
+        on_end_signals(signal.SIG_IGN)
+        stack.stop()
+    print("vibe8 has ended")
+
+
+def on_end_signals(handler: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
+    """Set what SIGTERM, Ctrl-C and a closed terminal do; one that is ignored (by `nohup`, say) stays so."""
+    for number in _END_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _set_service_variables_aside() -> None:
+    """`up` has servers of its own; but who has these variables set is told that other commands go elsewhere."""
+    named = [name for name in _SERVICE_VARIABLES if os.environ.pop(name, None)]
+    if named:
+        words = " and ".join(named)
+        print(f"vibe8: commands that see {words} use that, and not the servers started here", file=sys.stderr)
 
 
 async def _serve(settings: Settings) -> bool:
     """Whether the worker is worn out and wants to be started anew."""
     process = WorkerProcess(settings)
     process.handle_signals()
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, process.drain)
     await process.run()
     return process.worn_out
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -1,0 +1,30 @@
+"""`vibe8 analyze`: the ten collectors here and now, without queue or database."""
+
+from domain.text import JSON, printable
+from infrastructure.settings import load_settings
+from worker.commands import show_result
+from worker.conventions import DONE
+from worker.documents import analysis_document
+from worker.output import Output
+from worker.progress import ProgressDisplay
+from worker.settings import local_pipeline
+from worker.sources import Directory, Remote, Source, parse_source, pipeline_source
+
+
+async def analyze(source_text: str, branch: str | None, output: Output) -> int:
+    """Analyse the source and print the result, in the shape of a job's."""
+    settings = load_settings(need_services=False)
+    source = parse_source(source_text, branch, settings)
+    request = pipeline_source(source, settings)
+    with ProgressDisplay(quiet=output.as_json) as display:
+        async with local_pipeline(settings) as pipeline:
+            analysed = await pipeline.run(request, display.on_event)
+    origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
+    show_result(analysis_document(analysed.analysis, origin), output)
+    return DONE
+
+
+def _describe(source: Source) -> dict[str, JSON]:
+    if isinstance(source, Remote):
+        return {"kind": "github", "git_repo_url": source.url}
+    return {"kind": "directory" if isinstance(source, Directory) else "upload", "path": printable(str(source.path))}

@@ -1,0 +1,40 @@
+"""The commands that look after the database: migrate and clean up."""
+
+from dataclasses import asdict
+
+from infrastructure.database.engine import Database
+from infrastructure.database.migrate import current, head, upgrade
+from infrastructure.settings import load_settings
+from worker.conventions import DONE
+from worker.maintenance import cleanup
+from worker.output import Output
+
+
+async def clean_up(output: Output) -> int:
+    """The 6-hourly clean-up, now."""
+    settings = load_settings()
+    database = Database.from_settings(settings, "vibe8-cleanup")
+    try:
+        counts = asdict(await cleanup(database, settings))
+    finally:
+        await database.close()
+    if output.as_json:
+        output.document(counts)
+    else:
+        stale = counts["stale_running"] + counts["stale_pending"]
+        output.say(f"{counts['deleted']} finished jobs deleted, {stale} stale jobs failed")
+    return DONE
+
+
+async def migrate(output: Output) -> int:
+    """Bring the database's schema up to what this version needs."""
+    url = load_settings(need_redis=False).sqlalchemy_url()
+    before = await current(url)
+    await upgrade(url)
+    if output.as_json:
+        output.document({"before": before, "after": head()})
+    elif before == head():
+        output.say(f"the schema is up to date ({head()})")
+    else:
+        output.say(f"the schema went from {before or 'nothing'} to {head()}")
+    return DONE
