@@ -28,22 +28,36 @@ class Settings(BaseSettings):
     Sizes are in the unit that the name ends in (MB and KB are powers of 1024), times in seconds.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     database_url: SecretStr | None = None
+    """Where PostgreSQL is: `postgresql://user:password@host:5432/database`, with `?sslmode=require` for TLS."""
     db_pool_size: Positive = 5
+    """Connections to PostgreSQL that a process keeps."""
     db_max_overflow: NotNegative = 10
+    """Connections to PostgreSQL that a process opens beyond these while it needs them."""
 
     redis_url: SecretStr | None = None
+    """Where Redis is: `redis://:password@host:6379/0`, or `rediss://` for TLS; wins over the four below."""
     redis_host: str | None = None
+    """Redis's host, where there is no `REDIS_URL`."""
     redis_port: Annotated[int, Field(gt=0, lt=65536)] = 6379
+    """Redis's port, where there is no `REDIS_URL`."""
     redis_password: SecretStr | None = None
+    """Redis's password, where there is no `REDIS_URL`."""
     redis_db: NotNegative = 0
+    """Redis's numbered database, where there is no `REDIS_URL`."""
 
     arq_max_jobs: Positive = 20
+    """Jobs that a worker works on at once. CPU-heavy children are bounded by its cores, whatever this says."""
     arq_job_timeout: Positive = 600
+    """Seconds that fetching may take, and again that collecting may take; then the attempt has failed."""
     arq_keep_result: NotNegative = 0
+    """Seconds that ARQ keeps a doorbell's own result in Redis; nothing reads it."""
     arq_poll_delay: Seconds = 0.1
+    """Seconds between two looks into Redis for a ring."""
 
     shutdown_grace: NotNegative = 30
     """After SIGTERM running jobs may finish for this long; then they are handed back."""
@@ -52,46 +66,69 @@ class Settings(BaseSettings):
     """A worker starts itself anew after so many jobs; 0: never."""
 
     min_free_disk_mb: NotNegative = 1_024
+    """No job is taken on with less free scratch space than this."""
     min_free_memory_mb: NotNegative = 512
-    """No job is taken on with less free scratch space or available memory than this."""
+    """No job is taken on with less available memory than this, a container's own limit included."""
 
     completed_job_retention: Positive = 21_600
+    """Seconds after which the clean-up deletes a completed or failed job that nobody has taken; its run stays."""
     stale_job_threshold: Positive = 7_200
+    """Seconds after which the clean-up fails a running job without a living lease as `stale`."""
     pending_job_max_age: Positive = 86_400
+    """Seconds for which a job may have been due before the clean-up fails it as `stale`."""
     run_retention_days: Positive | None = None
+    """Days after which the clean-up deletes a run; unset: never."""
 
     max_concurrent_jobs_per_user: Positive = 5
+    """Unfinished jobs that one user may have."""
     daily_job_limit_per_user: Positive = 100
+    """Submissions of one user on one day (UTC)."""
 
     max_upload_mb: Positive = 5
+    """The largest upload, as it was before base64."""
     max_zip_entries: Positive = 10_000
+    """Entries that an uploaded archive may have."""
     max_inflated_mb: Positive = 200
+    """What an uploaded archive may unpack to in all."""
     max_zip_ratio: Positive = 200
+    """How many times its packed size an uploaded archive may unpack to."""
     max_clone_mb: Positive = 1_024
+    """What the objects of a clone may take on disk, and again the files written from any source."""
     max_tree_files: Positive = 50_000
+    """Python files and manifests that one source may have."""
     max_file_kb: Positive = 2_048
+    """A larger file is skipped, with its reason in `completeness`."""
 
     analysis_memory_mb: Positive = 2_048
+    """Address space of each analysing process."""
     collector_timeout: Positive = 120
+    """Seconds that one collector may take for a source; then its numbers are null and the others go on."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
+    """Where sources are put while they are analysed; each worker has a directory of its own in it."""
     sandbox: Literal["auto", "required"] = "auto"
     """`required`: refuse to work where the kernel offers less than the whole sandbox."""
 
     git_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("github.com",)
+    """Git hosts that may be cloned from, as `host` or `host:port`, separated by commas."""
     git_ca_bundle: Path | None = None
+    """A file of certificate authorities to trust for git hosts; unset: the system's."""
     package_index_url: str = PYPI_SIMPLE_ENDPOINT
-    """Empty: nothing is looked up."""
+    """The PEP 691 index that is asked for `latest_version`; empty: nothing is looked up."""
 
     token_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Fernet keys; the first encrypts, all decrypt."""
+    """Fernet keys, separated by commas; the first encrypts, all decrypt. None: private repositories are refused."""
     token_ttl: Positive = 7_200
+    """Seconds that a repository's token waits in Redis for its job; then the job fails with `token lost`."""
 
     status_host: str = "127.0.0.1"
+    """The address on which a worker answers /livez, /readyz and /metrics; a container needs `0.0.0.0`."""
     status_port: Annotated[int, Field(ge=0, lt=65536)] | None = None
-    """Where a worker answers /livez, /readyz and /metrics; unset: nowhere; 0: any free port, told in the log."""
+    """The port on which it does; unset: nowhere; 0: any free port, told in the log."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: readable lines on a terminal, a JSON object a line elsewhere."""
 
     @field_validator("git_allowed_hosts", "token_encryption_keys", mode="before")
     @classmethod
