@@ -1,0 +1,171 @@
+"""File by file, test by test and line by line against `bandit -r`, with and without `--ignore-nosec`."""
+
+import json
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from collectors import security
+from collectors.bandit_rules import BLACKLISTS, RULES, TEST_IDS
+from domain.metrics import Report
+from tests.parity.parity_support import (
+    CORPUS,
+    PACKAGES,
+    STDLIB,
+    copy_python,
+    run_file_collector,
+    run_tool,
+    write_files,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures" / "bandit"
+PACKAGES_ON_CI = ["bandit", "stevedore", "git", "gitdb", "arq", "msgpack"]
+
+Found = tuple[str, str, int, str]
+Reported = Counter[Found]
+
+# Written here, since git and editors like to mend such files.
+BYTES = {
+    "crlf.py": b"import pickle  # nosec\r\nimport telnetlib\r\nimport pickle # nosec B401\r\n",
+    "carriage_returns.py": b"import pickle  # nosec\rimport telnetlib\rimport ftplib  # nosec\rassert x\n",
+    "mixed.py": b"import pickle\rimport telnetlib\nimport ftplib  # nosec\r\nassert x  # nosec\rassert y\n",
+    "bom.py": b"\xef\xbb\xbfimport pickle  # nosec\nimport telnetlib\n",
+    "latin_1.py": b'# coding: latin-1\nimport pickle  # nosec \xe9\npassword = "\xe9"\n',
+    "form_feeds.py": b"import pickle  # nosec\n\x0cimport telnetlib  # nosec\n\x0c\nassert x\x0c  # nosec\n",
+    "bidirectional.py": "# a \u202e b\nx = 1  # \u202e nosec\n".encode(),
+    "bidirectional_nosec.py": 'x = "\u2028"\ny = "\u2066"  # nosec\n'.encode(),
+    "right_to_left.py": "# coding: utf-8\n\nx = 'a'  # \u200f\n".encode(),
+    "not_bidirectional.py": "# \u00e9 \u200e\n".encode(),
+    "no_final_newline.py": b"if x:\n    assert y  # nosec\n  # nosec\nassert z",
+    "nosec_only.py": b"# nosec",
+    "empty.py": b"",
+    "broken.py": b"def f(:\n    assert x\n",
+    "python_2.py": b"import pickle  # nosec\nprint x\n",
+    "not_utf_8.py": b"x = '\xe9'\nassert x\n",
+    "a/b/__init__.py": b"def f(password='x'): assert f\n",
+    "a/b/c.py": b"class A:\n    def f(self, password='x'): assert f\n",
+}
+
+
+def run_bandit(root: Path, *options: str) -> tuple[Reported, set[str]]:
+    """(path, test, line, severity) of all that bandit reports, and the files that it gives up."""
+    said = json.loads(
+        run_tool("bandit", "-r", "-q", "-f", "json", "-x", "/nowhere", *options, root, codes=(0, 1)),
+    )
+    found = Counter(
+        (item["filename"].removeprefix(f"{root}/"), item["test_id"], item["line_number"], item["issue_severity"])
+        for item in said["results"]
+    )
+    return found, {item["filename"].removeprefix(f"{root}/") for item in said["errors"]}
+
+
+def reported(report: Report) -> Reported:
+    severities = {item: item.message.rpartition("(")[2].removesuffix(" severity)").upper() for item in report.findings}
+    return Counter((item.path, item.rule, item.line, severities[item]) for item in report.findings)
+
+
+def hidden_by_path(visible: Reported, everything: Reported) -> Counter[str]:
+    hidden: Counter[str] = Counter()
+    for path, *_ in (everything - visible).elements():
+        hidden[path] += 1
+    assert not visible - everything
+    return hidden
+
+
+def assert_same(root: Path) -> Report:
+    """Ours equals bandit's, but for files that only bandit gives up."""
+    report = run_file_collector(security.COLLECTOR, root)
+    visible, given_up = run_bandit(root)
+    everything, _ = run_bandit(root, "--ignore-nosec")
+    ours = Counter({found: count for found, count in reported(report).items() if found[0] not in given_up})
+    assert ours == visible
+    suppressed = {path: row["suppressed"] for path, row in report.per_file.items() if path not in given_up}
+    assert +Counter(suppressed) == hidden_by_path(visible, everything)
+    assert_adds_up(report)
+    return report
+
+
+def assert_adds_up(report: Report) -> None:
+    for key in ("high", "medium", "low"):
+        in_files = Counter(path for path, _, _, severity in reported(report).elements() if severity == key.upper())
+        assert {path: row[key] for path, row in report.per_file.items() if row[key]} == in_files
+        assert report.aggregate[key] == in_files.total()
+    assert report.aggregate["suppressed"] == sum(row["suppressed"] for row in report.per_file.values())
+
+
+def blacklisted() -> dict[str, bytes]:
+    """A file for each thing that must not be imported or called, which does that in every way."""
+    files = {}
+    for entry in (entry for entries in BLACKLISTS.values() for entry in entries):
+        lines = []
+        for name in entry["qualnames"]:
+            module, _, member = name.rpartition(".")
+            lines += [f"{name}(x)", f"import {name}", f"import {name} as z", f"__import__('{name}')", "z(x)", "z.y(x)"]
+            if module:
+                lines += [
+                    f"from {module} import {member}",
+                    f"{member}(x)",
+                    f"from {module} import {member} as y",
+                    "y()",
+                ]
+        files[f"{entry['id']}.py"] = "\n".join(lines).encode()
+    return files
+
+
+def test_fixtures_and_bytes_equal(tmp_path: Path) -> None:
+    root = write_files(copy_python(FIXTURES, tmp_path / "tree"), BYTES)
+    report = assert_same(root)
+    assert report.aggregate["suppressed"] > 50
+    assert any(gap.startswith("raising.py: security: bandit's test B202 failed: ") for gap in report.gaps)
+
+
+def test_the_shared_corpus_is_equal(tmp_path: Path) -> None:
+    assert_same(copy_python(CORPUS, tmp_path / "tree"))
+
+
+def test_every_test_of_bandit_reports_in_a_fixture(tmp_path: Path) -> None:
+    root = write_files(copy_python(FIXTURES, tmp_path / "tree"), {**BYTES, **blacklisted()})
+    rules = {finding.rule for finding in assert_same(root).findings}
+    assert set(TEST_IDS.values()) - rules == {"B001"}  # the blacklists report under ids of their own
+    assert {rule.test_id for found in RULES.values() for rule in found} <= rules | {"B001"}
+
+
+@pytest.mark.parametrize("package", PACKAGES_ON_CI)
+def test_packages_are_equal(package: str, tmp_path: Path) -> None:
+    report = assert_same(copy_python(PACKAGES / package, tmp_path / package))
+    assert report.per_file
+
+
+def test_a_tree_that_bandit_cannot_walk_is_still_measured(tmp_path: Path) -> None:
+    deep = b"import pickle\nx = " + b"- " * 1500 + b"'/tmp'\nassert x  # nosec\n"
+    root = write_files(tmp_path / "tree", {"deep.py": deep})
+    _, given_up = run_bandit(root)
+    assert given_up == {"deep.py"}
+    report = run_file_collector(security.COLLECTOR, root)
+    assert report.per_file == {"deep.py": {"high": 0, "medium": 1, "low": 1, "suppressed": 1}}
+
+
+def test_the_configuration_in_a_tree_changes_nothing(tmp_path: Path) -> None:
+    root = write_files(
+        tmp_path / "tree",
+        {
+            "a.py": b"import pickle\nassert x\n",
+            ".bandit": b"[bandit]\nskips = B101,B403\n",
+            "pyproject.toml": b"[tool.bandit]\nskips = ['B101']\n",
+            "setup.cfg": b"[bandit]\nskips = B101\n",
+        },
+    )
+    report = run_file_collector(security.COLLECTOR, root)
+    assert report.per_file["a.py"] == {"high": 0, "medium": 0, "low": 2, "suppressed": 0}
+
+
+def test_the_version_is_the_tool_s() -> None:
+    assert security.COLLECTOR.version == version("bandit")
+
+
+@pytest.mark.slow
+def test_the_standard_library_is_equal(tmp_path: Path) -> None:
+    report = assert_same(copy_python(STDLIB, tmp_path / "stdlib"))
+    assert len(report.findings) > 3000
