@@ -3,17 +3,17 @@
 What a command does is in a module of its own, imported when it runs: `vibe8 --help` stays quick.
 """
 
-import os
 import sys
-from collections.abc import Coroutine
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from domain.errors import InvalidInputError, Vibe8Error
 from domain.text import one_line
+from worker import cli_operate
+from worker.cli_common import JsonOption, examples, finish
 from worker.conventions import BAD_INPUT, DONE, INTERRUPTED, LOCAL_USER, exit_code
 
 MAX_DAYS = 3_650
@@ -38,7 +38,6 @@ SourceArgument = Annotated[
     typer.Argument(metavar="SOURCE", help="A directory, a .py file, a .zip file, or https://host/owner/repository."),
 ]
 BranchOption = Annotated[str | None, typer.Option(help="The repository's branch; its default one if not given.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who asks.", show_default=True)]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `vibe8 submit` printed it.")]
 TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # noqa: S105 - words
@@ -60,10 +59,6 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
@@ -79,7 +74,7 @@ def _root(
         raise typer.Exit(BAD_INPUT)
 
 
-@app.command(epilog=_examples("vibe8 up", "VIBE8_HOME=/data/vibe8 ARQ_MAX_JOBS=4 vibe8 up"))
+@app.command(epilog=examples("vibe8 up", "VIBE8_HOME=/data/vibe8 ARQ_MAX_JOBS=4 vibe8 up"))
 def up() -> None:
     """Start PostgreSQL, Redis and a worker here, until Ctrl-C.
 
@@ -90,7 +85,7 @@ def up() -> None:
     run_up()
 
 
-@app.command(epilog=_examples("DATABASE_URL=postgresql://... REDIS_URL=redis://... vibe8 worker"))
+@app.command(epilog=examples("DATABASE_URL=postgresql://... REDIS_URL=redis://... vibe8 worker"))
 def worker() -> None:
     """Run a worker until SIGTERM, which drains it.
 
@@ -102,7 +97,7 @@ def worker() -> None:
     run_worker()
 
 
-@app.command(epilog=_examples("DATABASE_URL=postgresql://... vibe8 migrate"))
+@app.command(epilog=examples("DATABASE_URL=postgresql://... vibe8 migrate"))
 def migrate(as_json: JsonOption = False) -> None:
     """Bring the database's schema up to date.
 
@@ -111,11 +106,11 @@ def migrate(as_json: JsonOption = False) -> None:
     from worker import upkeep
     from worker.output import Output
 
-    _finish(upkeep.migrate(Output(as_json=as_json)))
+    finish(upkeep.migrate(Output(as_json=as_json)))
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "vibe8 analyze .",
         "vibe8 analyze https://github.com/psf/requests --branch main",
         "vibe8 analyze src --json > result.json",
@@ -127,11 +122,11 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
     from worker import local
     from worker.output import Output
 
-    _finish(local.analyze(source, branch, Output(as_json=as_json)))
+    finish(local.analyze(source, branch, Output(as_json=as_json)))
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "vibe8 submit . --wait",
         "vibe8 submit https://github.com/psf/requests --project requests",
         "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
@@ -156,12 +151,15 @@ def submit(
     from worker.submit import submit as hand_over
 
     authorship = Authorship(project_name=project, author_type=author_type, author_model=author_model)
-    _finish(hand_over(source, branch, authorship, user, Output(as_json=as_json), wait=wait))
+    finish(hand_over(source, branch, authorship, user, Output(as_json=as_json), wait=wait))
 
 
-@app.command(epilog=_examples("vibe8 jobs", "vibe8 jobs --status failed --since 1h"))
+@app.command(epilog=examples("vibe8 jobs", "vibe8 jobs --status failed --since 1h"))
 def jobs(
-    status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
+    status: Annotated[
+        Status | None,
+        typer.Option(metavar="STATUS", help="Only jobs that are pending, running, completed or failed."),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="AGE", help="Only jobs younger than this, such as 90s, 30m, 1h or 2d.")
     ] = None,
@@ -175,19 +173,19 @@ def jobs(
     from worker.output import Output
 
     wanted = None if status is None else JobStatus(status)
-    _finish(commands.jobs(user, wanted, _duration(since), limit, Output(as_json=as_json)))
+    finish(commands.jobs(user, wanted, _duration(since), limit, Output(as_json=as_json)))
 
 
-@app.command(epilog=_examples("vibe8 job 3f2a..."))
+@app.command(epilog=examples("vibe8 job 3f2a..."))
 def job(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
     """Show one job and what has happened to it."""
     from worker import commands
     from worker.output import Output
 
-    _finish(commands.job(user, job_id, Output(as_json=as_json)))
+    finish(commands.job(user, job_id, Output(as_json=as_json)))
 
 
-@app.command(epilog=_examples("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
+@app.command(epilog=examples("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
 def result(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
     """Take a finished job's result.
 
@@ -196,28 +194,28 @@ def result(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOpti
     from worker import commands
     from worker.output import Output
 
-    _finish(commands.result(user, job_id, Output(as_json=as_json)))
+    finish(commands.result(user, job_id, Output(as_json=as_json)))
 
 
-@app.command(epilog=_examples("vibe8 cancel 3f2a..."))
+@app.command(epilog=examples("vibe8 cancel 3f2a..."))
 def cancel(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
     """End a pending or running job."""
     from worker import commands
     from worker.output import Output
 
-    _finish(commands.cancel(user, job_id, Output(as_json=as_json)))
+    finish(commands.cancel(user, job_id, Output(as_json=as_json)))
 
 
-@app.command(epilog=_examples("vibe8 retry 3f2a..."))
+@app.command(epilog=examples("vibe8 retry 3f2a..."))
 def retry(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
     """Put a failed job back in line."""
     from worker import commands
     from worker.output import Output
 
-    _finish(commands.retry(user, job_id, Output(as_json=as_json)))
+    finish(commands.retry(user, job_id, Output(as_json=as_json)))
 
 
-@app.command(epilog=_examples("vibe8 cleanup"))
+@app.command(epilog=examples("vibe8 cleanup"))
 def cleanup(as_json: JsonOption = False) -> None:
     """Delete old finished jobs and end stale ones.
 
@@ -226,10 +224,10 @@ def cleanup(as_json: JsonOption = False) -> None:
     from worker import upkeep
     from worker.output import Output
 
-    _finish(upkeep.clean_up(Output(as_json=as_json)))
+    finish(upkeep.clean_up(Output(as_json=as_json)))
 
 
-@app.command(epilog=_examples("vibe8 doctor", "vibe8 doctor --quiet && echo all is well"))
+@app.command(epilog=examples("vibe8 doctor", "vibe8 doctor --quiet && echo all is well"))
 def doctor(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; the exit code tells.")] = False,
@@ -241,7 +239,7 @@ def doctor(
     """
     from worker.doctor import examine
 
-    _finish(examine(as_json=as_json, quiet=quiet))
+    finish(examine(as_json=as_json, quiet=quiet))
 
 
 def _duration(words: str | None) -> timedelta | None:
@@ -253,17 +251,7 @@ def _duration(words: str | None) -> timedelta | None:
     return min(timedelta(**{unit: int(words[:-1])}), timedelta(days=MAX_DAYS))
 
 
-def _finish(command: Coroutine[Any, Any, int]) -> None:
-    from worker.running import run
-
-    try:
-        code = run(command)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the flush at exit is to meet nobody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
-    raise typer.Exit(code)
+app.add_typer(cli_operate.app)
 
 
 def main() -> None:
@@ -273,7 +261,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = int(app(standalone_mode=False) or DONE)
+        code = int(app(standalone_mode=False, prog_name="vibe8") or DONE)
     except typer.TyperException as error:
         return _complain(_usage(error), BAD_INPUT)
     except Vibe8Error as error:
