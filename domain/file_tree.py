@@ -58,8 +58,16 @@ def file_metrics(file: FileNumbers) -> dict[str, JSON]:
         },
         "docs": {"value": docs, "severity": graded(docs, severity.docs)},
         "maintainability": {"value": mi, "severity": graded(mi, severity.maintainability)},
-        "dead_code": {"count": dead, "severity": graded(dead, severity.dead_code, sloc)},
-        "duplication": {"count": dupes, "severity": graded(dupes, severity.duplication, sloc)},
+        "dead_code": {
+            "count": dead,
+            "suppressed": number("dead_code", "suppressed"),
+            "severity": graded(dead, severity.dead_code, sloc),
+        },
+        "duplication": {
+            "count": dupes,
+            "suppressed": number("dupes", "suppressed"),
+            "severity": graded(dupes, severity.duplication, sloc),
+        },
         "churn": {"count": churn, "severity": graded(churn, severity.churn)},
         "size": {"sloc": file.sloc},
         "health_score": health_score(_health_inputs(file)),

@@ -8,7 +8,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "security": {"high": 0, "medium": 1, "low": 2, "suppressed": 0},
     "docs": {"coverage_pct": 75.0},
     "mi": {"value": 70.0},
-    "dead_code": {"count": 5},
+    "dead_code": {"count": 5, "suppressed": 1},
     "dupes": {"lines": 0},
     "churn": {"lines": 501},
 }
@@ -23,8 +23,8 @@ def test_the_metrics_of_a_file() -> None:
         "security": {"high": 0, "medium": 1, "low": 2, "suppressed": 0, "severity": "medium"},
         "docs": {"value": 75.0, "severity": "medium"},
         "maintainability": {"value": 70.0, "severity": "low"},
-        "dead_code": {"count": 5, "severity": "high"},
-        "duplication": {"count": 0, "severity": "low"},
+        "dead_code": {"count": 5, "suppressed": 1, "severity": "high"},
+        "duplication": {"count": 0, "suppressed": None, "severity": "low"},
         "churn": {"count": 501, "severity": "high"},
         "size": {"sloc": 100},
     }
