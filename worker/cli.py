@@ -274,7 +274,8 @@ def _run() -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     words = error.format_message().replace("Value error, ", "").rstrip(".")
-    command = "vibe8" if context is None else context.command_path
+    # Where the parser does not say which command it was reading, the command line does.
+    command = " ".join(("vibe8", *sys.argv[1:2])) if context is None else context.command_path
     return f"{words[:1].lower()}{words[1:]} (see `{command} --help`)"
 
 

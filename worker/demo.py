@@ -37,6 +37,7 @@ def main() -> None:
         print(f"vibe8: {one_line(str(error), 2_000)}", file=sys.stderr)
         code = exit_code(error)
     except KeyboardInterrupt:
+        print("vibe8: interrupted; all that the demonstration started has ended", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code)
 

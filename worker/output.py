@@ -21,7 +21,7 @@ class Output:
     @property
     def console(self) -> Console:
         """Standard output, as wide as the terminal."""
-        return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+        return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, emoji=False)
 
     def document(self, document: JSON) -> None:
         """One JSON document and nothing else."""

@@ -19,7 +19,7 @@ class ProgressDisplay:
 
     def __init__(self, *, quiet: bool = False, stage: str = "starting") -> None:
         """`quiet`: show a bar where there is a terminal, else nothing."""
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         drawn = self._console.is_terminal and not self._console.is_dumb_terminal
         columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not drawn)
@@ -43,7 +43,7 @@ class ProgressDisplay:
     def say(self, line: str) -> None:
         """One line that stays, above the bar where there is one."""
         if not self._silent:
-            self._console.print(escape(printable(line)), soft_wrap=True)
+            self._console.print(printable(line), markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()

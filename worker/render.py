@@ -145,7 +145,8 @@ def _headline(document: Mapping[str, JSON]) -> str:
     seconds = sum(timings.get(stage, 0) for stage in ("fetching", "collecting", "summarizing")) / 1000
     run = f"run {source['run_id']}: " if "run_id" in source else ""
     where = f" ({printable(at)})" if at else ""
-    return f"{run}{printable(str(name))}{where}, {document['completeness']['files']} files in {seconds:.1f} s"
+    count = document["completeness"]["files"]
+    return f"{run}{printable(str(name))}{where}, {count} {'file' if count == 1 else 'files'} in {seconds:.1f} s"
 
 
 def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
@@ -167,7 +168,7 @@ def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
 
 def say(console: Console, line: str) -> None:
     """One line as it is, nothing in it taken for markup."""
-    console.print(escape(printable(line)), soft_wrap=True)
+    console.print(printable(line), markup=False, soft_wrap=True)
 
 
 def complain(words: str) -> None:

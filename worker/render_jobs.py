@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.markup import escape
 
-from domain.text import JSON, one_line, printable
+from domain.text import JSON, one_line
 from worker.grid import Grid
 from worker.render import say
 
@@ -18,13 +18,11 @@ def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetim
     if not jobs:
         say(console, "no jobs")
         return
-    grid = Grid(headings=("job", "status", "age", "attempt", "source", "what"), numbers=frozenset({"age", "attempt"}))
+    grid = Grid(headings=("job", "status", "age", "source", "what"), numbers=frozenset({"age"}))
     for job in jobs:
         age = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
         source = escape(one_line(str(job["source"]), 60))
-        grid.rows.append(
-            (job["job_id"], _status(job["status"]), in_words(age), str(job["attempt"]), source, escape(_what(job)))
-        )
+        grid.rows.append((job["job_id"], _status(job["status"]), in_words(age), source, escape(_what(job))))
     grid.show(console)
 
 
@@ -36,7 +34,8 @@ def _status(status: str) -> str:
 def _what(job: Mapping[str, JSON]) -> str:
     if job["status"] == "running":
         ending = ", being cancelled" if job["cancel_requested_at"] else ""
-        return f"{job['stage'] or 'starting'} {job['progress']} %{ending}"
+        attempt = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
+        return f"{job['stage'] or 'starting'} {job['progress']} %{attempt}{ending}"
     if job["status"] == "pending" and job["attempt_errors"]:
         return f"to be tried again at {_clock(job['run_after'])}: {job['attempt_errors'][-1]['message']}"
     return job["error_message"] or ""
@@ -109,8 +108,9 @@ def _end(job: Mapping[str, JSON]) -> str:
     if job["started_at"] and job["status"] == "completed":
         seconds = datetime.fromisoformat(job["finished_at"]) - datetime.fromisoformat(job["started_at"])
         took = f" after {seconds.total_seconds():.1f} s"
-    error = f": {job['error_message']}" if job["error_message"] else ""
-    return f"{job['status']}{took}{printable(error)}"
+    told = job["attempt_errors"][-1]["message"] if job["attempt_errors"] else None
+    error = f": {job['error_message']}" if job["error_message"] not in (None, told) else ""
+    return f"{job['status']}{took}{error}"
 
 
 def _clock(moment: str) -> str:

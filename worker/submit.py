@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from domain.errors import ServiceUnavailableError
@@ -24,16 +25,20 @@ AGAIN_SECONDS = 1.0
 UNCLAIMED_SECONDS = 10.0
 """A job that nobody has claimed for so long is worth a word."""
 
+Offer = Callable[[Client, UUID], Awaitable[Job]]
+"""Hands a source that has been read to the queue."""
+
 
 async def submit(
     source_text: str, branch: str | None, authorship: Authorship, email: str, output: Output, *, wait: bool
 ) -> int:
     """Hand the source to the queue; with `wait`, show its progress and take the result."""
-    settings = load_settings()
+    settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
-    async with Client.open(settings) as client:
+    offer = await _prepare(source, authorship, settings)
+    async with Client.open(load_settings()) as client:
         user_id = await client.get_or_create_user(email)
-        job = await _submit(client, user_id, source, authorship, settings)
+        job = await offer(client, user_id)
         how = _how_to_follow(job.job_id, email)
         if wait:
             return await _watch_and_take(client, user_id, job.job_id, output, how)
@@ -46,13 +51,16 @@ async def submit(
     return DONE
 
 
-async def _submit(client: Client, user_id: UUID, source: Source, authorship: Authorship, settings: Settings) -> Job:
+async def _prepare(source: Source, authorship: Authorship, settings: Settings) -> Offer:
+    """Read the source before any server is asked: what is wrong with it is told first."""
     if isinstance(source, Remote):
-        return await client.submit_repository(
+        return lambda client, user_id: client.submit_repository(
             user_id, url=source.url, branch=source.branch, token=source.token, authorship=authorship
         )
     filename, content = await asyncio.to_thread(upload_of, source, settings)
-    return await client.submit_upload(user_id, filename=filename, content=content, authorship=authorship)
+    return lambda client, user_id: client.submit_upload(
+        user_id, filename=filename, content=content, authorship=authorship
+    )
 
 
 def _how_to_follow(job_id: str, email: str) -> str:
@@ -116,10 +124,10 @@ class Watch:
 
     def _show(self, job: Job) -> None:
         self._claimed = self._claimed or job.attempt > 0 or job.status is not JobStatus.PENDING
-        for error in job.attempt_errors[self._failed_attempts :]:
-            again = "; it is tried again" if job.status is JobStatus.PENDING else ""
-            self._display.say(f"attempt {error.attempt} failed: {error.message}{again}")
-        self._failed_attempts = len(job.attempt_errors)
+        if not job.status.finished:  # the end is told with the result
+            for error in job.attempt_errors[self._failed_attempts :]:
+                self._display.say(f"attempt {error.attempt} failed: {error.message}; it is tried again")
+            self._failed_attempts = len(job.attempt_errors)
         if job.status is JobStatus.PENDING:
             self._display.show(WAITING, 0)
         elif job.stage is not None:

@@ -36,6 +36,7 @@ def up() -> None:
     Raises ServiceUnavailableError where the servers cannot be started.
     """
     on_end_signals(signal.default_int_handler)
+    load_settings(need_services=False)  # what is wrong with them is told before anything is started
     _set_service_variables_aside()
     stack = EmbeddedStack()
     try:

@@ -1,0 +1,71 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.cli_support import without_services
+from tests.support.worker import System
+
+COMMANDS = (
+    "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "cancel", "retry", "cleanup", "doctor",
+)  # fmt: skip
+HEAVY = (
+    "alembic", "arq", "asyncio", "cryptography", "httpx", "radon", "redis", "rich", "sqlalchemy", "structlog",
+)  # fmt: skip
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> System:
+    return without_services(tmp_path)
+
+
+async def test_help_names_every_command_and_where_to_begin(nothing: System) -> None:
+    finished = await nothing.run("--help")
+    assert (finished.code, finished.error) == (0, "")
+    listed = [line.split()[0] for line in finished.out.splitlines() if line.startswith("  ") and line.split()]
+    assert set(COMMANDS) <= set(listed)
+    assert "vibe8 analyze ." in finished.out
+    assert "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached" in finished.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_each_command_explains_itself_with_an_example(nothing: System, command: str) -> None:
+    finished = await nothing.run(command, "--help")
+    assert (finished.code, finished.error) == (0, "")
+    assert finished.out.startswith(f"Usage: vibe8 {command}")
+    _, _, examples = finished.out.partition("Examples:\n")
+    assert f"vibe8 {command}" in examples
+    lines = finished.out.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    options = [line for line in lines if line.strip().startswith("--")]
+    assert all(len(line.split("  ")) > 2 for line in options), options  # each has words beside it
+
+
+async def test_without_a_command_it_is_help_and_bad_usage(nothing: System) -> None:
+    finished = await nothing.run()
+    assert (finished.code, finished.out) == (2, "")
+    assert "Start here:" in finished.error
+
+
+async def test_the_version(nothing: System) -> None:
+    finished = await nothing.run("--version")
+    assert (finished.code, finished.error) == (0, "")
+    assert finished.out.startswith("vibe8 0.")
+
+
+LOADED = f"""
+import sys
+from worker.cli import main
+try:
+    main()
+except SystemExit:
+    print("loaded:", *sorted(set({HEAVY!r}) & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("submit", "--help"), ("submit", "x", "--bogus")])
+def test_help_and_usage_load_nothing_heavy(nothing: System, arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", LOADED, *arguments]
+    out = subprocess.run(command, env=nothing.process_environment(), capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1].strip() == "loaded:"

@@ -1,0 +1,124 @@
+"""A user's mistake is one line that says what to do, and exit code 2, with no server anywhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.cli_support import assert_complaint, without_services
+from tests.support.archives import zip_of
+from tests.support.worker import System
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> System:
+    (tmp_path / "code.py").write_text("x = 1\n")
+    (tmp_path / "notes.txt").write_text("x = 1\n")
+    (tmp_path / "large.py").write_bytes(b"#" * (1024 * 1024 + 1))
+    (tmp_path / "broken.zip").write_bytes(b"no archive")
+    (tmp_path / "without.zip").write_bytes(zip_of({"README": "x"}))
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "large.py").write_bytes(os.urandom(1536 * 1024))
+    return without_services(tmp_path, MAX_UPLOAD_MB="1")
+
+
+USAGE = {
+    ("bogus",): ("no such command 'bogus'", "vibe8 --help"),
+    ("jub",): ("Did you mean", "vibe8 --help"),
+    ("submit",): ("missing argument 'SOURCE'", "vibe8 submit --help"),
+    ("submit", "x", "--bogus"): ("no such option: --bogus", "vibe8 submit --help"),
+    ("submit", "x", "y"): ("unexpected extra argument", "vibe8 submit --help"),
+    ("submit", "x", "--author-type", "robot"): ("--author-type", "'human', 'ai'", "vibe8 submit --help"),
+    ("submit", "x", "--branch"): ("--branch", "vibe8 submit --help"),
+    ("job",): ("missing argument 'ID'", "vibe8 job --help"),
+    ("jobs", "--status", "lost"): ("--status", "'pending', 'running', 'completed', 'failed'", "vibe8 jobs --help"),
+    ("jobs", "--limit", "0"): ("--limit", "greater than or equal to 1", "vibe8 jobs --help"),
+    ("jobs", "--limit", "many"): ("--limit", "vibe8 jobs --help"),
+    ("jobs", "--since", "soon"): ("--since", "90s, 30m, 1h or 2d", "'soon'"),
+    ("jobs", "--since", "-1h"): ("--since", "90s, 30m, 1h or 2d"),
+    ("jobs", "--since", "5\n\x1b[31mh"): ("--since", "90s, 30m, 1h or 2d"),
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
+async def test_bad_usage(nothing: System, arguments: tuple[str, ...]) -> None:
+    assert_complaint(await nothing.run(*arguments), 2, *USAGE[arguments])
+
+
+SOURCES = {
+    ("missing",): ("'missing'", "no directory, no file and no https:// URL"),
+    ("missing\x1b[31m\nred.py",): ("no directory, no file and no https:// URL",),
+    ("n" * 5000,): ("cannot be read: File name too long",),
+    ("notes.txt",): ("'notes.txt'", "neither a .py nor a .zip"),
+    ("/dev/null",): ("no directory, no file and no https:// URL",),
+    ("code.py", "--branch", "main"): ("--branch goes with a repository URL only",),
+    ("project", "--branch", "main"): ("--branch goes with a repository URL only",),
+    ("large.py",): ("large.py", "larger than 1 MB", "MAX_UPLOAD_MB"),
+    ("http://github.com/owner/repo",): ("must start with https://",),
+    ("ssh://git@github.com/owner/repo",): ("must start with https://",),
+    ("git@github.com:owner/repo.git",): ("no https:// URL",),
+    ("https://example.org/owner/repo",): ("'example.org' is not allowed", "github.com", "GIT_ALLOWED_HOSTS"),
+    ("https://token@github.com/owner/repo",): ("must not carry a user name or token",),
+    ("https://github.com/owner",): ("https://host/owner/repository",),
+    ("https://github.com/owner/repo", "--branch", "-x"): ("is not a branch name",),
+    ("https://github.com/owner/repo", "--branch", "a..b"): ("'a..b' is not a branch name",),
+    ("nothing",): ("no Python file",),
+}
+
+
+@pytest.mark.parametrize("arguments", SOURCES, ids=lambda arguments: repr(" ".join(arguments)[:60]))
+async def test_a_source_that_cannot_be(nothing: System, arguments: tuple[str, ...]) -> None:
+    assert_complaint(await nothing.run("submit", *arguments, "--json"), 2, *SOURCES[arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("analyze", "missing"), "no directory, no file and no https:// URL"),
+        (("analyze", "nothing"), "no Python file"),
+        (("analyze", "large.py"), "larger than 1 MB (MAX_UPLOAD_MB)"),
+        (("analyze", "https://example.org/owner/repo"), "not allowed"),
+        (("analyze", "broken.zip"), "not a zip"),
+        (("analyze", "without.zip"), "no Python file"),
+        (("submit", "project"), "larger than 1 MB (MAX_UPLOAD_MB)"),
+    ],
+)
+async def test_analyze_and_submit_complain_alike(nothing: System, arguments: tuple[str, ...], words: str) -> None:
+    assert_complaint(await nothing.run(*arguments, "--json"), 2, words)
+
+
+SETTINGS = {
+    ("ARQ_MAX_JOBS", "x"): "ARQ_MAX_JOBS",
+    ("DATABASE_URL", "nonsense-s3cret"): "postgresql://user:password@host:5432/database",
+    ("DATABASE_URL", "mysql://u:s3cret@h/d"): "postgresql://",
+    ("REDIS_URL", "nonsense-s3cret"): "redis://:password@host:6379/0",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids="=".join)
+async def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
+    nothing: System, setting: tuple[str, str]
+) -> None:
+    name, value = setting
+    both = {"DATABASE_URL": "postgresql://u:s3cret@h/d", "REDIS_URL": "redis://:s3cret@h/0", name: value}
+    finished = await nothing.run("jobs", **both)
+    assert_complaint(finished, 2, "settings: ", name, SETTINGS[setting])
+    assert "s3cret" not in finished.error
+
+
+@pytest.mark.parametrize("command", ["analyze", "submit", "migrate", "doctor", "worker", "up"])
+async def test_every_command_reads_the_settings_first(nothing: System, command: str) -> None:
+    source = ("code.py",) if command in ("analyze", "submit") else ()
+    assert_complaint(await nothing.run(command, *source, ARQ_JOB_TIMEOUT="x"), 2, "settings: ARQ_JOB_TIMEOUT")
+
+
+async def test_all_bad_settings_are_named_at_once(nothing: System) -> None:
+    finished = await nothing.run("jobs", ARQ_MAX_JOBS="x", DB_POOL_SIZE="-1", LOG_FORMAT="xml")
+    assert_complaint(finished, 2, "ARQ_MAX_JOBS", "DB_POOL_SIZE", "LOG_FORMAT")
+
+
+@pytest.mark.parametrize("command", ["jobs", "migrate"])
+async def test_one_service_without_the_other(nothing: System, command: str) -> None:
+    finished = await nothing.run(command, REDIS_URL="redis://127.0.0.1:1/0")
+    assert_complaint(finished, 2, "DATABASE_URL is not set")
