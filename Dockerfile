@@ -22,17 +22,23 @@ FROM ${PYTHON_IMAGE}
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /home/vibe8 vibe8 \
-    && install --directory --owner=vibe8 --mode=0700 /scratch
+    && groupadd --system --gid 10001 vibe8 \
+    && useradd --system --uid 10001 --gid vibe8 --create-home --home-dir /home/vibe8 vibe8 \
+    && install --directory --owner=vibe8 --group=vibe8 --mode=0700 /scratch
 COPY --from=build /opt/vibe8 /opt/vibe8
 ENV PATH=/opt/vibe8/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     LOG_FORMAT=json \
-    SCRATCH_DIR=/scratch
-USER vibe8
+    SCRATCH_DIR=/scratch \
+    STATUS_HOST=0.0.0.0 \
+    STATUS_PORT=8080
+# By number, so that Kubernetes can see that it is not root.
+USER 10001:10001
 WORKDIR /home/vibe8
+EXPOSE 8080
 # SIGTERM drains: running jobs finish within the grace period or are handed back.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD ["vibe8", "doctor", "--quiet"]
+# Alive, not ready: a worker whose PostgreSQL is away is not mended by a restart.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-c", "import http.client, os; probe = http.client.HTTPConnection('127.0.0.1', int(os.environ['STATUS_PORT']), timeout=5); probe.request('GET', '/livez'); raise SystemExit(probe.getresponse().status != 200)"]
 CMD ["vibe8", "worker"]

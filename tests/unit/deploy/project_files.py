@@ -1,0 +1,56 @@
+"""Where the project's files are, and what they may name."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from infrastructure.settings import Settings
+from worker.cli import app
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "deploy"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The YAML documents of a file, with no key given twice."""
+    return list(yaml.load_all(path.read_text(), Loader=_StrictLoader))
+
+
+def setting_names() -> set[str]:
+    return {name.upper() for name in Settings.model_fields}
+
+
+def command_names() -> set[str]:
+    """The words that may follow `vibe8`."""
+    return set(getattr(typer.main.get_command(app), "commands"))  # noqa: B009 - a group, which mypy cannot see
+
+
+def values_of(key: str, value: Any) -> Iterator[Any]:
+    """Everything that stands under the key, at any depth."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key:
+                yield inner
+            yield from values_of(key, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from values_of(key, inner)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    pass
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    assert len(keys) == len(set(keys)), f"{node.start_mark}: a key stands twice in {keys}"
+    loader.flatten_mapping(node)
+    return dict(loader.construct_pairs(node))
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

@@ -1,0 +1,126 @@
+"""What the schema cannot say of docker-compose.yml and the Dockerfile. The schema itself is asked by `make check`."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
+from infrastructure.http import StatusServer
+from tests.unit.deploy.project_files import ROOT, command_names, documents, setting_names
+
+(COMPOSE,) = documents(ROOT / "docker-compose.yml")
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+WORKER = SERVICES["worker"]
+
+
+def image_environment() -> dict[str, str]:
+    block = re.search(r"^ENV ((?:.*\\\n)*.*)", DOCKERFILE, re.MULTILINE)
+    assert block is not None
+    return dict(pair.split("=", 1) for pair in block.group(1).replace("\\\n", " ").split())
+
+
+def image_healthcheck() -> list[str]:
+    words = re.search(r"^HEALTHCHECK .*? CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    assert words is not None
+    return list(json.loads(words.group(1)))
+
+
+def test_any_number_of_workers_can_run_side_by_side() -> None:
+    assert not {"container_name", "ports", "hostname", "network_mode"} & set(WORKER)
+    # A named volume would be shared; this one is each replica's own.
+    assert WORKER["volumes"] == ["/scratch"]
+    assert image_environment()["SCRATCH_DIR"] == "/scratch"
+
+
+def test_a_worker_is_confined() -> None:
+    for name in ("worker", "migrate"):
+        service = SERVICES[name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(WORKER["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
+
+
+def test_there_is_time_to_hand_jobs_back() -> None:
+    grace = int(WORKER["stop_grace_period"].removesuffix("s"))
+    assert grace >= int(WORKER["environment"]["SHUTDOWN_GRACE"]) + (LEASE_SECONDS - HEARTBEAT_SECONDS) + 10
+    assert re.search(r"^STOPSIGNAL SIGTERM$", DOCKERFILE, re.MULTILINE)
+    assert WORKER["init"] is True
+
+
+def test_only_settings_that_there_are() -> None:
+    for service in ("worker", "migrate"):
+        assert set(SERVICES[service]["environment"]) <= setting_names()
+    named = {name for name in image_environment() if not name.startswith("PYTHON")} - {"PATH"}
+    assert named <= setting_names()
+
+
+def test_commands_that_there_are() -> None:
+    assert WORKER["command"] == ["vibe8", "worker"]
+    assert SERVICES["migrate"]["command"] == ["vibe8", "migrate"]
+    assert '\nCMD ["vibe8", "worker"]\n' in DOCKERFILE
+    assert {"worker", "migrate"} <= command_names()
+
+
+def test_redis_keeps_what_it_is_told() -> None:
+    command = SERVICES["redis"]["command"]
+    assert command[command.index("--appendonly") + 1] == "yes"
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+def test_a_worker_waits_for_what_it_needs() -> None:
+    conditions = {name: item["condition"] for name, item in WORKER["depends_on"].items()}
+    assert conditions == {
+        "postgres": "service_healthy",
+        "redis": "service_healthy",
+        "migrate": "service_completed_successfully",
+    }
+
+
+def test_secrets_are_asked_for_and_never_given() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert not re.search(rf"\$\{{{name}:?-", text)
+        assert f"${{{name}:?" in text
+    assert "PASSWORD" not in DOCKERFILE
+
+
+def test_the_base_can_be_pinned() -> None:
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+    assert DOCKERFILE.count("--require-hashes") == 2
+
+
+@pytest.mark.parametrize(("alive", "code"), [(None, 0), ("the event loop has not run for 31 s", 1)])
+def test_the_healthcheck_says_whether_a_worker_lives(alive: str | None, code: int) -> None:
+    server = StatusServer("127.0.0.1", 0, alive=lambda: alive, ready=lambda: "Redis is away")
+    try:
+        assert probe(WORKER["healthcheck"]["test"][1:], server.port) == code
+    finally:
+        server.close()
+
+
+def test_the_healthcheck_of_a_worker_that_is_not_there() -> None:
+    server = StatusServer("127.0.0.1", 0, alive=lambda: None, ready=lambda: None)
+    server.close()
+    assert probe(image_healthcheck(), server.port) != 0
+
+
+def test_image_and_compose_ask_alike() -> None:
+    assert WORKER["healthcheck"]["test"] == ["CMD", *image_healthcheck()]
+    for name in ("STATUS_HOST", "STATUS_PORT"):
+        assert WORKER["environment"][name] == image_environment()[name]
+    assert WORKER["expose"] == [image_environment()["STATUS_PORT"]]
+
+
+def probe(command: list[str], port: int) -> int:
+    """The exit code, with the variables of proxies that a container may have."""
+    assert command[0] == "python"
+    environment = {"PATH": os.environ["PATH"], "STATUS_PORT": str(port), "http_proxy": "http://127.0.0.1:1"}
+    return subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, check=False).returncode

@@ -1,0 +1,190 @@
+"""The manifests against their schemas, and against each other and the program."""
+
+import copy
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+
+from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
+from infrastructure.http import StatusServer
+from infrastructure.settings import Settings
+from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, documents, values_of
+
+FOLDER = DEPLOY / "kubernetes"
+KUBERNETES = ("1.29.0", kubernetes_validate.latest_version())
+FILES = [path for path in sorted(FOLDER.rglob("*.yaml")) if path.name != "kustomization.yaml"]
+DOCUMENTS = [(path, document) for path in FILES for document in documents(path)]
+OURS = [(path, document) for path, document in DOCUMENTS if document["apiVersion"] != "keda.sh/v1alpha1"]
+KEDAS = [document for _, document in DOCUMENTS if document["apiVersion"] == "keda.sh/v1alpha1"]
+KEDA_SCHEMA = json.loads((Path(__file__).parent / "keda.schema.json").read_text())
+SIZES = {"Mi": 1, "Gi": 1024}
+
+
+def only(kind: str) -> dict[str, Any]:
+    (found,) = (document for _, document in DOCUMENTS if document["kind"] == kind)
+    return found
+
+
+def pod_spec(document: dict[str, Any]) -> dict[str, Any]:
+    (spec,) = (found["spec"] for found in values_of("template", document))
+    return dict(spec)
+
+
+def mebibytes(amount: str) -> int:
+    return int(amount[:-2]) * SIZES[amount[-2:]]
+
+
+def kustomization(folder: Path = FOLDER) -> dict[str, Any]:
+    (found,) = documents(folder / "kustomization.yaml")
+    return found
+
+
+def configuration() -> dict[str, str]:
+    (generator,) = kustomization()["configMapGenerator"]
+    return dict(literal.split("=", 1) for literal in generator["literals"])
+
+
+DEPLOYMENT = only("Deployment")
+POD = pod_spec(DEPLOYMENT)
+(WORKER,) = POD["containers"]
+PODS = [pod_spec(only(kind)) for kind in ("Deployment", "CronJob", "Job")]
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize(("path", "document"), OURS, ids=[path.name for path, _ in OURS])
+def test_a_manifest_is_what_kubernetes_reads(path: Path, document: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_schemas_refuse_what_is_not_there() -> None:
+    broken = copy.deepcopy(DEPLOYMENT)
+    pod_spec(broken)["containers"][0]["readinesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="readinesProbe"):
+        kubernetes_validate.validate(broken, KUBERNETES[-1], strict=True)
+
+
+@pytest.mark.parametrize("document", KEDAS, ids=[document["kind"] for document in KEDAS])
+def test_what_keda_reads(document: dict[str, Any]) -> None:
+    jsonschema.validate(document, KEDA_SCHEMA)
+
+
+@pytest.mark.parametrize(("name", "value"), [("targetQueryValue", 8), ("targetQueryvalue", "8"), ("query", None)])
+def test_a_slip_in_keda_s_is_seen(name: str, value: Any) -> None:
+    broken = copy.deepcopy(only("ScaledObject"))
+    broken["spec"]["triggers"][0]["metadata"][name] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, KEDA_SCHEMA)
+
+
+def test_every_manifest_is_in_a_kustomization_or_applied_by_hand() -> None:
+    listed = {FOLDER / name for name in kustomization()["resources"]}
+    listed |= {FOLDER / "migrate" / name for name in kustomization(FOLDER / "migrate")["resources"]}
+    assert set(FILES) == listed | {FOLDER / "namespace.yaml", FOLDER / "secret.example.yaml"}
+    for folder in (FOLDER, FOLDER / "migrate"):
+        assert kustomization(folder)["namespace"] == only("Namespace")["metadata"]["name"]
+        assert kustomization(folder)["images"] == [{"name": "vibe8-worker", "newTag": VERSION}]
+
+
+def test_every_container_is_confined() -> None:
+    for pod in PODS:
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["runAsGroup"] == 10001
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["image"] == "vibe8-worker"
+        assert {"requests", "limits"} == set(container["resources"])
+        assert "memory" in container["resources"]["limits"]
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"] if "sizeLimit" in volume["emptyDir"]}
+        assert container["command"][0] == "vibe8"
+        assert container["command"][1] in command_names()
+
+
+def test_the_probes_ask_what_a_worker_answers() -> None:
+    (port,) = WORKER["ports"]
+    assert str(port["containerPort"]) == configuration()["STATUS_PORT"]
+    assert configuration()["STATUS_HOST"] == "0.0.0.0"  # noqa: S104 - that is the point
+    annotations = DEPLOYMENT["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == configuration()["STATUS_PORT"]
+    paths = {name: WORKER[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe", "startupProbe")}
+    assert paths == {"livenessProbe": "/livez", "readinessProbe": "/readyz", "startupProbe": "/livez"}
+    assert all(WORKER[name]["httpGet"]["port"] == port["name"] for name in paths)
+    server = StatusServer("127.0.0.1", 0, alive=lambda: None, ready=lambda: "Redis is away")
+    try:
+        for path, status in (("/livez", 200), ("/readyz", 503), (annotations["prometheus.io/path"], 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            connection.request("GET", path)
+            assert connection.getresponse().status == status
+            connection.close()
+    finally:
+        server.close()
+
+
+def test_there_is_time_to_hand_jobs_back() -> None:
+    grace = int(configuration()["SHUTDOWN_GRACE"])
+    assert POD["terminationGracePeriodSeconds"] >= grace + (LEASE_SECONDS - HEARTBEAT_SECONDS) + 10
+
+
+def test_a_full_house_of_the_largest_jobs_fits() -> None:
+    settings, slots = Settings(), int(configuration()["ARQ_MAX_JOBS"])
+    scratch = next(volume for volume in POD["volumes"] if volume["name"] == "scratch")
+    room = mebibytes(scratch["emptyDir"]["sizeLimit"])
+    assert room >= 2 * settings.max_clone_mb * slots
+    limits = WORKER["resources"]["limits"]
+    assert mebibytes(limits["ephemeral-storage"]) > room
+    assert mebibytes(limits["memory"]) >= 512 + int(limits["cpu"]) * settings.analysis_memory_mb
+    assert next(mount for mount in WORKER["volumeMounts"] if mount["name"] == "scratch")["mountPath"] == "/scratch"
+
+
+def test_the_settings_can_be_read() -> None:
+    values = configuration()
+    assert {name.lower() for name in values} <= set(Settings.model_fields)
+    settings = Settings(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
+    assert str(settings.scratch_dir) == values["SCRATCH_DIR"]
+
+
+def test_secrets_have_the_names_that_are_asked_for() -> None:
+    secret = only("Secret")
+    assert {name.lower() for name in secret["stringData"]} <= set(Settings.model_fields)
+    asked = {(ref["name"], ref["key"]) for _, found in DOCUMENTS for ref in values_of("secretKeyRef", found)}
+    asked |= {(ref["name"], ref["key"]) for ref in only("TriggerAuthentication")["spec"]["secretTargetRef"]}
+    assert asked == {(secret["metadata"]["name"], "DATABASE_URL")}
+    whole = {ref["name"] for _, found in DOCUMENTS for ref in values_of("secretRef", found)}
+    assert whole == {secret["metadata"]["name"]}
+    maps = {ref["name"] for _, found in DOCUMENTS for ref in values_of("configMapRef", found)}
+    assert maps == {kustomization()["configMapGenerator"][0]["name"]}
+
+
+def test_everything_means_the_workers() -> None:
+    labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == labels
+    assert only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert only("NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert POD["serviceAccountName"] == only("ServiceAccount")["metadata"]["name"]
+
+
+def test_keda_alone_scales_and_by_slots() -> None:
+    spec = only("ScaledObject")["spec"]
+    assert spec["scaleTargetRef"]["name"] == DEPLOYMENT["metadata"]["name"]
+    assert "replicas" not in DEPLOYMENT["spec"]
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["targetQueryValue"] == configuration()["ARQ_MAX_JOBS"]
+    assert trigger["authenticationRef"]["name"] == only("TriggerAuthentication")["metadata"]["name"]
+    assert 2 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
+
+
+def test_clean_ups_do_not_pile_up() -> None:
+    spec = only("CronJob")["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert pod_spec(only("CronJob"))["containers"][0]["command"] == ["vibe8", "cleanup", "--json"]
