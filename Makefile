@@ -31,6 +31,9 @@ faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 2
 parity: $(STAMP) ## every number against the tools' own command lines, on big trees (needs Java 17 and npm)
 	$(BIN)/python -m pytest tests/parity
 
+goldens: $(STAMP) ## what PMD says of the trees that its number is tested on (needs Java 17 and npm)
+	$(BIN)/python -m tests.parity.make_goldens
+
 check: $(STAMP) lint types contracts ## lint, types, import contracts, schema
 	$(BIN)/python -m tests.migrations.check
 
