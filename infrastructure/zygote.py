@@ -87,8 +87,9 @@ def _guard(channel: socket.socket) -> NoReturn:
             channel, body, deadline=time.monotonic() + request["deadline"], silence=request["silence"]
         )
         _kill_group(body)
-        channel.settimeout(FAREWELL_SECONDS)
-        channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
+        if exited != "abandoned":  # a worker that stands still reads nothing
+            channel.settimeout(FAREWELL_SECONDS)
+            channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
         status = 0
     except (OSError, EOFError):
         pass  # the worker has gone; so has the body by now
