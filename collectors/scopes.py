@@ -1,9 +1,17 @@
 """Which function or class a line belongs to."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+from domain.text import one_line
+
+NAME_LIMIT = 300
+"""Characters of a dotted name; without a limit, nested definitions with endless names would square a file's size."""
+
+Scope = tuple[str, int, int]
+"""Dotted name, first and last line of a function or class."""
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
@@ -11,8 +19,13 @@ def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
 
     A decorator belongs to what it decorates. None at module level and for lines that the file does not have.
     """
+    return owner_of(scopes(tree))
+
+
+def owner_of(found: Iterable[Scope]) -> Callable[[int], str | None]:
+    """The same from what `scopes` found."""
     owners: list[str | None] = []
-    for name, first, last in _definitions(tree):
+    for name, first, last in found:
         if last >= len(owners):
             owners.extend([None] * (last + 1 - len(owners)))
         # Outer definitions come first, so that inner ones paint over them.
@@ -20,13 +33,13 @@ def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
     return lambda line: owners[line] if 0 < line < len(owners) else None
 
 
-def _definitions(tree: ast.Module) -> Iterator[tuple[str, int, int]]:
-    """Dotted name, first and last line of each definition, outer before inner, without recursion."""
+def scopes(tree: ast.Module) -> Iterator[Scope]:
+    """Every function and class, outer before inner; found without recursion."""
     pending: list[tuple[ast.AST, str]] = [(tree, "")]
     while pending:
         node, prefix = pending.pop()
-        if isinstance(node, Definition):
-            name = f"{prefix}{node.name}"
+        if isinstance(node, _Definition):
+            name = one_line(f"{prefix}{node.name}", NAME_LIMIT)
             prefix = f"{name}."
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             yield name, first, node.end_lineno or node.lineno

@@ -2,7 +2,7 @@ import ast
 
 import pytest
 
-from collectors.scopes import enclosing
+from collectors.scopes import enclosing, scopes
 
 TEXT = """\
 import os
@@ -76,3 +76,10 @@ def test_expressions_are_not_descended_into() -> None:
 
 def test_definitions_that_share_a_line() -> None:
     assert enclosing(ast.parse("class A: f = 1\nclass B:\n  def g(self): pass\n"))(3) == "B.g"
+
+
+def test_endless_names_are_cut() -> None:
+    nested = "".join(f"{' ' * depth}class {'x' * 1000}:\n" for depth in range(50)) + " " * 50 + "y\n"
+    found = list(scopes(ast.parse(nested)))
+    assert len(found) == 50
+    assert max(len(name) for name, _, _ in found) == 300

@@ -1,0 +1,174 @@
+"""Ask ruff about files of a tree, so that a file that ruff does not survive costs itself and nothing else."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ruff import find_ruff_bin  # type: ignore[import-untyped]
+
+from collectors.source_tree import FileEntry, SourceTree
+from collectors.tool_process import ToolRun, run_tool
+from domain.text import one_line
+
+THREADS = 4
+"""At most; each has a stack of its own, which counts as memory."""
+
+STACK_BYTES = 64 * 1024 * 1024
+"""An expression some thousand deep overflows ruff's usual stack, and ruff aborts without a word about any file."""
+
+PARTS = 8
+"""Into how many a lost group is divided: a file that hangs costs a deadline for each division until it is alone."""
+
+OUTPUT_LIMIT = 128 * 1024 * 1024
+_ARGUMENTS_LIMIT = 96 * 1024
+"""Bytes of paths in one command line; every Linux allows 128 KiB."""
+
+
+class RuffError(Exception):
+    """ruff does not work here at all; the text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One line of ruff's output: the rule's code (`invalid-syntax` where it is none), the place, the message."""
+
+    code: str
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(slots=True)
+class Answers:
+    """Display path to what ruff says of that file, and, for the files that it was lost on, to why."""
+
+    said: dict[str, list[Diagnostic]] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+
+
+class Ruff:
+    """`ruff check` with its default rules, no configuration, no cache, from the tree's root.
+
+    All its runs together take at most `seconds`; files that there is no time for count as lost.
+    """
+
+    def __init__(self, tree: SourceTree, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._root = Path(os.path.realpath(tree.root))  # as ruff names it
+        self._entry_root = tree.root
+        self._clock = clock
+        self._end = clock() + seconds
+        self._known_to_work = False
+        self._command = [find_ruff_bin(), "check", "--isolated", "--no-cache", "--no-respect-gitignore", "--no-fix"]
+
+    def check(self, entries: Iterable[FileEntry], *, ignore_comments: bool = False) -> Answers:
+        """Ask about these files; with `ignore_comments` as if there were no `noqa` in them. Raises RuffError."""
+        answers = Answers()
+        pending = list(self._groups(entries))
+        while pending:
+            group = pending.pop()
+            lost = self._ask(group, answers, ignore_comments=ignore_comments)
+            if lost is None:
+                continue
+            if len(group) == 1:
+                answers.lost[group[0].path] = lost
+            else:
+                size = -(-len(group) // PARTS)
+                pending += [group[start : start + size] for start in range(0, len(group), size)]
+        return answers
+
+    def _groups(self, entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
+        """As many files at once as a command line holds; a name that is not UTF-8 alone, since ruff garbles it."""
+        group: list[FileEntry] = []
+        size = 0
+        for entry in entries:
+            name = os.fsencode(self._argument(entry))
+            if not _is_utf_8(name):
+                yield [entry]
+                continue
+            if group and size + len(name) > _ARGUMENTS_LIMIT:
+                yield group
+                group, size = [], 0
+            group.append(entry)
+            size += len(name) + 9  # its end and its pointer
+        if group:
+            yield group
+
+    def _argument(self, entry: FileEntry) -> str:
+        # The dot keeps a name from being an option (`-x.py`) or a list of arguments (`@x.py`).
+        return f"./{entry.location.relative_to(self._entry_root)}"
+
+    def _ask(self, group: Sequence[FileEntry], answers: Answers, *, ignore_comments: bool) -> str | None:
+        """Add what ruff says of the group to the answers, or say why there is no telling."""
+        left = self._end - self._clock()
+        if left <= 0:
+            return "no time left"
+        options = ["--output-format=json-lines", *(["--ignore-noqa"] if ignore_comments else [])]
+        run = self._run([*options, "--", *map(self._argument, group)], min(left, _deadline(group)))
+        if run.lost is not None or run.exit_code not in (0, 1):
+            self._require_working()
+            return run.lost or one_line(f"ruff failed: {run.errors}", 200)
+        try:
+            said = self._parse(run, group)
+        except (ValueError, KeyError, TypeError):
+            return "said what cannot be read"
+        answers.said.update(said)
+        return None
+
+    def _run(self, arguments: Sequence[str], deadline: float) -> ToolRun:
+        threads = min(THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        environment = {
+            "LC_ALL": "C.UTF-8",
+            "NO_COLOR": "1",
+            "RAYON_NUM_THREADS": str(threads),
+            "RUST_MIN_STACK": str(STACK_BYTES),
+        }
+        try:
+            return run_tool(
+                [*self._command, *arguments],
+                cwd=self._root,
+                environment=environment,
+                deadline=deadline,
+                output_limit=OUTPUT_LIMIT,
+            )
+        except OSError as error:
+            raise RuffError(one_line(f"ruff cannot be started: {error}", 200)) from error
+
+    def _require_working(self) -> None:
+        """Raise RuffError where ruff fails on nothing, too: then it is no file's fault."""
+        if self._known_to_work:
+            return
+        run = self._run(["-"], 10)
+        if run.exit_code != 0:
+            raise RuffError(one_line(f"ruff does not work: {run.lost or run.errors}", 200))
+        self._known_to_work = True
+
+    def _parse(self, run: ToolRun, group: Sequence[FileEntry]) -> dict[str, list[Diagnostic]]:
+        """Diagnostics by display path. Raises ValueError, KeyError or TypeError where they are not to be understood."""
+        said: dict[str, list[Diagnostic]] = {entry.path: [] for entry in group}
+        paths = {f"{self._root}/{self._argument(entry)[2:]}": entry.path for entry in group}
+        lines = run.output.splitlines()
+        if bool(lines) != (run.exit_code == 1):
+            raise ValueError("an exit code that does not fit")
+        for line in lines:
+            item = json.loads(line)
+            path = group[0].path if len(group) == 1 else paths[item["filename"]]
+            place = item["location"]
+            code, message = str(item["code"] or "invalid-syntax"), one_line(item["message"])
+            said[path].append(Diagnostic(code, int(place["row"]), int(place["column"]), message))
+        return said
+
+
+def _deadline(group: Iterable[FileEntry]) -> float:
+    """Seconds: several times what ruff needs on a busy machine, and little enough for a few files that hang."""
+    return 5.0 + sum(entry.size for entry in group) / 4e6
+
+
+def _is_utf_8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
