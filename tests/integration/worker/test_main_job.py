@@ -56,7 +56,7 @@ async def test_one_file(client: Client, user_id: UUID, worker: WorkerProcess) ->
     assert set(run.metrics) == TEN
     assert set(run.completeness["collectors"].values()) == {"ok"}
     assert run.errors == ()
-    assert run.metrics["size"] == {"files": 1, "sloc": 7, "avg_file_sloc": 7}
+    assert run.metrics["size"] == {"files": 1, "sloc": 6, "avg_file_sloc": 6}
     assert run.metrics["cyclomatic"]["avg_cc"] == 2.0
     assert run.metrics["deps"]["total_modules"] == 1
     assert run.metrics["security"]["high"] == 1
