@@ -42,7 +42,10 @@ class Grid:
         console.print(table)
 
     def _lines(self) -> Iterable[str]:
-        rows = [list(self.headings), *([Text.from_markup(cell).plain for cell in row] for row in self.rows)]
+        rows = [
+            list(self.headings),
+            *([Text.from_markup(cell, emoji=False).plain for cell in row] for row in self.rows),
+        ]
         widths = [max(cell_len(row[column]) for row in rows) for column in range(len(self.headings))]
         for row in rows:
             cells = []

@@ -1,5 +1,6 @@
 """How a result looks: the ten metrics, the worst files, what went wrong."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ _ROWS: Sequence[tuple[str, str, str | None]] = (
     ("security", "{high} high, {medium} medium, {low} low, {suppressed} suppressed", "security_score"),
     ("churn", "{total_commits} commits, {totalChurn} lines changed", "churn_score"),
 )
+_PLURAL_OF_ONE = re.compile(r"\b1 ((?:\w+ )?(?:issue|symbol|module|package|file|line|commit))s\b")
 
 
 class _Unknown:
@@ -60,7 +62,7 @@ def _in_words(words: str, aggregate: Mapping[str, Any]) -> str:
     packages = aggregate.get("package_health") or ()
     outdated = sum(1 for package in packages if package["outdated"])
     values = {name: _Unknown() if value is None else value for name, value in aggregate.items()}
-    return words.format(**values, packages=len(packages), outdated=outdated)
+    return _PLURAL_OF_ONE.sub(r"1 \1", words.format(**values, packages=len(packages), outdated=outdated))
 
 
 def _score(value: float | None) -> str:

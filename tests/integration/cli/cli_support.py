@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.support.worker import COMMAND, PATIENCE_SECONDS, Finished, System
 
+TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

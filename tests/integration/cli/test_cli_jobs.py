@@ -1,0 +1,236 @@
+"""A job's life as its owner sees it: listed, looked at, cancelled, retried, taken; in words and in JSON."""
+
+import asyncio
+import subprocess
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.jobs import Job, JobStatus
+from domain.sources import Authorship
+from tests.integration.cli.cli_support import TEN, assert_complaint
+from tests.support.archives import zip_of
+from tests.support.faults import Rows
+from tests.support.worker import COMMAND, System, WorkerProcess, until_finished
+from worker.client import Client
+
+RESULT = {"job", "source", "metrics", "file_tree", "findings", "errors", "completeness", "tool_versions", "timings_ms"}
+
+
+@pytest.fixture
+async def local(client: Client) -> UUID:
+    """The user who asks where none is named."""
+    return await client.get_or_create_user("local@localhost")
+
+
+CODE = b"import os\n\n\ndef f(x):\n    return x\n"
+WITHOUT = zip_of({"README": "x"})
+
+
+async def submitted(client: Client, user_id: UUID, name: str = "code.py", content: bytes = CODE) -> str:
+    return (await client.submit_upload(user_id, filename=name, content=content)).job_id
+
+
+async def ended(client: Client, user_id: UUID, job_id: str) -> Job:
+    return await until_finished(client, user_id, job_id)
+
+
+def story(shown: str) -> list[str]:
+    return [line.partition(" UTC  ")[2] for line in shown.splitlines() if " UTC  " in line]
+
+
+async def test_a_job_that_waits(system: System, client: Client, local: UUID) -> None:
+    (system.directory / "code.py").write_bytes(CODE)
+    empty, submitted = await asyncio.gather(system.run("jobs"), system.run("submit", "code.py"))
+    assert (submitted.code, submitted.error) == (0, "")
+    job_id = submitted.out.strip()  # for `id=$(vibe8 submit ...)`
+    assert submitted.out == f"{job_id}\n"
+    assert empty.code == 0
+    plain, listed, shown, taken, taken_json = await asyncio.gather(
+        system.run("jobs"),
+        system.run("jobs", "--json"),
+        system.run("job", job_id),
+        system.run("result", job_id),
+        system.run("result", job_id, "--json"),
+    )
+    assert [each.code for each in (plain, listed, shown, taken, taken_json)] == [0] * 5
+    heading, line = plain.out.splitlines()
+    assert heading.split() == ["job", "status", "age", "source", "what"]
+    assert line.split()[:2] == [job_id, "pending"]
+    assert line.endswith("code.py")
+    (document,) = listed.document
+    assert (document["job_id"], document["status"], document["attempt"]) == (job_id, "pending", 0)
+    assert "file_data" not in document["source_metadata"]
+    assert f"job      {job_id}\nstatus   pending\nsource   code.py (upload)\n" in shown.out
+    assert story(shown.out) == ["submitted"]
+    assert taken.out == shown.out  # of an unfinished job its state
+    assert set(taken_json.document) == RESULT
+    assert taken_json.document["job"]["status"] == "pending"
+    assert taken_json.document["metrics"] is None
+    await client.get_job(local, job_id)  # it was not deleted
+
+
+async def test_cancelling(system: System, client: Client, local: UUID) -> None:
+    first, second = await submitted(client, local), await submitted(client, local)
+    cancelled, cancelled_json = await asyncio.gather(
+        system.run("cancel", first), system.run("cancel", second, "--json")
+    )
+    assert (cancelled.code, cancelled.out, cancelled.error) == (0, f"{first} is cancelled\n", "")
+    document = cancelled_json.document
+    assert (document["job_id"], document["status"]) == (second, "failed")
+    assert document["error_message"] == "cancelled by user"
+    again, retried, shown = await asyncio.gather(
+        system.run("cancel", first), system.run("retry", first), system.run("job", first)
+    )
+    assert again.code == 0  # it is what was asked for
+    assert_complaint(retried, 2, "submit it again")
+    assert story(shown.out) == ["submitted", "cancelling asked for", "failed: cancelled by user"]
+    taken, taken_json = await asyncio.gather(system.run("result", first), system.run("result", second, "--json"))
+    assert_complaint(taken, 1, first, "failed: cancelled by user")
+    document = taken_json.document
+    assert (taken_json.code, document["errors"], document["metrics"]) == (1, ["cancelled by user"], None)
+    assert (await system.run("jobs")).out == "no jobs\n"
+
+
+async def test_a_completed_job(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+    authorship = Authorship(project_name="P", author_type="ai", author_model="m-1")
+    job = await client.submit_upload(local, filename="code.py", content=CODE, authorship=authorship)
+    await ended(client, local, job.job_id)
+    shown, cancelled, retried = await asyncio.gather(
+        *(system.run(command, job.job_id) for command in ("job", "cancel", "retry"))
+    )
+    assert "source   code.py (upload, project P)\nauthor   ai, m-1\n" in shown.out
+    assert story(shown.out)[:2] == ["submitted", "attempt 1 started"]
+    assert story(shown.out)[2].startswith("completed after ")
+    assert_complaint(cancelled, 2, "completed", "nothing to cancel")
+    assert_complaint(retried, 2, "completed", "only a failed job can be retried")
+
+    taken = await system.run("result", job.job_id, "--json")
+    assert (taken.code, taken.error) == (0, "")
+    assert set(taken.document) == RESULT
+    assert taken.document["job"]["job_id"] == job.job_id
+    assert taken.document["source"]["project_name"] == "P"
+    assert taken.document["metrics"]["size"]["sloc"] == 3
+    assert_complaint(await system.run("result", job.job_id), 2, "there is no job", job.job_id)
+
+
+async def test_a_result_in_words(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+    job_id = await submitted(client, local, "[b]:fire: \u00fc.py", b"x = 1\n")
+    await ended(client, local, job_id)
+    taken = await system.run("result", job_id)
+    assert (taken.code, taken.error) == (0, "")
+    first, *lines = taken.out.splitlines()
+    assert first.startswith("run ")
+    assert "[b]:fire: \u00fc.py, 1 file in " in first
+    assert {line.split()[0] for line in lines if line} >= TEN
+    assert any(line.endswith("1 file, 1 source line, 1 a file") for line in lines)
+    assert any(line.endswith("[b]:fire: \u00fc.py") for line in lines)
+
+
+async def test_a_failed_job_and_its_retry(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+    job_id = await submitted(client, local, "without.zip", WITHOUT)
+    await ended(client, local, job_id)
+    again = await system.run("retry", job_id)
+    assert (again.code, again.out, again.error) == (0, f"{job_id} is pending again\n", "")
+    job = await ended(client, local, job_id)
+    assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
+    shown, cancelled = await asyncio.gather(system.run("job", job_id), system.run("cancel", job_id))
+    assert f"error    {job.error_message}\n" in shown.out
+    assert story(shown.out) == [
+        "submitted",
+        "attempt 2 started",
+        f"attempt 2 failed: {job.error_message} (InvalidInputError)",
+        "failed",
+    ]
+    assert_complaint(cancelled, 2, "failed", "nothing to cancel")
+    assert_complaint(await system.run("result", job_id), 1, "no Python file")
+    assert_complaint(await system.run("result", job_id), 2, "there is no job")
+
+
+async def test_filters(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+    old = await submitted(client, local, "without.zip", WITHOUT)
+    failed = await submitted(client, local, "without.zip", WITHOUT)
+    good = await submitted(client, local)
+    for job_id in (failed, good, old):
+        await ended(client, local, job_id)
+    await Rows(system).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", old)
+    expected = {
+        (): [good, failed, old],
+        ("--status", "failed"): [failed, old],
+        ("--status", "failed", "--since", "1h"): [failed],
+        ("--since", "9999999d", "--limit", "1"): [good],
+        ("--status", "running"): [],
+    }
+    for options, ids in expected.items():
+        found = (await system.run("jobs", "--json", *options)).document
+        assert [job["job_id"] for job in found] == ids, options
+    plain = (await system.run("jobs", "--status", "failed")).out.splitlines()
+    assert [line.split()[0] for line in plain] == ["job", failed, old]
+    assert all(line.endswith("no Python file to analyse") for line in plain[1:])
+    assert plain[2].split()[2:4] == ["2", "h"]
+
+
+async def test_other_peoples_jobs(system: System, client: Client, local: UUID, user_id: UUID) -> None:
+    job_id = await submitted(client, user_id)
+    refused = await asyncio.gather(*(system.run(command, job_id) for command in ("job", "result", "cancel", "retry")))
+    for finished in refused:
+        assert_complaint(finished, 2, job_id, "belongs to another user")
+    listed, own, nobody = await asyncio.gather(
+        system.run("jobs", "--user", "bob@example.org"),
+        system.run("job", job_id, "--user", "ann@example.org"),
+        system.run("jobs", "--user", "nobody"),
+    )
+    assert (listed.out, own.code) == ("no jobs\n", 0)
+    assert_complaint(nobody, 2, "name@host")
+
+
+async def test_an_unknown_job(system: System) -> None:
+    for command in ("job", "result", "cancel", "retry"):
+        assert_complaint(await system.run(command, "no\nsuch\x1b[31m"), 2, "there is no job no such\\x1b[31m")
+
+
+async def test_a_user_with_too_many_jobs(system: System, client: Client, local: UUID) -> None:
+    (system.directory / "code.py").write_bytes(CODE)
+    for _ in range(2):
+        await submitted(client, local)
+    refused = await system.run("submit", "code.py", "--json", MAX_CONCURRENT_JOBS_PER_USER="2")
+    assert_complaint(refused, 2, "2 unfinished jobs (limit 2)", "cancel one")
+
+
+async def test_cleanup(system: System, client: Client, local: UUID) -> None:
+    job_id = await submitted(client, local)
+    await client.cancel_job(local, job_id)
+    kept = await system.run("cleanup")
+    assert (kept.code, kept.out, kept.error) == (0, "0 finished jobs deleted, 0 stale jobs failed\n", "")
+    rows = Rows(system)
+    await rows.all("ALTER TABLE jobs DISABLE TRIGGER USER")  # it would move updated_at
+    await rows.all("UPDATE jobs SET updated_at = now() - interval '7 hours'")
+    counts = (await system.run("cleanup", "--json")).document
+    assert counts["deleted"] == 1
+    assert await client.list_jobs(local) == []
+
+
+async def test_a_reader_that_has_seen_enough_is_no_error(system: System) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "jobs", "--json"],
+        env=system.process_environment(),
+        cwd=system.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        error = await asyncio.to_thread(process.stderr.read)
+    assert (process.returncode, error) == (0, b"")
+
+
+async def test_times_are_utc(system: System, client: Client, local: UUID) -> None:
+    job_id = await submitted(client, local)
+    shown, document = await asyncio.gather(
+        system.run("job", job_id, TZ="Pacific/Auckland"), system.run("job", job_id, "--json", TZ="Pacific/Auckland")
+    )
+    created = datetime.fromisoformat(document.document["created_at"])
+    assert created.utcoffset() == timedelta(0)
+    assert f"{created:%Y-%m-%d %H:%M:%S} UTC  submitted" in shown.out

@@ -1,0 +1,126 @@
+"""What the commands say where PostgreSQL or Redis is not to be had."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.cli_support import assert_complaint, without_services
+from tests.support.worker import System, new_system
+
+FOR_JOBS = (("jobs",), ("job", "x"), ("result", "x"), ("cancel", "x"), ("retry", "x"), ("submit", "code.py"))
+ALL = (*FOR_JOBS, ("cleanup",), ("migrate",), ("worker",))
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def complaints(system: System, commands: tuple[tuple[str, ...], ...], *words: str) -> None:
+    (system.directory / "code.py").write_text("x = 1\n")
+    for command in commands:
+        as_json = () if command == ("worker",) else ("--json",)
+        assert_complaint(await system.run(*command, *as_json), 3, *words)
+
+
+async def test_no_stack_at_all(tmp_path: Path) -> None:
+    await complaints(without_services(tmp_path), ALL, "`vibe8 up`", "DATABASE_URL", "REDIS_URL")
+
+
+async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_path: Path) -> None:
+    system = new_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
+    await complaints(system, (("jobs",), ("submit", "code.py")), "Redis cannot be reached", "REDIS_URL")
+
+
+async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp_path: Path) -> None:
+    system = new_system(f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d", redis_url, tmp_path)
+    await complaints(
+        system,
+        (("jobs",), ("submit", "code.py"), ("cleanup",), ("migrate",), ("worker",)),
+        "PostgreSQL cannot be reached",
+    )
+
+
+async def test_a_database_that_does_not_exist(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    system = new_system(database_url.replace("/test_", "/missing_"), redis_url, tmp_path)
+    await complaints(system, (("jobs",),), "PostgreSQL", "does not exist")
+
+
+async def test_keys_that_are_none(system: System) -> None:
+    finished = await system.run("jobs", TOKEN_ENCRYPTION_KEYS="no-key")
+    assert_complaint(finished, 2, "TOKEN_ENCRYPTION_KEYS", "Fernet")
+    assert "no-key" not in finished.error
+
+
+async def test_a_database_without_tables(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
+    system = new_system(empty_database_url, redis_url, tmp_path)
+    await complaints(system, (("jobs",), ("submit", "code.py"), ("cleanup",)), "run `vibe8 migrate`")
+
+
+async def test_migrate_twice_says_what_it_did(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
+    system = new_system(empty_database_url, redis_url, tmp_path)
+    dry = await system.run("doctor", "--json")
+    assert dry.code == 1
+    (advice,) = [check["advice"] for check in dry.document if check["name"] == "postgresql"]
+    assert "vibe8 migrate" in advice
+
+    first, second = await asyncio.gather(system.run("migrate", "--json"), system.run("migrate", "--json"))
+    assert (first.code, second.code) == (0, 0), (first.error, second.error)
+    head = first.document["after"]
+    assert second.document["after"] == head
+    assert {first.document["before"], second.document["before"]} <= {None, head}
+
+    third = await system.run("migrate")
+    assert (third.code, third.out, third.error) == (0, f"the schema is up to date ({head})\n", "")
+    assert (await system.run("jobs")).out == "no jobs\n"
+
+
+async def test_the_doctor_of_a_healthy_system(system: System) -> None:
+    plain, as_json, quiet = await asyncio.gather(
+        system.run("doctor"), system.run("doctor", "--json"), system.run("doctor", "--quiet")
+    )
+    assert [each.code for each in (plain, as_json, quiet)] == [0, 0, 0], plain.out
+    assert (quiet.out, quiet.error, plain.error) == ("", "", "")
+    names = [check["name"] for check in as_json.document]
+    assert {"python", "tools", "git", "scratch", "tokens", "postgresql", "redis"} <= set(names)
+    assert all(check["ok"] and not check["advice"] for check in as_json.document)
+    lines = plain.out.splitlines()
+    assert [line.split()[1] for line in lines] == names
+    assert all(line.startswith("ok ") for line in lines)
+
+
+async def test_the_doctor_names_what_is_amiss_and_what_to_do(
+    database_url: str, closed_port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    system = new_system(
+        database_url,
+        f"redis://127.0.0.1:{closed_port}/0",
+        tmp_path,
+        SCRATCH_DIR=str(tmp_path / "file"),
+        TOKEN_ENCRYPTION_KEYS="no-key",
+    )
+    plain, quiet = await asyncio.gather(system.run("doctor", PATH="/nowhere"), system.run("doctor", "--quiet"))
+    assert (plain.code, quiet.code, quiet.out, quiet.error) == (3, 3, "", "")
+    lines = plain.out.splitlines()
+    advice = {}
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("amiss"):
+            advice[line.split()[1]] = following.strip()
+    assert set(advice) == {"git", "scratch", "tokens", "redis"}
+    assert "install git" in advice["git"]
+    assert "SCRATCH_DIR" in advice["scratch"]
+    assert "Fernet" in advice["tokens"]
+    assert "REDIS_URL" in advice["redis"]
+    assert "no-key" not in plain.out
+
+
+async def test_the_doctor_without_any_service(tmp_path: Path) -> None:
+    finished = await without_services(tmp_path).run("doctor", "--json")
+    assert finished.code == 3
+    (services,) = [check for check in finished.document if check["unreachable"]]
+    assert "vibe8 up" in services["advice"]
