@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test faults parity check lint types contracts lock bench clean help goldens
+.PHONY: demo test faults parity check lint types contracts lock bench clean help goldens docs shown
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -34,7 +34,7 @@ parity: $(STAMP) ## every number against the tools' own command lines, on big tr
 goldens: $(STAMP) ## what PMD says of the trees that its number is tested on (needs Java 17 and npm)
 	$(BIN)/python -m tests.parity.make_goldens
 
-check: $(STAMP) lint types contracts ## lint, types, import contracts, schema
+check: $(STAMP) lint types contracts shown ## lint, types, import contracts, schema, deployment files, pages
 	$(BIN)/python -m tests.migrations.check
 
 lint: $(STAMP)
@@ -47,6 +47,13 @@ types: $(STAMP)
 
 contracts: $(STAMP)
 	$(BIN)/lint-imports --no-cache
+
+shown: $(STAMP) # what operators and strangers read, and the deployment files
+	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m pytest tests/unit/deploy tests/unit/docs
+
+docs: $(STAMP) ## write the reference pages from the code
+	$(BIN)/python -m docs.generate
 
 bench: $(STAMP) ## our wall time beside the ten tools' command lines, as a ratio
 	$(BIN)/python -m benchmarks.analysis
