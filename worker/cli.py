@@ -39,6 +39,7 @@ SourceArgument = Annotated[
 ]
 BranchOption = Annotated[str | None, typer.Option(help="The repository's branch; its default one if not given.")]
 UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who asks.", show_default=True)]
+OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on anybody's job, in its owner's stead.")]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `vibe8 submit` printed it.")]
 TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # noqa: S105 - words
 
@@ -177,12 +178,17 @@ def jobs(
 
 
 @app.command(epilog=examples("vibe8 job 3f2a..."))
-def job(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
+def job(
+    job_id: JobArgument,
+    user: UserOption = LOCAL_USER,
+    operator: OperatorOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show one job and what has happened to it."""
     from worker import commands
     from worker.output import Output
 
-    finish(commands.job(user, job_id, Output(as_json=as_json)))
+    finish(commands.job(user, job_id, Output(as_json=as_json), as_operator=operator))
 
 
 @app.command(epilog=examples("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
@@ -198,21 +204,31 @@ def result(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOpti
 
 
 @app.command(epilog=examples("vibe8 cancel 3f2a..."))
-def cancel(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
+def cancel(
+    job_id: JobArgument,
+    user: UserOption = LOCAL_USER,
+    operator: OperatorOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """End a pending or running job."""
     from worker import commands
     from worker.output import Output
 
-    finish(commands.cancel(user, job_id, Output(as_json=as_json)))
+    finish(commands.cancel(user, job_id, Output(as_json=as_json), as_operator=operator))
 
 
 @app.command(epilog=examples("vibe8 retry 3f2a..."))
-def retry(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
+def retry(
+    job_id: JobArgument,
+    user: UserOption = LOCAL_USER,
+    operator: OperatorOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Put a failed job back in line."""
     from worker import commands
     from worker.output import Output
 
-    finish(commands.retry(user, job_id, Output(as_json=as_json)))
+    finish(commands.retry(user, job_id, Output(as_json=as_json), as_operator=operator))
 
 
 @app.command(epilog=examples("vibe8 cleanup"))

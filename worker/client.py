@@ -227,6 +227,11 @@ class Client:
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
+    async def owner_of(self, job_id: str) -> UUID:
+        """Whose job it is, for an operator who acts in their stead; an API must not offer this. Raises NotFoundError."""
+        async with self._database.unit_of_work() as work:
+            return (await JobRepository(work).get(job_id)).user_id
+
     async def take_result(self, user_id: UUID, job_id: str) -> Taken:
         """The end of a job, once: its row is deleted with it. An unfinished job is left alone.
 

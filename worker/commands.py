@@ -35,10 +35,11 @@ async def jobs(email: str, status: JobStatus | None, since: timedelta | None, li
     return DONE
 
 
-async def job(email: str, job_id: str, output: Output) -> int:
+async def job(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
     """One job and the story of its attempts."""
     async with client_and_user(email) as (client, user_id):
-        found = await client.get_job(user_id, job_id)
+        owner = await client.owner_of(job_id) if as_operator else user_id
+        found = await client.get_job(owner, job_id)
     if output.as_json:
         output.document(job_document(found))
     else:
@@ -75,10 +76,11 @@ def show_result(document: Mapping[str, JSON], output: Output) -> None:
         show_document(output.console, document)
 
 
-async def cancel(email: str, job_id: str, output: Output) -> int:
+async def cancel(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
     """Ask for the end of a job."""
     async with client_and_user(email) as (client, user_id):
-        found = await client.cancel_job(user_id, job_id)
+        owner = await client.owner_of(job_id) if as_operator else user_id
+        found = await client.cancel_job(owner, job_id)
     if output.as_json:
         output.document(job_document(found))
     else:
@@ -86,10 +88,11 @@ async def cancel(email: str, job_id: str, output: Output) -> int:
     return DONE
 
 
-async def retry(email: str, job_id: str, output: Output) -> int:
+async def retry(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
     """Put a failed job back in line."""
     async with client_and_user(email) as (client, user_id):
-        found = await client.retry_job(user_id, job_id)
+        owner = await client.owner_of(job_id) if as_operator else user_id
+        found = await client.retry_job(owner, job_id)
     if output.as_json:
         output.document(job_document(found))
     else:

@@ -34,6 +34,14 @@ async def test_workers_top_pause_resume_drain(
     other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
     assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
 
+    assert (await system.run("job", job.job_id)).code == 2
+    assert (await system.run("job", job.job_id, "--operator", "--json")).document["job_id"] == job.job_id
+    doomed = await client.submit_upload(user_id, filename="c.zip", content=b"no zip")
+    await until_finished(client, user_id, doomed.job_id)
+    assert (await system.run("retry", doomed.job_id)).code == 2
+    assert (await system.run("retry", doomed.job_id, "--operator")).code == 0
+    await until_finished(client, user_id, doomed.job_id)
+
     unknown = await system.run("drain", "nobody")
     assert (unknown.code, unknown.error) == (2, "vibe8: there is no worker nobody; see `vibe8 workers`\n")
     assert (await system.run("drain", "--json")).document == {"draining": [replica["replica_id"]]}
