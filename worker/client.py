@@ -228,7 +228,7 @@ class Client:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
     async def owner_of(self, job_id: str) -> UUID:
-        """Whose job it is, for an operator who acts in their stead; an API must not offer this. Raises NotFoundError."""
+        """Whose job it is, for an operator who acts in their stead: no API may offer this. Raises NotFoundError."""
         async with self._database.unit_of_work() as work:
             return (await JobRepository(work).get(job_id)).user_id
 
