@@ -16,6 +16,7 @@ from domain.errors import AnalysisKilledError, Vibe8Error
 from domain.ports import ProgressListener
 from domain.text import JSON, one_line
 from infrastructure.frames import HEADER, MAX_BODY, Kind, encode
+from infrastructure.metrics import CHILDREN
 from infrastructure.sandbox import ChildLimits
 
 SILENCE_SECONDS = 20.0
@@ -79,6 +80,7 @@ class ZygoteRunner:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
         reader, writer = await self._open()
+        CHILDREN.labels(entry.rpartition(":")[2]).inc()
         try:
             message = {
                 "entry": entry,
@@ -98,6 +100,7 @@ class ZygoteRunner:
             raise AnalysisKilledError("the analysis process ended without an answer") from error
         finally:
             await _abandon(reader, writer)
+            CHILDREN.labels(entry.rpartition(":")[2]).dec()
 
     async def stop(self) -> None:
         """End the zygote; children end with their own sockets."""

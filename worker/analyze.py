@@ -166,9 +166,10 @@ class Analyst:
                     claim.job.job_id, claim.lease_token, type(error).__name__, message, delay_seconds=delay
                 )
 
-        FINISHED.labels("retried", type(error).__name__).inc()
         again = await self._written(write)
-        if again is not None and again.status is JobStatus.FAILED:
+        ended = again is not None and again.status is JobStatus.FAILED
+        FINISHED.labels("failed" if ended else "retried", type(error).__name__).inc()
+        if again is not None and ended:
             await self._after(claim, JobStatus.FAILED, again.error_message)
         elif again is not None:
             await self._ring(claim, again.ring, delay)

@@ -105,7 +105,8 @@ class LeaseKeeper:
             renew = time.monotonic() - last_renewal >= HEARTBEAT_SECONDS
             if renew:
                 last_renewal = time.monotonic()
-            if self._held or not self.healthy:  # without a job, too: somebody must notice that the database is back
+            # Without a job, too: somebody must notice that the database has gone, and that it is back.
+            if self._held or renew or not self.healthy:
                 await self._check(renew=renew)
             self._end_expired()
 

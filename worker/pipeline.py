@@ -96,12 +96,22 @@ def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total:
     return replace(analysis, errors=[*analysis.errors, line], completeness=completeness)
 
 
+def usable_cores() -> int:
+    """Processors of the affinity mask, or fewer where the container (cgroup v2) may use less time than they have."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
+
+
 class Cores:
     """The one bound on CPU-heavy children of this worker."""
 
     def __init__(self, count: int | None = None) -> None:
-        """`count` defaults to the processors that this process may use."""
-        self.count = count or len(os.sched_getaffinity(0))
+        """`count` defaults to the processors that this process may use, its container's limit included."""
+        self.count = count or usable_cores()
         self._free = self.count
         self._changed = asyncio.Condition()
 
