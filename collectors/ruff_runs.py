@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
 from collectors.source_tree import FileEntry, SourceTree
-from collectors.tool_process import ToolRun, run_tool
+from collectors.tool_process import TOOK_TOO_LONG, ToolRun, run_tool
 from domain.text import one_line
 
 THREADS = 4
@@ -22,7 +24,10 @@ STACK_BYTES = 64 * 1024 * 1024
 PARTS = 8
 """Into how many a lost group is divided: a file that hangs costs a deadline for each division until it is alone."""
 
-OUTPUT_LIMIT = 128 * 1024 * 1024
+OUTPUT_LIMIT = 1024 * 1024 * 1024
+PATIENCE_SECONDS = 30.0
+"""At most, for a file that took too long alone and is asked about again when all others have had their turn."""
+
 _ARGUMENTS_LIMIT = 96 * 1024
 """Bytes of paths in one command line; every Linux allows 128 KiB."""
 
@@ -66,17 +71,17 @@ class Ruff:
     def check(self, entries: Iterable[FileEntry], *, ignore_comments: bool = False) -> Answers:
         """Ask about these files; with `ignore_comments` as if there were no `noqa` in them. Raises RuffError."""
         answers = Answers()
-        pending = list(self._groups(entries))
+        # Parts of lost groups wait until all whole groups are done, so that what takes long keeps nobody waiting.
+        pending = deque((group, _deadline(group)) for group in self._groups(entries))
         while pending:
-            group = pending.pop()
-            lost = self._ask(group, answers, ignore_comments=ignore_comments)
-            if lost is None:
-                continue
-            if len(group) == 1:
+            group, deadline = pending.popleft()
+            lost = self._ask(group, deadline, answers, ignore_comments=ignore_comments)
+            if lost is not None and len(group) > 1:
+                pending += [(part, _deadline(part)) for part in _divide(group)]
+            elif lost == TOOK_TOO_LONG and 2 * deadline <= PATIENCE_SECONDS:
+                pending.append((group, 2 * deadline))
+            elif lost is not None:
                 answers.lost[group[0].path] = lost
-            else:
-                size = -(-len(group) // PARTS)
-                pending += [group[start : start + size] for start in range(0, len(group), size)]
         return answers
 
     def _groups(self, entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
@@ -100,24 +105,28 @@ class Ruff:
         # The dot keeps a name from being an option (`-x.py`) or a list of arguments (`@x.py`).
         return f"./{entry.location.relative_to(self._entry_root)}"
 
-    def _ask(self, group: Sequence[FileEntry], answers: Answers, *, ignore_comments: bool) -> str | None:
+    def _ask(
+        self, group: Sequence[FileEntry], deadline: float, answers: Answers, *, ignore_comments: bool
+    ) -> str | None:
         """Add what ruff says of the group to the answers, or say why there is no telling."""
         left = self._end - self._clock()
         if left <= 0:
             return "no time left"
+        hearer = _Hearer({f"{self._root}/{self._argument(entry)[2:]}": entry.path for entry in group})
         options = ["--output-format=json-lines", *(["--ignore-noqa"] if ignore_comments else [])]
-        run = self._run([*options, "--", *map(self._argument, group)], min(left, _deadline(group)))
+        try:
+            run = self._run([*options, "--", *map(self._argument, group)], min(left, deadline), hearer.hear)
+        except (ValueError, KeyError, TypeError):
+            return "said what cannot be read"
         if run.lost is not None or run.exit_code not in (0, 1):
             self._require_working()
             return run.lost or one_line(f"ruff failed: {run.errors}", 200)
-        try:
-            said = self._parse(run, group)
-        except (ValueError, KeyError, TypeError):
-            return "said what cannot be read"
-        answers.said.update(said)
+        if (run.exit_code == 1) != any(hearer.said.values()):
+            return "said what its exit code denies"
+        answers.said.update(hearer.said)
         return None
 
-    def _run(self, arguments: Sequence[str], deadline: float) -> ToolRun:
+    def _run(self, arguments: Sequence[str], deadline: float, on_line: Callable[[bytes], None]) -> ToolRun:
         threads = min(THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         environment = {
             "LC_ALL": "C.UTF-8",
@@ -132,6 +141,7 @@ class Ruff:
                 environment=environment,
                 deadline=deadline,
                 output_limit=OUTPUT_LIMIT,
+                on_line=on_line,
             )
         except OSError as error:
             raise RuffError(one_line(f"ruff cannot be started: {error}", 200)) from error
@@ -140,25 +150,38 @@ class Ruff:
         """Raise RuffError where ruff fails on nothing, too: then it is no file's fault."""
         if self._known_to_work:
             return
-        run = self._run(["-"], 10)
+        run = self._run(["-"], 10, lambda _: None)
         if run.exit_code != 0:
             raise RuffError(one_line(f"ruff does not work: {run.lost or run.errors}", 200))
         self._known_to_work = True
 
-    def _parse(self, run: ToolRun, group: Sequence[FileEntry]) -> dict[str, list[Diagnostic]]:
-        """Diagnostics by display path. Raises ValueError, KeyError or TypeError where they are not to be understood."""
-        said: dict[str, list[Diagnostic]] = {entry.path: [] for entry in group}
-        paths = {f"{self._root}/{self._argument(entry)[2:]}": entry.path for entry in group}
-        lines = run.output.splitlines()
-        if bool(lines) != (run.exit_code == 1):
-            raise ValueError("an exit code that does not fit")
-        for line in lines:
-            item = json.loads(line)
-            path = group[0].path if len(group) == 1 else paths[item["filename"]]
-            place = item["location"]
-            code, message = str(item["code"] or "invalid-syntax"), one_line(item["message"])
-            said[path].append(Diagnostic(code, int(place["row"]), int(place["column"]), message))
-        return said
+
+class _Hearer:
+    """Sorts ruff's lines by file; `paths` maps the names that it gives to display paths."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self.said: dict[str, list[Diagnostic]] = {path: [] for path in paths.values()}
+        self._paths = paths
+        # ruff garbles a name that is not UTF-8; where there is one file there is no doubt which.
+        self._only = next(iter(paths.values())) if len(paths) == 1 else None
+        self._messages: dict[str, str] = {}
+
+    def hear(self, line: bytes) -> None:
+        """Take one line. Raises ValueError, KeyError or TypeError where it is not to be understood."""
+        item = json.loads(line)
+        path = self._paths[item["filename"]] if self._only is None else self._only
+        text, place = item["message"], item["location"]
+        message = self._messages.get(text)
+        if message is None:  # the same few texts come a hundred thousand times
+            message = self._messages[text] = one_line(text)
+        code = sys.intern(str(item["code"] or "invalid-syntax"))
+        self.said[path].append(Diagnostic(code, int(place["row"]), int(place["column"]), message))
+
+
+def _divide(group: list[FileEntry]) -> Iterator[list[FileEntry]]:
+    size = -(-len(group) // PARTS)
+    for start in range(0, len(group), size):
+        yield group[start : start + size]
 
 
 def _deadline(group: Iterable[FileEntry]) -> float:

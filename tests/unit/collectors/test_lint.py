@@ -177,24 +177,30 @@ def test_command_lines_are_cut_where_the_system_would_refuse_them(tmp_path: Path
     assert all(len(found) == 1 for found in answers.said.values())
 
 
-Script = Callable[[list[str]], ToolRun]
+Answer = tuple[int | None, bytes, str | None]
+"""Exit code, output, and what became of the tool."""
+
+Script = Callable[[list[str]], Answer]
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, script: Script) -> list[list[str]]:
     """Let `script` answer in ruff's stead; it is given the paths, or ["-"] when asked about nothing at all."""
     asked: list[list[str]] = []
 
-    def run(command: list[str], **_: object) -> ToolRun:
+    def run(command: list[str], *, on_line: Callable[[bytes], None], **_: object) -> ToolRun:
         paths = command[command.index("--") + 1 :] if "--" in command else ["-"]
         asked.append(paths)
-        return script(paths)
+        exit_code, output, lost = script(paths)
+        for line in output.splitlines():
+            on_line(line)
+        return ToolRun(exit_code=exit_code, errors="broken\n", lost=lost)
 
     monkeypatch.setattr(ruff_runs, "run_tool", run)
     return asked
 
 
-def answer(exit_code: int | None, output: bytes = b"", lost: str | None = None) -> ToolRun:
-    return ToolRun(exit_code=exit_code, output=bytearray(output), errors="broken\n", lost=lost)
+def answer(exit_code: int | None, output: bytes = b"", lost: str | None = None) -> Answer:
+    return exit_code, output, lost
 
 
 def test_where_ruff_does_not_work_at_all_the_collector_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +212,7 @@ def test_where_ruff_does_not_work_at_all_the_collector_fails(tmp_path: Path, mon
 
 
 def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: list[str]) -> ToolRun:
+    def refuse(_: list[str]) -> Answer:
         raise PermissionError("not here")
 
     scripted(monkeypatch, refuse)
@@ -219,21 +225,21 @@ def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, mon
     [
         (answer(None, lost="took too long"), "took too long"),
         (answer(2), "ruff failed: broken"),
-        (answer(1), "said what cannot be read"),
+        (answer(1), "said what its exit code denies"),
         (answer(0, b"{}\n"), "said what cannot be read"),
         (answer(1, b'{"code":'), "said what cannot be read"),
         (answer(1, b'{"code": null, "filename": 1}\n'), "said what cannot be read"),
     ],
 )
 def test_every_strange_answer_costs_one_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: ToolRun, reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Answer, reason: str
 ) -> None:
     tree = tree_of(tmp_path / "tree", **{f"f{number}": b"" for number in range(7)})
     asked = scripted(monkeypatch, lambda paths: bad if "./f4.py" in paths else answer(0))
     answers = Ruff(tree, 60).check(tree.entries)
     assert answers.lost == {"f4.py": reason}
     assert sorted(answers.said) == ["f0.py", "f1.py", "f2.py", "f3.py", "f5.py", "f6.py"]
-    assert len(asked) <= 9  # all, nothing (whether ruff works), and each of the seven
+    assert len(asked) <= 11  # all, nothing (whether ruff works), each of the seven, and the slow one twice more
 
 
 def test_a_diagnostic_of_a_file_that_was_not_asked_about_is_not_believed(
@@ -245,21 +251,24 @@ def test_a_diagnostic_of_a_file_that_was_not_asked_about_is_not_believed(
     assert Ruff(tree, 60).check(tree.entries).said == {"a.py": [], "b.py": []}
 
 
-def test_a_file_that_hangs_costs_itself_and_leaves_time_for_the_rest(
+def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = tree_of(tmp_path / "tree", **{f"f{number}": b"" for number in range(2000)})
     now = 0.0
+    hang, slow = {"./f4.py", "./f1444.py"}, "./f77.py"
 
     def run(command: list[str], *, deadline: float, **_: object) -> ToolRun:
         nonlocal now
-        hangs = not {"./f4.py", "./f1444.py"}.isdisjoint(command)
-        now += deadline if hangs else 0.1
-        return answer(None, lost="took too long") if hangs else answer(0)
+        needed = 3600.0 if not hang.isdisjoint(command) else 6.0 if slow in command else 0.01
+        now += min(deadline, needed)
+        if needed > deadline:
+            return ToolRun(exit_code=None, errors="", lost="took too long")
+        return ToolRun(exit_code=0, errors="")
 
     monkeypatch.setattr(ruff_runs, "run_tool", run)
-    answers = Ruff(tree, 100, clock=lambda: now).check(tree.entries)
-    assert answers.lost == {"f4.py": "took too long", "f1444.py": "took too long"}
+    answers = Ruff(tree, 120, clock=lambda: now).check(tree.entries)
+    assert set(answers.lost) == {"f4.py", "f1444.py"}
     assert len(answers.said) == 1998
 
 
@@ -277,7 +286,7 @@ def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
     tree = tree_of(tmp_path / "tree", a=b"x  # noqa\n", b=b"y\n")
     calls: list[int] = []
 
-    def script(paths: list[str]) -> ToolRun:
+    def script(paths: list[str]) -> Answer:
         calls.append(len(paths))
         return answer(0) if len(calls) == 1 or paths == ["-"] else answer(None, lost="crashed (SIGSEGV)")
 

@@ -5,37 +5,53 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from collectors.tool_launcher import CANNOT_START, STACK_BYTES
-from collectors.tool_process import ToolRun, run_tool
+from collectors.tool_process import TOOK_TOO_LONG, ToolRun, run_tool
 
 
-def run_python(code: str, *arguments: str, deadline: float = 30, output_limit: int = 1 << 20) -> ToolRun:
-    return run_tool(
+def run_python(code: str, *arguments: str, deadline: float = 30, output_limit: int = 1 << 20) -> tuple[ToolRun, bytes]:
+    """How it ended, and its lines, each with a newline."""
+    lines: list[bytes] = []
+    run = run_tool(
         [sys.executable, "-I", "-c", code, *arguments],
         cwd=Path("/"),
         environment={"LC_ALL": "C.UTF-8", "GIVEN": "yes"},
         deadline=deadline,
         output_limit=output_limit,
+        on_line=lines.append,
     )
+    return run, b"".join(line + b"\n" for line in lines)
 
 
 def test_output_errors_and_exit_code() -> None:
-    run = run_python("import sys; print('said'); print('complained', file=sys.stderr); sys.exit(3)")
-    assert (run.exit_code, bytes(run.output), run.errors, run.lost) == (3, b"said\n", "complained\n", None)
+    run, output = run_python("import sys; print('said'); print('complained', file=sys.stderr); sys.exit(3)")
+    assert (run.exit_code, output, run.errors, run.lost) == (3, b"said\n", "complained\n", None)
+
+
+def test_lines_are_cut_at_newlines_only() -> None:
+    code = "import os, time; [os.write(1, piece) for piece in (b'a\\r', b'b\\xe2\\x80\\xa8c\\n\\nd', b'e\\n', b'end')]"
+    _, output = run_python(code)
+    assert output == "a\rb\u2028c\n\nde\nend\n".encode()
+
+
+def test_long_output_arrives_whole() -> None:
+    run, output = run_python("for n in range(200_000): print(n)", output_limit=1 << 30)
+    assert run.exit_code == 0
+    assert output == b"".join(b"%d\n" % number for number in range(200_000))
 
 
 def test_arguments_arrive_as_they_are() -> None:
     hostile = ["a b", "$(x)", "-x", "@y", "\udcff\udcfe", "n\nl", "é"]
-    run = run_python("import os, sys; [os.write(1, os.fsencode(a) + b'\\0') for a in sys.argv[1:]]", *hostile)
-    assert bytes(run.output) == b"".join(os.fsencode(word) + b"\0" for word in hostile)
+    _, output = run_python("import os, sys; [os.write(1, os.fsencode(a) + b'\\n') for a in sys.argv[1:]]", *hostile)
+    assert output == b"".join(os.fsencode(word) + b"\n" for word in hostile)
 
 
 def test_the_environment_is_only_the_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUFF_OUTPUT_FILE", "/tmp/x")
-    run = run_python("import os; print(sorted(os.environ))")
-    assert bytes(run.output) == b"['GIVEN', 'LC_ALL']\n"
+    assert run_python("import os; print(sorted(os.environ))")[1] == b"['GIVEN', 'LC_ALL']\n"
 
 
 def test_there_is_no_input_and_no_descriptor_of_ours() -> None:
@@ -43,61 +59,81 @@ def test_there_is_no_input_and_no_descriptor_of_ours() -> None:
     os.set_inheritable(writing, True)
     try:
         code = "import os, sys; print(sys.stdin.read(), [n for n in range(3, 200) if os.path.exists(f'/dev/fd/{n}')])"
-        run = run_python(code)
+        assert run_python(code)[1] == b" []\n"
     finally:
         os.close(reading)
         os.close(writing)
-    # the one left is the directory's own while it is being looked at
-    assert bytes(run.output) == b" []\n"
 
 
 def test_it_dumps_no_core_writes_no_file_and_has_a_deep_stack(tmp_path: Path) -> None:
     code = "import resource as r; print([r.getrlimit(k)[0] for k in (r.RLIMIT_CORE, r.RLIMIT_FSIZE, r.RLIMIT_STACK)])"
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     stack = STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, STACK_BYTES)
-    assert bytes(run_python(code).output) == f"[0, 0, {stack}]\n".encode()
+    assert run_python(code)[1] == f"[0, 0, {stack}]\n".encode()
     target = tmp_path / "written"
-    run = run_python("import sys; open(sys.argv[1], 'wb', buffering=0).write(b'x')", str(target))
+    run, _ = run_python("import sys; open(sys.argv[1], 'wb', buffering=0).write(b'x')", str(target))
     assert run.exit_code != 0
     assert target.read_bytes() == b""
 
 
-def test_past_its_deadline_it_is_killed() -> None:
-    run = run_python("import time; print('begun', flush=True); time.sleep(3600)", deadline=1)
-    assert (run.exit_code, run.lost) == (None, "took too long")
-
-
-def test_talking_does_not_prolong_the_deadline() -> None:
-    run = run_python("while True: print('x', flush=True)", deadline=1, output_limit=1 << 40)
-    assert run.lost == "took too long"
-
-
-def test_closing_its_output_does_not_prolong_the_deadline() -> None:
-    run = run_python("import os, time; os.close(1); os.close(2); time.sleep(3600)", deadline=1)
-    assert run.lost == "took too long"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; print('begun', flush=True); time.sleep(3600)",
+        "while True: print('x', flush=True)",
+        "import os, time; os.close(1); os.close(2); time.sleep(3600)",
+    ],
+)
+def test_past_its_deadline_it_is_killed_whether_it_talks_or_not(code: str) -> None:
+    run, _ = run_python(code, deadline=1, output_limit=1 << 40)
+    assert (run.exit_code, run.lost) == (None, TOOK_TOO_LONG)
 
 
 def test_what_says_too_much_is_killed() -> None:
-    run = run_python("while True: print('x' * 1000)", output_limit=100_000)
+    run, output = run_python("while True: print('x' * 1000)", output_limit=100_000)
     assert (run.exit_code, run.lost) == (None, "said too much")
-    assert len(run.output) < 1_000_000
+    assert len(output) < 1_000_000
+
+
+def test_one_endless_line_is_too_much_as_well() -> None:
+    run, output = run_python("while True: print('x' * 1000, end='')", output_limit=100_000)
+    assert (run.lost, output) == ("said too much", b"")
 
 
 def test_endless_complaints_are_cut_and_cost_nothing() -> None:
-    run = run_python("import sys; sys.stderr.write('x' * 10_000_000)")
+    run, _ = run_python("import sys; sys.stderr.write('x' * 10_000_000)")
     assert run.exit_code == 0
     assert run.errors == "x" * 4096
 
 
 def test_a_crash_is_named() -> None:
-    run = run_python("import os; os.abort()")
+    run, _ = run_python("import os; os.abort()")
     assert (run.exit_code, run.lost) == (None, "crashed (SIGABRT)")
 
 
 def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
-    run = run_tool([str(tmp_path / "nothing")], cwd=tmp_path, environment={}, deadline=30, output_limit=1)
+    command = [str(tmp_path / "nothing")]
+    run = run_tool(command, cwd=tmp_path, environment={}, deadline=30, output_limit=1, on_line=print)
     assert run.exit_code == CANNOT_START
     assert "No such file or directory" in run.errors
+
+
+def test_whoever_cannot_bear_to_hear_more_ends_the_tool() -> None:
+    started = psutil.Process().children()
+
+    def refuse(line: bytes) -> None:
+        raise ValueError(line.decode())
+
+    with pytest.raises(ValueError, match="begun"):
+        run_tool(
+            [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(3600)"],
+            cwd=Path("/"),
+            environment={},
+            deadline=3600,
+            output_limit=100,
+            on_line=refuse,
+        )
+    assert psutil.Process().children() == started
 
 
 PARENT = """
@@ -105,7 +141,8 @@ import sys
 from pathlib import Path
 from collectors.tool_process import run_tool
 code = "import os, sys, time; fifo = open(sys.argv[1], 'w'); fifo.write('begun'); fifo.flush(); time.sleep(3600)"
-run_tool([sys.executable, "-I", "-c", code, sys.argv[1]], cwd=Path("/"), environment={}, deadline=3600, output_limit=1)
+run_tool([sys.executable, "-I", "-c", code, sys.argv[1]], cwd=Path("/"), environment={}, deadline=3600, output_limit=1,
+         on_line=print)
 """
 
 
