@@ -1,14 +1,6 @@
 """What all commands share: the user who asks if none is named, and the exit codes."""
 
-from domain.errors import (
-    ForbiddenError,
-    IllegalTransitionError,
-    InvalidInputError,
-    LimitExceededError,
-    NotFoundError,
-    ServiceUnavailableError,
-    Vibe8Error,
-)
+from domain.errors import PermanentError, ServiceUnavailableError, Vibe8Error
 
 LOCAL_USER = "local@localhost"
 
@@ -21,8 +13,6 @@ UNREACHABLE = 3
 INTERRUPTED = 130
 """Ctrl-C, as every shell has it."""
 
-_BAD_INPUT_ERRORS = (ForbiddenError, IllegalTransitionError, InvalidInputError, LimitExceededError, NotFoundError)
-
 
 class InterruptedByUserError(Vibe8Error):
     """Ctrl-C or SIGTERM ended the command; the text says what goes on without it."""
@@ -34,4 +24,4 @@ def exit_code(error: Vibe8Error) -> int:
         return INTERRUPTED
     if isinstance(error, ServiceUnavailableError):
         return UNREACHABLE
-    return BAD_INPUT if isinstance(error, _BAD_INPUT_ERRORS) else FAILED
+    return BAD_INPUT if isinstance(error, PermanentError) else FAILED

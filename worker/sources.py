@@ -58,7 +58,7 @@ def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
         raise InvalidInputError(f"{one_line(text, 200)!r} cannot be read: {error.strerror}") from error
     if not is_file:
         raise InvalidInputError(f"{one_line(text, 200)!r} is no directory, no file and no https:// URL")
-    if path.suffix.lower() not in (".py", ".zip"):
+    if path.suffix != ".py" and path.suffix.lower() != ".zip":  # collectors see .py files alone, and no .PY
         raise InvalidInputError(f"{one_line(path.name, 200)!r} is neither a .py nor a .zip file")
     return File(path=path)
 

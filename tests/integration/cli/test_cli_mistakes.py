@@ -14,6 +14,7 @@ from tests.support.worker import System
 def nothing(tmp_path: Path) -> System:
     (tmp_path / "code.py").write_text("x = 1\n")
     (tmp_path / "notes.txt").write_text("x = 1\n")
+    (tmp_path / "LOUD.PY").write_text("x = 1\n")
     (tmp_path / "large.py").write_bytes(b"#" * (1024 * 1024 + 1))
     (tmp_path / "broken.zip").write_bytes(b"no archive")
     (tmp_path / "without.zip").write_bytes(zip_of({"README": "x"}))
@@ -51,6 +52,7 @@ SOURCES = {
     ("missing\x1b[31m\nred.py",): ("no directory, no file and no https:// URL",),
     ("n" * 5000,): ("cannot be read: File name too long",),
     ("notes.txt",): ("'notes.txt'", "neither a .py nor a .zip"),
+    ("LOUD.PY",): ("'LOUD.PY'", "neither a .py nor a .zip"),
     ("/dev/null",): ("no directory, no file and no https:// URL",),
     ("code.py", "--branch", "main"): ("--branch goes with a repository URL only",),
     ("project", "--branch", "main"): ("--branch goes with a repository URL only",),
