@@ -4,16 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from collectors.base import Facts, Totals
-from collectors.cpd.corpus import Corpus, Place
+from collectors.cpd.corpus import Comparison, Corpus, Duplication, Place
 from collectors.cpd.facts import PackedFile, pack
 from collectors.cpd.lexer import LexicalError, decode, lex
 from collectors.source_tree import SourceFile
 from domain.metrics import Finding, Report
 from domain.scoring import duplication_score
 from domain.severity import density
-
-Duplication = tuple[int, list[Place]]
-"""How many tokens, and the places at which they stand."""
 
 
 class Dupes:
@@ -29,9 +26,9 @@ class Dupes:
     - per file: `lines` and `suppressed` of that file.
 
     PMD reads a Python 2 grammar in UTF-8. A file with a character that this does not know (`!` or `?` outside strings,
-    an identifier beyond the Basic Multilingual Plane) is left out by PMD, so by us, and named in `gaps`. On very
-    repetitive trees PMD's rule takes hours or all memory; how the number may differ then is told in
-    `collectors.cpd.matcher`.
+    an identifier beyond the Basic Multilingual Plane) is left out by PMD, so by us, and named in `gaps`. On the most
+    repetitive trees PMD takes hours or all memory. The number is then approximate, and `gaps` says so: see
+    `collectors.cpd.matcher.find_matches`.
     """
 
     name: ClassVar[str] = "dupes"
@@ -51,8 +48,8 @@ class Dupes:
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Compare all files with each other, and count lines."""
         files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
-        duplications = list(Corpus(files).matches())
-        lines = _distinct_lines(place for _, places in duplications for place in places)
+        comparison = Corpus(files).compare()
+        lines = _distinct_lines(place for found in comparison.duplications for place in found.places)
         duplicated, pct = sum(lines.values()), density(sum(lines.values()), totals.total_sloc)
         return Report(
             aggregate={
@@ -62,8 +59,8 @@ class Dupes:
                 "suppressed": sum(file.hidden for file in files.values()),
             },
             per_file={path: {"lines": lines.get(path, 0), "suppressed": file.hidden} for path, file in files.items()},
-            findings=_findings(duplications),
-            gaps=[f"{path}: dupes skipped: {fact['error']}" for path, fact in facts.items() if "error" in fact],
+            findings=_findings(comparison.duplications),
+            gaps=list(_gaps(facts, comparison)),
         )
 
 
@@ -81,19 +78,20 @@ def _distinct_lines(places: Iterable[Place]) -> dict[str, int]:
 
 def _findings(duplications: Iterable[Duplication]) -> list[Finding]:
     """One for each line on which a duplicated block begins, of the longest such block, by path and line."""
-    blocks: dict[tuple[str, int], tuple[int, Finding]] = {}
-    for tokens, places in duplications:
-        for place in places:
-            known = blocks.get((place.path, place.first))
-            if known is None or known[0] < tokens:
-                blocks[place.path, place.first] = tokens, _finding(tokens, place, places)
-    return [blocks[key][1] for key in sorted(blocks)]
+    longest: dict[tuple[str, int], tuple[Duplication, Place]] = {}
+    for duplication in duplications:
+        for place in duplication.places:
+            known = longest.get((place.path, place.first))
+            if known is None or known[0].tokens < duplication.tokens:
+                longest[place.path, place.first] = duplication, place
+    return [_finding(*longest[key]) for key in sorted(longest)]
 
 
-def _finding(tokens: int, place: Place, places: list[Place]) -> Finding:
+def _finding(duplication: Duplication, place: Place) -> Finding:
+    places = duplication.places
     other = places[1] if place is places[0] else places[0]
     lines, more = place.last - place.first + 1, len(places) - 2
-    amount = f"{lines} line{'s' * (lines > 1)} ({tokens} tokens)"
+    amount = f"{lines} line{'s' if lines > 1 else ''} ({duplication.tokens} tokens)"
     return Finding(
         metric=Dupes.name,
         rule="duplicate-block",
@@ -101,6 +99,14 @@ def _finding(tokens: int, place: Place, places: list[Place]) -> Finding:
         line=place.first,
         message=f"{amount} also at {other.path}:{other.first}" + (f" and {more} more" if more else ""),
     )
+
+
+def _gaps(facts: Mapping[str, Facts], comparison: Comparison) -> Iterable[str]:
+    for path, fact in facts.items():
+        if "error" in fact:
+            yield f"{path}: dupes skipped: {fact['error']}"
+    if comparison.simplified:
+        yield f"dupes approximate: {comparison.simplified} blocks repeat too often for PMD's full rule"
 
 
 COLLECTOR = Dupes()

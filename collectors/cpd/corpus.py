@@ -2,12 +2,12 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from collectors.cpd.facts import PackedFile
-from collectors.cpd.matcher import Match, find_matches
+from collectors.cpd.matcher import find_matches
 from collectors.cpd.sequence import Sequence
 from collectors.cpd.windows import MINIMUM_TOKENS, RANKS, equal_windows
 
@@ -24,6 +24,22 @@ class Place:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Duplication:
+    """The same `tokens` in a row at two or more places."""
+
+    tokens: int
+    places: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All duplications, and for how many repetitive blocks PMD's full rule would have taken too long."""
+
+    duplications: list[Duplication]
+    simplified: int
+
+
 class Corpus:
     """The files in the order in which PMD reads them, which decides what it reports among three and more."""
 
@@ -32,11 +48,15 @@ class Corpus:
         self.paths = sorted(long_enough, key=_java_order)
         self.files = [files[path] for path in self.paths]
 
-    def matches(self) -> Iterator[tuple[int, list[Place]]]:
-        """Each duplication: its length in tokens, and where it stands."""
+    def compare(self) -> Comparison:
+        """Every file with every other and with itself."""
         sequence, ranks, starts = self._joined()
-        for match in find_matches(sequence, equal_windows(sequence, ranks)):
-            yield match.length, [self._place(mark, match, starts) for mark in match.marks]
+        found = find_matches(sequence, equal_windows(sequence, ranks))
+        duplications = [
+            Duplication(match.length, [self._place(mark, match.length, starts) for mark in match.marks])
+            for match in found.matches
+        ]
+        return Comparison(duplications, found.simplified)
 
     def _joined(self) -> tuple[Sequence, bytes, list[int]]:
         """The sequence, the rank of each token number, and the position at which each file starts."""
@@ -53,10 +73,10 @@ class Corpus:
             code.append(border := border + 1)
         return Sequence(code), ranks + bytes([RANKS - 1]) * (len(starts) + 1), starts
 
-    def _place(self, mark: int, match: Match, starts: list[int]) -> Place:
+    def _place(self, mark: int, length: int, starts: list[int]) -> Place:
         index = bisect_right(starts, mark) - 1
         token = mark - starts[index]
-        return Place(self.paths[index], *self.files[index].lines(token, token + match.length - 1))
+        return Place(self.paths[index], *self.files[index].lines(token, token + length - 1))
 
 
 def _java_order(path: str) -> bytes:

@@ -6,7 +6,7 @@ PMD 7.28, whose longest match at each place is what the alternatives below are o
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, compress
 
@@ -54,12 +54,11 @@ _NUMBER = r"""
   | [1-9][0-9]*+[lL]?"""
 _OPERATOR = r"(?:<<|>>|\*\*|//)=?|<>|!=|[-+*/%&|^<>=]=|[-+*/%&|^<>=~@.,:;()\[\]{}`]"
 
-_ITEM = re.compile(
-    rf"[ \t\f]*+({_GAP}|{_STRING}|[{NAME_START}][{NAME_PART}]*+|{_NUMBER}|{_OPERATOR}|.)", re.VERBOSE | re.DOTALL
-)
-"""One gap, one token, or, where nothing else fits, the one character that PMD's lexer does not know."""
+_KNOWN = rf"{_GAP}|{_STRING}|[{NAME_START}][{NAME_PART}]*+|{_NUMBER}|{_OPERATOR}"
+_KNOWN_ITEM = re.compile(_KNOWN, re.VERBOSE | re.DOTALL)
+_ITEM = re.compile(rf"[ \t\f]*+({_KNOWN}|.++)", re.VERBOSE | re.DOTALL)
+"""One gap, one token, or, from the first character on that PMD's lexer does not know, the rest of the file."""
 
-_KNOWN_ALONE = re.compile(rf"[{NAME_START}0-9\n\#\-+*/%&|^<>=~@.,:;()\[\]{{}}`]")
 _GAP_STARTS = "\n\\#"
 _COMMENT = re.compile(r"#[^\n]*+")
 _SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]?")
@@ -79,13 +78,13 @@ def decode(data: bytes) -> str:
 def lex(text: str) -> LexedFile:
     """The tokens of a decoded file, in linear time. Raises LexicalError where PMD's lexer gives up."""
     sequence = _ITEM.findall(text.rstrip(" \t\f"))
+    _require_known(sequence)
     distinct = dict.fromkeys(sequence)
     items = [item for item in distinct if item[0] not in _GAP_STARTS]
     gaps = [item for item in distinct if item[0] in _GAP_STARTS]
     heights = [item.count("\n") for item in (*items, *gaps)]
     numbers = list(map(dict(zip((*items, *gaps), range(len(distinct)), strict=True)).__getitem__, sequence))
     lines = list(accumulate(map(heights.__getitem__, numbers), initial=1))
-    _require_known(distinct, sequence, lines)
     shown = list(map(len(items).__gt__, numbers))
     hidden = _hide(sequence, lines, shown) if "CPD-OFF" in text else 0
     return LexedFile(
@@ -97,13 +96,12 @@ def lex(text: str) -> LexedFile:
     )
 
 
-def _require_known(distinct: Iterable[str], sequence: list[str], lines: list[int]) -> None:
-    unknown = {item for item in distinct if len(item) == 1 and not _KNOWN_ALONE.match(item)}
-    if unknown:
-        place = next(index for index, item in enumerate(sequence) if item in unknown)
-        character = sequence[place]
+def _require_known(sequence: list[str]) -> None:
+    if sequence and not _KNOWN_ITEM.fullmatch(sequence[-1]):
+        line = 1 + sum(item.count("\n") for item in sequence[:-1])
+        character = sequence[-1][0]
         what = "an unterminated string" if character in "'\"" else f"the character U+{ord(character):04X}"
-        raise LexicalError(f"lexical error at line {lines[place]}: {what}")
+        raise LexicalError(f"lexical error at line {line}: {what}")
 
 
 def _hide(sequence: list[str], lines: list[int], shown: list[bool]) -> int:

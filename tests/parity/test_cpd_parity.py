@@ -33,8 +33,10 @@ def our_verdict(root: Path) -> Verdict:
     facts = inspect_files(COLLECTOR, root)
     files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
     lines: dict[str, set[int]] = {}
-    for _, places in Corpus(files).matches():
-        for place in places:
+    comparison = Corpus(files).compare()
+    assert comparison.simplified == 0
+    for duplication in comparison.duplications:
+        for place in duplication.places:
             lines.setdefault(place.path, set()).update(range(place.first, place.last + 1))
     report = COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
     assert report.aggregate["duplicate_lines"] == sum(map(len, lines.values()))
