@@ -14,7 +14,7 @@ class History(Protocol):
         ...
 
     def numstat(self) -> Iterator[tuple[str, int, int]]:
-        """(path, added, deleted) lines for each changed text file of each non-merge commit, renames not followed.
+        """(path, added, deleted) lines for each changed `.py` file of each non-merge commit, renames not followed.
 
         Raises PermanentError with one line where git fails.
         """

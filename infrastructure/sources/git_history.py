@@ -17,7 +17,9 @@ _CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 20
 _NUMSTAT = (
     "log", "--numstat", "-z", "--format=", "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv",
+    "--full-history",  # or the paths would simplify the history, and a reverted side branch not count
 )  # fmt: skip
+_PATHS = ("--", "*.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +81,17 @@ class GitHistory:
                 yield line.decode("ascii")
 
     def numstat(self, commits: Iterable[str] | None = None) -> Iterator[tuple[str, int, int]]:
-        """(path, added, deleted) for each text file that a commit changed; binary changes have no lines.
+        """(path, added, deleted) for each `.py` file that a commit changed; binary changes have no lines.
 
         Of all non-merge commits, or of these alone: the lines of any partition of `commits()` are together those of
         the whole, so that processes can share the work. Only the line in hand is held. Raises PermanentError.
         """
         if commits is None:
-            yield from self._changes((*_NUMSTAT, "HEAD", "--"), None)
+            yield from self._changes((*_NUMSTAT, "HEAD", *_PATHS), None)
             return
         names = [f"{commit}\n".encode("ascii") for commit in commits]
         if names:  # given none at all, git would take HEAD
-            yield from self._changes((*_NUMSTAT, "--no-walk=unsorted", "--stdin"), names)
+            yield from self._changes((*_NUMSTAT, "--no-walk=unsorted", "--stdin", *_PATHS), names)
 
     def _changes(self, arguments: Sequence[str], names: list[bytes] | None) -> Iterator[tuple[str, int, int]]:
         with _faults_translated():

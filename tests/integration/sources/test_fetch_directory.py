@@ -97,7 +97,7 @@ def test_packed_refs_and_packed_objects(work: WorkTree, scratch: Scratch, packed
         assert not (work.dot_git / "refs/heads/main").exists()
     source = fetch_directory(work.path, scratch, SourceLimits())
     assert source.commit_sha == work.head()
-    assert len(list(GitHistory(scratch.repository).numstat())) == 5
+    assert len(list(GitHistory(scratch.repository).numstat())) == 3
 
 
 def test_sha256_objects(scratch: Scratch, tmp_path: Path) -> None:

@@ -57,9 +57,7 @@ def test_a_public_repository(fetch: Fetch, server: GitServer, work: WorkTree, sc
     assert sorted(history.numstat()) == [
         ("a.py", 1, 0),
         ("a.py", 1, 0),
-        ("notes.md", 1, 0),
         ("pkg/run.py", 1, 0),
-        ("requirements.txt", 1, 0),
     ]
     assert not history.is_shallow()
     assert percentages == sorted(percentages)

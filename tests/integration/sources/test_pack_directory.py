@@ -45,7 +45,7 @@ def test_an_upload_of_a_directory_is_the_same_source(work: WorkTree, new_scratch
     }
     history = GitHistory(packed.repository)
     assert history.commit_count() == 2
-    assert len(list(history.numstat())) == 5
+    assert len(list(history.numstat())) == 3
 
 
 @pytest.mark.parametrize("state", ["detached", "branch with a slash", "packed", "sha256"])
