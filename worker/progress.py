@@ -36,8 +36,10 @@ class ProgressDisplay:
         """Show this stage and this share, in percent."""
         stage = printable(stage)
         self._bar.update(self._task, description=escape(stage), completed=progress)
-        if self._plain and stage != self._stage:
-            print(f"{stage} ...", file=sys.stderr, flush=True)
+        if stage != self._stage:
+            self._bar.refresh()  # however short the stage, it is seen
+            if self._plain:
+                print(f"{stage} ...", file=sys.stderr, flush=True)
         self._stage = stage
 
     def say(self, line: str) -> None:

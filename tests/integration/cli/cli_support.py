@@ -43,6 +43,7 @@ class Terminal:
         self.raw = b""
         self._descriptor = descriptor
         self._changed = asyncio.Event()
+        self._over = asyncio.Event()
         os.set_blocking(descriptor, False)
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
@@ -60,6 +61,7 @@ class Terminal:
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._over.set()
 
     @property
     def text(self) -> str:
@@ -77,8 +79,11 @@ class Terminal:
         os.write(self._descriptor, key)
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended."""
-        return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
+        """Its exit code, once it has ended and all that it showed is here."""
+        code = await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._over.wait()
+        return code
 
 
 @asynccontextmanager
@@ -94,7 +99,7 @@ async def on_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [*command, *arguments],
-        env=system.process_environment(TERM="xterm-256color", **(environment or {})),
+        env=system.process_environment(**{"TERM": "xterm-256color", **(environment or {})}),
         cwd=system.directory,
         stdin=theirs,
         stdout=theirs if stdout is None else stdout,
