@@ -21,7 +21,7 @@ It crosses process borders and may come out of a cache, so tuples come back as l
 class Totals:
     """What every summary may need of the tree: display paths in sorted order, and source lines by path.
 
-    `sloc` is None for a file that does not parse; `total_sloc` adds up the rest.
+    `sloc` is None for a file that cannot even be tokenized; `total_sloc` adds up the rest.
     """
 
     sloc: Mapping[str, int | None]
@@ -33,7 +33,7 @@ class Totals:
 
     @property
     def total_sloc(self) -> int:
-        """Source lines of all files that parse."""
+        """Source lines of all files that have a number."""
         return sum(count for count in self.sloc.values() if count is not None)
 
 
@@ -53,7 +53,11 @@ class Collector(Protocol):
 
 @runtime_checkable
 class FileCollector(Collector, Protocol):
-    """A metric that looks at one file at a time; `needs_syntax` keeps files that do not parse from it."""
+    """A metric that looks at one file at a time; `needs_syntax` keeps files that do not parse from it.
+
+    A collector that also needs something of the tree as a whole (`deps` its manifests, `lint` ruff's answers) has a
+    method `survey(tree) -> Facts`: it runs beside the map, and `summarize` finds its answer under the path `""`.
+    """
 
     needs_syntax: ClassVar[bool]
 

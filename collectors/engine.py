@@ -70,13 +70,11 @@ class FileUnit:
 
 
 def _base_facts(file: SourceFile) -> list[Any]:
-    """[parse error or None, source lines or None]."""
-    if file.parse_error is not None:
-        return [file.parse_error, None]
+    """[parse error or None, source lines or None]. Lines can be counted in much that does not parse."""
     try:
-        return [None, file.line_counts.sloc]
+        return [file.parse_error, file.line_counts.sloc]
     except UnparsableError as error:
-        return [str(error), None]
+        return [file.parse_error or str(error), None]
 
 
 def _inspect(collector: FileCollector, opened: Callable[[], SourceFile]) -> Any:

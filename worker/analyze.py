@@ -169,9 +169,11 @@ class Analyst:
         again = await self._written(write)
         ended = again is not None and again.status is JobStatus.FAILED
         FINISHED.labels("failed" if ended else "retried", type(error).__name__).inc()
-        if again is not None and ended:
+        if again is None:
+            log.warning("job.lost", reason="the lease was lost before the attempt's end could be noted")
+        elif ended:
             await self._after(claim, JobStatus.FAILED, again.error_message)
-        elif again is not None:
+        else:
             await self._ring(claim, again.ring, delay)
 
     async def _hand_back(self, claim: Claim) -> None:
