@@ -178,7 +178,7 @@ def test_a_collector_out_of_its_time_has_failed(
 
 
 def test_files_that_do_not_parse_keep_their_node(tmp_path: Path, run: Callable[..., Analysis]) -> None:
-    tree = write_tree(tmp_path, {"a.py": "x = 1\n", "broken.py": "def (:\n"})
+    tree = write_tree(tmp_path, {"a.py": "x = 1\n", "broken.py": "print 'x'\n"})
     (tmp_path / "latin.py").write_bytes(b"x = '\xe9'\n")
     (tmp_path / "deep.py").write_text("x = " + "(" * 5000 + ")" * 5000)
     (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
