@@ -1,18 +1,17 @@
 """The commands about jobs that exist already: list, look, take the result, cancel, retry."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.jobs import JobStatus
-from domain.text import JSON
 from infrastructure.settings import load_settings
 from worker.client import Client, Completed, JobFailed, Taken, Unfinished
 from worker.conventions import DONE, FAILED
 from worker.documents import job_document, run_document, unfinished_document
 from worker.output import Output
-from worker.render import complain, show_document
+from worker.render import complain, show_result
 from worker.render_jobs import show_job, show_jobs
 
 
@@ -66,14 +65,6 @@ def show_taken(taken: Taken, output: Output) -> int:
     elif isinstance(taken, Unfinished):
         show_job(output.console, job_document(taken.job))
     return FAILED if isinstance(taken, JobFailed) else DONE
-
-
-def show_result(document: Mapping[str, JSON], output: Output) -> None:
-    """Print a whole result."""
-    if output.as_json:
-        output.document(document)
-    else:
-        show_document(output.console, document)
 
 
 async def cancel(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:

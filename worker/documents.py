@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from domain.jobs import Job
 from domain.metrics import Analysis
 from domain.runs import Run
 from domain.text import JSON
-from worker.client import JobFailed, Unfinished
+
+if TYPE_CHECKING:  # the client brings the database along, which a local analysis does without
+    from worker.client import JobFailed, Unfinished
 
 
 def job_document(job: Job) -> dict[str, JSON]:
@@ -59,16 +62,17 @@ def run_document(run: Run, job: Job | None) -> dict[str, JSON]:
     }
 
 
-def unfinished_document(taken: Unfinished | JobFailed) -> dict[str, JSON]:
+def unfinished_document(taken: "Unfinished | JobFailed") -> dict[str, JSON]:
     """The shape of a result without one: nulls, and the job's error among the errors."""
     job = job_document(taken.job)
+    error = getattr(taken, "error", None)
     return {
         "job": job,
         "source": job["source_metadata"],
         "metrics": None,
         "file_tree": None,
         "findings": None,
-        "errors": [taken.error] if isinstance(taken, JobFailed) else [],
+        "errors": [error] if error else [],
         "completeness": None,
         "tool_versions": None,
         "timings_ms": None,

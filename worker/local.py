@@ -2,12 +2,12 @@
 
 from domain.text import JSON, printable
 from infrastructure.settings import load_settings
-from worker.commands import show_result
 from worker.conventions import DONE
 from worker.documents import analysis_document
+from worker.local_pipeline import local_pipeline
 from worker.output import Output
 from worker.progress import ProgressDisplay
-from worker.settings import local_pipeline
+from worker.render import show_result
 from worker.sources import Directory, Remote, Source, parse_source, pipeline_source
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from domain.text import JSON, one_line, printable
 from worker.grid import Grid
+from worker.output import Output
 
 WORST_FILES = 10
 ERROR_LINES = 10
@@ -125,6 +126,14 @@ def _graded(value: float | None, severity: str | None) -> str:
     text = f"{value:.0f}"
     colour = {"medium": "yellow", "high": "red"}.get(severity or "")
     return f"[{colour}]{text}[/{colour}]" if colour else text
+
+
+def show_result(document: Mapping[str, JSON], output: Output) -> None:
+    """Print a whole result."""
+    if output.as_json:
+        output.document(document)
+    else:
+        show_document(output.console, document)
 
 
 def show_document(console: Console, document: Mapping[str, JSON]) -> None:

@@ -10,7 +10,7 @@ from domain.sources import branch_name, repository_url
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings
 from infrastructure.sources.packing import pack_directory
-from worker.settings import source_limits
+from worker.local_pipeline import source_limits
 
 TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # noqa: S105 - a variable's name
 

@@ -1,0 +1,65 @@
+"""How this machine analyses a source, from its settings: needs neither queue nor database, and imports neither.
+
+`vibe8 analyze` starts in half the time for that; the queue's workers use the very same pipeline.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from domain.ports import PackageIndex
+from infrastructure.children import ZygoteRunner
+from infrastructure.package_index import SimplePackageIndex
+from infrastructure.sandbox import ChildLimits
+from infrastructure.settings import Settings
+from infrastructure.sources.limits import SourceLimits
+from worker.pipeline import Cores, Pipeline
+from worker.scratch import worker_directory
+
+MB = 1024 * 1024
+PRELOAD = ("worker.entries",)
+
+
+@asynccontextmanager
+async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """How this machine analyses a source: children, scratch and the package index; nothing of them left at the end.
+
+    Raises InvalidInputError where SCRATCH_DIR cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        scratch = stack.enter_context(worker_directory(settings.scratch_dir))
+        limits = ChildLimits(
+            memory_bytes=settings.analysis_memory_mb * MB,
+            file_bytes=max(settings.max_clone_mb, settings.max_inflated_mb) * MB,
+        )
+        children = ZygoteRunner(PRELOAD, limits)
+        stack.push_async_callback(children.stop)
+        packages = SimplePackageIndex(settings.package_index_url)
+        stack.push_async_callback(packages.aclose)
+        await children.start()
+        yield _pipeline(settings, children, packages if settings.package_index_url else None, scratch)
+
+
+def _pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path) -> Pipeline:
+    return Pipeline(
+        children=children,
+        packages=packages,
+        limits=source_limits(settings),
+        scratch_dir=scratch,
+        cores=Cores(),
+        timeout=settings.arq_job_timeout,
+        collector_timeout=settings.collector_timeout,
+    )
+
+
+def source_limits(settings: Settings) -> SourceLimits:
+    """The limits of a submission's size, in bytes and counts."""
+    return SourceLimits(
+        max_upload_bytes=settings.max_upload_mb * MB,
+        max_zip_entries=settings.max_zip_entries,
+        max_inflated_bytes=settings.max_inflated_mb * MB,
+        max_zip_ratio=settings.max_zip_ratio,
+        max_clone_bytes=settings.max_clone_mb * MB,
+        max_tree_files=settings.max_tree_files,
+        max_file_bytes=settings.max_file_kb * 1024,
+    )
