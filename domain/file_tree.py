@@ -13,7 +13,7 @@ from domain.text import JSON
 class FileNumbers:
     """One file and what each collector said of it: collector name to numbers, absent where it failed.
 
-    `size` is in bytes; `sloc` is None where the file does not parse.
+    `size` is in bytes; `sloc` is None where the file cannot be tokenized.
     """
 
     path: str
