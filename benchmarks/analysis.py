@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,9 +16,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.trees import make_tree
+from benchmarks.process_tree import Peak, TreeSampler
+from benchmarks.trees import change_files, make_tree
 
 BIN = Path(sys.executable).parent
+CHANGED_SHARE = 0.01
+SIZES = (50_000, 100_000, 200_000, 400_000, 600_000)
 
 
 def tools(tree: Path, bare: Path) -> Mapping[str, Sequence[str]]:
@@ -59,19 +61,23 @@ def seconds(command: Sequence[str], **options: object) -> float:
     return time.perf_counter() - started
 
 
-def ours(tree: Path) -> tuple[float, Mapping[str, int]]:
-    """Wall time of `vibe8 analyze`, cold, and what it says of its own stages in ms."""
+def ours(tree: Path) -> tuple[float, Mapping[str, int], Peak]:
+    """Wall time of `vibe8 analyze`, cold, what it says of its own stages in ms, and the tree's peak memory."""
     with tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, "PACKAGE_INDEX_URL": "", "SCRATCH_DIR": scratch, "MAX_CLONE_MB": "4096"}
         command = [sys.executable, "-m", "worker", "analyze", str(tree), "--json"]
         started = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        took = time.perf_counter() - started
-    document = json.loads(done.stdout)
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
+            with TreeSampler(running.pid) as sampler:
+                said, _ = running.communicate()
+            took = time.perf_counter() - started
+        if running.returncode:
+            raise SystemExit(f"vibe8 analyze ended with {running.returncode}")
+    document = json.loads(said)
     failed = [name for name, word in document["completeness"]["collectors"].items() if word != "ok"]
     if failed:
         print(f"not complete: {', '.join(failed)}")
-    return took, document["timings_ms"]
+    return took, document["timings_ms"], sampler.peak
 
 
 def main() -> None:
@@ -80,7 +86,12 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--commits", type=int, default=13_000)
     parser.add_argument("--runs", type=int, default=3, help="runs of ours; the median is taken")
+    parser.add_argument("--scaling", action="store_true", help="seconds per further 1,000 lines, and no tools")
+    parser.add_argument("--next-commit", action="store_true", help="after the cold run, 1%% of the files change")
     options = parser.parse_args()
+    if options.scaling:
+        scaling(options.runs)
+        return
     with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as temporary:
         tree = options.tree
         if tree is None:
@@ -90,13 +101,31 @@ def main() -> None:
         bare = Path(temporary) / "bare.git"
         subprocess.run(["git", "clone", "-q", "--bare", str(tree), str(bare)], check=True)  # noqa: S607
         compare(tree, bare, options.runs)
+        if options.next_commit and options.tree is None:  # never a commit in a tree of yours
+            print(f"\nthe next commit, {change_files(tree, CHANGED_SHARE)} files changed")
+            subprocess.run(["git", "-C", str(bare), "fetch", "-q", str(tree), "+main:main"], check=True)  # noqa: S607
+            compare(tree, bare, options.runs)
+
+
+def scaling(runs: int) -> None:
+    """Print what each further 1,000 lines cost, with next to no history, so that churn is left out."""
+    before: tuple[int, float] | None = None
+    for wanted in SIZES:
+        with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as temporary:
+            tree = Path(temporary) / "tree"
+            lines = make_tree(tree, lines=wanted, commits=1)
+            took = min(ours(tree)[0] for _ in range(runs))
+        slope = "" if before is None else f"{(took - before[1]) / (lines - before[0]) * 1e6:8.1f} ms per further 1,000"
+        print(f"{lines:>10,} lines{took:8.2f} s{slope}", flush=True)
+        before = lines, took
 
 
 def compare(tree: Path, bare: Path, runs: int) -> None:
     """Print the table and the ratio."""
     print(f"{platform.python_implementation()} {platform.python_version()}, {len(os.sched_getaffinity(0))} cores")
-    mine = sorted((ours(tree) for _ in range(runs)), key=lambda pair: pair[0])
-    took, stages = mine[len(mine) // 2]
+    mine = sorted((ours(tree) for _ in range(runs)), key=lambda run: run[0])
+    took, stages, _ = mine[len(mine) // 2]
+    peak = max((each for _, _, each in mine), key=lambda each: each.pss)
     total = 0.0
     for name, command in tools(tree, bare).items():
         spent = seconds(command, cwd="/")
@@ -107,8 +136,7 @@ def compare(tree: Path, bare: Path, runs: int) -> None:
     print(f"{'ratio':<18}{total / took:8.1f} x")
     for name, spent in sorted(stages.items(), key=lambda item: -item[1]):
         print(f"    {name:<26}{spent:8d} ms")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    print(f"largest single process of all: {peak} MB")
+    print(f"peak memory of the process tree: {peak.pss / 1e6:.0f} MB (PSS of {peak.processes} processes)")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""Memory and CPU time of a process and all that it starts, sampled from /proc while it runs."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+SAMPLE_SECONDS = 0.1
+_PSS = "Pss:"
+
+
+@dataclass(slots=True)
+class Peak:
+    """The most that the tree's processes held at once, in bytes of proportional set size, and how many they were."""
+
+    pss: int = 0
+    processes: int = 0
+
+
+class TreeSampler:
+    """A context manager: samples the tree below `pid` until it is left. Short peaks between two samples are missed."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = Peak()
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            pids = descendants(self._pid)
+            total = sum(map(_pss, pids))
+            if total > self.peak.pss:
+                self.peak = Peak(pss=total, processes=len(pids))
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and everything below it, whatever their sessions and groups."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            parent = _parent(entry)
+            if parent is not None:
+                parents.setdefault(parent, []).append(int(entry.name))
+    found = [pid]
+    for each in found:
+        found.extend(parents.get(each, ()))
+    return found
+
+
+def _parent(entry: Path) -> int | None:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None  # it has just ended
+
+
+def _pss(pid: int) -> int:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith(_PSS))
