@@ -4,7 +4,20 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from domain.errors import InvalidInputError
 from domain.text import JSON
+
+NOT_CONFINED = "no network, only its own files, an unprivileged user"
+"""What a whole sandbox would also guarantee; nothing here does yet."""
+
+
+def require(sandbox: str) -> None:
+    """Raise InvalidInputError where the setting asks for more than there is: nobody must believe in a sandbox."""
+    if sandbox == "required":
+        raise InvalidInputError(
+            f"SANDBOX=required cannot be met: children are bounded in memory, files and time, but not to {NOT_CONFINED};"
+            " unset it, and confine the worker's container instead"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from domain.errors import ServiceUnavailableError
 from infrastructure.http import StatusServer
 from infrastructure.metrics import READY, SLOTS
+from infrastructure.sandbox import require
 from infrastructure.settings import Settings
 from worker.presence import Presence
 from worker.readiness import Readiness
@@ -55,7 +56,12 @@ class WorkerProcess:
             self._draining.set()
 
     async def run(self) -> None:
-        """Work until drained. Raises ServiceUnavailableError only when the services were away from the start."""
+        """Work until drained.
+
+        Raises ServiceUnavailableError only when the services were away from the start, and InvalidInputError where the
+        settings ask for a sandbox that there is not.
+        """
+        require(self._settings.sandbox)
         async with open_services(self._settings, on_job=self._count_job) as services:
             readiness = services.readiness
             status = self._status_server(readiness)

@@ -78,6 +78,12 @@ async def test_not_ready_without_room_or_while_draining(system: System, client: 
             assert (await http.get("/livez")).status_code == 200
 
 
+async def test_a_sandbox_that_there_is_not_is_not_promised(system: System) -> None:
+    finished = await system.run("worker", SANDBOX="required")
+    assert finished.code == 2
+    assert "SANDBOX=required cannot be met" in finished.error
+
+
 async def test_a_port_that_is_taken(system: System) -> None:
     async with system.worker(STATUS_PORT="0") as worker:
         (started,) = await worker.until("worker.started")
