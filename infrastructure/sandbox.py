@@ -15,8 +15,8 @@ def require(sandbox: str) -> None:
     """Raise InvalidInputError where the setting asks for more than there is: nobody must believe in a sandbox."""
     if sandbox == "required":
         raise InvalidInputError(
-            f"SANDBOX=required cannot be met: children are bounded in memory, files and time, but not to {NOT_CONFINED};"
-            " unset it, and confine the worker's container instead"
+            f"SANDBOX=required cannot be met: children are bounded in memory, files and time, but not ({NOT_CONFINED});"
+            " unset it, and confine the worker's container"
         )
 
 
