@@ -1,0 +1,90 @@
+"""A watching command sits an outage out: the job goes on, and its result is taken when the servers are back."""
+
+import asyncio
+import subprocess
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+
+from domain.errors import ServiceUnavailableError
+from domain.jobs import Job, JobStatus
+from tests.integration.cli.cli_support import TEN
+from tests.support.faults import until
+from tests.support.proxy import Cable, cable
+from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, new_system, until_finished
+from worker import submit
+from worker.client import Client
+from worker.output import Output
+
+
+@pytest.fixture
+async def cables(database_url: str, redis_url: str) -> AsyncIterator[tuple[Cable, Cable]]:
+    redis = urlsplit(redis_url)
+    directory = parse_qs(urlsplit(database_url).query)["host"][0]
+    async with (
+        cable(f"{directory}/.s.PGSQL.5432") as to_postgresql,
+        cable((str(redis.hostname), int(redis.port or 0))) as to_redis,
+    ):
+        yield to_postgresql, to_redis
+
+
+@pytest.fixture
+def far(database_url: str, redis_url: str, cables: tuple[Cable, Cable], tmp_path: Path) -> System:
+    redis, (to_postgresql, to_redis) = urlsplit(redis_url), cables
+    return new_system(
+        f"postgresql://postgres@127.0.0.1:{to_postgresql.port}{urlsplit(database_url).path}",
+        f"redis://:{redis.password}@127.0.0.1:{to_redis.port}{redis.path}",
+        tmp_path,
+    )
+
+
+async def test_both_servers_away_while_it_watches(
+    far: System, system: System, cables: tuple[Cable, Cable], client: Client
+) -> None:
+    (far.directory / "code.py").write_text("import os\n")
+    user_id = await client.get_or_create_user("local@localhost")
+    process = subprocess.Popen(
+        [*COMMAND, "submit", "code.py", "--wait"],
+        env=far.process_environment(),
+        cwd=far.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        (job,) = await until(lambda: client.list_jobs(user_id))
+        for each in cables:
+            await each.cut()
+        async with system.worker():
+            assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
+        for each in cables:
+            await each.mend()
+        out, error = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, error
+    assert {line.split()[0] for line in out.splitlines() if line} >= TEN
+    assert "Traceback" not in error
+    assert await client.list_jobs(user_id) == []  # the result was taken
+
+
+class Away:
+    """A client whose database never comes back."""
+
+    async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
+        raise ServiceUnavailableError("PostgreSQL cannot be reached")
+        yield cast("Any", None)
+
+
+async def test_an_outage_without_end_says_how_to_find_the_job_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(submit, "AGAIN_SECONDS", 0.001)
+    how = "`vibe8 job 1` shows it"
+    with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
+        await submit._watch_and_take(cast("Client", Away()), uuid.uuid4(), "1", Output(as_json=True), how)
