@@ -23,7 +23,7 @@ demo: $(STAMP) ## the main job, end to end, on an embedded PostgreSQL and Valkey
 	@$(BIN)/python -m worker.demo
 
 test: $(STAMP) ## the test suite, on servers that it starts itself
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
 	$(BIN)/python -m pytest tests/faults

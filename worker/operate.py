@@ -16,23 +16,24 @@ from domain.text import JSON, one_line, printable
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.fleet import DRAIN, EVERYONE, Fleet
-from infrastructure.queue import connect
+from infrastructure.queue import Doorbell, connect
 from infrastructure.settings import load_settings
 from worker.conventions import DONE
 from worker.grid import Grid
 from worker.output import Output
 
 REFRESH_SECONDS = 1.0
+RING_LIMIT = 1_000
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[tuple[Database, Fleet]]:
+async def _opened() -> AsyncIterator[tuple[Database, Fleet, Doorbell]]:
     settings = load_settings()
     database = Database.from_settings(settings, "vibe8-operate")
     try:
         redis = await connect(settings.redis_dsn().get_secret_value())
         try:
-            yield database, Fleet(redis)
+            yield database, Fleet(redis), Doorbell(redis)
         finally:
             await redis.aclose()
     finally:
@@ -41,7 +42,7 @@ async def _opened() -> AsyncIterator[tuple[Database, Fleet]]:
 
 async def workers(output: Output) -> int:
     """The replicas that have reported lately, their jobs and their last heartbeat."""
-    async with _opened() as (_, fleet):
+    async with _opened() as (_, fleet, _):
         found = await fleet.replicas()
     if output.as_json:
         output.document([replica.to_json() for replica in found])
@@ -77,8 +78,14 @@ def _replica_grid(replicas: list[Replica]) -> Grid:
 
 async def pause(output: Output, *, on: bool) -> int:
     """Keep every worker from claiming, or let them again. Running jobs go on; submissions wait."""
-    async with _opened() as (database, _), database.unit_of_work() as work:
-        changed = await JobRepository(work).set_control(PAUSED, on=on)
+    async with _opened() as (database, _, doorbell):
+        async with database.unit_of_work() as work:
+            jobs = JobRepository(work)
+            changed = await jobs.set_control(PAUSED, on=on)
+            # Rings that led to nothing meanwhile are rung again at once, not by the sweep.
+            unheard = [] if on else await jobs.ring_unheard(older_than_seconds=0, limit=RING_LIMIT)
+        for ring in unheard:
+            await doorbell.ring(ring.job_id, ring.ring)
     state = "paused: no worker claims; `vibe8 resume` ends this" if on else "running"
     if output.as_json:
         output.document({"paused": on, "changed": changed})
@@ -89,7 +96,7 @@ async def pause(output: Output, *, on: bool) -> int:
 
 async def drain(replica_id: str | None, output: Output) -> int:
     """Tell one worker, or all, to finish and end, as SIGTERM does. Raises NotFoundError for an unknown one."""
-    async with _opened() as (_, fleet):
+    async with _opened() as (_, fleet, _):
         known = {replica.replica_id for replica in await fleet.replicas()}
         if replica_id is not None and replica_id not in known:
             raise NotFoundError(f"there is no worker {one_line(replica_id, 80)}; see `vibe8 workers`")
@@ -104,7 +111,7 @@ async def drain(replica_id: str | None, output: Output) -> int:
 
 async def top(output: Output) -> int:
     """A live view until Ctrl-C; in a pipe or with --json, one look."""
-    async with _opened() as (database, fleet):
+    async with _opened() as (database, fleet, _):
         console = output.console
         if output.as_json:
             output.document(await _facts(database, fleet))

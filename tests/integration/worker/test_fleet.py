@@ -48,9 +48,7 @@ async def test_a_paused_fleet_claims_nothing(system: System, client: Client, use
         assert (await client.get_job(user_id, waiting.job_id)).status is JobStatus.PENDING
         async with database.unit_of_work() as work:
             assert await JobRepository(work).is_set(PAUSED)
-            assert await JobRepository(work).set_control(PAUSED, on=False)
-            # What the sweep does 30 s after a ring that led to nothing.
-            await JobRepository(work).ring_unheard(older_than_seconds=0, limit=0)
+        assert (await system.run("resume")).code == 0
         other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
         assert (await until_finished(client, user_id, waiting.job_id)).status is JobStatus.COMPLETED
         assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
