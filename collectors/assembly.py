@@ -40,7 +40,7 @@ class Surveyed:
     def add(self, path: str, result: UnitResult) -> None:
         """Keep one unit's answers."""
         for name, value in result.values.items():
-            if value is not None or path == BASE:  # a file that does not parse has no facts for those who need its syntax
+            if value is not None or path == BASE:  # no syntax: no facts for those who need it
                 self.facts.setdefault(name, {})[path] = value
         for name, reason in result.failures.items():
             self.failures.setdefault(name, {})[path] = reason
