@@ -81,6 +81,7 @@ class Lane:
         theirs.close()
         self.socket = ours
         self._buffer = bytearray()
+        self._outgoing = bytearray()
 
     def _mark(self, unit: int, step: int) -> None:
         self._marker.value = (unit + 1) << 40 | (step & 0xFF) << 32 | _milliseconds()
@@ -91,9 +92,19 @@ class Lane:
         return (word >> 40) - 1, word >> 32 & 0xFF, (_milliseconds() - word & 0xFFFFFFFF) / 1000
 
     def give(self, unit: int, weight: float, skip: Mapping[str, str]) -> None:
-        """Queue a unit, with the steps to leave out and why."""
+        """Queue a unit, with the steps to leave out and why; `flush` sends it."""
         self.owed[unit] = weight
-        _send(self.socket, [unit, dict(skip)])
+        self._outgoing += _frame([unit, dict(skip)])
+
+    def flush(self) -> bool:
+        """Send what the process takes now, and say whether that was all.
+
+        Never waits: the process may be waiting for us to read its answers.
+        """
+        with contextlib.suppress(BlockingIOError):
+            while self._outgoing:
+                del self._outgoing[: self.socket.send(self._outgoing, socket.MSG_DONTWAIT)]
+        return not self._outgoing
 
     def receive(self) -> list[Any] | None:
         """The answers that have arrived, or None when the process is gone."""
@@ -120,9 +131,9 @@ def _milliseconds() -> int:
     return time.monotonic_ns() // 1_000_000 & 0xFFFFFFFF
 
 
-def _send(channel: socket.socket, message: Any) -> None:
-    body = msgpack.packb(message, use_bin_type=True, unicode_errors="surrogatepass")
-    channel.sendall(_LENGTH.pack(len(body)) + body)
+def _frame(message: Any) -> bytes:
+    body: bytes = msgpack.packb(message, use_bin_type=True, unicode_errors="surrogatepass")
+    return _LENGTH.pack(len(body)) + body
 
 
 def _take_frames(buffer: bytearray) -> list[Any]:
@@ -167,7 +178,7 @@ def _work(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, in
             unit = units[index]
             result = _run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
             mark(-1, 0)
-            _send(channel, [index, result.values, result.failures, result.cpu_ms])
+            channel.sendall(_frame([index, result.values, result.failures, result.cpu_ms]))
             done += unit.weight
             if done >= LANE_WEIGHT:
                 gc.collect()
@@ -225,8 +236,11 @@ class Supervisor:
             for _ in range(self._lane_count):
                 self._start_lane()
             while self._unanswered:
-                for key, _ in self._selector.select(POLL_SECONDS):
-                    self._listen(key.data)
+                for key, events in self._selector.select(POLL_SECONDS):
+                    if events & selectors.EVENT_WRITE:
+                        self._send(key.data)
+                    if events & selectors.EVENT_READ:
+                        self._listen(key.data)
                 for lane in [lane for lane in self._lanes if self._overdue(lane)]:
                     self._lose(lane, hung=True)
         finally:
@@ -246,13 +260,19 @@ class Supervisor:
         return lane.end()
 
     def _feed(self, lane: Lane) -> None:
+        while self._pending and sum(lane.owed.values()) < LANE_WEIGHT:
+            index = self._pending.popleft()
+            skip = {**self._exhausted, **self._skip.get(index, {})}
+            lane.give(index, self._units[index].weight, skip)
+        self._send(lane)
+
+    def _send(self, lane: Lane) -> None:
         try:
-            while self._pending and sum(lane.owed.values()) < LANE_WEIGHT:
-                index = self._pending.popleft()
-                skip = {**self._exhausted, **self._skip.get(index, {})}
-                lane.give(index, self._units[index].weight, skip)
+            all_sent = lane.flush()
         except OSError:
-            pass  # the lane has just died; `_listen` will see it and take back what it owes
+            all_sent = True  # the lane has just died; `_listen` will see it and take back what it owes
+        events = selectors.EVENT_READ if all_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
+        self._selector.modify(lane.socket, events, lane)
 
     def _listen(self, lane: Lane) -> None:
         answers = lane.receive()

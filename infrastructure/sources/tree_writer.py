@@ -17,6 +17,8 @@ MAX_DEPTH = 64
 MAX_PATH_BYTES = 1024
 MAX_COMPONENT_BYTES = 255
 MAX_MANIFEST_BYTES = MIB
+MAX_NAMES_CHARACTERS = 16_000_000
+"""All names of a tree together, as they are shown: a run repeats each of them several times."""
 
 _EXCLUDED = frozenset(os.fsencode(name) for name in EXCLUDED_DIRECTORIES)
 _DRIVE = re.compile(rb"[A-Za-z]:")
@@ -87,6 +89,7 @@ class TreeWriter:
         self._listed = 0
         self._accepted = 0
         self._bytes = 0
+        self._characters = 0
         self._python_files = 0
 
     def __enter__(self) -> Self:
@@ -129,11 +132,12 @@ class TreeWriter:
         """
         if self.is_excluded(path) or not wanted(path):
             return False
-        reason = name_fault(path, archive=self._archive) or self._size_fault(path, size) or self._name_taken(path)
+        shown = display_path(path)
+        reason = name_fault(path, archive=self._archive) or self._size_fault(path, size) or self._shown_fault(shown)
         if reason is not None:
             self.skip(path, reason)
             return False
-        self._charge(size)
+        self._charge(size, len(shown))
         return True
 
     def _size_fault(self, path: bytes, size: int) -> str | None:
@@ -144,17 +148,23 @@ class TreeWriter:
         """How many bytes the file of this name may have."""
         return self._limits.max_file_bytes if path.endswith(b".py") else MAX_MANIFEST_BYTES
 
-    def _name_taken(self, path: bytes) -> str | None:
+    def _shown_fault(self, shown: str) -> str | None:
+        if len(shown) > MAX_PATH_BYTES:  # an escape is up to four times as long as what it stands for
+            return "name too long"
         # Two names that are shown alike would be added up as one file by everyone downstream.
-        shown = display_path(path)
         if shown in self._seen:
             return "another file has the same name"
         self._seen.add(shown)
         return None
 
-    def _charge(self, size: int) -> None:
+    def _charge(self, size: int, characters: int) -> None:
         self._accepted += 1
         self._bytes += size
+        self._characters += characters
+        if self._characters > MAX_NAMES_CHARACTERS:
+            raise InvalidInputError(
+                f"the tree's file names have more than {MAX_NAMES_CHARACTERS // 10**6} million characters together"
+            )
         if self._accepted > self._limits.max_tree_files:
             raise InvalidInputError(f"more than {self._limits.max_tree_files} Python files (MAX_TREE_FILES)")
         if self._bytes > self._limits.max_clone_bytes:
