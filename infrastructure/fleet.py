@@ -14,7 +14,6 @@ HEALTH_SECONDS = 45
 
 DRAIN = "drain"
 EVERYONE = "*"
-_CHANNEL = "vibe8:orders"
 
 
 class Fleet:
@@ -22,6 +21,8 @@ class Fleet:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # Channels, unlike keys, are shared by all numbered databases of a server: another fleet may live there.
+        self.channel = f"vibe8:orders:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
     async def report(self, replica: Replica) -> None:
         """Say that the replica lives. Raises ServiceUnavailableError."""
@@ -48,14 +49,14 @@ class Fleet:
         """Tell a replica, or everyone; how many listened. Raises ServiceUnavailableError."""
         async with redis_errors():
             message = json.dumps({"command": command, "replica_id": replica_id})
-            return int(await self._redis.publish(_CHANNEL, message))
+            return int(await self._redis.publish(self.channel, message))
 
     async def orders(self, replica_id: str) -> AsyncIterator[str]:
         """The commands that are meant for the replica, from now on. Raises ServiceUnavailableError."""
         async with redis_errors():
             pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
             try:
-                await pubsub.subscribe(_CHANNEL)
+                await pubsub.subscribe(self.channel)
                 async for message in pubsub.listen():
                     order = json.loads(message["data"])
                     if order.get("replica_id") in (replica_id, EVERYONE):

@@ -64,6 +64,11 @@ async def test_one_replica_is_told_to_drain(system: System) -> None:
             return len(await fleet.replicas()) == 2
 
         await until(both)
+
+        async def both_listen() -> bool:
+            return dict(await redis.pubsub_numsub(fleet.channel)) == {fleet.channel.encode(): 2}
+
+        await until(both_listen)
         first = next(replica for replica in await fleet.replicas() if replica.pid == one.process.pid)
         assert await fleet.order(DRAIN, first.replica_id) == 2
         assert await asyncio.to_thread(one.process.wait, 30) == 0
