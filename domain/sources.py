@@ -38,9 +38,16 @@ class SourceKind(StrEnum):
     GITHUB = "github"
 
 
+NAME_LIMIT = 255
+"""Characters of a name that a submitter gives: of a file, a project, a model."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorship:
-    """What the submitter says of the code: a project name, `human` or `ai`, and which model or who."""
+    """What the submitter says of the code: a project name, `human` or `ai`, and which model or who.
+
+    Raises InvalidInputError for a name of more than NAME_LIMIT characters, or another author type.
+    """
 
     project_name: str | None = None
     author_type: str | None = None
@@ -51,6 +58,9 @@ class Authorship:
             raise InvalidInputError(
                 f"author_type must be 'human' or 'ai', not {one_line(self.author_type or '', 40)!r}"
             )
+        for what in ("project_name", "author_model"):
+            if len(getattr(self, what) or "") > NAME_LIMIT:
+                raise InvalidInputError(f"{what} must have at most {NAME_LIMIT} characters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,10 @@ class Upload:
     filename: str
     file_data: str = field(repr=False)
     authorship: Authorship = Authorship()
+
+    def __post_init__(self) -> None:
+        if len(self.filename) > NAME_LIMIT:
+            raise InvalidInputError(f"the file name must have at most {NAME_LIMIT} characters")
 
     def metadata(self) -> dict[str, JSON]:
         """The row's `source_metadata`."""
@@ -77,6 +91,19 @@ class Repository:
     def metadata(self) -> dict[str, JSON]:
         """The row's `source_metadata`."""
         return {"git_repo_url": self.url, "git_branch": self.branch, **_authorship(self.authorship)}
+
+
+_TEXTS = ("git_branch", "project_name", "author_type", "author_model")
+
+
+def check_metadata(kind: SourceKind, metadata: Mapping[str, JSON]) -> None:
+    """Raise InvalidInputError, naming the field, unless this is a `source_metadata` that can be worked on."""
+    source = "upload_filename" if kind is SourceKind.UPLOAD else "git_repo_url"
+    if not isinstance(metadata.get(source), str):
+        raise InvalidInputError(f"source_metadata names no source: there is no text under {source!r}; submit it again")
+    for key in _TEXTS:
+        if not isinstance(metadata.get(key), str | None):
+            raise InvalidInputError(f"source_metadata holds what is no text under {key!r}; submit it again")
 
 
 def _authorship(authorship: Authorship) -> dict[str, JSON]:

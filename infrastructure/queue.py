@@ -6,13 +6,15 @@ neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
+import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
@@ -28,6 +30,8 @@ CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
 """A caller learns within about ten seconds that Redis is away; the worker's own loop then tries again."""
 
+log = structlog.get_logger(__name__)
+
 
 def serialize(message: Mapping[str, Any]) -> bytes:
     """ARQ's job message as JSON; what JSON does not know (an exception in a result) becomes its text."""
@@ -35,11 +39,48 @@ def serialize(message: Mapping[str, Any]) -> bytes:
 
 
 def deserialize(data: bytes) -> dict[str, Any]:
-    """The inverse; raises ValueError on anything but a JSON object."""
+    """The inverse; raises ValueError on anything but a job message.
+
+    ARQ drops what cannot be read, but ends over a message whose fields are of other types than it wrote.
+    """
     message = json.loads(data)
-    if not isinstance(message, dict):
-        raise ValueError("not a job message")  # noqa: TRY004 - malformed data, not a misused function
+    if not isinstance(message, dict) or not all(check(message.get(key)) for key, check in _FIELDS.items()):
+        raise ValueError("not a job message")
     return message
+
+
+def _is_int(value: Any, limit: int) -> bool:
+    return type(value) is int and 0 <= value < limit
+
+
+_FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "f": lambda function: isinstance(function, str),
+    "a": lambda arguments: isinstance(arguments, list),
+    "k": lambda keywords: isinstance(keywords, dict),
+    "t": lambda tries: tries is None or _is_int(tries, 10**6),
+    "et": lambda milliseconds: _is_int(milliseconds, 10**14),
+}
+"""What ARQ takes for granted of its function, arguments, keywords, tries and time of enqueueing."""
+
+
+class Listener(Worker):
+    """ARQ's worker, save that it ends over no id in the queue that is no text."""
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Answer the rings of these ids; what is no id of ours is taken out of the queue."""
+        unreadable = [job_id for job_id in job_ids if not _is_text(job_id)]
+        if unreadable:
+            log.warning("bell.unreadable", count=len(unreadable))
+            await self.pool.zrem(self.queue_name, *unreadable)
+        await super().start_jobs([job_id for job_id in job_ids if job_id not in unreadable])
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def redis_settings(url: str) -> RedisSettings:

@@ -16,7 +16,7 @@ from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, 
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, JobStatus
 from domain.retry import backoff_seconds
 from domain.runs import NewRun, RunOrigin
-from domain.sources import SourceKind
+from domain.sources import SourceKind, check_metadata
 from domain.text import JSON, one_line
 from infrastructure.database.attempts import Released
 from infrastructure.database.engine import Database
@@ -90,6 +90,7 @@ class Analyst:
         Here and in `_complete` nothing limits the insisting but the lease: its keeper ends the work with it.
         """
         metadata = claim.job.source_metadata
+        check_metadata(claim.job.source_kind, metadata)
         if claim.job.source_kind is SourceKind.UPLOAD:
             data = await insist(partial(self._file_data, claim), seconds=math.inf)
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
@@ -105,8 +106,9 @@ class Analyst:
         }
 
     async def _file_data(self, claim: Claim) -> str:
+        too_much = 2 * self.pipeline.limits.max_upload_bytes  # in base64; whoever decodes it says that it is too large
         async with self.database.unit_of_work() as work:
-            return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token)
+            return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token, most=too_much)
 
     async def _complete(self, claim: Claim, analysed: Analysed, started: float) -> None:
         """The run's row and the job's end in one transaction, fenced: without the lease nothing is written."""

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -68,10 +69,10 @@ class WorkerProcess:
             port = status.port if status is not None else None
             log.info("worker.started", slots=self._settings.arq_max_jobs, cores=services.cores.count, status_port=port)
             background = [
-                asyncio.create_task(_beat(services)),
-                asyncio.create_task(services.leases.run()),
-                asyncio.create_task(services.maintenance.run()),
-                asyncio.create_task(self._presence(services).run()),
+                asyncio.create_task(_keep_up("beat", lambda: _beat(services))),
+                asyncio.create_task(_keep_up("leases", services.leases.run)),
+                asyncio.create_task(_keep_up("maintenance", services.maintenance.run)),
+                asyncio.create_task(_keep_up("presence", self._presence(services).run)),
             ]
             listening = asyncio.create_task(self._listen(services))
             try:
@@ -115,11 +116,22 @@ class WorkerProcess:
         while True:
             try:
                 await _listen_once(services)
-            except REDIS_ERRORS as error:
+            except Exception as error:  # noqa: BLE001 - a worker that is deaf and looks alive is worse than any of them
                 if time.monotonic() - complained >= COMPLAIN_SECONDS:
                     complained = time.monotonic()
-                    log.warning("redis.away", reason=f"{type(error).__name__}: {error}")
+                    event = "redis.away" if isinstance(error, REDIS_ERRORS) else "listening.failed"
+                    log.warning(event, reason=f"{type(error).__name__}: {error}")
             await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _keep_up(what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Begin the work anew when a fault that nobody thought of ends it: without it the worker would be half dead."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background.failed", what=what)
+        await asyncio.sleep(RESTART_SECONDS)
 
 
 async def _beat(services: Services) -> None:

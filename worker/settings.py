@@ -11,7 +11,16 @@ from arq.worker import Worker
 
 from infrastructure.database.engine import Database
 from infrastructure.fleet import Fleet
-from infrastructure.queue import QUEUE_NAME, TASK_NAME, Doorbell, connect, deserialize, redis_settings, serialize
+from infrastructure.queue import (
+    QUEUE_NAME,
+    TASK_NAME,
+    Doorbell,
+    Listener,
+    connect,
+    deserialize,
+    redis_settings,
+    serialize,
+)
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
 from worker.analyze import Analyst
@@ -94,7 +103,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
 def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
     """ARQ, set up so that it rings and no more: no results, no limits of its own, JSON payloads, our signals."""
     settings = services.settings
-    return Worker(
+    return Listener(
         [func(analyze, name=TASK_NAME, timeout=OUT_OF_THE_WAY, max_tries=OUT_OF_THE_WAY)],
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),

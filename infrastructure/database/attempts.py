@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.errors import CancelledByUserError, LeaseLostError
 from domain.jobs import MAX_ATTEMPTS, Claim, JobStatus
 from domain.text import JSON, one_line
-from infrastructure.database.mapping import JOB_COLUMNS, job_from
+from infrastructure.database.mapping import JOB_COLUMNS, WITHOUT_DATA, job_from
 
 CANCELLED = "cancelled by user"
 
@@ -53,7 +53,7 @@ _CLAIM = text(f"""
 
 _FENCE = "job_id = :job_id AND lease_token = :token AND status = 'running'"
 
-_FILE_DATA = text(f"SELECT source_metadata ->> 'file_data' AS data FROM jobs WHERE {_FENCE}")  # noqa: S608
+_FILE_DATA = text(f"SELECT left(source_metadata ->> 'file_data', :most) AS data FROM jobs WHERE {_FENCE}")  # noqa: S608
 
 _RENEW = text("""
     UPDATE jobs
@@ -76,7 +76,7 @@ _COMPLETE = text(f"""
     UPDATE jobs
     SET status = 'completed', result_run_id = :run_id, error_message = NULL, progress = 100, stage = NULL,
         finished_at = statement_timestamp(), lease_token = NULL, lease_expires_at = NULL,
-        source_metadata = source_metadata - 'file_data'
+        source_metadata = {WITHOUT_DATA}
     WHERE {_FENCE} AND cancel_requested_at IS NULL
 """)  # noqa: S608
 
@@ -92,7 +92,7 @@ _FAIL = text(f"""
     UPDATE jobs
     SET status = 'failed', error_message = :message, attempt_errors = attempt_errors || {ERROR_ENTRY}, stage = NULL,
         finished_at = statement_timestamp(), lease_token = NULL, lease_expires_at = NULL,
-        source_metadata = CASE WHEN :drop_data THEN source_metadata - 'file_data' ELSE source_metadata END
+        source_metadata = CASE WHEN :drop_data THEN {WITHOUT_DATA} ELSE source_metadata END
     WHERE {_FENCE}
 """)  # noqa: S608
 
@@ -112,7 +112,7 @@ def release(*, reason: str, counts: bool) -> str:
         error_message = CASE WHEN {cancelled} THEN '{CANCELLED}' WHEN {last} THEN {reason} END,
         finished_at = CASE WHEN {ended} THEN statement_timestamp() END,
         attempt_errors = jobs.attempt_errors {f"|| {ERROR_ENTRY}" if counts else ""},
-        source_metadata = CASE WHEN {cancelled} THEN jobs.source_metadata - 'file_data' ELSE jobs.source_metadata END,
+        source_metadata = CASE WHEN {cancelled} THEN {WITHOUT_DATA} ELSE jobs.source_metadata END,
         run_after = CASE WHEN {ended} THEN jobs.run_after ELSE {due} END,
         ring = jobs.ring + 1, rung_at = {due},
         lease_token = NULL, lease_expires_at = NULL, progress = 0, stage = NULL
@@ -173,9 +173,10 @@ class AttemptRepository:
         values = {name: value for name, value in row.items() if name != "lease_token"}
         return Claim(job=job_from(values), lease_token=row["lease_token"])
 
-    async def file_data(self, job_id: str, token: UUID) -> str:
-        """The upload, in base64. Raises LeaseLostError; an upload that is not there is an empty one."""
-        row = (await self._connection.execute(_FILE_DATA, {"job_id": job_id, "token": token})).one_or_none()
+    async def file_data(self, job_id: str, token: UUID, *, most: int) -> str:
+        """The upload, in base64, cut after `most` characters. Raises LeaseLostError; one that is not there is empty."""
+        values = {"job_id": job_id, "token": token, "most": most}
+        row = (await self._connection.execute(_FILE_DATA, values)).one_or_none()
         if row is None:
             raise LeaseLostError("the lease was lost before the upload was read")
         return str(row.data or "")

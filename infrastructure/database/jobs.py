@@ -13,7 +13,7 @@ from domain.jobs import Job, JobStatus, SubmissionLimits
 from domain.sources import SourceKind
 from domain.text import JSON, one_line, printable, safe_json
 from infrastructure.database.attempts import CANCELLED, AttemptRepository, LeaseState
-from infrastructure.database.mapping import JOB_COLUMNS, job_from
+from infrastructure.database.mapping import JOB_COLUMNS, WITHOUT_DATA, job_from
 from infrastructure.database.upkeep import UpkeepRepository
 
 __all__ = ["JobRepository", "LeaseState", "Submitted"]
@@ -58,7 +58,7 @@ _CANCEL = text(f"""
         status = CASE status WHEN 'pending' THEN 'failed' ELSE status END,
         error_message = CASE status WHEN 'pending' THEN '{CANCELLED}' ELSE error_message END,
         finished_at = CASE status WHEN 'pending' THEN statement_timestamp() ELSE finished_at END,
-        source_metadata = CASE status WHEN 'pending' THEN source_metadata - 'file_data' ELSE source_metadata END
+        source_metadata = CASE status WHEN 'pending' THEN {WITHOUT_DATA} ELSE source_metadata END
     WHERE job_id = :job_id AND status IN ('pending', 'running')
     RETURNING {JOB_COLUMNS}
 """)  # noqa: S608

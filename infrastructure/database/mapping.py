@@ -1,5 +1,6 @@
 """Rows to domain objects, in one place. An upload's data is never among a job's columns."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,8 +9,20 @@ from domain.jobs import AttemptError, Job, JobStatus
 from domain.runs import Run, RunOrigin, RunSummary
 from domain.sources import SourceKind
 
-JOB_COLUMNS = """
-    jobs.job_id, jobs.user_id, jobs.status, jobs.source_kind, jobs.source_metadata - 'file_data' AS source_metadata,
+METADATA_CHARACTERS = 65_536
+"""More is not read of a job's source without its data."""
+
+WITHOUT_DATA = """
+    CASE jsonb_typeof(jobs.source_metadata)
+        WHEN 'object' THEN jobs.source_metadata - 'file_data' ELSE jobs.source_metadata END
+"""
+"""The SQL of a source without its data. Other programs write rows, too: what is no object must not be an error here."""
+
+# As text: a number of 10,000 digits or lists nested by the thousand are JSON to PostgreSQL, but not to Python, and a
+# row that cannot be read must not keep a worker from claiming any other.
+JOB_COLUMNS = f"""
+    jobs.job_id, jobs.user_id, jobs.status, jobs.source_kind,
+    left(CAST({WITHOUT_DATA} AS text), {METADATA_CHARACTERS}) AS source_metadata,
     jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after, jobs.ring,
     jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors, jobs.cancel_requested_at,
     jobs.idempotency_key
@@ -31,9 +44,18 @@ def job_from(row: Mapping[Any, Any]) -> Job:
     values = dict(row)
     values["status"] = JobStatus(row["status"])
     values["source_kind"] = SourceKind(row["source_kind"])
-    values["source_metadata"] = row["source_metadata"] or {}
+    values["source_metadata"] = _metadata(row["source_metadata"])
     values["attempt_errors"] = tuple(_attempt_error(item) for item in row["attempt_errors"])
     return Job(**values)
+
+
+def _metadata(text: str | None) -> Mapping[str, Any]:
+    """Empty where it is nothing that `domain.sources` writes: `check_metadata` then says so."""
+    try:
+        value = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _attempt_error(item: dict[str, Any]) -> AttemptError:

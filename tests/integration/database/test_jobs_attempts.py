@@ -99,9 +99,9 @@ async def test_the_upload_is_for_the_holder_alone(database: Database) -> None:
     assert "file_data" not in held.job.source_metadata
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        assert await jobs.file_data(held.job.job_id, held.lease_token) == UPLOAD["file_data"]
+        assert await jobs.file_data(held.job.job_id, held.lease_token, most=100) == UPLOAD["file_data"]
         with pytest.raises(LeaseLostError):
-            await jobs.file_data(held.job.job_id, uuid.uuid4())
+            await jobs.file_data(held.job.job_id, uuid.uuid4(), most=100)
 
 
 async def test_completion_links_the_run_and_forgets_the_upload(database: Database) -> None:

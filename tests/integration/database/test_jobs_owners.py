@@ -66,7 +66,7 @@ async def test_a_failed_upload_can_be_retried_with_all_its_attempts(database: Da
         assert (again.attempt_errors, again.error_message, again.finished_at) == ((), None, None)
         second = await jobs.claim_next(30)
         assert second is not None
-        assert await jobs.file_data(job.job_id, second.lease_token) == UPLOAD["file_data"]
+        assert await jobs.file_data(job.job_id, second.lease_token, most=100) == UPLOAD["file_data"]
 
 
 async def test_a_cancelled_upload_cannot_be_retried_since_it_is_gone(database: Database) -> None:
