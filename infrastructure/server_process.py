@@ -8,8 +8,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domain.errors import ServiceUnavailableError
 from domain.text import one_line
@@ -87,17 +89,31 @@ def server_environment() -> Mapping[str, str]:
 
 
 def run_program(argv: Sequence[str], user: RunAs, *, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program of the servers' to its end. Raises OSError where the user may not run it."""
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+    """Run a program of the servers' to its end. Raises OSError where the user may not run it.
+
+    Whoever is interrupted meanwhile (Ctrl-C, SIGTERM) ends it first, and all that it has started: initdb's own servers
+    would go on writing.
+    """
+    options: dict[str, Any] = user.options()
+    with subprocess.Popen(
         argv,
         cwd=cwd,
-        env=server_environment(),
+        env=dict(server_environment()),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        **user.options(),
-    )
+        start_new_session=True,
+        **options,
+    ) as process:
+        try:
+            out, error = process.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # until nobody holds the other ends of its pipes
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, out, error)
 
 
 def can_run(program: Path, user: RunAs) -> bool:

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.worker import COMMAND, PATIENCE_SECONDS, Finished, System
+from tests.integration.cli.command_server import quick
+from tests.support.worker import COMMAND, PATIENCE_SECONDS, Finished, System, new_system
 
 TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -20,7 +21,11 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def without_services(directory: Path, **environment: str) -> System:
     """No server is named, and none is to be found."""
-    return System(environment={"VIBE8_HOME": str(directory / "nowhere"), **environment}, directory=directory)
+    return quick(System(environment={"VIBE8_HOME": str(directory / "nowhere"), **environment}, directory=directory))
+
+
+def quick_system(database_url: str, redis_url: str, directory: Path, **more: str) -> System:
+    return quick(new_system(database_url, redis_url, directory, **more))
 
 
 def assert_complaint(finished: Finished, code: int, *words: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.cli_support import assert_complaint, without_services
-from tests.support.worker import System, new_system
+from tests.integration.cli.cli_support import assert_complaint, quick_system, without_services
+from tests.support.worker import System
 
 FOR_JOBS = (("jobs",), ("job", "x"), ("result", "x"), ("cancel", "x"), ("retry", "x"), ("submit", "code.py"))
 ALL = (*FOR_JOBS, ("cleanup",), ("migrate",), ("worker",))
@@ -32,12 +32,12 @@ async def test_no_stack_at_all(tmp_path: Path) -> None:
 
 
 async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_path: Path) -> None:
-    system = new_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
+    system = quick_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
     await complaints(system, (("jobs",), ("submit", "code.py")), "Redis cannot be reached", "REDIS_URL")
 
 
 async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp_path: Path) -> None:
-    system = new_system(f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d", redis_url, tmp_path)
+    system = quick_system(f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d", redis_url, tmp_path)
     await complaints(
         system,
         (("jobs",), ("submit", "code.py"), ("cleanup",), ("migrate",), ("worker",)),
@@ -46,7 +46,7 @@ async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp
 
 
 async def test_a_database_that_does_not_exist(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = new_system(database_url.replace("/test_", "/missing_"), redis_url, tmp_path)
+    system = quick_system(database_url.replace("/test_", "/missing_"), redis_url, tmp_path)
     await complaints(system, (("jobs",),), "PostgreSQL", "does not exist")
 
 
@@ -57,12 +57,12 @@ async def test_keys_that_are_none(system: System) -> None:
 
 
 async def test_a_database_without_tables(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = new_system(empty_database_url, redis_url, tmp_path)
+    system = quick_system(empty_database_url, redis_url, tmp_path)
     await complaints(system, (("jobs",), ("submit", "code.py"), ("cleanup",)), "run `vibe8 migrate`")
 
 
 async def test_migrate_twice_says_what_it_did(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = new_system(empty_database_url, redis_url, tmp_path)
+    system = quick_system(empty_database_url, redis_url, tmp_path)
     dry = await system.run("doctor", "--json")
     assert dry.code == 1
     (advice,) = [check["advice"] for check in dry.document if check["name"] == "postgresql"]
@@ -97,7 +97,7 @@ async def test_the_doctor_names_what_is_amiss_and_what_to_do(
     database_url: str, closed_port: int, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    system = new_system(
+    system = quick_system(
         database_url,
         f"redis://127.0.0.1:{closed_port}/0",
         tmp_path,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli.cli_support import TEN, assert_complaint
+from tests.integration.cli.cli_support import TEN, assert_complaint, quick_system
 from tests.support.archives import zip_of
 from tests.support.git_repository import WorkTree
 from tests.support.git_server import GitServer
-from tests.support.worker import COMMAND, Finished, System, WorkerProcess, new_system
+from tests.support.worker import COMMAND, Finished, System, WorkerProcess
 
 TOKEN = "t0ken-of-a-private-repository"
 CODE = '"""A module."""\n\nimport os\n\n\ndef run(command):\n    """Run it."""\n    os.system(command)\n'
@@ -33,7 +33,7 @@ def git_server(tmp_path: Path) -> Iterator[GitServer]:
 
 @pytest.fixture
 def system(database_url: str, redis_url: str, tmp_path: Path, git_server: GitServer) -> System:
-    return new_system(
+    return quick_system(
         database_url,
         redis_url,
         tmp_path,

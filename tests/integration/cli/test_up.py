@@ -13,6 +13,7 @@ import pytest
 
 from infrastructure.stack_file import read_stack
 from tests.integration.cli.cli_support import TEN, assert_complaint, on_terminal
+from tests.integration.cli.command_server import quick
 from tests.support.faults import alive, descendants, slow_source, until
 from tests.support.git_repository import WorkTree
 from tests.support.git_server import GitServer
@@ -33,7 +34,7 @@ def home() -> Iterator[System]:
             "PACKAGE_INDEX_URL": "",
             "LOG_FORMAT": "json",
         }
-        yield System(environment=environment, directory=directory)
+        yield quick(System(environment=environment, directory=directory))
 
 
 @asynccontextmanager
