@@ -134,7 +134,7 @@ async def test_rings_that_nobody_can_read_leave_no_worker_deaf(system: System, c
         assert "\x1b" not in worker.log_file.read_text()
 
 
-@pytest.mark.parametrize("message", list(BELLS.values()))
+@pytest.mark.parametrize("message", list(BELLS.values()), ids=[ascii(name) for name in BELLS])
 def test_a_message_is_read_as_it_was_written_or_not_at_all(message: bytes) -> None:
     try:
         read = deserialize(message)
