@@ -82,8 +82,15 @@ def serve(listener: socket.socket) -> NoReturn:
     for module in MODULES:
         importlib.import_module(f"worker.{module}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the handlers
+    parent = os.getppid()
+    listener.settimeout(1)
     while True:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            if os.getppid() != parent:  # the suite was killed
+                sys.exit()
+            continue
         if os.fork() == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
