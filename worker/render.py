@@ -24,7 +24,7 @@ _ROWS: Sequence[tuple[str, str, str | None]] = (
     ("cyclomatic", "average complexity {avg_cc:.2f}", "complexity_score"),
     ("docs", "{coverage_pct:.1f} % documented", None),
     ("dead_code", "{unused_symbols} unused symbols, {suppressed} suppressed", None),
-    ("deps", "{total_modules} modules imported, {packages} packages, {outdated} outdated", None),
+    ("deps", "{total_modules} modules imported, {packages} packages{outdated}", None),
     ("mi", "maintainability index {mi_avg:.1f}", None),
     ("size", "{files} files, {sloc} source lines, {avg_file_sloc} a file", None),
     ("dupes", "{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", "duplication_score"),
@@ -61,9 +61,16 @@ def _in_words(words: str, aggregate: Mapping[str, Any]) -> str:
     if all(value is None for value in aggregate.values()):
         return "[dim]not measured[/dim]"
     packages = aggregate.get("package_health") or ()
-    outdated = sum(1 for package in packages if package["outdated"])
     values = {name: _Unknown() if value is None else value for name, value in aggregate.items()}
-    return _PLURAL_OF_ONE.sub(r"1 \1", words.format(**values, packages=len(packages), outdated=outdated))
+    return _PLURAL_OF_ONE.sub(r"1 \1", words.format(**values, packages=len(packages), outdated=_outdated(packages)))
+
+
+def _outdated(packages: Sequence[Mapping[str, Any]]) -> str:
+    """Of how many packages it is not known is said beside: none of those counts as up to date."""
+    outdated = sum(1 for package in packages if package["outdated"])
+    unknown = sum(1 for package in packages if package["outdated"] is None)
+    counts = [f"{outdated} outdated"] + ([f"{unknown} unknown"] if unknown else [])
+    return f" ({', '.join(counts)})" if packages else ""
 
 
 def _score(value: float | None) -> str:

@@ -46,7 +46,7 @@ def in_words(seconds: float) -> str:
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+    return f"{max(seconds, 0) // 1:.0f} s"
 
 
 def show_job(console: Console, job: Mapping[str, JSON]) -> None:

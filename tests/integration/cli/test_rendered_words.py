@@ -1,0 +1,84 @@
+"""What is not known is never shown as a good number."""
+
+from typing import Any
+
+import pytest
+
+from worker.render import metrics_grid
+from worker.render_jobs import in_words, timeline
+
+
+def words_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]:
+    document = {"metrics": {name: aggregate}, "completeness": {"collectors": {name: state}}}
+    (row,) = metrics_grid(document).rows
+    return list(row)
+
+
+def package(outdated: bool | None) -> dict[str, Any]:
+    return {"package": "p", "installed": True, "outdated": outdated, "current_version": None, "latest_version": None}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ([], "0 packages"),
+        ([False], "1 package (0 outdated)"),
+        ([True, False, True], "3 packages (2 outdated)"),
+        ([True, None, None], "3 packages (1 outdated, 2 unknown)"),
+    ],
+)
+def test_packages(verdicts: list[bool | None], words: str) -> None:
+    health = [package(outdated) for outdated in verdicts]
+    *_, said = words_of("deps", {"total_modules": 21, "package_health": health})
+    assert said == f"21 modules imported, {words}"
+
+
+def test_a_failed_collector_has_no_numbers() -> None:
+    aggregate = {"total": None, "suppressed": None, "linting_score": None}
+    name, score, state, said = words_of("lint", aggregate, "failed")
+    assert (name, score, said) == ("lint", "", "[dim]not measured[/dim]")
+    assert "red" in state
+
+
+def test_a_gap_among_numbers_is_a_question_mark() -> None:
+    aggregate = {"duplicate_lines": 3, "duplicate_pct": None, "duplication_score": None}
+    assert words_of("dupes", aggregate, "partial")[1:] == ["", "[yellow]partial[/yellow]", "3 duplicated lines (? %)"]
+
+
+def test_an_eleventh_collector_is_shown_as_it_is() -> None:
+    assert words_of("novelty", {"items": [1]}) == ["novelty", "", "[green]ok[/green]", "{'items': [1]}"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-3, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (172_800, "2 d")],
+)
+def test_ages(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_the_story_of_a_job_that_is_tried_again() -> None:
+    def at(second: int) -> str:
+        return f"2026-01-01T00:00:{second:02}+00:00"
+
+    job = {
+        "created_at": at(0),
+        "started_at": at(5),
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "run_after": at(30),
+        "status": "pending",
+        "attempt": 2,
+        "error_message": None,
+        "attempt_errors": [
+            {"attempt": 1, "at": at(3), "kind": "ServiceUnavailableError", "message": "the git host is away"},
+            {"attempt": 2, "at": at(9), "kind": "AnalysisKilledError", "message": "killed"},
+        ],
+    }
+    assert [(moment[17:19], words) for moment, words in timeline(job)] == [
+        ("00", "submitted"),
+        ("03", "attempt 1 failed: the git host is away (ServiceUnavailableError)"),
+        ("05", "attempt 2 started"),
+        ("09", "attempt 2 failed: killed (AnalysisKilledError)"),
+        ("30", "attempt 3 is due"),
+    ]
