@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     """Git hosts that may be cloned from, as `host` or `host:port`, separated by commas."""
     git_ca_bundle: Path | None = None
     """A file of certificate authorities to trust for git hosts; unset: the system's."""
-    package_index_url: str = PYPI_SIMPLE_ENDPOINT
+    package_index_url: SecretStr = SecretStr(PYPI_SIMPLE_ENDPOINT)
     """The PEP 691 index that is asked for `latest_version`; empty: nothing is looked up."""
 
     token_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()

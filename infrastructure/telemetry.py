@@ -1,9 +1,10 @@
 """Logging: structlog, dotted event names; JSON in production, readable lines on a terminal."""
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -23,7 +24,9 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
         _harmless,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(exception_formatter=_traceback)
     )
     formatting: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(
@@ -52,3 +55,14 @@ def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
         if isinstance(value, str):
             event[key] = printable(value).replace("\n", "\\n")
     return event
+
+
+def _traceback(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """A plain one, each line behind a bar so that none of them passes for an entry of its own.
+
+    structlog's own shows the values of local variables; a token or a password may be among them.
+    """
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    for line in printable(text.getvalue()).splitlines():
+        out.write(f"\n  | {line}" if line else "")

@@ -9,6 +9,10 @@ from domain.errors import InvalidInputError, PermanentError
 from infrastructure.queue import redis_errors
 
 
+TOKEN_CHARACTERS = 1_000
+"""More than any git host's token has; git reads it from one variable of its environment, and that has a limit."""
+
+
 class TokenVault:
     """Keeps a token under its job's id. The first key encrypts, all keys decrypt, so that keys can be rotated."""
 
@@ -24,7 +28,9 @@ class TokenVault:
             ) from error
 
     async def put(self, job_id: str, token: str) -> None:
-        """Keep the token. Raises InvalidInputError without a key, ServiceUnavailableError without Redis."""
+        """Keep the token. Raises InvalidInputError for none, or without a key; ServiceUnavailableError without Redis."""
+        if not 0 < len(token) <= TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
+            raise InvalidInputError(f"a token must be 1 to {TOKEN_CHARACTERS} printable ASCII characters")
         if self._fernet is None:
             raise InvalidInputError("private repositories need TOKEN_ENCRYPTION_KEYS to be set")
         async with redis_errors():

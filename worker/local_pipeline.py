@@ -3,6 +3,7 @@
 `vibe8 analyze` starts in half the time for that; the queue's workers use the very same pipeline.
 """
 
+import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
 
     Raises InvalidInputError where SCRATCH_DIR cannot be written.
     """
+    no_core_dumps()
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(worker_directory(settings.scratch_dir))
         limits = ChildLimits(
@@ -34,10 +36,16 @@ async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         )
         children = ZygoteRunner(PRELOAD, limits)
         stack.push_async_callback(children.stop)
-        packages = SimplePackageIndex(settings.package_index_url)
+        index = settings.package_index_url.get_secret_value()
+        packages = SimplePackageIndex(index)
         stack.push_async_callback(packages.aclose)
         await children.start()
-        yield _pipeline(settings, children, packages if settings.package_index_url else None, scratch)
+        yield _pipeline(settings, children, packages if index else None, scratch)
+
+
+def no_core_dumps() -> None:
+    """A repository's token passes through this process and its children: neither is to leave its memory in a file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path) -> Pipeline:

@@ -16,6 +16,7 @@ from infrastructure.database.upkeep import CleanupCounts, Ring
 from infrastructure.metrics import RESCUES, RINGS, note_queue
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
+from infrastructure.token_vault import TokenVault
 
 UPKEEP_SECONDS = 10.0
 UNHEARD_SECONDS = 30.0
@@ -64,6 +65,7 @@ class Maintenance:
 
     database: Database
     doorbell: Doorbell
+    vault: TokenVault
     settings: Settings
     free_slots: Callable[[], int]
 
@@ -95,4 +97,7 @@ class Maintenance:
         again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
         for ring in [*again, *unheard]:
             await self.doorbell.ring(ring.job_id, ring.ring)
+        for job in rescued:
+            if job.status.finished:  # nobody is left who would
+                await self.vault.forget(job.job_id)
         await cleanup_once_a_slot(self.database, self.settings)

@@ -71,10 +71,11 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
         pipeline = await stack.enter_async_context(local_pipeline(settings))
         doorbell = Doorbell(redis)
         leases = LeaseKeeper(database, doorbell)
+        vault = token_vault(settings, redis)
         analyst = Analyst(
             database=database,
             doorbell=doorbell,
-            vault=token_vault(settings, redis),
+            vault=vault,
             leases=leases,
             pipeline=pipeline,
             git={
@@ -88,7 +89,13 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
             min_memory_mb=settings.min_free_memory_mb,
         )
         crew = Crew(analyst, pressure, slots=settings.arq_max_jobs, on_job=on_job)
-        maintenance = Maintenance(database=database, doorbell=doorbell, settings=settings, free_slots=lambda: crew.free)
+        maintenance = Maintenance(
+            database=database,
+            doorbell=doorbell,
+            vault=vault,
+            settings=settings,
+            free_slots=lambda: crew.free,
+        )
         yield Services(
             settings=settings,
             leases=leases,

@@ -426,7 +426,7 @@ async def test_it_can_be_closed_twice_and_used_again(local: LocalIndex) -> None:
 
 
 def test_the_default_address_is_the_librarys() -> None:
-    assert Settings().package_index_url == PYPI_SIMPLE_ENDPOINT
+    assert Settings().package_index_url.get_secret_value() == PYPI_SIMPLE_ENDPOINT
 
 
 def test_files_of_other_projects_and_odd_names_do_not_count() -> None:

@@ -46,6 +46,8 @@ class GitServer:
         self.faults: dict[str, Fault] = {}
         self.exact: dict[str, Fault] = {}  # by the request's whole path
         self.released = threading.Event()
+        self.held: dict[str, threading.Event] = {}  # repositories whose objects wait for the event
+        self.waiting: list[str] = []  # those that somebody has asked for since
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_file))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -96,7 +98,8 @@ class GitServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.released.set()
+        for event in (self.released, *self.held.values()):
+            event.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -147,6 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, token in git.tokens.items():
             if path.startswith(name + "/") and not self._carries(token):
                 return self._send(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+        for name, event in git.held.items():
+            if path.startswith(name + "/") and self.command == "POST" and b"command=fetch" in body:
+                git.waiting.append(name)
+                event.wait()
         return self._run_backend(body)
 
     def _carries(self, token: str) -> bool:

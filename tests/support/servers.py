@@ -43,7 +43,8 @@ def temporary_directory() -> Iterator[Path]:
 class Servers:
     """A PostgreSQL with a migrated template database, and a Valkey."""
 
-    def __init__(self, postgres: Postgres, valkey: Valkey) -> None:
+    def __init__(self, postgres: Postgres, valkey: Valkey, directory: Path) -> None:
+        self.directory = directory
         self.postgres = postgres
         self.valkey = valkey
         self._numbers = itertools.count(1)
@@ -82,6 +83,6 @@ def running_servers() -> Iterator[Servers]:
         with stack:
             assert stack.postgres is not None
             assert stack.valkey is not None
-            servers = Servers(stack.postgres, stack.valkey)
+            servers = Servers(stack.postgres, stack.valkey, directory)
             servers.make_template()
             yield servers

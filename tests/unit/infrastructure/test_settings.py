@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
@@ -46,7 +47,7 @@ DEFAULTS = {
     "daily_job_limit_per_user": 100,
     "git_allowed_hosts": ("github.com",),
     "git_ca_bundle": None,
-    "package_index_url": PYPI_SIMPLE_ENDPOINT,
+    "package_index_url": SecretStr(PYPI_SIMPLE_ENDPOINT),
     "max_zip_entries": 10000,
     "max_inflated_mb": 200,
     "max_zip_ratio": 200,
