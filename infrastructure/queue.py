@@ -131,18 +131,6 @@ class Doorbell:
         async with redis_errors():
             await self._redis.publish(channel_name(job_id), json.dumps(event, allow_nan=False))
 
-    @asynccontextmanager
-    async def listen(self, job_id: str) -> AsyncIterator[AsyncIterator[Mapping[str, JSON]]]:
-        """The events of one job from now on; the subscription stands before the block is entered."""
-        async with redis_errors():
-            pubsub = self._redis.pubsub(ignore_subscribe_messages=False)
-            try:
-                await pubsub.subscribe(channel_name(job_id))
-                await pubsub.get_message(timeout=CONNECT_SECONDS)
-                yield _events(pubsub)
-            finally:
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
-
     async def ticks(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
         """The events of one job from now on, and None whenever `seconds` pass without one, or while Redis is away."""
         while True:
@@ -156,12 +144,6 @@ class Doorbell:
             except ServiceUnavailableError:
                 await asyncio.sleep(seconds)
                 yield None
-
-
-async def _events(pubsub: Any) -> AsyncIterator[Mapping[str, JSON]]:
-    async for message in pubsub.listen():
-        if message["type"] == "message":
-            yield json.loads(message["data"])
 
 
 def channel_name(job_id: str) -> str:

@@ -64,5 +64,4 @@ def _traceback(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     """
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)
-    for line in printable(text.getvalue()).splitlines():
-        out.write(f"\n  | {line}" if line else "")
+    out.writelines(f"\n  | {line}" if line else "" for line in printable(text.getvalue()).splitlines())

@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from domain.errors import InvalidInputError, PermanentError
 from infrastructure.queue import redis_errors
 
-
 TOKEN_CHARACTERS = 1_000
 """More than any git host's token has; git reads it from one variable of its environment, and that has a limit."""
 
@@ -28,7 +27,7 @@ class TokenVault:
             ) from error
 
     async def put(self, job_id: str, token: str) -> None:
-        """Keep the token. Raises InvalidInputError for none, or without a key; ServiceUnavailableError without Redis."""
+        """Keep the token. Raises InvalidInputError (a bad one, or no key) and ServiceUnavailableError."""
         if not 0 < len(token) <= TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
             raise InvalidInputError(f"a token must be 1 to {TOKEN_CHARACTERS} printable ASCII characters")
         if self._fernet is None:

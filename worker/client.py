@@ -14,7 +14,7 @@ which ids exist answers both alike), ServiceUnavailableError (try again later).
 import base64
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -42,6 +42,9 @@ from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
 
 MAX_PAGE = 100
+MAX_JOBS = 1_000
+EVER = timedelta(days=36_500)
+"""No job is older, and there are no dates before the first year to reckon with."""
 WATCH_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -222,8 +225,12 @@ class Client:
     async def list_jobs(
         self, user_id: UUID, *, status: JobStatus | None = None, since: timedelta | None = None, limit: int = 50
     ) -> list[Job]:
-        """The user's jobs that still have a row, newest first; `since` leaves out what is older than that."""
-        earliest = None if since is None else datetime.now(UTC) - since
+        """The user's jobs that still have a row, newest first, at most MAX_JOBS.
+
+        `since` leaves out what is older than that.
+        """
+        limit = max(1, min(limit, MAX_JOBS))
+        earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), EVER)
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
@@ -283,6 +290,7 @@ class Client:
         Events come from Redis at once; the row is looked at every second, so that a lost event costs no more than
         that. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
         """
+        await self.get_job(user_id, job_id)  # nobody else's ear is to be on the channel
         shown: Job | None = None
         async with aclosing(self._doorbell.ticks(job_id, WATCH_SECONDS)) as ticks:
             async for event in ticks:
@@ -295,10 +303,6 @@ class Client:
                 shown = job
                 if job.status.finished:
                     return
-
-    def listen(self, job_id: str) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, JSON]]]:
-        """Progress as it is published: `{status, stage, progress}`. A hint: look at the row for the truth."""
-        return self._doorbell.listen(job_id)
 
     async def _tell(self, job: Job) -> None:
         event = {"status": job.status, "stage": job.stage, "progress": job.progress}

@@ -16,6 +16,7 @@ _TOUCH = text("UPDATE users SET last_login = statement_timestamp() WHERE id = :i
 _JOBS_OF = text("SELECT job_id FROM jobs WHERE user_id = :id ORDER BY created_at, job_id")
 _DELETE = text("DELETE FROM users WHERE id = :id")
 _TRIES = 3
+MAX_SUB_LENGTH = 255
 
 
 class UserRepository:
@@ -32,8 +33,8 @@ class UserRepository:
         """
         if "@" not in email or not email.isprintable() or len(email) > 320:
             raise InvalidInputError("a user's email must look like name@host")
-        if auth0_sub is not None and (not auth0_sub or not auth0_sub.isprintable()):
-            raise InvalidInputError("a user's identity must be printable text")
+        if auth0_sub is not None and (not auth0_sub.isprintable() or not 0 < len(auth0_sub) <= MAX_SUB_LENGTH):
+            raise InvalidInputError(f"a user's identity must be 1 to {MAX_SUB_LENGTH} printable characters")
         for _ in range(_TRIES):
             found = await self._find(email, auth0_sub)
             if found is not None:

@@ -1,0 +1,454 @@
+"""Two users and every call of the client: nobody reads or changes what is the other's, and no race passes a limit."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from domain.errors import (
+    ForbiddenError,
+    IllegalTransitionError,
+    InvalidInputError,
+    LimitExceededError,
+    NotFoundError,
+    PermanentError,
+)
+from domain.jobs import Claim, JobStatus
+from infrastructure.database.engine import Database
+from infrastructure.database.jobs import JobRepository
+from infrastructure.database.runs import RunRepository
+from tests.support.fuzz import tried
+from tests.support.jobs import new_run
+from tests.support.worker import System
+from worker.client import Client
+
+Call = Callable[[Client, UUID, Any], Awaitable[Any]]
+
+
+async def first_of_watch(client: Client, user_id: UUID, job_id: str) -> Any:
+    watching = client.watch(user_id, job_id)
+    try:
+        return await anext(aiter(watching))
+    finally:
+        await watching.aclose()  # type: ignore[attr-defined]
+
+
+JOB_CALLS: dict[str, Call] = {
+    "get_job": lambda client, user, job: client.get_job(user, job),
+    "watch": first_of_watch,
+    "take_result": lambda client, user, job: client.take_result(user, job),
+    "cancel_job": lambda client, user, job: client.cancel_job(user, job),
+    "retry_job": lambda client, user, job: client.retry_job(user, job),
+}
+RUN_CALLS: dict[str, Call] = {
+    "get_run": lambda client, user, run: client.get_run(user, run),
+    "get_file_tree": lambda client, user, run: client.get_file_tree(user, run),
+    "delete_run": lambda client, user, run: client.delete_run(user, run),
+}
+OWN_CALLS: dict[str, Call] = {
+    "list_jobs": lambda client, user, _: client.list_jobs(user),
+    "list_runs": lambda client, user, _: client.list_runs(user),
+    "delete_user": lambda client, user, _: client.delete_user(user),
+    "submit_upload": lambda client, user, key: client.submit_upload(
+        user, filename="a.py", content=b"x = 1\n", idempotency_key=key
+    ),
+    "submit_repository": lambda client, user, key: client.submit_repository(
+        user, url="https://github.com/owner/repo", token="a token", idempotency_key=key
+    ),
+}
+NO_USER_S = {
+    "open",
+    "get_or_create_user",  # says who somebody is: whoever calls has asked for their identity
+    "owner_of",  # the operator's, said so where it stands
+}
+
+
+def test_no_call_is_forgotten_here() -> None:
+    public = {name for name in vars(Client) if not name.startswith("_")}
+    assert public == {*JOB_CALLS, *RUN_CALLS, *OWN_CALLS, *NO_USER_S}
+
+
+@dataclass
+class World:
+    """Two users, a client, and the system's own hand on the rows."""
+
+    client: Client
+    database: Database
+    users: list[UUID] = field(default_factory=list)
+
+    async def newcomers(self) -> None:
+        self.users = [await self.client.get_or_create_user(f"{uuid.uuid4().hex}@example.org") for _ in range(2)]
+
+    async def rows_of(self, user_id: UUID) -> list[str]:
+        """Everything that is kept of the user, tokens too."""
+        queries = (
+            "SELECT t::text FROM jobs AS t WHERE user_id = :id ORDER BY job_id",
+            "SELECT t::text FROM analysis_runs AS t WHERE user_id = :id ORDER BY run_id",
+            "SELECT t::text FROM daily_usage AS t WHERE user_id = :id ORDER BY day",
+            "SELECT t::text FROM users AS t WHERE id = :id",
+        )
+        async with self.database.unit_of_work() as work:
+            found = [row for query in queries for row in await work.scalars(text(query), {"id": user_id})]
+            jobs = (await work.scalars(text("SELECT job_id FROM jobs WHERE user_id = :id"), {"id": user_id})).all()
+        redis = self.client._vault._redis
+        return [*found, *[f"{job}: {await redis.get(f'vibe8:token:{job}')!r}" for job in jobs]]
+
+    async def claim(self, job_id: str) -> Claim:
+        """This very job, as a worker would get it."""
+        async with self.database.unit_of_work() as work:
+            await work.execute(
+                text("UPDATE jobs SET run_after = now() + interval '1 day' WHERE job_id <> :id"), {"id": job_id}
+            )
+            claim = await JobRepository(work).claim_next(600)
+            await work.execute(text("UPDATE jobs SET run_after = now() WHERE status = 'pending'"))
+        assert claim is not None
+        assert claim.job.job_id == job_id
+        return claim
+
+    async def complete(self, job_id: str) -> UUID:
+        claim = await self.claim(job_id)
+        run = new_run(claim.job.user_id, job_id)
+        async with self.database.unit_of_work() as work:
+            await RunRepository(work).insert(run)
+            await JobRepository(work).complete(job_id, claim.lease_token, run.run_id)
+        return run.run_id
+
+    async def fail(self, job_id: str) -> None:
+        claim = await self.claim(job_id)
+        async with self.database.unit_of_work() as work:
+            await JobRepository(work).fail(job_id, claim.lease_token, "x", "it failed")
+
+    async def submit(self, user_id: UUID) -> str:
+        return (await self.client.submit_upload(user_id, filename="a.py", content=b"secret = 1\n")).job_id
+
+
+@pytest.fixture
+async def world(client: Client, system: System) -> AsyncIterator[World]:
+    database = Database.from_settings(system.settings)
+    world = World(client=client, database=database)
+    await world.newcomers()
+    yield world
+    await database.close()
+
+
+STATES = ("pending", "running", "completed", "failed", "cancelled")
+
+
+async def bring_to(world: World, owner: UUID, state: str) -> str:
+    job_id = await world.submit(owner)
+    if state == "running":
+        await world.claim(job_id)
+    elif state == "completed":
+        await world.complete(job_id)
+    elif state == "failed":
+        await world.fail(job_id)
+    elif state == "cancelled":
+        await world.client.cancel_job(owner, job_id)
+    return job_id
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_no_call_about_another_s_job_does_anything(world: World, state: str) -> None:
+    ann, bob = world.users
+    job_id = await bring_to(world, ann, state)
+    before = [await world.rows_of(user) for user in world.users]
+    for name, call in JOB_CALLS.items():
+        with pytest.raises(ForbiddenError) as caught:
+            await call(world.client, bob, job_id)
+        assert str(ann) not in str(caught.value), name
+        assert [await world.rows_of(user) for user in world.users] == before, name
+        with pytest.raises(NotFoundError):
+            await call(world.client, bob, uuid.uuid4().hex)
+    assert not issubclass(NotFoundError, ForbiddenError)
+    assert not issubclass(ForbiddenError, NotFoundError)
+    assert await world.client.list_jobs(bob) == []
+
+
+async def test_no_call_about_another_s_run_does_anything(world: World) -> None:
+    ann, bob = world.users
+    run_id = await world.complete(await world.submit(ann))
+    before = [await world.rows_of(user) for user in world.users]
+    for name, call in RUN_CALLS.items():
+        with pytest.raises(ForbiddenError) as caught:
+            await call(world.client, bob, run_id)
+        assert str(ann) not in str(caught.value), name
+        assert [await world.rows_of(user) for user in world.users] == before, name
+        with pytest.raises(NotFoundError):
+            await call(world.client, bob, uuid.uuid4())
+    assert (await world.client.list_runs(bob)).runs == []
+
+
+async def test_a_user_who_is_gone_is_nobody(world: World) -> None:
+    ann, bob = world.users
+    job_id = await world.submit(ann)
+    run_id = await world.complete(await world.submit(ann))
+    await world.client.delete_user(bob)
+    before = await world.rows_of(ann)
+    for calls, target in ((JOB_CALLS, job_id), (RUN_CALLS, run_id)):
+        for call in calls.values():
+            with pytest.raises(ForbiddenError):
+                await call(world.client, bob, target)
+    for name in ("submit_upload", "submit_repository", "delete_user"):
+        with pytest.raises(NotFoundError):
+            await OWN_CALLS[name](world.client, bob, None)
+    assert await world.rows_of(ann) == before
+
+
+async def test_the_same_idempotency_key_of_two_users_is_two_jobs(world: World) -> None:
+    ann, bob = world.users
+    first = await OWN_CALLS["submit_upload"](world.client, ann, "key")
+    second = await OWN_CALLS["submit_upload"](world.client, bob, "key")
+    assert (first.user_id, second.user_id) == (ann, bob)
+    assert first.job_id != second.job_id
+
+
+@pytest.mark.parametrize("hostile", ["' OR '1'='1", "\x00", "\ud800", "%", "*", "", "x" * 10_000, "\u202e", "../.."])
+async def test_a_hostile_id_is_no_id(world: World, hostile: str) -> None:
+    ann, bob = world.users
+    await world.submit(ann)
+    for call in JOB_CALLS.values():
+        with pytest.raises(NotFoundError) as caught:
+            await call(world.client, bob, hostile)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("since", [timedelta.max, timedelta.min, timedelta(days=-1), timedelta()])
+@pytest.mark.parametrize("limit", [-1, 0, 1, 10**30])
+async def test_no_number_makes_a_list_fail(world: World, since: timedelta, limit: int) -> None:
+    ann, _ = world.users
+    await world.submit(ann)
+    assert len(await world.client.list_jobs(ann, since=since, limit=limit)) <= 1
+    assert (await world.client.list_runs(ann, limit=limit)).runs == []
+
+
+# Any sequence of calls
+
+ALL_CALLS = {**JOB_CALLS, **RUN_CALLS, **OWN_CALLS}
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 1),  # who calls
+        st.sampled_from([*ALL_CALLS, "complete", "fail"]),
+        st.integers(0, 30),  # about which of all jobs or runs that ever were
+        st.sampled_from([None, "k1", "k2"]),
+    ),
+    min_size=5,
+    max_size=30,
+)
+
+
+@pytest.fixture
+def runner(system: System) -> Iterator[tuple[asyncio.Runner, World]]:
+    """Hypothesis calls plain functions: a loop that outlives them, and the world in it."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+
+        async def enter() -> World:
+            settings = system.settings.model_copy(update={"max_concurrent_jobs_per_user": 3})
+            client = await stack.enter_async_context(Client.open(settings))
+            database = Database.from_settings(settings)
+            stack.push_async_callback(database.close)
+            return World(client=client, database=database)
+
+        yield runner, runner.run(enter())
+        runner.run(stack.aclose())
+
+
+def test_no_sequence_of_calls_touches_the_other_user(runner: tuple[asyncio.Runner, World]) -> None:
+    loop, world = runner
+    seen: Counter[tuple[str, str]] = Counter()
+
+    @tried(60)
+    @given(steps=STEPS)
+    def holds(steps: list[tuple[int, str, int, str | None]]) -> None:
+        loop.run(play(world, steps, seen))
+
+    holds()
+    refused = {name for name, answer in seen if answer == "ForbiddenError"}
+    assert refused == {*JOB_CALLS, *RUN_CALLS}
+    done = {name for name, answer in seen if not answer.endswith("Error")}
+    assert done == set(ALL_CALLS)
+    print(f"{seen.total()} calls by two users")
+
+
+async def play(world: World, steps: list[tuple[int, str, int, str | None]], seen: Counter[tuple[str, str]]) -> None:
+    await world.newcomers()
+    jobs: list[tuple[UUID, str]] = []
+    runs: list[tuple[UUID, UUID]] = []
+    for user in world.users:
+        runs.append((user, await world.complete(await world.submit(user))))
+        jobs += [(user, await bring_to(world, user, state)) for state in ("failed", "pending")]
+    for who, name, number, key in steps:
+        me, other = world.users[who], world.users[1 - who]
+        if name in ("complete", "fail"):
+            await work_on(world, name, jobs, runs, number)
+            continue
+        pool: list[Any] = jobs if name in JOB_CALLS else runs if name in RUN_CALLS else []
+        owner, target = pool[number % len(pool)] if pool else (me, uuid.uuid4() if name in RUN_CALLS else "unknown")
+        if name in OWN_CALLS:
+            target = key
+        before = await world.rows_of(other)
+        answer = await called(ALL_CALLS[name], world, me, target)
+        seen[name, type(answer).__name__] += 1
+        assert await world.rows_of(other) == before, name
+        if name in OWN_CALLS or owner == me:
+            assert not isinstance(answer, ForbiddenError)
+        else:
+            assert isinstance(answer, ForbiddenError | NotFoundError), name
+        assert str(other) not in repr(answer), name
+        if name.startswith("submit") and not isinstance(answer, PermanentError):
+            jobs.append((answer.user_id, answer.job_id))
+    async with world.database.unit_of_work() as work:
+        await work.execute(text("DELETE FROM users"))
+
+
+async def called(call: Call, world: World, user_id: UUID, target: Any) -> Any:
+    """The answer, or the error that the caller is told."""
+    try:
+        return await call(world.client, user_id, target)
+    except (ForbiddenError, NotFoundError, IllegalTransitionError, InvalidInputError, LimitExceededError) as error:
+        return error
+
+
+async def work_on(
+    world: World, name: str, jobs: list[tuple[UUID, str]], runs: list[tuple[UUID, UUID]], number: int
+) -> None:
+    """What workers do meanwhile, to a job that is pending."""
+    async with world.database.unit_of_work() as work:
+        pending = (await work.scalars(text("SELECT job_id FROM jobs WHERE status = 'pending'"))).all()
+    mine = [(owner, job_id) for owner, job_id in jobs if job_id in pending]
+    if not mine:
+        return
+    owner, job_id = mine[number % len(mine)]
+    if name == "complete":
+        runs.append((owner, await world.complete(job_id)))
+    else:
+        await world.fail(job_id)
+
+
+# Races
+
+LIMIT, DAILY = 5, 20
+
+
+@dataclass
+class Race:
+    """Many clients of one user at once, and somebody who counts all the while."""
+
+    world: World
+    clients: list[Client]
+    user_id: UUID
+    most: int = 0
+    accepted: int = 0
+    running: bool = True
+
+    async def count(self) -> None:
+        statement = text("SELECT count(*) FROM jobs WHERE user_id = :id AND status IN ('pending', 'running')")
+        while self.running:
+            async with self.world.database.unit_of_work() as work:
+                self.most = max(self.most, int(await work.scalar(statement, {"id": self.user_id}) or 0))
+            await asyncio.sleep(0)
+
+    async def submit(self, number: int) -> None:
+        client = self.clients[number % len(self.clients)]
+        with suppress(LimitExceededError):
+            await client.submit_upload(self.user_id, filename="a.py", content=b"x = 1\n")
+            self.accepted += 1
+
+    async def meddle(self, number: int) -> None:
+        """Cancel, retry or take the result of whatever there is, to make room at the worst moment."""
+        client = self.clients[number % len(self.clients)]
+        for job in await client.list_jobs(self.user_id):
+            with suppress(NotFoundError, IllegalTransitionError, InvalidInputError, LimitExceededError):
+                calls = (client.cancel_job, client.retry_job, client.take_result, self.fail)
+                await calls[(number + len(job.job_id) + ord(job.job_id[0])) % 4](self.user_id, job.job_id)
+
+    async def fail(self, _: UUID, job_id: str) -> None:
+        """As a worker would: a failed upload can be retried."""
+        async with self.world.database.unit_of_work() as work:
+            claim = await JobRepository(work).claim_next(600)
+        if claim is not None:
+            async with self.world.database.unit_of_work() as work:
+                await JobRepository(work).fail(claim.job.job_id, claim.lease_token, "x", "it failed")
+
+    async def repository(self, number: int) -> None:
+        """The other way in, with a token."""
+        client = self.clients[number % len(self.clients)]
+        with suppress(LimitExceededError):
+            await client.submit_repository(self.user_id, url="https://github.com/owner/repo", token="a token")
+            self.accepted += 1
+
+
+@pytest.fixture
+async def race(world: World, system: System) -> AsyncIterator[Race]:
+    settings = system.settings.model_copy(
+        update={"max_concurrent_jobs_per_user": LIMIT, "daily_job_limit_per_user": DAILY}
+    )
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client.open(settings)) for _ in range(3)]
+        racing = Race(world=world, clients=clients, user_id=world.users[0])
+        counting = asyncio.create_task(racing.count())
+        yield racing
+        racing.running = False
+        await counting
+
+
+async def used_today(race: Race) -> int:
+    async with race.world.database.unit_of_work() as work:
+        return await JobRepository(work).count_today(race.user_id)
+
+
+async def test_fifty_submissions_at_once_are_five(race: Race) -> None:
+    calls = (race.submit, race.repository)
+    await asyncio.gather(*(calls[number % 2](number) for number in range(50)))
+    assert race.accepted == LIMIT
+    assert race.most == LIMIT
+    assert await used_today(race) == LIMIT
+    tokens = [key async for key in race.clients[0]._vault._redis.scan_iter("vibe8:token:*")]
+    jobs = await race.clients[0].list_jobs(race.user_id)
+    assert len(tokens) == sum(job.source_metadata.get("has_token", False) for job in jobs)
+
+
+async def test_no_mixture_of_calls_at_once_passes_a_limit(race: Race) -> None:
+    for turn in range(6):
+        await asyncio.gather(
+            *(race.submit(number) for number in range(12)),
+            *(race.repository(number) for number in range(8)),
+            *(race.meddle(number + turn) for number in range(6)),
+        )
+    statuses = {job.status for job in await race.clients[0].list_jobs(race.user_id)}
+    assert race.most == LIMIT
+    assert race.accepted == DAILY == await used_today(race)
+    assert statuses <= set(JobStatus)
+
+
+async def test_retries_at_once_do_not_pass_the_limit(race: Race) -> None:
+    client, failed = race.clients[0], []
+    for _ in range(3):
+        for _ in range(LIMIT):
+            await race.submit(0)
+        for job in await client.list_jobs(race.user_id, status=JobStatus.PENDING):
+            failed.append(job.job_id)
+            await race.fail(race.user_id, job.job_id)
+    assert len(failed) == 3 * LIMIT
+
+    async def retry(number: int, job_id: str) -> bool:
+        try:
+            await race.clients[number % 3].retry_job(race.user_id, job_id)
+        except (LimitExceededError, IllegalTransitionError):
+            return False
+        return True
+
+    done = await asyncio.gather(*(retry(number, job_id) for number, job_id in enumerate(failed * 3)))
+    assert sum(done) == LIMIT
+    assert race.most == LIMIT
