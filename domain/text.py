@@ -33,6 +33,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(_escape, text)
 
 
+def unbroken(text: str) -> str:
+    """As `printable`, newlines and tabs shown as escapes too: a name cannot begin a line of its own."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def one_line(text: str, limit: int = 500) -> str:
     """The text as one printable line of at most `limit` characters, the cut marked with an ellipsis."""
     line = " ".join(_LINE_ENDS.sub(" ", printable(text)).split())

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from domain.errors import NotFoundError
 from domain.fleet import PAUSED, Replica
-from domain.text import JSON, one_line, printable
+from domain.text import JSON, one_line, unbroken
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.fleet import DRAIN, EVERYONE, Fleet
@@ -62,15 +62,15 @@ def _replica_grid(replicas: list[Replica]) -> Grid:
     for replica in replicas:
         grid.rows.append(
             (
-                escape(printable(replica.replica_id)),
-                escape(printable(replica.host)),
+                escape(unbroken(replica.replica_id)),
+                escape(unbroken(replica.host)),
                 str(replica.pid),
-                escape(printable(replica.version)),
+                escape(unbroken(replica.version)),
                 f"{(now - replica.started_at) / 60:.0f} min",
                 f"{max(0.0, now - replica.seen_at):.0f} s",
                 f"{len(replica.jobs)}/{replica.slots}",
                 escape(one_line(replica.state, 80)),
-                escape(printable(" ".join(replica.jobs))),
+                escape(unbroken(" ".join(replica.jobs))),
             )
         )
     return grid

@@ -1,0 +1,59 @@
+"""Text that has broken programs: our own list, by kind."""
+
+import math
+import re
+from typing import Any
+
+from domain.text import JSON
+
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""What must reach no row, log or terminal, written out once more: the test does not believe the code's own list."""
+
+FORGED = "FORGED"
+TEXTS = (
+    "\x00", "a\x00b", "\x01\x02\x03", "\x07bell", "\x08\x08\x08back", "\x0b\x0c", "\x7f", "\x80\x9b31mC1", "\x85next",
+    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;https://evil.test\x1b\\link\x1b]8;;\x1b\\", "\x1b[2J\x1b[H",
+    "\x1bP+q544e\x1b\\", "\x1b[?1049h", "\r" + FORGED, "a\r\n" + FORGED, "a\n" + FORGED, "\u2028" + FORGED,
+    "\u2029" + FORGED, "\u202egnp.exe", "\u2066\u2067\u2068\u2069", "\u200e\u200f\u061c", "\ufeffbom", "\ud800",
+    "\udfff\ud800", "a\udc80\udcff", "\U0001f469\u200d\U0001f680", "e\u0301\u0301\u0301" * 20, "\u1e9e\u0130\u0131",
+    "\ufdfa" * 10, "\U000e0041\U000e007f", "[red]markup[/red]", "[/]", "[link=https://evil.test]x[/link]", ":skull:",
+    "\\[bold]", "[[[[", "%s%n%x", "{0.__class__}", "${jndi:ldap://evil.test}", "'; DROP TABLE jobs; --",
+    "' OR '1'='1", "<script>alert(1)</script>", "`touch x`", "$(touch x)", "../../etc/passwd", "C:\\CON", "NaN",
+    "Infinity", "-Infinity", "null", "undefined", "True", "1e400", "0x" + "f" * 400, "1" * 5000, "x" * 5000,
+    "\u0e01" * 5000, " ", "\t", "\n", "", "-", "--help", "@file", "#", "\"", "'", "\\", "\\u0000", "\\ud800",
+    "\u0000".join("abc"), "\U0010ffff", "\ufffe\uffff", "\u0378", "\u2060\u200b", "\u3000", "\xa0", "\u212a",
+    "\uff2e\uff35\uff2c", "ﬀ", "Ⅷ",
+)  # fmt: skip
+
+
+def strings_in(value: JSON) -> list[str]:
+    """Every key and every string of a document."""
+    found, waiting = [], [value]
+    while waiting:
+        item: Any = waiting.pop()
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, dict):
+            waiting.extend((*item.keys(), *item.values()))
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+        else:
+            assert not isinstance(item, float) or math.isfinite(item), item
+    return found
+
+
+def assert_harmless(value: JSON) -> None:
+    """No string of the document, key or value, acts on whoever reads it; no number is none."""
+    for text in strings_in(value):
+        assert not UNSAFE.search(text), ascii(text[:200])
+        text.encode()
+
+
+def assert_tame(shown: str) -> None:
+    """Nothing in a log or on a terminal acts, or begins a line of its own."""
+    assert not UNSAFE.search(shown), ascii(shown[:2000])
+    assert not [
+        line for line in re.split(r"[\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", shown) if line.lstrip().startswith(FORGED)
+    ]
