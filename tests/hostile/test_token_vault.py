@@ -91,7 +91,7 @@ async def test_without_a_key_no_token_is_kept(redis: "Redis") -> None:
     assert await redis.keys() == []
 
 
-@pytest.mark.parametrize("key", ["", "short", "x" * 44, NEW[:-1], f"{NEW}é"])
+@pytest.mark.parametrize("key", ["", "short", "x" * 44, NEW[:-1], f"{NEW}é"], ids=["", "short", "x", "cut", "é"])
 def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
     with pytest.raises(InvalidInputError, match="TOKEN_ENCRYPTION_KEYS must be Fernet keys") as caught:
         TokenVault(Redis(), [NEW, key], ttl_seconds=1)
