@@ -129,6 +129,32 @@ class JobRow(Base):
     attempt_errors: Mapped[list[Any]] = mapped_column(server_default=_EMPTY_LIST)
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
+    notify_url: Mapped[str | None]
+
+
+class NoticeRow(Base):
+    """That a job has ended, on its way to whoever wants to know. A trigger on `jobs` writes it."""
+
+    __tablename__ = "notices"
+    __table_args__ = (
+        CheckConstraint("status IN ('completed', 'failed')", name="status"),
+        Index("ix_notices_due", "due_at", postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL")),
+    )
+
+    notice_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
+    job_id: Mapped[str] = mapped_column(index=True)
+    user_id: Mapped[UUID]
+    url: Mapped[str]
+    status: Mapped[str]
+    error_message: Mapped[str | None]
+    run_id: Mapped[UUID | None]
+    finished_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    due_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
 
 
 class DailyUsageRow(Base):

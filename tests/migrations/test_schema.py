@@ -23,6 +23,8 @@ OUR_INDEXES = {
     "ix_jobs_running_lease",
     "ix_jobs_user_id_idempotency_key",
     "ix_jobs_result_run_id",
+    "ix_notices_due",
+    "ix_notices_job_id",
 }
 PRIMARY_KEYS = {
     "pk_users",
@@ -31,6 +33,7 @@ PRIMARY_KEYS = {
     "pk_daily_usage",
     "pk_cron_slots",
     "pk_fleet_controls",
+    "pk_notices",
     "alembic_version_pkc",
 }
 
@@ -165,7 +168,7 @@ async def test_a_job_of_the_original_columns_alone_gets_safe_defaults(connection
     assert (row["attempt"], row["ring"], row["progress"], row["attempt_errors"]) == (0, 0, 0, "[]")
     assert row["run_after"] == row["created_at"] == row["updated_at"]
     for name in ("lease_token", "lease_expires_at", "rung_at", "stage", "started_at", "finished_at",
-                 "cancel_requested_at", "idempotency_key"):  # fmt: skip
+                 "cancel_requested_at", "idempotency_key", "notify_url"):  # fmt: skip
         assert row[name] is None
 
 
@@ -202,3 +205,25 @@ async def test_deletions_cascade_or_unlink_as_the_reference_says(connection: asy
     await connection.execute("DELETE FROM users")
     assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
     assert await connection.fetchval("SELECT count(*) FROM daily_usage") == 0
+
+
+async def test_whoever_ends_a_job_leaves_a_notice_in_the_same_transaction(connection: asyncpg.Connection) -> None:
+    await add_job(connection, "told", notify_url="https://example.org/hook", status="running")
+    await add_job(connection, "silent", status="running")
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("UPDATE jobs SET status = 'failed', error_message = 'so it is'")
+    row = await connection.fetchrow("SELECT * FROM notices")
+    assert (row["job_id"], row["status"], row["error_message"]) == ("told", "failed", "so it is")
+    assert row["finished_at"] is not None
+    await transaction.rollback()
+    assert await connection.fetchval("SELECT count(*) FROM notices") == 0
+
+
+async def test_each_end_of_a_job_is_noted_once(connection: asyncpg.Connection) -> None:
+    await add_job(connection, notify_url="https://example.org/hook")
+    for status in ("running", "pending", "running", "failed", "failed", "pending", "failed"):
+        await connection.execute("UPDATE jobs SET status = $1, stage = 'x'", status)
+    assert await connection.fetchval("SELECT count(*) FROM notices") == 2
+    await connection.execute("DELETE FROM jobs")
+    assert await connection.fetchval("SELECT count(*) FROM notices") == 2
