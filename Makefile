@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test faults parity check lint types contracts lock bench clean help goldens docs shown
+.PHONY: demo test fuzz faults parity check lint types contracts lock bench clean help goldens docs shown
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo: $(STAMP) ## the main job, end to end, on an embedded PostgreSQL and Valkey
 
 test: $(STAMP) ## the test suite, on servers that it starts itself
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+
+fuzz: $(STAMP) ## hostile input, generated anew (about 10 minutes; VIBE8_FUZZ=N: N times as long)
+	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2
 
 faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
 	$(BIN)/python -m pytest tests/faults

@@ -14,7 +14,7 @@ from collectors.engine import Options, analyse
 from collectors.source_tree import load_tree
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
-from domain.text import JSON
+from domain.text import JSON, one_line
 from infrastructure.sources.directory import fetch_directory
 from infrastructure.sources.git import fetch_repository
 from infrastructure.sources.git_history import GitHistory
@@ -76,7 +76,7 @@ def _why_none(fetched: FetchedSource) -> str:
     if not fetched.skipped:
         return ""
     first = fetched.skipped[0]
-    return f" ({fetched.skipped_total} skipped, such as {first.path}: {first.reason})"
+    return f" ({fetched.skipped_total} skipped, such as {one_line(first.path, 200)}: {first.reason})"
 
 
 def _progress(tell: Tell) -> Callable[[str, float], None]:

@@ -9,7 +9,7 @@ from typing import Self
 from domain.errors import InvalidInputError
 from domain.metrics import SKIPPED_LIMIT, SkippedFile
 from domain.sources import EXCLUDED_DIRECTORIES, MANIFEST_NAMES, FetchedSource
-from domain.text import printable
+from domain.text import one_line, printable
 from infrastructure.sources.limits import KIB, MIB, SourceLimits
 from infrastructure.sources.scratch import Scratch, TakenHistory
 
@@ -200,7 +200,7 @@ class TreeWriter:
         if not self._skipped:
             return ""
         first = self._skipped[0]
-        return f" ({self._skipped_total} left out, the first: {first.path}: {first.reason})"
+        return f" ({self._skipped_total} left out, the first: {one_line(first.path, 200)}: {first.reason})"
 
 
 class _Root:

@@ -175,6 +175,15 @@ def test_nothing_to_analyse_is_an_error_that_says_why(scratch: Scratch) -> None:
     )
 
 
+def test_a_name_makes_no_second_line_and_no_long_one(scratch: Scratch) -> None:
+    with TreeWriter(scratch, SourceLimits()) as writer:
+        writer.skip(b"a\nb" + b"x" * 900, "symbolic link")
+        with pytest.raises(InvalidInputError, match="the first: a bx") as raised:
+            writer.finish("archive", None)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
 def test_what_was_left_out_is_capped_with_its_total(scratch: Scratch) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         put(writer, b"a.py")

@@ -1,0 +1,25 @@
+"""States what was reached, by all processes of the suite together."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.fuzz import COUNTS, FACTOR
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["fuzz"] = dict(COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    COUNTS.update(getattr(node, "workeroutput", {}).get("fuzz", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if COUNTS:
+        terminalreporter.section(f"fuzz ({'short and repeatable' if not FACTOR else f'{FACTOR} times as long'})")
+        for name, count in sorted(COUNTS.items()):
+            terminalreporter.write_line(f"{count:>8}  {name}")
+        terminalreporter.write_line(f"{COUNTS.total():>8}  inputs in all")

@@ -1,0 +1,84 @@
+"""A watch on what this process opens and makes: nothing outside one directory, whatever a name says."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.naughty import assert_harmless
+
+_EVENTS = {"open": 0, "os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "os.truncate": 0, "os.remove": 0}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_jail: bytes | None = None
+_escapes: list[str] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _jail is None or event not in _EVENTS:
+        return
+    target = arguments[_EVENTS[event]]
+    if isinstance(target, int) or (event == "open" and not _writes(arguments)):
+        return
+    name = os.fsencode(target)
+    # A relative name goes with a directory's descriptor: it may be one component and no more.
+    inside = name.startswith(_jail + b"/") if name.startswith(b"/") else b"/" not in name and name != b".."
+    if name != b"/dev/null" and (b"/../" in name + b"/" or not inside):
+        _escapes.append(f"{event} {name!r}")
+
+
+def _writes(arguments: tuple[Any, ...]) -> bool:
+    mode, flags = arguments[1], arguments[2]
+    return bool(flags & _WRITING) or (isinstance(mode, str) and any(letter in mode for letter in "wax+"))
+
+
+sys.addaudithook(_hook)
+
+
+@contextmanager
+def jailed(directory: Path) -> Iterator[None]:
+    """Fail where anything is written outside."""
+    global _jail  # noqa: PLW0603 - a hook cannot be taken back
+    _escapes.clear()
+    _jail = os.fsencode(directory)
+    try:
+        yield
+    finally:
+        _jail = None
+    assert not _escapes, _escapes
+
+
+def assert_plain_files(root: Path, most_bytes: int) -> int:
+    """Below the root lie directories and regular files of one name each, and not too much; how many files."""
+    files = size = 0
+    for directory, names, filenames in os.walk(os.fsencode(root)):
+        for name in (*names, *filenames):
+            assert not os.path.islink(os.path.join(directory, name))  # noqa: PTH114, PTH118
+        for name in filenames:
+            status = os.lstat(os.path.join(directory, name))  # noqa: PTH118
+            assert status.st_nlink == 1
+            assert status.st_mode & 0o170000 == 0o100000
+            assert not status.st_mode & 0o7000
+            files, size = files + 1, size + status.st_size
+    assert size <= most_bytes
+    return files
+
+
+def assert_clear(message: str) -> None:
+    """One harmless line that says something."""
+    assert_harmless(message)
+    assert 0 < len(message) < 600
+    assert len(message.splitlines()) == 1
+
+
+def assert_nothing_runs(scratch: Path) -> None:
+    """No process is left that was started for this scratch directory: git knows it by its environment."""
+    left = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.fsencode(scratch) in (place / "environ").read_bytes() + (place / "cmdline").read_bytes():
+                left.append((place / "cmdline").read_bytes())
+        except OSError:
+            continue  # it has ended, or is another user's
+    assert not left

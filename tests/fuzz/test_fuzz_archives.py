@@ -1,0 +1,181 @@
+"""Zip archives, real ones mutated and made-up ones that lie: each is laid out inside scratch, or clearly refused."""
+
+import base64
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import InvalidInputError
+from domain.sources import FetchedSource
+from infrastructure.sources.limits import SourceLimits
+from infrastructure.sources.scratch import Scratch
+from infrastructure.sources.upload import fetch_upload
+from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
+from tests.support.archives import zip_of
+from tests.support.fuzz import mutate, naughty_strings, note, odd_sources, real_archives, tried
+from tests.support.git_repository import WorkTree
+from tests.support.naughty import assert_harmless
+from tests.support.zips import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, Member, build
+
+LIMITS = SourceLimits(
+    max_zip_ratio=10,
+    max_upload_bytes=300_000,
+    max_zip_entries=200,
+    max_inflated_bytes=1 << 20,
+    max_tree_files=100,
+    max_file_bytes=1 << 16,
+)
+
+
+def fetch(filename: str, data: bytes, what: str) -> None:
+    """Lay the upload out in scratch, or be refused; whatever comes of it must be in order."""
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Scratch(Path(place) / "scratch")
+        scratch.root.mkdir()
+        refused, source = "", None
+        with jailed(scratch.root):
+            try:
+                source = fetch_upload(filename, base64.b64encode(data).decode(), scratch, LIMITS)
+            except InvalidInputError as error:
+                refused = str(error)
+        assert [path.name for path in Path(place).iterdir()] == ["scratch"]
+        if scratch.repository.exists():  # nothing else starts a process
+            assert_nothing_runs(scratch.root)
+        if source is None:
+            assert_clear(refused)
+        else:
+            assert_laid_out(scratch, source)
+        note(what, "completed" if source else "refused")
+
+
+def assert_laid_out(scratch: Scratch, source: FetchedSource) -> None:
+    assert {path.name for path in scratch.root.iterdir()} <= {"tree", "manifests", "repo.git"}
+    files = assert_plain_files(scratch.tree, LIMITS.max_inflated_bytes)
+    assert 0 < files <= LIMITS.max_tree_files
+    assert_plain_files(scratch.manifests, LIMITS.max_inflated_bytes)
+    assert_harmless([[item.path, item.reason] for item in source.skipped])
+
+
+def with_history() -> bytes:
+    """A small project with its `.git`, as any packer packs it."""
+    with tempfile.TemporaryDirectory() as place:
+        tree = WorkTree(Path(place) / "tree")
+        tree.commit(a_py="x = 1\n")
+        tree.commit(b_py="y = 2\n")
+        return zip_of(
+            {str(path.relative_to(tree.path)): path.read_bytes() for path in tree.path.rglob("*") if path.is_file()}
+        )
+
+
+def seeds() -> list[bytes]:
+    odd = {f"p/{name}": content for name, content in odd_sources().items()}
+    lying = build(Member(b"a.py"), Member(b"b.py", size=99), Member(b"c.py", crc=1), Member(b"../d.py"), count=7)
+    return [
+        zip_of(odd),
+        zip_of({"a.py": "x = 1\n"}),
+        with_history(),
+        lying,
+        build(Member(b"a.py"), zip64=1),
+        *real_archives(),
+    ]
+
+
+SEEDS = seeds()
+
+
+@tried(300)
+@given(which=st.integers(0, len(SEEDS) - 1), seed=st.integers(0, 2**32))
+def test_real_archives_mutated(which: int, seed: int) -> None:
+    fetch("upload.zip", mutate(SEEDS[which], seed, SEEDS), "archives mutated")
+
+
+NAMES = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([text.encode("utf-8", "surrogatepass") for text in naughty_strings()]),
+    st.sampled_from(
+        [b"a.py", b"A.py", b"a.py/", b"a.py/b.py", b"d/", b"d/a.py", b"d", b".git/HEAD", b".git/config", b".git"]
+    ),
+    st.lists(
+        st.sampled_from([b"..", b".", b"", b"a", b"a.py", b".git", b"venv", b"C:", b"\\", b"\xff"]), max_size=70
+    ).map(b"/".join),
+)
+
+
+def rarely(lie: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """One lie at a time is believed for longer."""
+    return st.integers(0, 19).flatmap(lambda number: lie if number == 19 else st.none())
+
+
+MEMBERS = st.builds(
+    Member,
+    name=st.one_of(NAMES, NAMES.map(lambda name: name + b".py")),
+    data=st.binary(max_size=200) | st.just(bytes(2_000)) | st.just(b"x = 1\n"),
+    method=st.sampled_from([*[STORED, DEFLATED] * 5, BZIP2, LZMA, 99]),
+    flags=st.sampled_from([*[0x800] * 10, 0, 1, 8, 0x40, 0x2000, 0xFFFF]),
+    mode=st.sampled_from([*[FILE] * 10, SYMLINK, 0, 0o755, 0o40755, 0o10644, 0o60644, 0o104755, 0o177777]),
+    size=rarely(st.integers(0, 2**32 - 1)),
+    crc=rarely(st.integers(0, 2**32 - 1)),
+    body=rarely(st.binary(max_size=50)),
+    offset=rarely(st.integers(0, 2**32 - 1) | st.integers(0, 300)),
+    bodyless=rarely(st.just(True)).map(bool),
+)
+
+
+@tried(300)
+@given(
+    members=st.lists(MEMBERS, max_size=8),
+    count=rarely(st.integers(0, 0xFFFF)),
+    comment=st.just(b"") | st.binary(max_size=30),
+    zip64=rarely(st.integers(0, 2**63)),
+)
+def test_archives_that_lie(members: Sequence[Member], count: int | None, comment: bytes, zip64: int | None) -> None:
+    fetch("upload.zip", build(*members, count=count, comment=comment, zip64=zip64), "archives that lie")
+
+
+@tried(200)
+@given(
+    members=st.lists(MEMBERS.filter(lambda member: not member.bodyless), min_size=1, max_size=30),
+    seed=st.integers(0, 99),
+)
+def test_archives_of_honest_bodies_under_any_name(members: Sequence[Member], seed: int) -> None:
+    chance = random.Random(seed)
+    for member in members:
+        member.size = member.crc = member.body = member.offset = None
+        member.method, member.flags = chance.choice((STORED, DEFLATED)), 0x800 * _is_utf8(member.name)
+    fetch("upload.zip", build(*members), "archives of any names")
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@tried(100)
+@given(
+    filename=st.text(st.characters(exclude_categories=()), max_size=300) | st.sampled_from(naughty_strings()),
+    data=st.binary(max_size=60),
+)
+def test_file_names_of_uploads(filename: str, data: bytes) -> None:
+    for name in (filename, f"{filename}.py", f"{filename}.zip", f"{filename}.ZIP"):
+        fetch(name, data, "uploads of any name")
+
+
+@tried(200)
+@given(text=st.text(max_size=200) | st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()))
+def test_whatever_is_said_to_be_base64(text: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            fetch_upload("a.py", text, Scratch(Path(place)), LIMITS)
+        except InvalidInputError:
+            note("base64", "refused")
+        else:
+            assert base64.b64encode(base64.b64decode(text)).decode() == text
+            note("base64", "completed")
