@@ -1,7 +1,7 @@
 """The contract between a collector and everyone who reads its numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Generic, Literal, TypeVar
 
 from domain.text import JSON
@@ -85,3 +85,7 @@ class Analysis:
     completeness: Mapping[str, JSON]
     tool_versions: Mapping[str, str]
     timings_ms: Mapping[str, int]
+
+    def document(self) -> dict[str, JSON]:
+        """The fields by name; what they hold is JSON already, and is not copied."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

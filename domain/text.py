@@ -30,7 +30,8 @@ def _escape(match: re.Match[str]) -> str:
 
 def printable(text: str) -> str:
     r"""The text with every unsafe character, newlines and tabs excepted, shown as an escape such as `\x00`."""
-    return _UNSAFE.sub(_escape, text)
+    # None of these characters is printable to Python, and nearly all text is.
+    return text if text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
 def unbroken(text: str) -> str:
@@ -40,7 +41,9 @@ def unbroken(text: str) -> str:
 
 def one_line(text: str, limit: int = 500) -> str:
     """The text as one printable line of at most `limit` characters, the cut marked with an ellipsis."""
-    line = " ".join(_LINE_ENDS.sub(" ", printable(text)).split())
+    if not text.isprintable():
+        text = _LINE_ENDS.sub(" ", printable(text))
+    line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -48,9 +51,11 @@ def safe_json(value: JSON) -> JSON:
     """A copy of the value that PostgreSQL accepts as JSONB: text printable, keys too, NaN and Infinity null."""
     if isinstance(value, str):
         return printable(value)
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # dict first: the other is slow to tell
         return {printable(str(key)): safe_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [safe_json(item) for item in value]

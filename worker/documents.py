@@ -44,7 +44,7 @@ def _time(moment: datetime | None) -> str | None:
 
 def analysis_document(analysis: Analysis, source: Mapping[str, JSON]) -> dict[str, JSON]:
     """What `vibe8 analyze --json` prints: `job` is null, `source` says what was analysed."""
-    return {"job": None, "source": dict(source), **asdict(analysis)}
+    return {"job": None, "source": dict(source), **analysis.document()}
 
 
 def run_document(run: Run, job: Job | None) -> dict[str, JSON]:

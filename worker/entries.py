@@ -4,7 +4,7 @@ These functions are all that meets hostile input. They speak plain JSON with the
 queue and no secret but a repository's token, which comes with the request and stays in this process.
 """
 
-import dataclasses
+import gc
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,6 +62,7 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
 
     Raises InvalidInputError where there is no Python file at all.
     """
+    gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     scratch = Scratch(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request["fetched"])
     history = GitHistory(scratch.repository) if fetched.has_history else None
@@ -69,7 +70,7 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     if not tree.entries:
         raise InvalidInputError(f"no Python file to analyse{_why_none(fetched)}")
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
-    return dataclasses.asdict(analyse(tree, fetched, options, _progress(tell)))
+    return analyse(tree, fetched, options, _progress(tell)).document()
 
 
 def _why_none(fetched: FetchedSource) -> str:

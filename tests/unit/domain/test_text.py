@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.text import one_line, printable, safe_json
+from domain.text import _UNSAFE, one_line, printable, safe_json
 
 TEXT = st.text(st.characters(exclude_categories=()))
 
@@ -24,6 +24,11 @@ TEXT = st.text(st.characters(exclude_categories=()))
 )
 def test_what_is_shown_as_an_escape(hostile: str, harmless: str) -> None:
     assert printable(hostile) == harmless
+
+
+def test_nothing_that_python_calls_printable_is_unsafe() -> None:
+    everything = [chr(code) for code in range(0x110000)]
+    assert [char for char in everything if char.isprintable() and _UNSAFE.search(char)] == []
 
 
 @given(TEXT)
