@@ -15,8 +15,9 @@ from worker.client import Client
 def pytest_configure() -> None:
     # Whoever ends the suite with SIGTERM ends its servers too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Started in the background, it may have inherited an ignored SIGINT, and so would every process under test.
+    # Started in the background, it may have inherited that these are ignored, and so would every process under test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

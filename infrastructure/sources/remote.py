@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, Vibe8Error
+from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError, Vibe8Error
 from infrastructure.sources.git_command import GitFailedError
 
 CONNECT_SECONDS = 10.0
@@ -95,6 +95,12 @@ def _answers(address: Address, port: int) -> bool:
 
 _STATUS = re.compile(r"returned error: (\d{3})")
 _WORDS: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
+    (
+        # git's own lines: what the other end says is marked as that.
+        re.compile(r"^(?!remote:).*(No space left on device|Disk quota exceeded)", re.MULTILINE),
+        TransientError,
+        "the scratch space cannot be used: it is full",
+    ),
     (
         re.compile(r"certificate|SSL: no alternative|CAfile|not trusted", re.IGNORECASE),
         PermanentError,

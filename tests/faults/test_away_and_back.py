@@ -80,11 +80,13 @@ async def _is_running(rows: Rows, job_id: str) -> bool:
     return bool((await rows.job(job_id))["status"] == "running")
 
 
+@pytest.mark.fault("Redis away for 3 s")
 async def test_redis_away_for_3_seconds(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
     await away_and_back(far_system, system, client, redis_cable, 3, {"redis.away"})
     assert await Rows(system).all("SELECT 1 FROM jobs WHERE attempt > 1") == []
 
 
+@pytest.mark.fault("PostgreSQL away for 5 s")
 async def test_postgresql_away_for_5_seconds(
     far_system: System, system: System, client: Client, postgres_cable: Cable
 ) -> None:
@@ -93,23 +95,36 @@ async def test_postgresql_away_for_5_seconds(
 
 
 @pytest.mark.slow
+@pytest.mark.fault("Redis away for 60 s")
 async def test_redis_away_for_a_minute(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
     await away_and_back(far_system, system, client, redis_cable, 60, {"redis.away"})
 
 
 @pytest.mark.slow
+@pytest.mark.fault("PostgreSQL away for 60 s")
 async def test_postgresql_away_for_a_minute(
     far_system: System, system: System, client: Client, postgres_cable: Cable
 ) -> None:
     await away_and_back(far_system, system, client, postgres_cable, 60, POSTGRESQL_EVENTS)
 
 
+@pytest.mark.fault("pg_terminate_backend twice a second for 5 s")
 async def test_connections_that_are_ended_twice_a_second(system: System, client: Client) -> None:
+    await end_connections(system, client, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("pg_terminate_backend twice a second for 30 s")
+async def test_connections_that_are_ended_twice_a_second_for_long(system: System, client: Client) -> None:
+    await end_connections(system, client, 30)
+
+
+async def end_connections(system: System, client: Client, seconds: int) -> None:
     rows = Rows(system)
     user_id = await client.get_or_create_user("ann@example.org")
     async with system.worker() as worker:
         jobs = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(5)]
-        for _ in range(10):
+        for _ in range(2 * seconds):
             await rows.all(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'vibe8-worker' AND datname = current_database()"
@@ -119,6 +134,6 @@ async def test_connections_that_are_ended_twice_a_second(system: System, client:
         async def done() -> bool:
             return (await rows.statuses()) == {"completed": len(jobs)}
 
-        await until(done, 60)
+        await until(done, 30)
         assert worker.process.poll() is None
     assert sorted(await rows.runs()) == sorted(job.job_id for job in jobs)

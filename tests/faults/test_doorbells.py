@@ -3,14 +3,16 @@
 import asyncio
 import pickle
 import time
+from pathlib import Path
 from uuid import UUID
 
+import pytest
 import redis.asyncio
 from arq.constants import job_key_prefix
 
 from domain.jobs import JobStatus
 from infrastructure.queue import QUEUE_NAME, connect
-from tests.support.faults import PYTHON_FILE, Rows, until
+from tests.support.faults import PYTHON_FILE, Rows, slow_source, submit_for_many, until
 from tests.support.worker import System
 from worker.client import Client
 
@@ -20,39 +22,51 @@ class Bomb:
         return (exec, ("import pathlib; pathlib.Path('/tmp/vibe8-bomb').touch()",))
 
 
-async def submit_many(client: Client, count: int, per_user: int = 5) -> list[str]:
-    """Submit one-file jobs for as many users as the limits ask for."""
-    jobs = []
-    for number in range(count):
-        user = await client.get_or_create_user(f"user{number // per_user}@example.org")
-        jobs.append((await client.submit_upload(user, filename="a.py", content=PYTHON_FILE)).job_id)
-    return jobs
+async def forgotten(rows: Rows) -> None:
+    """30 s pass since the last ring that nobody has heard; then the sweep rings again."""
+    await rows.all("UPDATE jobs SET rung_at = rung_at - interval '31 seconds' WHERE status = 'pending'")
 
 
+@pytest.mark.fault("FLUSHALL with 100 jobs pending and 10 running")
 async def test_losing_all_of_redis_loses_no_job(system: System, client: Client) -> None:
     rows = Rows(system)
     async with redis.asyncio.Redis.from_url(system.environment["REDIS_URL"]) as server:
-        jobs = await submit_many(client, 30)
-        await server.flushdb()
-        # What the sweep does 30 s after a ring that nobody heard.
-        await rows.all("UPDATE jobs SET rung_at = rung_at - interval '31 seconds'")
-        async with system.worker():
-            await until(lambda: _some_running(rows))
+        jobs = await submit_for_many(client, 10, slow_source(2000))
+        async with system.worker(ARQ_MAX_JOBS="10"):
+            await until(lambda: _running(rows, 10))
+            jobs += await submit_for_many(client, 100, PYTHON_FILE, first=10)
+            # All that this system has: the server's other databases are other tests'.
             await server.flushdb()
-            await rows.all("UPDATE jobs SET rung_at = rung_at - interval '31 seconds' WHERE status = 'pending'")
-            await until(lambda: _all_done(rows, len(jobs)), 120)
+            assert await _running(rows, 10)
+            await forgotten(rows)
+            await until(lambda: _all_done(rows, len(jobs)), 180)
     assert sorted(await rows.runs()) == sorted(jobs)
 
 
-async def _some_running(rows: Rows) -> bool:
-    statuses = await rows.statuses()
-    return bool(statuses.get("running") or statuses.get("completed"))
+async def _running(rows: Rows, count: int) -> bool:
+    return (await rows.statuses()).get("running") == count
+
+
+@pytest.mark.fault("one key of the queue evicted")
+@pytest.mark.parametrize("kind", ["payload", "queue"])
+async def test_an_evicted_key_loses_no_job(system: System, client: Client, kind: str) -> None:
+    rows = Rows(system)
+    jobs = await submit_for_many(client, 3, PYTHON_FILE)
+    async with redis.asyncio.Redis.from_url(system.environment["REDIS_URL"]) as server:
+        key = QUEUE_NAME if kind == "queue" else f"{job_key_prefix}{jobs[1]}:1"
+        assert await server.delete(key) == 1
+    async with system.worker():
+        if kind == "queue":
+            await forgotten(rows)
+        await until(lambda: _all_done(rows, len(jobs)))
+    assert sorted(await rows.runs()) == sorted(jobs)
 
 
 async def _all_done(rows: Rows, count: int) -> bool:
     return (await rows.statuses()) == {"completed": count}
 
 
+@pytest.mark.fault("the same doorbell 50 times over 3 workers")
 async def test_one_claim_however_often_it_rings(system: System, client: Client, user_id: UUID) -> None:
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     pool = await connect(system.environment["REDIS_URL"])
@@ -71,9 +85,8 @@ async def _empty(pool: redis.asyncio.Redis) -> bool:
     return not await pool.zcard(QUEUE_NAME)
 
 
+@pytest.mark.fault("foreign and pickled payloads in the queue")
 async def test_foreign_and_pickled_payloads_are_refused(system: System, client: Client, user_id: UUID) -> None:
-    import pathlib
-
     pool = await connect(system.environment["REDIS_URL"])
     payloads = {
         "pickled": pickle.dumps({"t": 1, "f": "analyze", "a": (Bomb(),), "k": {}, "et": 0}),
@@ -92,7 +105,7 @@ async def test_foreign_and_pickled_payloads_are_refused(system: System, client: 
         await until(lambda: _empty(pool))
         assert worker.process.poll() is None
     await pool.aclose()
-    assert not pathlib.Path("/tmp/vibe8-bomb").exists()
+    assert not Path("/tmp/vibe8-bomb").exists()
     assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
 
 

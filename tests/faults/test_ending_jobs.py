@@ -87,6 +87,7 @@ async def test_a_second_signal_hands_back_at_once(
     assert await rows.runs() == [job.job_id]
 
 
+@pytest.mark.fault("SIGTERM at random moments of 30 jobs")
 async def test_sigterm_at_random_moments_costs_no_attempt(system: System, client: Client) -> None:
     rows = Rows(system)
     jobs = []
@@ -111,6 +112,7 @@ async def test_sigterm_at_random_moments_costs_no_attempt(system: System, client
     assert await rows.all("SELECT job_id FROM jobs WHERE attempt_errors <> '[]'") == []
 
 
+@pytest.mark.fault("a job whose child dies every time")
 async def test_a_job_that_loses_its_child_every_time_fails_and_neighbours_do_not(
     system: System, client: Client, user_id: UUID
 ) -> None:

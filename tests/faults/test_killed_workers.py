@@ -2,15 +2,24 @@
 
 import asyncio
 import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from domain.jobs import JobStatus
 from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_scratch, until
+from tests.support.git_repository import WorkTree
+from tests.support.git_server import GitServer
+from tests.support.ledger import kept
 from tests.support.servers import Servers
-from tests.support.worker import System, new_system
+from tests.support.worker import System, new_system, until_finished
 from worker.client import Client
 
 SECONDS = 45
+Tell = Callable[[str, object], None]
 POINTS = {
     # where the first worker dies: how many attempts the job has had when it is done
     "picked-up": 1,
@@ -21,8 +30,17 @@ POINTS = {
 }
 
 
-async def die_and_recover(system: System, point: str) -> None:
-    async with Client.open(system.settings) as client:
+NAMES = {
+    "picked-up": "SIGKILL after the pick-up, before the claim",
+    "stage-fetching": "SIGKILL while fetching",
+    "stage-collecting": "SIGKILL while collecting",
+    "before-commit": "SIGKILL between the insert and the commit",
+    "committed": "SIGKILL after the commit, before the queue's acknowledgement",
+}
+
+
+async def die_and_recover(system: System, point: str, tell: Tell) -> None:
+    async with Client.open(system.settings) as client, kept(system.environment["DATABASE_URL"], NAMES[point], tell):
         user_id = await client.get_or_create_user("ann@example.org")
         async with system.worker("first", VIBE8_FAILPOINTS=point) as first:
             job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
@@ -50,7 +68,7 @@ def _errors(column: str) -> list[dict[str, str]]:
     return json.loads(column)  # type: ignore[no-any-return]
 
 
-async def test_a_worker_killed_at_each_step(servers: Servers, tmp_path: Path) -> None:
+async def test_a_worker_killed_at_each_step(servers: Servers, tmp_path: Path, record_property: Tell) -> None:
     systems, names = [], []
     for point in POINTS:
         names.append(servers.new_database())
@@ -60,7 +78,34 @@ async def test_a_worker_killed_at_each_step(servers: Servers, tmp_path: Path) ->
     try:
         async with asyncio.TaskGroup() as group:
             for system, point in zip(systems, POINTS, strict=True):
-                group.create_task(die_and_recover(system, point))
+                group.create_task(die_and_recover(system, point, record_property))
     finally:
         for name in names:
             servers.drop_database(name)
+
+
+@pytest.mark.fault("SIGKILL in the middle of a clone")
+async def test_a_worker_killed_in_the_middle_of_a_clone(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    work = WorkTree(tmp_path / "work")
+    work.commit(a_py="x = 1\n")
+    with GitServer(tmp_path / "host") as host:
+        url = host.add("owner/held", work.dot_git)
+        more = {"GIT_ALLOWED_HOSTS": host.allowed_host, "GIT_CA_BUNDLE": str(host.ca_file)}
+        system = new_system(database_url, redis_url, tmp_path, **more)
+        hold = host.held["owner/held"] = threading.Event()
+        async with Client.open(system.settings) as client:
+            user_id = await client.get_or_create_user("ann@example.org")
+            async with system.worker("first") as first:
+                job = await client.submit_repository(user_id, url=url)
+                await until(lambda: host.waiting)
+                children = descendants(first.process.pid)
+                assert any(child.name().startswith("git") for child in children)
+                first.process.kill()
+                await asyncio.to_thread(first.process.wait)
+            hold.set()
+            await until(lambda: not alive(children))
+            async with system.worker("second"):
+                ended = await until_finished(client, user_id, job.job_id)
+        assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 2)
+        assert await Rows(system).runs() == [job.job_id]
+        assert job_scratch(system) == []

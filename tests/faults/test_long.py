@@ -5,27 +5,32 @@ import os
 import random
 import shlex
 import signal
-import sys
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
 from domain.jobs import JobStatus
-from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_scratch, slow_source, until
+from tests.support.archives import zip_of
+from tests.support.faults import (
+    PYTHON_FILE,
+    Rows,
+    alive,
+    descendants,
+    job_scratch,
+    slow_source,
+    submit_for_many,
+    until,
+)
+from tests.support.git_repository import WorkTree
+from tests.support.git_server import GitServer
 from tests.support.worker import COMMAND, System, until_finished
 from worker.client import Client
 
 pytestmark = pytest.mark.slow
-
-
-async def submit_for_many(client: Client, count: int, source: bytes) -> list[str]:
-    jobs = []
-    for number in range(count):
-        user = await client.get_or_create_user(f"user{number // 5}@example.org")
-        jobs.append((await client.submit_upload(user, filename="a.py", content=source)).job_id)
-    return jobs
 
 
 async def terminal(rows: Rows, count: int) -> bool:
@@ -33,6 +38,7 @@ async def terminal(rows: Rows, count: int) -> bool:
     return statuses.get("completed", 0) + statuses.get("failed", 0) == count
 
 
+@pytest.mark.fault("SIGKILL of a random worker of three every 20 s for 5 minutes")
 async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, client: Client) -> None:
     rows, chance = Rows(system), random.Random(20)
     jobs = await submit_for_many(client, 60, slow_source(2500))
@@ -75,6 +81,7 @@ async def test_four_replicas_of_twenty_slots(system: System, client: Client) -> 
     assert most_computing <= 4 * cores
 
 
+@pytest.mark.fault("all connections of PostgreSQL taken")
 async def test_all_connections_taken(system: System, client: Client) -> None:
     rows = Rows(system)
     user_id = await client.get_or_create_user("ann@example.org")
@@ -94,27 +101,56 @@ async def test_all_connections_taken(system: System, client: Client) -> None:
     assert len(await rows.runs()) == 2
 
 
-async def test_a_full_disk_fails_that_job_clearly(
-    system: System, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The worker's scratch is a file system of 2 MB."""
+@pytest.fixture
+def small_disk(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers' scratch is a file system of 2 MB."""
     scratch = system.directory / "scratch"
     scratch.mkdir()
-    user_id = await client.get_or_create_user("ann@example.org")
-    mount = f'mount -t tmpfs -o size=2m tmpfs {shlex.quote(str(scratch))} && exec "$@"'
+    mount = f'mount -t tmpfs -o size=2m,mode=711 tmpfs {shlex.quote(str(scratch))} && exec "$@"'
     namespaces = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
     monkeypatch.setattr("tests.support.worker.COMMAND", [*namespaces, "sh", "-c", mount, "sh", *COMMAND])
+
+
+@pytest.mark.fault("disk full while cloning")
+@pytest.mark.usefixtures("small_disk")
+async def test_a_disk_that_fills_while_cloning_fails_that_job_clearly(
+    system: System, client: Client, tmp_path: Path
+) -> None:
+    work = WorkTree(tmp_path / "work")
+    work.commit(data_py=b"x = 1\n", noise=random.Random(1).randbytes(6_000_000))
+    user_id = await client.get_or_create_user("ann@example.org")
+    with GitServer(tmp_path / "host") as host:
+        url = host.add("owner/large", work.dot_git)
+        allowed = {"GIT_ALLOWED_HOSTS": host.allowed_host, "GIT_CA_BUNDLE": str(host.ca_file)}
+        near = replace(system, environment={**system.environment, **allowed, "MIN_FREE_DISK_MB": "0"})
+        async with Client.open(near.settings) as submitter, near.worker() as worker:
+            large = await submitter.submit_repository(user_id, url=url)
+            small = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+            ended = await until_finished(client, user_id, large.job_id)
+            assert (await until_finished(client, user_id, small.job_id)).status is JobStatus.COMPLETED
+            assert worker.process.poll() is None
+    assert ended.status is JobStatus.FAILED
+    assert "scratch" in (ended.error_message or ""), ended.error_message
+
+
+@pytest.mark.fault("disk full while writing scratch")
+@pytest.mark.usefixtures("small_disk")
+async def test_a_full_disk_fails_that_job_clearly(system: System, client: Client) -> None:
+    user_id = await client.get_or_create_user("ann@example.org")
     async with system.worker(MIN_FREE_DISK_MB="0") as worker:
-        large = await client.submit_upload(user_id, filename="large.py", content=b"#" * 1_900_000 + b"\nx = 1\n")
+        noise = random.Random(2).randbytes(600_000).hex()
+        sources = zip_of({f"{n}.py": f"# {noise}" for n in range(3)})
+        large = await client.submit_upload(user_id, filename="large.zip", content=sources)
         small = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
         await until_finished(client, user_id, small.job_id)
         ended = await until_finished(client, user_id, large.job_id)
         assert worker.process.poll() is None
-    assert sys.platform == "linux"
     assert (await client.get_job(user_id, small.job_id)).status is JobStatus.COMPLETED
-    assert ended.status is JobStatus.COMPLETED or "scratch" in (ended.error_message or "")
+    assert ended.status is JobStatus.FAILED
+    assert "scratch" in (ended.error_message or ""), ended.error_message
 
 
+@pytest.mark.fault("none: a soak of one-file jobs")
 async def test_soak(system: System, client: Client) -> None:
     """2,000 one-file jobs through one worker: one run each, and memory that does not grow."""
     rows, count, sizes = Rows(system), 2000, []

@@ -19,6 +19,7 @@ async def done_by_second(rows: Rows, job_id: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("SIGSTOP for 60 s, then SIGCONT")
 async def test_a_worker_stopped_for_a_minute(system: System, client: Client, user_id: UUID) -> None:
     rows = Rows(system)
     async with system.worker("zombie") as zombie:
@@ -38,6 +39,7 @@ async def test_a_worker_stopped_for_a_minute(system: System, client: Client, use
 
 
 @pytest.mark.slow
+@pytest.mark.fault("event loop blocked for longer than the lease")
 @pytest.mark.parametrize("point", ["stage-collecting", "before-commit"])
 async def test_a_loop_blocked_for_longer_than_the_lease(
     system: System, client: Client, user_id: UUID, point: str
@@ -60,6 +62,7 @@ time.time = lambda: _real() + {offset}
 """
 
 
+@pytest.mark.fault("clocks of replicas 5 minutes off")
 async def test_clocks_five_minutes_apart(system: System, client: Client, user_id: UUID) -> None:
     """The database's clock decides: no early rescue, one clean-up a slot, and nobody waits for a clock."""
     rows = Rows(system)

@@ -9,6 +9,7 @@ import asyncpg
 import psutil
 
 from tests.support.worker import System
+from worker.client import Client
 
 PYTHON_FILE = b'"""One file."""\n\n\ndef f(x):\n    return x + 1\n'
 
@@ -17,6 +18,15 @@ def slow_source(functions: int = 4000) -> bytes:
     """A Python file that keeps the collectors busy for seconds."""
     body = "\n".join(f"    if a > {n}:\n        b += a * {n}" for n in range(4))
     return "\n\n".join(f"def f{n}(a, b):\n{body}\n    return b" for n in range(functions)).encode()
+
+
+async def submit_for_many(client: Client, count: int, source: bytes, *, first: int = 0) -> list[str]:
+    """Submit one-file jobs for as many users as the limits ask for, from the user of that number on."""
+    jobs = []
+    for number in range(count):
+        user = await client.get_or_create_user(f"user{first + number // 5}@example.org")
+        jobs.append((await client.submit_upload(user, filename="a.py", content=source)).job_id)
+    return jobs
 
 
 class Rows:
