@@ -22,7 +22,15 @@ OLDEST = Gauge(
     "vibe8_oldest_job_seconds", "Age of the oldest job by status, the whole fleet's.", ["status"], registry=REGISTRY
 )
 SLOTS = Gauge("vibe8_slots", "Slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
-POOL = Gauge("vibe8_database_connections", "This replica's pooled connections by state.", ["state"], registry=REGISTRY)
+POOL = Gauge(
+    "vibe8_database_connections",
+    "This replica's connections to PostgreSQL by state (used, idle, and the limit of both).",
+    ["state"],
+    registry=REGISTRY,
+)
+SCRATCH_FREE = Gauge(
+    "vibe8_scratch_free_bytes", "Free space where this replica's sources are put (SCRATCH_DIR).", registry=REGISTRY
+)
 READY = Gauge("vibe8_ready", "Whether this replica can claim a job (1) or not (0).", registry=REGISTRY)
 
 CLAIMS = Counter("vibe8_claims", "Claims of this replica; `empty` found nothing due.", ["result"], registry=REGISTRY)
@@ -50,7 +58,41 @@ COLLECTOR_SECONDS = Histogram(
     registry=REGISTRY,
 )
 CHILDREN = Gauge("vibe8_children", "Children at work on this replica, by entry.", ["entry"], registry=REGISTRY)
-FETCHED_BYTES = Counter("vibe8_fetched_bytes", "Bytes of sources brought to scratch.", ["kind"], registry=REGISTRY)
+FETCHED_BYTES = Counter(
+    "vibe8_fetched_bytes",
+    "Bytes that sources took in scratch: their files, and a clone's objects.",
+    ["kind"],
+    registry=REGISTRY,
+)
+
+OUTCOMES: Mapping[str, tuple[str, ...]] = {
+    "completed": ("",),
+    "handed_back": ("",),
+    "lost": ("",),
+    "retried": ("AnalysisKilledError", "ServiceUnavailableError", "TransientError"),
+    "failed": ("AnalysisKilledError", "CancelledByUserError", "InvalidInputError", "PermanentError",
+               "ServiceUnavailableError", "TransientError"),
+}  # fmt: skip
+"""The outcomes of attempts, and the kinds of faults that are foreseen for each."""
+
+
+def _begin_at_zero() -> None:
+    """A counter that first appears as 1 has not risen, as far as `rate` and `increase` can tell."""
+    for outcome, kinds in OUTCOMES.items():
+        for kind in kinds:
+            FINISHED.labels(outcome, kind)
+    for metric, values in (
+        (CLAIMS, ("claimed", "empty")),
+        (RESCUES, (JobStatus.PENDING.value, JobStatus.FAILED.value)),
+        (HEARTBEATS, ("ok", "unreachable")),
+        (FETCHED_BYTES, ("upload", "repository")),
+        (CHILDREN, ("fetch", "collect")),
+    ):
+        for value in values:
+            metric.labels(value)
+
+
+_begin_at_zero()
 
 
 def note_queue(counts: Mapping[JobStatus, StatusCount]) -> None:

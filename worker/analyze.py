@@ -18,7 +18,7 @@ from domain.retry import backoff_seconds
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, check_metadata
 from domain.text import JSON, one_line
-from infrastructure.database.attempts import Released
+from infrastructure.database.attempts import CANCELLED, Released
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.runs import RunRepository
@@ -26,10 +26,13 @@ from infrastructure.failpoints import failpoint
 from infrastructure.metrics import CLAIMS, FINISHED, JOB_SECONDS, WAITED, note_timings
 from infrastructure.queue import Doorbell
 from infrastructure.token_vault import TokenVault
+from worker.job_log import end_of, wait_ms
 from worker.leases import LeaseKeeper
 from worker.pipeline import Analysed, Pipeline
+from worker.timeline import Timeline
 
 INSIST_SECONDS = 1.0
+_TOO_LATE = "the lease was lost before the attempt's end could be noted"
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -54,35 +57,34 @@ class Analyst:
         if claim is None:
             return False
         job = claim.job
-        if job.started_at is not None:
-            WAITED.observe(max(0.0, (job.started_at - job.run_after).total_seconds()))
+        WAITED.observe((wait_ms(job) or 0) / 1000)
+        timeline = Timeline()
         with structlog.contextvars.bound_contextvars(job_id=job.job_id, attempt=job.attempt, user_id=str(job.user_id)):
-            started = time.monotonic()
             try:
-                await self.leases.hold(claim, self._work(claim, started))
+                await self.leases.hold(claim, self._work(claim, timeline))
             except LeaseLostError as error:
                 FINISHED.labels("lost", "").inc()
                 log.warning("job.lost", reason=str(error))
             except PermanentError as error:
-                await asyncio.shield(self._fail(claim, error))
+                await asyncio.shield(self._fail(claim, error, timeline))
             except asyncio.CancelledError:
                 await asyncio.shield(self._hand_back(claim))
                 raise
             except Exception as error:  # noqa: BLE001 - a bug of ours costs an attempt, not the worker
-                await asyncio.shield(self._retry(claim, error))
+                await asyncio.shield(self._retry(claim, error, timeline))
         return True
 
     async def _claim(self) -> Claim | None:
         async with self.database.unit_of_work() as work:
             return await JobRepository(work).claim_next(LEASE_SECONDS)
 
-    async def _work(self, claim: Claim, started: float) -> None:
+    async def _work(self, claim: Claim, timeline: Timeline) -> None:
         async def on_progress(progress: Mapping[str, JSON]) -> None:
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
 
-        analysed = await self.pipeline.run(await self._source(claim), on_progress)
-        await self._complete(claim, analysed, started)
+        analysed = await self.pipeline.run(await self._source(claim), on_progress, timeline)
+        await self._complete(claim, analysed, timeline)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
         """The source as `worker.entries.fetch` reads it: its data or token is read only now, and kept nowhere.
@@ -110,7 +112,7 @@ class Analyst:
         async with self.database.unit_of_work() as work:
             return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token, most=too_much)
 
-    async def _complete(self, claim: Claim, analysed: Analysed, started: float) -> None:
+    async def _complete(self, claim: Claim, analysed: Analysed, timeline: Timeline) -> None:
         """The run's row and the job's end in one transaction, fenced: without the lease nothing is written."""
         job, fetched = claim.job, analysed.fetched
         origin = RunOrigin.of(job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha)
@@ -120,7 +122,7 @@ class Analyst:
             job_id=job.job_id,
             origin=origin,
             analysis=analysed.analysis,
-            duration_ms=round((time.monotonic() - started) * 1000),
+            duration_ms=timeline.milliseconds,
         )
 
         async def write() -> None:
@@ -130,20 +132,19 @@ class Analyst:
                     raise LeaseLostError("the result came too late and was not written")
                 failpoint("before-commit")
 
-        await insist(write, seconds=math.inf)
+        with timeline.span("finishing"):
+            await insist(write, seconds=math.inf)
         self.leases.release(claim)
         failpoint("committed")
         FINISHED.labels("completed", "").inc()
         JOB_SECONDS.observe(run.duration_ms / 1000)
-        note_timings(analysed.analysis.timings_ms)
-        files = analysed.analysis.completeness["files"]
-        log.info("job.completed", duration_ms=run.duration_ms, files=files, errors=len(analysed.analysis.errors))
+        note_timings({**timeline.stages_ms(), **analysed.analysis.timings_ms})
+        log.info("job.completed", **end_of(job, timeline, outcome="completed", analysis=analysed.analysis))
         await self._after(claim, JobStatus.COMPLETED, None)
 
-    async def _fail(self, claim: Claim, error: PermanentError) -> None:
+    async def _fail(self, claim: Claim, error: PermanentError, timeline: Timeline) -> None:
         message, kind = one_line(str(error)), type(error).__name__
         cancelled = isinstance(error, CancelledByUserError)
-        log.info("job.failed", kind=kind, reason=message)
 
         async def write() -> bool:
             async with self.database.unit_of_work() as work:
@@ -152,29 +153,37 @@ class Analyst:
                 )
 
         FINISHED.labels("failed", kind).inc()
-        if await self._written(write):
-            await self._after(claim, JobStatus.FAILED, message)
+        written = await self._written(write)
+        if written:
+            await self._failed(claim, timeline, kind, message)
+        elif written is not None:
+            log.warning("job.lost", reason=_TOO_LATE)
 
-    async def _retry(self, claim: Claim, error: Exception) -> None:
+    async def _failed(self, claim: Claim, timeline: Timeline, kind: str, message: str | None) -> None:
+        outcome = "cancelled" if message == CANCELLED else "failed"
+        log.info("job.failed", **end_of(claim.job, timeline, outcome=outcome), kind=kind, reason=message)
+        await self._after(claim, JobStatus.FAILED, message)
+
+    async def _retry(self, claim: Claim, error: Exception, timeline: Timeline) -> None:
         """Back to pending with a delay, or failed when this was the last attempt."""
-        expected = isinstance(error, TransientError)
-        message = one_line(str(error) if expected else f"internal error: {type(error).__name__}: {error}")
-        log.warning("job.attempt_failed", reason=message, exc_info=None if expected else error)
+        expected, kind = isinstance(error, TransientError), type(error).__name__
+        message = one_line(str(error) if expected else f"internal error: {kind}: {error}")
+        log.warning("job.attempt_failed", kind=kind, reason=message, exc_info=None if expected else error)
         delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # noqa: S311 - spreads load
 
         async def write() -> Released | None:
             async with self.database.unit_of_work() as work:
                 return await JobRepository(work).retry_later(
-                    claim.job.job_id, claim.lease_token, type(error).__name__, message, delay_seconds=delay
+                    claim.job.job_id, claim.lease_token, kind, message, delay_seconds=delay
                 )
 
         again = await self._written(write)
         ended = again is not None and again.status is JobStatus.FAILED
-        FINISHED.labels("failed" if ended else "retried", type(error).__name__).inc()
+        FINISHED.labels("failed" if ended else "retried", kind).inc()
         if again is None:
-            log.warning("job.lost", reason="the lease was lost before the attempt's end could be noted")
+            log.warning("job.lost", reason=_TOO_LATE)
         elif ended:
-            await self._after(claim, JobStatus.FAILED, again.error_message)
+            await self._failed(claim, timeline, kind, again.error_message)
         else:
             await self._ring(claim, again.ring, delay)
 

@@ -16,7 +16,7 @@ from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.sources.directory import fetch_directory
-from infrastructure.sources.git import fetch_repository
+from infrastructure.sources.git import disk_bytes, fetch_repository
 from infrastructure.sources.git_history import GitHistory
 from infrastructure.sources.limits import SourceLimits
 from infrastructure.sources.scratch import Scratch
@@ -31,7 +31,7 @@ discover()  # while the zygote preloads this module, so that no child imports th
 
 
 def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
-    """Bring the request's source into its scratch directory; answers `FetchedSource.to_json()`.
+    """Bring the request's source into its scratch directory; answers `FetchedSource.to_json()` and its `bytes` there.
 
     Raises InvalidInputError, PermanentError or TransientError with one line for the submitter.
     """
@@ -54,7 +54,7 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
         )
     else:
         fetched = fetch_directory(Path(source["path"]), scratch, limits)
-    return fetched.to_json()
+    return {**fetched.to_json(), "bytes": disk_bytes(scratch.root)}
 
 
 def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:

@@ -9,14 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import TransientError
 from domain.jobs import JobStatus
+from infrastructure.database.attempts import CANCELLED
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.runs import RunRepository
-from infrastructure.database.upkeep import CleanupCounts, Ring
+from infrastructure.database.upkeep import WORKER_LOST, CleanupCounts, Rescued, Ring
 from infrastructure.metrics import RESCUES, RINGS, note_queue
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from worker.job_log import source_name
 
 UPKEEP_SECONDS = 10.0
 UNHEARD_SECONDS = 30.0
@@ -93,7 +95,7 @@ class Maintenance:
         RINGS.inc(len(unheard))
         for job in rescued:
             RESCUES.labels(job.status.value).inc()
-            log.warning("job.rescued", job_id=job.job_id, status=str(job.status))
+            _log_rescue(job)
         again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
         for ring in [*again, *unheard]:
             await self.doorbell.ring(ring.job_id, ring.ring)
@@ -101,3 +103,12 @@ class Maintenance:
             if job.status.finished:  # nobody is left who would
                 await self.vault.forget(job.job_id)
         await cleanup_once_a_slot(self.database, self.settings)
+
+
+def _log_rescue(job: Rescued) -> None:
+    whose = {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id)}
+    log.warning("job.rescued", **whose, status=str(job.status))
+    if job.status.finished:
+        outcome = "cancelled" if job.error_message == CANCELLED else "failed"
+        source = source_name(job.source_kind, job.source)
+        log.info("job.failed", **whose, outcome=outcome, source=source, kind=WORKER_LOST, reason=job.error_message)

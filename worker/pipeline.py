@@ -5,9 +5,8 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +15,11 @@ from domain.packages import with_latest_versions
 from domain.ports import ChildRunner, PackageIndex, ProgressListener
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
+from infrastructure.metrics import FETCHED_BYTES
 from infrastructure.package_index import is_older
 from infrastructure.sources.limits import SourceLimits
 from worker.scratch import job_directory
+from worker.timeline import Timeline
 
 NAMES_SHOWN = 5
 FETCH = "worker.entries:fetch"
@@ -50,31 +51,41 @@ class Pipeline:
     timeout: float
     collector_timeout: float
 
-    async def run(self, source: Mapping[str, JSON], on_progress: ProgressListener) -> Analysed:
+    async def run(
+        self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline | None = None
+    ) -> Analysed:
         """Analyse one source (as `worker.entries.fetch` reads it) in a scratch directory of its own.
 
-        Raises PermanentError and TransientError as the children do. Nothing is left in scratch, whatever happens.
+        Its stages are kept in the timeline. Raises PermanentError and TransientError as the children do. Nothing is
+        left in scratch, whatever happens.
         """
-        started = time.monotonic()
+        timeline = timeline or Timeline()
         async with job_directory(self.scratch_dir) as scratch:
-            request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
-            answer = await self.children.run(FETCH, request, deadline=self.timeout, on_progress=on_progress)
+            with timeline.span("fetching"):
+                request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
+                answer = await self.children.run(FETCH, request, deadline=self.timeout, on_progress=on_progress)
+            FETCHED_BYTES.labels(source["kind"]).inc(answer["bytes"])
             fetched = FetchedSource.from_json(answer)
-            fetching_ms = round((time.monotonic() - started) * 1000)
-            analysis = await self._collect(scratch, fetched, on_progress)
-        timings = {"fetching": fetching_ms, **analysis.timings_ms}
+            analysis = await self._collect(scratch, fetched, on_progress, timeline)
+        timings = {"fetching": timeline.stages_ms()["fetching"], **analysis.timings_ms}
         return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=fetched)
 
-    async def _collect(self, scratch: Path, fetched: FetchedSource, on_progress: ProgressListener) -> Analysis:
-        async with self.cores.some() as processes:
+    async def _collect(
+        self, scratch: Path, fetched: FetchedSource, on_progress: ProgressListener, timeline: Timeline
+    ) -> Analysis:
+        async with AsyncExitStack() as stack:
+            with timeline.span("core_wait"):
+                processes = await stack.enter_async_context(self.cores.some())
             request = {
                 "scratch": str(scratch),
                 "fetched": fetched.to_json(),
                 "processes": processes,
                 "collector_timeout": self.collector_timeout,
             }
-            answer = await self.children.run(COLLECT, request, deadline=self.timeout, on_progress=on_progress)
-        return await self._look_up_packages(Analysis(**answer))
+            with timeline.span("collecting"):
+                answer = await self.children.run(COLLECT, request, deadline=self.timeout, on_progress=on_progress)
+        with timeline.span("looking_up"):
+            return await self._look_up_packages(Analysis(**answer))
 
     async def _look_up_packages(self, analysis: Analysis) -> Analysis:
         """Fill in `latest_version`; what the index did not answer stays null, is said, and makes `deps` partial."""

@@ -15,9 +15,13 @@ class Pressure:
     min_disk_mb: int
     min_memory_mb: int
 
+    def free_bytes(self) -> int:
+        """The scratch space that is left."""
+        return shutil.disk_usage(self.scratch).free
+
     def complaint(self) -> str | None:
         """What is short, in one line; None where nothing is."""
-        disk = shutil.disk_usage(self.scratch).free // MB
+        disk = self.free_bytes() // MB
         if disk < self.min_disk_mb:
             return f"scratch has {disk} MB free, less than MIN_FREE_DISK_MB {self.min_disk_mb}"
         memory = available_memory_mb()

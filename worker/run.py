@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
 from infrastructure.http import StatusServer
-from infrastructure.metrics import READY, SLOTS
+from infrastructure.metrics import POOL, READY, SCRATCH_FREE, SLOTS
 from infrastructure.sandbox import require
 from infrastructure.settings import Settings
 from worker.presence import Presence
@@ -136,11 +136,16 @@ async def _keep_up(what: str, work: Callable[[], Awaitable[None]]) -> None:
 
 async def _beat(services: Services) -> None:
     """Show that the loop runs, and keep the gauges."""
+    POOL.labels("limit").set(services.settings.db_pool_size + services.settings.db_max_overflow)
     while True:
         services.readiness.beat()
         READY.set(services.readiness.why_not_ready() is None)
         SLOTS.labels("busy").set(services.crew.busy)
         SLOTS.labels("free").set(services.crew.free)
+        used, idle = services.database.connections()
+        POOL.labels("used").set(used)
+        POOL.labels("idle").set(idle)
+        SCRATCH_FREE.set(services.pressure.free_bytes())
         await asyncio.sleep(BEAT_SECONDS)
 
 

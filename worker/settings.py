@@ -45,6 +45,8 @@ class Services:
     """Everything a worker process has, opened and ready."""
 
     settings: Settings
+    database: Database
+    pressure: Pressure
     leases: LeaseKeeper
     crew: Crew
     maintenance: Maintenance
@@ -98,6 +100,8 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
         )
         yield Services(
             settings=settings,
+            database=database,
+            pressure=pressure,
             leases=leases,
             crew=crew,
             maintenance=maintenance,

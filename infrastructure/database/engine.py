@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import URL, text
+from sqlalchemy import URL, QueuePool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from infrastructure.database.errors import translated_errors
@@ -81,6 +81,12 @@ class Database:
         """The server's version, if it answers. Raises ServiceUnavailableError."""
         async with self.unit_of_work() as connection:
             return str(await connection.scalar(text("SHOW server_version")))
+
+    def connections(self) -> tuple[int, int]:
+        """How many pooled connections are in use just now, and how many are idle."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101 - `create_engine` makes no other
+        return pool.checkedout(), pool.checkedin()
 
     async def close(self) -> None:
         """Close all connections."""

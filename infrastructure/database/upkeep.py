@@ -1,13 +1,17 @@
 """What keeps the queue alive and small: rescue, sweep, clean-up, and a look at the whole, by the database's clock."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import JobStatus
-from infrastructure.database.attempts import Released, release, released_from
+from domain.sources import SourceKind
+from domain.text import JSON
+from infrastructure.database.attempts import Released, release
 
 WORKER_LOST = "worker lost"
 STALE = "stale"
@@ -21,7 +25,9 @@ _RESCUE = text(f"""
     )
     UPDATE jobs SET {release(reason=f"'{WORKER_LOST}'", counts=True)}
     FROM lost WHERE jobs.job_id = lost.job_id
-    RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message
+    RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message, jobs.user_id, jobs.attempt, jobs.source_kind,
+        left(jobs.source_metadata ->> 'git_repo_url', 300) AS git_repo_url,
+        right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
 """)  # noqa: S608 - no input in it
 
 _RING_UNHEARD = text("""
@@ -95,6 +101,16 @@ class StatusCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rescued(Released):
+    """A job whose worker was lost: whose it is, which attempt that was, and of the source what its name is made of."""
+
+    user_id: UUID
+    attempt: int
+    source_kind: SourceKind
+    source: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
     """A ring that is to sound: the job and its fresh number."""
 
@@ -108,14 +124,14 @@ class UpkeepRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def rescue_expired(self, limit: int) -> list[Released]:
+    async def rescue_expired(self, limit: int) -> list[Rescued]:
         """Take jobs whose lease ran out from their workers, as failed attempts of the kind `worker lost`.
 
         Those that are pending again are to be rung with the number given. Two rescuers never take the same one.
         """
         message = "the worker that ran it stopped answering"
         values = {"limit": limit, "delay": 0.0, "kind": WORKER_LOST, "message": message}
-        return [released_from(row) for row in (await self._connection.execute(_RESCUE, values)).mappings()]
+        return [_rescued_from(row) for row in (await self._connection.execute(_RESCUE, values)).mappings()]
 
     async def ring_unheard(self, *, older_than_seconds: float, limit: int) -> list[Ring]:
         """Due jobs that were never rung, or not for that long: each with a fresh number, noted as rung now."""
@@ -158,3 +174,16 @@ class UpkeepRepository:
         """
         slot: datetime | None = await self._connection.scalar(_TAKE_SLOT, {"name": name, "period": period_seconds})
         return slot
+
+
+def _rescued_from(row: RowMapping) -> Rescued:
+    return Rescued(
+        job_id=row["job_id"],
+        status=JobStatus(row["status"]),
+        ring=row["ring"],
+        error_message=row["error_message"],
+        user_id=row["user_id"],
+        attempt=row["attempt"],
+        source_kind=SourceKind(row["source_kind"]),
+        source={"git_repo_url": row["git_repo_url"], "upload_filename": row["upload_filename"]},
+    )

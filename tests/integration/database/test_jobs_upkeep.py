@@ -3,10 +3,9 @@ import asyncio
 from sqlalchemy import text
 
 from domain.jobs import Claim, JobStatus
-from infrastructure.database.attempts import Released
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
-from infrastructure.database.upkeep import CleanupCounts, Ring
+from infrastructure.database.upkeep import CleanupCounts, Rescued, Ring
 from tests.support.jobs import UPLOAD, age, look, new_user, submit
 
 HOUR = 3600
@@ -19,7 +18,7 @@ async def claimed(database: Database) -> Claim:
     return held
 
 
-async def rescue(database: Database, limit: int = 100) -> list[Released]:
+async def rescue(database: Database, limit: int = 100) -> list[Rescued]:
     async with database.unit_of_work() as connection:
         return await JobRepository(connection).rescue_expired(limit)
 
