@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError
-from infrastructure.addresses import asyncpg_url
+from infrastructure.database.address import asyncpg_url, sqlalchemy_url
 from infrastructure.database.migrate import ADVISORY_LOCK, migration_engine
 from infrastructure.database.tables import Base
 from infrastructure.settings import load_settings
@@ -31,7 +31,7 @@ def run_on(connection: Connection) -> None:
 
 async def run_on_own_connection() -> None:
     named = context.get_x_argument(as_dictionary=True).get("url")
-    engine = migration_engine(asyncpg_url(str(named)) if named else load_settings().sqlalchemy_url())
+    engine = migration_engine(asyncpg_url(str(named)) if named else sqlalchemy_url(load_settings()))
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run_on)

@@ -1,10 +1,12 @@
 """`python -m docs.generate`: write the reference pages from the code; `--check` fails where they are out of date."""
 # ruff: noqa: INP001 - a script
 
+import ast
 import inspect
 import re
 import sys
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from pkgutil import resolve_name
 from types import NoneType
@@ -111,14 +113,26 @@ def main() -> int:
 def configuration_page() -> str:
     """All settings, in the class's order, in sections."""
     lines = [CONFIGURATION_HEAD]
+    meanings = _meanings()
     for name, field in Settings.model_fields.items():
         if name in SETTING_SECTIONS:
             lines.append(
                 f"\n## {SETTING_SECTIONS[name]}\n\n| variable | type | default | meaning |\n|---|---|---|---|\n"
             )
-        meaning = _cell(field.description or "")
+        meaning = _cell(meanings.get(name, ""))
         lines.append(f"| `{name.upper()}` | {_type(field)} | {_default(name, field)} | {meaning} |\n")
     return "".join([*lines, CONFIGURATION_TAIL])
+
+
+def _meanings() -> dict[str, str]:
+    """Field to the docstring below it. pydantic could collect them too, but at each start of every command."""
+    (definition,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - what a class's source is
+    found = {}
+    for field, text in pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            found[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value))
+    return found
 
 
 def _type(field: FieldInfo) -> str:

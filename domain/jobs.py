@@ -33,6 +33,14 @@ class JobStatus(StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.FAILED)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCount:
+    """How many jobs are in a state, and the age of the oldest in seconds."""
+
+    jobs: int
+    oldest_seconds: float
+
+
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.FAILED}),
     # Back to pending: a hand-over at shutdown, a rescue, a retry.

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _DRIVERS = ("postgresql", "postgres", "postgresql+asyncpg")
 _PARAMETERS: Mapping[str, str] = {
@@ -18,35 +16,61 @@ _PARAMETERS: Mapping[str, str] = {
 """What libpq calls a parameter, and what asyncpg's `connect` does (empty: dropped)."""
 
 
-def asyncpg_url(address: str) -> URL:
-    """The SQLAlchemy URL, over asyncpg, of a `postgresql://` address; Unix sockets as `?host=/directory`.
+_ADDRESS = re.compile(
+    r"""
+    (?P<driver>[\w+]+)://
+    (?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?
+    (?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?
+    (?::(?P<port>[0-9]*))?
+    (?:/(?P<database>[^?]*))?
+    (?:\?(?P<query>.*))?
+    """,
+    re.VERBOSE,
+)
 
-    Raises ValueError with one line.
-    """
-    try:
-        url = make_url(address)
-    except (ArgumentError, ValueError):
-        raise ValueError("must look like postgresql://user:password@host:5432/database") from None
-    if url.drivername not in _DRIVERS:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseAddress:
+    """The parts of a `postgresql://` address; `options` are what asyncpg's `connect` is to be told beyond them."""
+
+    user: str | None
+    password: str | None = field(repr=False)
+    host: str | None
+    port: int | None
+    database: str
+    options: Mapping[str, str]
+
+
+def database_address(address: str) -> DatabaseAddress:
+    """Take a `postgresql://` address apart; Unix sockets as `?host=/directory`. Raises ValueError with one line."""
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None:
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    if parts["driver"] not in _DRIVERS:
         raise ValueError("must begin with postgresql://")
-    if "@" in (url.host or ""):
+    host = parts["ipv6"] or parts["host"]
+    if "@" in (host or ""):
         raise ValueError("holds more than one @; write the password's special characters as %40 and the like")
-    if not url.database:
+    if not parts["database"]:
         raise ValueError("must name a database, as in postgresql://user:password@host:5432/database")
-    if not url.host and "host" not in url.query:
+    query = dict(parse_qsl(parts["query"] or ""))
+    if not host and "host" not in query:
         raise ValueError("must name a host, or a socket's directory as ?host=/directory")
-    return url.set(drivername="postgresql+asyncpg", query=_asyncpg_query(url))
+    return DatabaseAddress(
+        user=None if parts["user"] is None else unquote(parts["user"]),
+        password=None if parts["password"] is None else unquote(parts["password"]),
+        host=host,
+        port=int(parts["port"]) if parts["port"] else None,
+        database=parts["database"],
+        options=_options(query),
+    )
 
 
-def _asyncpg_query(url: URL) -> dict[str, str]:
-    for name in url.query:
+def _options(query: Mapping[str, str]) -> dict[str, str]:
+    for name in query:
         if name not in _PARAMETERS:
             raise ValueError(f"knows no parameter {_word(name)}; it may have {', '.join(sorted(_PARAMETERS))}")
-    return {
-        _PARAMETERS[name]: value if isinstance(value, str) else value[-1]
-        for name, value in url.query.items()
-        if _PARAMETERS[name]
-    }
+    return {_PARAMETERS[name]: value for name, value in query.items() if _PARAMETERS[name]}
 
 
 def redis_address(address: str) -> None:

@@ -7,8 +7,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from domain.jobs import JobStatus
-from infrastructure.database.upkeep import StatusCount
+from domain.jobs import JobStatus, StatusCount
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
-from pypi_simple import ACCEPT_JSON_ONLY, ProjectPage
+from pypi_simple import ACCEPT_JSON_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
 
 CONCURRENT_REQUESTS = 16
 CONCURRENT_PAGES = 2
@@ -47,7 +47,13 @@ class SimplePackageIndex:
     An answer, also that there is no such package, is kept for an hour; no answer is not kept.
     """
 
-    def __init__(self, base_url: str, *, timeout: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        base_url: str = PYPI_SIMPLE_ENDPOINT,
+        *,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`base_url` of the index (empty: nothing is looked up); `timeout` in seconds for a whole call."""
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
@@ -140,14 +146,6 @@ class SimplePackageIndex:
             limits = httpx.Limits(max_connections=CONCURRENT_REQUESTS)
             self._client = httpx.AsyncClient(timeout=self._timeout, limits=limits)
         return self._client
-
-
-def is_older(current: str, latest: str) -> bool | None:
-    """Whether `current` comes before `latest` by PEP 440; None where either is no version."""
-    try:
-        return Version(current) < Version(latest)
-    except InvalidVersion:
-        return None
 
 
 def highest_version(name: str, page: bytes) -> str | None:

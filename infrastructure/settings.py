@@ -10,11 +10,9 @@ from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
-from sqlalchemy import URL
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.addresses import asyncpg_url, redis_address
+from infrastructure.addresses import database_address, redis_address
 from infrastructure.stack_file import Stack, running_stack
 
 Positive = Annotated[int, Field(gt=0)]
@@ -28,9 +26,7 @@ class Settings(BaseSettings):
     Sizes are in the unit that the name ends in (MB and KB are powers of 1024), times in seconds.
     """
 
-    model_config = SettingsConfigDict(
-        extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=True)
 
     database_url: SecretStr | None = None
     """Where PostgreSQL is: `postgresql://user:password@host:5432/database`, with `?sslmode=require` for TLS."""
@@ -112,7 +108,7 @@ class Settings(BaseSettings):
     """Git hosts that may be cloned from, as `host` or `host:port`, separated by commas."""
     git_ca_bundle: Path | None = None
     """A file of certificate authorities to trust for git hosts; unset: the system's."""
-    package_index_url: SecretStr = SecretStr(PYPI_SIMPLE_ENDPOINT)
+    package_index_url: SecretStr | None = None
     """The PEP 691 index that is asked for `latest_version`; empty: nothing is looked up."""
 
     token_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
@@ -158,7 +154,7 @@ class Settings(BaseSettings):
     @classmethod
     def _readable_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            asyncpg_url(value.get_secret_value())
+            database_address(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -168,14 +164,11 @@ class Settings(BaseSettings):
             redis_address(value.get_secret_value())
         return value
 
-    def sqlalchemy_url(self) -> URL:
-        """Where PostgreSQL is, for SQLAlchemy over asyncpg; its `str()` hides the password.
-
-        Raises ServiceUnavailableError where the settings name no database.
-        """
+    def postgresql_dsn(self) -> SecretStr:
+        """Where PostgreSQL is. Raises ServiceUnavailableError where the settings name no database."""
         if self.database_url is None:
             raise ServiceUnavailableError(_NO_STACK)
-        return asyncpg_url(self.database_url.get_secret_value())
+        return self.database_url
 
     def redis_dsn(self) -> SecretStr:
         """Where Redis is: `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` and `REDIS_DB`.

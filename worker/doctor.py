@@ -18,6 +18,7 @@ from collectors.assembly import tool_versions
 from collectors.discovery import discover
 from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.text import one_line
+from infrastructure.database.address import sqlalchemy_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current, head
 from infrastructure.queue import connect, redis_errors
@@ -134,7 +135,7 @@ async def _postgresql(settings: Settings) -> Check:
     finally:
         await database.close()
     took = round((time.monotonic() - started) * 1000)
-    revision = await current(settings.sqlalchemy_url())
+    revision = await current(sqlalchemy_url(settings))
     found = f"{version}, {took} ms, schema {revision or 'none'}"
     if revision != head():
         return Check(name="postgresql", found=found, ok=False, advice=f"run `vibe8 migrate` (to {head()})")

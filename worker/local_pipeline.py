@@ -10,7 +10,7 @@ from pathlib import Path
 
 from domain.ports import PackageIndex
 from infrastructure.children import ZygoteRunner
-from infrastructure.package_index import SimplePackageIndex
+from infrastructure.deferred_index import DeferredPackageIndex
 from infrastructure.sandbox import ChildLimits
 from infrastructure.settings import Settings
 from infrastructure.sources.limits import SourceLimits
@@ -36,11 +36,19 @@ async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         )
         children = ZygoteRunner(PRELOAD, limits)
         stack.push_async_callback(children.stop)
-        index = settings.package_index_url.get_secret_value()
-        packages = SimplePackageIndex(index)
-        stack.push_async_callback(packages.aclose)
+        packages = _package_index(settings)
+        if packages is not None:
+            stack.push_async_callback(packages.aclose)
         await children.start()
-        yield _pipeline(settings, children, packages if index else None, scratch)
+        yield _pipeline(settings, children, packages, scratch)
+
+
+def _package_index(settings: Settings) -> DeferredPackageIndex | None:
+    """None where look-ups are switched off."""
+    if settings.package_index_url is None:
+        return DeferredPackageIndex(None)
+    address = settings.package_index_url.get_secret_value()
+    return DeferredPackageIndex(address) if address else None
 
 
 def no_core_dumps() -> None:

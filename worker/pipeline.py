@@ -16,8 +16,8 @@ from domain.ports import ChildRunner, PackageIndex, ProgressListener
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.metrics import FETCHED_BYTES
-from infrastructure.package_index import is_older
 from infrastructure.sources.limits import SourceLimits
+from infrastructure.versions import is_older
 from worker.scratch import job_directory
 from worker.timeline import Timeline
 

@@ -9,8 +9,6 @@ from domain.errors import InvalidInputError
 from domain.sources import branch_name, repository_url
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings
-from infrastructure.sources.packing import pack_directory
-from worker.local_pipeline import source_limits
 
 TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # noqa: S105 - a variable's name
 
@@ -82,14 +80,6 @@ def pipeline_source(source: Source, settings: Settings) -> dict[str, JSON]:
         "allowed_hosts": list(settings.git_allowed_hosts),
         "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
     }
-
-
-def upload_of(source: Directory | File, settings: Settings) -> tuple[str, bytes]:
-    """Name and bytes of what is uploaded for the source; a directory is packed with its git history."""
-    if isinstance(source, File):
-        return source.path.name, read_file(source.path, settings)
-    name = source.path.resolve().name or "root"
-    return f"{name}.zip", pack_directory(source.path, with_history=True, limits=source_limits(settings))
 
 
 def read_file(path: Path, settings: Settings) -> bytes:

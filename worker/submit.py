@@ -16,7 +16,8 @@ from worker.conventions import DONE, LOCAL_USER, InterruptedByUserError
 from worker.documents import job_document
 from worker.output import Output
 from worker.progress import WAITING, ProgressDisplay
-from worker.sources import Remote, Source, parse_source, upload_of
+from worker.sources import Remote, Source, parse_source
+from worker.uploads import upload_of
 
 OUTAGE_SECONDS = 60.0
 """How long it waits for a service that went away meanwhile."""

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from infrastructure.database.address import sqlalchemy_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current, head, upgrade
 from infrastructure.settings import load_settings
@@ -28,7 +29,7 @@ async def clean_up(output: Output) -> int:
 
 async def migrate(output: Output) -> int:
     """Bring the database's schema up to what this version needs."""
-    url = load_settings(need_redis=False).sqlalchemy_url()
+    url = sqlalchemy_url(load_settings(need_redis=False))
     before = await current(url)
     await upgrade(url)
     if output.as_json:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import URL, QueuePool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from infrastructure.database.address import sqlalchemy_url
 from infrastructure.database.errors import translated_errors
 from infrastructure.settings import Settings
 
@@ -64,7 +65,7 @@ class Database:
     @classmethod
     def from_settings(cls, settings: Settings, name: str = "vibe8") -> "Database":
         """With the pool that the settings ask for. Nothing is connected yet."""
-        url, size = settings.sqlalchemy_url(), settings.db_pool_size
+        url, size = sqlalchemy_url(settings), settings.db_pool_size
         return cls(create_engine(url, pool_size=size, max_overflow=settings.db_max_overflow, name=name))
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.jobs import JobStatus
+from domain.jobs import JobStatus, StatusCount
 from domain.sources import SourceKind
 from domain.text import JSON
 from infrastructure.database.attempts import Released, release
@@ -90,14 +90,6 @@ class CleanupCounts:
     deleted: int
     stale_running: int
     stale_pending: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusCount:
-    """How many jobs are in a state, and the age of the oldest in seconds."""
-
-    jobs: int
-    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

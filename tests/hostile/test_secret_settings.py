@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from domain.errors import ServiceUnavailableError
+from infrastructure.database.address import sqlalchemy_url
 from infrastructure.settings import Settings
 from tests.support.servers import Servers
 from tests.support.worker import System, new_system
@@ -45,8 +46,8 @@ def everything() -> Settings:
 @pytest.mark.parametrize(
     "show",
     [repr, str, "{}".format, Settings.model_dump_json, lambda settings: str(settings.model_dump()),
-     lambda settings: json.dumps(settings.model_dump(mode="json")), lambda settings: repr(settings.sqlalchemy_url()),
-     lambda settings: str(settings.sqlalchemy_url()), lambda settings: str(settings.redis_dsn()),
+     lambda settings: json.dumps(settings.model_dump(mode="json")), lambda settings: repr(sqlalchemy_url(settings)),
+     lambda settings: str(sqlalchemy_url(settings)), lambda settings: str(settings.redis_dsn()),
      lambda settings: str([getattr(settings, name) for name in type(settings).model_fields])],
 )  # fmt: skip
 def test_settings_show_stars(show: Callable[[Settings], str]) -> None:

@@ -15,8 +15,10 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from domain.ports import PackageIndex
 from infrastructure import package_index
-from infrastructure.package_index import SimplePackageIndex, highest_version, is_older
+from infrastructure.deferred_index import DeferredPackageIndex
+from infrastructure.package_index import SimplePackageIndex, highest_version
 from infrastructure.settings import Settings
+from infrastructure.versions import is_older
 
 Handler = Callable[[asyncio.StreamWriter], Awaitable[None]]
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -426,7 +428,16 @@ async def test_it_can_be_closed_twice_and_used_again(local: LocalIndex) -> None:
 
 
 def test_the_default_address_is_the_librarys() -> None:
-    assert Settings().package_index_url.get_secret_value() == PYPI_SIMPLE_ENDPOINT
+    assert Settings().package_index_url is None
+    assert SimplePackageIndex()._base_url == PYPI_SIMPLE_ENDPOINT.rstrip("/")
+
+
+async def test_the_client_is_loaded_when_it_is_asked(local: LocalIndex) -> None:
+    local.add("foo", "foo-1.0.tar.gz")
+    unasked, asked = DeferredPackageIndex(None), DeferredPackageIndex(local.url)
+    assert await asked.latest_versions(["foo"]) == {"foo": "1.0"}
+    await asked.aclose()
+    await unasked.aclose()
 
 
 def test_files_of_other_projects_and_odd_names_do_not_count() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from infrastructure.addresses import asyncpg_url
+from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import check, downgrade, upgrade
 from infrastructure.embedded import EmbeddedStack
 from tests.support.servers import temporary_directory

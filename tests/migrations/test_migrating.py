@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.addresses import asyncpg_url
+from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import (
     ADVISORY_LOCK,
     check,
@@ -156,7 +156,7 @@ def test_an_installed_wheel_migrates_without_the_checkout(empty_database_url: st
     program = (
         "import asyncio, sys\n"
         "from infrastructure.database import migrate\n"
-        "from infrastructure.addresses import asyncpg_url\n"
+        "from infrastructure.database.address import asyncpg_url\n"
         "url = asyncpg_url(sys.argv[1])\n"
         "asyncio.run(migrate.upgrade(url))\n"
         "print(migrate.migrations_directory(), asyncio.run(migrate.check(url)))\n"

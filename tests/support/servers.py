@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import asyncpg
 import redis
 
-from infrastructure.addresses import asyncpg_url
+from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import upgrade
 from infrastructure.embedded import EmbeddedStack
 from infrastructure.embedded_servers import Postgres, Valkey

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from infrastructure.addresses import asyncpg_url
+from infrastructure.database.address import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors import NotFoundError, ServiceUnavailableError
-from infrastructure.addresses import asyncpg_url
 from infrastructure.database import engine as engine_module
+from infrastructure.database.address import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.jobs import JobRepository
 from infrastructure.settings import Settings

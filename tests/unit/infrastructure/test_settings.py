@@ -2,10 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
+from infrastructure.database.address import sqlalchemy_url
 from infrastructure.settings import Settings, load_settings
 from infrastructure.stack_file import HOME_VARIABLE, Stack, hold, remove_stack, running_stack, write_stack
 
@@ -47,7 +46,7 @@ DEFAULTS = {
     "daily_job_limit_per_user": 100,
     "git_allowed_hosts": ("github.com",),
     "git_ca_bundle": None,
-    "package_index_url": SecretStr(PYPI_SIMPLE_ENDPOINT),
+    "package_index_url": None,
     "max_zip_entries": 10000,
     "max_inflated_mb": 200,
     "max_zip_ratio": 200,
@@ -85,7 +84,7 @@ def test_every_bad_setting_is_named_in_one_line_and_no_value_is_repeated(monkeyp
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, **URLS, REDIS_PASSWORD="redis-secret", TOKEN_ENCRYPTION_KEYS="key-secret,other-secret")
     settings = load_settings()
-    for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.sqlalchemy_url())):
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), str(sqlalchemy_url(settings))):
         assert "secret" not in shown
     assert [key.get_secret_value() for key in settings.token_encryption_keys] == ["key-secret", "other-secret"]
 
@@ -107,7 +106,7 @@ def test_lists_are_separated_by_commas_and_hosts_are_lower_case(monkeypatch: pyt
 )
 def test_database_addresses_that_are_understood(monkeypatch: pytest.MonkeyPatch, address: str, shown: str) -> None:
     set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
-    assert str(load_settings().sqlalchemy_url()) == shown
+    assert str(sqlalchemy_url(load_settings())) == shown
 
 
 @pytest.mark.parametrize(
@@ -163,7 +162,7 @@ def test_without_services_it_says_what_to_do() -> None:
     with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
         load_settings()
     without = load_settings(need_services=False)
-    for question in (without.sqlalchemy_url, without.redis_dsn):
+    for question in (without.postgresql_dsn, without.redis_dsn):
         with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
             question()
 
@@ -177,10 +176,10 @@ def test_a_running_stack_is_found_and_the_environment_wins_over_it(
     try:
         write_stack(tmp_path, stack)
         assert (tmp_path / "stack.json").stat().st_mode & 0o777 == 0o600
-        assert load_settings().sqlalchemy_url().host == "stack"
+        assert sqlalchemy_url(load_settings()).host == "stack"
         assert load_settings().redis_dsn().get_secret_value() == "redis://stack"
         set_all(monkeypatch, **URLS)
-        assert load_settings().sqlalchemy_url().host == "h"
+        assert sqlalchemy_url(load_settings()).host == "h"
     finally:
         os.close(lock)
 
