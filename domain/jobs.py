@@ -18,6 +18,12 @@ LEASE_SECONDS = 30
 
 HEARTBEAT_SECONDS = 10
 
+JOB_VERSION = 1
+"""The highest version of a job's row that this program knows how to work on, and the one that it writes.
+
+Raise it with a kind of job that an older worker would fail: those workers then leave such jobs to newer ones.
+"""
+
 
 class JobStatus(StrEnum):
     """Where a job is in its life."""

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import TransientError
-from domain.jobs import JobStatus
+from domain.jobs import JOB_VERSION, JobStatus
 from infrastructure.database.attempts import CANCELLED
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
@@ -73,10 +73,12 @@ class Maintenance:
 
     async def run(self) -> None:
         """Every UPKEEP_SECONDS until cancelled; a service that is away is waited for, and named once."""
-        away = False
+        away, newer = False, 0
         while True:
             try:
-                await self.once()
+                before, newer = newer, await self.once()
+                if newer and not before:
+                    log.warning("jobs.newer_version", jobs=newer, known=JOB_VERSION)
                 away = False
             except TransientError as error:
                 if not away:
@@ -84,14 +86,15 @@ class Maintenance:
                 away = True
             await asyncio.sleep(UPKEEP_SECONDS)
 
-    async def once(self) -> None:
-        """One round. Raises ServiceUnavailableError."""
+    async def once(self) -> int:
+        """One round; how many pending jobs wait for a worker of a newer version. Raises ServiceUnavailableError."""
         async with self.database.unit_of_work() as work:
             rescued = await JobRepository(work).rescue_expired(RESCUE_LIMIT)
             unheard = await JobRepository(work).ring_unheard(
                 older_than_seconds=UNHEARD_SECONDS, limit=2 * self.free_slots()
             )
             note_queue(await JobRepository(work).statistics())
+            newer = await JobRepository(work).count_newer()
         RINGS.inc(len(unheard))
         for job in rescued:
             RESCUES.labels(job.status.value).inc()
@@ -103,6 +106,7 @@ class Maintenance:
             if job.status.finished:  # nobody is left who would
                 await self.vault.forget(job.job_id)
         await cleanup_once_a_slot(self.database, self.settings)
+        return newer
 
 
 def _log_rescue(job: Rescued) -> None:

@@ -6,8 +6,11 @@ from infrastructure.failpoints import failpoint
 from worker.crew import Crew
 
 
-async def analyze(ctx: dict[str, Any], job_id: str) -> None:  # noqa: ARG001 - the fairest due job is taken, not this one
-    """Work on the fairest due job. Ends at once when there is none: somebody else has answered this ring."""
+async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - see above
+    """Work on the fairest due job, whichever rang and whatever a newer version says beside its id.
+
+    Ends at once when there is none: somebody else has answered this ring.
+    """
     failpoint("picked-up")
     crew: Crew = ctx["crew"]
     await crew.answer()

@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError, LeaseLostError
-from domain.jobs import MAX_ATTEMPTS, Claim, JobStatus
+from domain.jobs import JOB_VERSION, MAX_ATTEMPTS, Claim, JobStatus
 from domain.text import JSON, one_line
 from infrastructure.database.mapping import JOB_COLUMNS, WITHOUT_DATA, job_from
 
@@ -27,7 +27,7 @@ _CLAIM = text(f"""
         SELECT user_id, count(*) AS running FROM jobs WHERE status = 'running' GROUP BY user_id
     ), idle AS MATERIALIZED (
         SELECT due.job_id FROM jobs AS due
-        WHERE due.status = 'pending' AND due.run_after <= statement_timestamp()
+        WHERE due.status = 'pending' AND due.run_after <= statement_timestamp() AND due.version <= {JOB_VERSION}
             AND due.user_id NOT IN (SELECT user_id FROM busy)
             AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
         ORDER BY due.created_at, due.job_id
@@ -35,7 +35,7 @@ _CLAIM = text(f"""
         FOR UPDATE OF due SKIP LOCKED
     ), weighed AS MATERIALIZED (
         SELECT due.job_id FROM jobs AS due LEFT JOIN busy ON busy.user_id = due.user_id
-        WHERE due.status = 'pending' AND due.run_after <= statement_timestamp()
+        WHERE due.status = 'pending' AND due.run_after <= statement_timestamp() AND due.version <= {JOB_VERSION}
             AND NOT EXISTS (SELECT 1 FROM idle)
             AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
         ORDER BY coalesce(busy.running, 0), due.created_at, due.job_id
@@ -164,8 +164,8 @@ class AttemptRepository:
     async def claim_next(self, lease_seconds: float) -> Claim | None:
         """The fairest due job (least running jobs of its owner first, then oldest), now ours; None if not.
 
-        Nothing is claimed while the fleet is paused. Two claimers never get the same one, and neither waits for the
-        other.
+        Nothing is claimed while the fleet is paused, and no job of a newer version than this program knows. Two
+        claimers never get the same one, and neither waits for the other.
         """
         row = (await self._connection.execute(_CLAIM, {"lease": lease_seconds})).mappings().one_or_none()
         if row is None:

@@ -9,7 +9,7 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
-from domain.jobs import Job, JobStatus, SubmissionLimits
+from domain.jobs import JOB_VERSION, Job, JobStatus, SubmissionLimits
 from domain.sources import SourceKind
 from domain.text import JSON, one_line, printable, safe_json
 from infrastructure.database.attempts import CANCELLED, AttemptRepository, LeaseState
@@ -33,8 +33,9 @@ _COUNT_UP = text(f"""
 
 # It is rung right after the commit, so it is born as rung once: no second transaction for that.
 _INSERT = text(f"""
-    INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, idempotency_key, ring, rung_at)
-    VALUES (:job_id, :user_id, 'pending', :source_kind, :metadata, :idempotency_key, 1, statement_timestamp())
+    INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, idempotency_key, version, ring, rung_at)
+    VALUES (:job_id, :user_id, 'pending', :source_kind, :metadata, :idempotency_key, {JOB_VERSION}, 1,
+        statement_timestamp())
     RETURNING {JOB_COLUMNS}
 """).bindparams(bindparam("metadata", type_=JSONB))  # noqa: S608
 

@@ -129,6 +129,7 @@ class JobRow(Base):
     attempt_errors: Mapped[list[Any]] = mapped_column(server_default=_EMPTY_LIST)
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
+    version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     notify_url: Mapped[str | None]
 
 

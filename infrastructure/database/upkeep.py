@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.jobs import JobStatus, StatusCount
+from domain.jobs import JOB_VERSION, JobStatus, StatusCount
 from domain.sources import SourceKind
 from domain.text import JSON
 from infrastructure.database.attempts import Released, release
@@ -30,10 +30,10 @@ _RESCUE = text(f"""
         right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
 """)  # noqa: S608 - no input in it
 
-_RING_UNHEARD = text("""
+_RING_UNHEARD = text(f"""
     WITH unheard AS MATERIALIZED (
         SELECT job_id FROM jobs
-        WHERE status = 'pending' AND run_after <= statement_timestamp()
+        WHERE status = 'pending' AND run_after <= statement_timestamp() AND version <= {JOB_VERSION}
             AND (rung_at IS NULL OR rung_at < statement_timestamp() - make_interval(secs => :seconds))
         ORDER BY run_after, job_id LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -41,7 +41,7 @@ _RING_UNHEARD = text("""
     UPDATE jobs SET ring = jobs.ring + 1, rung_at = statement_timestamp()
     FROM unheard WHERE jobs.job_id = unheard.job_id
     RETURNING jobs.job_id, jobs.ring
-""")
+""")  # noqa: S608
 
 _DELETE_FINISHED = text("""
     DELETE FROM jobs
@@ -70,6 +70,8 @@ _STATISTICS = text("""
     SELECT status, count(*) AS jobs, extract(epoch FROM statement_timestamp() - min(created_at))::float8 AS oldest
     FROM jobs GROUP BY status
 """)
+
+_NEWER = text(f"SELECT count(*) FROM jobs WHERE status = 'pending' AND version > {JOB_VERSION}")  # noqa: S608
 
 _SET_CONTROL = text("INSERT INTO fleet_controls (name) VALUES (:name) ON CONFLICT DO NOTHING")
 _CLEAR_CONTROL = text("DELETE FROM fleet_controls WHERE name = :name")
@@ -126,7 +128,10 @@ class UpkeepRepository:
         return [_rescued_from(row) for row in (await self._connection.execute(_RESCUE, values)).mappings()]
 
     async def ring_unheard(self, *, older_than_seconds: float, limit: int) -> list[Ring]:
-        """Due jobs that were never rung, or not for that long: each with a fresh number, noted as rung now."""
+        """Due jobs that were never rung, or not for that long: each with a fresh number, noted as rung now.
+
+        Jobs of a newer version are left to those who know it.
+        """
         values = {"seconds": older_than_seconds, "limit": limit}
         return [Ring(**row) for row in (await self._connection.execute(_RING_UNHEARD, values)).mappings()]
 
@@ -149,6 +154,10 @@ class UpkeepRepository:
         for row in await self._connection.execute(_STATISTICS):
             counts[JobStatus(row.status)] = StatusCount(jobs=row.jobs, oldest_seconds=row.oldest)
         return counts
+
+    async def count_newer(self) -> int:
+        """How many pending jobs only a newer program can work on."""
+        return int(await self._connection.scalar(_NEWER) or 0)
 
     async def set_control(self, name: str, *, on: bool) -> bool:
         """Set or clear a control of the whole fleet, and say whether that changed anything."""
