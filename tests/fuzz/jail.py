@@ -22,6 +22,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if isinstance(target, int) or (event == "open" and not _writes(arguments)):
         return
     name = os.fsencode(target)
+    if event == "open" and name == _jail:
+        return  # a directory is written to by O_TMPFILE alone: a file without a name
     # A relative name goes with a directory's descriptor: it may be one component and no more.
     inside = name.startswith(_jail + b"/") if name.startswith(b"/") else b"/" not in name and name != b".."
     if name != b"/dev/null" and (b"/../" in name + b"/" or not inside):

@@ -5,6 +5,7 @@ The same cases every time in `make test`; in `make fuzz` others, and LONGER time
 
 import os
 import random
+import re
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -113,3 +114,36 @@ _CHANGES: Sequence[Callable[[random.Random, bytes, bytes], bytes]] = (
     lambda chance, old, _: chance.randbytes(len(old)),
     lambda chance, old, other: _part_of(chance, other) + old,
 )
+
+
+_WORD = re.compile(rb"[A-Za-z_]\w*|\d+|\"[^\"\n]*\"|'[^'\n]*'")
+
+
+def rearrange(data: bytes, seed: int, others: Sequence[bytes] = (b"",)) -> bytes:
+    """A source whose words and lines have changed places with others of their kind, so that it may well still parse."""
+    chance, text = random.Random(seed), data
+    for _ in range(chance.choice((1, 2, 4, 8))):
+        lines, words = text.splitlines(keepends=True), list(_WORD.finditer(text))
+        if chance.random() < 0.3 and lines:
+            text = b"".join(_with_a_line(lines, chance.choice(others).splitlines(keepends=True), chance))
+        elif words:
+            old, new = chance.choice(words), chance.choice(words).group()
+            text = text[: old.start()] + chance.choice((new, new, old.group() * 2)) + text[old.end() :]
+    return text[:200_000]
+
+
+def _with_a_line(lines: list[bytes], other: list[bytes], chance: random.Random) -> list[bytes]:
+    """One line doubled, lost, or followed by one from elsewhere that is indented alike."""
+    place = chance.randrange(len(lines))
+    indent = _indent(lines[place])
+    alike = [line for line in other if _indent(line) == indent] or [b""]
+    return [
+        *lines[:place],
+        *chance.choice(([], lines[place : place + 1] * 2)),
+        chance.choice(alike),
+        *lines[place + 1 :],
+    ]
+
+
+def _indent(line: bytes) -> int:
+    return len(line) - len(line.lstrip())

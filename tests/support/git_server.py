@@ -11,7 +11,7 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,6 +48,7 @@ class GitServer:
         self.released = threading.Event()
         self.held: dict[str, threading.Event] = {}  # repositories whose objects wait for the event
         self.waiting: list[str] = []  # those that somebody has asked for since
+        self.garble: Callable[[bytes], bytes] | None = None  # what becomes of git's answers on the way
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_file))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -199,7 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
         head, _, content = result.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
         status = int(headers.get("Status", "200").split()[0])
-        self._send(status, headers, content)
+        garble = self.server.git.garble
+        self._send(status, headers, garble(content) if garble else content)
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.send_response(status)

@@ -1,0 +1,101 @@
+"""The ten collectors in this process, with the stack that a lane has: what one of them raises is seen, not reported."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from collectors.assembly import Outcome, Surveyed, assemble
+from collectors.base import FileCollector, Totals, TreeCollector
+from collectors.discovery import discover
+from collectors.engine import BASE, FileUnit
+from collectors.lanes import RECURSION_LIMIT, STACK_BYTES, UnitResult, _frame, _take_frames
+from collectors.source_tree import FileEntry, SourceTree, load_tree
+from domain.metrics import Analysis, Failed, Ok
+from domain.sources import FetchedSource
+from tests.support.fuzz import note
+from tests.support.naughty import assert_harmless
+
+COLLECTORS = discover()
+BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]
+FETCHED = FetchedSource(has_history=False)
+
+
+def on_deep_stack(work: Callable[[], None]) -> None:
+    """Do it in a thread like a lane's, and raise what it raises."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it is raised again below
+            raised.append(error)
+
+    usual, usual_size = sys.getrecursionlimit(), threading.stack_size(STACK_BYTES)
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(usual)
+        threading.stack_size(usual_size)
+    if raised:
+        raise raised[0]
+
+
+def collect(root: Path, surface: str) -> Analysis:
+    """All ten over the tree; fails where one raises what is not a reason, or says what no row can hold."""
+    answers: list[Analysis] = []
+    on_deep_stack(lambda: answers.append(_collect(load_tree(root), surface)))
+    (analysis,) = answers
+    document = asdict(analysis)
+    json.dumps(document, allow_nan=False).encode()
+    assert_harmless(document)
+    assert all(len(line.splitlines()) == 1 for line in analysis.errors)
+    assert analysis.completeness["files"] == len(list(root.rglob("*.py")))
+    return analysis
+
+
+def _collect(tree: SourceTree, surface: str) -> Analysis:
+    surveyed = Surveyed(paths=tuple(entry.path for entry in tree.entries))
+    for entry in tree.entries:
+        surveyed.add(entry.path, _inspect(entry, surface))
+    for collector in COLLECTORS:
+        whole = collector.collect if isinstance(collector, TreeCollector) else getattr(collector, "survey", None)
+        if whole is not None:
+            surveyed.add(BASE, UnitResult(values={collector.name: _carried(whole(tree))}))
+    totals = Totals(sloc=surveyed.sloc)
+    outcomes: dict[str, Outcome] = {}
+    for collector in COLLECTORS:
+        lost = surveyed.failure_of(collector)
+        if lost is None:
+            outcomes[collector.name] = Ok(value=collector.summarize(surveyed.facts_of(collector), totals))
+        else:
+            outcomes[collector.name] = Failed(reason=lost)
+    return assemble(tree, FETCHED, COLLECTORS, surveyed, outcomes, {})
+
+
+def _inspect(entry: FileEntry, surface: str) -> UnitResult:
+    result = UnitResult()
+    for name, step in FileUnit(entry, BY_FILE, timeout=60).steps():
+        try:
+            result.values[name] = _carried(step())
+        except (RecursionError, MemoryError) as error:
+            result.failures[name] = type(error).__name__
+            note(surface, f"files too deep for {name or 'the parser'}")
+        except Exception as error:
+            error.add_note(f"by {name or 'reading and parsing'}, of:\n{entry.location.read_bytes()[:5000]!r}")
+            raise
+    parse_error = result.values[BASE][0] if BASE in result.values else "lost"
+    note(surface, "files that do not parse" if parse_error else "files that parse")
+    return result
+
+
+def _carried(value: Any) -> Any:
+    """As it comes out of a lane."""
+    (carried,) = _take_frames(bytearray(_frame(value)))
+    return carried

@@ -1,0 +1,312 @@
+"""Repositories: real `.git` folders with changed bytes, and objects as no git would write them, uploaded and served."""
+
+import base64
+import hashlib
+import random
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.churn import COLLECTOR as CHURN
+from collectors.source_tree import load_tree
+from domain.errors import PermanentError, ServiceUnavailableError
+from domain.sources import FetchedSource
+from infrastructure.sources.git import fetch_repository
+from infrastructure.sources.git_history import GitHistory
+from infrastructure.sources.limits import MIB, SourceLimits
+from infrastructure.sources.scratch import Scratch
+from infrastructure.sources.upload import fetch_upload
+from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
+from tests.support.archives import zip_of
+from tests.support.fuzz import mutate, naughty_strings, note, tried
+from tests.support.git_repository import WorkTree
+from tests.support.git_server import GitServer
+from tests.support.naughty import assert_harmless
+
+LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_tree_files=200, max_zip_ratio=1000)
+Files = Mapping[str, bytes]
+
+
+def fetched(surface: str, fetch: Callable[[Scratch], FetchedSource]) -> None:
+    """Fetch into scratch and read the history that came; whatever comes of it must be in order."""
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Scratch(Path(place) / "scratch")
+        scratch.root.mkdir()
+        with jailed(scratch.root):
+            try:
+                outcome = taken(fetch(scratch), scratch)
+            except (PermanentError, ServiceUnavailableError) as error:
+                assert_clear(str(error))
+                outcome = "refused" if isinstance(error, PermanentError) else "host at fault"
+        assert [path.name for path in Path(place).iterdir()] == ["scratch"]
+        assert_nothing_runs(scratch.root)
+        note(surface, outcome)
+
+
+def taken(source: FetchedSource, scratch: Scratch) -> str:
+    assert {path.name for path in scratch.root.iterdir()} <= {"tree", "manifests", "repo.git"}
+    assert 0 < assert_plain_files(scratch.tree, LIMITS.max_clone_bytes) <= LIMITS.max_tree_files
+    assert_harmless(source.to_json() | {"skipped": [[item.path, item.reason] for item in source.skipped]})
+    assert source.has_history == scratch.repository.exists()
+    if not source.has_history:
+        return "completed without its history"
+    assert_ours(scratch.repository)
+    tree = load_tree(scratch.tree, history=GitHistory(scratch.repository))
+    try:
+        facts = CHURN.collect(tree)
+    except PermanentError as error:
+        assert_clear(str(error))
+        return "completed without churn"
+    assert facts["commits"] > 0
+    assert set(facts["lines"]) == {entry.path for entry in tree.entries}
+    return "completed"
+
+
+def assert_ours(repository: Path) -> None:
+    """Nothing of the submitter's but objects, one ref, and where the history is cut off."""
+    assert {path.name for path in repository.iterdir()} <= {
+        "HEAD", "config", "objects", "refs", "shallow", "vibe8-mount.json", "branches", "packed-refs",
+    }  # fmt: skip
+    assert (repository / "HEAD").read_text() == "ref: refs/heads/analysed\n"
+    assert [path.name for path in (repository / "refs").rglob("*") if path.is_file()] == ["analysed"]
+    assert {line.split()[0] for line in (repository / "config").read_text().splitlines()} <= {
+        "[core]", "repositoryformatversion", "filemode", "bare", "[extensions]", "objectformat",
+    }  # fmt: skip
+    assert {path.name for path in (repository / "objects").iterdir() if len(path.name) > 2} <= {"pack", "info"}
+    assert not list((repository / "objects/info").iterdir())
+
+
+# Real ones, changed
+
+
+def dot_git(form: str) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as place:
+        tree = WorkTree(Path(place) / "tree", object_format="sha256" if form == "sha256" else "sha1")
+        tree.commit(a_py="x = 1\n" * 50)
+        tree.git("branch", "side")
+        tree.commit(a_py="x = 1\n" * 51, b_py="y = 2\n")
+        tree.git("checkout", "-q", "side")
+        tree.commit(c_py="z = 3\n")
+        tree.git("checkout", "-q", "main")
+        tree.merge("side")
+        if form in ("packed", "delta"):
+            tree.git("gc", "-q", *(["--aggressive"] if form == "delta" else []))
+        if form == "shallow":
+            (tree.dot_git / "shallow").write_text(tree.head() + "\n")
+        skipped = ("hooks/", "logs/", "index", "description", "info/")
+        found = {str(path.relative_to(tree.dot_git)): path for path in tree.dot_git.rglob("*") if path.is_file()}
+        return {name: path.read_bytes() for name, path in found.items() if not name.startswith(skipped)}
+
+
+FORMS = {form: dot_git(form) for form in ("loose", "packed", "delta", "sha256", "shallow")}
+PIECES = [data for files in FORMS.values() for data in files.values()]
+FOREIGN = {
+    "config": b"[core]\n\tfsmonitor = /bin/false\n\tworktree = /etc\n[include]\n\tpath = /etc/passwd\n",
+    "objects/info/alternates": b"/etc\n../../../\n",
+    "info/grafts": b"0" * 40 + b"\n",
+    "shallow": b"0" * 40 + b"\n",
+    "packed-refs": b"# pack-refs\n" + b"1" * 40 + b" refs/heads/main\n",
+    "objects/pack/pack-" + "a" * 40 + ".pack": b"PACK\0\0\0\2\0\0\0\0",
+    "objects/pack/../../../escape.pack": b"x",
+    "refs/replace/" + "1" * 40: b"2" * 40,
+    "commondir": b"/etc\n",
+    "gitdir": b"/etc\n",
+    "HEAD": b"ref: refs/heads/../../HEAD\n",
+}
+
+
+def changed(files: Files, seed: int) -> dict[str, bytes]:
+    """A few files changed, lost, renamed, or taken from elsewhere; checksums made right again half the time."""
+    chance, result = random.Random(seed), dict(files)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        name = chance.choice(sorted(result))
+        way = chance.random()
+        if way < 0.6:
+            result[name] = rewritten(name, result[name], chance)
+        elif way < 0.7:
+            del result[name]
+        elif way < 0.8:
+            result[chance.choice(sorted(result))] = result[name]
+        else:
+            foreign = chance.choice(sorted(FOREIGN))
+            result[foreign] = mutate(FOREIGN[foreign], seed) if chance.random() < 0.3 else FOREIGN[foreign]
+        if not result:
+            break
+    return result
+
+
+def rewritten(name: str, data: bytes, chance: random.Random) -> bytes:
+    seed, whole = chance.randrange(2**32), chance.random() < 0.5
+    if name.startswith("objects/") and name.endswith(".pack") and whole:
+        body = mutate(data[:-20], seed, PIECES)
+        return body + hashlib.sha1(body, usedforsecurity=False).digest()
+    if name.startswith("objects/") and "pack" not in name and whole:
+        with suppress(zlib.error):  # changed before
+            return zlib.compress(mutate(zlib.decompress(data), seed, PIECES))
+    return mutate(data, seed, PIECES)
+
+
+def upload(files: Files) -> Callable[[Scratch], FetchedSource]:
+    archive = zip_of({"a.py": "x = 1\n", **{f".git/{name}": data for name, data in files.items()}})
+    return lambda scratch: fetch_upload("u.zip", base64.b64encode(archive).decode(), scratch, LIMITS)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_changed_below_is_taken_as_it_is(form: str) -> None:
+    fetched("uploaded .git", upload(FORMS[form]))
+
+
+@tried(60)
+@given(form=st.sampled_from(sorted(FORMS)), seed=st.integers(0, 2**32))
+def test_an_uploaded_repository_changed(form: str, seed: int) -> None:
+    fetched("uploaded .git", upload(changed(FORMS[form], seed)))
+
+
+# Objects as no git would write them
+
+Entry = tuple[bytes, bytes, str]
+"""Of a tree: mode, name, and the object's id (or which object it is to be)."""
+
+
+class Objects:
+    """A `.git` written object by object; each has the name that its bytes give it, whatever they are."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {"HEAD": b"ref: refs/heads/main\n"}
+        self.blob = self.add(b"blob", b"x = 1\n")
+
+    def add(self, kind: bytes, body: bytes) -> str:
+        content = kind + b" %d\0" % len(body) + body
+        name = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        self.files[f"objects/{name[:2]}/{name[2:]}"] = zlib.compress(content)
+        return name
+
+    def tree(self, entries: Sequence[Entry]) -> str:
+        return self.add(
+            b"tree", b"".join(mode + b" " + name + b"\0" + bytes.fromhex(sha) for mode, name, sha in entries)
+        )
+
+    def write(self, directory: Path) -> None:
+        for name, data in {**self.files, "config": b"[core]\n\tbare = true\n"}.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_bytes(data)
+        (directory / "refs").mkdir(exist_ok=True)
+
+
+NAMES = st.one_of(
+    st.sampled_from(
+        [b"a.py", b"A.py", b"a.py", b"d", b"..", b".", b".git", b".GIT", b"git~1", b".gitmodules", b".gitattributes",
+         b"", b"a/b.py", b"../e.py", b"/abs.py", b"a\nb.py", b"-x.py", b"@x.py", b"C:x.py", b"x" * 300 + b".py",
+         b"\xff.py", b"\xe2\x80\xae.py", b".g\xe2\x80\x8cit", b"requirements.txt", b"pyproject.toml", b"site-packages"]
+    ),
+    st.binary(min_size=1, max_size=12).map(lambda name: name.replace(b"\0", b"")),
+    st.sampled_from(naughty_strings()).map(
+        lambda text: text.encode("utf-8", "surrogatepass").replace(b"\0", b"")[:200] + b".py"
+    ),
+)  # fmt: skip
+MODES = st.sampled_from(
+    [b"100644"] * 6 + [b"40000"] * 3 + [b"100755", b"120000", b"160000", b"100664", b"040000", b"0", b"644", b"777777",
+     b"", b"x", b"1006440", b"100644 "]
+)  # fmt: skip
+ENTRIES = st.lists(st.tuples(MODES, NAMES, st.sampled_from(["blob", "blob", "inner", "commit", "nothing"])), max_size=8)
+HEADERS = (
+    b"author A <a@b> 1 +0000\n", b"committer A <a@b> 1 +0000\n", b"author A <a@b> 99999999999999999999 +9999\n",
+    b"committer \xff\0\n", b"author\n", b"encoding x\x1b\n", b"gpgsig -----BEGIN\n x\n", b"mergetag object\n", b"\n",
+    b"x", b"parent 0\n", b"tree x\n",
+)  # fmt: skip
+COMMITS = st.lists(st.sampled_from(HEADERS), max_size=6)
+WELL_FORMED = (HEADERS[0], HEADERS[1])
+
+
+def written(
+    inner: list[tuple[bytes, bytes, str]], outer: list[tuple[bytes, bytes, str]], headers: Sequence[bytes]
+) -> Objects:
+    objects = Objects()
+    known = {"blob": objects.blob, "nothing": "7" * 40, "commit": objects.blob, "inner": objects.blob}
+    known["inner"] = objects.tree([(mode, name, known[what]) for mode, name, what in inner])
+    first = objects.add(b"commit", f"tree {known['inner']}\n".encode() + b"".join(WELL_FORMED) + b"\nx")
+    known["commit"] = first
+    tree = objects.tree(
+        [*((mode, name, known[what]) for mode, name, what in outer), (b"100644", b"z.py", objects.blob)]
+    )
+    body = f"tree {tree}\nparent {first}\n".encode() + b"".join(headers) + b"\nmessage\n"
+    objects.files["refs/heads/main"] = objects.add(b"commit", body).encode() + b"\n"
+    return objects
+
+
+HISTORIES = st.builds(written, ENTRIES, ENTRIES, st.one_of(st.just(WELL_FORMED), st.just(WELL_FORMED), COMMITS))
+
+
+@tried(40)
+@given(objects=HISTORIES)
+def test_uploaded_objects_that_no_git_would_write(objects: Objects) -> None:
+    fetched("uploaded git objects", upload(objects.files))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[GitServer]:
+    with tempfile.TemporaryDirectory() as place, GitServer(Path(place)) as running:
+        yield running
+
+
+def served(server: GitServer, surface: str, write: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        repository = Path(place) / "served.git"
+        write(repository)
+        url = server.add("owner/repository", repository)
+        try:
+            fetched(
+                surface,
+                lambda scratch: fetch_repository(
+                    url,
+                    None,
+                    None,
+                    scratch,
+                    LIMITS,
+                    ca_bundle=server.ca_file,
+                    allowed_hosts=[server.allowed_host],
+                    stall_seconds=5,
+                ),
+            )
+        finally:
+            (server.root / "owner/repository").unlink()
+
+
+@tried(25)
+@given(objects=HISTORIES)
+def test_served_trees_that_no_git_would_write(server: GitServer, objects: Objects) -> None:
+    served(server, "served git objects", objects.write)
+
+
+def copy_of(files: Files) -> Callable[[Path], None]:
+    def write(directory: Path) -> None:
+        for name, data in {**files, "config": b"[core]\n\tbare = true\n"}.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_bytes(data)
+
+    return write
+
+
+@tried(25)
+@given(form=st.sampled_from(["delta", "loose", "packed", "shallow"]), seed=st.integers(0, 2**32))
+def test_a_host_that_answers_anything(server: GitServer, form: str, seed: int) -> None:
+    chance = random.Random(seed)
+    turn = chance.randrange(3)
+    asked = 0
+
+    def garble(answer: bytes) -> bytes:
+        nonlocal asked
+        asked += 1
+        return mutate(answer, seed, PIECES) if asked > turn else answer
+
+    server.garble = garble
+    try:
+        served(server, "answers of a git host", copy_of(FORMS[form]))
+    finally:
+        server.garble = None

@@ -1,0 +1,151 @@
+"""Python sources, real ones changed and others made up: all ten collectors tell numbers, or why there are none."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fuzz.collecting import collect
+from tests.fuzz.jail import assert_nothing_runs
+from tests.support.fuzz import mutate, naughty_strings, note, odd_sources, real_sources, rearrange, tried
+
+SEEDS = {**real_sources(), **odd_sources()}
+NAMES, DATA = list(SEEDS), list(SEEDS.values())
+
+
+def judge(sources: Sequence[bytes], surface: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        for number, source in enumerate(sources):
+            (root / f"f{number}.py").write_bytes(source)
+        collect(root, surface)
+        assert_nothing_runs(root)
+        note(surface, "trees")
+
+
+CASES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 2**32)), min_size=1, max_size=6)
+
+
+@tried(40)
+@given(cases=CASES)
+def test_real_files_mutated(cases: Sequence[tuple[str, int]]) -> None:
+    judge([mutate(SEEDS[name], seed, DATA) for name, seed in cases], "sources mutated")
+
+
+@tried(40)
+@given(cases=CASES)
+def test_real_files_rearranged(cases: Sequence[tuple[str, int]]) -> None:
+    judge([rearrange(SEEDS[name], seed, DATA) for name, seed in cases], "sources rearranged")
+
+
+def test_the_seeds_themselves() -> None:
+    judge(DATA, "sources as they came")
+
+
+@tried(30)
+@given(data=st.lists(st.binary(max_size=300), min_size=1, max_size=6))
+def test_bytes(data: Sequence[bytes]) -> None:
+    judge(data, "sources of any bytes")
+
+
+WORDS = (
+    "def f(", "class C", "class C(a, *b, **c):", "lambda", "if", "elif", "else", "try", "except", "except*", "finally",
+    "for", "while", "with", "as", "match", "case", "async", "await", "yield", "yield from", "return", "raise", "assert",
+    "import", "from", "global", "nonlocal", "del", "pass", "break", "in", "is", "not", "and", "or", "type", "print",
+    "_", "x", "self", "__all__", "0", "1.5e9", "1j", "0x_f", "''", "b'x'", "r'\\'", "f'{x!r:>{w}}'", "f'{'", '"""',
+    "'''", "(", ")", "[", "]", "{", "}", ":", ",", ".", "...", "->", ":=", "=", "==", "!=", "+", "-", "*", "**", "/",
+    "//", "@", "%", "&", "|", "^", "~", "<<", ">>=", ";", "\\", "\n", "\n    ", "\n        ", "\n\t", "\r", "\f", "#",
+    "# noqa", "# noqa: F401", "# nosec B101", "# type: ignore", "# ruff: noqa", "# CPD-OFF", "# CPD-ON", "#!python",
+    "é", "ﬁ", "\u2028", "\x1c", "\x85", "\ufeff", "\x00", "\u202e", "$", "?", "!", "`",
+)  # fmt: skip
+
+
+@tried(60)
+@given(sources=st.lists(st.lists(st.sampled_from(WORDS), max_size=60), min_size=1, max_size=6))
+def test_words_in_any_order(sources: Sequence[Sequence[str]]) -> None:
+    judge([" ".join(words).encode() for words in sources], "sources of words")
+
+
+EXPRESSIONS = st.recursive(
+    st.sampled_from(["x", "1", "'a'", "b''", "None", "...", "f'{x}'", "self.x", "os.system(y)", "'%s' % x"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner, st.sampled_from(["+", "and", "or", "<", "in", "if x else", "@", "**"])).map(
+            lambda parts: f"({parts[0]} {parts[2]} {parts[1]})"
+        ),
+        st.tuples(
+            inner,
+            st.sampled_from(
+                ["lambda a, /, b=1, *c, d, **e: {}", "[{} for a in b if c for d in e]", "{{{}: {}}}", "f({}, *a, **b)",
+                 "not {}", "await_({})", "(y := {})", "{}[1:2, ::3]", "subprocess.call({}, shell=True)", "f'{{{}}}'",
+                 "(yield {})", "{{*a, {}}}", "eval({})", "-{}", "{}.a.b()"]
+            ),
+        ).map(lambda parts: parts[1].format(parts[0], parts[0])),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+HEADS = (
+    "def f(a: int = {}, *b) -> None:", "async def g():", "class C(B, metaclass={}):", "if {}:", "while {}:",
+    "for x, *y in {}:", "with {} as z, a:", "try:\n    pass\nexcept ({}, E) as e:", "try:\n    {}\nfinally:",
+    "match {}:\n  case [1, *_] | {{'a': C(b=1)}} if x:", "@{}\ndef h(self):", "try:\n    pass\nexcept* E:",
+    "if x:\n    pass\nelif {}:",
+)  # fmt: skip
+LINES = (
+    "x = {}", "return {}", "raise {}", "import a.b as c, os", "from .. import *", "from .a import (b as c, d,)",
+    '"""{}"""', "global g; del x", "assert {}, 1  # nosec", "x: int = {}  # noqa", "pass", "yield {}", "x += {}",
+    "password = 'secret'", "__all__ = ['a', {}]", "print({})",
+)  # fmt: skip
+
+
+def block(head: str, body: Sequence[str]) -> str:
+    inner = "\n".join(body).replace("\n", "\n    ")
+    indent = "      " if "case" in head else "    "
+    return f"{head}\n{indent}{inner.replace(chr(10), chr(10) + indent[4:])}"
+
+
+STATEMENTS = st.recursive(
+    st.tuples(st.sampled_from(LINES), EXPRESSIONS).map(lambda parts: parts[0].format(parts[1])),
+    lambda inner: st.tuples(st.sampled_from(HEADS), EXPRESSIONS, st.lists(inner, min_size=1, max_size=4)).map(
+        lambda parts: block(parts[0].format(parts[1]), parts[2])
+    ),
+    max_leaves=25,
+)
+
+
+@tried(50)
+@given(sources=st.lists(st.lists(STATEMENTS, min_size=1, max_size=5).map("\n".join), min_size=1, max_size=5))
+def test_programs_made_up(sources: Sequence[str]) -> None:
+    judge([source.encode() for source in sources], "programs made up")
+
+
+REPEATED = (
+    # before, again and again, in the middle, again and again
+    ("x = ", "(", "1", ")"), ("x = ", "[", "1", "]"), ("x = ", "{1: ", "{}", "}"), ("x = ", "-", "1", ""),
+    ("x = ", "not ", "1", ""), ("x = ", "lambda: ", "1", ""), ("x = ", "await ", "x", ""), ("x = ", "*", "x", ""),
+    ("x = 1", " + 1", "", ""), ("x", ".y", "", ""), ("x", "[0]", "", ""), ("f", "()", "", ""), ("x = 1", "0", "", ""),
+    ("x = [", "1, ", "]", ""), ("x = [", "(1, 2), ", "]", ""), ("x = (", "'a' ", ")", ""), ("f(", "*a, ", ")", ""),
+    ("x = ", "1 if 2 else ", "3", ""), ("x = ", "y = ", "1", ""), ("x = '", "a", "'", ""), ("#", " a", "", ""),
+    ("x = f'", "{x}", "'", ""), ("x = ", "f'{", "1", "}'"), ("if x: pass\n", "elif x: pass\n", "", ""),
+    ("", "@x\n", "def f(): pass", ""), ("if 1: ", "pass; ", "", ""), ("", "x = 0\n", "", ""),
+    ("from ", ".", " import a", ""), ("", "if 1:\n ", "pass", ""), ("", "# noqa\n", "", ""), ("import a", ".b", "", ""),
+    ("def f(a", ", a", "): pass", ""), ("x = ", "[a for a in ", "b", "]"), ("x: ", "A[", "B", "]"),
+    ("match x:\n  case ", "[", "_", "]: pass"),
+)  # fmt: skip
+
+
+@tried(30)
+@given(parts=st.sampled_from(REPEATED), times=st.sampled_from([1, 90, 200, 500, 1_000, 2_900]))
+def test_one_thing_over_and_over(parts: tuple[str, str, str, str], times: int) -> None:
+    before, left, middle, right = parts
+    source = f"{before}{left * times}{middle}{right * times}\n"
+    judge([source.encode()], "sources of one thing over and over")
+
+
+@tried(40)
+@given(texts=st.lists(st.sampled_from(naughty_strings()), min_size=1, max_size=4))
+def test_naughty_strings_as_code(texts: Sequence[str]) -> None:
+    forms = "{0}\n", "# {0}\n", "x = '{0}'\n", '"""{0}"""\n', "def f():\n    '''{0}'''\n    {0} = 1\n", "{0} = f'{0}'\n"
+    sources = [form.format(text).encode("utf-8", "surrogatepass") for text in texts for form in forms]
+    judge(sources, "sources of naughty strings")
