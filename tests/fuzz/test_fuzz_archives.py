@@ -88,7 +88,7 @@ def seeds() -> list[bytes]:
 SEEDS = seeds()
 
 
-@tried(300)
+@tried(250)
 @given(which=st.integers(0, len(SEEDS) - 1), seed=st.integers(0, 2**32))
 def test_real_archives_mutated(which: int, seed: int) -> None:
     fetch("upload.zip", mutate(SEEDS[which], seed, SEEDS), "archives mutated")
@@ -126,7 +126,7 @@ MEMBERS = st.builds(
 )
 
 
-@tried(300)
+@tried(250)
 @given(
     members=st.lists(MEMBERS, max_size=8),
     count=rarely(st.integers(0, 0xFFFF)),

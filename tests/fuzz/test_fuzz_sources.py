@@ -28,13 +28,13 @@ def judge(sources: Sequence[bytes], surface: str) -> None:
 CASES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 2**32)), min_size=1, max_size=6)
 
 
-@tried(40)
+@tried(30)
 @given(cases=CASES)
 def test_real_files_mutated(cases: Sequence[tuple[str, int]]) -> None:
     judge([mutate(SEEDS[name], seed, DATA) for name, seed in cases], "sources mutated")
 
 
-@tried(40)
+@tried(30)
 @given(cases=CASES)
 def test_real_files_rearranged(cases: Sequence[tuple[str, int]]) -> None:
     judge([rearrange(SEEDS[name], seed, DATA) for name, seed in cases], "sources rearranged")
@@ -62,7 +62,7 @@ WORDS = (
 )  # fmt: skip
 
 
-@tried(60)
+@tried(40)
 @given(sources=st.lists(st.lists(st.sampled_from(WORDS), max_size=60), min_size=1, max_size=6))
 def test_words_in_any_order(sources: Sequence[Sequence[str]]) -> None:
     judge([" ".join(words).encode() for words in sources], "sources of words")
@@ -114,7 +114,7 @@ STATEMENTS = st.recursive(
 )
 
 
-@tried(50)
+@tried(40)
 @given(sources=st.lists(st.lists(STATEMENTS, min_size=1, max_size=5).map("\n".join), min_size=1, max_size=5))
 def test_programs_made_up(sources: Sequence[str]) -> None:
     judge([source.encode() for source in sources], "programs made up")
@@ -143,7 +143,7 @@ def test_one_thing_over_and_over(parts: tuple[str, str, str, str], times: int) -
     judge([source.encode()], "sources of one thing over and over")
 
 
-@tried(40)
+@tried(25)
 @given(texts=st.lists(st.sampled_from(naughty_strings()), min_size=1, max_size=4))
 def test_naughty_strings_as_code(texts: Sequence[str]) -> None:
     forms = "{0}\n", "# {0}\n", "x = '{0}'\n", '"""{0}"""\n', "def f():\n    '''{0}'''\n    {0} = 1\n", "{0} = f'{0}'\n"

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.naughty import TEXTS
 
-LONGER = 15
+LONGER = 20
 """How much longer than the part of it in `make test` the run of `make fuzz` is: about ten minutes."""
 
 FACTOR = LONGER * int(os.environ.get("VIBE8_FUZZ", "0"))

@@ -1,0 +1,91 @@
+"""The whole way of a source through real children: an answer or a clear refusal, and nothing left of any of them."""
+
+import asyncio
+import base64
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import PermanentError
+from infrastructure.settings import Settings
+from tests.fuzz.jail import assert_clear, assert_nothing_runs
+from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES
+from tests.fuzz.test_fuzz_git import FORMS, changed
+from tests.fuzz.test_fuzz_sources import DATA
+from tests.support.archives import zip_of
+from tests.support.faults import alive, descendants
+from tests.support.fuzz import mutate, note, rearrange, tried
+from tests.support.naughty import assert_harmless
+from worker.local_pipeline import local_pipeline
+from worker.pipeline import Pipeline
+
+Running = tuple[asyncio.Runner, Pipeline, Path]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as place:
+        settings = Settings(scratch_dir=Path(place), package_index_url="")  # type: ignore[arg-type]
+        opened = local_pipeline(settings)
+        yield runner, runner.run(opened.__aenter__()), Path(place)
+        runner.run(opened.__aexit__(None, None, None))
+        assert not list(Path(place).iterdir())
+
+
+def through(running: Running, surface: str, filename: str, data: bytes) -> None:
+    runner, pipeline, place = running
+    source = {"kind": "upload", "filename": filename, "file_data": base64.b64encode(data).decode()}
+    try:
+        analysed = runner.run(pipeline.run(source, nothing))
+    except PermanentError as error:
+        assert_clear(str(error))
+        note(surface, "refused")
+    else:
+        assert_harmless(asdict(analysed.analysis))
+        assert set(analysed.analysis.completeness["collectors"].values()) <= {"ok", "partial", "failed"}
+        note(surface, "completed")
+    assert not list(place.glob("*/job-*"))
+    zygote = pipeline.children._process  # type: ignore[attr-defined]
+    assert not alive(descendants(zygote.pid))
+    assert_nothing_runs(place)
+
+
+async def nothing(_: object) -> None:
+    pass
+
+
+SEEDS = st.integers(0, 2**32)
+
+
+@tried(8)
+@given(cases=st.lists(st.tuples(st.integers(0, len(DATA) - 1), SEEDS, st.booleans()), min_size=1, max_size=12))
+def test_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> None:
+    files = {
+        f"f{number}.py": (mutate if harsh else rearrange)(DATA[which], seed, DATA)
+        for number, (which, seed, harsh) in enumerate(cases)
+    }
+    through(running, "children: sources", "u.zip", zip_of(files))
+
+
+@tried(6)
+@given(form=st.sampled_from(sorted(FORMS)), seed=SEEDS)
+def test_repositories(running: Running, form: str, seed: int) -> None:
+    files = {f".git/{name}": data for name, data in changed(FORMS[form], seed).items()}
+    through(running, "children: .git", "u.zip", zip_of({"a.py": "x = 1\n", **files}))
+
+
+@tried(6)
+@given(which=st.integers(0, len(ARCHIVES) - 1), seed=SEEDS)
+def test_archives(running: Running, which: int, seed: int) -> None:
+    through(running, "children: archives", "u.zip", mutate(ARCHIVES[which], seed, ARCHIVES))
+
+
+@tried(6)
+@given(which=st.integers(0, len(DATA) - 1), seed=SEEDS)
+def test_a_single_file(running: Running, which: int, seed: int) -> None:
+    through(running, "children: one file", "a.py", mutate(DATA[which], seed, DATA))

@@ -1,0 +1,113 @@
+"""Names: of files on disk and in the tools' command lines, of hosts, repositories and branches, of sources."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import InvalidInputError
+from domain.sources import branch_name, repository_url
+from infrastructure.settings import Settings
+from infrastructure.sources.directory import fetch_directory
+from infrastructure.sources.limits import SourceLimits
+from infrastructure.sources.scratch import Scratch
+from tests.fuzz.collecting import collect
+from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
+from tests.support.fuzz import naughty_strings, note, tried
+from worker.sources import parse_source
+
+ANY = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(naughty_strings())
+PARTS = st.one_of(
+    st.binary(min_size=1, max_size=20),
+    st.sampled_from(naughty_strings()).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.sampled_from([b"-x", b"--config=a", b"@x", b"#", b"a.py", b"venv", b".git", b"%s", b"*", b"[a]", b"{a}", b"~"]),
+).map(lambda part: part.replace(b"\0", b"").replace(b"/", b"")[:240] or b"_")
+PATHS = st.lists(PARTS, min_size=1, max_size=4).map(lambda parts: b"/".join(parts) + b".py")
+
+
+@tried(25)
+@given(paths=st.lists(PATHS, min_size=1, max_size=10))
+def test_files_of_any_name_on_disk(paths: Sequence[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root, scratch = Path(place) / "root", Scratch(Path(place) / "scratch")
+        root.mkdir()
+        scratch.root.mkdir()
+        for path in paths:
+            with contextlib.suppress(NotADirectoryError, IsADirectoryError, FileExistsError):
+                write(os.fsencode(root) + b"/" + path)
+        with jailed(scratch.root):
+            try:
+                source = fetch_directory(root, scratch, SourceLimits())
+            except InvalidInputError as error:
+                assert_clear(str(error))
+                note("names on disk", "refused")
+                return
+        assert assert_plain_files(scratch.tree, 1 << 20) + source.skipped_total > 0
+        analysis = collect(scratch.tree, "names on disk")
+        assert not [line for line in analysis.errors if "lint" in line]
+        assert_nothing_runs(scratch.root)
+        note("names on disk", "completed")
+
+
+def write(path: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - bytes
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(b"import os\nx = 1\n")
+
+
+SETTINGS = Settings()
+HOSTS = ("github.com", "git.example.test:8443")
+
+
+@tried(400)
+@given(
+    parts=st.lists(ANY | st.sampled_from(["https://", "github.com", "/", "@", ":", "owner", "repo", "#"]), max_size=8)
+)
+def test_urls(parts: Sequence[str]) -> None:
+    for text in ("".join(parts), "https://github.com/" + "/".join(parts)):
+        try:
+            url = repository_url(text, HOSTS)
+        except InvalidInputError as error:
+            assert_clear(str(error))
+            note("repository URLs", "refused")
+            continue
+        assert url.startswith(("https://github.com/", "https://git.example.test:8443/"))
+        assert repository_url(url, HOSTS) == url
+        note("repository URLs", "completed")
+
+
+def git_accepts(branch: str) -> bool:
+    command = [b"git", b"check-ref-format", b"--branch", os.fsencode(branch)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@tried(150)
+@given(branch=ANY | st.text("ab/.-@{}~^:*[\\ \x7flock", max_size=12))
+def test_branches(branch: str) -> None:
+    try:
+        accepted = branch_name(branch)
+    except InvalidInputError as error:
+        assert_clear(str(error))
+        note("branch names", "refused")
+    else:
+        assert accepted == branch
+        assert git_accepts(branch)
+        note("branch names", "completed")
+
+
+@tried(300)
+@given(text=ANY, branch=st.none() | ANY)
+def test_what_a_command_is_given(text: str, branch: str | None) -> None:
+    for source in (text, f"{text}.py", f"https://github.com/{text}", f"/{text}"):
+        try:
+            parse_source(source, branch, SETTINGS)
+        except InvalidInputError as error:
+            assert_clear(str(error), most=2_500)  # 200 characters of the name, each shown as an escape
+            note("sources of a command", "refused")
+        else:
+            note("sources of a command", "completed")
