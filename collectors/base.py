@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from collectors.shapes import Shape
 from collectors.source_tree import SourceFile, SourceTree
 from domain.metrics import Report
 
@@ -60,6 +61,8 @@ class FileCollector(Collector, Protocol):
     """
 
     needs_syntax: ClassVar[bool]
+    shape: ClassVar[Shape]
+    """What `inspect` returns: facts that come out of a cache and look otherwise are not believed."""
 
     def inspect(self, file: SourceFile) -> Facts:
         """Map: what this file alone can tell. Depends on nothing but the file's bytes and path."""

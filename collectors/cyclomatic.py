@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from collectors.base import Facts, Totals
+from collectors.shapes import Shape, counts, table, texts
 from collectors.source_tree import SourceFile
 from domain.metrics import Finding, Report
 from domain.scoring import complexity_score
@@ -35,6 +36,7 @@ class Cyclomatic:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("avg_cc", "complexity_score")
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = table(texts, counts, counts)
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[name, line, complexity]]`, a method's name being `Class.method`, in order of lines."""

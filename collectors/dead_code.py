@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from collectors.base import Facts, Totals
+from collectors.shapes import Shape, counts, either, flags, many, one, record, table, texts, texts_or_none, words
 from collectors.source_tree import SourceFile
 from collectors.vulture_scopes import Scopes
 from collectors.vulture_visitor import Definition, FileVisitor, Found, parse_as_vulture
@@ -26,6 +27,19 @@ def whitelists() -> frozenset[str]:
     """Names of the modules for which vulture brings a list of what their users need not use visibly."""
     names = (entry.name for entry in files("vulture").joinpath("whitelists").iterdir())
     return frozenset(name.removesuffix(_WHITELIST) for name in names if name.endswith(_WHITELIST))
+
+
+_SHAPE = either(
+    record({"rejected": one(texts)}),
+    record(
+        {
+            "candidates": table(texts, texts, counts, texts, texts_or_none, flags),
+            "used": many(texts),
+            "whitelists": many(words(*whitelists())),
+        },
+        {"stopped": one(texts)},
+    ),
+)
 
 
 @cache
@@ -59,6 +73,7 @@ class DeadCode:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("unused_symbols", "suppressed")
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = _SHAPE
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{candidates: [[typ, name, line, text, function, hidden]], used: [name], whitelists: [module]}`.

@@ -10,6 +10,7 @@ from collectors.base import Facts, Totals
 from collectors.import_names import OTHER_STANDARD_LIBRARY, STANDARD_LIBRARY, distributions
 from collectors.manifests import read_manifests
 from collectors.module_index import ModuleIndex
+from collectors.shapes import Shape, counts, many, record, table, texts
 from collectors.source_tree import SourceFile, SourceTree
 from domain.metrics import Report
 
@@ -50,6 +51,7 @@ class Deps:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total_modules", "package_health")
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = record({"absolute": many(texts), "relative": table(counts, texts)})
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{absolute: [dotted], relative: [[level, dotted]]}`, each once; the imported name is part of `dotted`."""

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.base import Facts, Totals
+from collectors.shapes import Shape, counts, one, record, table, texts_or_none
 from collectors.source_tree import SourceFile
 from domain.metrics import Finding, Report
 
@@ -56,6 +57,7 @@ class Docs:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("coverage_pct",)
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = record({"needed": one(counts), "missing": table(texts_or_none, counts)})
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{needed, missing: [[name, line]]}`: how many are needed, and which are not there; the module's name is null.

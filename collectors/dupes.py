@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from collectors.base import Facts, Totals
 from collectors.cpd.corpus import Comparison, Corpus, Duplication, Place
-from collectors.cpd.facts import PackedFile, pack
+from collectors.cpd.facts import PACKED, PackedFile, pack
 from collectors.cpd.lexer import LexicalError, decode, lex
+from collectors.shapes import Shape, either, one, record, texts
 from collectors.source_tree import SourceFile
 from domain.metrics import Finding, Report
 from domain.scoring import duplication_score
@@ -37,6 +38,7 @@ class Dupes:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("duplicate_lines", "duplicate_pct", "duplication_score", "suppressed")
     needs_syntax: ClassVar[bool] = False
+    shape: ClassVar[Shape] = either(record({"error": one(texts)}), PACKED)
 
     def inspect(self, file: SourceFile) -> Facts:
         """The file's tokens, as `collectors.cpd.facts.pack` gives them, or `{error: reason}`."""

@@ -11,6 +11,7 @@ from collectors.assembly import Outcome, Surveyed, assemble
 from collectors.base import FileCollector, Totals, TreeCollector
 from collectors.discovery import discover
 from collectors.lanes import Step, Supervisor, UnitResult
+from collectors.memory import Memory
 from collectors.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
 from domain.metrics import Analysis, Failed, Finding, Ok, Report
 from domain.sources import FetchedSource
@@ -102,16 +103,20 @@ class SingleStep:
 
 
 def analyse(
-    tree: SourceTree, fetched: FetchedSource, options: Options, emit: Emit = lambda _stage, _share: None
+    tree: SourceTree,
+    fetched: FetchedSource,
+    options: Options,
+    emit: Emit = lambda _stage, _share: None,
+    memory: Memory | None = None,
 ) -> Analysis:
-    """Run all collectors over the tree.
+    """Run all collectors over the tree, but on those files alone that `memory` knows nothing about.
 
     `emit` is told the stage (`collecting`, `summarizing`) and how much of it is done, 0..1. Nothing that a file
     or a collector does raises from here; what was lost is in the result's `errors` and `completeness`.
     """
     started = time.monotonic()
     collectors = discover()
-    surveyed = _survey(tree, collectors, options, emit)
+    surveyed = _survey(tree, collectors, options, emit, memory)
     collected = time.monotonic()
     emit("summarizing", 0.0)
     outcomes = _summarize(collectors, surveyed, options)
@@ -123,13 +128,16 @@ def analyse(
     return assemble(tree, fetched, collectors, surveyed, outcomes, timings)
 
 
-def _survey(tree: SourceTree, collectors: Sequence[AnyCollector], options: Options, emit: Emit) -> Surveyed:
-    """The map: every file through its collectors, and beside it the tools that take the tree whole."""
+def _survey(
+    tree: SourceTree, collectors: Sequence[AnyCollector], options: Options, emit: Emit, memory: Memory | None
+) -> Surveyed:
+    """The map: every unknown file through its collectors, and beside it the tools that take the tree whole."""
     by_file = [collector for collector in collectors if isinstance(collector, FileCollector)]
     whole = list(_whole_tree_units(tree, collectors, options))
-    largest_first = sorted(tree.entries, key=lambda entry: -entry.size)
+    surveyed = Surveyed(paths=tuple(sorted(entry.path for entry in tree.entries)))
+    unknown = _recall(tree, by_file, surveyed, memory)
+    largest_first = sorted(unknown, key=lambda entry: -entry.size)
     files = [FileUnit(entry, by_file, options.collector_timeout) for entry in largest_first]
-    surveyed = Surveyed(paths=tuple(entry.path for entry in tree.entries))
     total, done = len(files) + len(whole), 0
 
     def keep(index: int, result: UnitResult) -> None:
@@ -138,15 +146,34 @@ def _survey(tree: SourceTree, collectors: Sequence[AnyCollector], options: Optio
         if index < len(whole):
             surveyed.add(BASE, result)
         else:
-            surveyed.add(files[index - len(whole)].entry.path, result)
+            entry = files[index - len(whole)].entry
+            surveyed.add(entry.path, result)
+            if memory is not None:
+                memory.learn(entry, result)
         emit("collecting", done / total)
 
-    size = sum(entry.size for entry in tree.entries)
+    size = sum(entry.size for entry in unknown)
     lanes = len(whole) + max(1, min(options.processes, round(size / LANE_BYTES)))
     Supervisor(
         [*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep
     ).run()
     return surveyed
+
+
+def _recall(
+    tree: SourceTree, collectors: Sequence[FileCollector], surveyed: Surveyed, memory: Memory | None
+) -> Sequence[FileEntry]:
+    """Fill in what is remembered; returns the files of which nothing is."""
+    if memory is None:
+        return tree.entries
+    unknown = []
+    for entry in tree.entries:
+        facts = memory.recall(entry, collectors)
+        if facts is None:
+            unknown.append(entry)
+        else:
+            surveyed.add(entry.path, UnitResult(values=dict(facts)))
+    return unknown
 
 
 def _whole_tree_units(tree: SourceTree, collectors: Sequence[AnyCollector], options: Options) -> Iterable[SingleStep]:

@@ -11,6 +11,7 @@ import faulthandler
 import gc
 import mmap
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -156,6 +157,7 @@ def _lane_main(channel: socket.socket, units: Sequence[Unit], mark: Callable[[in
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _keep_only(channel.fileno())
         faulthandler.disable()  # how a lane crashed is the supervisor's to tell, not the worker's log
         threading.stack_size(STACK_BYTES)
         sys.setrecursionlimit(RECURSION_LIMIT)
@@ -183,6 +185,12 @@ def _work(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, in
             if done >= LANE_WEIGHT:
                 gc.collect()
                 done = 0.0
+
+
+def _keep_only(descriptor: int) -> None:
+    """Close what was inherited beside it and the standard three: the way to our worker, and to the other lanes."""
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _run_unit(unit: Unit, skip: Mapping[str, str], mark: Callable[[int], None]) -> UnitResult:
@@ -280,9 +288,16 @@ class Supervisor:
             self._lose(lane, hung=False)
             return
         for index, values, failures, cpu_ms in answers:
+            if index not in lane.owed or not self._is_about(index, values):
+                self._lose(lane, hung=False)
+                return
             lane.owed.pop(index)
             self._answer(index, UnitResult(values=values, failures=failures, cpu_ms=cpu_ms))
         self._feed(lane)
+
+    def _is_about(self, index: int, values: Mapping[str, Any]) -> bool:
+        """A lane speaks for what it was given and nothing else: the file in it may have taken it over."""
+        return values.keys() <= {name for name, _ in self._units[index].steps()}
 
     def _answer(self, index: int, result: UnitResult) -> None:
         self._unanswered -= 1

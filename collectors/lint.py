@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from collectors.base import Facts, Totals
 from collectors.ruff_runs import Answers, Diagnostic, Ruff
 from collectors.scopes import owner_of, scopes
+from collectors.shapes import Shape, counts, table, texts
 from collectors.source_tree import FileEntry, SourceFile, SourceTree
 from domain.metrics import Finding, Report
 from domain.scoring import linting_score
@@ -46,6 +47,7 @@ class Lint:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total", "suppressed", "linting_score")
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = table(texts, counts, counts)
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[dotted name, first line, last line]]` of every function and class, outer before inner."""

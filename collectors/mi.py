@@ -7,6 +7,7 @@ from typing import ClassVar
 from radon.metrics import mi_compute
 
 from collectors.base import Facts, Totals
+from collectors.shapes import Shape, number
 from collectors.source_tree import SourceFile
 from domain.metrics import Report
 
@@ -31,6 +32,7 @@ class Maintainability:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("mi_avg",)
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = number(0.0, 100.0)
 
     def inspect(self, file: SourceFile) -> Facts:
         """The index, a float."""

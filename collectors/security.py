@@ -8,12 +8,20 @@ from typing import Any, ClassVar
 from collectors.bandit_driver import scan
 from collectors.base import Facts, Totals
 from collectors.scopes import enclosing
+from collectors.shapes import Shape, counts, mapping, one, record, table, texts, texts_or_none, words
 from collectors.source_tree import SourceFile
 from domain.metrics import Finding, Report
 from domain.scoring import security_score
 from domain.text import one_line
 
 _SEVERITIES = ("high", "medium", "low")
+_SHAPE = record(
+    {
+        "findings": table(texts, words(*_SEVERITIES), counts, texts_or_none, texts),
+        "suppressed": one(counts),
+        "failures": mapping(texts, texts),
+    }
+)
 
 
 class Security:
@@ -37,6 +45,7 @@ class Security:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = (*_SEVERITIES, "suppressed", "security_score")
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = _SHAPE
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{"findings": [[test id, severity, line, function, text]], "suppressed": n, "failures": {id: error}}`."""

@@ -5,6 +5,8 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from collectors.base import Facts, Totals
+from collectors.line_counts import LineCounts
+from collectors.shapes import Shape, counts, one, record
 from collectors.source_tree import SourceFile
 from domain.metrics import Report
 
@@ -28,6 +30,7 @@ class Size:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("files", "sloc", "avg_file_sloc")
     needs_syntax: ClassVar[bool] = False
+    shape: ClassVar[Shape] = record(dict.fromkeys(LineCounts.__slots__, one(counts)))
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{loc, lloc, sloc, comments, multi, single_comments, blank}`, in lines. Raises UnparsableError."""

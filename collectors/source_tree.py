@@ -15,6 +15,9 @@ from collectors.line_counts import LineCounts, count_lines, count_tokenized
 from domain.ports import History
 from domain.text import one_line, printable
 
+TOO_DEEP = "nested too deeply for the parser"
+"""Or out of memory, which the parser does not tell apart."""
+
 
 class UnparsableError(Exception):
     """The running Python's grammar does not accept the file, or its bytes are not the text that they claim to be."""
@@ -22,9 +25,13 @@ class UnparsableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One `.py` file of the tree: its display path (relative, `/`, printable), where it lies, and its bytes."""
+    """One `.py` file of the tree: its display path (relative, `/`, printable), its name, where it lies, its bytes.
+
+    `name` is the relative path as it lies on disk, which need not be UTF-8.
+    """
 
     path: str
+    name: bytes
     location: Path
     size: int
 
@@ -73,7 +80,7 @@ class SourceFile:
         except (SyntaxError, ValueError) as error:
             raise UnparsableError(_explain(error)) from error
         except (RecursionError, MemoryError) as error:
-            raise UnparsableError("nested too deeply for the parser") from error
+            raise UnparsableError(TOO_DEEP) from error
 
     @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:
@@ -137,8 +144,10 @@ def _entries(root: bytes) -> Iterator[FileEntry]:
             location = os.path.join(directory, name)  # noqa: PTH118 - bytes: names need not be UTF-8
             if os.path.islink(location):  # noqa: PTH114
                 continue
+            relative = os.path.relpath(location, root)
             yield FileEntry(
-                path=printable(os.fsdecode(os.path.relpath(location, root))),
+                path=printable(os.fsdecode(relative)),
+                name=relative,
                 location=Path(os.fsdecode(location)),
                 size=os.path.getsize(location),  # noqa: PTH202
             )

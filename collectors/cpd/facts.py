@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from collectors.cpd.lexer import LexedFile
+from collectors.shapes import Shape, counts, one, record
 
 _DIGEST_BYTES = 8
 _TYPECODES = {code: 256 ** array(code).itemsize for code in "BHI"}
@@ -45,6 +46,24 @@ def _packed(values: Sequence[int]) -> list[Any]:
 def _unpacked(packed: Iterable[Any]) -> "array[int]":
     code, data = packed
     return array(code, data)
+
+
+def _is_packed(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or value[0] not in ("B", "H", "I"):
+        return False
+    return type(value[1]) is bytes and len(value[1]) % array(value[0]).itemsize == 0
+
+
+PACKED = record(
+    {
+        "digests": Shape(lambda value: type(value) is bytes and len(value) % _DIGEST_BYTES == 0),
+        "tokens": Shape(_is_packed),
+        "per_line": Shape(_is_packed),
+        "tall": Shape(_is_packed),
+        "hidden": one(counts),
+    }
+)
+"""What `pack` gives."""
 
 
 class PackedFile:

@@ -13,6 +13,7 @@ from collectors import assembly, engine
 from collectors.base import FileCollector, Totals
 from collectors.engine import Options, analyse
 from collectors.lanes import Step, Supervisor, UnitResult
+from collectors.shapes import Shape, counts, one
 from collectors.source_tree import SourceFile, load_tree
 from domain.errors import InvalidInputError
 from domain.metrics import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
@@ -34,6 +35,7 @@ class Talkative:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total",)
     needs_syntax: ClassVar[bool] = False
+    shape: ClassVar[Shape] = one(counts)
 
     def __init__(self, *, findings: int = 0, gaps: int = 0) -> None:
         self._findings, self._gaps = findings, gaps

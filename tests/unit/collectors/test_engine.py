@@ -10,6 +10,7 @@ import pytest
 from collectors import engine
 from collectors.base import FileCollector, Totals, TreeCollector
 from collectors.engine import Options, analyse
+from collectors.shapes import Shape, counts, one
 from collectors.source_tree import SourceFile, SourceTree, load_tree
 from domain.metrics import Analysis, Finding, Report
 from domain.sources import FetchedSource
@@ -26,6 +27,7 @@ class Names:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total",)
     needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = one(counts)
 
     def inspect(self, file: SourceFile) -> Any:
         return len(file.tree.body)

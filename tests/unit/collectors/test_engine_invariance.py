@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from collectors import engine
 from collectors.discovery import discover
 from collectors.engine import Options, analyse
+from collectors.memory import Memory
 from collectors.source_tree import SourceTree, load_tree
 from domain.sources import FetchedSource
 
@@ -33,9 +34,9 @@ FILES = st.dictionaries(
 )
 
 
-def document(tree: SourceTree, processes: int) -> dict[str, Any]:
+def document(tree: SourceTree, processes: int, memory: Memory | None = None) -> dict[str, Any]:
     options = Options(processes=processes, collector_timeout=300)
-    plain = dataclasses.asdict(analyse(tree, FetchedSource(has_history=False), options))
+    plain = analyse(tree, FetchedSource(has_history=False), options, memory=memory).document()
     del plain["timings_ms"]
     return plain
 
@@ -60,4 +61,24 @@ def test_order_and_spread_change_nothing(
     assert set(alone["completeness"]["collectors"]) == {collector.name for collector in discover()}
     assert not [line for line in alone["errors"] if "collector failed" in line]
     assert document(tree, 3) == alone
-    assert document(dataclasses.replace(tree, entries=tuple(shuffled)), 2)["metrics"] == alone["metrics"]
+    assert document(dataclasses.replace(tree, entries=tuple(shuffled)), 2) == alone
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=FILES, changed=FILES)
+def test_what_is_remembered_changes_nothing(
+    files: dict[str, str], changed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first = Memory({})
+    before = write(tmp_path_factory.mktemp("before"), files)
+    cold = document(before, 2, first)
+    assert set(first.learned) == {entry.name for entry in before.entries}
+    again = Memory(first.learned)
+    assert document(before, 2, again) == cold
+    assert again.learned == {}
+
+    after = write(tmp_path_factory.mktemp("after"), {**files, **changed})
+    same = {name.encode() for name, text in files.items() if changed.get(name, text) == text}
+    warm = Memory({name: facts for name, facts in first.learned.items() if name in same})
+    assert document(after, 2, warm) == document(after, 1)
+    assert set(warm.learned) == {entry.name for entry in after.entries} - same

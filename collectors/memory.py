@@ -1,0 +1,75 @@
+"""What earlier runs have found out about files, and what this run finds out for later ones.
+
+An optimisation and nothing else: a file whose facts are remembered is not read or parsed, and every number is the
+same. The facts of one file are one entry, which depends on nothing but the file's bytes and path and on the code that
+looked at them; whoever keeps entries must know all of these again (see `worker.facts`). What comes back is believed
+only if it decodes, is of this format, and has the shape that each collector declares; otherwise the file is inspected
+as if nothing were known.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from collectors.base import Facts, FileCollector
+from collectors.lanes import UnitResult
+from collectors.shapes import Shape, counts_or_none, row, texts_or_none
+from collectors.source_tree import TOO_DEEP, FileEntry
+
+FORMAT = 1
+"""To be counted up when entries are laid out differently."""
+
+ENTRY_BYTES = 2 << 20
+"""The most that is remembered of one file."""
+
+BASE = ""
+"""The step that every file takes first: `[parse error or None, source lines or None]`."""
+
+_BASE_SHAPE = row(texts_or_none, counts_or_none)
+
+
+class Memory:
+    """Entries by a file's name: its relative path, in bytes as it lies on disk."""
+
+    def __init__(self, known: Mapping[bytes, bytes]) -> None:
+        self._known = known
+        self.learned: dict[bytes, bytes] = {}
+        """What was not known before, or was not to be believed."""
+
+    def recall(self, entry: FileEntry, collectors: Sequence[FileCollector]) -> Mapping[str, Facts] | None:
+        """The facts of a file by step; None where they have to be found."""
+        packed = self._known.get(entry.name)
+        if packed is None:
+            return None
+        shapes = {BASE: _BASE_SHAPE, **{collector.name: collector.shape for collector in collectors}}
+        return unpack(packed, shapes)
+
+    def learn(self, entry: FileEntry, result: UnitResult) -> None:
+        """Remember what was found of a file, unless something went wrong, which may not happen again."""
+        if result.failures or BASE not in result.values or result.values[BASE][0] == TOO_DEEP:
+            return
+        packed = pack(result.values)
+        if len(packed) <= ENTRY_BYTES:
+            self.learned[entry.name] = packed
+
+
+def pack(facts: Mapping[str, Facts]) -> bytes:
+    """One entry."""
+    packed: bytes = msgpack.packb([FORMAT, dict(facts)], use_bin_type=True, unicode_errors="surrogatepass")
+    return packed
+
+
+def unpack(packed: bytes, shapes: Mapping[str, Shape]) -> Mapping[str, Facts] | None:
+    """The inverse: facts by step, exactly those that have a shape; None for anything else."""
+    try:
+        entry: Any = msgpack.unpackb(packed, raw=False, unicode_errors="surrogatepass")
+    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException):
+        return None
+    if not isinstance(entry, list) or len(entry) != 2 or entry[0] != FORMAT or not isinstance(entry[1], dict):
+        return None
+    facts = entry[1]
+    if facts.keys() != shapes.keys() or facts[BASE] is None:
+        return None
+    held = all(value is None or shapes[name].holds(value) for name, value in facts.items())
+    return facts if held else None
