@@ -37,6 +37,7 @@ SETTING_SECTIONS = {
     "analysis_memory_mb": "Analysis",
     "git_allowed_hosts": "What is asked on the network",
     "token_encryption_keys": "Tokens of private repositories",
+    "webhook_secrets": "Notices",
     "status_host": "Health and metrics",
     "log_level": "Logs",
 }

@@ -95,6 +95,7 @@ class Job:
     attempt_errors: tuple[AttemptError, ...]
     cancel_requested_at: datetime | None
     idempotency_key: str | None
+    notify_url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +113,19 @@ class SubmissionLimits:
     max_unfinished: int = 5
     max_per_day: int = 100
 
-    def check(self, *, unfinished: int, today: int) -> None:
-        """Raise LimitExceededError if one more submission would pass a limit."""
-        if unfinished >= self.max_unfinished:
+    def check(self, *, unfinished: int, today: int, new: int = 1) -> None:
+        """Raise LimitExceededError if so many more submissions would pass a limit."""
+        if unfinished + new > self.max_unfinished:
             raise LimitExceededError(
-                f"you already have {unfinished} unfinished jobs (limit {self.max_unfinished}); "
+                f"you already have {unfinished} unfinished jobs (limit {self.max_unfinished}){_more(new)}; "
                 "wait for one to finish or cancel one"
             )
-        if today >= self.max_per_day:
+        if today + new > self.max_per_day:
             raise LimitExceededError(
-                f"you have submitted {today} jobs today (limit {self.max_per_day}); try again after 00:00 UTC"
+                f"you have submitted {today} jobs today (limit {self.max_per_day}){_more(new)}; "
+                "try again after 00:00 UTC"
             )
+
+
+def _more(new: int) -> str:
+    return f" and want {new} more" if new > 1 else ""

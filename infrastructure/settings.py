@@ -17,6 +17,8 @@ from infrastructure.stack_file import Stack, running_stack
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+MIN_SECRET_LENGTH = 32
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -116,6 +118,13 @@ class Settings(BaseSettings):
     token_ttl: Positive = 7_200
     """Seconds that a repository's token waits in Redis for its job; then the job fails with `token lost`."""
 
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Secrets that notices are signed with, at least 32 characters each, separated by commas: a notice is signed with
+    all of them, so that receivers can change over. None: submissions that ask for a notice are refused."""
+    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts, as `host` or `host:port`, separated by commas, that notices may go to also over http and at a private
+    address."""
+
     status_host: str = "127.0.0.1"
     """The address on which a worker answers /livez, /readyz and /metrics; a container needs `0.0.0.0`."""
     status_port: Annotated[int, Field(ge=0, lt=65536)] | None = None
@@ -126,17 +135,26 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: readable lines on a terminal, a JSON object a line elsewhere."""
 
-    @field_validator("git_allowed_hosts", "token_encryption_keys", mode="before")
+    @field_validator(
+        "git_allowed_hosts", "token_encryption_keys", "webhook_secrets", "webhook_allowed_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("git_allowed_hosts")
+    @field_validator("git_allowed_hosts", "webhook_allowed_hosts")
     @classmethod
     def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(host.lower() for host in value)
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < MIN_SECRET_LENGTH for secret in value):
+            raise ValueError(f"each secret must have at least {MIN_SECRET_LENGTH} characters")
+        return value
 
     @field_validator("log_level", "log_format", "sandbox", mode="before")
     @classmethod

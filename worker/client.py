@@ -11,8 +11,6 @@ LimitExceededError (the submitter can mend it), NotFoundError and ForbiddenError
 which ids exist answers both alike), ServiceUnavailableError (try again later).
 """
 
-import base64
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,16 +20,10 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import (
-    ForbiddenError,
-    IllegalTransitionError,
-    InvalidInputError,
-    NotFoundError,
-    ServiceUnavailableError,
-)
+from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError, ServiceUnavailableError
 from domain.jobs import Job, JobStatus, SubmissionLimits
 from domain.runs import Run, RunCursor, RunSummary
-from domain.sources import Authorship, Repository, SourceKind, Upload, branch_name, repository_url
+from domain.sources import Authorship
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
@@ -40,6 +32,7 @@ from infrastructure.database.users import UserRepository
 from infrastructure.queue import Doorbell, connect
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from worker.submissions import RepositorySubmission, Submission, Submitter, UploadSubmission
 
 MAX_PAGE = 100
 MAX_JOBS = 1_000
@@ -90,10 +83,11 @@ class Client:
     def __init__(self, database: Database, doorbell: Doorbell, vault: TokenVault, settings: Settings) -> None:
         self._database = database
         self._doorbell = doorbell
-        self._vault = vault
-        self._settings = settings
         self._limits = SubmissionLimits(
             max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
+        )
+        self._submitter = Submitter(
+            database=database, doorbell=doorbell, vault=vault, settings=settings, limits=self._limits
         )
 
     @classmethod
@@ -121,7 +115,7 @@ class Client:
         async with self._database.unit_of_work() as work:
             jobs = await UserRepository(work).delete(user_id)
         for job_id in jobs:
-            await self._forget(job_id)
+            await self._submitter.forget(job_id)
 
     # Submissions
 
@@ -133,21 +127,22 @@ class Client:
         content: bytes,
         authorship: Authorship = Authorship(),  # noqa: B008 - frozen
         idempotency_key: str | None = None,
+        notify_url: str | None = None,
     ) -> Job:
         """Submit one `.py` or `.zip` file.
 
-        The same `idempotency_key` of the same user returns the same job, for as long as that job's row exists.
-        Raises InvalidInputError, LimitExceededError, ServiceUnavailableError.
+        The same `idempotency_key` of the same user returns the same job, for as long as that job's row exists. When
+        the job ends, `notify_url` is sent a signed notice. Raises InvalidInputError, LimitExceededError,
+        ServiceUnavailableError.
         """
-        limit = self._settings.max_upload_mb
-        if not filename.lower().endswith((".py", ".zip")):
-            raise InvalidInputError(f"{one_line(filename, 80)!r} is neither a .py nor a .zip file")
-        if not content:
-            raise InvalidInputError(f"{one_line(filename, 80)!r} is empty")
-        if len(content) > limit * 1024 * 1024:
-            raise InvalidInputError(f"{one_line(filename, 80)!r} is larger than {limit} MB (MAX_UPLOAD_MB)")
-        upload = Upload(filename=filename, file_data=base64.b64encode(content).decode(), authorship=authorship)
-        return await self._submit(user_id, SourceKind.UPLOAD, upload.metadata(), idempotency_key)
+        submission = UploadSubmission(
+            filename=filename,
+            content=content,
+            authorship=authorship,
+            idempotency_key=idempotency_key,
+            notify_url=notify_url,
+        )
+        return (await self.submit_many(user_id, [submission]))[0]
 
     async def submit_repository(
         self,
@@ -158,62 +153,31 @@ class Client:
         token: str | None = None,
         authorship: Authorship = Authorship(),  # noqa: B008 - frozen
         idempotency_key: str | None = None,
+        notify_url: str | None = None,
     ) -> Job:
-        """Submit a git repository; no branch means its default one.
+        """Submit a git repository; no branch means its default one. For the rest see `submit_upload`.
 
         A token is kept encrypted in Redis alone, for a limited time. Raises InvalidInputError, LimitExceededError,
         ServiceUnavailableError (with a token also when only Redis is away: without the token the job would fail).
         """
-        repository = Repository(
-            url=repository_url(url, self._settings.git_allowed_hosts),
-            branch=None if branch is None else branch_name(branch),
+        submission = RepositorySubmission(
+            url=url,
+            branch=branch,
+            token=token,
             authorship=authorship,
+            idempotency_key=idempotency_key,
+            notify_url=notify_url,
         )
-        metadata = {**repository.metadata(), "has_token": token is not None}
-        return await self._submit(user_id, SourceKind.GITHUB, metadata, idempotency_key, token)
+        return (await self.submit_many(user_id, [submission]))[0]
 
-    async def _submit(
-        self,
-        user_id: UUID,
-        kind: SourceKind,
-        metadata: Mapping[str, JSON],
-        idempotency_key: str | None,
-        token: str | None = None,
-    ) -> Job:
-        job_id = uuid.uuid4().hex
-        if token is not None:
-            await self._vault.put(job_id, token)  # before the row: a worker may claim it at once
-        created = False
-        try:
-            async with self._database.unit_of_work() as work:
-                submitted = await JobRepository(work).submit(
-                    job_id=job_id,
-                    user_id=user_id,
-                    source_kind=kind,
-                    source_metadata=metadata,
-                    limits=self._limits,
-                    idempotency_key=idempotency_key,
-                )
-            created = submitted.created
-        finally:
-            if token is not None and not created:
-                await self._forget(job_id)
-        if created:
-            await self._ring(submitted.job)
-        return submitted.job
+    async def submit_many(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
+        """Submit all of them in one transaction, or none; the jobs are in the submissions' order.
 
-    async def _ring(self, job: Job) -> None:
-        """A failed ring is no error to the submitter: the sweep rings again."""
-        try:
-            await self._doorbell.ring(job.job_id, job.ring)
-        except ServiceUnavailableError as error:
-            log.warning("doorbell.unheard", job_id=job.job_id, reason=str(error))
-
-    async def _forget(self, job_id: str) -> None:
-        try:
-            await self._vault.forget(job_id)
-        except ServiceUnavailableError:
-            log.debug("token.unforgotten", job_id=job_id)  # its time limit ends it
+        At most `worker.submissions.MAX_SUBMISSIONS`, and MAX_TOTAL_MB of uploads. They count against the user's
+        limits together; those whose idempotency key is known do not count. Raises as the two above; an error of one
+        submission says which.
+        """
+        return await self._submitter.submit(user_id, submissions)
 
     # Jobs
 
@@ -265,7 +229,7 @@ class Client:
             job = await JobRepository(work).request_cancel(job_id)
         if job.status.finished and job.cancel_requested_at is None:
             raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
-        await self._forget(job_id)
+        await self._submitter.forget(job_id)
         await self._tell(job)
         return job
 
@@ -279,9 +243,9 @@ class Client:
             _owned_job(await JobRepository(work).get(job_id), user_id)
             jobs = JobRepository(work)
             await jobs.lock_user(user_id)
-            self._limits.check(unfinished=await jobs.count_unfinished(user_id), today=0)
+            self._limits.check(unfinished=(await jobs.usage(user_id)).unfinished, today=0)
             job = await jobs.requeue_failed(job_id)
-        await self._ring(job)
+        await self._submitter.ring([job])
         return job
 
     async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:

@@ -35,6 +35,7 @@ def job_document(job: Job) -> dict[str, JSON]:
         "updated_at": _time(job.updated_at),
         "run_after": _time(job.run_after),
         "cancel_requested_at": _time(job.cancel_requested_at),
+        "notify_url": job.notify_url,
     }
 
 

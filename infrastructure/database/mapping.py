@@ -25,7 +25,7 @@ JOB_COLUMNS = f"""
     left(CAST({WITHOUT_DATA} AS text), {METADATA_CHARACTERS}) AS source_metadata,
     jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after, jobs.ring,
     jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors, jobs.cancel_requested_at,
-    jobs.idempotency_key
+    jobs.idempotency_key, jobs.notify_url
 """
 
 ORIGIN_COLUMNS = (

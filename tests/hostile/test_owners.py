@@ -31,6 +31,7 @@ from tests.support.fuzz import tried
 from tests.support.jobs import new_run
 from tests.support.worker import System
 from worker.client import Client
+from worker.submissions import UploadSubmission
 
 Call = Callable[[Client, UUID, Any], Awaitable[Any]]
 
@@ -41,6 +42,13 @@ async def first_of_watch(client: Client, user_id: UUID, job_id: str) -> Any:
         return await anext(aiter(watching))
     finally:
         await watching.aclose()  # type: ignore[attr-defined]
+
+
+async def submit_many_of_one(client: Client, user_id: UUID, key: str | None) -> Any:
+    (job,) = await client.submit_many(
+        user_id, [UploadSubmission(filename="a.py", content=b"x = 1\n", idempotency_key=key)]
+    )
+    return job
 
 
 JOB_CALLS: dict[str, Call] = {
@@ -65,6 +73,7 @@ OWN_CALLS: dict[str, Call] = {
     "submit_repository": lambda client, user, key: client.submit_repository(
         user, url="https://github.com/owner/repo", token="a token", idempotency_key=key
     ),
+    "submit_many": submit_many_of_one,
 }
 NO_USER_S = {
     "open",
@@ -100,7 +109,7 @@ class World:
         async with self.database.unit_of_work() as work:
             found = [row for query in queries for row in await work.scalars(text(query), {"id": user_id})]
             jobs = (await work.scalars(text("SELECT job_id FROM jobs WHERE user_id = :id"), {"id": user_id})).all()
-        redis = self.client._vault._redis
+        redis = self.client._submitter.vault._redis
         return [*found, *[f"{job}: {await redis.get(f'vibe8:token:{job}')!r}" for job in jobs]]
 
     async def claim(self, job_id: str) -> Claim:
@@ -198,7 +207,7 @@ async def test_a_user_who_is_gone_is_nobody(world: World) -> None:
         for call in calls.values():
             with pytest.raises(ForbiddenError):
                 await call(world.client, bob, target)
-    for name in ("submit_upload", "submit_repository", "delete_user"):
+    for name in ("submit_upload", "submit_repository", "submit_many", "delete_user"):
         with pytest.raises(NotFoundError):
             await OWN_CALLS[name](world.client, bob, None)
     assert await world.rows_of(ann) == before
@@ -405,7 +414,7 @@ async def race(world: World, system: System) -> AsyncIterator[Race]:
 
 async def used_today(race: Race) -> int:
     async with race.world.database.unit_of_work() as work:
-        return await JobRepository(work).count_today(race.user_id)
+        return (await JobRepository(work).usage(race.user_id)).today
 
 
 async def test_fifty_submissions_at_once_are_five(race: Race) -> None:
@@ -414,7 +423,7 @@ async def test_fifty_submissions_at_once_are_five(race: Race) -> None:
     assert race.accepted == LIMIT
     assert race.most == LIMIT
     assert await used_today(race) == LIMIT
-    tokens = [key async for key in race.clients[0]._vault._redis.scan_iter("vibe8:token:*")]
+    tokens = [key async for key in race.clients[0]._submitter.vault._redis.scan_iter("vibe8:token:*")]
     jobs = await race.clients[0].list_jobs(race.user_id)
     assert len(tokens) == sum(job.source_metadata.get("has_token", False) for job in jobs)
 

@@ -30,6 +30,7 @@ EVERYTHING = {
     "REDIS_HOST": "127.0.0.1",
     "REDIS_PASSWORD": PASSWORD,
     "TOKEN_ENCRYPTION_KEYS": f"{KEY},{KEY}",
+    "WEBHOOK_SECRETS": f"whsec-{KEY},{KEY}",
     "PACKAGE_INDEX_URL": f"https://u:{ENCODED}@index.test/simple",
 }
 

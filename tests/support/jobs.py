@@ -13,6 +13,7 @@ from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
+from infrastructure.database.submissions import NewJob
 from infrastructure.database.users import UserRepository
 
 UPLOAD: dict[str, Any] = {"upload_filename": "a.py", "file_data": "cHJpbnQoMSk=", "project_name": "P"}
@@ -34,16 +35,22 @@ async def submit(
     idempotency_key: str | None = None,
 ) -> Job:
     source = REPOSITORY if metadata is None else metadata
+    job = new_job(source, idempotency_key=idempotency_key)
     async with database.unit_of_work() as connection:
-        submitted = await JobRepository(connection).submit(
-            job_id=uuid.uuid4().hex,
-            user_id=user_id,
-            source_kind=SourceKind.UPLOAD if "upload_filename" in source else SourceKind.GITHUB,
-            source_metadata=source,
-            limits=limits,
-            idempotency_key=idempotency_key,
-        )
-        return submitted.job
+        (submitted,) = await JobRepository(connection).submit(user_id, [job], limits)
+    return submitted.job
+
+
+def new_job(
+    metadata: dict[str, Any] = REPOSITORY, *, idempotency_key: str | None = None, notify_url: str | None = None
+) -> NewJob:
+    return NewJob(
+        job_id=uuid.uuid4().hex,
+        source_kind=SourceKind.UPLOAD if "upload_filename" in metadata else SourceKind.GITHUB,
+        source_metadata=metadata,
+        idempotency_key=idempotency_key,
+        notify_url=notify_url,
+    )
 
 
 async def look(database: Database, job_id: str) -> Job:

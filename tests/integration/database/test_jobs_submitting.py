@@ -9,8 +9,9 @@ from domain.jobs import JobStatus, SubmissionLimits
 from domain.sources import SourceKind
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
+from infrastructure.database.submissions import NewJob, Submitted, Usage
 from infrastructure.database.users import UserRepository
-from tests.support.jobs import REPOSITORY, UPLOAD, look, new_user, submit
+from tests.support.jobs import NO_LIMITS, REPOSITORY, UPLOAD, look, new_job, new_user, submit
 
 
 async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Database) -> None:
@@ -41,9 +42,8 @@ async def test_fifty_submissions_at_once_never_pass_five_unfinished(database: Da
     assert len(results) - len(refused) == 5
     assert {type(error) for error in refused} == {LimitExceededError}
     async with database.unit_of_work() as connection:
-        jobs = JobRepository(connection)
-        assert await jobs.count_unfinished(user_id) == 5
-        assert await jobs.count_today(user_id) == 5  # what was refused has not been counted
+        usage = await JobRepository(connection).usage(user_id)
+    assert usage == Usage(unfinished=5, today=5)  # what was refused has not been counted
 
 
 async def test_the_daily_limit_outlives_deleted_jobs(database: Database) -> None:
@@ -65,8 +65,10 @@ async def test_yesterdays_submissions_do_not_count_today(database: Database) -> 
         await connection.execute(
             text("INSERT INTO daily_usage VALUES (:id, (now() AT TIME ZONE 'UTC')::date - 1, 100)"), {"id": user_id}
         )
-        assert await JobRepository(connection).count_today(user_id) == 0
-        assert await JobRepository(connection).increment_daily_usage(user_id) == 1
+        assert (await JobRepository(connection).usage(user_id)).today == 0
+    await submit(database, user_id)
+    async with database.unit_of_work() as connection:
+        assert (await JobRepository(connection).usage(user_id)).today == 1
 
 
 async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Database) -> None:
@@ -75,7 +77,7 @@ async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Dat
     assert len({job.job_id for job in jobs}) == 1
     async with database.unit_of_work() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM jobs")) == 1
-        assert await JobRepository(connection).count_today(user_id) == 1
+        assert (await JobRepository(connection).usage(user_id)).today == 1
 
 
 async def test_an_idempotency_key_is_its_users_own_and_beats_the_limits(database: Database) -> None:
@@ -158,3 +160,72 @@ async def test_deleting_a_user_deletes_all_that_is_theirs(database: Database) ->
         assert left == [theirs.job_id]
         with pytest.raises(NotFoundError):
             await UserRepository(connection).delete(user_id)
+
+
+async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob], **limits: int) -> list[Submitted]:
+    async with database.unit_of_work() as connection:
+        return await JobRepository(connection).submit(
+            user_id, jobs, SubmissionLimits(**limits) if limits else NO_LIMITS
+        )
+
+
+async def test_many_are_submitted_in_their_order(database: Database) -> None:
+    user_id = await new_user(database)
+    new = [new_job(UPLOAD if number % 2 else REPOSITORY) for number in range(200)]
+    submitted = await submit_all(database, user_id, new)
+    assert [each.job.job_id for each in submitted] == [job.job_id for job in new]
+    assert all(each.created and each.job.ring == 1 for each in submitted)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        listed = await jobs.list_jobs(user_id, limit=1000)
+        assert [job.job_id for job in reversed(listed)] == [job.job_id for job in new]
+        assert await jobs.usage(user_id) == Usage(unfinished=200, today=200)
+        stored = await connection.scalar(text("SELECT count(*) FROM jobs WHERE source_metadata ? 'file_data'"))
+    assert stored == 100
+
+
+@pytest.mark.parametrize(("limits", "word"), [({"max_unfinished": 4}, "unfinished"), ({"max_per_day": 4}, "today")])
+async def test_many_are_all_or_none(database: Database, limits: dict[str, int], word: str) -> None:
+    user_id = await new_user(database)
+    await submit(database, user_id)
+    with pytest.raises(LimitExceededError, match=rf"{word}.* \(limit 4\) and want 4 more"):
+        await submit_all(database, user_id, [new_job() for _ in range(4)], **limits)
+    async with database.unit_of_work() as connection:
+        assert await JobRepository(connection).usage(user_id) == Usage(unfinished=1, today=1)
+    assert len(await submit_all(database, user_id, [new_job() for _ in range(3)], **limits)) == 3
+
+
+async def test_many_of_one_key_are_one_job_and_known_keys_pass_no_limit(database: Database) -> None:
+    user_id = await new_user(database)
+    known = await submit(database, user_id, idempotency_key="known")
+    keys = ["new", "known", "new", None, "known"]
+    submitted = await submit_all(database, user_id, [new_job(idempotency_key=key) for key in keys], max_unfinished=3)
+    assert [each.created for each in submitted] == [True, False, False, True, False]
+    assert submitted[0].job.job_id == submitted[2].job.job_id
+    assert {submitted[1].job.job_id, submitted[4].job.job_id} == {known.job_id}
+    again = await submit_all(database, user_id, [new_job(idempotency_key="known")] * 9, max_unfinished=3)
+    assert not any(each.created for each in again)
+
+
+async def test_batches_at_once_pass_no_limit_and_share_keys(database: Database) -> None:
+    users = [await new_user(database), await new_user(database, "b@example.org")]
+
+    async def batch(number: int) -> list[Submitted]:
+        new = [new_job(idempotency_key="shared"), *(new_job() for _ in range(1 + number % 3))]
+        return await submit_all(database, users[number % 2], new, max_unfinished=7)
+
+    done = await asyncio.gather(*(batch(number) for number in range(24)), return_exceptions=True)
+    refused = [each for each in done if isinstance(each, BaseException)]
+    assert {type(error) for error in refused} == {LimitExceededError}
+    async with database.unit_of_work() as connection:
+        for user_id in users:
+            unfinished = (await JobRepository(connection).usage(user_id)).unfinished
+            batches = [each for each in done if not isinstance(each, BaseException) and each[0].job.user_id == user_id]
+            created = [each.job.job_id for submitted in batches for each in submitted if each.created]
+            assert len(created) == len(set(created)) == unfinished <= 7
+            assert len({submitted[0].job.job_id for submitted in batches}) == 1
+
+
+async def test_many_for_an_unknown_user_are_none(database: Database) -> None:
+    with pytest.raises(NotFoundError):
+        await submit_all(database, uuid.uuid4(), [new_job()])

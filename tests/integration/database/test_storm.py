@@ -123,7 +123,7 @@ class Actor:
             jobs = JobRepository(connection)
             user_id = (await jobs.get(job_id)).user_id
             await jobs.lock_user(user_id)
-            LIMITS.check(unfinished=await jobs.count_unfinished(user_id), today=0)
+            LIMITS.check(unfinished=(await jobs.usage(user_id)).unfinished, today=0)
             await jobs.requeue_failed(job_id)
 
     async def delete_job(self) -> None:

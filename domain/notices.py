@@ -1,0 +1,95 @@
+"""Notices: that a job has ended, told to an address that its submitter gave."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from domain.errors import InvalidInputError
+from domain.text import JSON, one_line
+
+MAX_ATTEMPTS = 12
+"""Failed deliveries after which a notice is given up: after about five hours."""
+
+BASE_SECONDS = 2.0
+CAP_SECONDS = 3600.0
+MAX_URL_LENGTH = 2_000
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A row of `notices`. `attempt` counts the deliveries begun, the one under way included."""
+
+    notice_id: UUID
+    job_id: str
+    user_id: UUID
+    url: str
+    status: str
+    error_message: str | None
+    run_id: UUID | None
+    finished_at: datetime
+    attempt: int
+    due_at: datetime
+    delivered_at: datetime | None
+    given_up_at: datetime | None
+    last_error: str | None
+
+    @property
+    def state(self) -> str:
+        """`delivered`, `given up` or `waiting`."""
+        if self.delivered_at is not None:
+            return "delivered"
+        return "waiting" if self.given_up_at is None else "given up"
+
+    def message(self) -> dict[str, JSON]:
+        """The body of the request: no secret is in it, and nothing of the analysed code but a one-line error."""
+        return {
+            "job_id": self.job_id,
+            "status": self.status,
+            "error": self.error_message,
+            "run_id": None if self.run_id is None else str(self.run_id),
+            "finished_at": self.finished_at.isoformat(),
+        }
+
+
+def retry_seconds(attempt: int, jitter: float) -> float:
+    """How long after the failed delivery number `attempt` the next may begin: 2 s, 8 s, 32 s ... at most an hour.
+
+    Times 0.5..1: `jitter` is a random number of 0..1, given so that this stays pure.
+    """
+    full: float = min(CAP_SECONDS, BASE_SECONDS * 4.0 ** (attempt - 1))
+    return full * (0.5 + 0.5 * jitter)
+
+
+def notify_url(url: str, allowed_hosts: Collection[str]) -> str:
+    """The URL, if a notice may be sent there: https, or http to a host that is allowed by name.
+
+    `allowed_hosts` are `host` or `host:port`, in lower case. Raises InvalidInputError with what to do about it.
+    """
+    if len(url) > MAX_URL_LENGTH or not url.isascii() or any(not "!" <= character <= "~" for character in url):
+        raise InvalidInputError(f"the notify URL must be at most {MAX_URL_LENGTH} ASCII characters without spaces")
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").lower(), parts.port
+    except ValueError as error:
+        raise InvalidInputError("the notify URL cannot be read; use https://host/path") from error
+    if parts.scheme not in ("https", "http") or not _HOST.fullmatch(host):
+        raise InvalidInputError("the notify URL must look like https://host/path")
+    if "@" in parts.netloc or parts.fragment or "\\" in url:
+        raise InvalidInputError("the notify URL must carry no user name, no fragment and no backslash")
+    if parts.scheme == "http" and not is_allowed(url, allowed_hosts):
+        raise InvalidInputError(
+            f"the notify URL must start with https:// (the host {one_line(host, 80)!r} is not in WEBHOOK_ALLOWED_HOSTS)"
+        )
+    return url
+
+
+def is_allowed(url: str, allowed_hosts: Collection[str]) -> bool:
+    """Whether the operator vouches for the URL's host by name, with or without its port."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return host in allowed_hosts or f"{host}:{port}" in allowed_hosts
