@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test fuzz faults parity check lint types contracts lock bench clean help goldens docs shown
+.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench clean help goldens docs shown
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -31,6 +31,9 @@ fuzz: $(STAMP) ## hostile input, generated anew (about 10 minutes; VIBE8_FUZZ=N:
 faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
 	$(BIN)/python -m pytest tests/faults
 
+audit: $(STAMP) ## known faults of the locked dependencies (asks a vulnerability service), and bandit on ourselves
+	@$(BIN)/python -m tests.hostile.audit
+
 parity: $(STAMP) ## every number against the tools' own command lines, on big trees (needs Java 17 and npm)
 	$(BIN)/python -m pytest tests/parity
 
@@ -44,6 +47,7 @@ lint: $(STAMP)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tests.hostile.audit ourselves
 
 types: $(STAMP)
 	$(BIN)/mypy

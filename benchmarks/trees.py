@@ -19,7 +19,7 @@ def library_files(lines: int) -> list[tuple[Path, str]]:
     """Files of the standard library, its tests too, until they have that many lines; and where they go."""
     root = Path(sysconfig.get_path("stdlib"))
     files = [path for path in sorted(root.rglob("*.py")) if "site-packages" not in path.parts]
-    random.Random(SEED).shuffle(files)
+    random.Random(SEED).shuffle(files)  # nosec B311 # repeatable on purpose
     chosen: list[tuple[Path, str]] = []
     total = 0
     for path in files:
@@ -39,8 +39,8 @@ def make_tree(directory: Path, *, lines: int, commits: int) -> int:
     contents = {name: path.read_bytes() for path, name in files}
     directory.mkdir(parents=True)
     _git(directory, "init", "-q", "--initial-branch=main")
-    importer = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=directory, stdin=subprocess.PIPE)  # noqa: S607
-    assert importer.stdin is not None  # noqa: S101
+    importer = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=directory, stdin=subprocess.PIPE)  # nosec B607 # noqa: S607 - this machine's own git
+    assert importer.stdin is not None  # nosec B101 # noqa: S101 - a pipe was asked for
     for chunk in _history(contents, commits):
         importer.stdin.write(chunk)
     importer.stdin.close()
@@ -53,7 +53,7 @@ def make_tree(directory: Path, *, lines: int, commits: int) -> int:
 def change_files(directory: Path, share: float) -> int:
     """One more commit, which touches that share of the files; returns how many."""
     files = [path for path in sorted(directory.rglob("*.py")) if ".git" not in path.parts]
-    chosen = random.Random(SEED + 1).sample(files, max(1, round(len(files) * share)))
+    chosen = random.Random(SEED + 1).sample(files, max(1, round(len(files) * share)))  # nosec B311 # repeatable on purpose
     for path in chosen:
         path.write_bytes(path.read_bytes() + b"\nCHANGED = True\n")
     identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
@@ -63,7 +63,7 @@ def change_files(directory: Path, share: float) -> int:
 
 def _history(contents: dict[str, bytes], commits: int) -> Iterator[bytes]:
     """A fast-import stream: early commits touch marked copies, the last one brings every file to its real content."""
-    chance = random.Random(SEED)
+    chance = random.Random(SEED)  # nosec B311 # repeatable on purpose
     names = sorted(contents)
     current: dict[str, list[bytes]] = {}
     for number in range(commits):
@@ -83,7 +83,7 @@ def _history(contents: dict[str, bytes], commits: int) -> Iterator[bytes]:
 
 
 def _git(directory: Path, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=directory, check=True)  # noqa: S607
+    subprocess.run(["git", *arguments], cwd=directory, check=True)  # nosec B607 # noqa: S607 - this machine's own git
 
 
 def remove(directory: Path) -> None:

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         _limit(resource.RLIMIT_FSIZE, 0)
         _limit(resource.RLIMIT_STACK, STACK_BYTES)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.execv(command[0], command)  # noqa: S606 - no shell on purpose
+        os.execv(command[0], command)  # nosec B606 # noqa: S606 - no shell on purpose
     except (OSError, ValueError) as error:
         os.write(2, f"{error}\n".encode(errors="backslashreplace"))
     os._exit(CANNOT_START)

@@ -36,7 +36,7 @@ SETTING_SECTIONS = {
     "max_upload_mb": "Limits on sources",
     "analysis_memory_mb": "Analysis",
     "git_allowed_hosts": "What is asked on the network",
-    "token_encryption_keys": "Tokens of private repositories",
+    "token_encryption_keys": "Tokens of private repositories",  # nosec B105 # words
     "webhook_secrets": "Notices",
     "status_host": "Health and metrics",
     "log_level": "Logs",
@@ -128,7 +128,7 @@ def configuration_page() -> str:
 def _meanings() -> dict[str, str]:
     """Field to the docstring below it. pydantic could collect them too, but at each start of every command."""
     (definition,) = ast.parse(inspect.getsource(Settings)).body
-    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - what a class's source is
+    assert isinstance(definition, ast.ClassDef)  # nosec B101 # noqa: S101 - what a class's source is
     found = {}
     for field, text in pairwise(definition.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):

@@ -120,7 +120,7 @@ class ZygoteRunner:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
         try:
-            assert self._control is not None  # noqa: S101 - start() has set it
+            assert self._control is not None  # nosec B101 # noqa: S101 - start() has set it
             socket.send_fds(self._control, [b"c"], [theirs.fileno()])
         except OSError as error:
             ours.close()

@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 HOME_VARIABLE = "VIBE8_HOME"
 _FILE = "stack.json"
 _LOCK = "stack.lock"
-_TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
+_TOKEN_KEY = "token.key"  # nosec B105 # noqa: S105 - a file's name
 _TRIES = 5
 
 

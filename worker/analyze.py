@@ -169,7 +169,7 @@ class Analyst:
         expected, kind = isinstance(error, TransientError), type(error).__name__
         message = one_line(str(error) if expected else f"internal error: {kind}: {error}")
         log.warning("job.attempt_failed", kind=kind, reason=message, exc_info=None if expected else error)
-        delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # noqa: S311 - spreads load
+        delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # nosec B311 # noqa: S311 - spreads load
 
         async def write() -> Released | None:
             async with self.database.unit_of_work() as work:

@@ -41,7 +41,7 @@ BranchOption = Annotated[str | None, typer.Option(help="The repository's branch;
 UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who asks.", show_default=True)]
 OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on anybody's job, in its owner's stead.")]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `vibe8 submit` printed it.")]
-TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # noqa: S105 - words
+TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # nosec B105 # noqa: S105 - words
 
 
 class AuthorType(StrEnum):

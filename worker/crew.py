@@ -110,4 +110,4 @@ class Crew:
 
 def _soon() -> float:
     """Spread, since a whole fleet may be waiting for the same database."""
-    return random.uniform(AGAIN_SECONDS / 2, AGAIN_SECONDS)  # noqa: S311
+    return random.uniform(AGAIN_SECONDS / 2, AGAIN_SECONDS)  # nosec B311 # noqa: S311 - spreads load

@@ -37,7 +37,7 @@ def run(command: Coroutine[Any, Any, int]) -> int:
 
 async def _ended_by_signals(command: Coroutine[Any, Any, int]) -> int:
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - asyncio.run made it
+    assert task is not None  # nosec B101 # noqa: S101 - asyncio.run made it
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has SIGHUP ignored, and means it
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)

@@ -10,7 +10,7 @@ from domain.sources import branch_name, repository_url
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings
 
-TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # noqa: S105 - a variable's name
+TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # nosec B105 # noqa: S105 - a variable's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ def worker() -> None:
     if asyncio.run(_serve(settings)):
         # The same process with fresh memory: whoever supervises us sees no restart. -P: no module of the working
         # directory takes the place of ours.
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "worker"])  # noqa: S606 - no shell on purpose
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "worker"])  # nosec B606 # noqa: S606 - no shell on purpose
 
 
 def up() -> None:

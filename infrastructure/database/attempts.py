@@ -49,11 +49,11 @@ _CLAIM = text(f"""
     FROM (SELECT job_id FROM idle UNION ALL SELECT job_id FROM weighed) AS fairest
     WHERE jobs.job_id = fairest.job_id
     RETURNING jobs.lease_token, {JOB_COLUMNS}
-""")  # noqa: S608 - no input in it
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _FENCE = "job_id = :job_id AND lease_token = :token AND status = 'running'"
 
-_FILE_DATA = text(f"SELECT left(source_metadata ->> 'file_data', :most) AS data FROM jobs WHERE {_FENCE}")  # noqa: S608
+_FILE_DATA = text(f"SELECT left(source_metadata ->> 'file_data', :most) AS data FROM jobs WHERE {_FENCE}")  # nosec B608 # noqa: S608 - no input in it
 
 _RENEW = text("""
     UPDATE jobs
@@ -78,9 +78,9 @@ _COMPLETE = text(f"""
         finished_at = statement_timestamp(), lease_token = NULL, lease_expires_at = NULL,
         source_metadata = {WITHOUT_DATA}
     WHERE {_FENCE} AND cancel_requested_at IS NULL
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
-_IS_CANCELLED = text(f"SELECT 1 FROM jobs WHERE {_FENCE} AND cancel_requested_at IS NOT NULL")  # noqa: S608
+_IS_CANCELLED = text(f"SELECT 1 FROM jobs WHERE {_FENCE} AND cancel_requested_at IS NOT NULL")  # nosec B608 # noqa: S608 - no input in it
 
 ERROR_ENTRY = """
     jsonb_build_array(jsonb_build_object(
@@ -94,7 +94,7 @@ _FAIL = text(f"""
         finished_at = statement_timestamp(), lease_token = NULL, lease_expires_at = NULL,
         source_metadata = CASE WHEN :drop_data THEN {WITHOUT_DATA} ELSE source_metadata END
     WHERE {_FENCE}
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 def release(*, reason: str, counts: bool) -> str:
@@ -123,11 +123,11 @@ _RELEASED = "RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message"
 
 _RETRY_LATER = text(f"""
     UPDATE jobs SET {release(reason="CAST(:message AS varchar)", counts=True)} WHERE {_FENCE} {_RELEASED}
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _HAND_BACK = text(f"""
     UPDATE jobs SET {release(reason="NULL", counts=False)} WHERE {_FENCE} {_RELEASED}
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

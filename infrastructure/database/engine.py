@@ -86,7 +86,7 @@ class Database:
     def connections(self) -> tuple[int, int]:
         """How many pooled connections are in use just now, and how many are idle."""
         pool = self._engine.pool
-        assert isinstance(pool, QueuePool)  # noqa: S101 - `create_engine` makes no other
+        assert isinstance(pool, QueuePool)  # nosec B101 # noqa: S101 - `create_engine` makes no other
         return pool.checkedout(), pool.checkedin()
 
     async def close(self) -> None:

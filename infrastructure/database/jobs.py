@@ -16,14 +16,14 @@ from infrastructure.database.upkeep import UpkeepRepository
 
 __all__ = ["JobRepository", "LeaseState"]
 
-_GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE job_id = :job_id")  # noqa: S608
+_GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE job_id = :job_id")  # nosec B608 # noqa: S608 - no input in it
 _LIST = text(f"""
     SELECT {JOB_COLUMNS} FROM jobs
     WHERE user_id = :user_id
         AND (CAST(:status AS varchar) IS NULL OR status = :status)
         AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
     ORDER BY created_at DESC, job_id DESC LIMIT :limit
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _MARK_RUNG = text(
     "UPDATE jobs SET ring = ring + 1, rung_at = statement_timestamp() WHERE job_id = :job_id RETURNING ring"
@@ -38,7 +38,7 @@ _CANCEL = text(f"""
         source_metadata = CASE status WHEN 'pending' THEN {WITHOUT_DATA} ELSE source_metadata END
     WHERE job_id = :job_id AND status IN ('pending', 'running')
     RETURNING {JOB_COLUMNS}
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _REQUEUE = text(f"""
     UPDATE jobs
@@ -47,7 +47,7 @@ _REQUEUE = text(f"""
         rung_at = statement_timestamp()
     WHERE job_id = :job_id AND status = 'failed' AND (source_kind <> 'upload' OR source_metadata ? 'file_data')
     RETURNING {JOB_COLUMNS}
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _DELETE = text("DELETE FROM jobs WHERE job_id = :job_id AND status IN ('completed', 'failed')")
 

@@ -23,15 +23,15 @@ _USAGE = text(f"""
     SELECT
         (SELECT count(*) FROM jobs WHERE user_id = :user_id AND status IN ('pending', 'running')) AS unfinished,
         coalesce((SELECT submitted FROM daily_usage WHERE user_id = :user_id AND day = {_TODAY}), 0) AS today
-""")  # noqa: S608 - no input in it
+""")  # nosec B608 # noqa: S608 - no input in it
 _COUNT_UP = f"""
     INSERT INTO daily_usage AS usage (user_id, day, submitted) VALUES (:user_id, {_TODAY}, :count)
     ON CONFLICT (user_id, day) DO UPDATE SET submitted = usage.submitted + excluded.submitted
-"""  # noqa: S608
+"""  # nosec B608 # noqa: S608 - no input in it
 _BY_KEYS = text(f"""
     SELECT {JOB_COLUMNS} FROM jobs
     WHERE user_id = :user_id AND idempotency_key = ANY(CAST(:keys AS varchar[]))
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 # They are rung right after the commit, so they are born as rung once: no second transaction for that. A microsecond
 # between them keeps their order in lists and in the queue.
@@ -47,7 +47,7 @@ _INSERT = text(f"""
         CAST(:notify_urls AS varchar[])
     ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, place)
     RETURNING {JOB_COLUMNS}
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

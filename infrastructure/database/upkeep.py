@@ -28,7 +28,7 @@ _RESCUE = text(f"""
     RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message, jobs.user_id, jobs.attempt, jobs.source_kind,
         left(jobs.source_metadata ->> 'git_repo_url', 300) AS git_repo_url,
         right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
-""")  # noqa: S608 - no input in it
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _RING_UNHEARD = text(f"""
     WITH unheard AS MATERIALIZED (
@@ -41,7 +41,7 @@ _RING_UNHEARD = text(f"""
     UPDATE jobs SET ring = jobs.ring + 1, rung_at = statement_timestamp()
     FROM unheard WHERE jobs.job_id = unheard.job_id
     RETURNING jobs.job_id, jobs.ring
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _DELETE_FINISHED = text("""
     DELETE FROM jobs
@@ -55,13 +55,13 @@ _END_STALE = text(f"""
     WHERE status = 'running'
         AND coalesce(started_at, created_at) < statement_timestamp() - make_interval(secs => :threshold)
         AND (lease_expires_at IS NULL OR lease_expires_at < statement_timestamp())
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 # Since when it has been due, not since when it exists: a job that its owner has had retried is as good as new.
 _END_PENDING = text(f"""
     UPDATE jobs SET status = 'failed', error_message = '{STALE}', finished_at = statement_timestamp()
     WHERE status = 'pending' AND run_after < statement_timestamp() - make_interval(secs => :max_age)
-""")  # noqa: S608
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _FORGET_USAGE = text("DELETE FROM daily_usage WHERE day < (statement_timestamp() AT TIME ZONE 'UTC')::date - 7")
 _FORGET_SLOTS = text("DELETE FROM cron_slots WHERE slot < statement_timestamp() - interval '7 days'")
@@ -71,7 +71,7 @@ _STATISTICS = text("""
     FROM jobs GROUP BY status
 """)
 
-_NEWER = text(f"SELECT count(*) FROM jobs WHERE status = 'pending' AND version > {JOB_VERSION}")  # noqa: S608
+_NEWER = text(f"SELECT count(*) FROM jobs WHERE status = 'pending' AND version > {JOB_VERSION}")  # nosec B608 # noqa: S608 - no input in it
 
 _SET_CONTROL = text("INSERT INTO fleet_controls (name) VALUES (:name) ON CONFLICT DO NOTHING")
 _CLEAR_CONTROL = text("DELETE FROM fleet_controls WHERE name = :name")
