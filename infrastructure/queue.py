@@ -87,13 +87,13 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def redis_settings(url: str) -> RedisSettings:
+def redis_settings(url: str, *, retries: int = CONNECT_RETRIES) -> RedisSettings:
     """ARQ's connection settings: connection errors are tried again by the library, timeouts too."""
     settings = RedisSettings.from_dsn(url)
     if settings.password is not None:
         settings.password = unquote(settings.password)  # ARQ leaves it as it stands in the address
     settings.conn_timeout = CONNECT_SECONDS
-    settings.conn_retries = CONNECT_RETRIES
+    settings.conn_retries = retries
     settings.retry_on_timeout = True
     return settings
 
@@ -107,11 +107,11 @@ async def redis_errors() -> AsyncIterator[None]:
         raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL") from error
 
 
-async def connect(url: str) -> ArqRedis:
-    """A connection pool for ringing. Raises ServiceUnavailableError."""
+async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:
+    """A connection pool for ringing, tried again so often, a second apart. Raises ServiceUnavailableError."""
     async with redis_errors():
         return await create_pool(
-            redis_settings(url),
+            redis_settings(url, retries=retries),
             job_serializer=serialize,
             job_deserializer=deserialize,
             default_queue_name=QUEUE_NAME,

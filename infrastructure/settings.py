@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     arq_poll_delay: Seconds = 0.1
     """Seconds between two looks into Redis for a ring."""
 
+    startup_wait: NotNegative | None = None
+    """Seconds that a starting worker waits for PostgreSQL, its schema and Redis; unset: for ever; 0: not at all."""
     shutdown_grace: NotNegative = 30
     """After SIGTERM running jobs may finish for this long; then they are handed back."""
 
@@ -162,7 +164,14 @@ class Settings(BaseSettings):
         return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator(
-        "database_url", "redis_url", "redis_host", "git_ca_bundle", "run_retention_days", "status_port", mode="before"
+        "database_url",
+        "redis_url",
+        "redis_host",
+        "git_ca_bundle",
+        "run_retention_days",
+        "startup_wait",
+        "status_port",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:

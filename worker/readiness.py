@@ -15,13 +15,19 @@ BEAT_SECONDS = 30.0
 class Readiness:
     """Written by the event loop, read by the status server's threads."""
 
-    crew: Crew
+    crew: Crew | None = None
+    """None until everything is there that a worker needs."""
+    waiting_for: str = "the worker is starting"
     listening: bool = False
     _beaten: float = field(default_factory=time.monotonic)
 
     async def start_listening(self, ctx: dict[Any, Any]) -> None:  # noqa: ARG002 - ARQ calls it so
         """ARQ's start-up hook: it has reached Redis."""
         self.listening = True
+
+    def wait_for(self, reason: str) -> None:
+        """Say why the worker has not begun."""
+        self.waiting_for = reason
 
     def beat(self) -> None:
         """The loop is alive."""
@@ -36,7 +42,8 @@ class Readiness:
         """None, or why no job would be taken on now."""
         reasons: tuple[Callable[[], str | None], ...] = (
             self.why_not_alive,
+            lambda: self.waiting_for if self.crew is None else None,
             lambda: None if self.listening else "Redis is away",
-            self.crew.why_not,
+            lambda: None if self.crew is None else self.crew.why_not(),
         )
         return next((reason for probe in reasons if (reason := probe()) is not None), None)

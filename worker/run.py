@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib.metadata import version
 
 import structlog
 from redis.exceptions import RedisError
@@ -17,6 +18,7 @@ from infrastructure.settings import Settings
 from worker.presence import Presence
 from worker.readiness import Readiness
 from worker.settings import Services, arq_worker, open_services
+from worker.startup import wait_for_services
 
 RESTART_SECONDS = 1.0
 BEAT_SECONDS = 1.0
@@ -34,6 +36,8 @@ class WorkerProcess:
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
         self._jobs = 0
+        self._readiness = Readiness()
+        self._services: Services | None = None
         self.worn_out = False
         """Whether it has ended because it has done as many jobs as one process should."""
 
@@ -57,39 +61,59 @@ class WorkerProcess:
             self._draining.set()
 
     async def run(self) -> None:
-        """Work until drained.
+        """Wait until everything is there that a worker needs, then work until drained.
 
-        Raises ServiceUnavailableError only when the services were away from the start, and InvalidInputError where the
-        settings ask for a sandbox that there is not.
+        Raises ServiceUnavailableError where STARTUP_WAIT was too short for the services, and InvalidInputError where
+        the settings ask for a sandbox that there is not.
         """
         require(self._settings.sandbox)
-        async with open_services(self._settings, on_job=self._count_job) as services:
-            readiness = services.readiness
-            status = self._status_server(readiness)
-            port = status.port if status is not None else None
-            log.info("worker.started", slots=self._settings.arq_max_jobs, cores=services.cores.count, status_port=port)
-            background = [
-                asyncio.create_task(_keep_up("beat", lambda: _beat(services))),
-                asyncio.create_task(_keep_up("leases", services.leases.run)),
-                asyncio.create_task(_keep_up("maintenance", services.maintenance.run)),
-                asyncio.create_task(_keep_up("presence", self._presence(services).run)),
-            ]
-            listening = asyncio.create_task(self._listen(services))
-            try:
-                await self._draining.wait()
-                log.info("worker.draining")
-                # Jobs that go back must find no slot here: other replicas are to take them.
-                services.crew.closed = True
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
-                await services.crew.finish(self._settings.shutdown_grace, self._hurry)
-            finally:
-                for task in (listening, *background):
-                    task.cancel()
-                await asyncio.gather(listening, *background, return_exceptions=True)
-                if status is not None:
-                    await asyncio.to_thread(status.close)
+        status = self._status_server()
+        port = None if status is None else status.port
+        log.info("worker.starting", version=version("vibe8-worker"), status_port=port)
+        beating = asyncio.create_task(_keep_up("beat", self._beat))
+        try:
+            if await wait_for_services(self._settings, self._draining, self._readiness.wait_for):
+                async with open_services(self._settings, on_job=self._count_job) as services:
+                    slots, cores = self._settings.arq_max_jobs, services.cores.count
+                    log.info("worker.started", slots=slots, cores=cores, status_port=port)
+                    await self._work(services)
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            if status is not None:
+                await asyncio.to_thread(status.close)
         log.info("worker.stopped", jobs=self._jobs)
+
+    async def _work(self, services: Services) -> None:
+        self._services, self._readiness.crew = services, services.crew
+        background = [
+            asyncio.create_task(_keep_up("leases", services.leases.run)),
+            asyncio.create_task(_keep_up("maintenance", services.maintenance.run)),
+            asyncio.create_task(_keep_up("presence", self._presence(services).run)),
+        ]
+        listening = asyncio.create_task(self._listen(services))
+        try:
+            await self._draining.wait()
+            log.info("worker.draining")
+            # Jobs that go back must find no slot here: other replicas are to take them.
+            services.crew.closed = True
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await services.crew.finish(self._settings.shutdown_grace, self._hurry)
+        finally:
+            self._services = None
+            for task in (listening, *background):
+                task.cancel()
+            await asyncio.gather(listening, *background, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        """Show that the loop runs, and keep the gauges."""
+        while True:
+            self._readiness.beat()
+            READY.set(self._readiness.why_not_ready() is None)
+            if self._services is not None:
+                _keep_gauges(self._services)
+            await asyncio.sleep(BEAT_SECONDS)
 
     def _presence(self, services: Services) -> Presence:
         return Presence(
@@ -100,14 +124,14 @@ class WorkerProcess:
             drain=self.drain,
         )
 
-    def _status_server(self, readiness: Readiness) -> StatusServer | None:
+    def _status_server(self) -> StatusServer | None:
         if self._settings.status_port is None:
             return None
         return StatusServer(
             self._settings.status_host,
             self._settings.status_port,
-            alive=readiness.why_not_alive,
-            ready=readiness.why_not_ready,
+            alive=self._readiness.why_not_alive,
+            ready=self._readiness.why_not_ready,
         )
 
     async def _listen(self, services: Services) -> None:
@@ -115,7 +139,7 @@ class WorkerProcess:
         complained = -COMPLAIN_SECONDS
         while True:
             try:
-                await _listen_once(services)
+                await _listen_once(services, self._readiness)
             except Exception as error:  # noqa: BLE001 - a worker that is deaf and looks alive is worse than any of them
                 if time.monotonic() - complained >= COMPLAIN_SECONDS:
                     complained = time.monotonic()
@@ -134,28 +158,23 @@ async def _keep_up(what: str, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _beat(services: Services) -> None:
-    """Show that the loop runs, and keep the gauges."""
+def _keep_gauges(services: Services) -> None:
+    SLOTS.labels("busy").set(services.crew.busy)
+    SLOTS.labels("free").set(services.crew.free)
+    used, idle = services.database.connections()
+    POOL.labels("used").set(used)
+    POOL.labels("idle").set(idle)
     POOL.labels("limit").set(services.settings.db_pool_size + services.settings.db_max_overflow)
-    while True:
-        services.readiness.beat()
-        READY.set(services.readiness.why_not_ready() is None)
-        SLOTS.labels("busy").set(services.crew.busy)
-        SLOTS.labels("free").set(services.crew.free)
-        used, idle = services.database.connections()
-        POOL.labels("used").set(used)
-        POOL.labels("idle").set(idle)
-        SCRATCH_FREE.set(services.pressure.free_bytes())
-        await asyncio.sleep(BEAT_SECONDS)
+    SCRATCH_FREE.set(services.pressure.free_bytes())
 
 
-async def _listen_once(services: Services) -> None:
+async def _listen_once(services: Services, readiness: Readiness) -> None:
     """One life of ARQ's worker. Its tasks only wait for the crew's, which go on without them."""
-    worker = arq_worker(services, on_startup=services.readiness.start_listening)
+    worker = arq_worker(services, on_startup=readiness.start_listening)
     try:
         await worker.async_run()
     finally:
-        services.readiness.listening = False
+        readiness.listening = False
         waiting = list(worker.tasks.values())
         for task in waiting:
             task.cancel()

@@ -30,7 +30,6 @@ from worker.local_pipeline import local_pipeline
 from worker.maintenance import Maintenance
 from worker.pipeline import Cores
 from worker.pressure import Pressure
-from worker.readiness import Readiness
 from worker.tasks import analyze
 
 OUT_OF_THE_WAY = 10**6
@@ -51,7 +50,6 @@ class Services:
     crew: Crew
     maintenance: Maintenance
     cores: Cores
-    readiness: Readiness
     fleet: Fleet
 
 
@@ -106,7 +104,6 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
             crew=crew,
             maintenance=maintenance,
             cores=pipeline.cores,
-            readiness=Readiness(crew),
             fleet=Fleet(redis),
         )
 

@@ -62,6 +62,20 @@ async def current(url: URL) -> str | None:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
+async def behind(url: URL) -> str | None:
+    """Why this code cannot work on the database yet, in one line; None where it can. Raises as `upgrade` does.
+
+    A revision that is not known here is a newer release's, and those only add to what this one needs.
+    """
+    revision = await current(url)
+    if revision is None:
+        return f"PostgreSQL is not migrated: run `vibe8 migrate` (to {head()})"
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision in known and revision != head():
+        return f"PostgreSQL's schema is at {revision}, and this version needs {head()}: run `vibe8 migrate`"
+    return None
+
+
 async def check(url: URL) -> list[str]:
     """Where the database and `tables.py` differ, a line each; empty where they agree.
 

@@ -37,7 +37,8 @@ async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_p
 
 
 async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp_path: Path) -> None:
-    system = quick_system(f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d", redis_url, tmp_path)
+    address = f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d"
+    system = quick_system(address, redis_url, tmp_path, STARTUP_WAIT="0", LOG_LEVEL="error")
     await complaints(
         system,
         (("jobs",), ("submit", "code.py"), ("cleanup",), ("migrate",), ("worker",)),

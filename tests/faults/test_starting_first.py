@@ -1,0 +1,192 @@
+"""A worker that is there before its services: it lives, is not ready, says once what it waits for, and then works."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from domain.jobs import JobStatus
+from infrastructure.database.address import asyncpg_url
+from infrastructure.database.migrate import downgrade
+from tests.support.faults import PYTHON_FILE, until
+from tests.support.proxy import Cable, cable
+from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
+from worker import startup
+from worker.client import Client
+from worker.startup import wait_for_services
+
+WAITING = ("waiting.for_postgresql", "waiting.for_migration", "waiting.for_redis")
+
+
+@asynccontextmanager
+async def starting(system: System, **environment: str) -> AsyncIterator[WorkerProcess]:
+    """A worker that has begun to start."""
+    log_file = system.directory / "worker.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [*COMMAND, "worker"],
+            env=system.process_environment(STATUS_PORT="0", **environment),
+            stdout=log,
+            stderr=log,
+        )
+    worker = WorkerProcess(process=process, log_file=log_file)
+    try:
+        await worker.until("worker.starting")
+        yield worker
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+
+def said(worker: WorkerProcess) -> list[str]:
+    return [entry["event"] for entry in worker.log() if entry["event"] in WAITING]
+
+
+async def probes(worker: WorkerProcess) -> tuple[int, int, str | None]:
+    """The codes of liveness and readiness, and why it is not ready."""
+    (entry,) = await worker.until("worker.starting")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{entry['status_port']}") as http:
+        alive, ready = await http.get("/livez"), await http.get("/readyz")
+        return alive.status_code, ready.status_code, ready.json()["reason"]
+
+
+@pytest.fixture
+async def cables(database_url: str, redis_url: str) -> AsyncIterator[tuple[Cable, Cable]]:
+    redis, directory = urlsplit(redis_url), parse_qs(urlsplit(database_url).query)["host"][0]
+    async with (
+        cable(f"{directory}/.s.PGSQL.5432") as to_postgresql,
+        cable((str(redis.hostname), int(redis.port or 0))) as to_redis,
+    ):
+        yield to_postgresql, to_redis
+
+
+@pytest.fixture
+def far(database_url: str, redis_url: str, cables: tuple[Cable, Cable], tmp_path: Path) -> System:
+    redis, (to_postgresql, to_redis) = urlsplit(redis_url), cables
+    return new_system(
+        f"postgresql://postgres@127.0.0.1:{to_postgresql.port}{urlsplit(database_url).path}",
+        f"redis://:{redis.password}@127.0.0.1:{to_redis.port}{redis.path}",
+        tmp_path,
+    )
+
+
+async def test_before_its_servers(far: System, cables: tuple[Cable, Cable], client: Client) -> None:
+    to_postgresql, to_redis = cables
+    user_id = await client.get_or_create_user("ann@example.org")
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    for each in cables:
+        await each.cut()
+    async with starting(far) as worker:
+        (told,) = await worker.until("waiting.for_postgresql")
+        assert "PostgreSQL cannot be reached" in told["reason"]
+        assert await probes(worker) == (200, 503, told["reason"])
+        await to_postgresql.mend()
+        (told,) = await worker.until("waiting.for_redis")
+        assert "REDIS_URL" in told["reason"]
+        assert await probes(worker) == (200, 503, told["reason"])
+        await to_redis.mend()
+        assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
+
+        async def ready() -> bool:
+            return await probes(worker) == (200, 200, None)
+
+        await until(ready)
+        assert said(worker) == ["waiting.for_postgresql", "waiting.for_redis"]
+        levels = [entry["event"] for entry in worker.log() if entry["level"] in ("warning", "error")]
+        assert levels == said(worker)
+        assert len(worker.log()) == len(worker.log_file.read_text().splitlines())
+        assert await worker.stop() == 0
+
+
+async def test_before_the_first_migration(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
+    system = new_system(empty_database_url, redis_url, tmp_path)
+    async with starting(system) as worker:
+        (told,) = await worker.until("waiting.for_migration")
+        assert "vibe8 migrate" in told["reason"]
+        assert (await probes(worker))[:2] == (200, 503)
+        assert (await system.run("migrate")).code == 0
+        await worker.until("worker.started")
+        assert said(worker) == ["waiting.for_migration"]
+        async with Client.open(system.settings) as client:
+            user_id = await client.get_or_create_user("ann@example.org")
+            job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+            assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
+
+
+async def test_an_older_schema_is_waited_for_and_a_newer_one_is_not(system: System) -> None:
+    url = asyncpg_url(system.environment["DATABASE_URL"])
+    await downgrade(url, "0001")
+    async with starting(system) as worker:
+        (told,) = await worker.until("waiting.for_migration")
+        assert "is at 0001" in told["reason"]
+        assert (await system.run("migrate")).code == 0
+        await worker.until("worker.started")
+    connection = await asyncpg.connect(system.environment["DATABASE_URL"])
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")  # a release to come
+    await connection.close()
+    async with starting(system) as worker:
+        await worker.until("worker.started")
+        assert said(worker) == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_waiting(far: System, cables: tuple[Cable, Cable], sign: signal.Signals) -> None:
+    for each in cables:
+        await each.cut()
+    async with starting(far) as worker:
+        await worker.until("waiting.for_postgresql")
+        assert await worker.stop(sign) == 0
+        assert worker.log()[-1]["event"] == "worker.stopped"
+        assert "Traceback" not in worker.log_file.read_text()
+
+
+async def test_a_signal_ends_the_waiting_for_a_server_that_says_nothing(redis_url: str, tmp_path: Path) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        while await reader.read(1024):
+            pass
+        writer.close()
+        left.set()
+
+    accepted, left = asyncio.Event(), asyncio.Event()
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with starting(new_system(f"postgresql://u@127.0.0.1:{port}/d", redis_url, tmp_path)) as worker:
+        await accepted.wait()
+        assert await worker.stop() == 0
+    await left.wait()
+    server.close()
+
+
+async def test_the_waiting_has_an_end_where_that_is_asked_for(far: System, cables: tuple[Cable, Cable]) -> None:
+    await cables[1].cut()
+    async with starting(far, STARTUP_WAIT="1") as worker:
+        assert await asyncio.to_thread(worker.process.wait, PATIENCE_SECONDS) == 3
+        assert worker.log_file.read_text().splitlines()[-1].startswith("vibe8: Redis cannot be reached")
+
+
+@pytest.mark.parametrize(("remind", "lines"), [(60.0, 1), (0.0, 5)])
+async def test_it_says_so_once_and_then_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remind: float, lines: int
+) -> None:
+    monkeypatch.setattr(startup, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(startup, "REMIND_SECONDS", remind)
+    system = new_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
+    ended, heard = asyncio.Event(), []
+
+    def hear(reason: str) -> None:
+        heard.append(reason)
+        if len(heard) == 6:  # the sixth is heard before it is logged
+            ended.set()
+
+    with capture_logs() as told:
+        assert await wait_for_services(system.settings, ended, hear) is False
+    assert [entry["event"] for entry in told][:5] == ["waiting.for_postgresql"] * lines
