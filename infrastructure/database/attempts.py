@@ -88,11 +88,14 @@ ERROR_ENTRY = """
         'kind', CAST(:kind AS varchar), 'message', CAST(:message AS varchar)))
 """
 
+_ASKED = "cancel_requested_at IS NOT NULL"
+
 _FAIL = text(f"""
     UPDATE jobs
-    SET status = 'failed', error_message = :message, attempt_errors = attempt_errors || {ERROR_ENTRY}, stage = NULL,
+    SET status = 'failed', attempt_errors = attempt_errors || {ERROR_ENTRY}, stage = NULL,
+        error_message = CASE WHEN {_ASKED} THEN '{CANCELLED}' ELSE :message END,
         finished_at = statement_timestamp(), lease_token = NULL, lease_expires_at = NULL,
-        source_metadata = CASE WHEN :drop_data THEN {WITHOUT_DATA} ELSE source_metadata END
+        source_metadata = CASE WHEN :drop_data OR {_ASKED} THEN {WITHOUT_DATA} ELSE source_metadata END
     WHERE {_FENCE}
 """)  # nosec B608 # noqa: S608 - no input in it
 
@@ -214,7 +217,10 @@ class AttemptRepository:
         return False
 
     async def fail(self, job_id: str, token: UUID, kind: str, message: str, *, drop_data: bool = False) -> bool:
-        """`failed` for good, the attempt noted; `drop_data` forgets the upload, which else stays for a retry."""
+        """`failed` for good, the attempt noted; `drop_data` forgets the upload, which else stays for a retry.
+
+        A job whose owner has asked for its cancellation is cancelled, whatever has failed.
+        """
         values = {"kind": kind, "message": one_line(message), "drop_data": drop_data}
         done = await self._connection.execute(_FAIL, {"job_id": job_id, "token": token, **values})
         return done.rowcount > 0

@@ -12,12 +12,12 @@ from domain.jobs import LEASE_SECONDS
 PROPERTY = "fault"
 """Under this name a test's report carries the rows of the table, also from one process of the suite to another."""
 
-_KEEP = f"""
-    CREATE TABLE ledger (
+KEEP = (
+    """CREATE TABLE ledger (
         number bigserial PRIMARY KEY, job_id text, at timestamptz DEFAULT clock_timestamp(), was text, becomes text,
         last_sign timestamptz
-    );
-    CREATE FUNCTION keep_ledger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    )""",
+    f"""CREATE FUNCTION keep_ledger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF TG_OP = 'INSERT' THEN
             INSERT INTO ledger (job_id, becomes) VALUES (NEW.job_id, NEW.status);
         ELSIF OLD.status IS DISTINCT FROM NEW.status THEN
@@ -26,11 +26,13 @@ _KEEP = f"""
                 THEN OLD.lease_expires_at - interval '{LEASE_SECONDS} seconds' END);
         END IF;
         RETURN NULL;
-    END $$;
-    CREATE TRIGGER keep_ledger AFTER INSERT OR UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION keep_ledger();
-"""  # noqa: S608 - no input in it
+    END $$""",  # noqa: S608 - no input in it
+    "CREATE TRIGGER keep_ledger AFTER INSERT OR UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION keep_ledger()",
+)
+"""The statements that make a database keep its ledger."""
 
-_SUM_UP = """
+
+SUM_UP = """
     WITH ended AS (
         SELECT job_id, count(*) FILTER (WHERE becomes IN ('completed', 'failed')) AS ends,
             count(*) FILTER (WHERE was = 'failed') AS again
@@ -66,19 +68,20 @@ class Cost:
 @asynccontextmanager
 async def kept(database_url: str, fault: str, tell: Callable[[str, object], None]) -> AsyncIterator[None]:
     """Keep the ledger of a database meanwhile; nothing may be lost or doubled. `tell` is pytest's `record_property`."""
-    await _ask(database_url, _KEEP)
+    for statement in KEEP:
+        await _fetch(database_url, statement)
     yield
-    (row,) = await _ask(database_url, _SUM_UP)
+    (row,) = await _fetch(database_url, SUM_UP)
     cost = Cost(fault, row["jobs"], row["lost"], row["doubled"], row["slowest"])
     tell(PROPERTY, astuple(cost))
     assert cost.jobs
     assert (cost.lost, cost.doubled) == (0, 0), cost
 
 
-async def _ask(database_url: str, query: str) -> list[Any]:
+async def _fetch(database_url: str, query: str) -> list[Any]:
     connection = await asyncpg.connect(database_url)
     try:
-        return await connection.fetch(query) if query is _SUM_UP else [await connection.execute(query)]
+        return list(await connection.fetch(query))
     finally:
         await connection.close()
 
