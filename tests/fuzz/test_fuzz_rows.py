@@ -49,8 +49,8 @@ class Fed:
             await self.take(job)
             note(surface, job.status)
         assert self.worker.process.poll() is None
-        assert not job_scratch(self.system)
-        assert not alive(job_processes(self.worker.process.pid))
+        # A job's end is committed a moment before its directory goes, and its guardian's last word before its end.
+        await until(lambda: not job_scratch(self.system) and not alive(job_processes(self.worker.process.pid)))
         assert not [entry for entry in self.worker.log() if entry["level"] in ("warning", "error", "critical")]
 
     async def take(self, job: Job) -> None:
