@@ -234,6 +234,19 @@ def test_a_common_directory_elsewhere_is_not_followed(work: WorkTree, scratch: S
     assert upload(archive_of(work.path), scratch).commit_sha == own
 
 
+def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    configure(work, f"[core]\n\tworktree = {outside}\n")
+    data = archive_of(work.path)
+    unwary(work, "checkout", "-q", "-f")
+    assert [path.name for path in outside.iterdir()] == ["a.py"]
+    (outside / "a.py").unlink()
+    assert upload(data, scratch).has_history
+    assert len(list(GitHistory(scratch.repository).numstat())) == 2
+    assert list(outside.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["replace", "grafts"])
 def test_the_history_cannot_be_told_otherwise(work: WorkTree, scratch: Scratch, kind: str) -> None:
     first, head = work.git("rev-parse", "HEAD~1").decode().strip(), work.head()

@@ -8,11 +8,11 @@ import pytest
 
 from tests.unit.deploy.project_files import ROOT, command_names, setting_names
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = [*PAGES, *(path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file()), ROOT / "Dockerfile"]
 SOURCE = "".join(path.read_text() for room in ("worker", "infrastructure") for path in (ROOT / room).rglob("*.py"))
 OTHER_VARIABLES = {
-    "VIBE8_HOME", "VIBE8_GIT_TOKEN",
+    "VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FUZZ",
     "POSTGRES_PASSWORD", "REDIS_PASSWORD", "POSTGRES_IMAGE", "REDIS_IMAGE", "PYTHON_IMAGE", "VIBE8_VERSION",
 }  # fmt: skip
 PLACEHOLDERS = {"SOURCE", "ID", "EMAIL", "WORKER", "REPLICA", "POD", "NODE", "PID", "JOB_ID", "SIGTERM", "HEAD"}
@@ -55,6 +55,17 @@ def test_every_test_is_there(page: Path) -> None:
         assert (ROOT / path).exists(), f"{page.name}: {name}"
         if function:
             assert re.search(rf"^(async )?def {function}\(", (ROOT / path).read_text(), re.MULTILINE), name
+
+
+def test_every_claim_of_the_threat_model_names_its_test() -> None:
+    table = (ROOT / "SECURITY.md").read_text().partition("| claim |")[2].partition("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) > 25
+    for row in rows:
+        claim, how, shown = (cell.strip() for cell in row.strip("|").split(" | "))
+        assert claim
+        assert how
+        assert re.search(r"`tests/[\w/]+\.py(::test_\w+)?`", shown), claim
 
 
 @pages
