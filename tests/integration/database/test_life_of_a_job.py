@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from domain.errors import CancelledByUserError, IllegalTransitionError, InvalidInputError, LeaseLostError
 from domain.jobs import MAX_ATTEMPTS, TRANSITIONS, Claim, JobStatus
-from infrastructure.addresses import asyncpg_url
+from infrastructure.database.address import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.jobs import JobRepository, LeaseState
 from infrastructure.database.runs import RunRepository
