@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from domain.sandbox import SandboxProfile
 from domain.text import JSON
 
 
@@ -47,10 +48,13 @@ class ChildRunner(Protocol):
         entry: str,
         request: Mapping[str, JSON],
         *,
+        sandbox: SandboxProfile | None,
         deadline: float,
         on_progress: ProgressListener | None = None,
     ) -> Mapping[str, JSON]:
         """Call `entry` (`"module:function"`) with the request in a child and return its answer.
+
+        `sandbox` is what the child may touch; with None it is limited in what it uses, and confined in nothing else.
 
         Raises the PermanentError or TransientError that the function raised, and AnalysisKilledError when the child
         died or passed `deadline` (seconds). Cancelling kills the whole process group before it returns.

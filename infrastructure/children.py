@@ -8,12 +8,21 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from domain import errors
-from domain.errors import AnalysisKilledError, Vibe8Error
+from domain.errors import (
+    AnalysisKilledError,
+    InvalidInputError,
+    PermanentError,
+    ServiceUnavailableError,
+    TransientError,
+    Vibe8Error,
+)
 from domain.ports import ProgressListener
+from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
 from infrastructure.frames import HEADER, MAX_BODY, Kind, encode
 from infrastructure.metrics import CHILDREN
@@ -25,6 +34,16 @@ SILENCE_SECONDS = 20.0
 ALIVE_SECONDS = 5.0
 """How often a child hears that its worker lives; a fraction of the guardian's patience."""
 
+_MAY_BE_RAISED = (InvalidInputError, PermanentError, ServiceUnavailableError, TransientError)
+"""What a child can say of a source; that a lease is lost, or that the user has cancelled, is not a child's to say."""
+
+_TOO_MUCH = {
+    "deadline": "the analysis took longer than it may (ARQ_JOB_TIMEOUT)",
+    "tasks": "the analysis started more processes than it may",
+    "memory": "the analysis took more memory than all its processes may together (ANALYSIS_MEMORY_MB)",
+    "disk": "the analysis wrote more into scratch than it may (MAX_CLONE_MB)",
+}
+
 _CLEAN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 
 
@@ -32,12 +51,21 @@ class ZygoteRunner:
     """Starts the zygote when first needed, and again should it die."""
 
     def __init__(
-        self, preload: Sequence[str], limits: ChildLimits, *, silence_seconds: float = SILENCE_SECONDS
+        self,
+        preload: Sequence[str],
+        limits: ChildLimits,
+        *,
+        scratch: Path | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         """`preload` names the modules whose import each child would otherwise pay for.
 
-        A child ends itself when it has not heard from this process for `silence_seconds`.
+        `scratch` is where the directories of children will be made (None: where temporary files are). A child ends
+        itself when it has not heard from this process for `silence_seconds`.
         """
+        self.guarantees: tuple[Guarantee, ...] = ()
+        """What the sandbox is worth on this machine; empty before the start."""
+        self._scratch = scratch or Path(tempfile.gettempdir())
         self._silence = silence_seconds
         self._preload = tuple(preload)
         self._limits = limits
@@ -45,14 +73,20 @@ class ZygoteRunner:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the zygote; None while there is none."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> None:
-        """Start the zygote and wait until it has imported everything (about a second)."""
+        """Start the zygote and wait until it has imported everything and knows its means (about a second)."""
         async with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
             self._forget()
             ours, theirs = socket.socketpair()
-            command = [sys.executable, "-I", "-m", "infrastructure.zygote", str(theirs.fileno()), *self._preload]
+            arguments = [str(theirs.fileno()), str(self._scratch), *self._preload]
+            command = [sys.executable, "-I", "-m", "infrastructure.zygote", *arguments]
             path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # noqa: PTH120
             self._process = await asyncio.to_thread(
                 subprocess.Popen,
@@ -66,14 +100,14 @@ class ZygoteRunner:
             theirs.close()
             self._control = ours
             ours.setblocking(False)  # noqa: FBT003 - the method has no keyword
-            if not await asyncio.get_running_loop().sock_recv(ours, 1):
-                raise AnalysisKilledError("the process that starts children ended at once; see its error output")
+            self.guarantees = await _ready(ours)
 
     async def run(
         self,
         entry: str,
         request: Mapping[str, JSON],
         *,
+        sandbox: SandboxProfile | None,
         deadline: float,
         on_progress: ProgressListener | None = None,
     ) -> Mapping[str, JSON]:
@@ -88,6 +122,7 @@ class ZygoteRunner:
                 "deadline": deadline,
                 "silence": self._silence,
                 "limits": self._limits.to_json(),
+                "sandbox": sandbox and sandbox.to_json(),
             }
             writer.write(encode(Kind.REQUEST, message))
             await writer.drain()
@@ -130,6 +165,22 @@ class ZygoteRunner:
         return await asyncio.open_connection(sock=ours)
 
 
+async def _ready(control: socket.socket) -> tuple[Guarantee, ...]:
+    """Wait for the zygote's first message."""
+    length, _ = HEADER.unpack(await _exactly(control, HEADER.size))
+    return tuple(Guarantee(**one) for one in json.loads(await _exactly(control, length)))
+
+
+async def _exactly(control: socket.socket, count: int) -> bytes:
+    received = b""
+    while len(received) < count:
+        piece = await asyncio.get_running_loop().sock_recv(control, count - len(received))
+        if not piece:
+            raise AnalysisKilledError("the process that starts children ended at once; see its error output")
+        received += piece
+    return received
+
+
 async def _keep_alive(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
         while True:
@@ -149,13 +200,17 @@ async def _abandon(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, Any]:
+    """The next message. The child may have been taken over: what cannot be understood ends it, and nothing else."""
     length, kind = HEADER.unpack(await reader.readexactly(HEADER.size))
     if length > MAX_BODY:
         raise AnalysisKilledError("the analysis process sent more than is sane")
     body = await reader.readexactly(length)
-    # A big answer takes a while to parse; the event loop has heartbeats to keep.
-    value = await asyncio.to_thread(json.loads, body) if length > 1 << 16 else json.loads(body or b"null")
-    return Kind(kind), value
+    try:
+        # A big answer takes a while to parse; the event loop has heartbeats to keep.
+        value = await asyncio.to_thread(json.loads, body) if length > 1 << 16 else json.loads(body or b"null")
+        return Kind(kind), value
+    except (ValueError, RecursionError) as error:
+        raise AnalysisKilledError("the analysis process sent what cannot be understood") from error
 
 
 async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON]:
@@ -163,6 +218,8 @@ async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | 
     answer: Mapping[str, JSON] | None = None
     while True:
         kind, body = await _receive(reader)
+        if not isinstance(body, dict):
+            raise AnalysisKilledError("the analysis process sent what cannot be understood")
         if kind is Kind.PROGRESS and on_progress is not None:
             await on_progress(body)
         elif kind is Kind.ANSWER:
@@ -176,19 +233,22 @@ async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | 
 
 
 def _translate(body: Mapping[str, Any]) -> Vibe8Error:
-    kind = getattr(errors, str(body["type"]), None)
-    message = one_line(str(body["message"]))
-    if isinstance(kind, type) and issubclass(kind, Vibe8Error):
-        return kind(message)
+    message = one_line(str(body.get("message")))
+    for kind in _MAY_BE_RAISED:
+        if body.get("type") == kind.__name__:
+            return kind(message)
     return AnalysisKilledError(f"the analysis process failed: {message}")
 
 
 def _explain(body: Mapping[str, Any]) -> str:
-    why, code = body["why"], int(body["code"])
-    if why == "deadline":
-        return "the analysis took longer than it may (ARQ_JOB_TIMEOUT)"
+    why, code = body.get("why"), body.get("code")
+    if why in _TOO_MUCH:
+        return _TOO_MUCH[why]
+    if not isinstance(code, int) or code >= 0:
+        return f"the analysis process ended with exit code {one_line(str(code), 20)} and no answer"
     if code == -signal.SIGKILL:
         return "the analysis process was killed, most likely for its memory (ANALYSIS_MEMORY_MB)"
-    if code < 0:
-        return f"the analysis process crashed ({signal.Signals(-code).name})"
-    return f"the analysis process ended with exit code {code} and no answer"
+    if code == -signal.SIGXCPU:
+        return "the analysis process used more CPU time than it may (ARQ_JOB_TIMEOUT)"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"the analysis process crashed ({name})"

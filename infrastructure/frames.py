@@ -23,6 +23,7 @@ class Kind(IntEnum):
     ANSWER = 4
     ERROR = 5
     EXIT = 6
+    READY = 7
 
 
 def encode(kind: Kind, body: Any = None) -> bytes:

@@ -1,51 +1,158 @@
-"""What confines a child before it touches hostile input."""
+"""What confines a child before it touches hostile input: limits, namespaces, a user, Landlock, a seccomp filter.
 
+The zygote prepares a `Sandbox` once; each child enters it within a millisecond or two. What this machine lacks was
+found out by trying, and is said as a `Guarantee`; what it has must work for every child, or that child does nothing.
+"""
+
+import os
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
 
-from domain.errors import InvalidInputError
+from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON
+from infrastructure import reach, seccomp
+from infrastructure.census import Bounds, Census
+from infrastructure.guarantees import guarantees
+from infrastructure.landlock import READ, WRITE, Ruleset, on
+from infrastructure.means import Means, find_means
+from infrastructure.privileges import become, die_with, gain_nothing, hide, own_namespaces, user_of
 
-NOT_CONFINED = "no network, only its own files, an unprivileged user"
-"""What a whole sandbox would also guarantee; nothing here does yet."""
+_NAME_SERVER_PORT = 53
+NO_CORE = 1
+"""Bytes of a core dump: too few for a file, and unlike 0 a pipe to a handler is not opened either (`fs/coredump.c`)."""
 
-
-def require(sandbox: str) -> None:
-    """Raise InvalidInputError where the setting asks for more than there is: nobody must believe in a sandbox."""
-    if sandbox == "required":
-        raise InvalidInputError(
-            f"SANDBOX=required cannot be met: children are bounded in memory, files and time, but not ({NOT_CONFINED});"
-            " unset it, and confine the worker's container"
-        )
+_LAST_SECONDS = 5
+"""Between the signal that says that CPU time is up, and the one that cannot be ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildLimits:
-    """Limits on each process of a child: bytes of address space, bytes of one written file, open descriptors."""
+    """How much a child may use. Of each process: bytes of address space, bytes of one file, descriptors, CPU seconds.
+
+    Of all its processes together: `tasks` (threads), `total_memory_bytes` (resident, shared pages counted for each),
+    and in scratch `disk_bytes` and `disk_entries`.
+    """
 
     memory_bytes: int
     file_bytes: int
     open_files: int = 1024
+    cpu_seconds: int = 3600
+    tasks: int = 256
+    total_memory_bytes: int = 1 << 36
+    disk_bytes: int = 1 << 34
+    disk_entries: int = 500_000
 
     def to_json(self) -> dict[str, JSON]:
         """As the zygote receives it."""
-        return {
-            "memory_bytes": self.memory_bytes,
-            "file_bytes": self.file_bytes,
-            "open_files": self.open_files,
-        }
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, JSON]) -> Self:
+        """What `to_json` has made."""
+        return cls(**document)
 
 
-def confine(limits: Mapping[str, JSON]) -> None:
-    """Apply the limits to this process and to all that it will start; no core dumps."""
-    _limit(resource.RLIMIT_AS, limits["memory_bytes"])
-    _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
-    _limit(resource.RLIMIT_NOFILE, limits["open_files"])
-    _limit(resource.RLIMIT_CORE, 0)
+class Sandbox:
+    """What has been found out and prepared."""
+
+    def __init__(self, means: Means, places: Mapping[str, int]) -> None:
+        """`places` are what every child may reach."""
+        self.means = means
+        self._places = places
+        self._network_places = reach.network_places()
+        self._programs = {network: seccomp.program(network=network) for network in (False, True) if means.seccomp}
+
+    @classmethod
+    def prepare(cls, parent: Path) -> "Sandbox":
+        """Find out everything, with every module imported; `parent` is where scratch directories will be made."""
+        places = reach.places()
+        return cls(find_means(parent, places), places)
+
+    def guarantees(self) -> list[Guarantee]:
+        """What this is worth."""
+        return guarantees(self.means)
+
+    def user(self, profile: SandboxProfile) -> int | None:
+        """Whom a child becomes; None where it stays who it is."""
+        users = self.means.users
+        if users is None or not (self.means.plain or self.means.search):
+            return None
+        if self._must_search(profile) and not self.means.search:
+            return None
+        return user_of(profile.scratch, users)
+
+    def _must_search(self, profile: SandboxProfile) -> bool:
+        """A directory of this machine is read whoever owns it: as root, or by that capability."""
+        return not self.means.plain or bool(profile.readable)
+
+    def give(self, profile: SandboxProfile) -> None:
+        """Let the scratch directory belong to the child's user. Raises OSError."""
+        user = self.user(profile)
+        if user is not None:
+            os.chown(profile.scratch, user, user, follow_symlinks=False)
+
+    def census(self, profile: SandboxProfile, limits: ChildLimits) -> Census:
+        """Who counts what the child uses."""
+        bounds = Bounds(
+            tasks=limits.tasks,
+            memory_bytes=limits.total_memory_bytes,
+            disk_bytes=limits.disk_bytes,
+            disk_entries=limits.disk_entries,
+        )
+        return Census(bounds, profile.scratch if profile.writable else None)
+
+    def enter(self, profile: SandboxProfile, limits: ChildLimits) -> None:
+        """Confine this process and all that it will start, for ever. Raises OSError where any part fails."""
+        guardian, network, user = os.getppid(), bool(profile.ports), self.user(profile)
+        ruleset = self._ruleset(profile) if self.means.landlock else None
+        own_namespaces(user=self.means.user_namespace, network=self.means.network_namespace and not network)
+        become(user, search=user is not None and self._must_search(profile))
+        self._limit(profile, limits, own_user=user is not None)
+        # Where Landlock keeps children out of each other, the guardian's user may see which files each holds open.
+        hide(ruleset is None)
+        die_with(guardian)
+        gain_nothing()
+        if ruleset is not None:
+            ruleset.enforce()
+            ruleset.close()
+        if self.means.seccomp:
+            seccomp.install(self._programs[network])
+
+    def _ruleset(self, profile: SandboxProfile) -> Ruleset:
+        ruleset = Ruleset(self.means.landlock)
+        network = self._network_places if profile.ports else {}
+        for path, access in (*self._places.items(), *network.items()):
+            ruleset.allow(path, access)
+        for path in profile.readable:
+            ruleset.allow(path, on(path, READ))
+        ruleset.allow(profile.scratch, WRITE if profile.writable else READ)
+        if profile.ports:
+            ruleset.allow_ports((*profile.ports, _NAME_SERVER_PORT))
+        return ruleset
+
+    def _limit(self, profile: SandboxProfile, limits: ChildLimits, *, own_user: bool) -> None:
+        confine(limits)
+        if not profile.writable:
+            _limit(resource.RLIMIT_FSIZE, 0)
+        if own_user or self.means.user_namespace:  # or it would count all processes of the worker's user
+            _limit(resource.RLIMIT_NPROC, limits.tasks)
 
 
-def _limit(which: int, value: int) -> None:
+def confine(limits: ChildLimits) -> None:
+    """Apply the limits on each process to this one and to all that it will start; no core dumps."""
+    _limit(resource.RLIMIT_AS, limits.memory_bytes)
+    _limit(resource.RLIMIT_CPU, limits.cpu_seconds, most=limits.cpu_seconds + _LAST_SECONDS)
+    _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    _limit(resource.RLIMIT_NOFILE, limits.open_files)
+    _limit(resource.RLIMIT_CORE, NO_CORE)
+
+
+def _limit(which: int, value: int, most: int | None = None) -> None:
     _, hard = resource.getrlimit(which)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(which, (value, value))
+    most = value if most is None else most
+    if hard != resource.RLIM_INFINITY:
+        value, most = min(value, hard), min(most, hard)
+    resource.setrlimit(which, (value, most))

@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
     """Where sources are put while they are analysed; each worker has a directory of its own in it."""
     sandbox: Literal["auto", "required"] = "auto"
-    """`required`: refuse to work without a whole sandbox. This version has none yet, so a worker refuses to start."""
+    """`required`: refuse to work where this machine cannot keep every promise about the processes that analyse."""
 
     git_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("github.com",)
     """Git hosts that may be cloned from, as `host` or `host:port`, separated by commas."""

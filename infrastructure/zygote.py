@@ -5,13 +5,14 @@ r"""The process that every child is forked from: it has imported the tools once,
 
 The worker passes the zygote one end of a fresh socket pair. The guardian reads the request from it, forks the body and
 watches: when the worker closes its end, falls silent or the deadline passes, the guardian kills
-the whole process group. So a child cannot outlive its worker, not even one that is stopped or whose loop is stuck.
+the whole process group. So a child cannot outlive its worker, not even one that is stopped or whose loop is stuck. The
+guardian also counts what the whole child uses. The body is confined before it runs the entry: `infrastructure.sandbox`.
 """
 
 import contextlib
-import ctypes
 import importlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -19,18 +20,25 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from domain.errors import PermanentError, TransientError
+from domain.sandbox import SandboxProfile
 from domain.text import JSON, one_line
+from infrastructure.census import Census, children
 from infrastructure.frames import Kind, encode, receive
-from infrastructure.sandbox import confine
+from infrastructure.libc import prctl
+from infrastructure.privileges import die_with, hide
+from infrastructure.sandbox import ChildLimits, Sandbox, confine
 
 FAREWELL_SECONDS = 20.0
 """How long a guardian tries to tell a worker that does not read how the body ended."""
 
-_PR_SET_PDEATHSIG = 1
+LOOK_SECONDS = 0.1
+"""Between two looks at what a child uses."""
+
 _PR_SET_CHILD_SUBREAPER = 36
 
 Entry = Callable[[Mapping[str, JSON], Callable[[Mapping[str, JSON]], None]], Mapping[str, JSON]]
@@ -38,22 +46,27 @@ Entry = Callable[[Mapping[str, JSON], Callable[[Mapping[str, JSON]], None]], Map
 
 
 def main() -> None:
-    """`python -m infrastructure.zygote FD MODULE...`: preload the modules and serve the control socket."""
+    """`python -m infrastructure.zygote FD SCRATCH MODULE...`: preload the modules and serve the control socket.
+
+    The first message on it says what the sandbox is worth for children with directories in SCRATCH.
+    """
     control = socket.socket(fileno=int(sys.argv[1]))
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    for module in sys.argv[2:]:
+    die_with(os.getppid())
+    hide()
+    for module in sys.argv[3:]:
         importlib.import_module(module)
     # A threaded fork is what this warning is about; the zygote has one thread.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    sandbox = Sandbox.prepare(Path(sys.argv[2]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians reap themselves
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the worker drains; closing the control socket ends us
-    control.send(b"+")
+    control.sendall(encode(Kind.READY, [asdict(guarantee) for guarantee in sandbox.guarantees()]))
     while True:
         channel = _receive_channel(control)
         if os.fork() == 0:
             control.close()
-            _guard(channel)
+            _guard(channel, sandbox)
         channel.close()
 
 
@@ -64,29 +77,30 @@ def _receive_channel(control: socket.socket) -> socket.socket:
     return socket.socket(fileno=fds[0])
 
 
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
-def _guard(channel: socket.socket) -> NoReturn:
+def _guard(channel: socket.socket, sandbox: Sandbox) -> NoReturn:
     """The guardian: fork the body, watch it, kill the group, tell how it ended. Never returns."""
     status = 1
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        if sys.platform == "linux":
+            prctl(_PR_SET_CHILD_SUBREAPER, 1)
         _, request = receive(channel)
+        profile, limits = _bounds(request)
+        if profile is not None:
+            sandbox.give(profile)
         body = os.fork()
         if body == 0:
-            _run_body(channel, request)
+            _run_body(channel, request, sandbox)
         with contextlib.suppress(OSError):  # the body does the same: whoever is first, the group exists from here on
             os.setpgid(body, body)
-        exited, code = _watch(
-            channel, body, deadline=time.monotonic() + request["deadline"], silence=request["silence"]
-        )
-        _kill_group(body)
+        try:
+            census = sandbox.census(profile, limits) if profile is not None else None
+            deadline = time.monotonic() + request["deadline"]
+            exited, code = _watch(channel, body, census, deadline=deadline, silence=request["silence"])
+        finally:
+            _kill_group(body)
         if exited != "abandoned":  # a worker that stands still reads nothing
             channel.settimeout(FAREWELL_SECONDS)
             channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
@@ -97,8 +111,18 @@ def _guard(channel: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-def _watch(channel: socket.socket, body: int, *, deadline: float, silence: float) -> tuple[str, int]:
-    """Wait for the body to end or for a reason to end it: (`exited`, code), or (`deadline` | `abandoned`, 0)."""
+def _bounds(request: Mapping[str, Any]) -> tuple[SandboxProfile | None, ChildLimits]:
+    profile = None if request["sandbox"] is None else SandboxProfile.from_json(request["sandbox"])
+    return profile, ChildLimits.from_json(request["limits"])
+
+
+def _watch(
+    channel: socket.socket, body: int, census: Census | None, *, deadline: float, silence: float
+) -> tuple[str, int]:
+    """Wait for the body to end or for a reason to end it: (`exited`, code), or (the reason, 0).
+
+    Reasons are `deadline`, `abandoned`, and whatever the census finds too much of.
+    """
     body_end = os.pidfd_open(body)
     silent_since = time.monotonic()
     poll = select.poll()
@@ -106,7 +130,7 @@ def _watch(channel: socket.socket, body: int, *, deadline: float, silence: float
     poll.register(channel, select.POLLIN)
     try:
         while True:
-            ready = {fd for fd, _ in poll.poll(1000)}
+            ready = {fd for fd, _ in poll.poll(1000 * (LOOK_SECONDS if census else 1.0))}
             now = time.monotonic()
             if body_end in ready:
                 _, status = os.waitpid(body, 0)
@@ -119,6 +143,9 @@ def _watch(channel: socket.socket, body: int, *, deadline: float, silence: float
                 return "deadline", 0
             if now - silent_since > silence:
                 return "abandoned", 0
+            excess = census.excess() if census else None
+            if excess is not None:
+                return excess, 0
     finally:
         os.close(body_end)
 
@@ -132,7 +159,7 @@ def _kill_group(body: int) -> None:
             os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
-        for pid in _children():
+        for pid in children(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -140,22 +167,19 @@ def _kill_group(body: int) -> None:
         time.sleep(0.002)  # a killed process takes a moment to become waitable
 
 
-def _children() -> list[int]:
-    try:
-        listing = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-        return [int(pid) for pid in listing.split()]
-    except OSError:
-        return []
-
-
-def _run_body(channel: socket.socket, request: Mapping[str, Any]) -> NoReturn:
+def _run_body(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandbox) -> NoReturn:
     """The body: run the entry and send what it says. Never returns."""
     status = 1
     try:
         os.setpgid(0, 0)
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with(os.getppid())
         _mute()
-        confine(request["limits"])
+        _keep_only(channel)
+        profile, limits = _bounds(request)
+        if profile is None:
+            confine(limits)
+        else:
+            sandbox.enter(profile, limits)
 
         def tell(progress: Mapping[str, JSON]) -> None:
             channel.sendall(encode(Kind.PROGRESS, progress))
@@ -180,6 +204,13 @@ def _mute() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+def _keep_only(channel: socket.socket) -> None:
+    """Close every descriptor but this and the muted three, whatever it was inherited from."""
+    os.closerange(3, channel.fileno())
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    os.closerange(channel.fileno() + 1, most if most != resource.RLIM_INFINITY else 1 << 20)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,18 @@ from rich.markup import escape
 from collectors.assembly import tool_versions
 from collectors.discovery import discover
 from domain.errors import ServiceUnavailableError, Vibe8Error
+from domain.sandbox import Guarantee
 from domain.text import one_line
+from infrastructure.children import ZygoteRunner
 from infrastructure.database.address import sqlalchemy_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current, head
 from infrastructure.queue import connect, redis_errors
 from infrastructure.settings import Settings, load_settings
 from worker.conventions import DONE, FAILED, UNREACHABLE
+from worker.local_pipeline import child_limits
 from worker.output import Output
+from worker.scratch import worker_directory
 
 FREE_DISK_MB = 2048
 NEW_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
@@ -43,7 +47,7 @@ class Check:
 
 async def examine(*, as_json: bool, quiet: bool) -> int:
     """Look at everything. Exit code 0: all well; 1: something is amiss; 3: a service cannot be reached."""
-    checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _services()]
+    checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _sandbox(), *await _services()]
     output = Output(as_json=as_json)
     if as_json:
         output.document([asdict(check) for check in checks])
@@ -78,6 +82,27 @@ def _git() -> Check:
         return Check(name="git", found="not on the PATH", ok=False, advice="install git")
     version = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
     return Check(name="git", found=version.stdout.strip())
+
+
+async def _sandbox() -> list[Check]:
+    settings = load_settings(need_services=False)
+    try:
+        with worker_directory(settings.scratch_dir) as scratch:
+            children = ZygoteRunner((), child_limits(settings, cores=1), scratch=scratch)
+            try:
+                await children.start()
+            finally:
+                await children.stop()
+    except Vibe8Error as error:
+        return [Check(name="sandbox", found=one_line(str(error)), ok=False, advice="set SCRATCH_DIR")]
+    return [_guarantee(one) for one in children.guarantees]
+
+
+def _guarantee(one: Guarantee) -> Check:
+    found = f"{one.name} ({one.feature}): {'' if one.available else 'MISSING, '}{one.detail}"
+    return Check(
+        name="sandbox", found=found, ok=one.available or not one.mandatory, advice="" if one.available else one.remedy
+    )
 
 
 async def _services() -> list[Check]:

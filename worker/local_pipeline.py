@@ -11,7 +11,9 @@ from pathlib import Path
 from domain.ports import PackageIndex
 from infrastructure.children import ZygoteRunner
 from infrastructure.deferred_index import DeferredPackageIndex
-from infrastructure.sandbox import ChildLimits
+from infrastructure.guarantees import require
+from infrastructure.privileges import hide
+from infrastructure.sandbox import NO_CORE, ChildLimits
 from infrastructure.settings import Settings
 from infrastructure.sources.limits import SourceLimits
 from worker.pipeline import Cores, Pipeline
@@ -19,28 +21,30 @@ from worker.scratch import worker_directory
 
 MB = 1024 * 1024
 PRELOAD = ("worker.entries",)
+THREADS_AT_WORK = 4
+"""The most that one process of a child has: ruff's."""
 
 
 @asynccontextmanager
 async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     """How this machine analyses a source: children, scratch and the package index; nothing of them left at the end.
 
-    Raises InvalidInputError where SCRATCH_DIR cannot be written.
+    Raises InvalidInputError where SCRATCH_DIR cannot be written, and where the settings ask for a sandbox that there
+    is not.
     """
     no_core_dumps()
+    hide()
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(worker_directory(settings.scratch_dir))
-        limits = ChildLimits(
-            memory_bytes=settings.analysis_memory_mb * MB,
-            file_bytes=max(settings.max_clone_mb, settings.max_inflated_mb) * MB,
-        )
-        children = ZygoteRunner(PRELOAD, limits)
+        cores = Cores()
+        children = ZygoteRunner(PRELOAD, child_limits(settings, cores.count), scratch=scratch)
         stack.push_async_callback(children.stop)
         packages = _package_index(settings)
         if packages is not None:
             stack.push_async_callback(packages.aclose)
         await children.start()
-        yield _pipeline(settings, children, packages, scratch)
+        require(settings.sandbox, children.guarantees)
+        yield _pipeline(settings, children, packages, scratch, cores)
 
 
 def _package_index(settings: Settings) -> DeferredPackageIndex | None:
@@ -53,18 +57,36 @@ def _package_index(settings: Settings) -> DeferredPackageIndex | None:
 
 def no_core_dumps() -> None:
     """A repository's token passes through this process and its children: neither is to leave its memory in a file."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (NO_CORE, NO_CORE))
 
 
-def _pipeline(settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path) -> Pipeline:
+def child_limits(settings: Settings, cores: int) -> ChildLimits:
+    """What one child may use: room for a lane on each core and for the tools, and for whatever a source may bring."""
+    memory = settings.analysis_memory_mb * MB
+    largest = max(settings.max_clone_mb, settings.max_inflated_mb) * MB
+    return ChildLimits(
+        memory_bytes=memory,
+        file_bytes=largest,
+        cpu_seconds=THREADS_AT_WORK * settings.arq_job_timeout,
+        tasks=64 + 4 * cores,
+        total_memory_bytes=(cores + 2) * memory,
+        disk_bytes=3 * largest,  # the objects, their index, and the files written from them
+        disk_entries=4 * settings.max_tree_files + 100_000,
+    )
+
+
+def _pipeline(
+    settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path, cores: Cores
+) -> Pipeline:
     return Pipeline(
         children=children,
         packages=packages,
         limits=source_limits(settings),
         scratch_dir=scratch,
-        cores=Cores(),
+        cores=cores,
         timeout=settings.arq_job_timeout,
         collector_timeout=settings.collector_timeout,
+        guarantees=children.guarantees,
     )
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from domain.metrics import Analysis
 from domain.packages import with_latest_versions
 from domain.ports import ChildRunner, PackageIndex, ProgressListener
+from domain.sandbox import Guarantee, SandboxProfile
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.metrics import FETCHED_BYTES
 from infrastructure.sources.limits import SourceLimits
 from infrastructure.versions import is_older
+from worker.confinement import profiles
 from worker.scratch import job_directory
 from worker.timeline import Timeline
 
@@ -40,7 +42,7 @@ class Pipeline:
 
     `cores` bounds the analyses that compute at once; fetching, which waits on the network, is not bounded by it.
     `packages` is None where look-ups are switched off. `timeout` and `collector_timeout` are seconds; waiting for a
-    core does not count.
+    core does not count. `guarantees` are what the children's sandbox is worth.
     """
 
     children: ChildRunner
@@ -50,6 +52,7 @@ class Pipeline:
     cores: "Cores"
     timeout: float
     collector_timeout: float
+    guarantees: Sequence[Guarantee] = ()
 
     async def run(
         self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline | None = None
@@ -61,29 +64,34 @@ class Pipeline:
         """
         timeline = timeline or Timeline()
         async with job_directory(self.scratch_dir) as scratch:
+            fetching, collecting = profiles(scratch, source)
             with timeline.span("fetching"):
                 request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
-                answer = await self.children.run(FETCH, request, deadline=self.timeout, on_progress=on_progress)
+                answer = await self.children.run(
+                    FETCH, request, sandbox=fetching, deadline=self.timeout, on_progress=on_progress
+                )
             FETCHED_BYTES.labels(source["kind"]).inc(answer["bytes"])
             fetched = FetchedSource.from_json(answer)
-            analysis = await self._collect(scratch, fetched, on_progress, timeline)
+            analysis = await self._collect(collecting, fetched, on_progress, timeline)
         timings = {"fetching": timeline.stages_ms()["fetching"], **analysis.timings_ms}
         return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=fetched)
 
     async def _collect(
-        self, scratch: Path, fetched: FetchedSource, on_progress: ProgressListener, timeline: Timeline
+        self, sandbox: SandboxProfile, fetched: FetchedSource, on_progress: ProgressListener, timeline: Timeline
     ) -> Analysis:
         async with AsyncExitStack() as stack:
             with timeline.span("core_wait"):
                 processes = await stack.enter_async_context(self.cores.some())
             request = {
-                "scratch": str(scratch),
+                "scratch": sandbox.scratch,
                 "fetched": fetched.to_json(),
                 "processes": processes,
                 "collector_timeout": self.collector_timeout,
             }
             with timeline.span("collecting"):
-                answer = await self.children.run(COLLECT, request, deadline=self.timeout, on_progress=on_progress)
+                answer = await self.children.run(
+                    COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
+                )
         with timeline.span("looking_up"):
             return await self._look_up_packages(Analysis(**answer))
 

@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 from domain.errors import ServiceUnavailableError
 from infrastructure.http import StatusServer
 from infrastructure.metrics import POOL, READY, SCRATCH_FREE, SLOTS
-from infrastructure.sandbox import require
 from infrastructure.settings import Settings
 from worker.presence import Presence
 from worker.readiness import Readiness
@@ -66,7 +65,6 @@ class WorkerProcess:
         Raises ServiceUnavailableError where STARTUP_WAIT was too short for the services, and InvalidInputError where
         the settings ask for a sandbox that there is not.
         """
-        require(self._settings.sandbox)
         status = self._status_server()
         port = None if status is None else status.port
         log.info("worker.starting", version=version("vibe8-worker"), status_port=port)
@@ -76,6 +74,7 @@ class WorkerProcess:
                 async with open_services(self._settings, on_job=self._count_job) as services:
                     slots, cores = self._settings.arq_max_jobs, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
+                    _tell_sandbox(services)
                     await self._work(services)
         finally:
             beating.cancel()
@@ -156,6 +155,12 @@ async def _keep_up(what: str, work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("background.failed", what=what)
         await asyncio.sleep(RESTART_SECONDS)
+
+
+def _tell_sandbox(services: Services) -> None:
+    held = [one.name for one in services.guarantees if one.available]
+    missing = [f"{one.name} ({one.feature}: {one.detail})" for one in services.guarantees if not one.available]
+    (log.warning if missing else log.info)("sandbox.guarantees", held=held, missing=missing)
 
 
 def _keep_gauges(services: Services) -> None:

@@ -7,7 +7,7 @@ with its holder, whatever ends it.
 import asyncio
 import fcntl
 import os
-import shutil
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -29,6 +29,7 @@ def worker_directory(parent: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         sweep(parent)
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        directory.chmod(0o711)  # a child that has a user of its own must get through to its own directory
     except OSError as error:
         raise InvalidInputError(f"SCRATCH_DIR {parent} cannot be written ({error.strerror})") from error
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -36,7 +37,7 @@ def worker_directory(parent: Path) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)
         os.close(lock)
 
 
@@ -48,11 +49,39 @@ def sweep(parent: Path) -> int:
             lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(directory, ignore_errors=True)
+                remove_tree(directory)
                 removed += 1
             finally:
                 os.close(lock)
     return removed
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove it with all that is in it, as far as the system lets us, whatever its maker did to keep it.
+
+    Directories inside are moved up before they are emptied: nested deeper than any path or stack can be, they are
+    still removed; and what was closed to its own user is opened.
+    """
+    token, pending = secrets.token_hex(8), [directory]
+    for number, place in enumerate(pending):
+        with suppress(OSError):
+            for entry in _opened(place):
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        Path(entry).chmod(0o700)  # or it may not be moved
+                        pending.append(Path(entry).rename(directory / f"{token}-{number}-{len(pending)}"))
+                    else:
+                        os.unlink(entry)  # noqa: PTH108 - there may be very many
+            if place != directory:
+                place.rmdir()
+    with suppress(OSError):
+        directory.rmdir()
+
+
+def _opened(directory: Path) -> list["os.DirEntry[str]"]:
+    directory.chmod(0o700)
+    with os.scandir(directory) as entries:
+        return list(entries)
 
 
 @asynccontextmanager
@@ -68,4 +97,4 @@ async def job_directory(parent: Path) -> AsyncIterator[Path]:
     try:
         yield directory
     finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True))
+        await asyncio.shield(asyncio.to_thread(remove_tree, directory))

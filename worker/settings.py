@@ -1,6 +1,6 @@
 """The one composition root: which implementation stands behind each port, and how ARQ is set up."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from arq.connections import ArqRedis
 from arq.typing import StartupShutdown
 from arq.worker import Worker
 
+from domain.sandbox import Guarantee
 from infrastructure.database.engine import Database
 from infrastructure.fleet import Fleet
 from infrastructure.queue import (
@@ -51,6 +52,7 @@ class Services:
     maintenance: Maintenance
     cores: Cores
     fleet: Fleet
+    guarantees: Sequence[Guarantee]
 
 
 def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
@@ -104,6 +106,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
             crew=crew,
             maintenance=maintenance,
             cores=pipeline.cores,
+            guarantees=pipeline.guarantees,
             fleet=Fleet(redis),
         )
 

@@ -29,7 +29,7 @@ def fetch_directory(path: Path, scratch: Scratch, limits: SourceLimits) -> Fetch
     """Copy the Python files and manifests below `path`, and borrow its history.
 
     `path` may be the root of a work tree or a directory inside one, whose history then is of that directory alone.
-    Symbolic links below it are not followed. The history's objects are not copied: see `borrowed_objects`. Raises
+    Symbolic links below it are not followed. The history's objects are not copied: see `places_to_read`. Raises
     InvalidInputError where there is nothing to analyse, or too much.
     """
     if not path.is_dir():

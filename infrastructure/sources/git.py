@@ -12,7 +12,15 @@ from domain.errors import InvalidInputError, PermanentError, TransientError
 from domain.sources import FetchedSource, branch_name, repository_url
 from domain.text import one_line
 from infrastructure.sources.bare import BRANCH, create_bare, is_object_id
-from infrastructure.sources.git_command import Config, GitFailedError, GitProcess, git_environment, require_git, run_git
+from infrastructure.sources.git_command import (
+    Config,
+    GitFailedError,
+    GitProcess,
+    file_size_limit,
+    git_environment,
+    require_git,
+    run_git,
+)
 from infrastructure.sources.git_tree import write_commit_tree
 from infrastructure.sources.limits import MIB, SourceLimits
 from infrastructure.sources.remote import Place, explain, locate
@@ -118,8 +126,9 @@ class _Fetch:
             "--no-write-fetch-head", "--update-shallow", "--", self._url, f"+{ref}:{BRANCH}",
         )  # fmt: skip
         environment = git_environment(self._repository, self._config, protocols="https")
-        with GitProcess(arguments, environment, on_error_output=events.put) as process:
-            process.limit_file_size(self._limits.max_clone_bytes)
+        with file_size_limit(self._limits.max_clone_bytes):  # the process that starts here inherits it
+            process = GitProcess(arguments, environment, on_error_output=events.put)
+        with process:
             try:
                 self._watch(process, events, on_progress)
                 process.finish()

@@ -8,10 +8,9 @@ import os
 import re
 import resource
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Self, cast
@@ -132,6 +131,18 @@ def _without_inherited(environment: Mapping[str, str]) -> list[str]:
     return ["env", *(part for name in foreign for part in ("-u", name))] if foreign else []
 
 
+@contextmanager
+def file_size_limit(limit: int) -> Iterator[None]:
+    """Let the kernel stop this process, and for ever those that it starts meanwhile, at files of over `limit` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 class GitProcess:
     """One running git. Read `stdout`, then `finish`; leaving the `with` block early kills it."""
 
@@ -178,15 +189,6 @@ class GitProcess:
         with suppress(BrokenPipeError):  # it has ended, and `finish` tells why
             pipe.writelines(lines)
             pipe.close()
-
-    def limit_file_size(self, limit: int) -> None:
-        """Let the kernel stop this git, and what it starts from here on, at files of more than `limit` bytes."""
-        if sys.platform != "linux":
-            return
-        with suppress(ProcessLookupError, PermissionError):
-            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
-            most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, most))
 
     def is_running(self) -> bool:
         """Whether it has not ended yet."""

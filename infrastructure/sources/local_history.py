@@ -129,13 +129,43 @@ def _require_directory(repository: Path, below: bytes) -> None:
         raise UnusableHistoryError("the directory is not part of HEAD's commit")
 
 
-def borrowed_objects(repository: Path) -> tuple[Path, ...]:
-    """The object directories outside scratch that reading this history needs: a sandbox must let git read them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPlaces:
+    """What of this machine the analysis of a directory reads beside scratch: to fetch it, and for its history after."""
+
+    fetching: tuple[Path, ...]
+    collecting: tuple[Path, ...]
+
+
+def places_to_read(directory: Path) -> LocalPlaces:
+    """The directory, and of the repository around it HEAD, refs and objects: a sandbox must let them be read.
+
+    The repository's own word leads to some of these places; only what looks like a store of objects counts as one.
+    """
+    root = directory.resolve()
+    found = find_repository(root)
+    if found is None:
+        return LocalPlaces(fetching=(root,), collecting=())
+    try:
+        git_dir = _git_directory(found.dot_git)
+        shared = _common_directory(git_dir)
+        stores = _object_stores(shared / "objects")
+    except (UnusableHistoryError, OSError):  # whoever fetches finds that out too, and says so
+        return LocalPlaces(fetching=(root, found.dot_git), collecting=())
+    refs = [shared / name for name in ("HEAD", "refs", "packed-refs", "shallow")]
+    return LocalPlaces(
+        fetching=(root, found.dot_git, git_dir / "HEAD", git_dir / "commondir", *refs, *stores), collecting=stores
+    )
+
+
+def _object_stores(objects: Path) -> tuple[Path, ...]:
+    """The given one and those that it borrows from, a few steps far."""
     found: list[Path] = []
-    level = [repository / "objects"]
+    level = [objects.resolve()]
     for _ in range(_ALTERNATE_STEPS):
-        level = [place for objects in level for place in _alternates(objects) if place not in found]
+        level = [place for place in level if place not in found and (place / "pack").is_dir()]
         found += level
+        level = [other for place in level for other in _alternates(place)]
     return tuple(found)
 
 

@@ -48,7 +48,7 @@ async def test_a_child_answers_reports_and_sees_no_secret(
     async def listen(progress: Mapping[str, Any]) -> None:
         heard.append(progress)
 
-    answer = await runner.run(f"{ENTRIES}:echo", {"say": "é\ud800"}, deadline=30, on_progress=listen)
+    answer = await runner.run(f"{ENTRIES}:echo", {"say": "é\ud800"}, sandbox=None, deadline=30, on_progress=listen)
     assert answer["said"] == "é\ud800"
     assert heard == [{"stage": "echoing"}]
     assert "DATABASE_URL" not in answer["environment"]
@@ -57,9 +57,9 @@ async def test_a_child_answers_reports_and_sees_no_secret(
 
 async def test_errors_keep_their_kind_and_become_one_line(runner: ZygoteRunner) -> None:
     with pytest.raises(InvalidInputError, match=r"^no good: second line$"):
-        await runner.run(f"{ENTRIES}:refuse", {}, deadline=30)
+        await runner.run(f"{ENTRIES}:refuse", {}, sandbox=None, deadline=30)
     with pytest.raises(AnalysisKilledError, match="KeyError: 'x'"):
-        await runner.run(f"{ENTRIES}:blunder", {}, deadline=30)
+        await runner.run(f"{ENTRIES}:blunder", {}, sandbox=None, deadline=30)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ async def test_errors_keep_their_kind_and_become_one_line(runner: ZygoteRunner) 
 )
 async def test_a_child_that_dies_is_told_apart(runner: ZygoteRunner, sign: int, words: str) -> None:
     with pytest.raises(AnalysisKilledError, match=re.escape(words)):
-        await runner.run(f"{ENTRIES}:die", {"signal": int(sign)}, deadline=30)
+        await runner.run(f"{ENTRIES}:die", {"signal": int(sign)}, sandbox=None, deadline=30)
 
 
 async def test_memory_is_bounded(runner: ZygoteRunner) -> None:
-    assert await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 20}, deadline=30) == {"bytes": 1 << 20}
+    assert await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 20}, sandbox=None, deadline=30) == {"bytes": 1 << 20}
     with pytest.raises(AnalysisKilledError, match="MemoryError"):
-        await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 31}, deadline=30)
+        await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 31}, sandbox=None, deadline=30)
 
 
 class Started:
@@ -90,13 +90,14 @@ class Started:
 async def test_the_deadline_ends_the_child_and_its_offspring(runner: ZygoteRunner) -> None:
     started = Started()
     with pytest.raises(AnalysisKilledError, match="longer than it may"):
-        await runner.run(f"{ENTRIES}:sleep_with_offspring", {}, deadline=2, on_progress=started)
+        await runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=2, on_progress=started)
     assert [pid for pid in await started.pids if not gone(pid)] == []
 
 
 async def test_cancelling_leaves_nothing_behind(runner: ZygoteRunner) -> None:
     started = Started()
-    task = asyncio.create_task(runner.run(f"{ENTRIES}:sleep_with_offspring", {}, deadline=600, on_progress=started))
+    work = runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=600, on_progress=started)
+    task = asyncio.create_task(work)
     pids = await started.pids
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -109,7 +110,7 @@ async def test_a_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
     assert runner._process is not None
     runner._process.kill()
     runner._process.wait()
-    assert (await runner.run(f"{ENTRIES}:echo", {"say": 1}, deadline=30))["said"] == 1
+    assert (await runner.run(f"{ENTRIES}:echo", {"say": 1}, sandbox=None, deadline=30))["said"] == 1
 
 
 WORKER = f"""
@@ -121,7 +122,7 @@ async def main():
     runner = ZygoteRunner(["{ENTRIES}"], ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20), silence_seconds=2)
     async def listen(progress):
         print(json.dumps([runner._process.pid, *progress["pids"]]), flush=True)
-    await runner.run("{ENTRIES}:sleep_with_offspring", {{}}, deadline=600, on_progress=listen)
+    await runner.run("{ENTRIES}:sleep_with_offspring", {{}}, sandbox=None, deadline=600, on_progress=listen)
 
 asyncio.run(main())
 """
@@ -145,3 +146,4 @@ async def test_a_worker_that_is_killed_or_falls_silent_takes_its_children_along(
             worker.send_signal(signal.SIGKILL)
         await worker.wait()
     await until_gone(zygote)
+    assert await worker.stdout.read() == b""  # nobody holds it any more

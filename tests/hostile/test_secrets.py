@@ -130,7 +130,7 @@ def assert_no_process_shows_it(pid: int) -> None:
     assert len(others) >= 4  # worker, zygote, guardian, body
     for facts in processes.seen:
         assert not found_in(facts["cmdline"], FORMS)
-        assert b"Max core file size        0                    0 " in facts["limits"]
+        assert b"Max core file size        1                    1 " in facts["limits"]
     for facts in others:
         assert not found_in(facts["environ"], FORMS)
 

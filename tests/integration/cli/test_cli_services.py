@@ -87,7 +87,7 @@ async def test_the_doctor_of_a_healthy_system(system: System) -> None:
     assert [each.code for each in (plain, as_json, quiet)] == [0, 0, 0], plain.out
     assert (quiet.out, quiet.error, plain.error) == ("", "", "")
     names = [check["name"] for check in as_json.document]
-    assert {"python", "tools", "git", "scratch", "tokens", "postgresql", "redis"} <= set(names)
+    assert {"python", "tools", "git", "sandbox", "scratch", "tokens", "postgresql", "redis"} <= set(names)
     assert all(check["ok"] and not check["advice"] for check in as_json.document)
     lines = plain.out.splitlines()
     assert [line.split()[1] for line in lines] == names
@@ -112,9 +112,10 @@ async def test_the_doctor_names_what_is_amiss_and_what_to_do(
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith("amiss"):
             advice[line.split()[1]] = following.strip()
-    assert set(advice) == {"git", "scratch", "tokens", "redis"}
+    assert set(advice) == {"git", "sandbox", "scratch", "tokens", "redis"}
     assert "install git" in advice["git"]
     assert "SCRATCH_DIR" in advice["scratch"]
+    assert "SCRATCH_DIR" in advice["sandbox"]
     assert "Fernet" in advice["tokens"]
     assert "REDIS_URL" in advice["redis"]
     assert "no-key" not in plain.out

@@ -9,7 +9,7 @@ from domain.sources import FetchedSource
 from infrastructure.sources.directory import fetch_directory
 from infrastructure.sources.git_history import GitHistory
 from infrastructure.sources.limits import MIB, SourceLimits
-from infrastructure.sources.local_history import borrowed_objects
+from infrastructure.sources.local_history import places_to_read
 from infrastructure.sources.scratch import Scratch
 from tests.support.git_repository import WorkTree, git
 
@@ -37,7 +37,7 @@ def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scra
 
 def test_the_objects_stay_where_they_are(work: WorkTree, scratch: Scratch) -> None:
     fetch_directory(work.path, scratch, SourceLimits())
-    assert borrowed_objects(scratch.repository) == (work.dot_git / "objects",)
+    assert places_to_read(work.path).collecting == (work.dot_git / "objects",)
     copied = [path for path in (scratch.repository / "objects").rglob("*") if path.is_file()]
     assert copied == [scratch.repository / "objects/info/alternates"]
 
@@ -46,7 +46,8 @@ def test_objects_that_are_borrowed_themselves_are_named_too(work: WorkTree, scra
     git(tmp_path, "clone", "-q", "--shared", str(work.path), "borrower")
     source = fetch_directory(tmp_path / "borrower", scratch, SourceLimits())
     assert source.commit_sha == work.head()
-    assert borrowed_objects(scratch.repository) == (tmp_path / "borrower/.git/objects", work.dot_git / "objects")
+    stores = (tmp_path / "borrower/.git/objects", work.dot_git / "objects")
+    assert places_to_read(tmp_path / "borrower").collecting == stores
     assert GitHistory(scratch.repository).commit_count() == 2
 
 

@@ -1,6 +1,11 @@
 """What a replica tells its supervisor and Prometheus."""
 
+import asyncio
+import functools
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -8,8 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.faults import PYTHON_FILE, until
-from tests.support.worker import System, WorkerProcess, until_finished
+from tests.support.worker import COMMAND, System, WorkerProcess, until_finished
 from worker.client import Client
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -78,10 +85,20 @@ async def test_not_ready_without_room_or_while_draining(system: System, client: 
             assert (await http.get("/livez")).status_code == 200
 
 
+async def test_a_worker_says_what_its_sandbox_is_worth(worker: WorkerProcess) -> None:
+    (said,) = await worker.until("sandbox.guarantees")
+    assert {"only its own files", "no network", "no privileges"} <= {*said["held"], *said["missing"]}
+
+
 async def test_a_sandbox_that_there_is_not_is_not_promised(system: System) -> None:
-    finished = await system.run("worker", SANDBOX="required")
-    assert finished.code == 2
-    assert "SANDBOX=required cannot be met" in finished.error
+    poorer = [sys.executable, "-m", "tests.support.poorer", "--without", "landlock", "--", *COMMAND, "worker"]
+    environment = system.process_environment(SANDBOX="required")
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
+    finished = await asyncio.to_thread(run, poorer, env=environment, cwd=ROOT)
+    assert finished.returncode == 2
+    (line,) = [line for line in finished.stderr.splitlines() if "SANDBOX" in line]
+    assert "SANDBOX=required cannot be met" in line
+    assert "only its own files (Landlock" in line
 
 
 async def test_a_port_that_is_taken(system: System) -> None:
