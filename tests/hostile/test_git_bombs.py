@@ -10,8 +10,6 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,31 +22,6 @@ from tests.support.git_repository import WorkTree, git
 from tests.support.git_server import GitServer
 
 LEVELS, WIDTH = 10, 10  # ten to the tenth files
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("host")) as running:
-        yield running
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return Scratch(root)
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> WorkTree:
-    tree = WorkTree(tmp_path / "work")
-    tree.commit(a_py="x = 1\n")
-    return tree
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return f"owner/{abs(hash(request.node.nodeid))}"
 
 
 def fetch(server: GitServer, url: str, scratch: Scratch, **limits: int) -> object:

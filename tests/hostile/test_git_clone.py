@@ -3,7 +3,7 @@
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,6 @@ from tests.support.git_server import Fault, GitServer
 Fetch = Callable[..., FetchedSource]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("host")) as running:
-        yield running
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return Scratch(root)
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> WorkTree:
-    tree = WorkTree(tmp_path / "work")
-    tree.commit(a_py="x = 1\n")
-    return tree
-
-
 @pytest.fixture
 def fetch(server: GitServer, scratch: Scratch) -> Fetch:
     def call(url: str, branch: str | None = None, **limits: int) -> FetchedSource:
@@ -50,11 +30,6 @@ def fetch(server: GitServer, scratch: Scratch) -> Fetch:
         return fetch_repository(url, branch, None, scratch, SourceLimits(**limits), **options)
 
     return call
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return f"owner/{abs(hash(request.node.nodeid))}"
 
 
 def unguarded(

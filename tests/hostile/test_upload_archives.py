@@ -24,13 +24,6 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return Scratch(root)
-
-
-@pytest.fixture
 def fetch(scratch: Scratch) -> Fetch:
     def call(data: bytes, filename: str = "upload.zip", **limits: int) -> FetchedSource:
         return fetch_upload(filename, base64.b64encode(data).decode(), scratch, SourceLimits(**limits))

@@ -25,13 +25,6 @@ from tests.support.git_repository import IDENTITY, WorkTree, git
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return Scratch(root)
-
-
-@pytest.fixture
 def work(tmp_path: Path) -> WorkTree:
     tree = WorkTree(tmp_path / "work")
     tree.commit(a_py="x = 1\n")
