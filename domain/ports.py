@@ -26,6 +26,18 @@ class History(Protocol):
         ...
 
 
+class FactsCache(Protocol):
+    """Entries that may be gone at any time; whoever asks can find everything out again."""
+
+    async def look_up(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """The entries that there are. Never raises: whatever is wrong, nothing is known."""
+        ...
+
+    async def keep(self, entries: Mapping[bytes, bytes]) -> None:
+        """Take the entries in, as far as there is room. Never raises."""
+        ...
+
+
 class PackageIndex(Protocol):
     """A PEP 691 simple index."""
 
@@ -53,6 +65,8 @@ class ChildRunner(Protocol):
         on_progress: ProgressListener | None = None,
     ) -> Mapping[str, JSON]:
         """Call `entry` (`"module:function"`) with the request in a child and return its answer.
+
+        Both may hold bytes under the key `attachment`, and JSON otherwise.
 
         `sandbox` is what the child may touch; with None it is limited in what it uses, and confined in nothing else.
 

@@ -24,7 +24,7 @@ from domain.errors import (
 from domain.ports import ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
-from infrastructure.frames import HEADER, MAX_BODY, Kind, encode
+from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
 from infrastructure.metrics import CHILDREN
 from infrastructure.sandbox import ChildLimits
 
@@ -118,7 +118,8 @@ class ZygoteRunner:
         try:
             message = {
                 "entry": entry,
-                "request": request,
+                "request": {key: value for key, value in request.items() if key != ATTACHMENT},
+                **({ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}),
                 "deadline": deadline,
                 "silence": self._silence,
                 "limits": self._limits.to_json(),
@@ -199,18 +200,29 @@ async def _abandon(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, Any]:
+async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, dict[str, Any]]:
     """The next message. The child may have been taken over: what cannot be understood ends it, and nothing else."""
-    length, kind = HEADER.unpack(await reader.readexactly(HEADER.size))
-    if length > MAX_BODY:
-        raise AnalysisKilledError("the analysis process sent more than is sane")
-    body = await reader.readexactly(length)
+    attached: dict[str, Any] = {}
     try:
+        kind, body = await _frame(reader)
+        while kind is Kind.ATTACHMENT:
+            attached = {ATTACHMENT: body}
+            kind, body = await _frame(reader)
         # A big answer takes a while to parse; the event loop has heartbeats to keep.
-        value = await asyncio.to_thread(json.loads, body) if length > 1 << 16 else json.loads(body or b"null")
-        return Kind(kind), value
+        message = await asyncio.to_thread(json.loads, body) if len(body) > 1 << 16 else json.loads(body or b"null")
     except (ValueError, RecursionError) as error:
         raise AnalysisKilledError("the analysis process sent what cannot be understood") from error
+    if not isinstance(message, dict) or ATTACHMENT in message:
+        raise AnalysisKilledError("the analysis process sent what cannot be understood")
+    return kind, message | attached
+
+
+async def _frame(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
+    length, number = HEADER.unpack(await reader.readexactly(HEADER.size))
+    kind = Kind(number)
+    if length > (MAX_ATTACHMENT if kind is Kind.ATTACHMENT else MAX_BODY):
+        raise AnalysisKilledError("the analysis process sent more than is sane")
+    return kind, await reader.readexactly(length)
 
 
 async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON]:
@@ -218,8 +230,6 @@ async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | 
     answer: Mapping[str, JSON] | None = None
     while True:
         kind, body = await _receive(reader)
-        if not isinstance(body, dict):
-            raise AnalysisKilledError("the analysis process sent what cannot be understood")
         if kind is Kind.PROGRESS and on_progress is not None:
             await on_progress(body)
         elif kind is Kind.ANSWER:

@@ -10,8 +10,13 @@ from enum import IntEnum
 from typing import Any
 
 HEADER = struct.Struct(">IB")
+ATTACHMENT = "attachment"
+"""The key of a message under which there may be bytes."""
+
 MAX_BODY = 512 * 1024 * 1024
 """Bytes; a child that announces more is broken or hostile."""
+
+MAX_ATTACHMENT = 128 * 1024 * 1024
 
 
 class Kind(IntEnum):
@@ -24,21 +29,34 @@ class Kind(IntEnum):
     ERROR = 5
     EXIT = 6
     READY = 7
+    ATTACHMENT = 8
 
 
 def encode(kind: Kind, body: Any = None) -> bytes:
-    """One message, ready to send."""
+    """One message, ready to send; the bytes under its key `attachment` go ahead of it, as they are."""
+    ahead = b""
+    if isinstance(body, dict) and ATTACHMENT in body:
+        attachment: bytes = body[ATTACHMENT]
+        ahead = HEADER.pack(len(attachment), Kind.ATTACHMENT) + attachment
+        body = {key: value for key, value in body.items() if key != ATTACHMENT}
     data = b"" if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    return HEADER.pack(len(data), kind) + data
+    return ahead + HEADER.pack(len(data), kind) + data
 
 
 def receive(channel: socket.socket) -> tuple[Kind, Any]:
-    """The next message, blocking. Raises EOFError when the other side has gone."""
+    """The next message, blocking, with its attachment. Raises EOFError when the other side has gone."""
+    kind, body = _frame(channel)
+    if kind is not Kind.ATTACHMENT:
+        return kind, json.loads(body) if body else None
+    kind, message = receive(channel)
+    return kind, {**message, ATTACHMENT: body}
+
+
+def _frame(channel: socket.socket) -> tuple[Kind, bytes]:
     length, kind = HEADER.unpack(_exactly(channel, HEADER.size))
     if length > MAX_BODY:
         raise EOFError("oversized message")
-    body = _exactly(channel, length)
-    return Kind(kind), json.loads(body) if body else None
+    return Kind(kind), _exactly(channel, length)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:

@@ -64,6 +64,22 @@ FETCHED_BYTES = Counter(
     registry=REGISTRY,
 )
 
+FACTS_LOOKED_UP = Counter(
+    "vibe8_facts_looked_up",
+    "Entries that the cache of facts was asked for, by result (hit, miss); two for each file.",
+    ["result"],
+    registry=REGISTRY,
+)
+FACTS_FAULTS = Counter(
+    "vibe8_facts_faults",
+    "Times that the cache of facts was away, slow or full; the facts were then found anew.",
+    ["operation"],
+    registry=REGISTRY,
+)
+FACTS_BYTES = Gauge(
+    "vibe8_facts_bytes", "Size of the fleet's cache of facts, when this replica last wrote to it.", registry=REGISTRY
+)
+
 OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "completed": ("",),
     "handed_back": ("",),
@@ -86,6 +102,8 @@ def _begin_at_zero() -> None:
         (HEARTBEATS, ("ok", "unreachable")),
         (FETCHED_BYTES, ("upload", "repository")),
         (CHILDREN, ("fetch", "collect")),
+        (FACTS_LOOKED_UP, ("hit", "miss")),
+        (FACTS_FAULTS, ("look_up", "keep")),
     ):
         for value in values:
             metric.labels(value)

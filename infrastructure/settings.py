@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     """Address space of each analysing process."""
     collector_timeout: Positive = 120
     """Seconds that one collector may take for a source; then its numbers are null and the others go on."""
+    facts_cache_mb: NotNegative = 128
+    """What may be kept in Redis about files already analysed, so that the next run need not look at them; 0: nothing.
+    Where Redis has a `maxmemory`, half of that is left to the queue in any case."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
     """Where sources are put while they are analysed; each worker has a directory of its own in it."""
     sandbox: Literal["auto", "required"] = "auto"

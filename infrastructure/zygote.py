@@ -28,7 +28,7 @@ from domain.errors import PermanentError, TransientError
 from domain.sandbox import SandboxProfile
 from domain.text import JSON, one_line
 from infrastructure.census import Census, children
-from infrastructure.frames import Kind, encode, receive
+from infrastructure.frames import ATTACHMENT, Kind, encode, receive
 from infrastructure.libc import prctl
 from infrastructure.privileges import die_with, hide
 from infrastructure.sandbox import ChildLimits, Sandbox, confine
@@ -186,7 +186,8 @@ def _run_body(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandb
 
         module, _, function = request["entry"].partition(":")
         entry: Entry = getattr(importlib.import_module(module), function)
-        channel.sendall(encode(Kind.ANSWER, entry(request["request"], tell)))
+        attached = {ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}
+        channel.sendall(encode(Kind.ANSWER, entry({**request["request"], **attached}, tell)))
         status = 0
     except (PermanentError, TransientError) as error:
         channel.sendall(encode(Kind.ERROR, {"type": type(error).__name__, "message": one_line(str(error))}))

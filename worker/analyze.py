@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 
 from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, ServiceUnavailableError, TransientError
-from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, JobStatus
+from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus
 from domain.retry import backoff_seconds
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, check_metadata
@@ -83,7 +83,7 @@ class Analyst:
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
 
-        analysed = await self.pipeline.run(await self._source(claim), on_progress, timeline)
+        analysed = await self.pipeline.run(await self._source(claim), on_progress, timeline, facts_scope(claim.job))
         await self._complete(claim, analysed, timeline)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
@@ -223,6 +223,16 @@ class Analyst:
                 await self.vault.forget(claim.job.job_id)
         except TransientError:
             log.debug("job.end_unheard")
+
+
+def facts_scope(job: Job) -> tuple[str, ...]:
+    """Whose source the job is about, and which: facts about its files are for no other (see `worker.facts`)."""
+    metadata = job.source_metadata
+    if job.source_kind is SourceKind.UPLOAD:
+        what = metadata.get("project_name") or metadata["upload_filename"]
+    else:
+        what = metadata["git_repo_url"]
+    return str(job.user_id), str(job.source_kind), what
 
 
 async def insist(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:

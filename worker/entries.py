@@ -11,16 +11,19 @@ from pathlib import Path
 
 from collectors.discovery import discover
 from collectors.engine import Options, analyse
+from collectors.memory import Memory
 from collectors.source_tree import load_tree
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
+from infrastructure.frames import ATTACHMENT
 from infrastructure.sources.directory import fetch_directory
 from infrastructure.sources.git import disk_bytes, fetch_repository
 from infrastructure.sources.git_history import GitHistory
 from infrastructure.sources.limits import SourceLimits
 from infrastructure.sources.scratch import Scratch
 from infrastructure.sources.upload import fetch_upload
+from worker import exchange
 
 PROGRESS_SECONDS = 0.2
 """The least time between two messages about progress."""
@@ -60,6 +63,7 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
 def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     """Run the ten collectors over the scratch tree; answers the fields of `domain.metrics.Analysis`.
 
+    Where an attachment says what is remembered of the files (`worker.exchange`), what was found out is attached.
     Raises InvalidInputError where there is no Python file at all.
     """
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
@@ -70,7 +74,11 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     if not tree.entries:
         raise InvalidInputError(f"no Python file to analyse{_why_none(fetched)}")
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
-    return analyse(tree, fetched, options, _progress(tell)).document()
+    if ATTACHMENT not in request:
+        return analyse(tree, fetched, options, _progress(tell)).document()
+    memory = Memory(exchange.unpack(request[ATTACHMENT]))
+    analysis = analyse(tree, fetched, options, _progress(tell), memory)
+    return {**analysis.document(), ATTACHMENT: exchange.pack(memory.learned)}
 
 
 def _why_none(fetched: FetchedSource) -> str:

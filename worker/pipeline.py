@@ -16,10 +16,13 @@ from domain.ports import ChildRunner, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
+from infrastructure.frames import ATTACHMENT
 from infrastructure.metrics import FETCHED_BYTES
 from infrastructure.sources.limits import SourceLimits
+from infrastructure.sources.scratch import Scratch
 from infrastructure.versions import is_older
 from worker.confinement import profiles
+from worker.facts import FactsKeeper
 from worker.scratch import job_directory
 from worker.timeline import Timeline
 
@@ -53,14 +56,20 @@ class Pipeline:
     timeout: float
     collector_timeout: float
     guarantees: Sequence[Guarantee] = ()
+    facts: FactsKeeper | None = None
 
     async def run(
-        self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline | None = None
+        self,
+        source: Mapping[str, JSON],
+        on_progress: ProgressListener,
+        timeline: Timeline | None = None,
+        scope: Sequence[str] = (),
     ) -> Analysed:
         """Analyse one source (as `worker.entries.fetch` reads it) in a scratch directory of its own.
 
-        Its stages are kept in the timeline. Raises PermanentError and TransientError as the children do. Nothing is
-        left in scratch, whatever happens.
+        `scope` says whose source it is, and which: what is found out about its files is remembered for the same scope
+        alone, and with none for nobody. Its stages are kept in the timeline. Raises PermanentError and TransientError
+        as the children do. Nothing is left in scratch, whatever happens.
         """
         timeline = timeline or Timeline()
         async with job_directory(self.scratch_dir) as scratch:
@@ -72,12 +81,17 @@ class Pipeline:
                 )
             FETCHED_BYTES.labels(source["kind"]).inc(answer["bytes"])
             fetched = FetchedSource.from_json(answer)
-            analysis = await self._collect(collecting, fetched, on_progress, timeline)
+            analysis = await self._collect(collecting, fetched, on_progress, timeline, scope)
         timings = {"fetching": timeline.stages_ms()["fetching"], **analysis.timings_ms}
         return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=fetched)
 
     async def _collect(
-        self, sandbox: SandboxProfile, fetched: FetchedSource, on_progress: ProgressListener, timeline: Timeline
+        self,
+        sandbox: SandboxProfile,
+        fetched: FetchedSource,
+        on_progress: ProgressListener,
+        timeline: Timeline,
+        scope: Sequence[str],
     ) -> Analysis:
         async with AsyncExitStack() as stack:
             with timeline.span("core_wait"):
@@ -89,11 +103,19 @@ class Pipeline:
                 "collector_timeout": self.collector_timeout,
             }
             with timeline.span("collecting"):
+                recalled = None
+                if self.facts is not None and scope:
+                    recalled = await self.facts.recall(scope, Scratch(Path(sandbox.scratch)).tree)
+                    request[ATTACHMENT] = recalled.attachment
                 answer = await self.children.run(
                     COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
                 )
+        fields = {**answer}
+        learned = fields.pop(ATTACHMENT, b"")
         with timeline.span("looking_up"):
-            return await self._look_up_packages(Analysis(**answer))
+            keeping = recalled.keep(learned) if recalled is not None else asyncio.sleep(0)
+            analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), keeping)
+            return analysis
 
     async def _look_up_packages(self, analysis: Analysis) -> Analysis:
         """Fill in `latest_version`; what the index did not answer stays null, is said, and makes `deps` partial."""

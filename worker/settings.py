@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arq import func
 from arq.connections import ArqRedis
@@ -11,6 +11,7 @@ from arq.worker import Worker
 
 from domain.sandbox import Guarantee
 from infrastructure.database.engine import Database
+from infrastructure.facts_cache import RedisFactsCache
 from infrastructure.fleet import Fleet
 from infrastructure.queue import (
     QUEUE_NAME,
@@ -26,8 +27,9 @@ from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
 from worker.analyze import Analyst
 from worker.crew import Crew
+from worker.facts import FactsKeeper
 from worker.leases import LeaseKeeper
-from worker.local_pipeline import local_pipeline
+from worker.local_pipeline import MB, local_pipeline
 from worker.maintenance import Maintenance
 from worker.pipeline import Cores
 from worker.pressure import Pressure
@@ -71,6 +73,9 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
         redis = await connect(settings.redis_dsn().get_secret_value())
         stack.push_async_callback(redis.aclose)
         pipeline = await stack.enter_async_context(local_pipeline(settings))
+        if settings.facts_cache_mb:
+            cache = RedisFactsCache(redis, settings.facts_cache_mb * MB)
+            pipeline = replace(pipeline, facts=FactsKeeper(cache, pipeline.limits))
         doorbell = Doorbell(redis)
         leases = LeaseKeeper(database, doorbell)
         vault = token_vault(settings, redis)
