@@ -79,6 +79,12 @@ FACTS_FAULTS = Counter(
 FACTS_BYTES = Gauge(
     "vibe8_facts_bytes", "Size of the fleet's cache of facts, when this replica last wrote to it.", registry=REGISTRY
 )
+NOTICES = Counter(
+    "vibe8_notices",
+    "Notices of ended jobs by what became of a delivery: delivered, failed (it is tried again), given_up.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 
 OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "completed": ("",),
@@ -104,6 +110,7 @@ def _begin_at_zero() -> None:
         (CHILDREN, ("fetch", "collect")),
         (FACTS_LOOKED_UP, ("hit", "miss")),
         (FACTS_FAULTS, ("look_up", "keep")),
+        (NOTICES, ("delivered", "failed", "given_up")),
     ):
         for value in values:
             metric.labels(value)

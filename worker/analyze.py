@@ -49,6 +49,8 @@ class Analyst:
     pipeline: Pipeline
     git: Mapping[str, JSON]
     """`allowed_hosts` and `ca_bundle`, for sources that are repositories."""
+    on_notice: Callable[[], None]
+    """Called when a job has ended of whose end somebody wants to be told; its notice is written by then."""
 
     async def analyze_next(self) -> bool:
         """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
@@ -216,6 +218,8 @@ class Analyst:
 
     async def _after(self, claim: Claim, status: JobStatus, message: str | None) -> None:
         """Tell listeners and forget the token. Hints and hygiene: neither may fail the job."""
+        if claim.job.notify_url is not None:
+            self.on_notice()
         event = {"status": status, "stage": None, "progress": 100, "error_message": message}
         try:
             await self.doorbell.publish(claim.job.job_id, event)

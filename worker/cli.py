@@ -4,19 +4,15 @@ What a command does is in a module of its own, imported when it runs: `vibe8 --h
 """
 
 import sys
-from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from domain.errors import InvalidInputError, Vibe8Error
+from domain.errors import Vibe8Error
 from domain.text import one_line
-from worker import cli_operate
-from worker.cli_common import JsonOption, examples, finish
-from worker.conventions import BAD_INPUT, DONE, INTERRUPTED, LOCAL_USER, exit_code
-
-MAX_DAYS = 3_650
+from worker import cli_jobs, cli_operate
+from worker.cli_common import BranchOption, JsonOption, examples, finish
+from worker.conventions import BAD_INPUT, DONE, INTERRUPTED, exit_code
 
 app = typer.Typer(
     name="vibe8",
@@ -33,31 +29,7 @@ app = typer.Typer(
     "Settings come from the environment; README.md lists them, `vibe8 doctor` checks them.",
 )
 
-SourceArgument = Annotated[
-    str,
-    typer.Argument(metavar="SOURCE", help="A directory, a .py file, a .zip file, or https://host/owner/repository."),
-]
-BranchOption = Annotated[str | None, typer.Option(help="The repository's branch; its default one if not given.")]
-UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who asks.", show_default=True)]
-OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on anybody's job, in its owner's stead.")]
-JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `vibe8 submit` printed it.")]
-TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # nosec B105 # noqa: S105 - words
-
-
-class AuthorType(StrEnum):
-    """Who wrote the code."""
-
-    HUMAN = "human"
-    AI = "ai"
-
-
-class Status(StrEnum):
-    """A job's state."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help=cli_jobs.SOURCE_HELP)]
 
 
 @app.callback(invoke_without_command=True)
@@ -116,7 +88,7 @@ def migrate(as_json: JsonOption = False) -> None:
         "vibe8 analyze https://github.com/psf/requests --branch main",
         "vibe8 analyze src --json > result.json",
     ),
-    help=f"Run the ten collectors here and now, without any server.\n\n{TOKEN_HELP}",
+    help=f"Run the ten collectors here and now, without any server.\n\n{cli_jobs.TOKEN_HELP}",
 )
 def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOption = False) -> None:
     """Run the ten collectors here and now, without any server."""
@@ -124,111 +96,6 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
     from worker.output import Output
 
     finish(local.analyze(source, branch, Output(as_json=as_json)))
-
-
-@app.command(
-    epilog=examples(
-        "vibe8 submit . --wait",
-        "vibe8 submit https://github.com/psf/requests --project requests",
-        "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
-    ),
-    help="Hand a source to the workers.\n\n"
-    "Prints the job's id at once, or with --wait its progress and then its result. A directory goes as it lies on "
-    f"disk, with the history of its HEAD. {TOKEN_HELP}",
-)
-def submit(
-    source: SourceArgument,
-    branch: BranchOption = None,
-    project: Annotated[str | None, typer.Option(help="A name for the project.")] = None,
-    author_type: Annotated[AuthorType | None, typer.Option(help="Who wrote the code.")] = None,
-    author_model: Annotated[str | None, typer.Option(help="Which model, or who.")] = None,
-    user: UserOption = LOCAL_USER,
-    wait: Annotated[bool, typer.Option("--wait", help="Show progress, and take the result.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Hand a source to the workers."""
-    from domain.sources import Authorship
-    from worker.output import Output
-    from worker.submit import submit as hand_over
-
-    authorship = Authorship(project_name=project, author_type=author_type, author_model=author_model)
-    finish(hand_over(source, branch, authorship, user, Output(as_json=as_json), wait=wait))
-
-
-@app.command(epilog=examples("vibe8 jobs", "vibe8 jobs --status failed --since 1h"))
-def jobs(
-    status: Annotated[
-        Status | None,
-        typer.Option(metavar="STATUS", help="Only jobs that are pending, running, completed or failed."),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only jobs younger than this, such as 90s, 30m, 1h or 2d.")
-    ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="At most so many.")] = 50,
-    user: UserOption = LOCAL_USER,
-    as_json: JsonOption = False,
-) -> None:
-    """List the user's jobs, newest first."""
-    from domain.jobs import JobStatus
-    from worker import commands
-    from worker.output import Output
-
-    wanted = None if status is None else JobStatus(status)
-    finish(commands.jobs(user, wanted, _duration(since), limit, Output(as_json=as_json)))
-
-
-@app.command(epilog=examples("vibe8 job 3f2a..."))
-def job(
-    job_id: JobArgument,
-    user: UserOption = LOCAL_USER,
-    operator: OperatorOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one job and what has happened to it."""
-    from worker import commands
-    from worker.output import Output
-
-    finish(commands.job(user, job_id, Output(as_json=as_json), as_operator=operator))
-
-
-@app.command(epilog=examples("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
-def result(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
-    """Take a finished job's result.
-
-    This deletes the job; the run is kept. An unfinished job is shown, and nothing is deleted.
-    """
-    from worker import commands
-    from worker.output import Output
-
-    finish(commands.result(user, job_id, Output(as_json=as_json)))
-
-
-@app.command(epilog=examples("vibe8 cancel 3f2a..."))
-def cancel(
-    job_id: JobArgument,
-    user: UserOption = LOCAL_USER,
-    operator: OperatorOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """End a pending or running job."""
-    from worker import commands
-    from worker.output import Output
-
-    finish(commands.cancel(user, job_id, Output(as_json=as_json), as_operator=operator))
-
-
-@app.command(epilog=examples("vibe8 retry 3f2a..."))
-def retry(
-    job_id: JobArgument,
-    user: UserOption = LOCAL_USER,
-    operator: OperatorOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Put a failed job back in line."""
-    from worker import commands
-    from worker.output import Output
-
-    finish(commands.retry(user, job_id, Output(as_json=as_json), as_operator=operator))
 
 
 @app.command(epilog=examples("vibe8 cleanup"))
@@ -258,15 +125,7 @@ def doctor(
     finish(examine(as_json=as_json, quiet=quiet))
 
 
-def _duration(words: str | None) -> timedelta | None:
-    if words is None:
-        return None
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}.get(words[-1:])
-    if unit is None or not words[:-1].isdecimal() or len(words) > 12:
-        raise InvalidInputError(f"--since must look like 90s, 30m, 1h or 2d, not {one_line(words, 40)!r}")
-    return min(timedelta(**{unit: int(words[:-1])}), timedelta(days=MAX_DAYS))
-
-
+app.add_typer(cli_jobs.app)
 app.add_typer(cli_operate.app)
 
 

@@ -20,18 +20,22 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError, ServiceUnavailableError
+from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError
 from domain.jobs import Job, JobStatus, SubmissionLimits
+from domain.notices import Notice
 from domain.runs import Run, RunCursor, RunSummary
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
+from infrastructure.database.notices import NoticeRepository
 from infrastructure.database.runs import RunRepository
 from infrastructure.database.users import UserRepository
 from infrastructure.queue import Doorbell, connect
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from infrastructure.webhook import user_secret
+from worker.operator_calls import OperatorCalls
 from worker.submissions import RepositorySubmission, Submission, Submitter, UploadSubmission
 
 MAX_PAGE = 100
@@ -77,18 +81,15 @@ class Page:
     next: RunCursor | None
 
 
-class Client:
+class Client(OperatorCalls):
     """An API's view of the system; safe for many tasks of one event loop."""
 
     def __init__(self, database: Database, doorbell: Doorbell, vault: TokenVault, settings: Settings) -> None:
-        self._database = database
-        self._doorbell = doorbell
-        self._limits = SubmissionLimits(
+        limits = SubmissionLimits(
             max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
         )
-        self._submitter = Submitter(
-            database=database, doorbell=doorbell, vault=vault, settings=settings, limits=self._limits
-        )
+        submitter = Submitter(database=database, doorbell=doorbell, vault=vault, settings=settings, limits=limits)
+        super().__init__(database, doorbell, submitter, limits)
 
     @classmethod
     @asynccontextmanager
@@ -114,6 +115,7 @@ class Client:
         """Delete the user with all runs and jobs; running jobs are stopped by their workers."""
         async with self._database.unit_of_work() as work:
             jobs = await UserRepository(work).delete(user_id)
+            await NoticeRepository(work).forget_user(user_id)
         for job_id in jobs:
             await self._submitter.forget(job_id)
 
@@ -198,10 +200,19 @@ class Client:
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
-    async def owner_of(self, job_id: str) -> UUID:
-        """Whose job it is, for an operator who acts in their stead: no API may offer this. Raises NotFoundError."""
+    async def list_notices(self, user_id: UUID, job_id: str) -> list[Notice]:
+        """How telling of the job's end went, oldest first; empty where nobody asked, or it has not ended.
+
+        Raises NotFoundError, ForbiddenError.
+        """
         async with self._database.unit_of_work() as work:
-            return (await JobRepository(work).get(job_id)).user_id
+            _owned_job(await JobRepository(work).get(job_id), user_id)
+            return await NoticeRepository(work).of_job(job_id)
+
+    def notice_secrets(self, user_id: UUID) -> list[str]:
+        """What the user's receivers verify notices with (`whsec_...`), the newest first; any one of them will do."""
+        secrets = self._submitter.settings.webhook_secrets
+        return [user_secret(secret.get_secret_value(), user_id) for secret in secrets]
 
     async def take_result(self, user_id: UUID, job_id: str) -> Taken:
         """The end of a job, once: its row is deleted with it. An unfinished job is left alone.
@@ -267,13 +278,6 @@ class Client:
                 shown = job
                 if job.status.finished:
                     return
-
-    async def _tell(self, job: Job) -> None:
-        event = {"status": job.status, "stage": job.stage, "progress": job.progress}
-        try:
-            await self._doorbell.publish(job.job_id, event)
-        except ServiceUnavailableError:
-            log.debug("progress.unheard", job_id=job.job_id)
 
     # Runs
 

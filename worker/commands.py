@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from domain.errors import InvalidInputError
 from domain.jobs import JobStatus
+from domain.text import JSON
 from infrastructure.settings import load_settings
 from worker.client import Client, Completed, JobFailed, Taken, Unfinished
 from worker.conventions import DONE, FAILED
-from worker.documents import job_document, run_document, unfinished_document
+from worker.documents import job_document, notice_document, run_document, unfinished_document
 from worker.output import Output
 from worker.render import complain, show_result
 from worker.render_jobs import show_job, show_jobs
@@ -39,10 +41,26 @@ async def job(email: str, job_id: str, output: Output, *, as_operator: bool) -> 
     async with client_and_user(email) as (client, user_id):
         owner = await client.owner_of(job_id) if as_operator else user_id
         found = await client.get_job(owner, job_id)
+        notices = await client.list_notices(owner, job_id) if found.notify_url is not None else []
+    document = {**job_document(found), "notices": [notice_document(notice) for notice in notices]}
     if output.as_json:
-        output.document(job_document(found))
+        output.document(document)
     else:
-        show_job(output.console, job_document(found))
+        show_job(output.console, document)
+    return DONE
+
+
+async def webhook(email: str, output: Output) -> int:
+    """The secrets of the user's notices."""
+    async with client_and_user(email) as (client, user_id):
+        secrets = client.notice_secrets(user_id)
+    if not secrets:
+        raise InvalidInputError("WEBHOOK_SECRETS is not set: no notices are sent")
+    if output.as_json:
+        output.document(list[JSON](secrets))
+    else:
+        for secret in secrets:
+            output.say(secret)
     return DONE
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from domain.jobs import Job
 from domain.metrics import Analysis
+from domain.notices import Notice
 from domain.runs import Run
 from domain.text import JSON
 
@@ -36,6 +37,20 @@ def job_document(job: Job) -> dict[str, JSON]:
         "run_after": _time(job.run_after),
         "cancel_requested_at": _time(job.cancel_requested_at),
         "notify_url": job.notify_url,
+    }
+
+
+def notice_document(notice: Notice) -> dict[str, JSON]:
+    """How telling of a job's end went; `state` is `waiting`, `delivered` or `given up`."""
+    return {
+        "notice_id": str(notice.notice_id),
+        "state": notice.state,
+        "status": notice.status,
+        "attempt": notice.attempt,
+        "due_at": _time(notice.due_at),
+        "delivered_at": _time(notice.delivered_at),
+        "given_up_at": _time(notice.given_up_at),
+        "last_error": notice.last_error,
     }
 
 

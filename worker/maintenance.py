@@ -12,6 +12,7 @@ from domain.jobs import JOB_VERSION, JobStatus
 from infrastructure.database.attempts import CANCELLED
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
+from infrastructure.database.notices import NoticeRepository
 from infrastructure.database.runs import RunRepository
 from infrastructure.database.upkeep import WORKER_LOST, CleanupCounts, Rescued, Ring
 from infrastructure.metrics import RESCUES, RINGS, note_queue
@@ -55,6 +56,7 @@ async def _cleanup(work: AsyncConnection, settings: Settings) -> CleanupCounts:
         stale=settings.stale_job_threshold,
         pending_max_age=settings.pending_job_max_age,
     )
+    await NoticeRepository(work).forget_old(settings.completed_job_retention)
     if settings.run_retention_days is not None:
         await RunRepository(work).delete_older_than(settings.run_retention_days)
     log.info("cleanup.done", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)

@@ -59,6 +59,7 @@ def show_job(console: Console, job: Mapping[str, JSON]) -> None:
         "author": _author(job["source_metadata"]),
         "error": job["error_message"],
         "run": job["result_run_id"],
+        "notice": _notice(job),
     }
     for name, value in facts.items():
         if value:
@@ -76,6 +77,17 @@ def _source(job: Mapping[str, JSON]) -> str:
     if metadata.get("project_name"):
         extras.append(f"project {metadata['project_name']}")
     return f"{job['source']} ({', '.join(extras)})"
+
+
+def _notice(job: Mapping[str, JSON]) -> str | None:
+    """How telling of the end goes; the address is not shown, it may hold a secret of the receiver's."""
+    if not job["notify_url"]:
+        return None
+    notices = job.get("notices")
+    if not notices:
+        return "when it ends"
+    last = notices[-1]
+    return last["state"] if last["last_error"] is None else f"{last['state']}: {last['last_error']}"
 
 
 def _author(metadata: Mapping[str, JSON]) -> str:
@@ -98,6 +110,12 @@ def timeline(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
         events.append((job["cancel_requested_at"], "cancelling asked for"))
     if job["finished_at"]:
         events.append((job["finished_at"], _end(job)))
+    for notice in job.get("notices", ()):
+        if notice["state"] == "waiting":
+            events.append((notice["due_at"], f"notice: delivery {notice['attempt'] + 1} is due"))
+        else:
+            moment = notice["delivered_at"] or notice["given_up_at"]
+            events.append((moment, f"notice {notice['state']}, delivery {notice['attempt']}"))
     if job["status"] == "pending" and job["attempt_errors"]:
         events.append((job["run_after"], f"attempt {job['attempt'] + 1} is due"))
     yield from sorted(events, key=lambda event: datetime.fromisoformat(event[0]))

@@ -88,6 +88,7 @@ class WorkerProcess:
         background = [
             asyncio.create_task(_keep_up("leases", services.leases.run)),
             asyncio.create_task(_keep_up("maintenance", services.maintenance.run)),
+            asyncio.create_task(_keep_up("notices", services.herald.run)),
             asyncio.create_task(_keep_up("presence", self._presence(services).run)),
         ]
         listening = asyncio.create_task(self._listen(services))

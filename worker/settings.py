@@ -25,12 +25,14 @@ from infrastructure.queue import (
 )
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from infrastructure.webhook import WebhookSender
 from worker.analyze import Analyst
 from worker.crew import Crew
 from worker.facts import FactsKeeper
 from worker.leases import LeaseKeeper
 from worker.local_pipeline import MB, local_pipeline
 from worker.maintenance import Maintenance
+from worker.notices import Herald
 from worker.pipeline import Cores
 from worker.pressure import Pressure
 from worker.tasks import analyze
@@ -51,6 +53,7 @@ class Services:
     pressure: Pressure
     leases: LeaseKeeper
     crew: Crew
+    herald: Herald
     maintenance: Maintenance
     cores: Cores
     fleet: Fleet
@@ -79,8 +82,10 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
         doorbell = Doorbell(redis)
         leases = LeaseKeeper(database, doorbell)
         vault = token_vault(settings, redis)
+        herald = Herald(database, await _webhook_sender(settings, stack))
         analyst = Analyst(
             database=database,
+            on_notice=herald.stir,
             doorbell=doorbell,
             vault=vault,
             leases=leases,
@@ -109,11 +114,19 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
             pressure=pressure,
             leases=leases,
             crew=crew,
+            herald=herald,
             maintenance=maintenance,
             cores=pipeline.cores,
             guarantees=pipeline.guarantees,
             fleet=Fleet(redis),
         )
+
+
+async def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookSender:
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+    sender = WebhookSender(secrets, settings.webhook_allowed_hosts)
+    stack.push_async_callback(sender.aclose)
+    return sender
 
 
 def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:

@@ -4,18 +4,20 @@ import base64
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from domain.jobs import Job, SubmissionLimits
-from domain.notices import notify_url
+from domain.notices import is_allowed, notify_url
 from domain.sources import Authorship, Repository, SourceKind, Upload, branch_name, repository_url
 from domain.text import one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.submissions import NewJob, Submitted
+from infrastructure.network import is_public, literal
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
@@ -92,7 +94,11 @@ def _repository(submission: RepositorySubmission, settings: Settings) -> Reposit
 def _notify_url(url: str, settings: Settings) -> str:
     if not settings.webhook_secrets:
         raise InvalidInputError("notices are signed, and WEBHOOK_SECRETS is not set")
-    return notify_url(url, settings.webhook_allowed_hosts)
+    checked = notify_url(url, settings.webhook_allowed_hosts)
+    address = literal(urlsplit(checked).hostname or "")
+    if address is not None and not is_public(address) and not is_allowed(checked, settings.webhook_allowed_hosts):
+        raise InvalidInputError("the notify URL leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
+    return checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

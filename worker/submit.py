@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from domain.errors import ServiceUnavailableError
@@ -17,6 +16,7 @@ from worker.documents import job_document
 from worker.output import Output
 from worker.progress import WAITING, ProgressDisplay
 from worker.sources import Remote, Source, parse_source
+from worker.submissions import RepositorySubmission, Submission, UploadSubmission
 from worker.uploads import upload_of
 
 OUTAGE_SECONDS = 60.0
@@ -26,20 +26,25 @@ AGAIN_SECONDS = 1.0
 UNCLAIMED_SECONDS = 10.0
 """A job that nobody has claimed for so long is worth a word."""
 
-Offer = Callable[[Client, UUID], Awaitable[Job]]
-"""Hands a source that has been read to the queue."""
-
 
 async def submit(
-    source_text: str, branch: str | None, authorship: Authorship, email: str, output: Output, *, wait: bool
+    source_text: str,
+    branch: str | None,
+    authorship: Authorship,
+    email: str,
+    output: Output,
+    *,
+    wait: bool,
+    notify: str | None = None,
 ) -> int:
     """Hand the source to the queue; with `wait`, show its progress and take the result."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
-    offer = await _prepare(source, authorship, settings)
+    # Read before any server is asked: what is wrong with it is told first.
+    submission = await asyncio.to_thread(submission_of, source, authorship, settings, notify_url=notify)
     async with Client.open(load_settings()) as client:
         user_id = await client.get_or_create_user(email)
-        job = await offer(client, user_id)
+        (job,) = await client.submit_many(user_id, [submission])
         how = _how_to_follow(job.job_id, email)
         if wait:
             return await _watch_and_take(client, user_id, job.job_id, output, how)
@@ -52,15 +57,31 @@ async def submit(
     return DONE
 
 
-async def _prepare(source: Source, authorship: Authorship, settings: Settings) -> Offer:
-    """Read the source before any server is asked: what is wrong with it is told first."""
+def submission_of(
+    source: Source,
+    authorship: Authorship,
+    settings: Settings,
+    *,
+    idempotency_key: str | None = None,
+    notify_url: str | None = None,
+) -> Submission:
+    """The source, read. Raises InvalidInputError where it cannot be."""
     if isinstance(source, Remote):
-        return lambda client, user_id: client.submit_repository(
-            user_id, url=source.url, branch=source.branch, token=source.token, authorship=authorship
+        return RepositorySubmission(
+            url=source.url,
+            branch=source.branch,
+            token=source.token,
+            authorship=authorship,
+            idempotency_key=idempotency_key,
+            notify_url=notify_url,
         )
-    filename, content = await asyncio.to_thread(upload_of, source, settings)
-    return lambda client, user_id: client.submit_upload(
-        user_id, filename=filename, content=content, authorship=authorship
+    filename, content = upload_of(source, settings)
+    return UploadSubmission(
+        filename=filename,
+        content=content,
+        authorship=authorship,
+        idempotency_key=idempotency_key,
+        notify_url=notify_url,
     )
 
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError, Vibe8Error
+from infrastructure.network import Address, is_public, literal
 from infrastructure.sources.git_command import GitFailedError
 
 CONNECT_SECONDS = 10.0
 _INSIDE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def locate(url: str, allowed_hosts: Collection[str]) -> Place:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
     addresses = _resolve(host, port)
-    vouched = _is_literal(host) or f"{host}:{port}" in allowed_hosts or _is_inside(host)
+    vouched = literal(host) is not None or f"{host}:{port}" in allowed_hosts or _is_inside(host)
     if not vouched and not all(is_public(address) for address in addresses):
         raise InvalidInputError(
             f"the host {host!r} leads to a private address, which is refused; "
@@ -61,27 +59,8 @@ def _resolve(host: str, port: int) -> list[Address]:
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_inside(host: str) -> bool:
     return "." not in host or host.endswith(_INSIDE_SUFFIXES)
-
-
-def is_public(address: Address) -> bool:
-    """Whether this is an address of the Internet at large, also when it is wrapped in an IPv6 one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _answers(address: Address, port: int) -> bool:

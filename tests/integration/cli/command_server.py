@@ -22,7 +22,7 @@ from typing import NoReturn
 from tests.support.worker import PATIENCE_SECONDS, Finished, System
 from worker.cli import main
 
-MODULES = ("commands", "doctor", "local", "operate", "submit", "up", "upkeep")
+MODULES = ("bulk", "commands", "doctor", "local", "operate", "submit", "submit_from", "up", "upkeep")
 MAX_REQUEST = 1 << 17
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError
+from infrastructure.network import is_public
 from infrastructure.sources.git_command import GitFailedError
-from infrastructure.sources.remote import Place, explain, is_public, locate
+from infrastructure.sources.remote import Place, explain, locate
 
 
 @pytest.mark.parametrize(

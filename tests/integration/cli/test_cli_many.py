@@ -1,0 +1,203 @@
+"""Many at once: a file of sources, and jobs cancelled and retried by what they are."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.jobs import JobStatus
+from tests.integration.cli.cli_support import assert_complaint, on_terminal, quick_system
+from tests.support.faults import Rows
+from tests.support.worker import System
+from worker.client import Client
+from worker.submissions import UploadSubmission
+
+URL = "https://github.com/owner/repo"
+
+
+@pytest.fixture
+def system(database_url: str, redis_url: str, tmp_path: Path) -> System:
+    (tmp_path / "code.py").write_text("x = 1\n")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "a.py").write_text("y = 1\n")
+    return quick_system(database_url, redis_url, tmp_path, WEBHOOK_SECRETS="s" * 32)
+
+
+@pytest.fixture
+async def local(client: Client) -> UUID:
+    return await client.get_or_create_user("local@localhost")
+
+
+def write(system: System, *lines: Any, name: str = "many.jsonl") -> str:
+    text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+    (system.directory / name).write_text(text)
+    return name
+
+
+async def test_a_file_of_sources(system: System, client: Client, local: UUID) -> None:
+    many = write(
+        system,
+        {"source": URL, "branch": "main", "project": "one", "idempotency_key": "k"},
+        "\n",
+        {"source": "code.py", "author_type": "ai", "author_model": "m", "notify_url": "https://example.org/own"},
+        {"source": "project", "branch": None},
+        {"source": URL, "idempotency_key": "k"},
+    )
+    options = ("--project", "all", "--author-type", "human", "--notify", "https://example.org/all")
+    finished = await system.run("submit", "--from", many, *options)
+    assert (finished.code, finished.error) == (0, "")
+    ids = finished.out.split()
+    assert len(ids) == 4
+    assert ids[0] == ids[3]
+    jobs = [await client.get_job(local, job_id) for job_id in ids[:3]]
+    sources = [{key: value for key, value in job.source_metadata.items() if value} for job in jobs]
+    assert sources == [
+        {"git_repo_url": URL, "git_branch": "main", "project_name": "one", "author_type": "human"},
+        {"upload_filename": "code.py", "project_name": "all", "author_type": "ai", "author_model": "m"},
+        {"upload_filename": "project.zip", "project_name": "all", "author_type": "human"},
+    ]
+    assert [job.notify_url for job in jobs] == [f"https://example.org/{which}" for which in ("all", "own", "all")]
+    again = await system.run("submit", "--from", many, "--json", "--user", "bob@example.org")
+    assert [job["status"] for job in again.document] == ["pending"] * 4
+
+
+BAD_LINES = {
+    "nonsense": ("no JSON",),
+    "[" * 5000: ("no JSON",),
+    "[1]": ("must be an object",),
+    '{"branch": "main"}': ('a text under "source"',),
+    '{"source": 1}': ('a text under "source"',),
+    '{"source": "code.py", "sorce": "x"}': ("knows no 'sorce'", "source, branch, project"),
+    '{"source": "code.py", "project": 1}': ("'project' must be text",),
+    '{"source": "missing.py"}': ("'missing.py'", "no directory, no file"),
+    '{"source": "code.py", "branch": "main"}': ("--branch goes with a repository URL only",),
+    '{"source": "https://evil.example/o/r"}': ("not allowed", "GIT_ALLOWED_HOSTS"),
+    '{"source": "code.py", "author_type": "robot"}': ("'human' or 'ai'",),
+    '{"source": "code.py", "idempotency_key": ""}': ("idempotency key",),
+    '{"source": "code.py", "notify_url": "http://example.org"}': ("must start with https://",),
+    '{"source": "\\u001b[31m\\n"}': ("no directory, no file",),
+    '{"source": "' + "x" * 70_000 + '"}': ("more than 65536 bytes",),
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: line[:40])
+async def test_a_bad_line_is_named_and_nothing_is_submitted(
+    system: System, client: Client, local: UUID, line: str
+) -> None:
+    many = write(system, {"source": URL}, "\n", line + "\n", {"source": URL})
+    assert_complaint(await system.run("submit", "--from", many), 2, "many.jsonl, line 3: ", *BAD_LINES[line])
+    assert await client.list_jobs(local) == []
+
+
+async def test_a_file_that_is_none_or_too_much(system: System, client: Client, local: UUID) -> None:
+    assert_complaint(await system.run("submit", "--from", "none.jsonl"), 2, "none.jsonl cannot be read: No such file")
+    assert_complaint(await system.run("submit", "--from", write(system, "\n\n")), 2, "has no line to submit")
+    six = write(system, *[{"source": URL}] * 6)
+    assert_complaint(await system.run("submit", "--from", six), 2, "limit 5) and want 6 more")
+    thousand = write(system, *[{"source": URL}] * 1001)
+    assert_complaint(await system.run("submit", "--from", thousand), 2, "line 1001: more than 1000 sources")
+    for odd in (("code.py",), ("--wait",), ("--branch", "x")):
+        assert_complaint(await system.run("submit", "--from", six, *odd), 2, "--from goes with no SOURCE")
+    assert await client.list_jobs(local) == []
+
+
+async def test_who_is_told_and_with_which_secret(system: System, client: Client, local: UUID) -> None:
+    submitted = await system.run("submit", "code.py", "--notify", "https://example.org/hook", "--json")
+    assert submitted.document["notify_url"] == "https://example.org/hook"
+    shown = await system.run("job", submitted.document["job_id"])
+    assert "notice   when it ends\n" in shown.out
+    secrets = await system.run("webhook", "--json")
+    assert secrets.document == client.notice_secrets(local)
+    assert (await system.run("webhook")).out.split() == secrets.document
+    assert (await system.run("webhook", "--user", "bob@example.org")).out.split() != secrets.document
+    assert_complaint(await system.run("webhook", WEBHOOK_SECRETS=""), 2, "WEBHOOK_SECRETS is not set")
+
+
+async def submitted(client: Client, user_id: UUID, count: int, name: str = "a.py") -> list[str]:
+    jobs = await client.submit_many(user_id, [UploadSubmission(filename=name, content=b"x = 1\n")] * count)
+    return [job.job_id for job in jobs]
+
+
+async def statuses(client: Client, user_id: UUID) -> dict[str, JobStatus]:
+    return {job.job_id: job.status for job in await client.list_jobs(user_id)}
+
+
+async def test_cancelling_many(system: System, client: Client, local: UUID) -> None:
+    other = await client.get_or_create_user("bob@example.org")
+    mine, theirs = await submitted(client, local, 3), await submitted(client, other, 2)
+    await Rows(system).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", mine[0])
+    asked = await system.run("cancel", "--since", "1h")
+    words = "cancel 2 pending or running jobs of local@localhost, younger than 1 h? say --yes"
+    assert_complaint(asked, 2, words)
+    assert set((await statuses(client, local)).values()) == {JobStatus.PENDING}
+    done = await system.run("cancel", "--since", "1h", "--yes")
+    assert (done.code, done.out, done.error) == (0, "2 of 2 jobs cancelled, or being cancelled\n", "")
+    assert (await statuses(client, local))[mine[0]] is JobStatus.PENDING
+    assert set((await statuses(client, other)).values()) == {JobStatus.PENDING}
+    assert (await system.run("cancel", "--status", "running")).out == "no jobs\n"
+    asked = await system.run("cancel", "--status", "pending", "--operator")
+    assert_complaint(asked, 2, "cancel 3 pending jobs of everybody? say --yes")
+    whole = await system.run("cancel", "--status", "pending", "--operator", "--yes", "--json")
+    assert whole.document == {"matched": 3, "changed": [mine[0], *theirs], "unchanged": []}
+
+
+@pytest.mark.parametrize(("key", "code"), [(b"y\n", 0), (b"\n", 2), (b"n\n", 2), (b"\x04", 2)], ids=str)
+async def test_on_a_terminal_it_asks(system: System, client: Client, local: UUID, key: bytes, code: int) -> None:
+    await submitted(client, local, 2)
+    async with on_terminal(system, "cancel", "--status", "pending") as terminal:
+        await terminal.until(r"cancel 2 pending jobs of local@localhost\? \[y/N\] ")
+        terminal.press(key)
+        assert await terminal.wait() == code
+    wanted = JobStatus.PENDING if code else JobStatus.FAILED
+    assert set((await statuses(client, local)).values()) == {wanted}
+    assert ("nothing was done" in terminal.text) == bool(code)
+
+
+async def fail(system: System, job_ids: list[str]) -> None:
+    await Rows(system).all(
+        "UPDATE jobs SET status = 'failed', error_message = 'x' WHERE job_id = ANY($1::varchar[])", job_ids
+    )
+
+
+async def test_retrying_many_within_the_limit(system: System, client: Client, local: UUID) -> None:
+    failed = await submitted(client, local, 4)
+    await fail(system, failed)
+    waiting = await submitted(client, local, 2)
+    cancelled = await submitted(client, local, 1)
+    await client.cancel_jobs(cancelled)  # its upload is gone
+    assert_complaint(await system.run("retry", "--status", "failed"), 2, "retry 5 failed jobs of local@localhost? say")
+    done = await system.run("retry", "--status", "failed", "--yes", "--json")
+    assert done.document == {"matched": 5, "changed": failed[:3], "unchanged": [failed[3], *cancelled]}
+    again = await system.run("retry", "--since", "1h", "--yes")
+    assert again.out.startswith("0 of 2 jobs pending again; 2 left as they are: they would pass the limit")
+    now = await statuses(client, local)
+    assert {job for job, status in now.items() if status is JobStatus.PENDING} == {*failed[:3], *waiting}
+
+
+async def test_an_operators_retries_pass_the_limit(system: System, client: Client, local: UUID) -> None:
+    other = await client.get_or_create_user("bob@example.org")
+    failed = [*await submitted(client, local, 5), *await submitted(client, other, 5)]
+    await fail(system, failed)
+    await submitted(client, local, 5)
+    done = await system.run("retry", "--since", "1d", "--operator", "--user", "bob@example.org", "--yes", "--json")
+    assert done.document["changed"] == failed[5:]
+    done = await system.run("retry", "--since", "1d", "--operator", "--yes", "--json")
+    assert done.document["changed"] == failed[:5]
+    assert len(await client.list_jobs(local, status=JobStatus.PENDING)) == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("cancel",), "missing argument 'ID', or --status or --since"),
+        (("retry",), "missing argument 'ID', or --status or --since"),
+        (("cancel", "id", "--since", "1h"), "an ID names one"),
+        (("cancel", "--status", "completed"), "only pending and running jobs can be cancelled"),
+        (("retry", "--status", "running"), "only failed jobs can be retried"),
+        (("retry", "--since", "soon"), "90s, 30m, 1h or 2d"),
+    ],
+)
+async def test_what_cannot_be_meant(system: System, arguments: tuple[str, ...], words: str) -> None:
+    assert_complaint(await system.run(*arguments), 2, words)
