@@ -1,34 +1,27 @@
 """Drives bandit's tests over a ready tree, as bandit's own visitor would.
 
 bandit spends most of its time around its tests: it builds a context for every node, asks every test about every call,
-and recurses. Here a context is built only for a node that some test may report (`collectors.bandit_rules`), and the
-walk keeps its own stack, so that depth costs nothing. What a test is given is the same: the context's keys, imports
-in source order, and each node's parent. `_bandit_sibling` is left out: bandit reads it only to guess the last line
-of nodes that no test looks at.
+and recurses. Here a context is built only for a node that some test may report (`collectors.bandit_rules`), the nodes
+come from the walk that all collectors share, and they are linked to their parents only where a test looks for these.
+What a test is given is the same: the context's keys, imports in source order, and each node's parent.
+`_bandit_sibling` is left out: bandit reads it only to guess the last line of nodes that no test looks at.
 """
 
 import ast
 import io
 import tokenize
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bandit.core.context import Context
 from bandit.core.manager import NOSEC_COMMENT, NOSEC_COMMENT_TESTS
 
-from collectors.bandit_rules import RULES, TEST_IDS, Rule, call_rules, string_rules, text_rules
+from collectors.bandit_rules import RULES, TEST_IDS, WITH_PARENTS, Rule, call_rules, function_rules, text_rules
+from collectors.bandit_strings import suspects
 from collectors.source_tree import SourceFile
+from collectors.syntax_walk import FIELDS
 from domain.text import one_line
-
-_NO_PARTS = frozenset(
-    {
-        "arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "kwd_attrs", "level", "module", "name",
-        "names", "op", "ops", "rest", "simple", "tag", "type_comment", "type_ignores",
-    }
-)  # fmt: skip
-"""Fields in which no test looks for anything of its own: text, numbers, names, and the contexts and operators that all
-trees share and that must not be given a parent."""
 
 _NO_NOSEC: frozenset[str] = frozenset()
 
@@ -57,12 +50,13 @@ class Scan:
 
 
 def scan(file: SourceFile) -> Scan:
-    """Run bandit's tests over the file. Raises UnparsableError."""
+    """Run bandit's tests over the file; issues come in order of lines. Raises UnparsableError."""
     driver = _Driver(file)
     try:
-        driver.walk(file.tree)
+        driver.run()
     finally:
         driver.unlink()
+    driver.scan.issues.sort(key=lambda issue: (issue.line, issue.test_id, issue.text))
     return driver.scan
 
 
@@ -98,30 +92,15 @@ class _Driver:
         self._nosec = nosec_lines(file.data) if "nosec" in file.text else {}
         self._imports: set[str] = set()
         self._aliases: dict[str, str] = {}
-        self._linked: list[Any] = []
-        self._visitors: Mapping[type[ast.AST], Callable[[Any], None]] = {
-            ast.Call: self._visit_call,
-            ast.Constant: self._visit_constant,
-            ast.FunctionDef: self._visit_function,
-            ast.Import: self._visit_import,
-            ast.ImportFrom: self._visit_import_from,
-            **dict.fromkeys(_OTHER_CHECKED, self._visit_other),
-        }
+        self._linked: Sequence[Any] = ()
 
-    def walk(self, tree: ast.Module) -> None:
-        """Visit every node, parents first, siblings in source order; then the text as such."""
-        pending: list[Any] = [tree]
-        while pending:
-            node = pending.pop()
-            if (visit := self._visitors.get(node.__class__)) is not None:
-                visit(node)
-            for name in _PARTS[node.__class__]:
-                value: Any = getattr(node, name, ())
-                for part in reversed(value) if value.__class__ is list else (value,):
-                    if part.__class__ in _PARTS:
-                        part._bandit_parent = node  # noqa: SLF001 - where bandit's tests look for it
-                        pending.append(part)
-                        self._linked.append(part)
+    def run(self) -> None:
+        """Visit the nodes that a test may report, imports and calls in source order; then strings, then the text."""
+        for node in self._file.nodes.children_first:
+            if (visit := _VISITORS.get(node.__class__)) is not None:
+                visit(self, node)
+        for node, rules in suspects(self._file.nodes):
+            self._visit_string(node, rules)
         place = {"lineno": 0, "linerange": [0, 1], "col_offset": 0}
         self._run(text_rules(self._file.text), {"file_data": self._data, "filename": self._file.path, **place})
 
@@ -130,29 +109,28 @@ class _Driver:
         for node in self._linked:
             del node._bandit_parent  # noqa: SLF001
 
+    def _link(self) -> None:
+        """Tell every node its parent, once."""
+        if not self._linked:
+            self._linked = link(self._file.tree)
+
     def _visit_call(self, node: ast.Call) -> None:
         name = called_name(node.func, self._aliases)
         imports_by_name = isinstance(node.func, ast.Name) and node.func.id == "__import__"
-        rules = RULES["Call"] if imports_by_name else call_rules(name, bool(node.keywords))
+        keywords = tuple(keyword.arg for keyword in node.keywords) if node.keywords else ()
+        rules = RULES["Call"] if imports_by_name else call_rules(name, keywords)
         if rules:
             self._run(rules, self._context(node) | {"call": node, "qualname": name, "name": name.rpartition(".")[2]})
 
-    def _visit_constant(self, node: ast.Constant) -> None:
+    def _visit_string(self, node: ast.Constant, rules: Iterable[Rule]) -> None:
+        self._link()
         parent = node._bandit_parent  # type: ignore[attr-defined]  # noqa: SLF001
-        if isinstance(parent, ast.Expr):  # a docstring
-            return
-        value = node.value
-        if isinstance(value, str):
-            rules: Iterable[Rule] = string_rules(node, parent)
-        else:
-            rules = RULES.get("Bytes", ()) if isinstance(value, bytes) else ()
-        if rules:
-            kind = "str" if isinstance(value, str) else "bytes"
-            self._run(rules, self._context(node) | {kind: value, "linerange": line_range(parent)})
+        if not isinstance(parent, ast.Expr):  # a docstring
+            self._run(rules, self._context(node) | {"str": node.value, "linerange": line_range(parent)})
 
     def _visit_function(self, node: ast.FunctionDef) -> None:
-        context = self._context(node)
-        self._run(RULES["FunctionDef"], context | {"function": node, "qualname": node.name, "name": node.name})
+        if rules := function_rules(node):
+            self._run(rules, self._context(node) | {"function": node, "qualname": node.name, "name": node.name})
 
     def _visit_import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
@@ -191,6 +169,8 @@ class _Driver:
 
     def _run(self, rules: Iterable[Rule], context: dict[str, Any]) -> None:
         for rule in rules:
+            if rule.test_id in WITH_PARENTS:
+                self._link()
             try:
                 found = rule.check(Context(context), *rule.configuration)
             except Exception as error:  # noqa: BLE001 - bandit, too, goes on without a test that raises
@@ -220,6 +200,22 @@ class _Driver:
         if own is None and around is None:
             return None
         return (own or _NO_NOSEC) | (around or _NO_NOSEC)
+
+
+def link(tree: ast.Module) -> list[Any]:
+    """Give every node its parent, as `_bandit_parent`; the nodes that have one now."""
+    found: list[Any] = []
+    pending: list[Any] = [tree]
+    while pending:
+        node = pending.pop()
+        for name in FIELDS[node.__class__]:
+            part = getattr(node, name)
+            for child in part if part.__class__ is list else (part,):
+                if child.__class__ in FIELDS:
+                    child._bandit_parent = node  # noqa: SLF001 - where bandit's tests look for it
+                    pending.append(child)
+                    found.append(child)
+    return found
 
 
 def called_name(function: ast.expr, aliases: Mapping[str, str]) -> str:
@@ -259,19 +255,10 @@ def line_range(node: Any) -> range:
 _STATEMENT_FIELDS = frozenset({"body", "orelse", "handlers", "finalbody"})
 
 
-_VISITED = frozenset({"Bytes", "Call", "File", "FunctionDef", "Import", "ImportFrom", "Str"})
-_OTHER_CHECKED = tuple(getattr(ast, name) for name in RULES if name not in _VISITED)
-
-
-def _parts() -> dict[Any, tuple[str, ...]]:
-    """The fields to descend into, last first, of each node type that is worth a visit."""
-    fields: dict[Any, tuple[str, ...]] = {}
-    for name, node_type in vars(ast).items():
-        if isinstance(node_type, type) and issubclass(node_type, ast.AST):
-            parts = tuple(part for part in reversed(node_type._fields) if part not in _NO_PARTS)
-            if parts or name in RULES:
-                fields[node_type] = parts
-    return fields | {ast.Constant: ()}
-
-
-_PARTS = _parts()
+_VISITORS: Mapping[Any, Callable[[_Driver, Any], None]] = {
+    **{getattr(ast, name): _Driver._visit_other for name in RULES if name not in ("Bytes", "File", "Str")},  # noqa: SLF001
+    ast.Call: _Driver._visit_call,  # noqa: SLF001
+    ast.FunctionDef: _Driver._visit_function,  # noqa: SLF001
+    ast.Import: _Driver._visit_import,  # noqa: SLF001
+    ast.ImportFrom: _Driver._visit_import_from,  # noqa: SLF001
+}

@@ -17,6 +17,9 @@ from bandit.plugins.general_hardcoded_password import RE_CANDIDATES
 from bandit.plugins.trojansource import BIDI_CHARACTERS
 
 Check = Callable[..., Any]
+Keywords = tuple[str | None, ...]
+"""The names of a call's keyword arguments, None for `**`."""
+
 BLACKLIST_ID = "B001"
 
 
@@ -67,6 +70,9 @@ def _load() -> tuple[dict[str, tuple[Rule, ...]], dict[str, str]]:
 BLACKLISTS = _blacklists()
 RULES, TEST_IDS = _load()
 
+WITH_PARENTS = frozenset({"B104", "B105", "B108", "B608", "B703"})
+"""The rules that look at a node's parents; of strings, the driver itself does."""
+
 _BLACKLISTED_CALLS = frozenset(name for entry in BLACKLISTS["Call"] for name in entry["qualnames"])
 _IMPORTING_CALLS = frozenset({"__import__", "importlib.import_module", "importlib.__import__"})
 
@@ -76,7 +82,7 @@ def _configured(test_id: str) -> Any:
 
 
 _PROCESS_CALLS = frozenset(name for names in _configured("B602").values() for name in names)
-_TEMPORARY_DIRECTORIES = tuple(_configured("B108")["tmp_dirs"])
+TEMPORARY_DIRECTORIES = tuple(_configured("B108")["tmp_dirs"])
 
 
 def _last(qualname: str) -> str:
@@ -88,18 +94,18 @@ def _of_requests(qualname: str) -> bool:
 
 
 # A guard is a necessary condition that costs less than asking the test: where it is false, the test returns None.
-# It takes the called name, with imports resolved, and whether there are keyword arguments. No guard: always asked.
-CALL_GUARDS: Mapping[str, Callable[[str, bool], bool]] = {
+# It takes the called name, with imports resolved, and the names of keyword arguments. No guard: always asked.
+CALL_GUARDS: Mapping[str, Callable[[str, Keywords], bool]] = {
     "B001": lambda name, _: name in _BLACKLISTED_CALLS or name in _IMPORTING_CALLS,
     "B102": lambda name, _: name == "exec",
     "B103": lambda name, _: "chmod" in _last(name),
-    "B106": lambda _, keywords: keywords,
+    "B106": lambda _, keywords: any(word is None or RE_CANDIDATES.search(word) for word in keywords),
     "B113": lambda name, _: _of_requests(name),
-    "B201": lambda name, keywords: keywords and name.endswith(".run"),
+    "B201": lambda name, keywords: bool(keywords) and name.endswith(".run"),
     "B202": lambda name, _: "extractall" in _last(name),
     "B324": lambda name, _: "hashlib" in name or "crypt" in name,
-    "B501": lambda name, keywords: keywords and _of_requests(name),
-    "B502": lambda _, keywords: keywords,
+    "B501": lambda name, keywords: bool(keywords) and _of_requests(name),
+    "B502": lambda _, keywords: "ssl_version" in keywords or "method" in keywords,
     "B504": lambda name, _: name == "ssl.wrap_socket",
     "B505": lambda name, _: _last(name).startswith("generate"),
     "B506": lambda name, _: "yaml" in name and _last(name) == "load",
@@ -109,7 +115,7 @@ CALL_GUARDS: Mapping[str, Callable[[str, bool], bool]] = {
     "B601": lambda name, _: _last(name) == "exec_command",
     "B602": lambda name, _: name in _PROCESS_CALLS,
     "B603": lambda name, _: name in _PROCESS_CALLS,
-    "B604": lambda _, keywords: keywords,
+    "B604": lambda _, keywords: "shell" in keywords,
     "B605": lambda name, _: name in _PROCESS_CALLS,
     "B606": lambda name, _: name in _PROCESS_CALLS,
     "B607": lambda name, _: name in _PROCESS_CALLS,
@@ -127,8 +133,8 @@ CALL_GUARDS: Mapping[str, Callable[[str, bool], bool]] = {
 
 
 @lru_cache(maxsize=1 << 14)
-def call_rules(qualname: str, keywords: bool) -> tuple[Rule, ...]:  # noqa: FBT001 - a cache's key
-    """The rules that may report a call of `qualname`; `keywords` says whether it has keyword arguments."""
+def call_rules(qualname: str, keywords: Keywords) -> tuple[Rule, ...]:
+    """The rules that may report a call of `qualname` with keyword arguments of these names."""
     return tuple(
         rule
         for rule in RULES["Call"]
@@ -136,32 +142,10 @@ def call_rules(qualname: str, keywords: bool) -> tuple[Rule, ...]:  # noqa: FBT0
     )
 
 
-def _may_be_password(node: ast.Constant, parent: ast.AST) -> bool:
-    if isinstance(parent, ast.Dict | ast.Subscript):  # asked here, the names cost less than finding the key
-        return RE_CANDIDATES.search(node.value) is not None
-    return isinstance(parent, ast.Assign | ast.Compare)
-
-
-def _may_be_query(node: ast.Constant, parent: ast.AST) -> bool:
-    if isinstance(parent, ast.JoinedStr):  # the first text stands for all of the f-string's
-        texts = (part for part in parent.values if isinstance(part, ast.Constant) and isinstance(part.value, str))
-        return node is next(texts, None)
-    return isinstance(parent, ast.BinOp) or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "replace"))
-
-
-STRING_GUARDS: Mapping[str, Callable[[ast.Constant, ast.AST], bool]] = {
-    "B104": lambda node, _: node.value == "0.0.0.0",  # nosec B104 # noqa: S104 - what the rule looks for
-    "B105": _may_be_password,
-    "B108": lambda node, _: str(node.value).startswith(_TEMPORARY_DIRECTORIES),
-    "B608": _may_be_query,
-}
-
-
-def string_rules(node: ast.Constant, parent: ast.AST) -> list[Rule]:
-    """The rules that may report a string that stands in `parent`."""
-    return [
-        rule for rule in RULES["Str"] if rule.test_id not in STRING_GUARDS or STRING_GUARDS[rule.test_id](node, parent)
-    ]
+def function_rules(function: ast.FunctionDef) -> tuple[Rule, ...]:
+    """The rules that may report a function; both look at default values."""
+    arguments = function.args
+    return RULES["FunctionDef"] if arguments.defaults or arguments.kw_defaults else ()
 
 
 def text_rules(text: str) -> tuple[Rule, ...]:

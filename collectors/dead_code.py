@@ -9,9 +9,10 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from collectors.base import Facts, Totals
+from collectors.scopes import owner_of
 from collectors.shapes import Shape, counts, either, flags, many, one, record, table, texts, texts_or_none, words
 from collectors.source_tree import SourceFile
-from collectors.vulture_scopes import Scopes
+from collectors.syntax_walk import walk
 from collectors.vulture_visitor import Definition, FileVisitor, Found, parse_as_vulture
 from domain.metrics import Finding, Report
 from domain.text import one_line
@@ -47,7 +48,7 @@ def whitelisted(module: str) -> frozenset[str]:
     """The names that vulture takes for used as soon as any file imports `module`."""
     path = f"whitelists/{module}{_WHITELIST}"
     text = (pkgutil.get_data("vulture", path) or b"").decode()
-    return frozenset(FileVisitor(path, text).examine(ast.parse(text)).used)
+    return frozenset(FileVisitor(path, text).examine(walk(ast.parse(text))).used)
 
 
 class DeadCode:
@@ -82,13 +83,14 @@ class DeadCode:
         file, since it parses type comments too.
         """
         try:
-            tree = parse_as_vulture(file.text, file.tree)
+            commented = parse_as_vulture(file.text)
         except (SyntaxError, ValueError) as error:
             return {"rejected": one_line(str(error), 200)}
-        found = FileVisitor(f"/src/{file.path}", file.text).examine(tree)
-        scopes = Scopes(file.tree)
+        visitor = FileVisitor(f"/src/{file.path}", file.text)
+        found = visitor.examine(file.nodes) if commented is None else visitor.examine_commented(commented)
+        owner = owner_of(file.scopes)
         candidates = [
-            [item.typ, item.name, item.line, one_line(item.text), _shortened(scopes.at(item.line)), item.hidden]
+            [item.typ, item.name, item.line, one_line(item.text), _shortened(owner(item.line)), item.hidden]
             for item in _unused_here(found)
         ]
         facts = {

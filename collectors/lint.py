@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from collectors.base import Facts, Totals
 from collectors.ruff_runs import Answers, Diagnostic, Ruff
-from collectors.scopes import owner_of, scopes
+from collectors.scopes import owner_of
 from collectors.shapes import Shape, counts, table, texts
 from collectors.source_tree import FileEntry, SourceFile, SourceTree
 from domain.metrics import Finding, Report
@@ -51,7 +51,7 @@ class Lint:
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[dotted name, first line, last line]]` of every function and class, outer before inner."""
-        return [list(scope) for scope in scopes(file.tree)]
+        return [list(scope) for scope in file.scopes]
 
     def survey(self, tree: SourceTree) -> Facts:
         """What ruff says: `{"files": {path: [count, suppressed]}, "findings": [...], "gaps": [...]}`.

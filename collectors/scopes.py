@@ -1,8 +1,10 @@
 """Which function or class a line belongs to."""
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from collectors.syntax_walk import Nodes
 from domain.text import one_line
 
 NAME_LIMIT = 300
@@ -11,19 +13,15 @@ NAME_LIMIT = 300
 Scope = tuple[str, int, int]
 """Dotted name, first and last line of a function or class."""
 
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
-    """A function from a line (from 1) to the dotted name of the innermost function or class around it.
-
-    A decorator belongs to what it decorates. None at module level and for lines that the file does not have.
-    """
-    return owner_of(scopes(tree))
+_DEFINITIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
 
 
 def owner_of(found: Iterable[Scope]) -> Callable[[int], str | None]:
-    """The same from what `scopes` found."""
+    """A function from a line (from 1) to the dotted name of the innermost function or class around it.
+
+    `found` is what `scopes` gives. A decorator belongs to what it decorates. None at module level and for lines that
+    the file does not have.
+    """
     owners: list[str | None] = []
     for name, first, last in found:
         if last >= len(owners):
@@ -33,22 +31,21 @@ def owner_of(found: Iterable[Scope]) -> Callable[[int], str | None]:
     return lambda line: owners[line] if 0 < line < len(owners) else None
 
 
-def scopes(tree: ast.Module) -> Iterator[Scope]:
-    """Every function and class, outer before inner; found without recursion."""
-    pending: list[tuple[ast.AST, str]] = [(tree, "")]
-    while pending:
-        node, prefix = pending.pop()
-        if isinstance(node, _Definition):
-            name = one_line(f"{prefix}{node.name}", NAME_LIMIT)
-            prefix = f"{name}."
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            yield name, first, node.end_lineno or node.lineno
-        pending.extend((child, prefix) for child in reversed(list(_statements(node))))
+def scopes(nodes: Nodes) -> list[Scope]:
+    """Every function and class, outer before inner, in order of lines.
 
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The node's own statements: definitions are found nowhere else."""
-    for part in ("body", "handlers", "cases", "orelse", "finalbody"):
-        inner = getattr(node, part, None)
-        if isinstance(inner, list):  # a lambda's or a conditional expression's body is no list
-            yield from inner
+    No two begin on the same line, and one that begins inside another ends inside it.
+    """
+    definitions: list[Any] = [node for node in nodes.children_first if node.__class__ in _DEFINITIONS]
+    definitions.sort(key=lambda node: node.lineno)
+    found: list[Scope] = []
+    around: list[tuple[str, int]] = []
+    for node in definitions:
+        while around and around[-1][1] < node.lineno:
+            around.pop()
+        prefix = f"{around[-1][0]}." if around else ""
+        name = one_line(f"{prefix}{node.name}", NAME_LIMIT)
+        last = node.end_lineno or node.lineno
+        found.append((name, min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]), last))
+        around.append((name, last))
+    return found

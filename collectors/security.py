@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from collectors.bandit_driver import scan
 from collectors.base import Facts, Totals
-from collectors.scopes import enclosing
+from collectors.scopes import owner_of
 from collectors.shapes import Shape, counts, mapping, one, record, table, texts, texts_or_none, words
 from collectors.source_tree import SourceFile
 from domain.metrics import Finding, Report
@@ -50,12 +50,11 @@ class Security:
     def inspect(self, file: SourceFile) -> Facts:
         """`{"findings": [[test id, severity, line, function, text]], "suppressed": n, "failures": {id: error}}`."""
         found = scan(file)
-        function_at = enclosing(file.tree) if found.issues else lambda _: None
-        issues = sorted(found.issues, key=lambda issue: (issue.line, issue.test_id))
+        function_at = owner_of(file.scopes) if found.issues else lambda _: None
         return {
             "findings": [
                 [issue.test_id, issue.severity.lower(), issue.line, function_at(issue.line), issue.text]
-                for issue in issues
+                for issue in found.issues
             ],
             "suppressed": found.suppressed,
             "failures": found.failures,

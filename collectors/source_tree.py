@@ -12,6 +12,8 @@ from pathlib import Path
 
 from collectors.code_measures import CodeMeasures, measure
 from collectors.line_counts import LineCounts, count_lines, count_tokenized
+from collectors.scopes import Scope, scopes
+from collectors.syntax_walk import Nodes, walk
 from domain.ports import History
 from domain.text import one_line, printable
 
@@ -81,6 +83,16 @@ class SourceFile:
             raise UnparsableError(_explain(error)) from error
         except (RecursionError, MemoryError) as error:
             raise UnparsableError(TOO_DEEP) from error
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The nodes of `tree`. Raises UnparsableError."""
+        return walk(self.tree)
+
+    @cached_property
+    def scopes(self) -> list[Scope]:
+        """Every function and class with its lines. Raises UnparsableError."""
+        return scopes(self.nodes)
 
     @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from vulture import lines, noqa
-from vulture.core import DEFAULT_CONFIDENCE, ERROR_CODES, Vulture
+from vulture.core import DEFAULT_CONFIDENCE, ERROR_CODES, IGNORED_VARIABLE_NAMES, Vulture
+
+from collectors.syntax_walk import Nodes
 
 MIN_CONFIDENCE = 60
 
@@ -96,7 +98,18 @@ class FileVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         self.used_names: set[str] = set()
         self.found = Found(used=self.used_names)
 
-    def examine(self, tree: ast.AST) -> Found:
+    def examine(self, nodes: Nodes) -> Found:
+        """Apply every rule to a tree without type comments."""
+        self.used_names |= nodes.attributes
+        self.used_names |= nodes.names - IGNORED_VARIABLE_NAMES
+        for node in nodes.children_first:
+            kind = _KINDS.get(node.__class__)
+            if kind is not None and (node.__class__ is not ast.Call or _may_name_something(node)):
+                for rule in kind.rules:
+                    rule(self, node)
+        return self.found
+
+    def examine_commented(self, tree: ast.AST) -> Found:
         """Apply every rule. Like vulture, stops for good at a type comment that does not parse."""
         try:
             self._apply(tree)
@@ -128,18 +141,26 @@ class FileVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
             return
         typ = collection.typ
         line = lines.get_first_line_number(first_node)
-        hidden = noqa.ignore_line(self.noqa_lines, line, ERROR_CODES[typ])
+        hidden = bool(self.noqa_lines) and noqa.ignore_line(self.noqa_lines, line, ERROR_CODES[typ])
         if typ == "import" and not hidden:
             self.found.imported.add(name)
         self.found.definitions.append(Definition(typ, name, line, message, confidence, hidden))
 
 
-def parse_as_vulture(text: str, ready: ast.Module) -> ast.Module:
-    """The tree that vulture works on: `ready`, unless the file has type comments, which vulture parses too.
+def parse_as_vulture(text: str) -> ast.Module | None:
+    """The tree of a file that has type comments, which vulture parses too; None for one that has none.
 
     Raises SyntaxError where vulture's parse does.
     """
-    return _quietly_parsed(text, type_comments=True) if _TYPE_COMMENT.search(text) else ready
+    return _quietly_parsed(text, type_comments=True) if _TYPE_COMMENT.search(text) else None
+
+
+def _may_name_something(call: ast.Call) -> bool:
+    """Whether vulture's rule for calls looks further: it does at `getattr`, `hasattr` and a string's `format`."""
+    function = call.func
+    if isinstance(function, ast.Name):
+        return function.id in ("getattr", "hasattr")
+    return isinstance(function, ast.Attribute) and function.attr == "format"
 
 
 def _quietly_parsed(text: str, **options: Any) -> Any:

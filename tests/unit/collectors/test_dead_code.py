@@ -12,7 +12,7 @@ import pytest
 from collectors.base import FileCollector, Totals
 from collectors.dead_code import COLLECTOR, whitelisted, whitelists
 from collectors.source_tree import SourceFile
-from collectors.vulture_scopes import Scopes
+from collectors.syntax_walk import walk
 from collectors.vulture_visitor import FileVisitor
 from domain.metrics import Report
 
@@ -208,19 +208,5 @@ def test_the_walk_itself_needs_no_stack() -> None:
     for _ in range(50_000):
         node = ast.UnaryOp(op=ast.Invert(), operand=node)
     tree = ast.Module(body=[ast.Expr(value=node)], type_ignores=[])
-    assert FileVisitor("/src/a.py", "").examine(tree).used == {"used"}
-
-
-def test_scopes_by_line() -> None:
-    text = "import a\n@deco\ndef f():\n    class C:\n        def m(self):\n            pass\n    x = 1\ny = 1\n"
-    scopes = Scopes(ast.parse(text))
-    assert [scopes.at(line) for line in range(1, 9)] == [None, "f", "f", "f.C", "f.C.m", "f.C.m", "f", None]
-
-
-def test_scopes_inside_every_kind_of_block() -> None:
-    text = (
-        "try:\n    def a():\n        pass\nexcept E:\n    def b():\n        pass\nelse:\n    def c():\n        pass\n"
-        "finally:\n    def d():\n        pass\nmatch x:\n    case 1:\n        def e():\n            pass\n"
-    )
-    scopes = Scopes(ast.parse(text))
-    assert [scopes.at(line) for line in (3, 6, 9, 12, 16)] == ["a", "b", "c", "d", "e"]
+    assert FileVisitor("/src/a.py", "").examine(walk(tree)).used == {"used"}
+    assert FileVisitor("/src/a.py", "").examine_commented(tree).used == {"used"}

@@ -10,10 +10,12 @@ import pytest
 
 from collectors import bandit_driver
 from collectors.bandit_driver import Scan, called_name, line_range, nosec_lines, scan
-from collectors.bandit_rules import CALL_GUARDS, RULES, STRING_GUARDS
+from collectors.bandit_rules import CALL_GUARDS, RULES, WITH_PARENTS, Rule
+from collectors.bandit_strings import PASSWORD, QUERY, VALUE_GUARDS
 from collectors.base import FileCollector, Totals
 from collectors.security import COLLECTOR
 from collectors.source_tree import SourceFile
+from collectors.syntax_walk import Nodes
 from domain.metrics import Finding, Report
 from tests.parity.parity_support import copy_python
 
@@ -112,7 +114,7 @@ def test_depth_costs_nothing(expression: str) -> None:
 
 
 def test_without_a_deep_stack_what_is_lost_is_said() -> None:
-    tree = on_a_deep_stack(lambda: source("x = 'select ' " + "+ x" * 2900).tree)
+    tree = on_a_deep_stack(lambda: source("x = 'select a from ' " + "+ x" * 2900).tree)
     shallow = source("x")
     vars(shallow)["tree"] = tree
     found = scan(shallow)
@@ -140,13 +142,28 @@ def test_only_bandit_s_own_tests_take_part() -> None:
 
 def test_guards_are_for_tests_that_exist() -> None:
     assert set(CALL_GUARDS) <= {rule.test_id for rule in RULES["Call"]}
-    assert set(STRING_GUARDS) <= {rule.test_id for rule in RULES["Str"]}
+    assert {PASSWORD, QUERY, *VALUE_GUARDS} <= {rule.test_id for rule in RULES["Str"]}
+
+
+def all_strings(nodes: Nodes) -> list[tuple[ast.Constant, tuple[Rule, ...]]]:
+    return [(text, RULES["Str"]) for text in nodes.texts if isinstance(text.value, str)]
+
+
+def test_what_looks_at_parents_is_known() -> None:
+    looking = {
+        rule.test_id
+        for found in RULES.values()
+        for rule in found
+        if "_bandit_parent" in Path(sys.modules[rule.check.__module__].__file__ or "").read_text()
+    }
+    assert looking - {"B106", "B107"} <= WITH_PARENTS  # these two share a module with B105
 
 
 def unguarded(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> Scan:
     with monkeypatch.context() as patch:
         patch.setattr(bandit_driver, "call_rules", lambda _name, _keywords: RULES["Call"])
-        patch.setattr(bandit_driver, "string_rules", lambda _node, _parent: RULES["Str"])
+        patch.setattr(bandit_driver, "function_rules", lambda _function: RULES["FunctionDef"])
+        patch.setattr(bandit_driver, "suspects", all_strings)
         patch.setattr(bandit_driver, "text_rules", lambda _text: RULES["File"])
         return scan(file)
 

@@ -1,8 +1,15 @@
 import ast
+from collections.abc import Callable
 
 import pytest
 
-from collectors.scopes import enclosing, scopes
+from collectors.scopes import owner_of, scopes
+from collectors.syntax_walk import walk
+
+
+def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
+    return owner_of(scopes(walk(tree)))
+
 
 TEXT = """\
 import os
@@ -80,6 +87,6 @@ def test_definitions_that_share_a_line() -> None:
 
 def test_endless_names_are_cut() -> None:
     nested = "".join(f"{' ' * depth}class {'x' * 1000}:\n" for depth in range(50)) + " " * 50 + "y\n"
-    found = list(scopes(ast.parse(nested)))
+    found = scopes(walk(ast.parse(nested)))
     assert len(found) == 50
     assert max(len(name) for name, _, _ in found) == 300
