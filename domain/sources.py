@@ -28,7 +28,10 @@ MANIFEST_NAMES = re.compile(
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[./]$")
+_BRANCH_FORBIDDEN = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[./]$"
+    r"|[\ud800-\udc7f\udd00-\udfff]"  # stand for no byte, so no git knows such a name
+)
 
 
 class SourceKind(StrEnum):

@@ -53,7 +53,7 @@ def test_other_urls_are_refused_in_one_line(url: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("branch", ["main", "feature/x-1", "v1.0", "a_b", "été"])
+@pytest.mark.parametrize("branch", ["main", "feature/x-1", "v1.0", "a_b", "été", "no-utf-8-\udcff"])
 def test_branches(branch: str) -> None:
     assert branch_name(branch) == branch
 
@@ -61,7 +61,7 @@ def test_branches(branch: str) -> None:
 @pytest.mark.parametrize(
     "branch",
     ["", "-x", "--upload-pack=x", "a..b", "@{-1}", "@", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/",
-     "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "x" * 300, "a\x00b", "a\x7f"],
+     "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "x" * 300, "a\x00b", "a\x7f", "\ud800", "a\udfff"],
 )  # fmt: skip
 def test_bad_branches(branch: str) -> None:
     with pytest.raises(InvalidInputError):
