@@ -19,7 +19,7 @@ from tests.fuzz.test_fuzz_git import FORMS, changed
 from tests.fuzz.test_fuzz_sources import DATA
 from tests.support.archives import zip_of
 from tests.support.faults import alive, descendants, until
-from tests.support.fuzz import mutate, note, rearrange, tried
+from tests.support.fuzz import AS_FOUND, mutate, note, rearrange, tried
 from tests.support.naughty import assert_harmless
 from worker.local_pipeline import local_pipeline
 from worker.pipeline import Pipeline
@@ -52,7 +52,8 @@ def through(running: Running, surface: str, filename: str, data: bytes) -> None:
     assert not list(place.glob("*/job-*"))
     zygote = pipeline.children._process  # type: ignore[attr-defined]
     runner.run(until(lambda: not alive(descendants(zygote.pid))))  # the guardian ends a moment after its last word
-    assert_nothing_runs(place)
+    (worker,) = place.glob("worker-*")
+    assert_nothing_runs(worker / "job-")
 
 
 async def nothing(_: object) -> None:
@@ -62,7 +63,7 @@ async def nothing(_: object) -> None:
 SEEDS = st.integers(0, 2**32)
 
 
-@tried(8)
+@tried(8, phases=AS_FOUND)
 @given(cases=st.lists(st.tuples(st.integers(0, len(DATA) - 1), SEEDS, st.booleans()), min_size=1, max_size=12))
 def test_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> None:
     files = {
@@ -72,20 +73,20 @@ def test_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> No
     through(running, "children: sources", "u.zip", zip_of(files))
 
 
-@tried(6)
+@tried(6, phases=AS_FOUND)
 @given(form=st.sampled_from(sorted(FORMS)), seed=SEEDS)
 def test_repositories(running: Running, form: str, seed: int) -> None:
     files = {f".git/{name}": data for name, data in changed(FORMS[form], seed).items()}
     through(running, "children: .git", "u.zip", zip_of({"a.py": "x = 1\n", **files}))
 
 
-@tried(6)
+@tried(6, phases=AS_FOUND)
 @given(which=st.integers(0, len(ARCHIVES) - 1), seed=SEEDS)
 def test_archives(running: Running, which: int, seed: int) -> None:
     through(running, "children: archives", "u.zip", mutate(ARCHIVES[which], seed, ARCHIVES))
 
 
-@tried(6)
+@tried(6, phases=AS_FOUND)
 @given(which=st.integers(0, len(DATA) - 1), seed=SEEDS)
 def test_a_single_file(running: Running, which: int, seed: int) -> None:
     through(running, "children: one file", "a.py", mutate(DATA[which], seed, DATA))

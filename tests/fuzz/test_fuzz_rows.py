@@ -20,7 +20,7 @@ from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
 from tests.fuzz.jail import assert_clear
 from tests.support.faults import Rows, alive, job_processes, job_scratch, until
-from tests.support.fuzz import naughty_strings, note, tried
+from tests.support.fuzz import AS_FOUND, naughty_strings, note, tried
 from tests.support.naughty import assert_harmless
 from tests.support.poison import insert_job
 from tests.support.worker import System, WorkerProcess
@@ -104,7 +104,7 @@ DOCUMENTS = st.one_of(
 )
 
 
-@tried(12)
+@tried(12, phases=AS_FOUND)
 @given(documents=st.lists(st.tuples(st.sampled_from(["upload", "github"]), DOCUMENTS), min_size=1, max_size=8))
 def test_rows_of_any_json(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
     fed.runner.run(insert(fed, documents))
@@ -135,7 +135,7 @@ SAID = st.fixed_dictionaries(
 )
 
 
-@tried(12)
+@tried(12, phases=AS_FOUND)
 @given(submissions=st.lists(SAID, min_size=1, max_size=6))
 def test_whatever_a_submitter_says(fed: Fed, submissions: Sequence[Mapping[str, Any]]) -> None:
     fed.runner.run(submit(fed, submissions))

