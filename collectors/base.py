@@ -75,7 +75,11 @@ class FileCollector(Collector, Protocol):
 
 @runtime_checkable
 class TreeCollector(Collector, Protocol):
-    """A metric whose tool is native or needs the whole tree at once (ruff, git)."""
+    """A metric whose tool is native or needs the whole tree at once (git).
+
+    One that can build on what earlier runs left has a method `resume(tree, states) -> (facts, state)` beside
+    `collect`: with whatever states it gives the same facts, and the state (bytes, or None) is for later runs.
+    """
 
     def collect(self, tree: SourceTree) -> Facts:
         """What the tool says of the tree. Runs beside the map over files."""

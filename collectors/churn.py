@@ -3,14 +3,14 @@
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from typing import ClassVar
 
 from collectors.base import Facts, Totals
+from collectors.commit_tally import pack, unpack, walk
 from collectors.source_tree import SourceTree
 from domain.metrics import Report
-from domain.ports import History
 from domain.scoring import churn_score
-from domain.sources import EXCLUDED_DIRECTORIES
 
 
 def _git_version() -> str:
@@ -49,15 +49,25 @@ class Churn:
 
         Raises PermanentError where git cannot read the history.
         """
-        if tree.history is None:
-            return None
-        total, lines = _count_lines(tree, tree.history)
-        return {
-            "commits": tree.history.commit_count(),
-            "total": total,
-            "lines": lines,
-            "shallow": tree.history.is_shallow(),
-        }
+        return self.resume(tree, ())[0]
+
+    def resume(self, tree: SourceTree, remembered: Sequence[bytes]) -> tuple[Facts, bytes | None]:
+        """The same, walking only over commits that nothing is remembered of; and what to remember of all of them.
+
+        The latter is None where there is nothing new, or nothing that could be added to. A shallow history is walked
+        as a whole: what its oldest commit seems to add depends on where it was cut off.
+        """
+        history = tree.history
+        if history is None:
+            return None, None
+        shallow = history.is_shallow()
+        found = () if shallow else [unpack(packed, history, self.version) for packed in remembered]
+        known = [tally for tally in found if tally is not None]
+        display = {os.fsdecode(entry.name): entry.path for entry in tree.entries}
+        tally = walk(history, frozenset(display), known)
+        lines = {path: tally.lines.get(name, 0) for name, path in display.items()}
+        facts = {"commits": tally.commits, "total": tally.total, "lines": lines, "shallow": shallow}
+        return facts, None if tally in known else pack(tally, history, self.version)
 
     def summarize(self, facts: Facts, totals: Totals) -> Report:
         """The three numbers, and `lines` (added + deleted) of each file of the tree."""
@@ -71,25 +81,6 @@ class Churn:
         gaps = ["history is shallow: its oldest commit counts every file as added"] if facts["shallow"] else []
         per_file = {path: {"lines": facts["lines"].get(path, 0)} for path in totals.files}
         return Report(aggregate=aggregate, per_file=per_file, gaps=gaps)
-
-
-def _count_lines(tree: SourceTree, history: History) -> tuple[int, dict[str, int]]:
-    """Lines of the whole file set, and of the files that still exist. Memory grows with the tree, not the history."""
-    display = {str(entry.location.relative_to(tree.root)): entry.path for entry in tree.entries}
-    lines = dict.fromkeys(display.values(), 0)
-    total = 0
-    for path, added, deleted in history.numstat():
-        present = display.get(path)
-        if present is not None:
-            lines[present] += added + deleted
-        elif not _counts(path):
-            continue
-        total += added + deleted
-    return total, lines
-
-
-def _counts(path: str) -> bool:
-    return path.endswith(".py") and EXCLUDED_DIRECTORIES.isdisjoint(path.split("/")[:-1])
 
 
 COLLECTOR = Churn()

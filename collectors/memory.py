@@ -45,6 +45,14 @@ class Memory:
         shapes = {BASE: _BASE_SHAPE, **{collector.name: collector.shape for collector in collectors}}
         return unpack(packed, shapes)
 
+    def states(self, collector: str) -> Sequence[bytes]:
+        """What earlier runs left for a collector that takes the tree whole, under its name."""
+        return [packed for name, packed in self._known.items() if name.rstrip(b"/") == state_name(collector)]
+
+    def leave(self, collector: str, state: bytes) -> None:
+        """Leave something for the collector's next run."""
+        self.learned[state_name(collector)] = state
+
     def learn(self, entry: FileEntry, result: UnitResult) -> None:
         """Remember what was found of a file, unless something went wrong, which may not happen again."""
         if result.failures or BASE not in result.values or result.values[BASE][0] == TOO_DEEP:
@@ -52,6 +60,11 @@ class Memory:
         packed = pack(result.values)
         if len(packed) <= ENTRY_BYTES:
             self.learned[entry.name] = packed
+
+
+def state_name(collector: str) -> bytes:
+    """No file's relative path begins like this; further states of the same collector have slashes behind it."""
+    return b"/" + collector.encode()
 
 
 def pack(facts: Mapping[str, Facts]) -> bytes:

@@ -10,11 +10,23 @@ from domain.text import JSON
 class History(Protocol):
     """The commit history of HEAD, as git tells it: every commit, none simplified away, attributes not honoured."""
 
-    def commit_count(self) -> int:
-        """`git rev-list --count --no-merges HEAD`."""
+    def head(self) -> str:
+        """The full name of HEAD's commit."""
         ...
 
-    def numstat(self) -> Iterator[tuple[str, int, int]]:
+    def is_ancestor(self, commit: str) -> bool:
+        """Whether HEAD reaches the commit of that full name; False for what is no name, or no commit here."""
+        ...
+
+    def view(self) -> str:
+        """What the paths of `numstat` depend on beside the commits: equal views of equal commits tell equal paths."""
+        ...
+
+    def commit_count(self, *, since: str | None = None) -> int:
+        """`git rev-list --count --no-merges HEAD`; of those alone that the ancestor `since` does not reach."""
+        ...
+
+    def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
         """(path, added, deleted) lines for each changed `.py` file of each non-merge commit, renames not followed.
 
         Raises PermanentError with one line where git fails.

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 
 import msgpack
 
-HISTORY = b"/"
+HISTORY = b"/churn"
 """The name of what is remembered of the commits; no file's relative path begins like this."""
+
+OTHER_HISTORY = HISTORY + b"/"
+"""The same of the branch that was looked at last, whichever that was."""
 
 
 def pack(entries: Mapping[bytes, bytes]) -> bytes:

@@ -24,9 +24,9 @@ from pathlib import Path
 import structlog
 
 from domain.ports import FactsCache
-from infrastructure.facts_keys import TreeKeys, fingerprint, secret, tree_keys
+from infrastructure.facts_keys import TreeKeys, fingerprint, keyed, secret, tree_keys
 from infrastructure.sources.limits import SourceLimits
-from worker.exchange import pack, unpack
+from worker.exchange import HISTORY, OTHER_HISTORY, pack, unpack
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +40,21 @@ class FactsKeeper:
         self._limits = limits
         self._code = code or fingerprint()
 
-    async def recall(self, scope: Sequence[str], tree: Path) -> "Recalled":
-        """What is known of the files below `tree`; `scope` says whose they are and where they come from."""
+    async def recall(self, scope: Sequence[str], tree: Path, branch: str | None = None) -> "Recalled":
+        """What is known of the files below `tree`, and of the commits of its branch or else of another.
+
+        `scope` says whose they are and where they come from.
+        """
         key = secret(self._code, *(part.encode("utf-8", "surrogatepass") for part in scope))
         keys = await asyncio.to_thread(self._keys, tree, key)
-        names = {**_by_digest(keys.contents, b""), **_by_digest(keys.places, b"/")}
+        branches = {
+            keyed(key, b"history", (branch or "").encode("utf-8", "surrogatepass")): HISTORY,
+            keyed(key, b"history"): OTHER_HISTORY,
+        }
+        names = {**branches, **_by_digest(keys.contents, b""), **_by_digest(keys.places, b"/")}
         found = await self._cache.look_up(list(names))
         known = {names[digest]: entry for digest, entry in found.items()}
-        missing = {name: digest for digest, name in names.items() if digest not in found}
+        missing = {name: digest for digest, name in names.items() if digest not in found or digest in branches}
         return Recalled(attachment=pack(known), missing=missing, cache=self._cache)
 
     def _keys(self, tree: Path, key: bytes) -> TreeKeys:
@@ -78,6 +85,8 @@ class Recalled:
         except ValueError:
             log.warning("facts.unreadable")
             return
+        if HISTORY in entries:
+            entries[OTHER_HISTORY] = entries[HISTORY]
         wanted = {self.missing[name]: entry for name, entry in entries.items() if name in self.missing}
         if wanted:
             await self.cache.keep(wanted)

@@ -105,7 +105,7 @@ class Pipeline:
             with timeline.span("collecting"):
                 recalled = None
                 if self.facts is not None and scope:
-                    recalled = await self.facts.recall(scope, Scratch(Path(sandbox.scratch)).tree)
+                    recalled = await self.facts.recall(scope, Scratch(Path(sandbox.scratch)).tree, fetched.branch)
                     request[ATTACHMENT] = recalled.attachment
                 answer = await self.children.run(
                     COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from domain.errors import PermanentError
+from infrastructure.sources.bare import is_object_id
 from infrastructure.sources.git_command import GitFailedError, GitProcess, git_environment, run_git
 
 _MOUNT_FILE = "vibe8-mount.json"
@@ -64,10 +65,30 @@ class GitHistory:
         self._repository = repository
         self._mount = Mount.load(repository)
 
-    def commit_count(self) -> int:
-        """`git rev-list --count --no-merges HEAD`. Raises PermanentError."""
+    def head(self) -> str:
+        """The full name of HEAD's commit. Raises PermanentError."""
         with _faults_translated():
-            return int(run_git(self._repository, "rev-list", "--count", "--no-merges", "HEAD", "--"))
+            said = run_git(self._repository, "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
+            return said.decode("ascii").strip()
+
+    def is_ancestor(self, commit: str) -> bool:
+        """Whether HEAD reaches the commit of that full name; False for what is no name, or no commit here."""
+        if not is_object_id(commit.encode()):
+            return False
+        try:
+            run_git(self._repository, "merge-base", "--is-ancestor", commit, "HEAD")
+        except GitFailedError:  # also of what is not there
+            return False
+        return True
+
+    def view(self) -> str:
+        """The mount, in words."""
+        return json.dumps([os.fsdecode(self._mount.below), os.fsdecode(self._mount.at)])
+
+    def commit_count(self, *, since: str | None = None) -> int:
+        """`git rev-list --count --no-merges HEAD`, or of what `since` does not reach. Raises PermanentError."""
+        with _faults_translated():
+            return int(run_git(self._repository, "rev-list", "--count", "--no-merges", _range(since), "--"))
 
     def is_shallow(self) -> bool:
         """Whether the history was cut off."""
@@ -80,14 +101,17 @@ class GitHistory:
             for line in self._stream(("rev-list", "--no-merges", "HEAD", "--"), separator=b"\n"):
                 yield line.decode("ascii")
 
-    def numstat(self, commits: Iterable[str] | None = None) -> Iterator[tuple[str, int, int]]:
+    def numstat(
+        self, commits: Iterable[str] | None = None, *, since: str | None = None
+    ) -> Iterator[tuple[str, int, int]]:
         """(path, added, deleted) for each `.py` file that a commit changed; binary changes have no lines.
 
-        Of all non-merge commits, or of these alone: the lines of any partition of `commits()` are together those of
-        the whole, so that processes can share the work. Only the line in hand is held. Raises PermanentError.
+        Of all non-merge commits, of those that `since` does not reach, or of these alone: the lines of any partition of
+        `commits()` are together those of the whole, so that processes can share the work. Only the line in hand is
+        held. Raises PermanentError.
         """
         if commits is None:
-            yield from self._changes((*_NUMSTAT, "HEAD", *_PATHS), None)
+            yield from self._changes((*_NUMSTAT, _range(since), *_PATHS), None)
             return
         names = [f"{commit}\n".encode("ascii") for commit in commits]
         if names:  # given none at all, git would take HEAD
@@ -110,6 +134,15 @@ class GitHistory:
                 process.feed(given)
             yield from split_stream(process.stdout, separator)
             process.finish()
+
+
+def _range(since: str | None) -> str:
+    """Raises ValueError for what is no commit's full name: it becomes part of an argument."""
+    if since is None:
+        return "HEAD"
+    if not is_object_id(since.encode()):
+        raise ValueError("not a commit's name")
+    return f"{since}..HEAD"
 
 
 @contextmanager

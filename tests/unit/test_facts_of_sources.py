@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.sources.limits import SourceLimits
-from worker.exchange import pack, unpack
+from worker.exchange import HISTORY, OTHER_HISTORY, pack, unpack
 from worker.facts import FactsKeeper
 
 MINE = ("user", "upload", "a.zip")
@@ -96,3 +96,14 @@ async def test_a_child_that_talks_nonsense_is_not_listened_to(tree: Path, learne
     shelf = Shelf()
     await (await FactsKeeper(shelf, SourceLimits(), b"code").recall(MINE, tree)).keep(learned)
     assert shelf.entries == {}
+
+
+async def test_commits_are_remembered_by_branch_and_for_any_branch(tree: Path) -> None:
+    keeper = FactsKeeper(Shelf(), SourceLimits(), b"code")
+    await (await keeper.recall(MINE, tree, "main")).keep(pack({HISTORY: b"of main"}))
+    assert unpack((await keeper.recall(MINE, tree, "side")).attachment) == {OTHER_HISTORY: b"of main"}
+    await (await keeper.recall(MINE, tree, "side")).keep(pack({HISTORY: b"of side"}))
+    known = unpack((await keeper.recall(MINE, tree, "main")).attachment)
+    assert known == {HISTORY: b"of main", OTHER_HISTORY: b"of side"}
+    for other in OTHERS:
+        assert unpack((await keeper.recall(other, tree, "main")).attachment) == {}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,11 @@ from redis.asyncio import Redis
 from domain.jobs import JobStatus
 from domain.runs import Run
 from infrastructure.facts_cache import _NAMES
+from infrastructure.sources.limits import SourceLimits
+from infrastructure.sources.packing import pack_directory
 from tests.support.archives import zip_of
 from tests.support.faults import slow_source, until
+from tests.support.git_repository import WorkTree
 from tests.support.worker import System, WorkerProcess, until_finished
 from worker.client import Client, Completed
 
@@ -121,3 +125,27 @@ async def test_poison_is_not_swallowed(system: System, client: Client, user_id: 
             for digest in entries:
                 await redis.execute_command("HSET", _NAMES[0], digest, poison)  # type: ignore[no-untyped-call]
             assert said(await analysed(client, user_id, FILES)) == said(cold)
+
+
+async def test_commits_are_walked_once(system: System, client: Client, user_id: UUID, tmp_path: Path) -> None:
+    work = WorkTree(tmp_path / "work")
+    work.commit(a_py="1\n", b_py="2\n")
+    work.commit(a_py="changed\n")
+
+    def packed() -> bytes:
+        return pack_directory(work.path, with_history=True, limits=SourceLimits())
+
+    async def churn() -> Any:
+        job = await client.submit_upload(user_id, filename="work.zip", content=packed())
+        finished = await until_finished(client, user_id, job.job_id)
+        assert finished.status is JobStatus.COMPLETED, finished.error_message
+        taken = await client.take_result(user_id, job.job_id)
+        assert isinstance(taken, Completed)
+        return taken.run.metrics["churn"]
+
+    async with system.worker():
+        assert (await churn())["totalChurn"] == 4
+        work.commit(b_py="changed\n")
+        assert await churn() == {"total_commits": 3, "totalChurn": 6, "churn_score": 99.4}
+        work.git("reset", "-q", "--hard", "HEAD~2")
+        assert (await churn())["totalChurn"] == 2

@@ -19,10 +19,19 @@ class FakeHistory:
         self._commits = commits
         self._shallow = shallow
 
-    def commit_count(self) -> int:
+    def head(self) -> str:
+        return "0" * 40
+
+    def is_ancestor(self, commit: str) -> bool:
+        return False
+
+    def view(self) -> str:
+        return ""
+
+    def commit_count(self, *, since: str | None = None) -> int:
         return self._commits
 
-    def numstat(self) -> Iterator[tuple[str, int, int]]:
+    def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
         return iter(self._lines)
 
     def is_shallow(self) -> bool:
@@ -94,7 +103,7 @@ def test_much_churn_scores_nothing(root: Path) -> None:
 
 def test_a_git_that_fails_is_not_flattered(root: Path) -> None:
     class Broken(FakeHistory):
-        def numstat(self) -> Iterator[tuple[str, int, int]]:
+        def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
             raise PermanentError("the history cannot be read: bad object")
 
     with pytest.raises(PermanentError, match="bad object"):
