@@ -36,6 +36,8 @@ class Surveyed:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
     cpu_ms: dict[str, float] = field(default_factory=dict)
+    answered: dict[str, float] = field(default_factory=dict)
+    """When each collector answered last, by the monotonic clock."""
 
     def add(self, path: str, result: UnitResult) -> None:
         """Keep one unit's answers."""

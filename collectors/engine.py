@@ -120,8 +120,10 @@ def analyse(
     collected = time.monotonic()
     emit("summarizing", 0.0)
     outcomes = _summarize(collectors, surveyed, options)
+    names = sorted(collector.name for collector in collectors)
     timings = {
-        **{f"collect.{name}": round(spent) for name, spent in sorted(surveyed.cpu_ms.items()) if name},
+        **{f"collect.{name}": round(surveyed.cpu_ms[name]) for name in names if name in surveyed.cpu_ms},
+        **{f"wall.{name}": round((surveyed.answered.get(name, started) - started) * 1000) for name in names},
         "collecting": round((collected - started) * 1000),
         "summarizing": round((time.monotonic() - collected) * 1000),
     }
@@ -143,6 +145,7 @@ def _survey(
     def keep(index: int, result: UnitResult) -> None:
         nonlocal done
         done += 1
+        surveyed.answered.update(dict.fromkeys(result.cpu_ms, time.monotonic()))
         if index < len(whole):
             surveyed.add(BASE, _without_state(result, memory))
         else:

@@ -75,7 +75,8 @@ CompletenessWord = Literal["ok", "partial", "failed"]
 class Analysis:
     """All that one run found, in the shapes that are written to `analysis_runs`.
 
-    `timings_ms` maps a stage or collector to milliseconds of wall time (a collector's map phase: of all processes).
+    `timings_ms` maps to milliseconds: a stage (`collecting`) to its wall time, `collect.NAME` to a collector's CPU time
+    in all processes, and `wall.NAME` to the time from the beginning of collecting to that collector's last answer.
     """
 
     metrics: Mapping[str, JSON]

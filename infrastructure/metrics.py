@@ -132,5 +132,5 @@ def note_timings(timings_ms: Mapping[str, int]) -> None:
         kind, _, collector = name.partition(".")
         if kind == "collect" and collector:
             COLLECTOR_SECONDS.labels(collector).observe(milliseconds / 1000)
-        else:
+        elif not collector:
             STAGE_SECONDS.labels(name).observe(milliseconds / 1000)

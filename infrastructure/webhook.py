@@ -27,7 +27,7 @@ from infrastructure.network import Address, is_public
 SECONDS = 10.0
 """The whole of a delivery, looking up the name included."""
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what all such secrets begin with
+SECRET_PREFIX = "whsec_"  # nosec B105 # noqa: S105 - what all such secrets begin with
 
 
 class UndeliveredError(TransientError):

@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -26,10 +26,12 @@ from infrastructure.failpoints import failpoint
 from infrastructure.metrics import CLAIMS, FINISHED, JOB_SECONDS, WAITED, note_timings
 from infrastructure.queue import Doorbell
 from infrastructure.token_vault import TokenVault
+from infrastructure.tracing import NoTracer, Tracer, trace_id
 from worker.job_log import end_of, wait_ms
 from worker.leases import LeaseKeeper
 from worker.pipeline import Analysed, Pipeline
 from worker.timeline import Timeline
+from worker.trace import record_attempt, traceparent_of
 
 INSIST_SECONDS = 1.0
 _TOO_LATE = "the lease was lost before the attempt's end could be noted"
@@ -51,6 +53,7 @@ class Analyst:
     """`allowed_hosts` and `ca_bundle`, for sources that are repositories."""
     on_notice: Callable[[], None]
     """Called when a job has ended of whose end somebody wants to be told; its notice is written by then."""
+    tracer: Tracer = field(default_factory=NoTracer)
 
     async def analyze_next(self) -> bool:
         """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
@@ -61,19 +64,21 @@ class Analyst:
         job = claim.job
         WAITED.observe((wait_ms(job) or 0) / 1000)
         timeline = Timeline()
-        with structlog.contextvars.bound_contextvars(job_id=job.job_id, attempt=job.attempt, user_id=str(job.user_id)):
+        with structlog.contextvars.bound_contextvars(**_bound_to_log(job)):
             try:
                 await self.leases.hold(claim, self._work(claim, timeline))
             except LeaseLostError as error:
-                FINISHED.labels("lost", "").inc()
+                _note_end(timeline, "lost", reason=str(error))
                 log.warning("job.lost", reason=str(error))
             except PermanentError as error:
                 await asyncio.shield(self._fail(claim, error, timeline))
             except asyncio.CancelledError:
-                await asyncio.shield(self._hand_back(claim))
+                await asyncio.shield(self._hand_back(claim, timeline))
                 raise
             except Exception as error:  # noqa: BLE001 - a bug of ours costs an attempt, not the worker
                 await asyncio.shield(self._retry(claim, error, timeline))
+            finally:
+                record_attempt(self.tracer, job, timeline)
         return True
 
     async def _claim(self) -> Claim | None:
@@ -86,6 +91,7 @@ class Analyst:
             self.leases.report(claim, progress)
 
         analysed = await self.pipeline.run(await self._source(claim), on_progress, timeline, facts_scope(claim.job))
+        timeline.timings_ms = analysed.analysis.timings_ms
         await self._complete(claim, analysed, timeline)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
@@ -138,7 +144,7 @@ class Analyst:
             await insist(write, seconds=math.inf)
         self.leases.release(claim)
         failpoint("committed")
-        FINISHED.labels("completed", "").inc()
+        _note_end(timeline, "completed")
         JOB_SECONDS.observe(run.duration_ms / 1000)
         note_timings({**timeline.stages_ms(), **analysed.analysis.timings_ms})
         log.info("job.completed", **end_of(job, timeline, outcome="completed", analysis=analysed.analysis))
@@ -154,7 +160,7 @@ class Analyst:
                     claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled
                 )
 
-        FINISHED.labels("failed", kind).inc()
+        _note_end(timeline, "failed", kind, message)
         written = await self._written(write)
         if written:
             await self._failed(claim, timeline, kind, message)
@@ -181,7 +187,7 @@ class Analyst:
 
         again = await self._written(write)
         ended = again is not None and again.status is JobStatus.FAILED
-        FINISHED.labels("failed" if ended else "retried", kind).inc()
+        _note_end(timeline, "failed" if ended else "retried", kind, message)
         if again is None:
             log.warning("job.lost", reason=_TOO_LATE)
         elif ended:
@@ -189,14 +195,14 @@ class Analyst:
         else:
             await self._ring(claim, again.ring, delay)
 
-    async def _hand_back(self, claim: Claim) -> None:
+    async def _hand_back(self, claim: Claim, timeline: Timeline) -> None:
         """At shutdown: another replica takes it at once, and no attempt is spent."""
 
         async def write() -> int | None:
             async with self.database.unit_of_work() as work:
                 return await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
 
-        FINISHED.labels("handed_back", "").inc()
+        _note_end(timeline, "handed_back")
         ring = await self._written(write)
         if ring is not None:
             log.info("job.handed_back")
@@ -237,6 +243,17 @@ def facts_scope(job: Job) -> tuple[str, ...]:
     else:
         what = metadata["git_repo_url"]
     return str(job.user_id), str(job.source_kind), what
+
+
+def _note_end(timeline: Timeline, outcome: str, kind: str = "", reason: str | None = None) -> None:
+    timeline.outcome, timeline.reason = outcome, reason
+    FINISHED.labels(outcome, kind).inc()
+
+
+def _bound_to_log(job: Job) -> dict[str, JSON]:
+    traceparent = traceparent_of(job.source_metadata)
+    trace = {"trace_id": trace_id(traceparent)} if traceparent else {}
+    return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id), **trace}
 
 
 async def insist(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:

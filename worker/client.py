@@ -11,6 +11,7 @@ LimitExceededError (the submitter can mend it), NotFoundError and ForbiddenError
 which ids exist answers both alike), ServiceUnavailableError (try again later).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from infrastructure.database.users import UserRepository
 from infrastructure.queue import Doorbell, connect
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from infrastructure.tracing import NoTracer, Tracer, open_tracer
 from infrastructure.webhook import user_secret
 from worker.operator_calls import OperatorCalls
 from worker.submissions import RepositorySubmission, Submission, Submitter, UploadSubmission
@@ -84,25 +86,41 @@ class Page:
 class Client(OperatorCalls):
     """An API's view of the system; safe for many tasks of one event loop."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, vault: TokenVault, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        doorbell: Doorbell,
+        vault: TokenVault,
+        settings: Settings,
+        tracer: Tracer | None = None,
+    ) -> None:
         limits = SubmissionLimits(
             max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
         )
-        submitter = Submitter(database=database, doorbell=doorbell, vault=vault, settings=settings, limits=limits)
+        submitter = Submitter(
+            database=database,
+            doorbell=doorbell,
+            vault=vault,
+            settings=settings,
+            limits=limits,
+            tracer=tracer or NoTracer(),
+        )
         super().__init__(database, doorbell, submitter, limits)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Connect; raises ServiceUnavailableError."""
+    async def open(cls, settings: Settings, tracer: Tracer | None = None) -> AsyncIterator[Self]:
+        """Connect; raises ServiceUnavailableError. The tracer is the environment's own if not given."""
         async with AsyncExitStack() as stack:
+            if tracer is None and (tracer := open_tracer()).on:
+                stack.push_async_callback(asyncio.to_thread, tracer.close)
             database = Database.from_settings(settings, "vibe8-client")
             stack.push_async_callback(database.close)
             redis = await connect(settings.redis_dsn().get_secret_value())
             stack.push_async_callback(redis.aclose)
             keys = [key.get_secret_value() for key in settings.token_encryption_keys]
             vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
-            yield cls(database, Doorbell(redis), vault, settings)
+            yield cls(database, Doorbell(redis), vault, settings, tracer)
 
     # Users
 

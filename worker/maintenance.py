@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,9 @@ from infrastructure.metrics import RESCUES, RINGS, note_queue
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from infrastructure.tracing import NoTracer, Tracer
 from worker.job_log import source_name
+from worker.trace import TRACEPARENT, record_lost_attempt
 
 UPKEEP_SECONDS = 10.0
 UNHEARD_SECONDS = 30.0
@@ -72,6 +74,7 @@ class Maintenance:
     vault: TokenVault
     settings: Settings
     free_slots: Callable[[], int]
+    tracer: Tracer = field(default_factory=NoTracer)
 
     async def run(self) -> None:
         """Every UPKEEP_SECONDS until cancelled; a service that is away is waited for, and named once."""
@@ -101,6 +104,15 @@ class Maintenance:
         for job in rescued:
             RESCUES.labels(job.status.value).inc()
             _log_rescue(job)
+            record_lost_attempt(
+                self.tracer,
+                parent=job.source[TRACEPARENT],
+                began=job.started_at,
+                ended=job.rescued_at,
+                job_id=job.job_id,
+                attempt=job.attempt,
+                reason=WORKER_LOST,
+            )
         again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
         for ring in [*again, *unheard]:
             await self.doorbell.ring(ring.job_id, ring.ring)

@@ -94,7 +94,7 @@ class Herald:
 
     async def _note_failure(self, notice: Notice, reason: str, told: dict[str, object]) -> None:
         give_up = notice.attempt >= MAX_ATTEMPTS
-        delay = retry_seconds(notice.attempt, random.random())  # noqa: S311 - spreads load
+        delay = retry_seconds(notice.attempt, random.random())  # nosec B311 # noqa: S311 - spreads load
         async with self._database.unit_of_work() as work:
             await NoticeRepository(work).failed(notice, reason, delay_seconds=delay, give_up=give_up)
         NOTICES.labels("given_up" if give_up else "failed").inc()

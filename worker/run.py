@@ -14,6 +14,7 @@ from domain.errors import ServiceUnavailableError
 from infrastructure.http import StatusServer
 from infrastructure.metrics import POOL, READY, SCRATCH_FREE, SLOTS
 from infrastructure.settings import Settings
+from infrastructure.tracing import Tracer, open_tracer
 from worker.presence import Presence
 from worker.readiness import Readiness
 from worker.settings import Services, arq_worker, open_services
@@ -30,8 +31,10 @@ log = structlog.get_logger(__name__)
 class WorkerProcess:
     """Runs until it is told to drain; a second signal cuts the draining short."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracer: Tracer | None = None) -> None:
+        """`tracer` is closed with it; the environment's own if not given."""
         self._settings = settings
+        self._tracer = tracer or open_tracer()
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
         self._jobs = 0
@@ -71,7 +74,7 @@ class WorkerProcess:
         beating = asyncio.create_task(_keep_up("beat", self._beat))
         try:
             if await wait_for_services(self._settings, self._draining, self._readiness.wait_for):
-                async with open_services(self._settings, on_job=self._count_job) as services:
+                async with open_services(self._settings, on_job=self._count_job, tracer=self._tracer) as services:
                     slots, cores = self._settings.arq_max_jobs, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
                     _tell_sandbox(services)
@@ -81,6 +84,7 @@ class WorkerProcess:
             await asyncio.gather(beating, return_exceptions=True)
             if status is not None:
                 await asyncio.to_thread(status.close)
+            await asyncio.to_thread(self._tracer.close)
         log.info("worker.stopped", jobs=self._jobs)
 
     async def _work(self, services: Services) -> None:
@@ -135,9 +139,9 @@ class WorkerProcess:
         )
 
     async def _listen(self, services: Services) -> None:
-        """ARQ ends on any Redis fault; start it again, for ever."""
+        """ARQ ends on any Redis fault; start it again, until drained: a fault while it closes hides our cancelling."""
         complained = -COMPLAIN_SECONDS
-        while True:
+        while not self._draining.is_set():
             try:
                 await _listen_once(services, self._readiness)
             except Exception as error:  # noqa: BLE001 - a worker that is deaf and looks alive is worse than any of them

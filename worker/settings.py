@@ -25,6 +25,7 @@ from infrastructure.queue import (
 )
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from infrastructure.tracing import Tracer
 from infrastructure.webhook import WebhookSender
 from worker.analyze import Analyst
 from worker.crew import Crew
@@ -67,7 +68,7 @@ def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, *, on_job: Callable[[], None], tracer: Tracer) -> AsyncIterator[Services]:
     """Connect to everything and start the children's zygote. Raises ServiceUnavailableError and InvalidInputError."""
     async with AsyncExitStack() as stack:
         database = Database.from_settings(settings, "vibe8-worker")
@@ -94,6 +95,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
                 "allowed_hosts": list(settings.git_allowed_hosts),
                 "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
             },
+            tracer=tracer,
         )
         pressure = Pressure(
             scratch=pipeline.scratch_dir,
@@ -107,6 +109,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None]) -> As
             vault=vault,
             settings=settings,
             free_slots=lambda: crew.free,
+            tracer=tracer,
         )
         yield Services(
             settings=settings,

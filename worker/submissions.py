@@ -3,7 +3,7 @@
 import base64
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -21,6 +21,8 @@ from infrastructure.network import is_public, literal
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
+from infrastructure.tracing import NoTracer, Tracer
+from worker.trace import TRACEPARENT
 
 MAX_SUBMISSIONS = 1_000
 MAX_TOTAL_MB = 64
@@ -110,10 +112,17 @@ class Submitter:
     vault: TokenVault
     settings: Settings
     limits: SubmissionLimits
+    tracer: Tracer = field(default_factory=NoTracer)
 
     async def submit(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
         """All or none, in their order. See `worker.client.Client.submit_many`."""
         new = self._new_jobs(submissions)
+        with self.tracer.span("submit", {"vibe8.jobs": len(new)}) as traceparent:
+            if traceparent is not None:
+                new = [_carrying(job, traceparent) for job in new]
+            return await self._submit(user_id, submissions, new)
+
+    async def _submit(self, user_id: UUID, submissions: Sequence[Submission], new: Sequence[NewJob]) -> list[Job]:
         tokens = {
             job.job_id: submission.token
             for job, submission in zip(new, submissions, strict=True)
@@ -158,6 +167,11 @@ class Submitter:
             await self.vault.forget(job_id)
         except ServiceUnavailableError:
             log.debug("token.unforgotten", job_id=job_id)
+
+
+def _carrying(job: NewJob, traceparent: str) -> NewJob:
+    """With the submission's context in its row, where every later attempt finds it."""
+    return replace(job, source_metadata={**job.source_metadata, TRACEPARENT: traceparent})
 
 
 def _numbered(submissions: Sequence[Submission], place: int, settings: Settings) -> NewJob:

@@ -1,7 +1,7 @@
 """What an attempt did and when, by the monotonic clock: its log line and its trace are made of this."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,11 @@ class Timeline:
 
     began: float = field(default_factory=time.monotonic)
     spans: list[Span] = field(default_factory=list)
+    timings_ms: Mapping[str, int] = field(default_factory=dict)
+    """What the analysis says of its own inside, once there is one."""
+    outcome: str = "lost"
+    reason: str | None = None
+    """How the attempt ended, and why where it did not do its job."""
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:

@@ -27,7 +27,9 @@ _RESCUE = text(f"""
     FROM lost WHERE jobs.job_id = lost.job_id
     RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message, jobs.user_id, jobs.attempt, jobs.source_kind,
         left(jobs.source_metadata ->> 'git_repo_url', 300) AS git_repo_url,
-        right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
+        right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename,
+        left(jobs.source_metadata ->> 'traceparent', 60) AS traceparent,
+        jobs.started_at, statement_timestamp() AS rescued_at
 """)  # nosec B608 # noqa: S608 - no input in it
 
 _RING_UNHEARD = text(f"""
@@ -96,12 +98,14 @@ class CleanupCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescued(Released):
-    """A job whose worker was lost: whose it is, which attempt that was, and of the source what its name is made of."""
+    """A job whose worker was lost: whose it is, which attempt that was and since when, and what names its source."""
 
     user_id: UUID
     attempt: int
     source_kind: SourceKind
     source: Mapping[str, JSON]
+    started_at: datetime | None
+    rescued_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,5 +190,7 @@ def _rescued_from(row: RowMapping) -> Rescued:
         user_id=row["user_id"],
         attempt=row["attempt"],
         source_kind=SourceKind(row["source_kind"]),
-        source={"git_repo_url": row["git_repo_url"], "upload_filename": row["upload_filename"]},
+        source={name: row[name] for name in ("git_repo_url", "upload_filename", "traceparent")},
+        started_at=row["started_at"],
+        rescued_at=row["rescued_at"],
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk import environment_variables
 
 from tests.unit.deploy.project_files import ROOT, command_names, setting_names
 
@@ -15,6 +16,7 @@ OTHER_VARIABLES = {
     "VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FUZZ",
     "POSTGRES_PASSWORD", "REDIS_PASSWORD", "POSTGRES_IMAGE", "REDIS_IMAGE", "PYTHON_IMAGE", "VIBE8_VERSION",
 }  # fmt: skip
+OPENTELEMETRYS = {name for name in vars(environment_variables) if name.startswith("OTEL_")} | {"OTEL_TRACES_EXPORTER"}
 PLACEHOLDERS = {"SOURCE", "ID", "EMAIL", "WORKER", "REPLICA", "POD", "NODE", "PID", "JOB_ID", "SIGTERM", "HEAD"}
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
@@ -95,11 +97,11 @@ def test_every_target_is_there(page: Path) -> None:
 @pages
 def test_every_variable_is_there(page: Path) -> None:
     words = {word for span in code_spans(page) for word in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", span)}
-    assert words <= setting_names() | OTHER_VARIABLES | PLACEHOLDERS | {"TYPE_CHECKING"}
+    assert words <= setting_names() | OTHER_VARIABLES | OPENTELEMETRYS | PLACEHOLDERS | {"TYPE_CHECKING"}
 
 
 def test_every_event_in_the_runbook_is_logged() -> None:
-    rooms = "claims|cleanup|doorbell|job|lease|order|redis|upkeep|worker"
+    rooms = "claims|cleanup|doorbell|job|jobs|lease|order|redis|tracing|upkeep|waiting|worker"
     named = {span for span in code_spans(ROOT / "docs/operations.md") if re.fullmatch(rf"({rooms})\.[a-z_]+", span)} - {
         "worker.client"
     }
