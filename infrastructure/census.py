@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from infrastructure.libc import set_file_user
+
 MAX_DEPTH = 100
 """Directories inside each other; a source tree has at most 64."""
 
@@ -138,10 +140,13 @@ def _unlinked() -> Iterator[os.stat_result]:
 
 
 def open_files(pid: int) -> list[os.stat_result]:
-    """What the process has open, as far as the kernel lets us see that."""
+    """What the process has open, as far as the kernel lets us see that: as its user, since root alone may not."""
     found = []
     with suppress(OSError):
+        owner = Path(f"/proc/{pid}/fd").stat()  # root where it hides
+        set_file_user(owner.st_uid, owner.st_gid)
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
                 found.append(descriptor.stat())
+    set_file_user(os.geteuid(), os.getegid())
     return found

@@ -25,6 +25,12 @@ def unshare(flags: int) -> None:
     _checked(_LIBC.unshare(flags))
 
 
+def set_file_user(user: int, group: int) -> None:
+    """`setfsuid(2)` and `setfsgid(2)`: for whom this process looks at files, and at other processes in /proc."""
+    _LIBC.setfsgid(group)
+    _LIBC.setfsuid(user)
+
+
 def _checked(result: int) -> int:
     if result == -1:
         number = ctypes.get_errno()

@@ -21,7 +21,7 @@ from infrastructure.means import Means, find_means
 from infrastructure.privileges import become, die_with, gain_nothing, hide, own_namespaces, user_of
 
 _NAME_SERVER_PORT = 53
-NO_CORE = 1
+_NO_CORE = 1
 """Bytes of a core dump: too few for a file, and unlike 0 a pipe to a handler is not opened either (`fs/coredump.c`)."""
 
 _LAST_SECONDS = 5
@@ -147,7 +147,12 @@ def confine(limits: ChildLimits) -> None:
     _limit(resource.RLIMIT_CPU, limits.cpu_seconds, most=limits.cpu_seconds + _LAST_SECONDS)
     _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
-    _limit(resource.RLIMIT_CORE, NO_CORE)
+    dump_no_core()
+
+
+def dump_no_core() -> None:
+    """Neither this process nor any that it starts is to leave its memory, with a token in it, in a file or a pipe."""
+    _limit(resource.RLIMIT_CORE, _NO_CORE)
 
 
 def _limit(which: int, value: int, most: int | None = None) -> None:

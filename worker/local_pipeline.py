@@ -3,7 +3,6 @@
 `vibe8 analyze` starts in half the time for that; the queue's workers use the very same pipeline.
 """
 
-import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from infrastructure.children import ZygoteRunner
 from infrastructure.deferred_index import DeferredPackageIndex
 from infrastructure.guarantees import require
 from infrastructure.privileges import hide
-from infrastructure.sandbox import NO_CORE, ChildLimits
+from infrastructure.sandbox import ChildLimits, dump_no_core
 from infrastructure.settings import Settings
 from infrastructure.sources.limits import SourceLimits
 from worker.pipeline import Cores, Pipeline
@@ -32,7 +31,7 @@ async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     Raises InvalidInputError where SCRATCH_DIR cannot be written, and where the settings ask for a sandbox that there
     is not.
     """
-    no_core_dumps()
+    dump_no_core()
     hide()
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(worker_directory(settings.scratch_dir))
@@ -53,11 +52,6 @@ def _package_index(settings: Settings) -> DeferredPackageIndex | None:
         return DeferredPackageIndex(None)
     address = settings.package_index_url.get_secret_value()
     return DeferredPackageIndex(address) if address else None
-
-
-def no_core_dumps() -> None:
-    """A repository's token passes through this process and its children: neither is to leave its memory in a file."""
-    resource.setrlimit(resource.RLIMIT_CORE, (NO_CORE, NO_CORE))
 
 
 def child_limits(settings: Settings, cores: int) -> ChildLimits:

@@ -147,3 +147,13 @@ async def test_a_worker_that_is_killed_or_falls_silent_takes_its_children_along(
         await worker.wait()
     await until_gone(zygote)
     assert await worker.stdout.read() == b""  # nobody holds it any more
+
+
+def test_where_no_core_may_be_dumped_anyway_that_is_left_so() -> None:
+    code = (
+        "import resource as r; from infrastructure.sandbox import dump_no_core;"
+        "r.setrlimit(r.RLIMIT_CORE, (0, 0)); dump_no_core(); print(r.getrlimit(r.RLIMIT_CORE))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "(0, 0)\n"

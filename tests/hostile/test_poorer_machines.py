@@ -71,7 +71,7 @@ MACHINES = {
 }
 OF_ROOT = {
     "root in a plain container": Machine(
-        options=("--public-python", "--without", "unshare"), missing=frozenset({NAMESPACE})
+        options=("--public-python", "--container-root", "--without", "unshare"), missing=frozenset({NAMESPACE})
     ),
     "root without Landlock": Machine(
         options=("--public-python", "--without", "landlock"),

@@ -1,6 +1,6 @@
 """Runs a command on a poorer machine: without features of the kernel, as an ordinary user, or with a public python.
 
-python -m tests.support.poorer [--without SYSTEM_CALL]... [--public-python] [--user UID] -- COMMAND...
+python -m tests.support.poorer [--without CALL]... [--public-python] [--container-root] [--user UID] -- COMMAND...
 
 What is taken away fails as on a kernel, or in a container, that does not have it.
 """
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from infrastructure.libc import prctl, unshare
-from infrastructure.privileges import gain_nothing
+from infrastructure.privileges import _CAPABILITIES, _lay_down, _set_capabilities, gain_nothing
 
 _ON_X86 = platform.machine() == "x86_64"
 NUMBERS = {
@@ -42,6 +42,14 @@ def take_away(numbers: list[int], code: int, option: int | None = None) -> None:
     instructions = ctypes.create_string_buffer(program, len(program))
     whole = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", len(steps), ctypes.addressof(instructions)))
     prctl(_SET_SECCOMP, 2, ctypes.addressof(whole))
+
+
+def lay_down_capabilities() -> None:
+    """All but those that a container's root has by default and that matter here: no SYS_ADMIN, no SYS_PTRACE."""
+    kept = (0, 1, 3, 5, 6, 7, 8)  # CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETPCAP
+    for capability in set(range(_CAPABILITIES)) - set(kept):
+        _lay_down(capability)
+    _set_capabilities(sum(1 << capability for capability in kept))
 
 
 def make_python_public() -> None:
@@ -74,12 +82,15 @@ def _mount(source: str, target: str, kind: str | None, flags: int, options: str 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--without", action="append", default=[], choices=sorted(NUMBERS))
+    parser.add_argument("--container-root", action="store_true")
     parser.add_argument("--public-python", action="store_true")
     parser.add_argument("--user", type=int)
     parser.add_argument("command", nargs="+")
     wanted = parser.parse_args()
     if wanted.public_python:
         make_python_public()
+    if wanted.container_root:
+        lay_down_capabilities()
     if wanted.user is not None:
         os.setgroups([])
         os.setresgid(wanted.user, wanted.user, wanted.user)
