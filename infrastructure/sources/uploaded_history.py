@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from domain.metrics import Failed
 from infrastructure.sources.bare import (
@@ -31,6 +32,18 @@ VERIFY_SECONDS = 60.0
 _GIT = b".git"
 _LOOSE = re.compile(rb"objects/[0-9a-f]{2}/([0-9a-f]{38}|[0-9a-f]{62})")
 _PACK = re.compile(rb"objects/pack/pack-([0-9a-f]{40}|[0-9a-f]{64})\.pack")
+_FSCK = ("--no-dangling", "--no-reflogs", "--no-progress")
+_HARMLESS = tuple(
+    (f"fsck.{flaw}", "ignore")
+    for flaw in (
+        *("badDate", "badDateOverflow", "badEmail", "badName", "badTimezone", "missingEmail"),
+        *("missingNameBeforeEmail", "missingSpaceBeforeDate", "missingSpaceBeforeEmail", "missingTaggerEntry"),
+        *("multipleAuthors", "zeroPaddedDate", "badFilemode", "zeroPaddedFilemode"),
+        *("gitmodulesBlob", "gitmodulesLarge", "gitmodulesMissing", "gitmodulesName", "gitmodulesParse"),
+        *("gitmodulesPath", "gitmodulesSymlink", "gitmodulesUpdate", "gitmodulesUrl"),
+    )
+)
+"""What well-known histories have since older days, and what nothing here reads: no reason to do without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +113,17 @@ def _take(archive: Archive, members: dict[bytes, zipfile.ZipInfo], dot_git: DotG
     adopt_head(repository, head)
     # Walks every commit and tree and looks for every blob, once each, however often a bomb repeats them.
     run_git(repository, "rev-list", "--objects", "--quiet", "HEAD", "--", timeout=VERIFY_SECONDS)
+    _check_objects(repository)
     Mount(at=dot_git.folder).save(repository)
     return TakenHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
+
+
+def _check_objects(repository: Path) -> None:
+    # A loose object under another's name would tell another history: git does not check that when it reads one.
+    try:
+        run_git(repository, "fsck", *_FSCK, config=_HARMLESS, timeout=VERIFY_SECONDS)
+    except GitFailedError as error:
+        raise UnusableHistoryError("its objects do not pass `git fsck`") from error
 
 
 def _copy_objects(archive: Archive, members: dict[bytes, zipfile.ZipInfo], scratch: Scratch) -> None:

@@ -307,6 +307,13 @@ def garbage_pack(work: WorkTree) -> None:
     (work.dot_git / "objects/pack" / f"pack-{'a' * 40}.pack").write_bytes(b"PACK\0\0\0\2\xff\xff\xff\xff" + bytes(100))
 
 
+def false_object(work: WorkTree) -> None:
+    """Another content under the name of HEAD's file, as git would tell it without a word."""
+    loose_object(work, "HEAD:a.py").write_bytes(zlib.compress(b"blob 4\0\n\n\n\n"))
+    assert b"4\t1\ta.py" in work.git("log", "-1", "--numstat")
+    work.git("rev-list", "--objects", "--quiet", "HEAD")
+
+
 BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
     (lambda work: loose_object(work, "HEAD").unlink(), "HEAD's commit is missing"),
     (lambda work: loose_object(work, "HEAD^{tree}").unlink(), ""),
@@ -319,6 +326,7 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
     (lambda work: (work.dot_git / "refs/heads/main").write_text("-x\n"), "HEAD is malformed"),
     (lambda work: (work.dot_git / "refs/heads/main").write_text(work.git("rev-parse", "HEAD:a.py").decode()), ""),
     (lambda work: (work.dot_git / "shallow").write_text("-x\n"), "its shallow file is malformed"),
+    (lambda work: false_object(work), "its objects do not pass `git fsck`"),
     (truncated_pack, ""),
     (garbage_pack, ""),
 ]
