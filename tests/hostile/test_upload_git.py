@@ -326,7 +326,7 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
     (lambda work: (work.dot_git / "refs/heads/main").write_text("-x\n"), "HEAD is malformed"),
     (lambda work: (work.dot_git / "refs/heads/main").write_text(work.git("rev-parse", "HEAD:a.py").decode()), ""),
     (lambda work: (work.dot_git / "shallow").write_text("-x\n"), "its shallow file is malformed"),
-    (lambda work: false_object(work), "its objects do not pass `git fsck`"),
+    (false_object, "its objects do not pass `git fsck`"),
     (truncated_pack, ""),
     (garbage_pack, ""),
 ]
