@@ -85,7 +85,10 @@ async def test_no_command_s_complaint_holds_a_password(tmp_path: Path, wrong: st
     system = System(environment={**EVERYTHING, **WRONG[wrong], "VIBE8_HOME": str(tmp_path)}, directory=tmp_path)
     commands = [["jobs"], ["doctor", "--json"], ["worker"], *([["migrate"], ["cleanup"]] if not WRONG[wrong] else [])]
     done = await asyncio.gather(
-        *(system.run(*command, LOG_LEVEL=WRONG[wrong].get("LOG_LEVEL", "debug")) for command in commands)
+        *(
+            system.run(*command, LOG_LEVEL=WRONG[wrong].get("LOG_LEVEL", "debug"), STARTUP_WAIT="0")
+            for command in commands
+        )
     )
     for command, finished in zip(commands, done, strict=True):
         assert finished.code in (1, 2, 3), (command, finished)
@@ -119,7 +122,7 @@ async def test_a_wrong_password_is_not_repeated(
     }
     for which, system in systems.items():
         for command in (["jobs"], ["doctor"], ["worker"], *([["migrate"]] if which == "database" else [])):
-            finished = await system.run(*command, LOG_LEVEL="debug")
+            finished = await system.run(*command, LOG_LEVEL="debug", STARTUP_WAIT="0")
             assert finished.code == 3, finished
             assert_hidden(finished.out + finished.error)
         with pytest.raises(ServiceUnavailableError) as caught:
