@@ -156,7 +156,9 @@ def _survey(
         emit("collecting", done / total)
 
     size = sum(entry.size for entry in unknown)
-    lanes = len(whole) + max(1, min(options.processes, round(size / LANE_BYTES)))
+    # The whole-tree tools come first, and each takes a lane for itself: with more lanes than processors, the slowest
+    # of them (git, on one core) would share its core with files, and end alone.
+    lanes = max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
     Supervisor(
         [*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep
     ).run()

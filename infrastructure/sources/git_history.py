@@ -21,6 +21,13 @@ _NUMSTAT = (
     "--full-history",  # or the paths would simplify the history, and a reverted side branch not count
 )  # fmt: skip
 _PATHS = ("--", "*.py")
+_ALLOCATOR = {
+    "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "67108864",
+}
+"""For glibc; others overlook it. A walk takes and frees two blobs a change: the memory is kept instead of given back to
+the kernel each time, which was half of the walk's system time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +136,8 @@ class GitHistory:
         self, arguments: Sequence[str], *, separator: bytes, given: list[bytes] | None = None
     ) -> Iterator[bytes]:
         stdin = None if given is None else subprocess.PIPE
-        with GitProcess(arguments, git_environment(self._repository), stdin=stdin) as process:
+        environment = {**git_environment(self._repository), **_ALLOCATOR}
+        with GitProcess(arguments, environment, stdin=stdin) as process:
             if given is not None:
                 process.feed(given)
             yield from split_stream(process.stdout, separator)
