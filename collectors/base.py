@@ -57,7 +57,10 @@ class FileCollector(Collector, Protocol):
     """A metric that looks at one file at a time; `needs_syntax` keeps files that do not parse from it.
 
     A collector that also needs something of the tree as a whole (`deps` its manifests, `lint` ruff's answers) has a
-    method `survey(tree) -> Facts`: it runs beside the map, and `summarize` finds its answer under the path `""`.
+    method `survey(tree) -> Facts`: it runs beside the map, and `summarize` finds its answer under the path `""`. One
+    whose survey goes through the files one by one may have a method `consult(tree, known) -> (facts, answers)`, too:
+    the same facts, but the tool is asked only about files of which no answer is known; `answers` are what it said of
+    those, by path, each of `answer_shape`. They depend on a file's bytes and on all names and modes of the tree.
     """
 
     needs_syntax: ClassVar[bool]

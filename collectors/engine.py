@@ -13,6 +13,7 @@ from collectors.discovery import discover
 from collectors.lanes import Step, Supervisor, UnitResult
 from collectors.memory import Memory
 from collectors.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
+from collectors.whole_tree import questions, remember
 from domain.metrics import Analysis, Failed, Finding, Ok, Report
 from domain.sources import FetchedSource
 
@@ -135,7 +136,8 @@ def _survey(
 ) -> Surveyed:
     """The map: every unknown file through its collectors, and beside it the tools that take the tree whole."""
     by_file = [collector for collector in collectors if isinstance(collector, FileCollector)]
-    whole = list(_whole_tree_units(tree, collectors, options, memory))
+    asked = list(questions(tree, collectors, memory))
+    whole = [SingleStep(asker.name, ask, options.collector_timeout, weight=1.0) for asker, ask in asked]
     surveyed = Surveyed(paths=tuple(sorted(entry.path for entry in tree.entries)))
     unknown = _recall(tree, by_file, surveyed, memory)
     largest_first = sorted(unknown, key=lambda entry: -entry.size)
@@ -147,7 +149,11 @@ def _survey(
         done += 1
         surveyed.answered.update(dict.fromkeys(result.cpu_ms, time.monotonic()))
         if index < len(whole):
-            surveyed.add(BASE, _without_state(result, memory))
+            asker = asked[index][0]
+            for name, (facts, kept) in result.values.items():
+                result.values[name] = facts
+                remember(asker, tree, kept, memory)
+            surveyed.add(BASE, result)
         else:
             entry = files[index - len(whole)].entry
             surveyed.add(entry.path, result)
@@ -179,34 +185,6 @@ def _recall(
         else:
             surveyed.add(entry.path, UnitResult(values=dict(facts)))
     return unknown
-
-
-def _whole_tree_units(
-    tree: SourceTree, collectors: Sequence[AnyCollector], options: Options, memory: Memory | None
-) -> Iterable[SingleStep]:
-    for collector in collectors:
-        thunk = collector.collect if isinstance(collector, TreeCollector) else getattr(collector, "survey", None)
-        if thunk is None:
-            continue
-        resume = None if memory is None else getattr(collector, "resume", None)
-        if resume is None or memory is None:
-            step = partial(_stateless, thunk, tree)
-        else:
-            step = partial(resume, tree, memory.states(collector.name))
-        yield SingleStep(collector.name, step, options.collector_timeout, weight=1.0)
-
-
-def _stateless(thunk: Callable[[SourceTree], Any], tree: SourceTree) -> tuple[Any, None]:
-    return thunk(tree), None
-
-
-def _without_state(result: UnitResult, memory: Memory | None) -> UnitResult:
-    """The facts of a whole-tree step; the state that came with them is left in the memory."""
-    for name, (facts, state) in result.values.items():
-        result.values[name] = facts
-        if memory is not None and state is not None:
-            memory.leave(name, state)
-    return result
 
 
 def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: Options) -> Mapping[str, Outcome]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from collectors.base import Facts, Totals
 from collectors.ruff_runs import Answers, Diagnostic, Ruff
 from collectors.scopes import owner_of
-from collectors.shapes import Shape, counts, table, texts
+from collectors.shapes import Shape, counts, row, table, tables, texts
 from collectors.source_tree import FileEntry, SourceFile, SourceTree
 from domain.metrics import Finding, Report
 from domain.scoring import linting_score
@@ -48,6 +48,7 @@ class Lint:
     fields: ClassVar[tuple[str, ...]] = ("total", "suppressed", "linting_score")
     needs_syntax: ClassVar[bool] = True
     shape: ClassVar[Shape] = table(texts, counts, counts)
+    answer_shape: ClassVar[Shape] = row(counts, counts, tables(texts, counts, texts))
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[dotted name, first line, last line]]` of every function and class, outer before inner."""
@@ -58,18 +59,32 @@ class Lint:
 
         A finding is `[path, code, line, message]`; a count is None where ruff was lost. Raises RuffError.
         """
+        return self.consult(tree, {})[0]
+
+    def consult(self, tree: SourceTree, known: Mapping[str, Facts]) -> tuple[Facts, Mapping[str, Facts]]:
+        """The same, asking ruff about those files alone of which no answer is known, and what it said of these.
+
+        An answer is `[count, suppressed, [[code, line, message]]]`.
+        """
+        asked = [entry for entry in tree.entries if entry.path not in known]
         ruff = Ruff(tree, SECONDS)
-        visible = ruff.check(tree.entries)
-        commented = [entry for entry in tree.entries if entry.path in visible.said and _has_comment(entry)]
+        visible = ruff.check(asked)
+        commented = [entry for entry in asked if entry.path in visible.said and _has_comment(entry)]
         everything = ruff.check(commented, ignore_comments=True)
-        return {
-            "files": {entry.path: _numbers(entry.path, visible, everything) for entry in tree.entries},
-            "findings": list(_findings(visible)),
+        said = {
+            entry.path: [*_numbers(entry.path, visible, everything), _findings(visible.said.get(entry.path, ()))]
+            for entry in asked
+        }
+        answers = {**known, **said}
+        facts = {
+            "files": {entry.path: answers[entry.path][:2] for entry in tree.entries},
+            "findings": [[path, *finding] for path in sorted(answers) for finding in answers[path][2]],
             "gaps": [
                 *(f"{path}: lint skipped: {reason}" for path, reason in sorted(visible.lost.items())),
                 *(f"{path}: lint: suppressed not counted: {why}" for path, why in sorted(everything.lost.items())),
             ],
         }
+        return facts, said
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Add up, and place each finding in its function; nulls where ruff was lost on every file."""
@@ -110,10 +125,9 @@ def _places(said: Iterable[Diagnostic]) -> Counter[tuple[str, int, int]]:
     return Counter((item.code, item.line, item.column) for item in said)
 
 
-def _findings(visible: Answers) -> Iterable[list[Any]]:
-    for path, said in sorted(visible.said.items()):
-        for item in sorted(said, key=lambda item: (item.line, item.column, item.code)):
-            yield [path, item.code, item.line, item.message]
+def _findings(said: Iterable[Diagnostic]) -> list[list[Any]]:
+    in_order = sorted(said, key=lambda item: (item.line, item.column, item.code))
+    return [[item.code, item.line, item.message] for item in in_order]
 
 
 def _placed(findings: Iterable[list[Any]], facts: Mapping[str, Facts]) -> Iterable[Finding]:

@@ -14,7 +14,7 @@ import msgpack
 
 from collectors.base import Facts, FileCollector
 from collectors.lanes import UnitResult
-from collectors.shapes import Shape, counts_or_none, row, texts_or_none
+from collectors.shapes import Shape, counts_or_none, or_none, row, texts_or_none
 from collectors.source_tree import TOO_DEEP, FileEntry
 
 FORMAT = 1
@@ -42,7 +42,7 @@ class Memory:
         packed = self._known.get(entry.name)
         if packed is None:
             return None
-        shapes = {BASE: _BASE_SHAPE, **{collector.name: collector.shape for collector in collectors}}
+        shapes = {BASE: _BASE_SHAPE, **{collector.name: or_none(collector.shape) for collector in collectors}}
         return unpack(packed, shapes)
 
     def states(self, collector: str) -> Sequence[bytes]:
@@ -57,9 +57,31 @@ class Memory:
         """Remember what was found of a file, unless something went wrong, which may not happen again."""
         if result.failures or BASE not in result.values or result.values[BASE][0] == TOO_DEEP:
             return
-        packed = pack(result.values)
+        self._keep(entry.name, result.values)
+
+    def recall_answers(self, collector: Any, entries: Sequence[FileEntry]) -> dict[str, Facts]:
+        """By path: what a tool said of files while every name and mode of the tree was as it is now."""
+        shapes = {collector.name: collector.answer_shape}
+        found = ((entry.path, self._known.get(_place(entry))) for entry in entries)
+        answers = ((path, packed and unpack(packed, shapes)) for path, packed in found)
+        return {path: answer[collector.name] for path, answer in answers if answer}
+
+    def learn_answers(self, collector: Any, entries: Sequence[FileEntry], answers: Mapping[str, Facts]) -> None:
+        """Remember these, those left out that have not the shape of an answer: the tool did not get through."""
+        for entry in entries:
+            answer = answers.get(entry.path)
+            if collector.answer_shape.holds(answer):
+                self._keep(_place(entry), {collector.name: answer})
+
+    def _keep(self, name: bytes, facts: Mapping[str, Facts]) -> None:
+        packed = pack(facts)
         if len(packed) <= ENTRY_BYTES:
-            self.learned[entry.name] = packed
+            self.learned[name] = packed
+
+
+def _place(entry: FileEntry) -> bytes:
+    """The name of an entry that depends on more than the file; no file's relative path ends like this."""
+    return entry.name + b"/"
 
 
 def state_name(collector: str) -> bytes:
@@ -82,7 +104,5 @@ def unpack(packed: bytes, shapes: Mapping[str, Shape]) -> Mapping[str, Facts] | 
     if not isinstance(entry, list) or len(entry) != 2 or entry[0] != FORMAT or not isinstance(entry[1], dict):
         return None
     facts = entry[1]
-    if facts.keys() != shapes.keys() or facts[BASE] is None:
-        return None
-    held = all(value is None or shapes[name].holds(value) for name, value in facts.items())
+    held = facts.keys() == shapes.keys() and all(shapes[name].holds(value) for name, value in facts.items())
     return facts if held else None

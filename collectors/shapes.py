@@ -80,6 +80,12 @@ def table(*columns: Column) -> Shape:
     return Shape(holds)
 
 
+def tables(*columns: Column) -> Column:
+    """Each value is such a table."""
+    shape = table(*columns)
+    return lambda values: all(map(shape.holds, values))
+
+
 def record(fields: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None) -> Shape:
     """A dict with all of `fields`, perhaps some of `optional`, and nothing else."""
     shapes = {**fields, **(optional or {})}
@@ -107,3 +113,8 @@ def either(*shapes: Shape) -> Shape:
 def number(least: float, most: float) -> Shape:
     """A float from `least` to `most`."""
     return Shape(lambda value: type(value) is float and isfinite(value) and least <= value <= most)
+
+
+def or_none(shape: Shape) -> Shape:
+    """That shape, or None."""
+    return Shape(lambda value: value is None or shape.holds(value))

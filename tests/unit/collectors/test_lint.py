@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import pytest
 from collectors import ruff_runs
 from collectors.base import FileCollector, Totals
 from collectors.lint import COLLECTOR, TREE
-from collectors.ruff_runs import Ruff, RuffError
-from collectors.source_tree import SourceFile, SourceTree, load_tree
+from collectors.ruff_runs import Answers, Ruff, RuffError
+from collectors.source_tree import FileEntry, SourceFile, SourceTree, load_tree
 from collectors.tool_process import ToolRun
 from domain.metrics import Finding, Report
 
@@ -295,3 +295,23 @@ def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
     assert report.per_file == {"a.py": {"count": 0, "suppressed": None}, "b.py": {"count": 0, "suppressed": 0}}
     assert report.aggregate["suppressed"] == 0
     assert report.gaps == ["a.py: lint: suppressed not counted: crashed (SIGSEGV)"]
+
+
+def test_ruff_is_asked_only_about_files_without_a_known_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_of(tmp_path / "tree", a=b"import os\n", b=b"import sys  # noqa\n", c=b"x = 1\n", d=b"def (\n")
+    facts, answers = COLLECTOR.consult(tree, {})
+    assert set(answers) == {"a.py", "b.py", "c.py", "d.py"}
+    assert all(COLLECTOR.answer_shape.holds(answer) for answer in answers.values())
+    asked: list[str] = []
+    check = Ruff.check
+
+    def watched(self: Ruff, entries: Iterable[FileEntry], **options: bool) -> Answers:
+        asked.extend(entry.path for entry in entries)
+        return check(self, entries, **options)
+
+    monkeypatch.setattr(Ruff, "check", watched)
+    known = {path: answer for path, answer in answers.items() if path != "b.py"}
+    assert COLLECTOR.consult(tree, known) == (facts, {"b.py": answers["b.py"]})
+    assert asked == ["b.py", "b.py"]  # with its comment, and without
+    monkeypatch.setattr(Ruff, "_run", None)
+    assert COLLECTOR.consult(tree, answers) == (facts, {})
