@@ -8,12 +8,14 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.process_tree import Peak, TreeSampler
@@ -54,15 +56,30 @@ def tools(tree: Path, bare: Path) -> Mapping[str, Sequence[str]]:
     return commands
 
 
-def seconds(command: Sequence[str], **options: object) -> float:
-    """Wall time of one run, its output thrown away."""
-    started = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, **options)  # type: ignore[call-overload]
-    return time.perf_counter() - started
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Wall time and CPU time (user and system, of all processes), in seconds."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __str__(self) -> str:
+        return f"{self.wall:8.2f} s{self.cpu:8.2f} s"
 
 
-def ours(tree: Path) -> tuple[float, Mapping[str, int], Peak]:
-    """Wall time of `vibe8 analyze`, cold, what it says of its own stages in ms, and the tree's peak memory."""
+def cost(command: Sequence[str]) -> Cost:
+    """What one run costs, its output thrown away."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def ours(tree: Path) -> tuple[Cost, Mapping[str, int], Peak]:
+    """What `vibe8 analyze` costs, cold; what it says of its own stages in ms; and the tree's peak memory."""
     with tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, "PACKAGE_INDEX_URL": "", "SCRATCH_DIR": scratch, "MAX_CLONE_MB": "4096"}
         command = [sys.executable, "-m", "worker", "analyze", str(tree), "--json"]
@@ -77,7 +94,7 @@ def ours(tree: Path) -> tuple[float, Mapping[str, int], Peak]:
     failed = [name for name, word in document["completeness"]["collectors"].items() if word != "ok"]
     if failed:
         print(f"not complete: {', '.join(failed)}")
-    return took, document["timings_ms"], sampler.peak
+    return Cost(took, sampler.cpu_seconds), document["timings_ms"], sampler.peak
 
 
 def main() -> None:
@@ -109,34 +126,46 @@ def main() -> None:
 
 def scaling(runs: int) -> None:
     """Print what each further 1,000 lines cost, with next to no history, so that churn is left out."""
-    before: tuple[int, float] | None = None
+    print(machine())
+    before: tuple[int, Cost] | None = None
     for wanted in SIZES:
         with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as temporary:
             tree = Path(temporary) / "tree"
             lines = make_tree(tree, lines=wanted, commits=1)
-            took = min(ours(tree)[0] for _ in range(runs))
-        slope = "" if before is None else f"{(took - before[1]) / (lines - before[0]) * 1e6:8.1f} ms per further 1,000"
-        print(f"{lines:>10,} lines{took:8.2f} s{slope}", flush=True)
-        before = lines, took
+            best = min((ours(tree)[0] for _ in range(runs)), key=lambda run: run.cpu)
+        print(f"{lines:>10,} lines{best}{'' if before is None else _slope(before, (lines, best))}", flush=True)
+        before = lines, best
+
+
+def _slope(before: tuple[int, Cost], after: tuple[int, Cost]) -> str:
+    lines = (after[0] - before[0]) / 1000
+    wall, cpu = after[1].wall - before[1].wall, after[1].cpu - before[1].cpu
+    return f"{wall / lines * 1000:9.1f} ms, {cpu / lines * 1000:.1f} ms of CPU per further 1,000"
 
 
 def compare(tree: Path, bare: Path, runs: int) -> None:
-    """Print the table and the ratio."""
-    print(f"{platform.python_implementation()} {platform.python_version()}, {len(os.sched_getaffinity(0))} cores")
-    mine = sorted((ours(tree) for _ in range(runs)), key=lambda run: run[0])
+    """Print the table and the ratios."""
+    mine = sorted((ours(tree) for _ in range(runs)), key=lambda run: run[0].wall)
     took, stages, _ = mine[len(mine) // 2]
     peak = max((each for _, _, each in mine), key=lambda each: each.pss)
-    total = 0.0
+    print(f"{machine()}\n{'':<18}{'wall':>10}{'CPU':>10}")
+    total = Cost(0.0, 0.0)
     for name, command in tools(tree, bare).items():
-        spent = seconds(command, cwd="/")
+        spent = cost(command)
         total += spent
-        print(f"{name:<18}{spent:8.2f} s")
-    print(f"{'the tools in turn':<18}{total:8.2f} s")
-    print(f"{'vibe8 analyze':<18}{took:8.2f} s   (median of {runs})")
-    print(f"{'ratio':<18}{total / took:8.1f} x")
-    for name, spent in sorted(stages.items(), key=lambda item: -item[1]):
-        print(f"    {name:<26}{spent:8d} ms")
+        print(f"{name:<18}{spent}", flush=True)
+    print(f"{'the tools in turn':<18}{total}")
+    print(f"{'vibe8 analyze':<18}{took}   (median of {runs})")
+    print(f"{'ratio':<18}{total.wall / took.wall:8.1f} x{total.cpu / took.cpu:8.1f} x")
+    for name, milliseconds in sorted(stages.items(), key=lambda item: -item[1]):
+        print(f"    {name:<26}{milliseconds:8d} ms")
     print(f"peak memory of the process tree: {peak.pss / 1e6:.0f} MB (PSS of {peak.processes} processes)")
+
+
+def machine() -> str:
+    """What the figures were taken on, and how busy it was: with a load above its cores, wall time says little."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{python}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}"
 
 
 if __name__ == "__main__":
