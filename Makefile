@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench clean help goldens docs shown
+.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency clean help goldens docs shown
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -64,6 +64,9 @@ docs: $(STAMP) ## write the reference pages from the code
 
 bench: $(STAMP) ## our wall time beside the ten tools' command lines, as a ratio
 	$(BIN)/python -m benchmarks.analysis
+
+bench-latency: $(STAMP) ## a one-file upload through the queue, from submit to completed, stage by stage
+	$(BIN)/python -m benchmarks.latency
 
 lock: $(STAMP) ## remake the hashed locks from the ranges in pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
