@@ -13,6 +13,8 @@ from collectors.base import FileCollector, Totals, TreeCollector
 from collectors.discovery import discover
 from collectors.engine import BASE, FileUnit
 from collectors.lanes import RECURSION_LIMIT, STACK_BYTES, UnitResult, _frame, _take_frames
+from collectors.memory import _BASE_SHAPE, pack, unpack
+from collectors.shapes import or_none
 from collectors.source_tree import FileEntry, SourceTree, load_tree
 from domain.metrics import Analysis, Failed, Ok
 from domain.sources import FetchedSource
@@ -21,6 +23,7 @@ from tests.support.naughty import assert_harmless
 
 COLLECTORS = discover()
 BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]
+SHAPES = {BASE: _BASE_SHAPE, **{collector.name: or_none(collector.shape) for collector in BY_FILE}}
 FETCHED = FetchedSource(has_history=False)
 
 
@@ -52,18 +55,28 @@ def collect(root: Path, surface: str) -> Analysis:
     answers: list[Analysis] = []
     on_deep_stack(lambda: answers.append(_collect(load_tree(root), surface)))
     (analysis,) = answers
+    assert_sound(analysis)
+    assert analysis.completeness["files"] == sum(path.is_file() for path in root.rglob("*"))
+    return analysis
+
+
+def assert_sound(analysis: Analysis) -> None:
+    """A document that any row, log and reader can hold."""
     document = asdict(analysis)
     json.dumps(document, allow_nan=False).encode()
     assert_harmless(document)
     assert all(len(line.splitlines()) == 1 for line in analysis.errors)
-    assert analysis.completeness["files"] == sum(path.is_file() for path in root.rglob("*"))
-    return analysis
 
 
 def _collect(tree: SourceTree, surface: str) -> Analysis:
     surveyed = Surveyed(paths=tuple(entry.path for entry in tree.entries))
     for entry in tree.entries:
-        surveyed.add(entry.path, _inspect(entry, surface))
+        surveyed.add(entry.path, inspect(entry, surface))
+    return summed_up(tree, surveyed)
+
+
+def summed_up(tree: SourceTree, surveyed: Surveyed) -> Analysis:
+    """The tools that see the whole tree, all summaries, and the document."""
     for collector in COLLECTORS:
         whole = collector.collect if isinstance(collector, TreeCollector) else getattr(collector, "survey", None)
         if whole is not None:
@@ -79,7 +92,8 @@ def _collect(tree: SourceTree, surface: str) -> Analysis:
     return assemble(tree, FETCHED, COLLECTORS, surveyed, outcomes, {})
 
 
-def _inspect(entry: FileEntry, surface: str) -> UnitResult:
+def inspect(entry: FileEntry, surface: str) -> UnitResult:
+    """What a lane answers about the file; raises what is no reason."""
     result = UnitResult()
     for name, step in FileUnit(entry, BY_FILE, timeout=60).steps():
         try:
@@ -90,6 +104,8 @@ def _inspect(entry: FileEntry, surface: str) -> UnitResult:
         except Exception as error:
             error.add_note(f"by {name or 'reading and parsing'}, of:\n{entry.location.read_bytes()[:5000]!r}")
             raise
+    if not result.failures:
+        assert unpack(pack(result.values), SHAPES) == result.values  # what is found will be believed
     parse_error = result.values[BASE][0] if BASE in result.values else "lost"
     note(surface, "files that do not parse" if parse_error else "files that parse")
     return result
