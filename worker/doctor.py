@@ -5,9 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -20,33 +18,19 @@ from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.sandbox import Guarantee
 from domain.text import one_line
 from infrastructure.children import ZygoteRunner
-from infrastructure.database.address import sqlalchemy_url
-from infrastructure.database.engine import Database
-from infrastructure.database.migrate import current, head
-from infrastructure.queue import connect, redis_errors
 from infrastructure.settings import Settings, load_settings
 from worker.conventions import DONE, FAILED, UNREACHABLE
+from worker.doctor_services import Check, examine_services
 from worker.local_pipeline import child_limits
 from worker.output import Output
+from worker.pressure import available_memory_mb
 from worker.scratch import worker_directory
 
-FREE_DISK_MB = 2048
 NEW_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that was looked at; `advice` is empty where all is well."""
-
-    name: str
-    found: str
-    ok: bool = True
-    advice: str = ""
-    unreachable: bool = False
-
-
 async def examine(*, as_json: bool, quiet: bool) -> int:
-    """Look at everything. Exit code 0: all well; 1: something is amiss; 3: a service cannot be reached."""
+    """Look at everything. Exit code 0: all well, but for warnings; 1: something is amiss; 3: a service is away."""
     checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _sandbox(), *await _services()]
     output = Output(as_json=as_json)
     if as_json:
@@ -60,10 +44,10 @@ async def examine(*, as_json: bool, quiet: bool) -> int:
 
 
 def _show(console: Console, check: Check) -> None:
-    mark = "[green]ok   [/green]" if check.ok else "[red]amiss[/red]"
-    console.print(f"{mark}  {check.name:<10}  {escape(check.found)}", soft_wrap=True)
+    mark = "[red]amiss[/red]" if not check.ok else "[yellow]warn [/yellow]" if check.advice else "[green]ok   [/green]"
+    console.print(f"{mark}  {check.name:<14}  {escape(check.found)}", soft_wrap=True)
     if check.advice:
-        console.print(f"{'':<19}-> {escape(check.advice)}", soft_wrap=True)
+        console.print(f"{'':<23}-> {escape(check.advice)}", soft_wrap=True)
 
 
 def _python() -> Check:
@@ -112,9 +96,9 @@ async def _services() -> list[Check]:
         return [Check(name="services", found="none named", ok=False, advice=str(error), unreachable=True)]
     return [
         _scratch(settings),
+        _memory(settings),
         _tokens(settings),
-        await _reached("postgresql", lambda: _postgresql(settings), "check DATABASE_URL, and that the server runs"),
-        await _reached("redis", lambda: _redis(settings), "check REDIS_URL, and that the server runs"),
+        *await examine_services(settings),
     ]
 
 
@@ -127,9 +111,22 @@ def _scratch(settings: Settings) -> Check:
         return Check(name="scratch", found=f"{place}: {error.strerror}", ok=False, advice="set SCRATCH_DIR")
     if not os.access(place, os.W_OK):
         return Check(name="scratch", found=f"{place} cannot be written", ok=False, advice="set SCRATCH_DIR")
-    enough = free >= FREE_DISK_MB
-    advice = "" if enough else f"free some space: a job may need {FREE_DISK_MB} MB"
-    return Check(name="scratch", found=f"{place}, {free} MB free", ok=enough, advice=advice)
+    found, least = f"{place}, {free} MB free", settings.min_free_disk_mb
+    if free >= 2 * least:
+        return Check(name="scratch", found=found)
+    advice = f"free some space: with less than {least} MB (MIN_FREE_DISK_MB) no job is taken on"
+    return Check(name="scratch", found=found, ok=free >= least, advice=advice)
+
+
+def _memory(settings: Settings) -> Check:
+    available, least = available_memory_mb(), settings.min_free_memory_mb
+    if available is None:
+        return Check(name="memory", found="this machine does not say how much is available")
+    found = f"{available} MB available"
+    if available >= least:
+        return Check(name="memory", found=found)
+    advice = f"free some, or add some: with less than {least} MB (MIN_FREE_MEMORY_MB) no job is taken on"
+    return Check(name="memory", found=found, ok=False, advice=advice)
 
 
 def _tokens(settings: Settings) -> Check:
@@ -143,42 +140,3 @@ def _tokens(settings: Settings) -> Check:
         found = "TOKEN_ENCRYPTION_KEYS holds something that is no Fernet key"
         return Check(name="tokens", found=found, ok=False, advice=f"make one with: {NEW_KEY}")
     return Check(name="tokens", found=f"encrypted with the first of {len(keys)} keys")
-
-
-async def _reached(name: str, look: Callable[[], Awaitable[Check]], advice: str) -> Check:
-    try:
-        return await look()
-    except Vibe8Error as error:
-        return Check(name=name, found=one_line(str(error)), ok=False, advice=advice, unreachable=True)
-
-
-async def _postgresql(settings: Settings) -> Check:
-    database = Database.from_settings(settings, "vibe8-doctor")
-    started = time.monotonic()
-    try:
-        version = await database.ping()
-    finally:
-        await database.close()
-    took = round((time.monotonic() - started) * 1000)
-    revision = await current(sqlalchemy_url(settings))
-    found = f"{version}, {took} ms, schema {revision or 'none'}"
-    if revision != head():
-        return Check(name="postgresql", found=found, ok=False, advice=f"run `vibe8 migrate` (to {head()})")
-    return Check(name="postgresql", found=found)
-
-
-async def _redis(settings: Settings) -> Check:
-    redis = await connect(settings.redis_dsn().get_secret_value())
-    try:
-        started = time.monotonic()
-        async with redis_errors():
-            info = await redis.info()
-        took = round((time.monotonic() - started) * 1000)
-    finally:
-        await redis.aclose()
-    policy = info.get("maxmemory_policy", "unknown")
-    kept = "append-only file" if info.get("aof_enabled") else "no append-only file"
-    found = f"{info.get('redis_version', '?')}, {took} ms, {policy}, {kept}"
-    if policy != "noeviction":
-        return Check(name="redis", found=found, ok=False, advice="set maxmemory-policy to noeviction")
-    return Check(name="redis", found=found)

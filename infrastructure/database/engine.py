@@ -83,6 +83,11 @@ class Database:
         async with self.unit_of_work() as connection:
             return str(await connection.scalar(text("SHOW server_version")))
 
+    async def clock(self) -> float:
+        """The server's clock, in seconds since 1970. Raises ServiceUnavailableError."""
+        async with self.unit_of_work() as connection:
+            return float(await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8")))
+
     def connections(self) -> tuple[int, int]:
         """How many pooled connections are in use just now, and how many are idle."""
         pool = self._engine.pool

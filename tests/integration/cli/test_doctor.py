@@ -1,0 +1,181 @@
+"""Each finding of the doctor, on real servers: what it says, what it advises, and how it ends."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import redis
+
+from infrastructure.database.address import asyncpg_url
+from infrastructure.database.migrate import downgrade, head
+from tests.integration.cli.cli_support import quick_system
+from tests.support.servers import Servers
+from tests.support.worker import Finished, System
+from worker.doctor_services import clock_check
+
+SetRedis = Callable[[str, str], None]
+
+
+@pytest.fixture
+def set_redis(servers: Servers) -> Iterator[SetRedis]:
+    """CONFIG SET on the suite's own server, taken back afterwards."""
+    with redis.Redis.from_url(servers.valkey.url(0), decode_responses=True) as connection:
+        before: dict[str, str] = {}
+
+        def change(name: str, value: str) -> None:
+            before.setdefault(name, connection.config_get(name)[name])
+            connection.config_set(name, value)
+
+        yield change
+        for name, value in before.items():
+            connection.config_set(name, value)
+
+
+def found_in(finished: Finished, name: str) -> dict[str, Any]:
+    (check,) = [check for check in finished.document if check["name"] == name]
+    return dict(check)
+
+
+async def doctor(system: System, **environment: str) -> Finished:
+    return await system.run("doctor", "--json", **environment)
+
+
+async def test_all_is_well(system: System, set_redis: SetRedis) -> None:
+    set_redis("appendonly", "yes")
+    plain, quiet, finished = (
+        await system.run("doctor"),
+        await system.run("doctor", "--quiet"),
+        await doctor(system),
+    )
+    assert [each.code for each in (plain, quiet, finished)] == [0, 0, 0], plain.out
+    assert (quiet.out, quiet.error, plain.error) == ("", "", "")
+    names = [check["name"] for check in finished.document]
+    services = ["postgresql", "schema", "clock", "redis", "redis-eviction", "redis-memory", "redis-aof", "index"]
+    assert names[-len(services) :] == services
+    assert {"python", "tools", "git", "sandbox", "scratch", "memory", "tokens"} <= set(names)
+    assert all(check["ok"] and not check["advice"] for check in finished.document), finished.out
+    assert found_in(finished, "schema")["found"] == f"at {head()}"
+    for name in ("postgresql", "redis"):
+        assert " ms" in found_in(finished, name)["found"]
+        assert any(character.isdigit() for character in found_in(finished, name)["found"].split(",")[0])
+    lines = plain.out.splitlines()
+    assert [line.split()[1] for line in lines] == names
+    assert all(line.startswith("ok ") for line in lines)
+
+
+async def test_redis_that_evicts(system: System, set_redis: SetRedis) -> None:
+    set_redis("maxmemory-policy", "allkeys-lru")
+    finished = await doctor(system)
+    check = found_in(finished, "redis-eviction")
+    assert (finished.code, check["ok"], check["found"]) == (1, False, "allkeys-lru")
+    assert "set maxmemory-policy to noeviction" in check["advice"]
+
+
+async def test_redis_that_is_full(system: System, set_redis: SetRedis) -> None:
+    set_redis("maxmemory", "1mb")
+    finished = await doctor(system)
+    check = found_in(finished, "redis-memory")
+    assert (finished.code, check["ok"]) == (1, False)
+    assert "raise maxmemory" in check["advice"]
+
+
+async def test_redis_that_keeps_nothing_is_a_warning(system: System, set_redis: SetRedis) -> None:
+    set_redis("appendonly", "no")
+    finished = await doctor(system)
+    check = found_in(finished, "redis-aof")
+    assert (finished.code, check["ok"]) == (0, True)
+    assert "set appendonly to yes" in check["advice"]
+    (line,) = [line for line in (await system.run("doctor")).out.splitlines() if "redis-aof" in line]
+    assert line.startswith("warn ")
+
+
+async def test_an_older_schema_and_a_newer_one(system: System) -> None:
+    url = system.environment["DATABASE_URL"]
+    await downgrade(asyncpg_url(url), "0001")
+    finished = await doctor(system)
+    check = found_in(finished, "schema")
+    assert (finished.code, check["ok"], check["advice"]) == (1, False, "run `vibe8 migrate`")
+    assert "0001" in check["found"]
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    finished = await doctor(system)
+    assert (finished.code, found_in(finished, "schema")["found"]) == (0, "at 9999")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "value"),
+    [("scratch", "MIN_FREE_DISK_MB", "100000000"), ("memory", "MIN_FREE_MEMORY_MB", "100000000")],
+)
+async def test_too_little_room(system: System, name: str, variable: str, value: str) -> None:
+    finished = await doctor(system, **{variable: value})
+    check = found_in(finished, name)
+    assert (finished.code, check["ok"]) == (1, False)
+    assert variable in check["advice"]
+
+
+async def test_a_service_that_is_away(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    nowhere = quick_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
+    finished = await doctor(nowhere)
+    assert finished.code == 3
+    for name, variable in (("postgresql", "DATABASE_URL"), ("redis", "REDIS_URL")):
+        check = found_in(finished, name)
+        assert (check["ok"], check["unreachable"]) == (False, True)
+        assert variable in check["advice"]
+    half = await doctor(quick_system(database_url, "redis://127.0.0.1:1/0", tmp_path))
+    assert (half.code, found_in(half, "postgresql")["ok"], found_in(half, "redis")["ok"]) == (3, True, False)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "ok", "words"),
+    [
+        (0.0, True, ""),
+        (1.9, True, ""),
+        (-1.9, True, ""),
+        (7.0, False, "this machine's is behind"),
+        (-7.0, False, "PostgreSQL's machine's is behind"),
+    ],
+)
+def test_clocks_that_differ(ahead: float, ok: bool, words: str) -> None:
+    check = clock_check(ahead)
+    assert check.ok is ok
+    assert words in check.advice
+    assert f"{abs(ahead):.1f} s" in check.found
+
+
+class _Index(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        page = {"meta": {"api-version": "1.0"}, "name": "pip", "files": []}
+        self.send_response(200 if self.path.startswith("/good/") else 503)
+        self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
+        self.end_headers()
+        self.wfile.write(json.dumps(page).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture
+def index() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Index) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+async def test_the_package_index(system: System, index: str) -> None:
+    answers = await doctor(system, PACKAGE_INDEX_URL=f"{index}/good/")
+    assert (answers.code, found_in(answers, "index")["advice"]) == (0, "")
+    assert "answers in" in found_in(answers, "index")["found"]
+    silent = await doctor(system, PACKAGE_INDEX_URL=f"{index}/bad/")
+    check = found_in(silent, "index")
+    assert (silent.code, check["ok"]) == (0, True)  # jobs go on without it
+    assert "PACKAGE_INDEX_URL" in check["advice"]
+    assert "switched off" in found_in(await doctor(system, PACKAGE_INDEX_URL=""), "index")["found"]
