@@ -85,8 +85,8 @@ async def _one(client: Client, user: UUID, text: str) -> Stages:
     taken = await client.take_result(user, job.job_id)
     if job.status is not JobStatus.COMPLETED or not isinstance(taken, Completed):
         raise SystemExit(f"a job did not complete: {job.error_message}")
-    assert job.started_at is not None  # noqa: S101 - it has run
-    assert job.finished_at is not None  # noqa: S101
+    assert job.started_at is not None  # nosec B101 # noqa: S101 - it has run
+    assert job.finished_at is not None  # nosec B101 # noqa: S101
     inside = taken.run.timings_ms
     stages = {name: float(inside[name]) for name in ("fetching", "collecting", "summarizing")}
     running = (job.finished_at - job.started_at).total_seconds() * 1000
