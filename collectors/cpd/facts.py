@@ -54,7 +54,7 @@ def _is_packed(value: Any) -> bool:
     return type(value[1]) is bytes and len(value[1]) % array(value[0]).itemsize == 0
 
 
-PACKED = record(
+_PARTS = record(
     {
         "digests": Shape(lambda value: type(value) is bytes and len(value) % _DIGEST_BYTES == 0),
         "tokens": Shape(_is_packed),
@@ -63,6 +63,18 @@ PACKED = record(
         "hidden": one(counts),
     }
 )
+
+
+def _fit_together(value: Any) -> bool:
+    """Whether each token is one of the distinct ones, and lies on a line; `tall` is in pairs."""
+    if not _PARTS.holds(value):
+        return False
+    tokens, lines, tall = (_unpacked(value[name]) for name in ("tokens", "per_line", "tall"))
+    distinct = len(value["digests"]) // _DIGEST_BYTES
+    return max(tokens, default=-1) < distinct and sum(lines) == len(tokens) and len(tall) % 2 == 0
+
+
+PACKED = Shape(_fit_together)
 """What `pack` gives."""
 
 

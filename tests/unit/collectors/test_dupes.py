@@ -161,3 +161,17 @@ def test_lines_from_facts() -> None:
     assert opened.lines(0, 1) == (3, 5)
     assert opened.lines(2, 3) == (5, 7)
     assert opened.lines(302, 302) == (306, 306)
+
+
+def test_facts_that_do_not_fit_together_are_not_believed() -> None:
+    honest = pack(lex("x = 1\ny = '''a\nb'''\n"))
+    assert COLLECTOR.shape.holds(honest)
+    forged: dict[str, Any] = {
+        "digests": honest["digests"][:-8],  # a token that is none of the distinct ones
+        "per_line": ["B", honest["per_line"][1] + b"\x01"],  # more tokens on lines than there are
+        "tokens": ["B", honest["tokens"][1][:-1]],
+        "tall": ["B", honest["tall"][1] + b"\x01"],  # half a pair
+    }
+    for name, value in forged.items():
+        assert not COLLECTOR.shape.holds({**honest, name: value}), name
+    assert COLLECTOR.shape.holds(pack(lex("")))
