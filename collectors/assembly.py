@@ -3,12 +3,12 @@
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from collectors.base import FileCollector, TreeCollector
 from collectors.lanes import UnitResult
 from collectors.source_tree import SourceTree
+from collectors.summaries import Summary, listed
 from domain.file_tree import FileNumbers, build_file_tree
 from domain.metrics import (
     ERRORS_LIMIT,
@@ -16,15 +16,13 @@ from domain.metrics import (
     SKIPPED_LIMIT,
     Analysis,
     Failed,
-    Finding,
     Ok,
-    Report,
 )
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line, safe_json
 
 AnyCollector = FileCollector | TreeCollector
-Outcome = Ok[Report] | Failed
+Outcome = Ok[Summary] | Failed
 BASE = ""
 
 
@@ -107,7 +105,7 @@ def assemble(
     return Analysis(
         metrics=safe_json(metrics),
         file_tree=safe_json(build_file_tree(_numbers(tree, surveyed, reports))),
-        findings=safe_json(_findings(reports)),
+        findings=listed(reports, FINDINGS_LIMIT),
         errors=_errors(surveyed, outcomes),
         completeness=safe_json(_completeness(fetched, surveyed, outcomes)),
         tool_versions=tool_versions(collectors),
@@ -121,11 +119,11 @@ def tool_versions(collectors: Iterable[AnyCollector]) -> dict[str, str]:
     return {"python": platform.python_version(), **dict(sorted(tools.items()))}
 
 
-def _aggregate(collector: AnyCollector, report: Report | None) -> dict[str, JSON]:
+def _aggregate(collector: AnyCollector, report: Summary | None) -> dict[str, JSON]:
     return {key: None if report is None else report.aggregate[key] for key in collector.fields}
 
 
-def _numbers(tree: SourceTree, surveyed: Surveyed, reports: Mapping[str, Report]) -> dict[str, FileNumbers]:
+def _numbers(tree: SourceTree, surveyed: Surveyed, reports: Mapping[str, Summary]) -> dict[str, FileNumbers]:
     sloc = surveyed.sloc
     return {
         entry.path: FileNumbers(
@@ -138,23 +136,6 @@ def _numbers(tree: SourceTree, surveyed: Surveyed, reports: Mapping[str, Report]
             },
         )
         for entry in tree.entries
-    }
-
-
-def _findings(reports: Mapping[str, Report]) -> dict[str, JSON]:
-    found = [finding for report in reports.values() for finding in report.findings]
-    found.sort(key=attrgetter("path", "line", "metric", "rule", "message"))
-    return {"total": len(found), "items": [_finding(item) for item in found[:FINDINGS_LIMIT]]}
-
-
-def _finding(finding: Finding) -> dict[str, JSON]:
-    return {
-        "metric": finding.metric,
-        "rule": finding.rule,
-        "path": finding.path,
-        "line": finding.line,
-        "function": None if finding.function is None else one_line(finding.function, 200),
-        "message": one_line(finding.message, 300),
     }
 
 

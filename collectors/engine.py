@@ -13,8 +13,9 @@ from collectors.discovery import discover
 from collectors.lanes import Step, Supervisor, UnitResult
 from collectors.memory import Memory
 from collectors.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
+from collectors.summaries import Summary
 from collectors.whole_tree import questions, remember
-from domain.metrics import Analysis, Failed, Finding, Ok, Report
+from domain.metrics import Analysis, Failed, Ok
 from domain.sources import FetchedSource
 
 BASE = ""
@@ -201,13 +202,13 @@ def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: 
 
     def thunk(collector: AnyCollector) -> Callable[[], Any]:
         facts = surveyed.facts_of(collector)
-        return lambda: _to_plain(collector.summarize(facts, totals))
+        return lambda: Summary.of(collector.summarize(facts, totals)).plain()
 
     def keep(index: int, result: UnitResult) -> None:
         collector = ready[index]
         if collector.name in result.values:
-            report = _from_plain(collector.name, result.values[collector.name], surveyed.gaps_of(collector))
-            outcomes[collector.name] = Ok(value=report)
+            summary = Summary.from_plain(result.values[collector.name], surveyed.gaps_of(collector))
+            outcomes[collector.name] = Ok(value=summary)
         else:
             outcomes[collector.name] = Failed(reason=result.failures[collector.name])
 
@@ -215,26 +216,3 @@ def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: 
     lanes = options.processes if len(surveyed.paths) > 1 else 1
     Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep).run()
     return outcomes
-
-
-def _to_plain(report: Report) -> list[Any]:
-    findings = [[item.rule, item.path, item.line, item.function, item.message] for item in report.findings]
-    return [
-        dict(report.aggregate),
-        {path: dict(row) for path, row in report.per_file.items()},
-        findings,
-        list(report.gaps),
-    ]
-
-
-def _from_plain(metric: str, plain: Sequence[Any], more_gaps: Sequence[str]) -> Report:
-    aggregate, per_file, findings, gaps = plain
-    return Report(
-        aggregate=aggregate,
-        per_file=per_file,
-        findings=[
-            Finding(metric=metric, rule=rule, path=path, line=line, function=function, message=message)
-            for rule, path, line, function, message in findings
-        ],
-        gaps=[*gaps, *more_gaps],
-    )

@@ -16,6 +16,7 @@ from collectors.lanes import RECURSION_LIMIT, STACK_BYTES, UnitResult, _frame, _
 from collectors.memory import _BASE_SHAPE, pack, unpack
 from collectors.shapes import or_none
 from collectors.source_tree import FileEntry, SourceTree, load_tree
+from collectors.summaries import Summary
 from domain.metrics import Analysis, Failed, Ok
 from domain.sources import FetchedSource
 from tests.support.fuzz import note
@@ -86,7 +87,8 @@ def summed_up(tree: SourceTree, surveyed: Surveyed) -> Analysis:
     for collector in COLLECTORS:
         lost = surveyed.failure_of(collector)
         if lost is None:
-            outcomes[collector.name] = Ok(value=collector.summarize(surveyed.facts_of(collector), totals))
+            report = collector.summarize(surveyed.facts_of(collector), totals)
+            outcomes[collector.name] = Ok(value=Summary.of(report))
         else:
             outcomes[collector.name] = Failed(reason=lost)
     return assemble(tree, FETCHED, COLLECTORS, surveyed, outcomes, {})
