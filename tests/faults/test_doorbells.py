@@ -109,8 +109,11 @@ async def test_foreign_and_pickled_payloads_are_refused(system: System, client: 
     assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
 
 
-async def test_the_same_idempotency_key_at_once_is_one_job(client: Client, user_id: UUID) -> None:
+@pytest.mark.fault("the same idempotency key 20 times at once")
+async def test_the_same_idempotency_key_at_once_is_one_job(system: System, client: Client, user_id: UUID) -> None:
     jobs = await asyncio.gather(
         *(client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE, idempotency_key="k") for _ in range(20))
     )
     assert len({job.job_id for job in jobs}) == 1
+    async with system.worker():
+        await until(lambda: _all_done(Rows(system), 1))

@@ -64,6 +64,16 @@ class Cost:
     doubled: int
     slowest_rescue: float | None
 
+    def and_also(self, other: "Cost") -> "Cost":
+        rescues = [one for one in (self.slowest_rescue, other.slowest_rescue) if one is not None]
+        return Cost(
+            self.fault,
+            self.jobs + other.jobs,
+            self.lost + other.lost,
+            self.doubled + other.doubled,
+            max(rescues, default=None),
+        )
+
 
 @asynccontextmanager
 async def kept(database_url: str, fault: str, tell: Callable[[str, object], None]) -> AsyncIterator[None]:
@@ -87,9 +97,11 @@ async def _fetch(database_url: str, query: str) -> list[Any]:
 
 
 def costs(reports: Iterable[Any]) -> list[Cost]:
-    """What the tests' reports carry."""
-    told = {value for report in reports for name, value in map(tuple, report.user_properties) if name == PROPERTY}
-    return [Cost(*row) for row in sorted(told, key=lambda row: str(row[0]))]
+    """What the tests' reports carry, added up where several tests make the same fault."""
+    found: dict[str, Cost] = {}
+    for one in (Cost(*value) for report in reports for name, value in report.user_properties if name == PROPERTY):
+        found[one.fault] = one.and_also(found[one.fault]) if one.fault in found else one
+    return sorted(found.values(), key=lambda cost: cost.fault.casefold())
 
 
 def table(rows: Sequence[Cost]) -> list[str]:
