@@ -99,4 +99,5 @@ def unpack(packed: bytes, history: History, git: str) -> CommitTally | None:
 
 
 def _are_counts(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) == {int} and min(values) >= 0 and max(values) < _LARGEST
+    # Their sum as well: a number that msgpack cannot carry would end the lane that answers with it.
+    return set(map(type, values)) == {int} and min(values) >= 0 and sum(values) < _LARGEST

@@ -80,7 +80,7 @@ class GitHistory:
 
     def is_ancestor(self, commit: str) -> bool:
         """Whether HEAD reaches the commit of that full name; False for what is no name, or no commit here."""
-        if not is_object_id(commit.encode()):
+        if not is_object_id(commit.encode("utf-8", "replace")):
             return False
         try:
             run_git(self._repository, "merge-base", "--is-ancestor", commit, "HEAD")

@@ -137,7 +137,7 @@ def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
     def forge(state: bytes) -> bytes:
         entry = msgpack.unpackb(state)
         change(entry)
-        packed: bytes = msgpack.packb(entry)
+        packed: bytes = msgpack.packb(entry, unicode_errors="surrogatepass")
         return packed
 
     return forge
@@ -156,11 +156,13 @@ def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
         forged(lambda entry: entry.__setitem__(3, "HEAD")),
         forged(lambda entry: entry.__setitem__(3, "0" * 40)),
         forged(lambda entry: entry.__setitem__(3, 7)),
+        forged(lambda entry: entry.__setitem__(3, "\ud800" * 40)),
         forged(lambda entry: entry.__setitem__(4, -1)),
         forged(lambda entry: entry.__setitem__(4, True)),
         forged(lambda entry: entry.__setitem__(5, [])),
         forged(lambda entry: entry.__setitem__(5, {"a.py": "1"})),
         forged(lambda entry: entry.__setitem__(5, {"a.txt": 1})),
+        forged(lambda entry: entry.__setitem__(5, {f"{number}.py": (1 << 53) - 1 for number in range(3_000)})),
         forged(lambda entry: entry.__setitem__(5, {"venv/a.py": 1})),
         forged(lambda entry: entry.append(1)),
     ],
