@@ -43,7 +43,7 @@ class Readiness:
         reasons: tuple[Callable[[], str | None], ...] = (
             self.why_not_alive,
             lambda: self.waiting_for if self.crew is None else None,
+            lambda: None if self.crew is None else self.crew.why_not(),  # first: who drains does not listen either
             lambda: None if self.listening else "Redis is away",
-            lambda: None if self.crew is None else self.crew.why_not(),
         )
         return next((reason for probe in reasons if (reason := probe()) is not None), None)
