@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency clean help goldens docs shown
+.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue clean help goldens docs shown
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -67,6 +67,9 @@ bench: $(STAMP) ## our wall time beside the ten tools' command lines, as a ratio
 
 bench-latency: $(STAMP) ## a one-file upload through the queue, from submit to completed, stage by stage
 	$(BIN)/python -m benchmarks.latency
+
+bench-queue: $(STAMP) ## jobs and submissions a second, beside bare ARQ and Procrastinate on the same servers
+	$(BIN)/python -m benchmarks.queue
 
 lock: $(STAMP) ## remake the hashed locks from the ranges in pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock

@@ -1,7 +1,7 @@
 """A job's states, the moves between them, and the limits on submitting."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -104,6 +104,8 @@ class Claim:
 
     job: Job
     lease_token: UUID
+    file_data: str | None = field(default=None, repr=False)
+    """A small upload, in base64, so that it need not be asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,20 +59,26 @@ async def get_user(client: Api, x_user: Annotated[str, Header()]) -> UUID:
 
 
 User = Annotated[UUID, Depends(get_user)]
+Notify = Annotated[str | None, Form(alias="notify_url")]
 
 
 @app.post("/uploads", status_code=202)
-async def upload(client: Api, user: User, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
-    """Submit a `.py` or `.zip` file."""
-    return job_document(await client.submit_upload(user, filename=file.filename or "", content=await file.read()))
+async def upload(client: Api, user: User, file: Annotated[UploadFile, File()], notify: Notify = None) -> dict[str, Any]:
+    """Submit a `.py` or `.zip` file; `notify_url` is told of the end (see webhook.py)."""
+    name, content = file.filename or "", await file.read()
+    return job_document(await client.submit_upload(user, filename=name, content=content, notify_url=notify))
 
 
 @app.post("/repositories", status_code=202)
 async def repository(
-    client: Api, user: User, url: Annotated[str, Form()], branch: Annotated[str | None, Form()] = None
+    client: Api,
+    user: User,
+    url: Annotated[str, Form()],
+    branch: Annotated[str | None, Form()] = None,
+    notify: Notify = None,
 ) -> dict[str, Any]:
     """Submit a git repository."""
-    return job_document(await client.submit_repository(user, url=url, branch=branch))
+    return job_document(await client.submit_repository(user, url=url, branch=branch, notify_url=notify))
 
 
 @app.get("/jobs/{job_id}")

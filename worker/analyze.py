@@ -95,14 +95,16 @@ class Analyst:
         await self._complete(claim, analysed, timeline)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
-        """The source as `worker.entries.fetch` reads it: its data or token is read only now, and kept nowhere.
+        """The source as `worker.entries.fetch` reads it: a large upload or a token is read only now.
 
         Here and in `_complete` nothing limits the insisting but the lease: its keeper ends the work with it.
         """
         metadata = claim.job.source_metadata
         check_metadata(claim.job.source_kind, metadata)
         if claim.job.source_kind is SourceKind.UPLOAD:
-            data = await insist(partial(self._file_data, claim), seconds=math.inf)
+            data = claim.file_data
+            if data is None:
+                data = await insist(partial(self._file_data, claim), seconds=math.inf)
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
         token = None
         if metadata.get("has_token"):

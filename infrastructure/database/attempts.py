@@ -17,6 +17,8 @@ from domain.text import JSON, one_line
 from infrastructure.database.mapping import JOB_COLUMNS, WITHOUT_DATA, job_from
 
 CANCELLED = "cancelled by user"
+SMALL_UPLOAD = 65_536
+"""Characters of base64 that come along with a claim."""
 
 # The oldest due row whose owner has nothing running is the fairest, and the index finds it at once; only where there is
 # none are all due rows weighed. The CTEs are materialised: a claim that the planner folds into a join may lock more
@@ -48,7 +50,8 @@ _CLAIM = text(f"""
         finished_at = NULL, error_message = NULL, progress = 0, stage = NULL
     FROM (SELECT job_id FROM idle UNION ALL SELECT job_id FROM weighed) AS fairest
     WHERE jobs.job_id = fairest.job_id
-    RETURNING jobs.lease_token, {JOB_COLUMNS}
+    RETURNING jobs.lease_token, {JOB_COLUMNS}, CASE WHEN octet_length(jobs.source_metadata ->> 'file_data')
+        <= {SMALL_UPLOAD} THEN jobs.source_metadata ->> 'file_data' END AS file_data
 """)  # nosec B608 # noqa: S608 - no input in it
 
 _FENCE = "job_id = :job_id AND lease_token = :token AND status = 'running'"
@@ -173,8 +176,9 @@ class AttemptRepository:
         row = (await self._connection.execute(_CLAIM, {"lease": lease_seconds})).mappings().one_or_none()
         if row is None:
             return None
-        values = {name: value for name, value in row.items() if name != "lease_token"}
-        return Claim(job=job_from(values), lease_token=row["lease_token"])
+        values = dict(row)
+        token, data = values.pop("lease_token"), values.pop("file_data")
+        return Claim(job=job_from(values), lease_token=token, file_data=data)
 
     async def file_data(self, job_id: str, token: UUID, *, most: int) -> str:
         """The upload, in base64, cut after `most` characters. Raises LeaseLostError; one that is not there is empty."""

@@ -3,7 +3,8 @@
 import dataclasses
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, tuple_
+from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,11 +30,13 @@ class RunRepository:
         analysis = {field.name: getattr(run.analysis, field.name) for field in dataclasses.fields(run.analysis)}
         values = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
         values |= safe_json(dataclasses.asdict(run.origin)) | safe_json(analysis)
+        statement = insert(AnalysisRunRow).values(values).on_conflict_do_nothing()
         try:
-            async with self._connection.begin_nested():
-                await self._connection.execute(insert(AnalysisRunRow).values(values))
+            done = await self._connection.execute(statement)
         except IntegrityError as error:
-            raise LeaseLostError("another attempt has finished the job, or its user was deleted") from error
+            raise LeaseLostError("its user was deleted") from error
+        if not done.rowcount:
+            raise LeaseLostError("another attempt has finished the job")
 
     async def get(self, run_id: UUID) -> Run:
         """The whole run. Raises NotFoundError; whose it is, the caller checks."""

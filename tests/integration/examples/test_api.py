@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -13,13 +14,20 @@ import pytest
 
 from tests.support.archives import zip_of
 from tests.support.faults import until
-from tests.support.worker import System, WorkerProcess
+from tests.support.webhook_server import receiver
+from tests.support.worker import System, WorkerProcess, new_system
 
 ANN, BOB = {"X-User": "ann@example.org"}, {"X-User": "bob@example.org"}
 
 
 @pytest.fixture
 async def api(system: System) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(system) as http:
+        yield http
+
+
+@asynccontextmanager
+async def serving(system: System) -> AsyncIterator[httpx.AsyncClient]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -80,6 +88,23 @@ async def test_what_cannot_be_done_says_so(api: httpx.AsyncClient, worker: Worke
     taken = await api.post(f"/jobs/{job_id}/result")
     assert taken.status_code == 422
     assert "not a zip" in taken.json()["error_message"]
+
+
+async def test_whoever_submits_may_be_told_of_the_end(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    async with receiver() as listening:
+        more = {"WEBHOOK_SECRETS": "s" * 32, "WEBHOOK_ALLOWED_HOSTS": listening.host}
+        told = new_system(database_url, redis_url, tmp_path, **more)
+        async with serving(told) as api, told.worker():
+            form = {"notify_url": listening.url}
+            accepted = await api.post("/uploads", files={"file": ("a.py", b"x = 1\n")}, data=form)
+            assert accepted.status_code == 202
+            (received,) = await listening.until(1)
+            assert received.document["job_id"] == accepted.json()["job_id"]
+            assert received.document["status"] == "completed"
+            inside = await api.post(
+                "/uploads", files={"file": ("a.py", b"x = 1\n")}, data={"notify_url": "https://10.0.0.1"}
+            )
+            assert inside.status_code == 422
 
 
 async def test_limits_are_429(api: httpx.AsyncClient) -> None:

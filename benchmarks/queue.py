@@ -1,0 +1,197 @@
+"""The queue on its own servers: `make bench-queue`. Times are the database's, from the first claim to the last end.
+
+Everything runs on this machine: PostgreSQL (durable, as in production), Redis, whoever submits, and the workers; so
+more replicas share the same processors. Compare the numbers of one run with each other, and mind the load it prints.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from arq.connections import RedisSettings, create_pool
+
+from benchmarks.queue_workers import ARQ_QUEUE, SLOTS, procrastinate_app
+from infrastructure.database.address import asyncpg_url
+from infrastructure.database.migrate import upgrade
+from infrastructure.embedded import EmbeddedStack
+from infrastructure.settings import Settings, load_settings
+from worker.client import Client
+from worker.submissions import UploadSubmission
+
+SOURCE = Path(__file__).parents[1] / "domain/retry.py"
+BATCH = 500
+USERS = 20
+REPLICAS = (1, 2, 4)
+WORKER = [sys.executable, "-m", "worker", "worker"]
+NOOP = [sys.executable, "-m", "benchmarks.queue_workers", "noop"]
+
+
+class Bench:
+    """One run on one pair of servers."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {**os.environ, **environment}
+        self.figures: dict[str, float] = {}
+
+    async def submit(self, client: Client, count: int, content: bytes) -> None:
+        """So many uploads of USERS users, in batches."""
+        for first in range(0, count, BATCH):
+            user_id = await self.user(client, first // BATCH % USERS)
+            size = min(BATCH, count - first)
+            await client.submit_many(user_id, [UploadSubmission(filename="a.py", content=content)] * size)
+
+    async def user(self, client: Client, number: int) -> UUID:
+        """The id of a user of the benchmark."""
+        return await client.get_or_create_user(f"{number}@example.org")
+
+    async def submissions(self, client: Client, count: int) -> None:
+        """Submissions a second: one after the other, twenty at once, and in batches."""
+        one = UploadSubmission(filename="a.py", content=SOURCE.read_bytes())
+        users = [await self.user(client, number) for number in range(USERS)]
+        started = time.perf_counter()
+        for number in range(count):
+            await client.submit_many(users[number % USERS], [one])
+        self.figures["submissions/s, one after the other"] = count / (time.perf_counter() - started)
+
+        async def some(user_id: UUID) -> None:
+            for _ in range(count // USERS):
+                await client.submit_many(user_id, [one])
+
+        started = time.perf_counter()
+        await asyncio.gather(*(some(user_id) for user_id in users))
+        self.figures["submissions/s, twenty users at once"] = count / (time.perf_counter() - started)
+        started = time.perf_counter()
+        await self.submit(client, 10 * BATCH, one.content)
+        self.figures[f"submissions/s, {BATCH} in a batch"] = 10 * BATCH / (time.perf_counter() - started)
+
+    async def ours(self, client: Client, command: Sequence[str], replicas: int, count: int) -> float:
+        """Jobs a second of so many replicas."""
+        await self._execute("TRUNCATE jobs, analysis_runs")
+        await self.submit(client, count, SOURCE.read_bytes())
+        with self._processes(command, replicas) as running:
+            while await self._count("status IN ('pending', 'running')"):
+                if any(process.poll() is not None for process in running):
+                    raise RuntimeError("a worker has ended early")
+                await asyncio.sleep(0.05)
+        if failed := await self._count("status = 'failed'"):
+            raise RuntimeError(f"{failed} of {count} jobs have failed")
+        return await self._rate("SELECT count(*), min(started_at), max(finished_at) FROM jobs")
+
+    async def arq(self, replicas: int, count: int) -> float:
+        """Jobs a second of bare ARQ."""
+        redis = await create_pool(RedisSettings.from_dsn(self._environment["REDIS_URL"]))
+        for _ in range(count):
+            await redis.enqueue_job("nothing", _queue_name=ARQ_QUEUE)
+        await redis.aclose()
+        command = [sys.executable, "-m", "benchmarks.queue_workers", "arq", str(count // replicas)]
+        outputs = await asyncio.gather(*(asyncio.to_thread(self._output, command) for _ in range(replicas)))
+        moments: list[list[float]] = [json.loads(output) for output in outputs]
+        return count / (max(last for _, last in moments) - min(first for first, _ in moments))
+
+    async def procrastinate(self, replicas: int, count: int) -> float:
+        """Jobs a second of Procrastinate, on the same PostgreSQL."""
+        app = procrastinate_app()
+        async with app.open_async():
+            if not await self._value("SELECT to_regclass('procrastinate_jobs')"):
+                await app.schema_manager.apply_schema_async()
+            await self._execute("TRUNCATE procrastinate_jobs, procrastinate_events CASCADE")
+            await app.tasks["nothing"].batch_defer_async(*[{}] * count)
+        command = [sys.executable, "-m", "benchmarks.queue_workers", "procrastinate"]
+        await asyncio.gather(*(asyncio.to_thread(self._output, command) for _ in range(replicas)))
+        return await self._rate(
+            "SELECT count(*) FILTER (WHERE type = 'succeeded'), min(at) FILTER (WHERE type = 'started'), max(at) "
+            "FROM procrastinate_events WHERE type IN ('started', 'succeeded')"
+        )
+
+    def _output(self, command: Sequence[str]) -> str:
+        done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout
+
+    @contextmanager
+    def _processes(self, command: Sequence[str], count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+        running = [subprocess.Popen(command, env=self._environment) for _ in range(count)]
+        try:
+            yield running
+        finally:
+            for process in running:
+                process.send_signal(signal.SIGTERM)
+            for process in running:
+                process.wait()
+
+    async def _count(self, condition: str) -> int:
+        return int(await self._value(f"SELECT count(*) FROM jobs WHERE {condition}"))  # noqa: S608 - ours
+
+    async def _rate(self, query: str) -> float:
+        connection = await asyncpg.connect(self._environment["DATABASE_URL"])
+        count, first, last = await connection.fetchrow(query)
+        await connection.close()
+        return float(count / (last - first).total_seconds())
+
+    async def _value(self, query: str) -> Any:
+        connection = await asyncpg.connect(self._environment["DATABASE_URL"])
+        value = await connection.fetchval(query)
+        await connection.close()
+        return value
+
+    async def _execute(self, statement: str) -> None:
+        await self._value(statement)
+
+
+async def run(bench: Bench, settings: Settings, scale: float, replicas: Sequence[int]) -> None:
+    """All measurements; prints each as it comes."""
+    await upgrade(asyncpg_url(settings.database_url.get_secret_value() if settings.database_url else ""))
+    async with Client.open(settings) as client:
+        await bench.submissions(client, round(1000 * scale))
+        for name, value in bench.figures.items():
+            tell(name, value)
+        for count in replicas:
+            uploads = await bench.ours(client, WORKER, count, round(300 * scale))
+            tell(f"one-file uploads/s, ten metrics, {count} replicas", uploads)
+        for count in replicas:
+            noop = await bench.ours(client, NOOP, count, round(1500 * scale))
+            arq = await bench.arq(count, round(4000 * scale) // count * count)
+            other = await bench.procrastinate(count, round(1500 * scale))
+            tell(f"no-op jobs/s, {count} replicas", noop)
+            tell(f"  the same, bare ARQ ({arq / noop:.1f} times ours)", arq)
+            tell(f"  the same, Procrastinate ({other / noop:.2f} times ours)", other)
+
+
+def tell(name: str, value: float) -> None:
+    load = os.getloadavg()[0]
+    print(f"{name:<55}{value:>10.1f}   (load {load:.1f})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="how many jobs, as a share of the usual")
+    parser.add_argument("--replicas", type=int, nargs="+", default=REPLICAS)
+    arguments = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} processors, Python {platform.python_version()}, {SLOTS} slots a replica", flush=True)
+    with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as directory:
+        Path(directory).chmod(0o711)
+        with EmbeddedStack(Path(directory) / "home") as stack:
+            os.environ.update(
+                DATABASE_URL=stack.database_url, REDIS_URL=stack.redis_url, SCRATCH_DIR=f"{directory}/scratch",
+                PACKAGE_INDEX_URL="", LOG_LEVEL="error", ARQ_POLL_DELAY="0.02", ARQ_MAX_JOBS=str(SLOTS),
+                RECYCLE_AFTER_JOBS="0", MAX_CONCURRENT_JOBS_PER_USER="1000000", DAILY_JOB_LIMIT_PER_USER="1000000",
+            )  # fmt: skip
+            bench = Bench({})
+            asyncio.run(run(bench, load_settings(), arguments.scale, arguments.replicas))
+
+
+if __name__ == "__main__":
+    main()

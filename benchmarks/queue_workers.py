@@ -1,0 +1,125 @@
+"""The processes that `benchmarks.queue` starts: `python -m benchmarks.queue_workers KIND [COUNT]`.
+
+`noop` is our whole worker with a pipeline that does nothing; `arq` and `procrastinate` are the bare libraries with a
+task that does nothing. They all have SLOTS slots and the same servers, named by the environment.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import procrastinate
+from arq.connections import RedisSettings
+from arq.worker import Worker, func
+
+from domain.metrics import Analysis
+from domain.sources import FetchedSource
+from infrastructure.settings import Settings, load_settings
+from infrastructure.telemetry import configure_logging
+from worker.local_pipeline import source_limits
+from worker.pipeline import Analysed, Cores
+from worker.run import WorkerProcess
+
+SLOTS = 20
+ARQ_QUEUE = "bench:queue"
+
+
+class NoopPipeline:
+    """Analyses nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.limits = source_limits(settings)
+        self.scratch_dir = Path(settings.scratch_dir)
+        self.scratch_dir.mkdir(parents=True, exist_ok=True)
+        self.cores = Cores()
+        self.guarantees = ()
+
+    async def run(self, *_: Any, **__: Any) -> Analysed:
+        """Nothing, at once."""
+        completeness = {"files": 1, "analyzed": 1, "skipped": [], "collectors": {}}
+        analysis = Analysis(
+            metrics={"size": {"files": 1, "sloc": 1, "avg_file_sloc": 1}},
+            file_tree={},
+            findings={},
+            errors=[],
+            completeness=completeness,
+            tool_versions={},
+            timings_ms={},
+        )
+        return Analysed(analysis=analysis, fetched=FetchedSource(has_history=False))
+
+
+@asynccontextmanager
+async def noop_pipeline(settings: Settings) -> AsyncIterator[NoopPipeline]:
+    yield NoopPipeline(settings)
+
+
+async def noop() -> None:
+    """Our worker, until SIGTERM."""
+    settings = load_settings().model_copy(update={"facts_cache_mb": 0})
+    configure_logging(settings.log_level, "json")
+    process = WorkerProcess(settings)
+    process.handle_signals()
+    with patch("worker.settings.local_pipeline", noop_pipeline):
+        await process.run()
+
+
+async def arq(count: int) -> None:
+    """ARQ's worker, until so many jobs are done; prints when the first began and the last ended."""
+    moments: list[float] = []
+
+    async def nothing(_: dict[str, Any]) -> None:
+        moments.append(time.time())
+
+    worker = Worker(
+        [func(nothing, name="nothing", keep_result=0)],  # type: ignore[arg-type]
+        queue_name=ARQ_QUEUE,
+        redis_settings=RedisSettings.from_dsn(load_settings().redis_dsn().get_secret_value()),
+        max_jobs=SLOTS,
+        poll_delay=0.02,
+        burst=True,
+        max_burst_jobs=count,
+        handle_signals=False,
+    )
+    await worker.main()
+    await worker.close()
+    print(json.dumps([min(moments), max(moments)]))
+
+
+def procrastinate_app() -> procrastinate.App:
+    """The application of both ends."""
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
+
+    @app.task(name="nothing")
+    async def nothing() -> None:
+        """Does nothing."""
+
+    return app
+
+
+async def run_procrastinate() -> None:
+    """Procrastinate's worker, until nothing is left."""
+    app = procrastinate_app()
+    async with app.open_async():
+        await app.run_worker_async(concurrency=SLOTS, wait=False, listen_notify=False, install_signal_handlers=False)
+
+
+def main() -> None:
+    kind = sys.argv[1]
+    if kind == "noop":
+        asyncio.run(noop())
+    elif kind == "arq":
+        asyncio.run(arq(int(sys.argv[2])))
+    else:
+        asyncio.run(run_procrastinate())
+
+
+if __name__ == "__main__":
+    main()
