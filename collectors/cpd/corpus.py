@@ -1,18 +1,12 @@
-"""All files of a tree as one sequence of tokens, and the way back from a position to a file and its lines."""
+"""All files of a tree, compared with each other: from their tokens to the lines that are duplicated."""
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from collectors.cpd.facts import PackedFile
 from collectors.cpd.matcher import find_matches
-from collectors.cpd.sequence import Sequence
-from collectors.cpd.windows import MINIMUM_TOKENS, RANKS, equal_windows
-
-_RANK_OF_REMAINDER = bytes((7, 0, 2, 5, 4, 1, 6, 3))
-"""By a digest modulo RANKS, such that the tokens most frequent in Python (`self`, `,`, `=`, `(`) rank last."""
+from collectors.cpd.segments import Segments
+from collectors.cpd.windows import MINIMUM_TOKENS, equal_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +44,16 @@ class Corpus:
 
     def compare(self) -> Comparison:
         """Every file with every other and with itself."""
-        sequence, ranks, starts = self._joined()
-        found = find_matches(sequence, equal_windows(sequence, ranks))
+        segments = Segments(self.files)
+        found = find_matches(segments.sequence, equal_windows(segments.sequence, segments.spans))
         duplications = [
-            Duplication(match.length, [self._place(mark, match.length, starts) for mark in match.marks])
+            Duplication(match.length, [self._place(*segments.token(mark), match.length) for mark in match.marks])
             for match in found.matches
         ]
         return Comparison(duplications, found.simplified)
 
-    def _joined(self) -> tuple[Sequence, bytes, list[int]]:
-        """The sequence, the rank of each token number, and the position at which each file starts."""
-        numbers: dict[int, int] = {}
-        for digest in chain.from_iterable(file.digests for file in self.files):
-            numbers.setdefault(digest, len(numbers))
-        ranks = bytes(_RANK_OF_REMAINDER[digest % RANKS] for digest in numbers)
-        border = len(numbers)
-        code, starts = array("I", [border]), []
-        for file in self.files:
-            starts.append(len(code))
-            own = [numbers[digest] for digest in file.digests]
-            code.extend(map(own.__getitem__, file.tokens))
-            code.append(border := border + 1)
-        return Sequence(code), ranks + bytes([RANKS - 1]) * (len(starts) + 1), starts
-
-    def _place(self, mark: int, length: int, starts: list[int]) -> Place:
-        index = bisect_right(starts, mark) - 1
-        token = mark - starts[index]
-        return Place(self.paths[index], *self.files[index].lines(token, token + length - 1))
+    def _place(self, file: int, token: int, length: int) -> Place:
+        return Place(self.paths[file], *self.files[file].lines(token, token + length - 1))
 
 
 def _java_order(path: str) -> bytes:

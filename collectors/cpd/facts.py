@@ -8,6 +8,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
+from collectors.cpd.blocks import BLOCK, blocks_of
 from collectors.cpd.lexer import LexedFile
 from collectors.shapes import Shape, counts, one, record
 
@@ -16,17 +17,24 @@ _TYPECODES = {code: 256 ** array(code).itemsize for code in "BHI"}
 
 
 def pack(lexed: LexedFile) -> dict[str, Any]:
-    """`{digests, tokens, per_line, tall, hidden}` for msgpack; arrays are `[typecode, bytes]`, in native byte order.
+    """`{digests, tokens, anchors, blocks, per_line, tall, hidden}` for msgpack.
+
+    Arrays are `[typecode, bytes]`, in native byte order.
 
     `digests` are 64 bits of BLAKE2b for each distinct token, one after another, and `tokens` index into them;
-    `per_line` counts the tokens that begin on each line; `tall` are pairs of a distinct token and its line ends.
+    `anchors` and `blocks` are of `blocks_of`; `per_line` counts the tokens that begin on each line; `tall` are pairs of
+    a distinct token and its line ends.
     """
     counts = Counter(lexed.starts)
     last = lexed.starts[-1] if lexed.starts else 0
     tall = [number for pair in enumerate(lexed.heights) if pair[1] for number in pair]
+    digests = b"".join(map(_digest, lexed.images()))
+    anchors, blocks = blocks_of(lexed.tokens, array("Q", digests))
     return {
-        "digests": b"".join(map(_digest, lexed.images())),
+        "digests": digests,
         "tokens": _packed(lexed.tokens),
+        "anchors": _packed(anchors),
+        "blocks": _packed(blocks),
         "per_line": _packed([counts[line] for line in range(1, last + 1)]),
         "tall": _packed(tall),
         "hidden": lexed.hidden,
@@ -58,6 +66,8 @@ _PARTS = record(
     {
         "digests": Shape(lambda value: type(value) is bytes and len(value) % _DIGEST_BYTES == 0),
         "tokens": Shape(_is_packed),
+        "anchors": Shape(_is_packed),
+        "blocks": Shape(_is_packed),
         "per_line": Shape(_is_packed),
         "tall": Shape(_is_packed),
         "hidden": one(counts),
@@ -66,12 +76,19 @@ _PARTS = record(
 
 
 def _fit_together(value: Any) -> bool:
-    """Whether each token is one of the distinct ones, and lies on a line; `tall` is in pairs."""
+    """Whether each token is one of the distinct ones, and lies on a line; whether each block lies in the file."""
     if not _PARTS.holds(value):
         return False
     tokens, lines, tall = (_unpacked(value[name]) for name in ("tokens", "per_line", "tall"))
+    anchors, blocks = (_unpacked(value[name]) for name in ("anchors", "blocks"))
     distinct = len(value["digests"]) // _DIGEST_BYTES
-    return max(tokens, default=-1) < distinct and sum(lines) == len(tokens) and len(tall) % 2 == 0
+    return (
+        max(tokens, default=-1) < distinct
+        and sum(lines) == len(tokens)
+        and len(tall) % 2 == 0
+        and len(anchors) == len(blocks)
+        and max(anchors, default=-BLOCK) + BLOCK <= len(tokens)
+    )
 
 
 PACKED = Shape(_fit_together)
@@ -84,6 +101,8 @@ class PackedFile:
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.digests = array("Q", facts["digests"])
         self.tokens = _unpacked(facts["tokens"])
+        self.anchors = _unpacked(facts["anchors"])
+        self.blocks = _unpacked(facts["blocks"])
         self.hidden: int = facts["hidden"]
         self._per_line = facts["per_line"]
         self._tall = facts["tall"]

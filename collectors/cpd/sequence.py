@@ -1,29 +1,22 @@
-"""A whole tree's tokens as one row of numbers, compared at the speed of bytes."""
+"""Tokens as one row of numbers, compared at the speed of bytes."""
 
 from array import array
 
-WIDTH = 4
-"""Bytes of a token number."""
+WIDTH = 8
+"""Bytes of a token."""
 
 _STEP = 64
 
 
 class Sequence:
-    """Token numbers in the order of files; the first and the one behind each file stand nowhere else.
-
-    So no window and no match crosses a file's border, and the first token of a file follows no token of another.
-    """
+    """64 bits for each token, or for a border, which stands nowhere else, so that no match crosses it."""
 
     def __init__(self, code: "array[int]") -> None:
         self.data = code.tobytes()
-        self.code = memoryview(self.data).cast("I")
+        self.code = memoryview(self.data).cast("Q")
 
     def __len__(self) -> int:
         return len(self.code)
-
-    def digest(self, position: int, length: int) -> int:
-        """A 64-bit hash of the tokens from `position` on, good for this process."""
-        return hash(self.data[position * WIDTH : (position + length) * WIDTH])
 
     def common(self, left: int, right: int) -> int:
         """How many tokens agree from two different positions on."""

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.cpd import matcher
+from collectors.cpd.blocks import RANKS, blocks_of
 from collectors.cpd.matcher import Found, find_matches
-from collectors.cpd.sequence import Sequence
-from collectors.cpd.windows import RANKS, equal_windows
+from collectors.cpd.segments import Segments
+from collectors.cpd.windows import equal_windows
 
 Rows = list[list[int]]
 Matches = list[tuple[int, list[int]]]
@@ -18,27 +19,54 @@ Matches = list[tuple[int, list[int]]]
 WINDOW = 50
 
 
-def joined(rows: Rows) -> tuple[Sequence, bytes]:
-    """Every row a file; tokens are small numbers, borders stand above them."""
+class Row:
+    """A file whose tokens are small numbers."""
+
+    def __init__(self, tokens: list[int], factor: int) -> None:
+        self.digests = array("Q", range(0, factor * (max(tokens, default=0) + 1), factor))
+        self.tokens = array("I", tokens)
+        anchors, blocks = blocks_of(tokens, self.digests)
+        self.anchors, self.blocks = array("I", anchors), array("I", blocks)
+
+
+def joined(rows: Rows) -> list[int]:
+    """All rows in one, a border before each and behind the last."""
     border = 1 + max((max(row, default=0) for row in rows), default=0)
-    code = array("I", [border])
+    code = [border]
     for number, row in enumerate(rows, start=border + 1):
         code.extend([*row, number])
-    return Sequence(code), bytes(number * 5 % RANKS for number in range(border + len(rows) + 1))
+    return code
 
 
-def found(rows: Rows) -> Found:
-    sequence, ranks = joined(rows)
-    return find_matches(sequence, equal_windows(sequence, ranks))
+class Compared:
+    """The rows as the corpus compares them; positions are those of the joined rows.
+
+    Tokens are told apart by `factor` times their number: 8 puts all into one class, 1 into as many as there are.
+    """
+
+    def __init__(self, rows: Rows, factor: int = 5) -> None:
+        self._segments = Segments([Row(row, factor) for row in rows])
+        self._offsets = [1 + sum(len(row) + 1 for row in rows[:index]) for index in range(len(rows))]
+
+    def groups(self) -> list[list[int]]:
+        return list(equal_windows(self._segments.sequence, self._segments.spans))
+
+    def found(self) -> Found:
+        return find_matches(self._segments.sequence, self.groups())
+
+    def positions(self, marks: list[int]) -> list[int]:
+        places = (self._segments.token(mark) for mark in marks)
+        return [self._offsets[file] + token for file, token in places]
 
 
 def ours(rows: Rows) -> Matches:
-    return sorted((match.length, match.marks) for match in found(rows).matches)
+    compared = Compared(rows)
+    return sorted((match.length, compared.positions(match.marks)) for match in compared.found().matches)
 
 
 def plainly(rows: Rows) -> Matches:
     """The rule as its steps are told, without a thought of time."""
-    code = list(joined(rows)[0].code)
+    code = joined(rows)
     groups: dict[tuple[int, ...], list[int]] = {}
     for position in range(1, len(code) - WINDOW):
         groups.setdefault(tuple(code[position : position + WINDOW]), []).append(position)
@@ -150,10 +178,10 @@ def test_long_repetition() -> None:
 
 def test_too_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[100 + number % 3, *range(50 + number % 7), 200 + number] for number in range(40)]
-    by_rule = found(rows)
+    by_rule = Compared(rows).found()
     assert by_rule.simplified == 0
     monkeypatch.setattr(matcher, "TREE_STEPS", 0)
-    in_haste = found(rows)
+    in_haste = Compared(rows).found()
     assert in_haste.simplified > 0
     missing = covered(by_rule) - covered(in_haste)
     assert covered(in_haste) < covered(by_rule)
@@ -167,11 +195,11 @@ def covered(result: Found) -> set[int]:
 @settings(max_examples=60, deadline=None)
 @given(repetitive_rows())
 def test_every_repeated_window_is_found_whatever_the_ranks(rows: Rows) -> None:
-    sequence, _ = joined(rows)
-    code = list(sequence.code)
+    code = joined(rows)
     groups: dict[tuple[int, ...], list[int]] = {}
     for position in range(1, len(code) - WINDOW):
         groups.setdefault(tuple(code[position : position + WINDOW]), []).append(position)
     expected = sorted(marks for marks in groups.values() if len({code[mark - 1] for mark in marks}) > 1)
-    for ranks in (bytes(len(code) + 100), bytes(number % RANKS for number in range(len(code) + 100))):
-        assert sorted(equal_windows(sequence, ranks)) == expected
+    for factor in (1, 3, RANKS, 2 * RANKS + 1):
+        compared = Compared(rows, factor)
+        assert sorted(map(compared.positions, compared.groups())) == expected
