@@ -3,11 +3,8 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +24,7 @@ from domain.text import JSON, one_line
 from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
 from infrastructure.metrics import CHILDREN
 from infrastructure.sandbox import ChildLimits
+from infrastructure.zygote_process import ZygoteProcess, launch
 
 SILENCE_SECONDS = 20.0
 """Less than a lease: the child of a silent worker is gone before anybody else may claim its job."""
@@ -44,8 +42,6 @@ _TOO_MUCH = {
     "disk": "the analysis wrote more into scratch than it may (MAX_CLONE_MB)",
 }
 
-_CLEAN_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
-
 
 class ZygoteRunner:
     """Starts the zygote when first needed, and again should it die."""
@@ -57,11 +53,13 @@ class ZygoteRunner:
         *,
         scratch: Path | None = None,
         silence_seconds: float = SILENCE_SECONDS,
+        launched: ZygoteProcess | None = None,
     ) -> None:
         """`preload` names the modules whose import each child would otherwise pay for.
 
         `scratch` is where the directories of children will be made (None: where temporary files are). A child ends
-        itself when it has not heard from this process for `silence_seconds`.
+        itself when it has not heard from this process for `silence_seconds`. `launched` is a zygote with the same
+        preload that has been started already.
         """
         self.guarantees: tuple[Guarantee, ...] = ()
         """What the sandbox is worth on this machine; empty before the start."""
@@ -70,37 +68,28 @@ class ZygoteRunner:
         self._preload = tuple(preload)
         self._limits = limits
         self._lock = asyncio.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._launched = launched
+        self._zygote: ZygoteProcess | None = None
 
     @property
     def pid(self) -> int | None:
         """Of the zygote; None while there is none."""
-        return None if self._process is None else self._process.pid
+        return None if self._zygote is None else self._zygote.process.pid
 
     async def start(self) -> None:
         """Start the zygote and wait until it has imported everything and knows its means (about a second)."""
         async with self._lock:
-            if self._process is not None and self._process.poll() is None:
+            if self._zygote is not None and self._zygote.is_alive():
                 return
-            self._forget()
-            ours, theirs = socket.socketpair()
-            arguments = [str(theirs.fileno()), str(self._scratch), *self._preload]
-            command = [sys.executable, "-I", "-m", "infrastructure.zygote", *arguments]
-            path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # noqa: PTH120
-            self._process = await asyncio.to_thread(
-                subprocess.Popen,
-                command,
-                pass_fds=[theirs.fileno()],
-                env={**_CLEAN_ENVIRONMENT, "PATH": path},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a terminal's Ctrl-C is the worker's to handle
-            )
-            theirs.close()
-            self._control = ours
-            ours.setblocking(False)  # noqa: FBT003 - the method has no keyword
-            self.guarantees = await _ready(ours)
+            if self._zygote is not None:
+                self._zygote.control.close()
+            launched, self._launched = self._launched, None
+            zygote: ZygoteProcess = launched or await asyncio.to_thread(launch, self._preload)
+            self._zygote = zygote
+            control = zygote.control
+            control.setblocking(False)  # noqa: FBT003 - the method has no keyword
+            control.sendall(encode(Kind.REQUEST, {"scratch": str(self._scratch)}))
+            self.guarantees = await _ready(control)
 
     async def run(
         self,
@@ -141,23 +130,16 @@ class ZygoteRunner:
     async def stop(self) -> None:
         """End the zygote; children end with their own sockets."""
         async with self._lock:
-            process = self._process
-            self._forget()
-            if process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGKILL)
-                await asyncio.to_thread(process.wait)
-
-    def _forget(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        self._control = self._process = None
+            ending = [each for each in (self._zygote, self._launched) if each is not None]
+            self._zygote = self._launched = None
+            for each in ending:
+                await asyncio.to_thread(each.end)
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
         try:
-            assert self._control is not None  # nosec B101 # noqa: S101 - start() has set it
-            socket.send_fds(self._control, [b"c"], [theirs.fileno()])
+            assert self._zygote is not None  # nosec B101 # noqa: S101 - start() has set it
+            socket.send_fds(self._zygote.control, [b"c"], [theirs.fileno()])
         except OSError as error:
             ours.close()
             raise AnalysisKilledError("the process that starts children has gone; it is started again") from error

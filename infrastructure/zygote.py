@@ -31,7 +31,7 @@ from infrastructure.census import Census, children
 from infrastructure.frames import ATTACHMENT, Kind, encode, receive
 from infrastructure.libc import prctl
 from infrastructure.privileges import die_with, hide
-from infrastructure.sandbox import ChildLimits, Sandbox, confine
+from infrastructure.sandbox import ChildLimits, Sandbox, confine, dump_no_core
 
 FAREWELL_SECONDS = 20.0
 """How long a guardian tries to tell a worker that does not read how the body ended."""
@@ -46,18 +46,24 @@ Entry = Callable[[Mapping[str, JSON], Callable[[Mapping[str, JSON]], None]], Map
 
 
 def main() -> None:
-    """`python -m infrastructure.zygote FD SCRATCH MODULE...`: preload the modules and serve the control socket.
+    """`python -m infrastructure.zygote FD MODULE...`: preload the modules and serve the control socket.
 
-    The first message on it says what the sandbox is worth for children with directories in SCRATCH.
+    The first message on it names the directory in which children will have theirs; the answer says what the sandbox is
+    worth there.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     die_with(os.getppid())
     hide()
-    for module in sys.argv[3:]:
+    dump_no_core()
+    for module in sys.argv[2:]:
         importlib.import_module(module)
     # A threaded fork is what this warning is about; the zygote has one thread.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    sandbox = Sandbox.prepare(Path(sys.argv[2]))
+    try:
+        _, told = receive(control)
+    except (OSError, EOFError):
+        return  # the worker has gone
+    sandbox = Sandbox.prepare(Path(told["scratch"]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians reap themselves
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the worker drains; closing the control socket ends us

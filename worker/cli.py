@@ -12,7 +12,7 @@ from domain.errors import Vibe8Error
 from domain.text import one_line
 from worker import cli_jobs, cli_operate
 from worker.cli_common import BranchOption, JsonOption, examples, finish
-from worker.conventions import BAD_INPUT, DONE, INTERRUPTED, exit_code
+from worker.conventions import BAD_INPUT, DONE, INTERRUPTED, PRELOAD, exit_code
 
 app = typer.Typer(
     name="vibe8",
@@ -92,10 +92,13 @@ def migrate(as_json: JsonOption = False) -> None:
 )
 def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOption = False) -> None:
     """Run the ten collectors here and now, without any server."""
-    from worker import local
-    from worker.output import Output
+    from infrastructure.zygote_process import launch
 
-    finish(local.analyze(source, branch, Output(as_json=as_json)))
+    with launch(PRELOAD) as launched:  # first of all: it imports the tools while we import the rest
+        from worker import local
+        from worker.output import Output
+
+        finish(local.analyze(source, branch, Output(as_json=as_json), launched))
 
 
 @app.command(epilog=examples("vibe8 cleanup"))

@@ -1,8 +1,11 @@
-"""What all commands share: the user who asks if none is named, and the exit codes."""
+"""What all commands share: the user who asks if none is named, what children preload, and the exit codes."""
 
 from domain.errors import PermanentError, ServiceUnavailableError, Vibe8Error
 
 LOCAL_USER = "local@localhost"
+
+PRELOAD = ("worker.entries",)
+"""The modules that a zygote imports, so that no child has to."""
 
 DONE = 0
 FAILED = 1

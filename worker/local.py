@@ -2,6 +2,7 @@
 
 from domain.text import JSON, printable
 from infrastructure.settings import load_settings
+from infrastructure.zygote_process import ZygoteProcess
 from worker.conventions import DONE
 from worker.documents import analysis_document
 from worker.local_pipeline import local_pipeline
@@ -11,13 +12,13 @@ from worker.render import show_result
 from worker.sources import Directory, Remote, Source, parse_source, pipeline_source
 
 
-async def analyze(source_text: str, branch: str | None, output: Output) -> int:
-    """Analyse the source and print the result, in the shape of a job's."""
+async def analyze(source_text: str, branch: str | None, output: Output, launched: ZygoteProcess) -> int:
+    """Analyse the source, with the zygote that is given, and print the result, in the shape of a job's."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     request = pipeline_source(source, settings)
     with ProgressDisplay(quiet=output.as_json) as display:
-        async with local_pipeline(settings) as pipeline:
+        async with local_pipeline(settings, launched) as pipeline:
             analysed = await pipeline.run(request, display.on_event)
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     show_result(analysis_document(analysed.analysis, origin), output)

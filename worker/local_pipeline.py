@@ -15,18 +15,21 @@ from infrastructure.privileges import hide
 from infrastructure.sandbox import ChildLimits, dump_no_core
 from infrastructure.settings import Settings
 from infrastructure.sources.limits import SourceLimits
+from infrastructure.zygote_process import ZygoteProcess
+from worker.conventions import PRELOAD
 from worker.pipeline import Cores, Pipeline
 from worker.scratch import worker_directory
 
 MB = 1024 * 1024
-PRELOAD = ("worker.entries",)
 THREADS_AT_WORK = 4
 """The most that one process of a child has: ruff's."""
 
 
 @asynccontextmanager
-async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+async def local_pipeline(settings: Settings, launched: ZygoteProcess | None = None) -> AsyncIterator[Pipeline]:
     """How this machine analyses a source: children, scratch and the package index; nothing of them left at the end.
+
+    `launched` is a zygote that has been started with PRELOAD already, to save time.
 
     Raises InvalidInputError where SCRATCH_DIR cannot be written, and where the settings ask for a sandbox that there
     is not.
@@ -36,7 +39,7 @@ async def local_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(worker_directory(settings.scratch_dir))
         cores = Cores()
-        children = ZygoteRunner(PRELOAD, child_limits(settings, cores.count), scratch=scratch)
+        children = ZygoteRunner(PRELOAD, child_limits(settings, cores.count), scratch=scratch, launched=launched)
         stack.push_async_callback(children.stop)
         packages = _package_index(settings)
         if packages is not None:

@@ -107,9 +107,9 @@ async def test_cancelling_leaves_nothing_behind(runner: ZygoteRunner) -> None:
 
 async def test_a_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
     await runner.start()
-    assert runner._process is not None
-    runner._process.kill()
-    runner._process.wait()
+    assert runner._zygote is not None
+    runner._zygote.process.kill()
+    runner._zygote.process.wait()
     assert (await runner.run(f"{ENTRIES}:echo", {"say": 1}, sandbox=None, deadline=30))["said"] == 1
 
 
@@ -121,7 +121,7 @@ from infrastructure.sandbox import ChildLimits
 async def main():
     runner = ZygoteRunner(["{ENTRIES}"], ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20), silence_seconds=2)
     async def listen(progress):
-        print(json.dumps([runner._process.pid, *progress["pids"]]), flush=True)
+        print(json.dumps([runner.pid, *progress["pids"]]), flush=True)
     await runner.run("{ENTRIES}:sleep_with_offspring", {{}}, sandbox=None, deadline=600, on_progress=listen)
 
 asyncio.run(main())

@@ -50,8 +50,8 @@ def through(running: Running, surface: str, filename: str, data: bytes) -> None:
         assert set(analysed.analysis.completeness["collectors"].values()) <= {"ok", "partial", "failed"}
         note(surface, "completed")
     assert not list(place.glob("*/job-*"))
-    zygote = pipeline.children._process  # type: ignore[attr-defined]
-    runner.run(until(lambda: not alive(descendants(zygote.pid))))  # the guardian ends a moment after its last word
+    zygote = pipeline.children.pid  # type: ignore[attr-defined]
+    runner.run(until(lambda: not alive(descendants(zygote))))  # the guardian ends a moment after its last word
     (worker,) = place.glob("worker-*")
     assert_nothing_runs(worker / "job-")
 
