@@ -83,10 +83,12 @@ class ZygoteRunner:
                 return
             if self._zygote is not None:
                 self._zygote.control.close()
-            launched, self._launched = self._launched, None
-            zygote: ZygoteProcess = launched or await asyncio.to_thread(launch, self._preload)
-            self._zygote = zygote
-            control = zygote.control
+            launched = self._launched
+            self._launched = None
+            if launched is None:
+                launched = await asyncio.to_thread(launch, self._preload)
+            self._zygote = launched
+            control = launched.control
             control.setblocking(False)  # noqa: FBT003 - the method has no keyword
             control.sendall(encode(Kind.REQUEST, {"scratch": str(self._scratch)}))
             self.guarantees = await _ready(control)
