@@ -9,12 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import TransientError
 from domain.jobs import JOB_VERSION, JobStatus
+from domain.text import JSON
 from infrastructure.database.attempts import CANCELLED
 from infrastructure.database.engine import Database
 from infrastructure.database.jobs import JobRepository
 from infrastructure.database.notices import NoticeRepository
 from infrastructure.database.runs import RunRepository
-from infrastructure.database.upkeep import WORKER_LOST, CleanupCounts, Rescued, Ring
+from infrastructure.database.upkeep import STALE, WORKER_LOST, CleanupCounts, EndedJob, Rescued, Ring
 from infrastructure.metrics import RESCUES, RINGS, note_queue
 from infrastructure.queue import Doorbell
 from infrastructure.settings import Settings
@@ -61,6 +62,8 @@ async def _cleanup(work: AsyncConnection, settings: Settings) -> CleanupCounts:
     await NoticeRepository(work).forget_old(settings.completed_job_retention)
     if settings.run_retention_days is not None:
         await RunRepository(work).delete_older_than(settings.run_retention_days)
+    for job in counts.stale:
+        _log_failed(job, kind=STALE, reason=STALE)
     log.info("cleanup.done", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)
     return counts
 
@@ -124,9 +127,16 @@ class Maintenance:
 
 
 def _log_rescue(job: Rescued) -> None:
-    whose = {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id)}
-    log.warning("job.rescued", **whose, status=str(job.status))
+    log.warning("job.rescued", **_whose(job), status=str(job.status))
     if job.status.finished:
-        outcome = "cancelled" if job.error_message == CANCELLED else "failed"
-        source = source_name(job.source_kind, job.source)
-        log.info("job.failed", **whose, outcome=outcome, source=source, kind=WORKER_LOST, reason=job.error_message)
+        _log_failed(job, kind=WORKER_LOST, reason=job.error_message)
+
+
+def _log_failed(job: Rescued | EndedJob, *, kind: str, reason: str | None) -> None:
+    outcome = "cancelled" if reason == CANCELLED else "failed"
+    source = source_name(job.source_kind, job.source)
+    log.info("job.failed", **_whose(job), outcome=outcome, source=source, kind=kind, reason=reason)
+
+
+def _whose(job: Rescued | EndedJob) -> dict[str, JSON]:
+    return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id)}

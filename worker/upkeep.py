@@ -1,7 +1,5 @@
 """The commands that look after the database: migrate and clean up."""
 
-from dataclasses import asdict
-
 from infrastructure.database.address import sqlalchemy_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current, head, upgrade
@@ -16,14 +14,14 @@ async def clean_up(output: Output) -> int:
     settings = load_settings()
     database = Database.from_settings(settings, "vibe8-cleanup")
     try:
-        counts = asdict(await cleanup(database, settings))
+        done = await cleanup(database, settings)
     finally:
         await database.close()
     if output.as_json:
+        counts = {"deleted": done.deleted, "stale_running": done.stale_running, "stale_pending": done.stale_pending}
         output.document(counts)
     else:
-        stale = counts["stale_running"] + counts["stale_pending"]
-        output.say(f"{counts['deleted']} finished jobs deleted, {stale} stale jobs failed")
+        output.say(f"{done.deleted} finished jobs deleted, {len(done.stale)} stale jobs failed")
     return DONE
 
 

@@ -1,7 +1,7 @@
 """What keeps the queue alive and small: rescue, sweep, clean-up, and a look at the whole, by the database's clock."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -16,6 +16,12 @@ from infrastructure.database.attempts import Released, release
 WORKER_LOST = "worker lost"
 STALE = "stale"
 
+_WHOSE = """
+        jobs.user_id, jobs.attempt, jobs.source_kind,
+        left(jobs.source_metadata ->> 'git_repo_url', 300) AS git_repo_url,
+        right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
+"""
+
 _RESCUE = text(f"""
     WITH lost AS MATERIALIZED (
         SELECT job_id FROM jobs
@@ -25,9 +31,7 @@ _RESCUE = text(f"""
     )
     UPDATE jobs SET {release(reason=f"'{WORKER_LOST}'", counts=True)}
     FROM lost WHERE jobs.job_id = lost.job_id
-    RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message, jobs.user_id, jobs.attempt, jobs.source_kind,
-        left(jobs.source_metadata ->> 'git_repo_url', 300) AS git_repo_url,
-        right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename,
+    RETURNING jobs.job_id, jobs.status, jobs.ring, jobs.error_message, {_WHOSE},
         left(jobs.source_metadata ->> 'traceparent', 60) AS traceparent,
         jobs.started_at, statement_timestamp() AS rescued_at
 """)  # nosec B608 # noqa: S608 - no input in it
@@ -57,12 +61,14 @@ _END_STALE = text(f"""
     WHERE status = 'running'
         AND coalesce(started_at, created_at) < statement_timestamp() - make_interval(secs => :threshold)
         AND (lease_expires_at IS NULL OR lease_expires_at < statement_timestamp())
+    RETURNING jobs.job_id, {_WHOSE}
 """)  # nosec B608 # noqa: S608 - no input in it
 
 # Since when it has been due, not since when it exists: a job that its owner has had retried is as good as new.
 _END_PENDING = text(f"""
     UPDATE jobs SET status = 'failed', error_message = '{STALE}', finished_at = statement_timestamp()
     WHERE status = 'pending' AND run_after < statement_timestamp() - make_interval(secs => :max_age)
+    RETURNING jobs.job_id, {_WHOSE}
 """)  # nosec B608 # noqa: S608 - no input in it
 
 _FORGET_USAGE = text("DELETE FROM daily_usage WHERE day < (statement_timestamp() AT TIME ZONE 'UTC')::date - 7")
@@ -88,12 +94,24 @@ _TAKE_SLOT = text("""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedJob:
+    """A job that ended without a worker: whose it is, its last attempt, and what names its source."""
+
+    job_id: str
+    user_id: UUID
+    attempt: int
+    source_kind: SourceKind
+    source: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupCounts:
-    """What one clean-up did: rows deleted, and rows that became `failed: stale`."""
+    """What one clean-up did: rows deleted, and rows that became `failed: stale`, which are `stale` themselves."""
 
     deleted: int
     stale_running: int
     stale_pending: int
+    stale: tuple[EndedJob, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +168,13 @@ class UpkeepRepository:
         pending = await self._connection.execute(_END_PENDING, {"max_age": pending_max_age})
         await self._connection.execute(_FORGET_USAGE)
         await self._connection.execute(_FORGET_SLOTS)
-        return CleanupCounts(deleted=deleted.rowcount, stale_running=running.rowcount, stale_pending=pending.rowcount)
+        ended = [[_ended_from(row) for row in rows.mappings()] for rows in (running, pending)]
+        return CleanupCounts(
+            deleted=deleted.rowcount,
+            stale_running=len(ended[0]),
+            stale_pending=len(ended[1]),
+            stale=(*ended[0], *ended[1]),
+        )
 
     async def statistics(self) -> dict[JobStatus, StatusCount]:
         """How many jobs are in each state; states without a job are there with 0."""
@@ -179,6 +203,16 @@ class UpkeepRepository:
         """
         slot: datetime | None = await self._connection.scalar(_TAKE_SLOT, {"name": name, "period": period_seconds})
         return slot
+
+
+def _ended_from(row: RowMapping) -> EndedJob:
+    return EndedJob(
+        job_id=row["job_id"],
+        user_id=row["user_id"],
+        attempt=row["attempt"],
+        source_kind=SourceKind(row["source_kind"]),
+        source={name: row[name] for name in ("git_repo_url", "upload_filename")},
+    )
 
 
 def _rescued_from(row: RowMapping) -> Rescued:

@@ -154,3 +154,13 @@ async def test_a_job_that_lost_its_last_worker(system: System, client: Client, u
         line = await end_of(worker, job.job_id)
     assert (line["event"], line["outcome"], line["reason"]) == ("job.failed", "failed", "worker lost")
     assert (line["attempt"], line["user_id"], line["source"]) == (3, str(user_id), "upload .py")
+
+
+async def test_a_job_that_nobody_took_for_a_day(system: System, client: Client, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    async with connected(system) as rows:  # of a version that no worker here may claim first
+        await rows.execute("UPDATE jobs SET run_after = now() - interval '2 days', version = 32767")
+    async with system.worker() as worker:
+        line = await end_of(worker, job.job_id)
+    assert (line["event"], line["outcome"], line["kind"], line["reason"]) == ("job.failed", "failed", "stale", "stale")
+    assert (line["attempt"], line["user_id"], line["source"]) == (0, str(user_id), "upload .py")
