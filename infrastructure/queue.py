@@ -19,6 +19,7 @@ from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 from arq.worker import Worker
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
@@ -116,6 +117,12 @@ async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:
             job_deserializer=deserialize,
             default_queue_name=QUEUE_NAME,
         )
+
+
+def connected_later(url: str) -> ArqRedis:
+    """The same, but nothing is asked of Redis before it is needed: for those who may never need it."""
+    pool = ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_SECONDS)
+    return ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE_NAME)
 
 
 class Doorbell:

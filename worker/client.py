@@ -32,7 +32,7 @@ from infrastructure.database.jobs import JobRepository
 from infrastructure.database.notices import NoticeRepository
 from infrastructure.database.runs import RunRepository
 from infrastructure.database.users import UserRepository
-from infrastructure.queue import Doorbell, connect
+from infrastructure.queue import Doorbell, connect, connected_later
 from infrastructure.settings import Settings
 from infrastructure.token_vault import TokenVault
 from infrastructure.tracing import NoTracer, Tracer, open_tracer
@@ -109,14 +109,20 @@ class Client(OperatorCalls):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, tracer: Tracer | None = None) -> AsyncIterator[Self]:
-        """Connect; raises ServiceUnavailableError. The tracer is the environment's own if not given."""
+    async def open(
+        cls, settings: Settings, tracer: Tracer | None = None, *, redis_later: bool = False
+    ) -> AsyncIterator[Self]:
+        """Connect; raises ServiceUnavailableError. The tracer is the environment's own if not given.
+
+        `redis_later`: not before a call needs it; looking at jobs and runs never does.
+        """
         async with AsyncExitStack() as stack:
             if tracer is None and (tracer := open_tracer()).on:
                 stack.push_async_callback(asyncio.to_thread, tracer.close)
             database = Database.from_settings(settings, "vibe8-client")
             stack.push_async_callback(database.close)
-            redis = await connect(settings.redis_dsn().get_secret_value())
+            address = settings.redis_dsn().get_secret_value()
+            redis = connected_later(address) if redis_later else await connect(address)
             stack.push_async_callback(redis.aclose)
             keys = [key.get_secret_value() for key in settings.token_encryption_keys]
             vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)

@@ -18,15 +18,15 @@ from worker.render_jobs import show_job, show_jobs
 
 
 @asynccontextmanager
-async def client_and_user(email: str) -> AsyncIterator[tuple[Client, UUID]]:
+async def client_and_user(email: str, *, redis_later: bool = False) -> AsyncIterator[tuple[Client, UUID]]:
     """The client for the running services, and the id of the user who asks."""
-    async with Client.open(load_settings()) as client:
+    async with Client.open(load_settings(), redis_later=redis_later) as client:
         yield client, await client.get_or_create_user(email)
 
 
 async def jobs(email: str, status: JobStatus | None, since: timedelta | None, limit: int, output: Output) -> int:
     """The user's jobs, newest first."""
-    async with client_and_user(email) as (client, user_id):
+    async with client_and_user(email, redis_later=True) as (client, user_id):
         found = await client.list_jobs(user_id, status=status, since=since, limit=limit)
     documents = [job_document(job) for job in found]
     if output.as_json:
@@ -38,7 +38,7 @@ async def jobs(email: str, status: JobStatus | None, since: timedelta | None, li
 
 async def job(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
     """One job and the story of its attempts."""
-    async with client_and_user(email) as (client, user_id):
+    async with client_and_user(email, redis_later=True) as (client, user_id):
         owner = await client.owner_of(job_id) if as_operator else user_id
         found = await client.get_job(owner, job_id)
         notices = await client.list_notices(owner, job_id) if found.notify_url is not None else []

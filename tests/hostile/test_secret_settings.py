@@ -123,7 +123,8 @@ async def test_a_wrong_password_is_not_repeated(
     for which, system in systems.items():
         for command in (["jobs"], ["doctor"], ["worker"], *([["migrate"]] if which == "database" else [])):
             finished = await system.run(*command, LOG_LEVEL="debug", STARTUP_WAIT="0")
-            assert finished.code == 3, finished
+            alone = which == "redis" and command == ["jobs"]  # it asks PostgreSQL alone
+            assert finished.code == (0 if alone else 3), finished
             assert_hidden(finished.out + finished.error)
         with pytest.raises(ServiceUnavailableError) as caught:
             await _ask(system)

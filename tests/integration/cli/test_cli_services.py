@@ -33,7 +33,9 @@ async def test_no_stack_at_all(tmp_path: Path) -> None:
 
 async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_path: Path) -> None:
     system = quick_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
-    await complaints(system, (("jobs",), ("submit", "code.py")), "Redis cannot be reached", "REDIS_URL")
+    await complaints(system, (("submit", "code.py"), ("cancel", "x")), "Redis cannot be reached", "REDIS_URL")
+    assert (await system.run("jobs")).out == "no jobs\n"  # PostgreSQL alone is asked
+    assert_complaint(await system.run("job", "x"), 2, "there is no job x")
 
 
 async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp_path: Path) -> None:
