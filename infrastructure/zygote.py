@@ -87,11 +87,7 @@ def _guard(channel: socket.socket, sandbox: Sandbox) -> NoReturn:
     """The guardian: fork the body, watch it, kill the group, tell how it ended. Never returns."""
     status = 1
     try:
-        os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if sys.platform == "linux":
-            prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _take_guard()
         _, request = receive(channel)
         profile, limits = _bounds(request)
         if profile is not None:
@@ -107,14 +103,27 @@ def _guard(channel: socket.socket, sandbox: Sandbox) -> NoReturn:
             exited, code = _watch(channel, body, census, deadline=deadline, silence=request["silence"])
         finally:
             _kill_group(body)
-        if exited != "abandoned":  # a worker that stands still reads nothing
-            channel.settimeout(FAREWELL_SECONDS)
-            channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
+        _say_farewell(channel, exited, code)
         status = 0
     except (OSError, EOFError):
         pass  # the worker has gone; so has the body by now
     finally:
         os._exit(status)
+
+
+def _take_guard() -> None:
+    """A session of its own, and whoever loses its parent comes to us."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _say_farewell(channel: socket.socket, exited: str, code: int) -> None:
+    if exited != "abandoned":  # a worker that stands still reads nothing
+        channel.settimeout(FAREWELL_SECONDS)
+        channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
 
 
 def _bounds(request: Mapping[str, Any]) -> tuple[SandboxProfile | None, ChildLimits]:
