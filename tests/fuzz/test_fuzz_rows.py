@@ -96,7 +96,7 @@ FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
 }
 OBJECTS = st.fixed_dictionaries({}, optional={name: value | JSONS for name, value in FIELDS.items()})
 UPLOADS = st.fixed_dictionaries(
-    {"upload_filename": FIELDS["upload_filename"], "file_data": DATA},
+    {"upload_filename": TEXTS.map(lambda text: f"{text}.py".replace("/", "")), "file_data": DATA},
     optional={name: FIELDS[name] | st.none() for name in ("project_name", "author_type", "author_model")},
 )
 DOCUMENTS = st.one_of(
@@ -105,7 +105,9 @@ DOCUMENTS = st.one_of(
 
 
 @tried(12, phases=AS_FOUND)
-@given(documents=st.lists(st.tuples(st.sampled_from(["upload", "github"]), DOCUMENTS), min_size=1, max_size=8))
+@given(
+    documents=st.lists(st.tuples(st.sampled_from(["upload", "upload", "github"]), DOCUMENTS), min_size=1, max_size=8)
+)
 def test_rows_of_any_json(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
     fed.runner.run(insert(fed, documents))
 
