@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.next_commit import next_commits
 from benchmarks.process_tree import Peak, TreeSampler
-from benchmarks.trees import change_files, make_tree
+from benchmarks.trees import make_tree
 
 BIN = Path(sys.executable).parent
 CHANGED_SHARE = 0.01
@@ -104,8 +105,10 @@ def main() -> None:
     parser.add_argument("--commits", type=int, default=13_000)
     parser.add_argument("--runs", type=int, default=3, help="runs of ours; the median is taken")
     parser.add_argument("--scaling", action="store_true", help="seconds per further 1,000 lines, and no tools")
-    parser.add_argument("--next-commit", action="store_true", help="after the cold run, 1%% of the files change")
+    parser.add_argument("--next-commit", action="store_true", help="a running worker, 1%% of the files changed")
     options = parser.parse_args()
+    if options.next_commit and options.tree is not None:
+        parser.error("--next-commit commits to the tree, so it takes none of yours")
     if options.scaling:
         scaling(options.runs)
         return
@@ -117,10 +120,9 @@ def main() -> None:
             print(f"tree: {lines:,} lines of the standard library, {options.commits:,} commits")
         bare = Path(temporary) / "bare.git"
         subprocess.run(["git", "clone", "-q", "--bare", str(tree), str(bare)], check=True)  # nosec B607 # noqa: S607 - this machine's own git
-        compare(tree, bare, options.runs)
-        if options.next_commit and options.tree is None:  # never a commit in a tree of yours
-            print(f"\nthe next commit, {change_files(tree, CHANGED_SHARE)} files changed")
-            subprocess.run(["git", "-C", str(bare), "fetch", "-q", str(tree), "+main:main"], check=True)  # nosec B607 # noqa: S607 - this machine's own git
+        if options.next_commit:
+            next_commit(tree, bare, options.runs)
+        else:
             compare(tree, bare, options.runs)
 
 
@@ -149,17 +151,39 @@ def compare(tree: Path, bare: Path, runs: int) -> None:
     took, stages, _ = mine[len(mine) // 2]
     peak = max((each for _, _, each in mine), key=lambda each: each.pss)
     print(f"{machine()}\n{'':<18}{'wall':>10}{'CPU':>10}")
-    total = Cost(0.0, 0.0)
-    for name, command in tools(tree, bare).items():
-        spent = cost(command)
-        total += spent
-        print(f"{name:<18}{spent}", flush=True)
+    total = in_turn(tree, bare)
     print(f"{'the tools in turn':<18}{total}")
     print(f"{'vibe8 analyze':<18}{took}   (median of {runs})")
     print(f"{'ratio':<18}{total.wall / took.wall:8.1f} x{total.cpu / took.cpu:8.1f} x")
     for name, milliseconds in sorted(stages.items(), key=lambda item: -item[1]):
         print(f"    {name:<26}{milliseconds:8d} ms")
     print(f"peak memory of the process tree: {peak.pss / 1e6:.0f} MB (PSS of {peak.processes} processes)")
+
+
+def in_turn(tree: Path, bare: Path) -> Cost:
+    """Run the tools one after another, print what each costs, and add up."""
+    total = Cost(0.0, 0.0)
+    for name, command in tools(tree, bare).items():
+        spent = cost(command)
+        total += spent
+        print(f"{name:<18}{spent}", flush=True)
+    return total
+
+
+def next_commit(tree: Path, bare: Path, runs: int) -> None:
+    """Print what collecting costs a running worker at each of the next commits, beside the tools on the same commit."""
+    theirs: list[Cost] = []
+
+    def run_tools() -> None:
+        subprocess.run(["git", "-C", str(bare), "fetch", "-q", str(tree), "+main:main"], check=True)  # nosec B607 # noqa: S607 - this machine's own git
+        theirs.append(in_turn(tree, bare))
+
+    print(f"{machine()}\n{'':<18}{'wall':>10}{'CPU':>10}")
+    mine = next_commits(tree, CHANGED_SHARE, runs, run_tools)
+    for collecting, total in zip(mine, theirs, strict=True):
+        print(f"{'the tools in turn':<18}{total}")
+        print(f"{'collecting':<18}{Cost(collecting.wall, collecting.cpu)}   ({collecting.changed} files changed)")
+        print(f"{'ratio':<18}{total.wall / collecting.wall:8.1f} x{total.cpu / collecting.cpu:8.1f} x")
 
 
 def machine() -> str:

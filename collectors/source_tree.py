@@ -3,6 +3,7 @@
 import ast
 import io
 import os
+import stat
 import tokenize
 import warnings
 from collections.abc import Iterator
@@ -153,13 +154,14 @@ def load_tree(root: Path, *, manifests: Path | None = None, history: History | N
 def _entries(root: bytes) -> Iterator[FileEntry]:
     for directory, _, names in os.walk(root):
         for name in names:
-            location = os.path.join(directory, name)  # noqa: PTH118 - bytes: names need not be UTF-8
-            if os.path.islink(location):  # noqa: PTH114
+            location = directory + b"/" + name
+            status = os.lstat(location)
+            if stat.S_ISLNK(status.st_mode):
                 continue
-            relative = os.path.relpath(location, root)
+            relative = location[len(root) + 1 :]
             yield FileEntry(
                 path=printable(os.fsdecode(relative)),
                 name=relative,
                 location=Path(os.fsdecode(location)),
-                size=os.path.getsize(location),  # noqa: PTH202
+                size=status.st_size,
             )

@@ -108,5 +108,5 @@ def _read(name: bytes, directory: int, most: int) -> tuple[int, bytes | None] | 
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             return None
-        content = stream.read(most + 1) if status.st_size <= most else None
-    return status.st_mode & 0o111, content if content is not None and len(content) <= most else None
+        content = stream.read(status.st_size) if status.st_size <= most else None
+    return status.st_mode & 0o111, content
