@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 from arq.connections import RedisSettings, create_pool
 
 from benchmarks.queue_workers import ARQ_QUEUE, SLOTS, procrastinate_app
@@ -86,6 +88,8 @@ class Bench:
                 if any(process.poll() is not None for process in running):
                     raise RuntimeError("a worker has ended early")
                 await asyncio.sleep(0.05)
+            for name, seconds in cpu_seconds(self._environment["STATUS_PORT"]).items() if replicas == 1 else ():
+                tell(f"  CPU ms a job: {name}", seconds * 1000 / count)
         if failed := await self._count("status = 'failed'"):
             raise RuntimeError(f"{failed} of {count} jobs have failed")
         return await self._rate("SELECT count(*), min(started_at), max(finished_at) FROM jobs")
@@ -122,7 +126,8 @@ class Bench:
 
     @contextmanager
     def _processes(self, command: Sequence[str], count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-        running = [subprocess.Popen(command, env=self._environment) for _ in range(count)]
+        ports = [self._environment["STATUS_PORT"] if count == 1 else ""] * count
+        running = [subprocess.Popen(command, env={**self._environment, "STATUS_PORT": port}) for port in ports]
         try:
             yield running
         finally:
@@ -169,6 +174,25 @@ async def run(bench: Bench, settings: Settings, scale: float, replicas: Sequence
             tell(f"  the same, Procrastinate ({other / noop:.2f} times ours)", other)
 
 
+def cpu_seconds(port: str) -> dict[str, float]:
+    """What the one replica says that it and its children have used, its start included."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    wanted = {
+        'vibe8_child_cpu_seconds_total{entry="fetch"}': "children that fetch",
+        'vibe8_child_cpu_seconds_total{entry="collect"}': "children that collect",
+        "process_cpu_seconds_total": "the worker itself",
+    }
+    lines = (line.rpartition(" ") for line in text.splitlines())
+    return {wanted[name]: float(value) for name, _, value in lines if name in wanted}
+
+
+def free_port() -> int:
+    """One that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def tell(name: str, value: float) -> None:
     load = os.getloadavg()[0]
     print(f"{name:<55}{value:>10.1f}   (load {load:.1f})", flush=True)
@@ -187,7 +211,8 @@ def main() -> None:
             os.environ.update(
                 DATABASE_URL=stack.database_url, REDIS_URL=stack.redis_url, SCRATCH_DIR=f"{directory}/scratch",
                 PACKAGE_INDEX_URL="", LOG_LEVEL="error", ARQ_POLL_DELAY="0.02", ARQ_MAX_JOBS=str(SLOTS),
-                RECYCLE_AFTER_JOBS="0", MAX_CONCURRENT_JOBS_PER_USER="1000000", DAILY_JOB_LIMIT_PER_USER="1000000",
+                RECYCLE_AFTER_JOBS="0", STATUS_PORT=str(free_port()),
+                MAX_CONCURRENT_JOBS_PER_USER="1000000", DAILY_JOB_LIMIT_PER_USER="1000000",
             )  # fmt: skip
             bench = Bench({})
             asyncio.run(run(bench, load_settings(), arguments.scale, arguments.replicas))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import socket
 import tempfile
@@ -22,7 +23,7 @@ from domain.ports import ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
 from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
-from infrastructure.metrics import CHILDREN
+from infrastructure.metrics import CHILD_CPU, CHILDREN
 from infrastructure.sandbox import ChildLimits
 from infrastructure.zygote_process import ZygoteProcess, launch
 
@@ -120,7 +121,9 @@ class ZygoteRunner:
             await writer.drain()
             alive = asyncio.create_task(_keep_alive(writer))
             try:
-                return await _listen(reader, on_progress)
+                answer, cpu = await _listen(reader, on_progress)
+                CHILD_CPU.labels(entry.rpartition(":")[2]).inc(min(cpu, self._limits.tasks * deadline))
+                return answer
             finally:
                 alive.cancel()
         except (ConnectionError, asyncio.IncompleteReadError) as error:
@@ -209,7 +212,9 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
     return kind, await reader.readexactly(length)
 
 
-async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON]:
+async def _listen(
+    reader: asyncio.StreamReader, on_progress: ProgressListener | None
+) -> tuple[Mapping[str, JSON], float]:
     """Read until the child has ended; its answer counts only then, when nothing of it is left running."""
     answer: Mapping[str, JSON] | None = None
     while True:
@@ -223,7 +228,12 @@ async def _listen(reader: asyncio.StreamReader, on_progress: ProgressListener | 
         elif kind is Kind.EXIT:
             if answer is None:
                 raise AnalysisKilledError(_explain(body))
-            return answer
+            return answer, _seconds(body.get("cpu"))
+
+
+def _seconds(value: object) -> float:
+    """What a child says of its own CPU time, where that makes sense."""
+    return max(0.0, float(value)) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def _translate(body: Mapping[str, Any]) -> Vibe8Error:

@@ -57,6 +57,12 @@ COLLECTOR_SECONDS = Histogram(
     registry=REGISTRY,
 )
 CHILDREN = Gauge("vibe8_children", "Children at work on this replica, by entry.", ["entry"], registry=REGISTRY)
+CHILD_CPU = Counter(
+    "vibe8_child_cpu_seconds",
+    "CPU time of children that answered, all their processes together, by entry.",
+    ["entry"],
+    registry=REGISTRY,
+)
 FETCHED_BYTES = Counter(
     "vibe8_fetched_bytes",
     "Bytes that sources took in scratch: their files, and a clone's objects.",
@@ -108,6 +114,7 @@ def _begin_at_zero() -> None:
         (HEARTBEATS, ("ok", "unreachable")),
         (FETCHED_BYTES, ("upload", "repository")),
         (CHILDREN, ("fetch", "collect")),
+        (CHILD_CPU, ("fetch", "collect")),
         (FACTS_LOOKED_UP, ("hit", "miss")),
         (FACTS_FAULTS, ("look_up", "keep")),
         (NOTICES, ("delivered", "failed", "given_up")),

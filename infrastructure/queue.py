@@ -7,6 +7,7 @@ neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the
 import asyncio
 import json
 import math
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from urllib.parse import unquote
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 from arq.worker import Worker
@@ -31,6 +32,7 @@ AT_ONCE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """A time that has come by any replica's clock: a worker whose clock lags must not wait for ours."""
 
 EXPIRES_SECONDS = 86_400
+RINGS_AT_ONCE = 128
 CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
 """A caller learns within about ten seconds that Redis is away; the worker's own loop then tries again."""
@@ -69,7 +71,11 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
 
 
 class Listener(Worker):
-    """ARQ's worker, save that it ends over no id in the queue that is no text."""
+    """ARQ's worker, save that it ends over no id in the queue that is no text, and asks only for what may be free.
+
+    A ring stays in the queue until it has been answered, and ARQ asks Redis three times for each one of those that are
+    being answered whenever it looks for another: with all slots busy, some 60 questions a job.
+    """
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Answer the rings of these ids; what is no id of ours is taken out of the queue."""
@@ -77,7 +83,20 @@ class Listener(Worker):
         if unreadable:
             log.warning("bell.unreadable", count=len(unreadable))
             await self.pool.zrem(self.queue_name, *unreadable)
-        await super().start_jobs([job_id for job_id in job_ids if job_id not in unreadable])
+        await super().start_jobs(await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable]))
+
+    async def _unanswered(self, job_ids: Sequence[bytes]) -> list[bytes]:
+        """Enough rings that nobody answers yet, by one question for many; shuffled, so that replicas rarely collide."""
+        found: list[bytes] = []
+        others = [job_id for job_id in job_ids if job_id.decode() not in self.tasks]
+        for first in range(0, len(others), RINGS_AT_ONCE):
+            some = others[first : first + RINGS_AT_ONCE]
+            answered = await self.pool.mget([f"{in_progress_key_prefix}{job_id.decode()}" for job_id in some])
+            found += [job_id for job_id, answer in zip(some, answered, strict=True) if answer is None]
+            if len(found) >= self.max_jobs:
+                break
+        random.shuffle(found)
+        return found
 
 
 def _is_text(data: bytes) -> bool:

@@ -56,9 +56,23 @@ class WebhookSender:
         """Sign with all of `secrets`; `allowed_hosts` may be spoken to over http and at private addresses."""
         self._secrets = tuple(secrets)
         self._allowed = frozenset(allowed_hosts)
+        self._tls = tls
+        self._opened: httpx.AsyncClient | None = None
+
+    async def _client(self) -> httpx.AsyncClient:
+        """Made when first needed: reading the system's certificates takes a while, and most workers send nothing."""
+        if self._opened is None:
+            tls = self._tls
+            if tls is None:
+                tls = await asyncio.to_thread(ssl.create_default_context)
+            self._opened = self._opened or self._new_client(tls)
+        return self._opened
+
+    @staticmethod
+    def _new_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
         # Kept connections would be found again by address alone, whatever name they were verified for.
-        self._client = httpx.AsyncClient(
-            verify=tls or ssl.create_default_context(),
+        return httpx.AsyncClient(
+            verify=tls,
             trust_env=False,
             follow_redirects=False,
             timeout=SECONDS,
@@ -68,7 +82,8 @@ class WebhookSender:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
 
     async def send(self, notice: Notice) -> None:
         """Deliver it: any 2xx will do. Raises UndeliveredError."""
@@ -90,14 +105,15 @@ class WebhookSender:
         url = httpx.URL(notify_url(notice.url, self._allowed))  # what was allowed when it was submitted may not be now
         address = await self._address(notice.url)
         body = json.dumps(notice.message(), separators=(",", ":")).encode()
-        request = self._client.build_request(
+        client = await self._client()
+        request = client.build_request(
             "POST",
             url.copy_with(host=str(address)),
             content=body,
             headers={"Host": url.netloc.decode(), "Content-Type": "application/json", **self._signed(notice, body)},
             extensions={"sni_hostname": url.host},
         )
-        response = await self._client.send(request, stream=True)
+        response = await client.send(request, stream=True)
         await response.aclose()
         return response.status_code
 

@@ -123,7 +123,13 @@ def _take_guard() -> None:
 def _say_farewell(channel: socket.socket, exited: str, code: int) -> None:
     if exited != "abandoned":  # a worker that stands still reads nothing
         channel.settimeout(FAREWELL_SECONDS)
-        channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code}))
+        channel.sendall(encode(Kind.EXIT, {"why": exited, "code": code, "cpu": _cpu_seconds()}))
+
+
+def _cpu_seconds() -> float:
+    """Of the guardian and all that it has waited for: every process of the child, since it is their subreaper."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return round(sum(each.ru_utime + each.ru_stime for each in used), 4)
 
 
 def _bounds(request: Mapping[str, Any]) -> tuple[SandboxProfile | None, ChildLimits]:

@@ -1,0 +1,54 @@
+"""What looking for a ring costs Redis while many are being answered."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from arq import func
+from arq.connections import ArqRedis
+
+from infrastructure.queue import QUEUE_NAME, Doorbell, Listener, connect, deserialize, redis_settings, serialize
+
+OTHERS = 300
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
+    redis = await connect(redis_url)
+    yield redis
+    await redis.aclose()
+
+
+async def commands(redis: ArqRedis) -> int:
+    return int((await redis.info("stats"))["total_commands_processed"])
+
+
+async def test_rings_that_others_answer_are_asked_about_at_once(redis: ArqRedis, redis_url: str) -> None:
+    started: list[str] = []
+
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        started.append(job_id)
+
+    doorbell = Doorbell(redis)
+    await doorbell.ring_all([(f"{number:04}", 1) for number in range(OTHERS)])
+    for number in range(OTHERS):
+        await redis.set(f"arq:in-progress:{number:04}:1", b"1")  # as other replicas do
+    await doorbell.ring("waiting", 1)
+    listener = Listener(
+        [func(analyze, name="analyze")],  # type: ignore[arg-type]
+        queue_name=QUEUE_NAME,
+        redis_settings=redis_settings(redis_url),
+        redis_pool=redis,
+        handle_signals=False,
+        max_jobs=5,
+        queue_read_limit=2048,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+    )
+    before = await commands(redis)
+    await listener._poll_iteration()
+    assert await commands(redis) - before < 25  # and not three for each
+    for task in list(listener.tasks.values()):
+        await task
+    assert started == ["waiting"]
+    assert await redis.zcard(QUEUE_NAME) == OTHERS
