@@ -20,6 +20,9 @@ from infrastructure.queue import Doorbell
 CHECK_SECONDS = 2.0
 """How often cancellations are looked for: with the kill that follows, well within five seconds."""
 
+MAX_PUBLISHING = 100
+"""Messages on their way to listeners. A child that was taken over can talk without end, and a message is only a hint."""
+
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -92,6 +95,8 @@ class LeaseKeeper:
             return
         held.stage = str(progress["stage"])[:40]
         held.progress = min(max(int(progress["progress"]), held.progress, 0), 99)
+        if len(self._publishing) >= MAX_PUBLISHING:
+            return
         event = {"status": "running", "stage": held.stage, "progress": held.progress}
         task = asyncio.create_task(self._publish(claim.job.job_id, event))
         self._publishing.add(task)
