@@ -3,6 +3,7 @@
 What a command does is in a module of its own, imported when it runs: `vibe8 --help` stays quick.
 """
 
+import gc
 import sys
 from typing import Annotated
 
@@ -94,6 +95,7 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
     """Run the ten collectors here and now, without any server."""
     from infrastructure.zygote_process import launch
 
+    gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     with launch(PRELOAD) as launched:  # first of all: it imports the tools while we import the rest
         from worker import local
         from worker.output import Output
