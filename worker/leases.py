@@ -21,7 +21,7 @@ CHECK_SECONDS = 2.0
 """How often cancellations are looked for: with the kill that follows, well within five seconds."""
 
 MAX_PUBLISHING = 100
-"""Messages on their way to listeners. A child that was taken over can talk without end, and a message is only a hint."""
+"""Messages on their way to listeners. A child that was taken over can talk without end; a message is only a hint."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
