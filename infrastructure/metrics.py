@@ -47,7 +47,11 @@ LEASES_LOST = Counter("vibe8_leases_lost", "Leases that ended under a running jo
 WAITED = Histogram("vibe8_job_wait_seconds", "From being due to being claimed.", buckets=_SECONDS, registry=REGISTRY)
 JOB_SECONDS = Histogram("vibe8_job_seconds", "From claim to completion.", buckets=_SECONDS, registry=REGISTRY)
 STAGE_SECONDS = Histogram(
-    "vibe8_stage_seconds", "Wall time of a job's stages.", ["stage"], buckets=_SECONDS, registry=REGISTRY
+    "vibe8_stage_seconds",
+    "Wall time of a completed job's stages (fetching, core_wait, collecting, summarizing, looking_up, finishing).",
+    ["stage"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
 )
 COLLECTOR_SECONDS = Histogram(
     "vibe8_collector_seconds",
