@@ -25,7 +25,8 @@ import asyncpg
 import httpx
 from arq.connections import RedisSettings, create_pool
 
-from benchmarks.queue_workers import ARQ_QUEUE, SLOTS, procrastinate_app
+from benchmarks.procrastinate_app import procrastinate_app
+from benchmarks.queue_workers import ARQ_QUEUE, SLOTS
 from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import upgrade
 from infrastructure.embedded import EmbeddedStack

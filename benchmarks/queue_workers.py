@@ -6,7 +6,6 @@ task that does nothing. They all have SLOTS slots and the same servers, named by
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import procrastinate
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
+from benchmarks.procrastinate_app import procrastinate_app
 from domain.metrics import Analysis
 from domain.sources import FetchedSource
 from infrastructure.settings import Settings, load_settings
@@ -91,17 +90,6 @@ async def arq(count: int) -> None:
     await worker.main()
     await worker.close()
     print(json.dumps([min(moments), max(moments)]))
-
-
-def procrastinate_app() -> procrastinate.App:
-    """The application of both ends."""
-    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
-
-    @app.task(name="nothing")
-    async def nothing() -> None:
-        """Does nothing."""
-
-    return app
 
 
 async def run_procrastinate() -> None:
