@@ -99,7 +99,7 @@ async def _one(client: Client, user: UUID, text: str) -> Stages:
         "waiting to be claimed": waiting,
         **stages,
         "the rest of running": running - sum(stages.values()),
-        "being told": max(0.0, total - submitting - running),
+        "being told": max(0.0, total - submitting - waiting - running),
     }
 
 
