@@ -1,32 +1,26 @@
 """What collecting costs a running worker at the next commit; the tools' time has no clone in it either.
 
-Wall time is of a worker's own pipeline, from the source lying in scratch to the whole analysis read back: the digests
-of all files, the look-up in Redis, a fresh child in its sandbox and everything in it. CPU time is of the same in a
-plain fork of this process, since the kernel adds up no time of a sandboxed child's. Each run is of a commit of its own,
+Measured is a worker's own pipeline, from the source lying in scratch to the whole analysis read back: the digests of
+all files, the look-up in Redis, a fresh child in its sandbox and everything in it. Each run is of a commit of its own,
 and the last is held against a run that knows nothing.
 """
 
 import asyncio
-import os
-import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-import worker.entries  # noqa: F401 - as the process has that children are forked from
 from benchmarks.trees import change_files
 from domain.metrics import Analysis
 from infrastructure.embedded_servers import Valkey
 from infrastructure.facts_cache import RedisFactsCache
-from infrastructure.frames import Kind, encode, receive
+from infrastructure.metrics import CHILD_CPU
 from infrastructure.server_process import server_user
 from infrastructure.settings import Settings
 from worker.facts import FactsKeeper
@@ -35,7 +29,7 @@ from worker.pipeline import Pipeline
 from worker.timeline import Timeline
 
 CACHE_BYTES = 512 << 20
-SCOPES = (("bench", "wall"), ("bench", "cpu"))
+SCOPE = ("bench",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,31 +39,6 @@ class Collecting:
     wall: float
     cpu: float
     changed: int
-
-
-class PlainRunner:
-    """A `ChildRunner` without a sandbox that knows what its last child used; the worker's part is in it, too."""
-
-    def __init__(self) -> None:
-        self.cpu = 0.0
-
-    async def run(self, entry: str, request: Mapping[str, Any], **_options: object) -> Mapping[str, Any]:
-        """Call the entry in a forked child."""
-        return self._run(entry, request)
-
-    def _run(self, entry: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        ours, theirs = socket.socketpair()
-        child = os.fork()
-        if child == 0:
-            theirs.sendall(encode(Kind.ANSWER, resolve_name(entry)(request, lambda _: None)))
-            os._exit(0)
-        theirs.close()
-        with ours:
-            _, answer = receive(ours)
-        used = os.wait4(child, 0)[2]
-        self.cpu = used.ru_utime + used.ru_stime
-        document: Mapping[str, Any] = answer
-        return document
 
 
 @contextmanager
@@ -95,33 +64,38 @@ async def running_pipeline() -> AsyncIterator[Pipeline]:
             yield replace(pipeline, facts=keeper)
 
 
-async def _analyse(pipeline: Pipeline, tree: Path, scope: Sequence[str]) -> tuple[Analysis, float]:
+async def _analyse(pipeline: Pipeline, tree: Path, scope: Sequence[str]) -> tuple[Analysis, float, float]:
+    """The analysis, without its times; and collecting's wall and CPU time, this process's part in it."""
+
     async def on_progress(_: object) -> None: ...
 
-    timeline = Timeline()
+    timeline, before = Timeline(), time.process_time() + _children_cpu()
     source = {"kind": "directory", "path": str(tree)}
     analysed = await pipeline.run(source, on_progress, timeline, scope)
-    return replace(analysed.analysis, timings_ms={}), timeline.stages_ms()["collecting"] / 1000
+    cpu = time.process_time() + _children_cpu() - before
+    return replace(analysed.analysis, timings_ms={}), timeline.stages_ms()["collecting"] / 1000, cpu
 
 
-async def _analyse_plainly(pipeline: Pipeline, tree: Path) -> tuple[Analysis, float]:
-    runner, before = PlainRunner(), time.process_time()
-    analysis, _ = await _analyse(replace(pipeline, children=runner), tree, SCOPES[1])
-    return analysis, runner.cpu + time.process_time() - before
+def _children_cpu() -> float:
+    """What children that collect have used up to now, as their guardians tell it."""
+    return sum(
+        sample.value
+        for family in CHILD_CPU.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.labels["entry"] == "collect"
+    )
 
 
 async def _rounds(tree: Path, share: float, runs: int, between: Callable[[], None]) -> AsyncIterator[Collecting]:
     async with running_pipeline() as pipeline:
-        await _analyse(pipeline, tree, SCOPES[0])
-        await _analyse_plainly(pipeline, tree)
+        await _analyse(pipeline, tree, SCOPE)
         for _ in range(runs):
             changed = change_files(tree, share)
-            warm, wall = await _analyse(pipeline, tree, SCOPES[0])
-            same, cpu = await _analyse_plainly(pipeline, tree)
+            warm, wall, cpu = await _analyse(pipeline, tree, SCOPE)
             yield Collecting(wall=wall, cpu=cpu, changed=changed)
             between()
-        cold, _ = await _analyse(pipeline, tree, ())
-    if not cold == warm == same:
+        cold, _, _ = await _analyse(pipeline, tree, ())
+    if cold != warm:
         raise SystemExit("what is remembered has changed the numbers")
 
 
