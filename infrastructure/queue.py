@@ -7,20 +7,17 @@ neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the
 import asyncio
 import json
 import math
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
-from arq.worker import Worker
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
@@ -32,12 +29,9 @@ AT_ONCE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """A time that has come by any replica's clock: a worker whose clock lags must not wait for ours."""
 
 EXPIRES_SECONDS = 86_400
-RINGS_AT_ONCE = 128
 CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
 """A caller learns within about ten seconds that Redis is away; the worker's own loop then tries again."""
-
-log = structlog.get_logger(__name__)
 
 
 def serialize(message: Mapping[str, Any]) -> bytes:
@@ -68,43 +62,6 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "et": lambda milliseconds: _is_int(milliseconds, 10**14),
 }
 """What ARQ takes for granted of its function, arguments, keywords, tries and time of enqueueing."""
-
-
-class Listener(Worker):
-    """ARQ's worker, save that it ends over no id in the queue that is no text, and asks only for what may be free.
-
-    A ring stays in the queue until it has been answered, and ARQ asks Redis three times for each one of those that are
-    being answered whenever it looks for another: with all slots busy, some 60 questions a job.
-    """
-
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Answer the rings of these ids; what is no id of ours is taken out of the queue."""
-        unreadable = [job_id for job_id in job_ids if not _is_text(job_id)]
-        if unreadable:
-            log.warning("bell.unreadable", count=len(unreadable))
-            await self.pool.zrem(self.queue_name, *unreadable)
-        await super().start_jobs(await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable]))
-
-    async def _unanswered(self, job_ids: Sequence[bytes]) -> list[bytes]:
-        """Enough rings that nobody answers yet, by one question for many; shuffled, so that replicas rarely collide."""
-        found: list[bytes] = []
-        others = [job_id for job_id in job_ids if job_id.decode() not in self.tasks]
-        for first in range(0, len(others), RINGS_AT_ONCE):
-            some = others[first : first + RINGS_AT_ONCE]
-            answered = await self.pool.mget([f"{in_progress_key_prefix}{job_id.decode()}" for job_id in some])
-            found += [job_id for job_id, answer in zip(some, answered, strict=True) if answer is None]
-            if len(found) >= self.max_jobs:
-                break
-        random.shuffle(found)
-        return found
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def redis_settings(url: str, *, retries: int = CONNECT_RETRIES) -> RedisSettings:
@@ -167,6 +124,8 @@ class Doorbell:
                 message = serialize_job(TASK_NAME, (job_id,), {}, None, now, serializer=serialize)
                 pipe.psetex(f"{job_key_prefix}{job_id}:{ring}", lifetime, message)
                 pipe.zadd(QUEUE_NAME, {f"{job_id}:{ring}": score})
+            if not delay_seconds:
+                pipe.publish(bell_channel(self._redis), b"")
             await pipe.execute()
 
     async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
@@ -187,6 +146,11 @@ class Doorbell:
             except ServiceUnavailableError:
                 await asyncio.sleep(seconds)
                 yield None
+
+
+def bell_channel(redis: Redis) -> str:
+    """The Redis channel on which a ring is heard at once; channels are shared by a server's numbered databases."""
+    return f"vibe8:bell:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
 
 def channel_name(job_id: str) -> str:

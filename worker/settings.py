@@ -13,11 +13,11 @@ from domain.sandbox import Guarantee
 from infrastructure.database.engine import Database
 from infrastructure.facts_cache import RedisFactsCache
 from infrastructure.fleet import Fleet
+from infrastructure.listener import Listener
 from infrastructure.queue import (
     QUEUE_NAME,
     TASK_NAME,
     Doorbell,
-    Listener,
     connect,
     deserialize,
     redis_settings,

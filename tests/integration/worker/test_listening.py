@@ -1,13 +1,15 @@
 """What looking for a ring costs Redis while many are being answered."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from arq import func
 from arq.connections import ArqRedis
 
-from infrastructure.queue import QUEUE_NAME, Doorbell, Listener, connect, deserialize, redis_settings, serialize
+from infrastructure.listener import Listener
+from infrastructure.queue import QUEUE_NAME, Doorbell, bell_channel, connect, deserialize, redis_settings, serialize
 
 OTHERS = 300
 
@@ -23,6 +25,46 @@ async def commands(redis: ArqRedis) -> int:
     return int((await redis.info("stats"))["total_commands_processed"])
 
 
+Started = Callable[[dict[str, Any], str], Awaitable[None]]
+
+
+def listener_of(analyze: Started, redis: ArqRedis, redis_url: str, **options: Any) -> Listener:
+    return Listener(
+        [func(analyze, name="analyze")],  # type: ignore[arg-type]
+        queue_name=QUEUE_NAME,
+        redis_settings=redis_settings(redis_url),
+        redis_pool=redis,
+        handle_signals=False,
+        max_jobs=5,
+        queue_read_limit=2048,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        **options,
+    )
+
+
+async def test_a_ring_is_heard_and_not_only_found(redis: ArqRedis, redis_url: str) -> None:
+    started: asyncio.Queue[str] = asyncio.Queue()
+
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        await started.put(job_id)
+
+    listener = listener_of(analyze, redis, redis_url, poll_delay=3600)
+    listening = asyncio.create_task(listener.main())
+    channel = bell_channel(redis)
+    async with asyncio.timeout(60):
+        while dict(await redis.pubsub_numsub(channel)) != {channel.encode(): 1}:
+            await asyncio.sleep(0.01)
+        for number in range(20):
+            await Doorbell(redis).ring(f"{number}", 1)
+            assert await started.get() == f"{number}"
+            while listener.job_counter:
+                await asyncio.sleep(0.01)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 0}
+
+
 async def test_rings_that_others_answer_are_asked_about_at_once(redis: ArqRedis, redis_url: str) -> None:
     started: list[str] = []
 
@@ -34,17 +76,7 @@ async def test_rings_that_others_answer_are_asked_about_at_once(redis: ArqRedis,
     for number in range(OTHERS):
         await redis.set(f"arq:in-progress:{number:04}:1", b"1")  # as other replicas do
     await doorbell.ring("waiting", 1)
-    listener = Listener(
-        [func(analyze, name="analyze")],  # type: ignore[arg-type]
-        queue_name=QUEUE_NAME,
-        redis_settings=redis_settings(redis_url),
-        redis_pool=redis,
-        handle_signals=False,
-        max_jobs=5,
-        queue_read_limit=2048,
-        job_serializer=serialize,
-        job_deserializer=deserialize,
-    )
+    listener = listener_of(analyze, redis, redis_url)
     before = await commands(redis)
     await listener._poll_iteration()
     assert await commands(redis) - before < 25  # and not three for each

@@ -1,0 +1,109 @@
+"""The ear: ARQ's worker, asked to answer rings at once and to waste no question on Redis."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from arq.constants import in_progress_key_prefix
+from arq.utils import timestamp_ms
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from infrastructure.queue import bell_channel
+
+RINGS_AT_ONCE = 128
+REST_SECONDS = 0.01
+"""Between two looks: rings that come close together are answered by one."""
+
+log = structlog.get_logger(__name__)
+
+
+class Listener(Worker):
+    """ARQ's worker, save that it ends over no id in the queue that is no text, and asks only for what may be free.
+
+    A ring stays in the queue until it has been answered, and ARQ asks Redis three times for each one of those that are
+    being answered whenever it looks for another: with all slots busy, some 60 questions a job. It looks each
+    `poll_delay`, and at once when it hears the bell; a bell that nobody heard costs that delay.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As ARQ's."""
+        super().__init__(*arguments, **options)
+        self._rung = asyncio.Event()
+
+    async def main(self) -> None:
+        """Until cancelled. Raises what Redis raises when it goes away."""
+        ears: list[asyncio.Task[None]] = []
+        prepare = self.on_startup
+
+        async def startup(ctx: dict[Any, Any]) -> None:
+            ears.extend(asyncio.create_task(ear()) for ear in (self._hear, self._answer))
+            if prepare is not None:
+                await prepare(ctx)
+
+        self.on_startup = startup  # ARQ has connected by then
+        try:
+            await super().main()
+        finally:
+            for ear in ears:
+                ear.cancel()
+            await asyncio.gather(*ears, return_exceptions=True)
+
+    async def _hear(self) -> None:
+        while True:
+            try:
+                async with self.pool.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(bell_channel(self.pool))
+                    async for _ in pubsub.listen():
+                        self._rung.set()
+            except (RedisError, OSError):
+                log.debug("bell.unheard")
+            await asyncio.sleep(self.poll_delay_s)
+
+    async def _answer(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            try:
+                await self._look()
+            except (RedisError, OSError):
+                log.debug("bell.unanswered")
+            await asyncio.sleep(REST_SECONDS)
+
+    async def _look(self) -> None:
+        """What ARQ does first each time: its ends of finished tasks, and their errors, stay its own."""
+        if self.allow_pick_jobs and self.job_counter < self.max_jobs:
+            now, most = timestamp_ms(), self.queue_read_limit
+            rings = await self.pool.zrangebyscore(self.queue_name, min=float("-inf"), max=now, start=0, num=most)
+            await self.start_jobs(rings)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Answer the rings of these ids; what is no id of ours is taken out of the queue."""
+        unreadable = [job_id for job_id in job_ids if not _is_text(job_id)]
+        if unreadable:
+            log.warning("bell.unreadable", count=len(unreadable))
+            await self.pool.zrem(self.queue_name, *unreadable)
+        await super().start_jobs(await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable]))
+
+    async def _unanswered(self, job_ids: Sequence[bytes]) -> list[bytes]:
+        """Enough rings that nobody answers yet, by one question for many; shuffled, so that replicas rarely collide."""
+        found: list[bytes] = []
+        others = [job_id for job_id in job_ids if job_id.decode() not in self.tasks]
+        for first in range(0, len(others), RINGS_AT_ONCE):
+            some = others[first : first + RINGS_AT_ONCE]
+            answered = await self.pool.mget([f"{in_progress_key_prefix}{job_id.decode()}" for job_id in some])
+            found += [job_id for job_id, answer in zip(some, answered, strict=True) if answer is None]
+            if len(found) >= self.max_jobs:
+                break
+        random.shuffle(found)
+        return found
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
