@@ -3,10 +3,12 @@
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
 
+from tests.support.proxy import Cable, cable
 from tests.support.servers import Servers, running_servers
 from tests.support.worker import System, WorkerProcess, new_system
 from worker.client import Client
@@ -70,3 +72,25 @@ async def worker(system: System) -> AsyncIterator[WorkerProcess]:
     """A real worker process."""
     async with system.worker() as worker:
         yield worker
+
+
+@pytest.fixture
+async def cables(database_url: str, redis_url: str) -> AsyncIterator[tuple[Cable, Cable]]:
+    """Between the test's own system and a second one: to PostgreSQL, and to Redis; each can be cut and mended."""
+    redis, directory = urlsplit(redis_url), parse_qs(urlsplit(database_url).query)["host"][0]
+    async with (
+        cable(f"{directory}/.s.PGSQL.5432") as to_postgresql,
+        cable((str(redis.hostname), int(redis.port or 0))) as to_redis,
+    ):
+        yield to_postgresql, to_redis
+
+
+@pytest.fixture
+def far(database_url: str, redis_url: str, cables: tuple[Cable, Cable], tmp_path: Path) -> System:
+    """The same system, reached through the cables."""
+    redis, (to_postgresql, to_redis) = urlsplit(redis_url), cables
+    return new_system(
+        f"postgresql://postgres@127.0.0.1:{to_postgresql.port}{urlsplit(database_url).path}",
+        f"redis://:{redis.password}@127.0.0.1:{to_redis.port}{redis.path}",
+        tmp_path,
+    )

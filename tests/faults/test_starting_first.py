@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import httpx
@@ -17,7 +16,7 @@ from domain.jobs import JobStatus
 from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import downgrade
 from tests.support.faults import PYTHON_FILE, until
-from tests.support.proxy import Cable, cable
+from tests.support.proxy import Cable
 from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
 from worker import startup
 from worker.client import Client
@@ -56,26 +55,6 @@ async def probes(worker: WorkerProcess) -> tuple[int, int, str | None]:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{entry['status_port']}") as http:
         alive, ready = await http.get("/livez"), await http.get("/readyz")
         return alive.status_code, ready.status_code, ready.json()["reason"]
-
-
-@pytest.fixture
-async def cables(database_url: str, redis_url: str) -> AsyncIterator[tuple[Cable, Cable]]:
-    redis, directory = urlsplit(redis_url), parse_qs(urlsplit(database_url).query)["host"][0]
-    async with (
-        cable(f"{directory}/.s.PGSQL.5432") as to_postgresql,
-        cable((str(redis.hostname), int(redis.port or 0))) as to_redis,
-    ):
-        yield to_postgresql, to_redis
-
-
-@pytest.fixture
-def far(database_url: str, redis_url: str, cables: tuple[Cable, Cable], tmp_path: Path) -> System:
-    redis, (to_postgresql, to_redis) = urlsplit(redis_url), cables
-    return new_system(
-        f"postgresql://postgres@127.0.0.1:{to_postgresql.port}{urlsplit(database_url).path}",
-        f"redis://:{redis.password}@127.0.0.1:{to_redis.port}{redis.path}",
-        tmp_path,
-    )
 
 
 async def test_before_its_servers(far: System, cables: tuple[Cable, Cable], client: Client) -> None:

@@ -4,9 +4,7 @@ import asyncio
 import subprocess
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
@@ -15,32 +13,11 @@ from domain.errors import ServiceUnavailableError
 from domain.jobs import Job, JobStatus
 from tests.integration.cli.cli_support import TEN
 from tests.support.faults import until
-from tests.support.proxy import Cable, cable
-from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, new_system, until_finished
+from tests.support.proxy import Cable
+from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, until_finished
 from worker import submit
 from worker.client import Client
 from worker.output import Output
-
-
-@pytest.fixture
-async def cables(database_url: str, redis_url: str) -> AsyncIterator[tuple[Cable, Cable]]:
-    redis = urlsplit(redis_url)
-    directory = parse_qs(urlsplit(database_url).query)["host"][0]
-    async with (
-        cable(f"{directory}/.s.PGSQL.5432") as to_postgresql,
-        cable((str(redis.hostname), int(redis.port or 0))) as to_redis,
-    ):
-        yield to_postgresql, to_redis
-
-
-@pytest.fixture
-def far(database_url: str, redis_url: str, cables: tuple[Cable, Cable], tmp_path: Path) -> System:
-    redis, (to_postgresql, to_redis) = urlsplit(redis_url), cables
-    return new_system(
-        f"postgresql://postgres@127.0.0.1:{to_postgresql.port}{urlsplit(database_url).path}",
-        f"redis://:{redis.password}@127.0.0.1:{to_redis.port}{redis.path}",
-        tmp_path,
-    )
 
 
 async def test_both_servers_away_while_it_watches(
