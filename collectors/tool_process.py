@@ -4,14 +4,13 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from collectors import tool_launcher
+from collectors.tool_launcher import preparation
 
 TOOK_TOO_LONG = "took too long"
 _ERRORS_LIMIT = 4096
@@ -47,16 +46,16 @@ def run_tool(
     when this process dies. It writes no file and sees none of our descriptors. Raises OSError where no process can be
     started.
     """
-    launcher = [sys.executable, "-I", "-S", str(Path(tool_launcher.__file__)), str(os.getpid())]
     said, complained = _Lines(on_line, output_limit), _Beginning()
     end = time.monotonic() + deadline
     with subprocess.Popen(
-        [*launcher, *command],
+        command,
         cwd=cwd,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=preparation(),  # noqa: PLW1509 - see there
     ) as process:
         try:
             lost = _listen([(process.stdout, said), (process.stderr, complained)], end) or _wait(process, end)

@@ -10,6 +10,7 @@ guardian also counts what the whole child uses. The body is confined before it r
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import resource
@@ -57,6 +58,8 @@ def main() -> None:
     dump_no_core()
     for module in sys.argv[2:]:
         importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what was imported is shared with every child; a collection there would write to all of it
     # A threaded fork is what this warning is about; the zygote has one thread.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:

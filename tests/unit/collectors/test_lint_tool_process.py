@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from collectors.tool_launcher import CANNOT_START, STACK_BYTES
+from collectors.tool_launcher import STACK_BYTES
 from collectors.tool_process import TOOK_TOO_LONG, ToolRun, run_tool
 
 
@@ -113,9 +113,8 @@ def test_a_crash_is_named() -> None:
 
 def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
     command = [str(tmp_path / "nothing")]
-    run = run_tool(command, cwd=tmp_path, environment={}, deadline=30, output_limit=1, on_line=print)
-    assert run.exit_code == CANNOT_START
-    assert "No such file or directory" in run.errors
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        run_tool(command, cwd=tmp_path, environment={}, deadline=30, output_limit=1, on_line=print)
 
 
 def test_whoever_cannot_bear_to_hear_more_ends_the_tool() -> None:
