@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from collectors.alarmed import can_hear, run_alarmed
 from collectors.assembly import Outcome, Surveyed, assemble
 from collectors.base import FileCollector, Totals, TreeCollector
 from collectors.discovery import discover
@@ -27,6 +28,10 @@ CPU_BUDGET_SHARE = 1.0
 
 LANE_BYTES = 256 * 1024
 """Source bytes queued on a lane in advance, and the least that is worth a further lane."""
+
+TINY_BYTES = 64 * 1024
+TINY_FILES = 32
+"""Together at most, for a tree to be taken by one lane, and to be summarized without another."""
 
 AnyCollector = FileCollector | TreeCollector
 Emit = Callable[[str, float], None]
@@ -121,7 +126,7 @@ def analyse(
     surveyed = _survey(tree, collectors, options, emit, memory)
     collected = time.monotonic()
     emit("summarizing", 0.0)
-    outcomes = _summarize(collectors, surveyed, options)
+    outcomes = _summarize(tree, collectors, surveyed, options)
     names = sorted(collector.name for collector in collectors)
     timings = {
         **{f"collect.{name}": round(surveyed.cpu_ms[name]) for name in names if name in surveyed.cpu_ms},
@@ -165,7 +170,7 @@ def _survey(
     size = sum(entry.size for entry in unknown)
     # The whole-tree tools come first, and each takes a lane for itself: with more lanes than processors, the slowest
     # of them (git, on one core) would share its core with files, and end alone.
-    lanes = max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
+    lanes = 1 if _is_tiny(tree) else max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
     Supervisor(
         [*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep
     ).run()
@@ -188,7 +193,9 @@ def _recall(
     return unknown
 
 
-def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: Options) -> Mapping[str, Outcome]:
+def _summarize(
+    tree: SourceTree, collectors: Sequence[AnyCollector], surveyed: Surveyed, options: Options
+) -> Mapping[str, Outcome]:
     """The reduce: each collector's report, or why it failed."""
     totals = Totals(sloc=surveyed.sloc)
     outcomes: dict[str, Outcome] = {}
@@ -213,6 +220,15 @@ def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: 
             outcomes[collector.name] = Failed(reason=result.failures[collector.name])
 
     units = [SingleStep(item.name, thunk(item), options.collector_timeout, weight=0.2) for item in ready]
-    lanes = options.processes if len(surveyed.paths) > 1 else 1
-    Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep).run()
+    if _is_tiny(tree) and can_hear():
+        run_alarmed(units, keep)
+    else:
+        budget_ms = options.collector_timeout * CPU_BUDGET_SHARE * 1000
+        lanes = options.processes if len(surveyed.paths) > 1 else 1
+        Supervisor(units, lanes=lanes, budget_ms=budget_ms, on_result=keep).run()
     return outcomes
+
+
+def _is_tiny(tree: SourceTree) -> bool:
+    """Whether one process more would cost more than it saves. git may take its time over any tree."""
+    return tree.history is None and len(tree.entries) <= TINY_FILES and sum(e.size for e in tree.entries) <= TINY_BYTES

@@ -38,6 +38,7 @@ MAX_LOSSES = 2
 """How often a unit may be lost between steps (its lane killed from outside) before it is given up."""
 
 _LENGTH = struct.Struct("<I")
+_NONE: Mapping[str, str] = {}
 
 Step = tuple[str, Callable[[], Any]]
 
@@ -178,7 +179,7 @@ def _work(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, in
         buffer += chunk
         for index, skip in _take_frames(buffer):
             unit = units[index]
-            result = _run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
+            result = run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
             mark(-1, 0)
             channel.sendall(_frame([index, result.values, result.failures, result.cpu_ms]))
             done += unit.weight
@@ -193,7 +194,8 @@ def _keep_only(descriptor: int) -> None:
     os.closerange(descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _run_unit(unit: Unit, skip: Mapping[str, str], mark: Callable[[int], None]) -> UnitResult:
+def run_unit(unit: Unit, skip: Mapping[str, str] = _NONE, mark: Callable[[int], None] = lambda _: None) -> UnitResult:
+    """Run its steps in this process; `mark` is told the position of each, and `skip` says which not to run, and why."""
     result = UnitResult()
     for position, (name, step) in enumerate(unit.steps()):
         if name in skip:
@@ -203,6 +205,8 @@ def _run_unit(unit: Unit, skip: Mapping[str, str], mark: Callable[[int], None]) 
         started = time.thread_time()
         try:
             result.values[name] = step()
+        except TimeoutError as error:
+            result.failures[name] = str(error)
         except RecursionError:
             result.failures[name] = "nested too deeply"
         except MemoryError:

@@ -115,7 +115,8 @@ class Ruff:
         hearer = _Hearer({f"{self._root}/{self._argument(entry)[2:]}": entry.path for entry in group})
         options = ["--output-format=json-lines", *(["--ignore-noqa"] if ignore_comments else [])]
         try:
-            run = self._run([*options, "--", *map(self._argument, group)], min(left, deadline), hearer.hear)
+            arguments = [*options, "--", *map(self._argument, group)]
+            run = self._run(arguments, min(left, deadline), hearer.hear, files=len(group))
         except (ValueError, KeyError, TypeError):
             return "said what cannot be read"
         if run.lost is not None or run.exit_code not in (0, 1):
@@ -126,8 +127,10 @@ class Ruff:
         answers.said.update(hearer.said)
         return None
 
-    def _run(self, arguments: Sequence[str], deadline: float, on_line: Callable[[bytes], None]) -> ToolRun:
-        threads = min(THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    def _run(
+        self, arguments: Sequence[str], deadline: float, on_line: Callable[[bytes], None], *, files: int = 1
+    ) -> ToolRun:
+        threads = min(THREADS, files, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         environment = {
             "LC_ALL": "C.UTF-8",
             "NO_COLOR": "1",

@@ -1,6 +1,7 @@
 """What the rooms need of each other, as protocols. `worker` hands the implementations in."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from domain.sandbox import SandboxProfile
@@ -64,6 +65,17 @@ class PackageIndex(Protocol):
 ProgressListener = Callable[[Mapping[str, JSON]], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequel:
+    """What a child does next: `entry` is called with the request, in which BEFORE is the first function's answer."""
+
+    entry: str
+    request: Mapping[str, JSON]
+
+
+BEFORE = "before"
+
+
 class ChildRunner(Protocol):
     """Runs a function of ours on hostile input, in a process group of its own that can always be killed."""
 
@@ -75,12 +87,15 @@ class ChildRunner(Protocol):
         sandbox: SandboxProfile | None,
         deadline: float,
         on_progress: ProgressListener | None = None,
+        then: Sequel | None = None,
     ) -> Mapping[str, JSON]:
         """Call `entry` (`"module:function"`) with the request in a child and return its answer.
 
         Both may hold bytes under the key `attachment`, and JSON otherwise.
 
         `sandbox` is what the child may touch; with None it is limited in what it uses, and confined in nothing else.
+        `then` is done by the same child, which may write nothing any more; its answer is returned, with the first one
+        under BEFORE.
 
         Raises the PermanentError or TransientError that the function raised, and AnalysisKilledError when the child
         died or passed `deadline` (seconds). Cancelling kills the whole process group before it returns.

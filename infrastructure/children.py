@@ -19,7 +19,7 @@ from domain.errors import (
     TransientError,
     Vibe8Error,
 )
-from domain.ports import ProgressListener
+from domain.ports import ProgressListener, Sequel
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
 from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
@@ -102,11 +102,13 @@ class ZygoteRunner:
         sandbox: SandboxProfile | None,
         deadline: float,
         on_progress: ProgressListener | None = None,
+        then: Sequel | None = None,
     ) -> Mapping[str, JSON]:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
         reader, writer = await self._open()
-        CHILDREN.labels(entry.rpartition(":")[2]).inc()
+        what = "+".join(name.rpartition(":")[2] for name in (entry, *([then.entry] if then else [])))
+        CHILDREN.labels(what).inc()
         try:
             message = {
                 "entry": entry,
@@ -116,13 +118,14 @@ class ZygoteRunner:
                 "silence": self._silence,
                 "limits": self._limits.to_json(),
                 "sandbox": sandbox and sandbox.to_json(),
+                "then": then and {"entry": then.entry, "request": then.request},
             }
             writer.write(encode(Kind.REQUEST, message))
             await writer.drain()
             alive = asyncio.create_task(_keep_alive(writer))
             try:
                 answer, cpu = await _listen(reader, on_progress)
-                CHILD_CPU.labels(entry.rpartition(":")[2]).inc(min(cpu, self._limits.tasks * deadline))
+                CHILD_CPU.labels(what).inc(min(cpu, self._limits.tasks * deadline))
                 return answer
             finally:
                 alive.cancel()
@@ -130,7 +133,7 @@ class ZygoteRunner:
             raise AnalysisKilledError("the analysis process ended without an answer") from error
         finally:
             await _abandon(reader, writer)
-            CHILDREN.labels(entry.rpartition(":")[2]).dec()
+            CHILDREN.labels(what).dec()
 
     async def stop(self) -> None:
         """End the zygote; children end with their own sockets."""

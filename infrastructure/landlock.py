@@ -42,7 +42,8 @@ IOCTL_DEV = 1 << 15
 
 READ = READ_FILE | READ_DIR
 RUN = READ | EXECUTE
-WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM | REFER | TRUNCATE
+CHANGE = WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM | REFER | TRUNCATE
+WRITE = READ | CHANGE
 """To work in a directory: no device, pipe or socket is made there, and nothing in it is run."""
 
 DEVICE = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
@@ -72,14 +73,18 @@ def version() -> int:
 class Ruleset:
     """Everything is forbidden but what was allowed, once it is enforced."""
 
-    def __init__(self, version: int) -> None:
-        """Make one for this version, at least 1. Raises OSError."""
-        self._files = _SINCE[max(known for known in _SINCE if known <= version)]
-        self._knows_tcp = version >= TCP_VERSION
+    def __init__(self, version: int, access: int | None = None) -> None:
+        """Make one for this version, at least 1. Raises OSError.
+
+        With `access` it is about these uses of files and nothing else.
+        """
+        every = _SINCE[max(known for known in _SINCE if known <= version)]
+        self._files = every if access is None else every & access
+        self._knows_tcp = access is None and version >= TCP_VERSION
         attributes = struct.pack("=Q", self._files)
         if self._knows_tcp:
             attributes += struct.pack("=Q", _TCP_BIND | _TCP_CONNECT)
-        if version >= SIGNALS_VERSION:
+        if access is None and version >= SIGNALS_VERSION:
             attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
         buffer = create_string_buffer(attributes, len(attributes))
         self._descriptor = system_call(_CREATE_RULESET, addressof(buffer), len(attributes))

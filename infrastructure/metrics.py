@@ -60,6 +60,9 @@ COLLECTOR_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+CHILD_KINDS = ("fetch", "collect", "fetch+collect")
+"""The last is for small uploads."""
+
 CHILDREN = Gauge("vibe8_children", "Children at work on this replica, by entry.", ["entry"], registry=REGISTRY)
 CHILD_CPU = Counter(
     "vibe8_child_cpu_seconds",
@@ -117,8 +120,8 @@ def _begin_at_zero() -> None:
         (RESCUES, (JobStatus.PENDING.value, JobStatus.FAILED.value)),
         (HEARTBEATS, ("ok", "unreachable")),
         (FETCHED_BYTES, ("upload", "repository")),
-        (CHILDREN, ("fetch", "collect")),
-        (CHILD_CPU, ("fetch", "collect")),
+        (CHILDREN, CHILD_KINDS),
+        (CHILD_CPU, CHILD_KINDS),
         (FACTS_LOOKED_UP, ("hit", "miss")),
         (FACTS_FAULTS, ("look_up", "keep")),
         (NOTICES, ("delivered", "failed", "given_up")),

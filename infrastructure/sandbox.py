@@ -16,7 +16,7 @@ from domain.text import JSON
 from infrastructure import reach, seccomp
 from infrastructure.census import Bounds, Census
 from infrastructure.guarantees import guarantees
-from infrastructure.landlock import READ, WRITE, Ruleset, on
+from infrastructure.landlock import CHANGE, DEVICE, READ, WRITE, Ruleset, on
 from infrastructure.means import Means, find_means
 from infrastructure.privileges import become, die_with, gain_nothing, hide, own_namespaces, user_of
 
@@ -120,6 +120,16 @@ class Sandbox:
             ruleset.close()
         if self.means.seccomp:
             seccomp.install(self._programs[network])
+
+    def write_no_more(self) -> None:
+        """Take back what `enter` allowed of writing, from this process and all that it will start. Raises OSError."""
+        _limit(resource.RLIMIT_FSIZE, 0)
+        if self.means.landlock:
+            with Ruleset(self.means.landlock, CHANGE) as ruleset:
+                for path, access in self._places.items():
+                    if access == DEVICE:
+                        ruleset.allow(path, CHANGE & DEVICE)
+                ruleset.enforce()
 
     def _ruleset(self, profile: SandboxProfile) -> Ruleset:
         ruleset = Ruleset(self.means.landlock)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from domain.errors import PermanentError, TransientError
+from domain.ports import BEFORE
 from domain.sandbox import SandboxProfile
 from domain.text import JSON, one_line
 from infrastructure.census import Census, children
@@ -33,6 +34,9 @@ from infrastructure.frames import ATTACHMENT, Kind, encode, receive
 from infrastructure.libc import prctl
 from infrastructure.privileges import die_with, hide
 from infrastructure.sandbox import ChildLimits, Sandbox, confine, dump_no_core
+
+BIND_NOW = "LD_BIND_NOW"
+"""Of the zygote's own environment: its libraries' symbols are looked up once, and not again in every child."""
 
 FAREWELL_SECONDS = 20.0
 """How long a guardian tries to tell a worker that does not read how the body ended."""
@@ -53,6 +57,7 @@ def main() -> None:
     worth there.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
+    os.environ.pop(BIND_NOW, None)  # it was for us, and not for the programs that children start
     die_with(os.getppid())
     hide()
     dump_no_core()
@@ -208,10 +213,14 @@ def _run_body(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandb
         def tell(progress: Mapping[str, JSON]) -> None:
             channel.sendall(encode(Kind.PROGRESS, progress))
 
-        module, _, function = request["entry"].partition(":")
-        entry: Entry = getattr(importlib.import_module(module), function)
         attached = {ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}
-        channel.sendall(encode(Kind.ANSWER, entry({**request["request"], **attached}, tell)))
+        answer = _entry(request["entry"])({**request["request"], **attached}, tell)
+        sequel = request["then"]
+        if sequel is not None:
+            if profile is not None:
+                sandbox.write_no_more()
+            answer = {**_entry(sequel["entry"])({**sequel["request"], BEFORE: answer}, tell), BEFORE: answer}
+        channel.sendall(encode(Kind.ANSWER, answer))
         status = 0
     except (PermanentError, TransientError) as error:
         channel.sendall(encode(Kind.ERROR, {"type": type(error).__name__, "message": one_line(str(error))}))
@@ -221,6 +230,12 @@ def _run_body(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandb
         channel.sendall(encode(Kind.ERROR, {"type": "", "message": message}))
     finally:
         os._exit(status)
+
+
+def _entry(name: str) -> Entry:
+    module, _, function = name.partition(":")
+    entry: Entry = getattr(importlib.import_module(module), function)
+    return entry
 
 
 def _mute() -> None:

@@ -14,6 +14,7 @@ from collectors.engine import Options, analyse
 from collectors.memory import Memory
 from collectors.source_tree import load_tree
 from domain.errors import InvalidInputError
+from domain.ports import BEFORE
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.frames import ATTACHMENT
@@ -68,7 +69,7 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     """
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     scratch = Scratch(Path(request["scratch"]))
-    fetched = FetchedSource.from_json(request["fetched"])
+    fetched = FetchedSource.from_json(request[BEFORE])
     history = GitHistory(scratch.repository) if fetched.has_history else None
     tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
     if not tree.entries:

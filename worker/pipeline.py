@@ -12,7 +12,7 @@ from pathlib import Path
 
 from domain.metrics import Analysis
 from domain.packages import with_latest_versions
-from domain.ports import ChildRunner, PackageIndex, ProgressListener
+from domain.ports import BEFORE, ChildRunner, PackageIndex, ProgressListener, Sequel
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
@@ -22,13 +22,15 @@ from infrastructure.sources.limits import SourceLimits
 from infrastructure.sources.scratch import Scratch
 from infrastructure.versions import is_older
 from worker.confinement import profiles
-from worker.facts import FactsKeeper
+from worker.facts import FactsKeeper, Recalled
 from worker.scratch import job_directory
 from worker.timeline import Timeline
 
 NAMES_SHOWN = 5
 FETCH = "worker.entries:fetch"
 COLLECT = "worker.entries:collect"
+SMALL_UPLOAD = 64 * 1024
+"""Characters of an upload in base64, at most, that one child fetches and collects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,48 +76,79 @@ class Pipeline:
         timeline = timeline or Timeline()
         async with job_directory(self.scratch_dir) as scratch:
             fetching, collecting = profiles(scratch, source)
-            with timeline.span("fetching"):
-                request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
-                answer = await self.children.run(
-                    FETCH, request, sandbox=fetching, deadline=self.timeout, on_progress=on_progress
-                )
-            FETCHED_BYTES.labels(source["kind"]).inc(answer["bytes"])
-            fetched = FetchedSource.from_json(answer)
-            analysis = await self._collect(collecting, fetched, on_progress, timeline, scope)
+            request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
+            if source["kind"] == "upload" and len(source["file_data"]) <= SMALL_UPLOAD:
+                answer = await self._at_once(fetching, request, on_progress, timeline)
+                before, recalled = answer[BEFORE], None
+            else:
+                before = await self._fetch(fetching, request, on_progress, timeline)
+                answer, recalled = await self._collect(collecting, before, on_progress, timeline, scope)
+        FETCHED_BYTES.labels(source["kind"]).inc(before["bytes"])
+        fields = {key: value for key, value in answer.items() if key not in (ATTACHMENT, BEFORE)}
+        with timeline.span("looking_up"):
+            keeping = recalled.keep(answer.get(ATTACHMENT, b"")) if recalled is not None else asyncio.sleep(0)
+            analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), keeping)
         timings = {"fetching": timeline.stages_ms()["fetching"], **analysis.timings_ms}
-        return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=fetched)
+        return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=FetchedSource.from_json(before))
+
+    async def _at_once(
+        self, sandbox: SandboxProfile, request: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
+    ) -> Mapping[str, JSON]:
+        """One child for all: starting a second would take as long as what it does, and so would remembering that."""
+        async with AsyncExitStack() as stack:
+            with timeline.span("core_wait"):
+                processes = await stack.enter_async_context(self.cores.some(1))
+            with timeline.stages("fetching") as turn:
+                stages = {"fetching"}
+
+                async def watch(progress: Mapping[str, JSON]) -> None:
+                    if stages == {"fetching"} and progress.get("stage") == "collecting":
+                        stages.add("collecting")
+                        turn("collecting")
+                    await on_progress(progress)
+
+                return await self.children.run(
+                    FETCH,
+                    request,
+                    sandbox=sandbox,
+                    deadline=self.timeout,
+                    on_progress=watch,
+                    then=Sequel(entry=COLLECT, request=self._collect_request(sandbox, processes)),
+                )
+
+    async def _fetch(
+        self, sandbox: SandboxProfile, request: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
+    ) -> Mapping[str, JSON]:
+        with timeline.span("fetching"):
+            return await self.children.run(
+                FETCH, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
+            )
 
     async def _collect(
         self,
         sandbox: SandboxProfile,
-        fetched: FetchedSource,
+        before: Mapping[str, JSON],
         on_progress: ProgressListener,
         timeline: Timeline,
         scope: Sequence[str],
-    ) -> Analysis:
+    ) -> tuple[Mapping[str, JSON], Recalled | None]:
         async with AsyncExitStack() as stack:
             with timeline.span("core_wait"):
                 processes = await stack.enter_async_context(self.cores.some())
-            request = {
-                "scratch": sandbox.scratch,
-                "fetched": fetched.to_json(),
-                "processes": processes,
-                "collector_timeout": self.collector_timeout,
-            }
+            request = {**self._collect_request(sandbox, processes), BEFORE: before}
+            recalled = None
             with timeline.span("collecting"):
-                recalled = None
                 if self.facts is not None and scope:
-                    recalled = await self.facts.recall(scope, Scratch(Path(sandbox.scratch)).tree, fetched.branch)
+                    tree = Scratch(Path(sandbox.scratch)).tree
+                    recalled = await self.facts.recall(scope, tree, FetchedSource.from_json(before).branch)
                     request[ATTACHMENT] = recalled.attachment
                 answer = await self.children.run(
                     COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
                 )
-        fields = {**answer}
-        learned = fields.pop(ATTACHMENT, b"")
-        with timeline.span("looking_up"):
-            keeping = recalled.keep(learned) if recalled is not None else asyncio.sleep(0)
-            analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), keeping)
-            return analysis
+        return answer, recalled
+
+    def _collect_request(self, sandbox: SandboxProfile, processes: int) -> dict[str, JSON]:
+        return {"scratch": sandbox.scratch, "processes": processes, "collector_timeout": self.collector_timeout}
 
     async def _look_up_packages(self, analysis: Analysis) -> Analysis:
         """Fill in `latest_version`; what the index did not answer stays null, is said, and makes `deps` partial."""
@@ -154,14 +187,20 @@ class Cores:
         """`count` defaults to the processors that this process may use, its container's limit included."""
         self.count = count or usable_cores()
         self._free = self.count
+        self._waiting = 0
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def some(self) -> AsyncIterator[int]:
-        """Wait for a core; take it, and all others that are free just now."""
+    async def some(self, most: int | None = None) -> AsyncIterator[int]:
+        """Wait for a core; take it, and others that are free just now and that nobody waits for, up to `most`."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._free > 0)
-            taken, self._free = self._free, 0
+            self._waiting += 1
+            try:
+                await self._changed.wait_for(lambda: self._free > 0)
+            finally:
+                self._waiting -= 1
+            taken = min(max(1, self._free - self._waiting), most or self.count)
+            self._free -= taken
         try:
             yield taken
         finally:

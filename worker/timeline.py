@@ -1,7 +1,7 @@
 """What an attempt did and when, by the monotonic clock: its log line and its trace are made of this."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -36,14 +36,27 @@ class Timeline:
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
         """Keep the block as a stage of that name, however it ends."""
-        began, fault = time.monotonic(), None
-        try:
+        with self.stages(name):
             yield
+
+    @contextmanager
+    def stages(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Keep the block as stages in a row, however it ends; what is yielded ends one and begins the next, by name."""
+        began, fault = time.monotonic(), None
+
+        def turn(to: str) -> None:
+            nonlocal name, began
+            now = time.monotonic()
+            self.spans.append(Span(name=name, began=began, ended=now, fault=fault))
+            name, began = to, now
+
+        try:
+            yield turn
         except BaseException as error:
             fault = type(error).__name__
             raise
         finally:
-            self.spans.append(Span(name=name, began=began, ended=time.monotonic(), fault=fault))
+            turn("")
 
     @property
     def milliseconds(self) -> int:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from domain.errors import AnalysisKilledError
+from domain.ports import BEFORE, Sequel
 from infrastructure import syscall_numbers
 from infrastructure.children import ZygoteRunner
 from infrastructure.frames import HEADER, Kind, encode
@@ -77,6 +78,30 @@ async def test_a_collecting_child_writes_nothing_at_all(siege: Siege) -> None:
             assert list(siege.scratch.iterdir()) == []
         else:
             assert await child == {"had": True}
+
+
+WRITERS = ("many_files", "empty_files", "deep_directories")
+
+
+@pytest.mark.parametrize("entry", WRITERS)
+async def test_what_a_child_does_second_writes_nothing_at_all(siege: Siege, entry: str) -> None:
+    request = {"scratch": str(siege.scratch), "megabytes": 1, "count": 1, "depth": 1, "linger": 0}
+    for profile in (siege.profiles()["fetching"], None):
+        then = Sequel(entry=f"{ENTRIES}:{entry}", request=request)
+        child = siege.runner.run(f"{ENTRIES}:nothing", {}, sandbox=profile, deadline=30, then=then)
+        if profile is None:
+            assert await child == {"had": True, BEFORE: {"was": "nice"}}
+            assert list(siege.scratch.iterdir()) != []
+        else:
+            with pytest.raises(AnalysisKilledError, match="PermissionError"):
+                await child
+            assert list(siege.scratch.iterdir()) == []
+
+
+async def test_no_attack_works_on_what_a_child_does_second(siege: Siege) -> None:
+    upload = replace(siege.profiles()["fetching"], ports=())
+    assert await siege.all_attacks(upload, second=True) == {}
+    assert siege.heard == []
 
 
 NOT_TRIED_OUTSIDE = {

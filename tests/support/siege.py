@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from domain.errors import AnalysisKilledError
+from domain.ports import Sequel
 from domain.sandbox import SandboxProfile
 from infrastructure.children import ZygoteRunner
 from infrastructure.sandbox import ChildLimits
@@ -116,11 +117,20 @@ class Siege:
         except OSError:
             return
 
-    async def attack(self, name: str, profile: SandboxProfile | None) -> str | None:
-        """The trophy that this attack has won from a child with that profile; or None."""
+    async def attack(self, name: str, profile: SandboxProfile | None, *, second: bool = False) -> str | None:
+        """The trophy that this attack has won from a child with that profile; or None.
+
+        With `second`, from one that has done something else before.
+        """
         with victim() as process:
             request = {"attack": name, "aims": {**self.aims, "victim": process.pid}}
-            answer = await self.runner.run(f"{ENTRIES}:attack", request, sandbox=profile, deadline=30)
+            entry = f"{ENTRIES}:attack"
+            if second:
+                then = Sequel(entry=entry, request=request)
+                entry, request = f"{ENTRIES}:nothing", {}
+            else:
+                then = None
+            answer = await self.runner.run(entry, request, sandbox=profile, deadline=30, then=then)
             unharmed = process.poll() is None and (self.neighbour / "source.py").read_text() == SOURCE
         (self.neighbour / "source.py").write_text(SOURCE)
         for trace in (*self.open.iterdir(), *self.scratch.iterdir()):
@@ -128,9 +138,9 @@ class Siege:
         trophy: str | None = answer["trophy"]
         return trophy or (None if unharmed else "harmed")
 
-    async def all_attacks(self, profile: SandboxProfile | None) -> Mapping[str, str]:
+    async def all_attacks(self, profile: SandboxProfile | None, *, second: bool = False) -> Mapping[str, str]:
         """What each attack has won; those that failed are left out."""
-        won = {name: await self.attack(name, profile) for name in ATTACKS}
+        won = {name: await self.attack(name, profile, second=second) for name in ATTACKS}
         return {name: trophy for name, trophy in won.items() if trophy is not None}
 
     async def flood(self, name: str, profile: SandboxProfile | None) -> str | None:

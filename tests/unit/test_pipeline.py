@@ -1,5 +1,6 @@
 """What the pipeline adds to an analysis."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,5 +79,25 @@ async def test_cores_are_shared_and_given_back() -> None:
     cores = Cores(3)
     async with cores.some() as taken:
         assert taken == 3
+    async with cores.some(1) as one, cores.some() as others:
+        assert (one, others) == (1, 2)
     async with cores.some() as taken:
         assert taken == 3
+
+
+async def test_nobody_takes_a_core_that_others_wait_for() -> None:
+    cores = Cores(4)
+    taken: list[int] = []
+
+    async def work() -> None:
+        async with cores.some() as count:
+            taken.append(count)
+            while len(taken) < 3:
+                await asyncio.sleep(0)
+
+    async with cores.some() as all_of_them:
+        assert all_of_them == 4
+        working = [asyncio.create_task(work()) for _ in range(3)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*working)
+    assert taken == [2, 1, 1]

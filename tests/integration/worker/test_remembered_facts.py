@@ -1,6 +1,7 @@
 """Facts that replicas remember for each other: the same results, whatever becomes of the cache."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.support.faults import slow_source, until
 from tests.support.git_repository import WorkTree
 from tests.support.worker import System, WorkerProcess, until_finished
 from worker.client import Client, Completed
+from worker.pipeline import SMALL_UPLOAD
 
 FILES = {
     "a.py": 'import os\n\n\ndef used(x):\n    """Doc."""\n    assert x\n    return os.system(x)  # noqa\n',
@@ -27,6 +29,9 @@ FILES = {
     "pkg/b.py": "def unused(y):\n    return y if y else None\n",
     "pkg/broken.py": "def (:\n",
 }
+
+BALLAST = random.Random(1).randbytes(SMALL_UPLOAD)
+"""Small uploads are not remembered at all."""
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def analysed(client: Client, user_id: UUID, files: dict[str, str], name: str = "a.zip") -> Run:
-    job = await client.submit_upload(user_id, filename=name, content=zip_of(files))
+    job = await client.submit_upload(user_id, filename=name, content=zip_of({**files, "ballast": BALLAST}))
     finished = await until_finished(client, user_id, job.job_id)
     assert finished.status is JobStatus.COMPLETED, finished.error_message
     taken = await client.take_result(user_id, job.job_id)
@@ -62,6 +67,19 @@ async def looked_up(worker: WorkerProcess) -> dict[str, float]:
     prefix = 'vibe8_facts_looked_up_total{result="'
     found = [line.removeprefix(prefix).partition('"} ') for line in lines if line.startswith(prefix)]
     return {result: float(value) for result, _, value in found}
+
+
+async def test_a_small_upload_is_analysed_like_any_other_and_forgotten(
+    system: System, client: Client, user_id: UUID, redis: Redis
+) -> None:
+    async with system.worker():
+        job = await client.submit_upload(user_id, filename="a.zip", content=zip_of(FILES))
+        await until_finished(client, user_id, job.job_id)
+        small = await client.take_result(user_id, job.job_id)
+        assert isinstance(small, Completed)
+        assert await redis.hlen(_NAMES[0]) == 0  # type: ignore[misc]
+        assert said(small.run) == said(await analysed(client, user_id, FILES))
+        assert await redis.hlen(_NAMES[0]) > 0  # type: ignore[misc]
 
 
 async def test_another_replica_need_not_look_again(system: System, client: Client, user_id: UUID) -> None:
@@ -129,6 +147,7 @@ async def test_poison_is_not_swallowed(system: System, client: Client, user_id: 
 
 async def test_commits_are_walked_once(system: System, client: Client, user_id: UUID, tmp_path: Path) -> None:
     work = WorkTree(tmp_path / "work")
+    (work.path / "ballast").write_bytes(BALLAST)
     work.commit(a_py="1\n", b_py="2\n")
     work.commit(a_py="changed\n")
 
@@ -143,6 +162,7 @@ async def test_commits_are_walked_once(system: System, client: Client, user_id: 
         assert isinstance(taken, Completed)
         return taken.run.metrics["churn"]
 
+    assert len(packed()) > SMALL_UPLOAD
     async with system.worker():
         assert (await churn())["totalChurn"] == 4
         work.commit(b_py="changed\n")

@@ -96,7 +96,7 @@ async def test_from_submission_to_end(system: System, heard: Heard, traced_clien
     assert submit.parent is None
     assert {span_id(span) for span in heard.below(submit)} == {span_id(queue), span_id(attempt)}
     stages = {span.name: span for span in heard.below(attempt)}
-    assert list(stages) == ["fetching", "core_wait", "collecting", "looking_up", "finishing"]
+    assert list(stages) == ["core_wait", "fetching", "collecting", "looking_up", "finishing"]
     assert {span.name for span in heard.below(stages["collecting"])} == COLLECTORS | {"summarizing"}
     assert attempt.attributes
     assert dict(attempt.attributes) == {
