@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collectors.base import FileCollector, TreeCollector
-from collectors.lanes import UnitResult
 from collectors.source_tree import SourceTree
+from collectors.steps import UnitResult
 from collectors.summaries import Summary, listed
 from domain.file_tree import FileNumbers, build_file_tree
 from domain.metrics import (

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from collectors.alarmed import can_hear, run_alarmed
 from collectors.assembly import Outcome, Surveyed, assemble
 from collectors.base import FileCollector, Totals, TreeCollector
 from collectors.discovery import discover
-from collectors.lanes import Step, Supervisor, UnitResult
+from collectors.lanes import Supervisor
 from collectors.memory import Memory
 from collectors.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
+from collectors.steps import Step, UnitResult, run_here
 from collectors.summaries import Summary
 from collectors.whole_tree import questions, remember
 from domain.metrics import Analysis, Failed, Ok
@@ -29,9 +29,9 @@ CPU_BUDGET_SHARE = 1.0
 LANE_BYTES = 256 * 1024
 """Source bytes queued on a lane in advance, and the least that is worth a further lane."""
 
-TINY_BYTES = 64 * 1024
 TINY_FILES = 32
-"""Together at most, for a tree to be taken by one lane, and to be summarized without another."""
+TINY_BYTES = 64 * 1024
+"""Together at most, for a tree over which one more process would take more time than it saves."""
 
 AnyCollector = FileCollector | TreeCollector
 Emit = Callable[[str, float], None]
@@ -39,7 +39,10 @@ Emit = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How many processes may work at once, and the seconds that one collector may take for a tree."""
+    """How many processes may work at once, and the seconds that one collector may take for a tree.
+
+    With 0 a tiny tree is taken by this process itself: for whoever can do it again should it not survive that.
+    """
 
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     collector_timeout: float = 120.0
@@ -167,10 +170,13 @@ def _survey(
                 memory.learn(entry, result)
         emit("collecting", done / total)
 
+    if options.processes == 0 and _is_tiny(tree):
+        run_here([*whole, *files], keep)
+        return surveyed
     size = sum(entry.size for entry in unknown)
     # The whole-tree tools come first, and each takes a lane for itself: with more lanes than processors, the slowest
     # of them (git, on one core) would share its core with files, and end alone.
-    lanes = 1 if _is_tiny(tree) else max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
+    lanes = max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
     Supervisor(
         [*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep
     ).run()
@@ -191,6 +197,11 @@ def _recall(
         else:
             surveyed.add(entry.path, UnitResult(values=dict(facts)))
     return unknown
+
+
+def _is_tiny(tree: SourceTree) -> bool:
+    """Git may take its time over any history."""
+    return tree.history is None and len(tree.entries) <= TINY_FILES and sum(e.size for e in tree.entries) <= TINY_BYTES
 
 
 def _summarize(
@@ -220,15 +231,9 @@ def _summarize(
             outcomes[collector.name] = Failed(reason=result.failures[collector.name])
 
     units = [SingleStep(item.name, thunk(item), options.collector_timeout, weight=0.2) for item in ready]
-    if _is_tiny(tree) and can_hear():
-        run_alarmed(units, keep)
-    else:
-        budget_ms = options.collector_timeout * CPU_BUDGET_SHARE * 1000
-        lanes = options.processes if len(surveyed.paths) > 1 else 1
-        Supervisor(units, lanes=lanes, budget_ms=budget_ms, on_result=keep).run()
+    if options.processes == 0 and _is_tiny(tree):
+        run_here(units, keep)
+        return outcomes
+    lanes = max(1, options.processes) if len(surveyed.paths) > 1 else 1
+    Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep).run()
     return outcomes
-
-
-def _is_tiny(tree: SourceTree) -> bool:
-    """Whether one process more would cost more than it saves. git may take its time over any tree."""
-    return tree.history is None and len(tree.entries) <= TINY_FILES and sum(e.size for e in tree.entries) <= TINY_BYTES

@@ -16,20 +16,14 @@ import selectors
 import signal
 import socket
 import struct
-import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-import msgpack
+from collectors.steps import Unit, UnitResult, on_deep_stack, pack, run_unit, unpack
 
-from domain.text import one_line
-
-STACK_BYTES = 512 * 1024 * 1024
-RECURSION_LIMIT = 100_000
 POLL_SECONDS = 0.1
 LANE_WEIGHT = 1.0
 """How much unfinished weight a lane is given in advance."""
@@ -38,33 +32,6 @@ MAX_LOSSES = 2
 """How often a unit may be lost between steps (its lane killed from outside) before it is given up."""
 
 _LENGTH = struct.Struct("<I")
-_NONE: Mapping[str, str] = {}
-
-Step = tuple[str, Callable[[], Any]]
-
-
-class Unit(Protocol):
-    """A piece of work: `weight` is its share of a lane's queue, `deadline` the seconds one of its steps may take.
-
-    The first step is the foundation of the others: where it cannot be survived, all of the unit is lost.
-    """
-
-    @property
-    def weight(self) -> float: ...  # noqa: D102
-    @property
-    def deadline(self) -> float: ...  # noqa: D102
-    def steps(self) -> Iterable[Step]:
-        """Name and thunk of each step, in order; a thunk returns plain data for msgpack."""
-        ...
-
-
-@dataclass(slots=True)
-class UnitResult:
-    """Per step: its value, or why there is none; and the CPU milliseconds it took."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    cpu_ms: dict[str, float] = field(default_factory=dict)
 
 
 class Lane:
@@ -134,7 +101,7 @@ def _milliseconds() -> int:
 
 
 def _frame(message: Any) -> bytes:
-    body: bytes = msgpack.packb(message, use_bin_type=True, unicode_errors="surrogatepass")
+    body = pack(message)
     return _LENGTH.pack(len(body)) + body
 
 
@@ -146,7 +113,7 @@ def _take_frames(buffer: bytearray) -> list[Any]:
         if len(buffer) < end:
             break
         body = memoryview(buffer)[offset + _LENGTH.size : end]
-        frames.append(msgpack.unpackb(body, raw=False, strict_map_key=False, unicode_errors="surrogatepass"))
+        frames.append(unpack(body))
         body.release()
         offset = end
     del buffer[:offset]
@@ -160,13 +127,9 @@ def _lane_main(channel: socket.socket, units: Sequence[Unit], mark: Callable[[in
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _keep_only(channel.fileno())
         faulthandler.disable()  # how a lane crashed is the supervisor's to tell, not the worker's log
-        threading.stack_size(STACK_BYTES)
-        sys.setrecursionlimit(RECURSION_LIMIT)
         gc.disable()  # trees are freed by reference counts; cycles are collected between units
         gc.freeze()
-        thread = threading.Thread(target=_work, args=(channel, units, mark), daemon=True)
-        thread.start()
-        thread.join()
+        on_deep_stack(partial(_work, channel, units, mark))
         status = 0
     finally:
         os._exit(status)
@@ -192,29 +155,6 @@ def _keep_only(descriptor: int) -> None:
     """Close what was inherited beside it and the standard three: the way to our worker, and to the other lanes."""
     os.closerange(3, descriptor)
     os.closerange(descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def run_unit(unit: Unit, skip: Mapping[str, str] = _NONE, mark: Callable[[int], None] = lambda _: None) -> UnitResult:
-    """Run its steps in this process; `mark` is told the position of each, and `skip` says which not to run, and why."""
-    result = UnitResult()
-    for position, (name, step) in enumerate(unit.steps()):
-        if name in skip:
-            result.failures[name] = skip[name]
-            continue
-        mark(position)
-        started = time.thread_time()
-        try:
-            result.values[name] = step()
-        except TimeoutError as error:
-            result.failures[name] = str(error)
-        except RecursionError:
-            result.failures[name] = "nested too deeply"
-        except MemoryError:
-            result.failures[name] = "out of memory"
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises costs this step only
-            result.failures[name] = one_line(f"{type(error).__name__}: {error}", 200)
-        result.cpu_ms[name] = (time.thread_time() - started) * 1000
-    return result
 
 
 class Supervisor:

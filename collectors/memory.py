@@ -13,9 +13,9 @@ from typing import Any
 import msgpack
 
 from collectors.base import Facts, FileCollector
-from collectors.lanes import UnitResult
 from collectors.shapes import Shape, counts_or_none, or_none, row, texts_or_none
 from collectors.source_tree import TOO_DEEP, FileEntry
+from collectors.steps import UnitResult
 
 FORMAT = 1
 """To be counted up when entries are laid out differently."""

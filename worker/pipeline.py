@@ -5,11 +5,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
+from domain.errors import AnalysisKilledError
 from domain.metrics import Analysis
 from domain.packages import with_latest_versions
 from domain.ports import BEFORE, ChildRunner, PackageIndex, ProgressListener, Sequel
@@ -31,6 +34,11 @@ FETCH = "worker.entries:fetch"
 COLLECT = "worker.entries:collect"
 SMALL_UPLOAD = 64 * 1024
 """Characters of an upload in base64, at most, that one child fetches and collects."""
+
+AT_ONCE_SECONDS = 30.0
+"""The most that such a child may take; it needs a tenth of a second."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,55 +82,55 @@ class Pipeline:
         as the children do. Nothing is left in scratch, whatever happens.
         """
         timeline = timeline or Timeline()
-        async with job_directory(self.scratch_dir) as scratch:
-            fetching, collecting = profiles(scratch, source)
-            request = {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
-            if source["kind"] == "upload" and len(source["file_data"]) <= SMALL_UPLOAD:
-                answer = await self._at_once(fetching, request, on_progress, timeline)
-                before, recalled = answer[BEFORE], None
-            else:
-                before = await self._fetch(fetching, request, on_progress, timeline)
-                answer, recalled = await self._collect(collecting, before, on_progress, timeline, scope)
-        FETCHED_BYTES.labels(source["kind"]).inc(before["bytes"])
-        fields = {key: value for key, value in answer.items() if key not in (ATTACHMENT, BEFORE)}
+        taken = None
+        if source["kind"] == "upload" and len(source["file_data"]) <= SMALL_UPLOAD:
+            taken = await self._at_once(source, on_progress, timeline)
+        if taken is None:
+            taken = await self._one_after_the_other(source, on_progress, timeline, scope)
+        FETCHED_BYTES.labels(source["kind"]).inc(taken.before["bytes"])
+        fields = {key: value for key, value in taken.answer.items() if key not in (ATTACHMENT, BEFORE)}
         with timeline.span("looking_up"):
-            keeping = recalled.keep(answer.get(ATTACHMENT, b"")) if recalled is not None else asyncio.sleep(0)
-            analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), keeping)
+            analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), taken.keep())
         timings = {"fetching": timeline.stages_ms()["fetching"], **analysis.timings_ms}
-        return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=FetchedSource.from_json(before))
+        return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=FetchedSource.from_json(taken.before))
 
     async def _at_once(
-        self, sandbox: SandboxProfile, request: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
-    ) -> Mapping[str, JSON]:
-        """One child for all: starting a second would take as long as what it does, and so would remembering that."""
-        async with AsyncExitStack() as stack:
+        self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
+    ) -> "_Taken | None":
+        """One process for all; None where it does not survive: then the source is worth the usual precautions.
+
+        Each process more, and remembering what was found out, would take as much time as a small upload itself.
+        """
+        async with job_directory(self.scratch_dir) as scratch, AsyncExitStack() as stack:
+            sandbox, _ = profiles(scratch, source)
             with timeline.span("core_wait"):
-                processes = await stack.enter_async_context(self.cores.some(1))
+                await stack.enter_async_context(self.cores.some(1))
             with timeline.stages("fetching") as turn:
-                stages = {"fetching"}
+                try:
+                    answer = await self.children.run(
+                        FETCH,
+                        self._fetch_request(scratch, source),
+                        sandbox=sandbox,
+                        deadline=min(self.timeout, AT_ONCE_SECONDS),
+                        on_progress=_turning(turn, on_progress),
+                        then=Sequel(entry=COLLECT, request=self._collect_request(scratch, processes=0)),
+                    )
+                except AnalysisKilledError as error:
+                    log.info("analysis.again", reason=str(error))
+                    return None
+        return _Taken(before=answer[BEFORE], answer=answer)
 
-                async def watch(progress: Mapping[str, JSON]) -> None:
-                    if stages == {"fetching"} and progress.get("stage") == "collecting":
-                        stages.add("collecting")
-                        turn("collecting")
-                    await on_progress(progress)
-
-                return await self.children.run(
-                    FETCH,
-                    request,
-                    sandbox=sandbox,
-                    deadline=self.timeout,
-                    on_progress=watch,
-                    then=Sequel(entry=COLLECT, request=self._collect_request(sandbox, processes)),
+    async def _one_after_the_other(
+        self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline, scope: Sequence[str]
+    ) -> "_Taken":
+        async with job_directory(self.scratch_dir) as scratch:
+            fetching, collecting = profiles(scratch, source)
+            request = self._fetch_request(scratch, source)
+            with timeline.span("fetching"):
+                before = await self.children.run(
+                    FETCH, request, sandbox=fetching, deadline=self.timeout, on_progress=on_progress
                 )
-
-    async def _fetch(
-        self, sandbox: SandboxProfile, request: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
-    ) -> Mapping[str, JSON]:
-        with timeline.span("fetching"):
-            return await self.children.run(
-                FETCH, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
-            )
+            return await self._collect(collecting, before, on_progress, timeline, scope)
 
     async def _collect(
         self,
@@ -131,24 +139,26 @@ class Pipeline:
         on_progress: ProgressListener,
         timeline: Timeline,
         scope: Sequence[str],
-    ) -> tuple[Mapping[str, JSON], Recalled | None]:
+    ) -> "_Taken":
         async with AsyncExitStack() as stack:
             with timeline.span("core_wait"):
                 processes = await stack.enter_async_context(self.cores.some())
-            request = {**self._collect_request(sandbox, processes), BEFORE: before}
-            recalled = None
+            scratch, recalled = Path(sandbox.scratch), None
+            request = {**self._collect_request(scratch, processes), BEFORE: before}
             with timeline.span("collecting"):
                 if self.facts is not None and scope:
-                    tree = Scratch(Path(sandbox.scratch)).tree
-                    recalled = await self.facts.recall(scope, tree, FetchedSource.from_json(before).branch)
+                    recalled = await self.facts.recall(scope, Scratch(scratch).tree, before["branch"])
                     request[ATTACHMENT] = recalled.attachment
                 answer = await self.children.run(
                     COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
                 )
-        return answer, recalled
+        return _Taken(before=before, answer=answer, recalled=recalled)
 
-    def _collect_request(self, sandbox: SandboxProfile, processes: int) -> dict[str, JSON]:
-        return {"scratch": sandbox.scratch, "processes": processes, "collector_timeout": self.collector_timeout}
+    def _fetch_request(self, scratch: Path, source: Mapping[str, JSON]) -> dict[str, JSON]:
+        return {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
+
+    def _collect_request(self, scratch: Path, processes: int) -> dict[str, JSON]:
+        return {"scratch": str(scratch), "processes": processes, "collector_timeout": self.collector_timeout}
 
     async def _look_up_packages(self, analysis: Analysis) -> Analysis:
         """Fill in `latest_version`; what the index did not answer stays null, is said, and makes `deps` partial."""
@@ -160,6 +170,34 @@ class Pipeline:
         analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
         unknown = sorted(row["package"] for row in health if row["package"] not in latest)
         return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What the children said: `before` of the source, `answer` of its code; and what was known of it."""
+
+    before: Mapping[str, JSON]
+    answer: Mapping[str, JSON]
+    recalled: Recalled | None = None
+
+    async def keep(self) -> None:
+        """Remember what was found out."""
+        if self.recalled is not None:
+            await self.recalled.keep(self.answer.get(ATTACHMENT, b""))
+
+
+def _turning(turn: Callable[[str], None], on_progress: ProgressListener) -> ProgressListener:
+    """Passes on progress; when a child says for the first time that it collects, `turn` is told."""
+    collecting = False
+
+    async def listen(progress: Mapping[str, JSON]) -> None:
+        nonlocal collecting
+        if not collecting and progress.get("stage") == "collecting":
+            collecting = True
+            turn("collecting")
+        await on_progress(progress)
+
+    return listen
 
 
 def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:

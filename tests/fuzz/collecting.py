@@ -12,10 +12,11 @@ from collectors.assembly import Outcome, Surveyed, assemble
 from collectors.base import FileCollector, Totals, TreeCollector
 from collectors.discovery import discover
 from collectors.engine import BASE, FileUnit
-from collectors.lanes import RECURSION_LIMIT, STACK_BYTES, UnitResult, _frame, _take_frames
+from collectors.lanes import _frame, _take_frames
 from collectors.memory import _BASE_SHAPE, pack, unpack
 from collectors.shapes import or_none
 from collectors.source_tree import FileEntry, SourceTree, load_tree
+from collectors.steps import RECURSION_LIMIT, STACK_BYTES, UnitResult
 from collectors.summaries import Summary
 from domain.metrics import Analysis, Failed, Ok
 from domain.sources import FetchedSource

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.assembly import Surveyed
-from collectors.lanes import UnitResult
 from collectors.memory import pack, unpack
 from collectors.source_tree import load_tree
+from collectors.steps import UnitResult
 from tests.fuzz.collecting import SHAPES, assert_sound, inspect, on_deep_stack, summed_up
 from tests.support.fuzz import mutate, note, odd_sources, tried
 

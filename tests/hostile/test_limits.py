@@ -12,9 +12,10 @@ import pytest
 from collectors import assembly, engine
 from collectors.base import FileCollector, Totals
 from collectors.engine import Options, analyse
-from collectors.lanes import Step, Supervisor, UnitResult
+from collectors.lanes import Supervisor
 from collectors.shapes import Shape, counts, one
 from collectors.source_tree import SourceFile, load_tree
+from collectors.steps import Step, UnitResult
 from domain.errors import InvalidInputError
 from domain.metrics import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
 from domain.sources import FetchedSource

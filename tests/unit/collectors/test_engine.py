@@ -1,9 +1,9 @@
 import ctypes
 import os
-import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -152,81 +152,16 @@ def test_a_tree_collector_that_dies_leaves_nulls(tmp_path: Path, run: Callable[.
     assert analysis.errors == ["whole collector failed: crashed (SIGSEGV)"]
 
 
-class Unsummable(Names):
-    name: ClassVar[str] = "unsummable"
+def test_a_summary_that_dies_leaves_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    class Unsummable(Names):
+        name: ClassVar[str] = "unsummable"
 
-    def __init__(self, act: Callable[[], Any]) -> None:
-        self.act = act
+        def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
+            leave()
+            raise AssertionError
 
-    def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
-        self.act()
-        raise AssertionError
-
-
-def recurse() -> None:
-    recurse()
-
-
-def swallow() -> None:
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        try:
-            hang()
-        except TimeoutError:
-            continue
-
-
-@pytest.mark.parametrize("tiny", [True, False])
-@pytest.mark.parametrize(
-    ("act", "reason"),
-    [
-        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda: (_ for _ in ()).throw(MemoryError()), "out of memory"),
-        (recurse, "nested too deeply"),
-        (hang, "no answer within 1 s"),
-    ],
-    ids=["raise", "memory", "recurse", "hang"],
-)
-def test_a_summary_that_fails_leaves_nulls(
-    tmp_path: Path,
-    run: Callable[..., Analysis],
-    act: Callable[[], Any],
-    reason: str,
-    tiny: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if not tiny:
-        monkeypatch.setattr(engine, "TINY_FILES", 0)
-    tree, options = write_tree(tmp_path, FILES), Options(processes=2, collector_timeout=1)
-    analysis = run(tree, [Names(), Unsummable(act)], options)
+    analysis = run(write_tree(tmp_path, FILES), [Names(), Unsummable()])
     assert analysis.metrics == {"names": {"total": 4}, "unsummable": {"total": None}}
-    assert analysis.errors == [f"unsummable collector failed: {reason}"]
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-def test_a_summary_that_dies_leaves_nulls_unless_the_tree_is_tiny(
-    tmp_path: Path, run: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "TINY_FILES", 0)
-    analysis = run(write_tree(tmp_path, FILES), [Names(), Unsummable(leave)])
-    assert analysis.metrics == {"names": {"total": 4}, "unsummable": {"total": None}}
-    assert analysis.errors == ["unsummable collector failed: ended with exit code 7"]
-
-
-def test_an_alarm_rings_until_it_is_heard(tmp_path: Path, run: Callable[..., Analysis]) -> None:
-    analysis = run(
-        write_tree(tmp_path, FILES), [Names(), Unsummable(swallow)], Options(processes=1, collector_timeout=1)
-    )
-    assert analysis.errors[0].startswith("unsummable collector failed: ")
-    assert analysis.metrics["names"] == {"total": 4}
-
-
-def test_where_no_alarm_is_heard_a_tiny_tree_is_summarized_like_any_other(
-    tmp_path: Path, run: Callable[..., Analysis]
-) -> None:
-    tree = write_tree(tmp_path, FILES)
-    with ThreadPoolExecutor(1) as threads:
-        analysis = threads.submit(run, tree, [Names(), Unsummable(leave)]).result()
     assert analysis.errors == ["unsummable collector failed: ended with exit code 7"]
 
 
@@ -267,6 +202,30 @@ def test_an_empty_tree_is_not_a_failure(tmp_path: Path, run: Callable[..., Analy
     analysis = run(load_tree(tmp_path), [Names()])
     assert analysis.metrics == {"names": {"total": 0}}
     assert analysis.file_tree["children"] == []
+
+
+def test_a_tiny_tree_may_be_taken_by_one_process(
+    tmp_path: Path, run: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write_tree(tmp_path, FILES)
+    pids: set[int] = set()
+    collectors = [Names(), Saboteur(lambda: 1 / 0), Whole(lambda: pids.add(os.getpid()))]
+    here = run(tree, collectors, Options(processes=0))
+    assert pids == {os.getpid()}
+    elsewhere = run(tree, collectors, Options(processes=1))
+    assert replace(here, timings_ms={}) == replace(elsewhere, timings_ms={})
+    assert here.errors == ["pkg/bad.py: saboteur skipped: ZeroDivisionError: division by zero"]
+    pids.clear()
+    monkeypatch.setattr(engine, "TINY_FILES", 2)
+    assert replace(run(tree, collectors, Options(processes=0)), timings_ms={}) == replace(here, timings_ms={})
+    assert pids == set()
+
+
+def test_a_tiny_tree_may_be_as_deep_as_any(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    tree = write_tree(tmp_path, {"deep.py": "x = " + "-" * 2000 + "1\n"})
+    before = sys.getrecursionlimit()
+    assert run(tree, [Names()], Options(processes=0)).errors == run(tree, [Names()]).errors == []
+    assert sys.getrecursionlimit() == before
 
 
 def test_hostile_names_are_made_harmless(tmp_path: Path, run: Callable[..., Analysis]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from collectors.tool_launcher import STACK_BYTES
+from collectors.tool_launcher import STACK_BYTES, ended_as_one
 from collectors.tool_process import TOOK_TOO_LONG, ToolRun, run_tool
 
 
@@ -70,6 +70,10 @@ def test_it_dumps_no_core_writes_no_file_and_has_a_deep_stack(tmp_path: Path) ->
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     stack = STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, STACK_BYTES)
     assert run_python(code)[1] == f"[0, 0, {stack}]\n".encode()
+    before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)]
+    with ended_as_one():
+        assert run_python(code)[1] == f"[0, 0, {stack}]\n".encode()
+    assert before == [resource.getrlimit(kind) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)]
     target = tmp_path / "written"
     run, _ = run_python("import sys; open(sys.argv[1], 'wb', buffering=0).write(b'x')", str(target))
     assert run.exit_code != 0
