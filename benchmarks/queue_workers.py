@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import uvloop
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
@@ -102,7 +103,7 @@ async def run_procrastinate() -> None:
 def main() -> None:
     kind = sys.argv[1]
     if kind == "noop":
-        asyncio.run(noop())
+        uvloop.run(noop())  # as our worker does
     elif kind == "arq":
         asyncio.run(arq(int(sys.argv[2])))
     else:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectors.base import FileCollector, TreeCollector
+from collectors.base import FileCollector, TreeCollector, is_by_file
 from collectors.source_tree import SourceTree
 from collectors.steps import UnitResult
 from collectors.summaries import Summary, listed
@@ -64,7 +64,7 @@ class Surveyed:
     def facts_of(self, collector: AnyCollector) -> Any:
         """What `summarize` wants: the tree's facts, or those of each file in sorted order."""
         facts = self.facts.get(collector.name, {})
-        if isinstance(collector, TreeCollector):
+        if not is_by_file(collector):
             return facts[BASE]
         return {path: facts[path] for path in (BASE, *self.paths) if path in facts}
 

@@ -5,7 +5,7 @@ An eleventh metric is one module in this package with a `COLLECTOR` of one of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 from collectors.shapes import Shape
 from collectors.source_tree import SourceFile, SourceTree
@@ -91,3 +91,8 @@ class TreeCollector(Collector, Protocol):
     def summarize(self, facts: Facts, totals: Totals) -> Report:
         """The numbers, once the source lines are known."""
         ...
+
+
+def is_by_file(collector: FileCollector | TreeCollector) -> TypeGuard[FileCollector]:
+    """Which of the two it is. Asking a protocol takes a hundred times as long."""
+    return hasattr(collector, "inspect")

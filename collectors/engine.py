@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from collectors.assembly import Outcome, Surveyed, assemble
-from collectors.base import FileCollector, Totals, TreeCollector
+from collectors.base import FileCollector, Totals, TreeCollector, is_by_file
 from collectors.discovery import discover
 from collectors.lanes import Supervisor
 from collectors.memory import Memory
@@ -144,7 +144,7 @@ def _survey(
     tree: SourceTree, collectors: Sequence[AnyCollector], options: Options, emit: Emit, memory: Memory | None
 ) -> Surveyed:
     """The map: every unknown file through its collectors, and beside it the tools that take the tree whole."""
-    by_file = [collector for collector in collectors if isinstance(collector, FileCollector)]
+    by_file = [collector for collector in collectors if is_by_file(collector)]
     asked = list(questions(tree, collectors, memory))
     whole = [SingleStep(asker.name, ask, options.collector_timeout, weight=1.0) for asker, ask in asked]
     surveyed = Surveyed(paths=tuple(sorted(entry.path for entry in tree.entries)))

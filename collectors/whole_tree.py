@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from collectors.base import Facts, FileCollector, TreeCollector
+from collectors.base import Facts, FileCollector, TreeCollector, is_by_file
 from collectors.memory import Memory
 from collectors.source_tree import SourceTree
 
@@ -18,7 +18,7 @@ def questions(
 ) -> Iterable[tuple[AnyCollector, Asked]]:
     """Each collector that has something to ask of the tree, with how it asks."""
     for collector in collectors:
-        whole = collector.collect if isinstance(collector, TreeCollector) else getattr(collector, "survey", None)
+        whole = getattr(collector, "survey" if is_by_file(collector) else "collect", None)
         if whole is None:
             continue
         if memory is not None and hasattr(collector, "resume"):

@@ -153,7 +153,7 @@ class ZygoteRunner:
             raise AnalysisKilledError("the process that starts children has gone; it is started again") from error
         finally:
             theirs.close()
-        return await asyncio.open_connection(sock=ours)
+        return await asyncio.open_unix_connection(sock=ours)
 
 
 async def _ready(control: socket.socket) -> tuple[Guarantee, ...]:

@@ -53,6 +53,7 @@ Entry = Callable[[Mapping[str, JSON], Callable[[Mapping[str, JSON]], None]], Map
 def main() -> None:
     """`python -m infrastructure.zygote FD MODULE...`: preload the modules and serve the control socket.
 
+    A module may have a function `prepare`, which is called once with the scratch directory before there is any child.
     The first message on it names the directory in which children will have theirs; the answer says what the sandbox is
     worth there.
     """
@@ -61,17 +62,19 @@ def main() -> None:
     die_with(os.getppid())
     hide()
     dump_no_core()
-    for module in sys.argv[2:]:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # what was imported is shared with every child; a collection there would write to all of it
+    modules = [importlib.import_module(name) for name in sys.argv[2:]]
     # A threaded fork is what this warning is about; the zygote has one thread.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         _, told = receive(control)
     except (OSError, EOFError):
         return  # the worker has gone
-    sandbox = Sandbox.prepare(Path(told["scratch"]))
+    scratch = Path(told["scratch"])
+    for module in modules:
+        getattr(module, "prepare", lambda _: None)(scratch)
+    sandbox = Sandbox.prepare(scratch)
+    gc.collect()
+    gc.freeze()  # what there is by now is shared with every child; a collection there would write to all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians reap themselves
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the worker drains; closing the control socket ends us

@@ -23,6 +23,9 @@ CHECK_SECONDS = 2.0
 MAX_PUBLISHING = 100
 """Messages on their way to listeners. A child that was taken over can talk without end; a message is only a hint."""
 
+QUIET_SECONDS = 0.1
+"""What a job says of itself in its first moment is told after it: nobody waits for the stages of a job so short."""
+
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -37,6 +40,9 @@ class Held:
     stage: str | None = None
     progress: int = 0
     ended_by: Vibe8Error | None = field(default=None)
+    began: float = field(default_factory=time.monotonic)
+    silence: asyncio.TimerHandle | None = None
+    """What ends the quiet of the first moment."""
 
     def end(self, why: Vibe8Error) -> None:
         """Cancel the work; `LeaseKeeper.hold` raises `why` instead of its result."""
@@ -82,23 +88,32 @@ class LeaseKeeper:
 
     def release(self, claim: Claim) -> None:
         """The job has ended by our own hand: that its lease is gone says nothing any more."""
-        self._held.pop(claim.job.job_id, None)
+        held = self._held.pop(claim.job.job_id, None)
+        if held is not None and held.silence is not None:
+            held.silence.cancel()
 
     def held_jobs(self) -> list[str]:
         """The ids of the jobs at work."""
         return list(self._held)
 
     def report(self, claim: Claim, progress: Mapping[str, JSON]) -> None:
-        """Note a job's stage and progress for the next heartbeat, and tell listeners now."""
+        """Note a job's stage and progress for the next heartbeat, and tell listeners now, or very soon."""
         held = self._held.get(claim.job.job_id)
         if held is None:
             return
         held.stage = str(progress["stage"])[:40]
         held.progress = min(max(int(progress["progress"]), held.progress, 0), 99)
+        quiet = held.began + QUIET_SECONDS - time.monotonic()
+        if quiet <= 0:
+            self._tell(held)
+        elif held.silence is None:
+            held.silence = asyncio.get_running_loop().call_later(quiet, self._tell, held)
+
+    def _tell(self, held: Held) -> None:
         if len(self._publishing) >= MAX_PUBLISHING:
             return
         event = {"status": "running", "stage": held.stage, "progress": held.progress}
-        task = asyncio.create_task(self._publish(claim.job.job_id, event))
+        task = asyncio.create_task(self._publish(held.claim.job.job_id, event))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
 

@@ -1,9 +1,10 @@
 """Finished analyses."""
 
 import dataclasses
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy import Table, delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from infrastructure.database.tables import AnalysisRunRow
 
 _TABLE = AnalysisRunRow.__table__
 _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
+_INSERT = insert(cast("Table", _TABLE)).on_conflict_do_nothing()
 _DELETE_OLD = text("DELETE FROM analysis_runs WHERE created_at < statement_timestamp() - make_interval(days => :days)")
 
 
@@ -30,9 +32,8 @@ class RunRepository:
         analysis = {field.name: getattr(run.analysis, field.name) for field in dataclasses.fields(run.analysis)}
         values = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
         values |= safe_json(dataclasses.asdict(run.origin)) | safe_json(analysis)
-        statement = insert(AnalysisRunRow).values(values).on_conflict_do_nothing()
         try:
-            done = await self._connection.execute(statement)
+            done = await self._connection.execute(_INSERT, values)
         except IntegrityError as error:
             raise LeaseLostError("its user was deleted") from error
         if not done.rowcount:

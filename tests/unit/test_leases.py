@@ -5,7 +5,20 @@ from collections.abc import Mapping
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
+
+from worker import leases
 from worker.leases import MAX_PUBLISHING, LeaseKeeper
+
+
+class Attentive:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+        self.anything = asyncio.Event()
+
+    async def publish(self, job_id: str, event: Mapping[str, Any]) -> None:
+        self.heard.append((event["stage"], event["progress"]))
+        self.anything.set()
 
 
 class Deaf:
@@ -19,7 +32,8 @@ class Deaf:
         await asyncio.Event().wait()
 
 
-async def test_a_child_that_talks_without_end_fills_no_memory() -> None:
+async def test_a_child_that_talks_without_end_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "QUIET_SECONDS", 0.0)
     doorbell, claim = Deaf(), Mock()
     keeper = LeaseKeeper(Mock(), doorbell)  # type: ignore[arg-type]
 
@@ -32,3 +46,21 @@ async def test_a_child_that_talks_without_end_fills_no_memory() -> None:
     assert doorbell.asked == MAX_PUBLISHING
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
+
+
+async def test_the_first_moment_is_told_once_and_only_of_a_job_that_lasts_longer() -> None:
+    doorbell, claim = Attentive(), Mock()
+    keeper = LeaseKeeper(Mock(), doorbell)  # type: ignore[arg-type]
+
+    async def talk(then: asyncio.Event | None) -> None:
+        for progress in (1, 2, 3):
+            keeper.report(claim, {"stage": "fetching", "progress": progress})
+        if then is not None:
+            await then.wait()
+            keeper.report(claim, {"stage": "collecting", "progress": 50})
+            await asyncio.sleep(0)
+
+    await keeper.hold(claim, talk(None))
+    assert doorbell.heard == []
+    await keeper.hold(claim, talk(doorbell.anything))
+    assert doorbell.heard == [("fetching", 3), ("collecting", 50)]
