@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import uvloop
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -105,4 +106,5 @@ def next_commits(tree: Path, share: float, runs: int, between: Callable[[], None
     async def all_rounds() -> list[Collecting]:
         return [cost async for cost in _rounds(tree, share, runs, between)]
 
-    return asyncio.run(all_rounds())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as our worker does
+        return runner.run(all_rounds())

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import math
 import signal
 import socket
@@ -22,7 +21,7 @@ from domain.errors import (
 from domain.ports import ProgressListener, Sequel
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
-from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
+from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode, loads
 from infrastructure.metrics import CHILD_CPU, CHILDREN
 from infrastructure.sandbox import ChildLimits
 from infrastructure.zygote_process import ZygoteProcess, launch
@@ -159,7 +158,7 @@ class ZygoteRunner:
 async def _ready(control: socket.socket) -> tuple[Guarantee, ...]:
     """Wait for the zygote's first message."""
     length, _ = HEADER.unpack(await _exactly(control, HEADER.size))
-    return tuple(Guarantee(**one) for one in json.loads(await _exactly(control, length)))
+    return tuple(Guarantee(**one) for one in loads(await _exactly(control, length)))
 
 
 async def _exactly(control: socket.socket, count: int) -> bytes:
@@ -199,7 +198,7 @@ async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, dict[str, Any]]:
             attached = {ATTACHMENT: body}
             kind, body = await _frame(reader)
         # A big answer takes a while to parse; the event loop has heartbeats to keep.
-        message = await asyncio.to_thread(json.loads, body) if len(body) > 1 << 16 else json.loads(body or b"null")
+        message = await asyncio.to_thread(loads, body) if len(body) > 1 << 16 else loads(body or b"null")
     except (ValueError, RecursionError) as error:
         raise AnalysisKilledError("the analysis process sent what cannot be understood") from error
     if not isinstance(message, dict) or ATTACHMENT in message:

@@ -9,6 +9,8 @@ import struct
 from enum import IntEnum
 from typing import Any
 
+import orjson
+
 HEADER = struct.Struct(">IB")
 ATTACHMENT = "attachment"
 """The key of a message under which there may be bytes."""
@@ -39,15 +41,31 @@ def encode(kind: Kind, body: Any = None) -> bytes:
         attachment: bytes = body[ATTACHMENT]
         ahead = HEADER.pack(len(attachment), Kind.ATTACHMENT) + attachment
         body = {key: value for key, value in body.items() if key != ATTACHMENT}
-    data = b"" if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    data = b"" if body is None else dumps(body)
     return ahead + HEADER.pack(len(data), kind) + data
+
+
+def dumps(body: Any) -> bytes:
+    """The body as JSON. A name of this machine may hold what is no Unicode: then the standard library does it."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+
+
+def loads(data: bytes) -> Any:
+    """The inverse, for whatever either of the two has written. Raises ValueError and RecursionError."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return json.loads(data)
 
 
 def receive(channel: socket.socket) -> tuple[Kind, Any]:
     """The next message, blocking, with its attachment. Raises EOFError when the other side has gone."""
     kind, body = _frame(channel)
     if kind is not Kind.ATTACHMENT:
-        return kind, json.loads(body) if body else None
+        return kind, loads(body) if body else None
     kind, message = receive(channel)
     return kind, {**message, ATTACHMENT: body}
 
