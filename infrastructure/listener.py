@@ -17,6 +17,9 @@ RINGS_AT_ONCE = 128
 REST_SECONDS = 0.01
 """Between two looks: rings that come close together are answered by one."""
 
+GRACE_SECONDS = 1.0
+"""For starting what has been found, when the worker is told to end."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -85,7 +88,16 @@ class Listener(Worker):
         if unreadable:
             log.warning("bell.unreadable", count=len(unreadable))
             await self.pool.zrem(self.queue_name, *unreadable)
-        await super().start_jobs(await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable]))
+        rings = await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable])
+        starting = asyncio.ensure_future(super().start_jobs(rings))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Left off half-way, a ring would be marked as answered, by nobody, and a connection would be lost.
+            await asyncio.wait({starting}, timeout=GRACE_SECONDS)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            raise
 
     async def _unanswered(self, job_ids: Sequence[bytes]) -> list[bytes]:
         """Enough rings that nobody answers yet, by one question for many; shuffled, so that replicas rarely collide."""
