@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.metrics import Analysis
+from domain.sources import FetchedSource
 from infrastructure.sources.limits import SourceLimits
-from worker.pipeline import Cores, Pipeline
+from worker.pipeline import AT_ONCE_SECONDS, SMALL_UPLOAD, Cores, Pipeline
 
 HEALTH = [
     {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},
@@ -101,3 +103,56 @@ async def test_nobody_takes_a_core_that_others_wait_for() -> None:
         await asyncio.sleep(0)
     await asyncio.gather(*working)
     assert taken == [2, 1, 1]
+
+
+class FrailChildren:
+    """One that is to do everything does not live; each that does less does."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.asked: list[tuple[str, bool, str, float]] = []
+
+    async def run(
+        self, entry: str, request: Mapping[str, Any], *, deadline: float, then: object = None, **_: Any
+    ) -> Mapping[str, Any]:
+        assert list(Path(request["scratch"]).iterdir()) == []
+        self.asked.append((entry.partition(":")[2], then is not None, request["scratch"], deadline))
+        if then is not None:
+            (Path(request["scratch"]) / "left").touch()
+            raise self.error
+        if entry.endswith(":fetch"):
+            return {**FetchedSource(has_history=False).to_json(), "bytes": 1}
+        return ANALYSIS.document()
+
+
+async def nothing(_: Mapping[str, Any]) -> None: ...
+
+
+def upload(content: str) -> Mapping[str, Any]:
+    return {"kind": "upload", "filename": "a.py", "file_data": content}
+
+
+async def test_what_one_process_does_not_survive_is_taken_with_the_usual_precautions(tmp_path: Path) -> None:
+    children = FrailChildren(AnalysisKilledError("crashed"))
+    frail = replace(pipeline(None), children=children, scratch_dir=tmp_path, timeout=600)
+    assert (await frail.run(upload("eA=="), nothing)).analysis.metrics == ANALYSIS.metrics
+    assert [asked[:2] for asked in children.asked] == [("fetch", True), ("fetch", False), ("collect", False)]
+    assert [asked[3] for asked in children.asked] == [AT_ONCE_SECONDS, 600, 600]
+    assert children.asked[0][2] != children.asked[1][2] == children.asked[2][2]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path: Path) -> None:
+    children = FrailChildren(InvalidInputError("no zip"))
+    frail = replace(pipeline(None), children=children, scratch_dir=tmp_path)
+    with pytest.raises(InvalidInputError):
+        await frail.run(upload("eA=="), nothing)
+    assert len(children.asked) == 1
+
+
+async def test_nothing_but_a_small_upload_is_taken_by_one_process(tmp_path: Path) -> None:
+    children = FrailChildren(AssertionError())
+    frail = replace(pipeline(None), children=children, scratch_dir=tmp_path)
+    await frail.run(upload("x" * (SMALL_UPLOAD + 1)), nothing)
+    await frail.run({"kind": "directory", "path": str(tmp_path)}, nothing)
+    assert [asked[:2] for asked in children.asked] == [("fetch", False), ("collect", False)] * 2
