@@ -21,7 +21,8 @@ from domain.errors import (
 from domain.ports import ProgressListener, Sequel
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
-from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode, loads
+from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
+from infrastructure.json_text import loads
 from infrastructure.metrics import CHILD_CPU, CHILDREN
 from infrastructure.sandbox import ChildLimits
 from infrastructure.zygote_process import ZygoteProcess, launch

@@ -3,13 +3,12 @@
 JSON, never pickles: the child has touched hostile input, and what it says must stay data.
 """
 
-import json
 import socket
 import struct
 from enum import IntEnum
 from typing import Any
 
-import orjson
+from infrastructure.json_text import dumps, loads
 
 HEADER = struct.Struct(">IB")
 ATTACHMENT = "attachment"
@@ -43,22 +42,6 @@ def encode(kind: Kind, body: Any = None) -> bytes:
         body = {key: value for key, value in body.items() if key != ATTACHMENT}
     data = b"" if body is None else dumps(body)
     return ahead + HEADER.pack(len(data), kind) + data
-
-
-def dumps(body: Any) -> bytes:
-    """The body as JSON. A name of this machine may hold what is no Unicode: then the standard library does it."""
-    try:
-        return orjson.dumps(body)
-    except TypeError:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-
-
-def loads(data: bytes) -> Any:
-    """The inverse, for whatever either of the two has written. Raises ValueError and RecursionError."""
-    try:
-        return orjson.loads(data)
-    except ValueError:
-        return json.loads(data)
 
 
 def receive(channel: socket.socket) -> tuple[Kind, Any]:

@@ -1,6 +1,5 @@
 """Connections and the unit of work. Repositories act within one; it alone commits."""
 
-import json
 import math
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from infrastructure.database.address import sqlalchemy_url
 from infrastructure.database.errors import translated_errors
+from infrastructure.json_text import dumps, loads
 from infrastructure.settings import Settings
 
 CONNECT_SECONDS = 10
@@ -29,7 +29,7 @@ TRUSTED_SECONDS = 0.5
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return dumps(value).decode()
 
 
 def create_engine(url: URL, *, pool_size: int = 5, max_overflow: int = 10, name: str = "vibe8") -> AsyncEngine:
@@ -53,6 +53,7 @@ def create_engine(url: URL, *, pool_size: int = 5, max_overflow: int = 10, name:
         pool_recycle=RECYCLE_SECONDS,
         hide_parameters=True,
         json_serializer=_dumps,
+        json_deserializer=loads,
         connect_args={
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS + 5,

@@ -309,11 +309,15 @@ async def test_names_have_a_length(client: Client, user_id: UUID, name: str) -> 
         await submit("x" * (NAME_LIMIT + 1))
 
 
+NULL = '{"a":[null]}'
+
+
 def test_numbers_that_are_none_are_written_nowhere() -> None:
     for writer in (_dumps, lambda value: encode(Kind.ANSWER, value)):
         for number in (math.nan, math.inf, -math.inf):
+            assert writer({"a": [number]})[-len(NULL) :] in (NULL, NULL.encode())
             with pytest.raises(ValueError, match="not JSON compliant"):
-                writer({"a": [number]})
+                writer({"\ud800": [number]})  # what the fast library leaves to the standard one
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

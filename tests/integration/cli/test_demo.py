@@ -45,6 +45,7 @@ def test_make_demo_is_this_program() -> None:
 
 
 async def test_the_whole_demonstration(project: System) -> None:
+    (project.directory / "slow.py").write_bytes(slow_source(1_000))  # or there would be no progress to speak of
     foreign = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/d", "REDIS_URL": "redis://127.0.0.1:1/0"}
     done = await asyncio.to_thread(
         subprocess.run,
@@ -61,7 +62,7 @@ async def test_the_whole_demonstration(project: System) -> None:
     assert {line.split()[0] for line in lines if line} >= TEN
     assert any(line.endswith("2 commits, 4 lines changed") for line in lines)  # the history went through the queue
     files = [line.split() for line in lines if line.endswith(".py")]
-    assert {words[-1] for words in files} == {"a.py", "b.py"}
+    assert {words[-1] for words in files} == {"a.py", "b.py", "slow.py"}
     assert float(files[0][0]) < float(files[1][0])  # the worst first
     assert "collecting ..." in done.stderr
     assert_nothing_left(project, [])
