@@ -82,7 +82,7 @@ class Analyst:
         return True
 
     async def _claim(self) -> Claim | None:
-        async with self.database.unit_of_work() as work:
+        async with self.database.statement() as work:
             return await JobRepository(work).claim_next(LEASE_SECONDS)
 
     async def _work(self, claim: Claim, timeline: Timeline) -> None:

@@ -140,7 +140,7 @@ class LeaseKeeper:
             for held in asked_for
         ]
         try:
-            async with asyncio.timeout(LEASE_SECONDS / 3), self._database.unit_of_work() as work:
+            async with asyncio.timeout(LEASE_SECONDS / 3), self._database.statement() as work:
                 if renew:
                     alive = await JobRepository(work).renew_leases(states, LEASE_SECONDS)
                 else:

@@ -108,6 +108,15 @@ class Database:
         async with translated_errors(), self._engine.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """For one statement, which is a transaction by itself: two exchanges less than a unit of work.
+
+        Raises what that does; and as there, it may not be known whether it happened.
+        """
+        async with translated_errors(), self._engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
     async def ping(self) -> str:
         """The server's version, if it answers. Raises ServiceUnavailableError."""
         async with self.unit_of_work() as connection:
