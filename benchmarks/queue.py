@@ -127,7 +127,7 @@ class Bench:
     async def _wait(self, running: Sequence[subprocess.Popen[bytes]]) -> None:
         if any(process.poll() is not None for process in running):
             raise RuntimeError("a worker has ended early")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # each look is a connection of its own, on the same processors
 
     def _output(self, command: Sequence[str]) -> str:
         done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, text=True, check=True)
