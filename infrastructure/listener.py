@@ -36,6 +36,7 @@ class Listener(Worker):
         """As ARQ's."""
         super().__init__(*arguments, **options)
         self._rung = asyncio.Event()
+        self._full = False
 
     async def main(self) -> None:
         """Until cancelled. Raises what Redis raises when it goes away."""
@@ -78,10 +79,16 @@ class Listener(Worker):
 
     async def _look(self) -> None:
         """What ARQ does first each time: its ends of finished tasks, and their errors, stay its own."""
-        if self.allow_pick_jobs and self.job_counter < self.max_jobs:
-            now, most = timestamp_ms(), self.queue_read_limit
-            rings = await self.pool.zrangebyscore(self.queue_name, min=float("-inf"), max=now, start=0, num=most)
+        page = RINGS_AT_ONCE + len(self.tasks)
+        for start in range(0, self.queue_read_limit, page):
+            if not self.allow_pick_jobs or self.job_counter >= self.max_jobs:
+                break
+            rings = await self.pool.zrangebyscore(
+                self.queue_name, min=float("-inf"), max=timestamp_ms(), start=start, num=page
+            )
             await self.start_jobs(rings)
+            if len(rings) < page:
+                break
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Answer the rings of these ids; what is no id of ours is taken out of the queue."""
@@ -115,12 +122,19 @@ class Listener(Worker):
             for job_id, score in waiting.items():
                 begun.add(job_id)
                 self.tasks[job_id] = task = self.loop.create_task(self.run_job(job_id, score))
-                task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+                task.add_done_callback(self._free)
             if left := marked - begun:  # answered and gone by now, or rung again for later
                 await self.pool.delete(*(f"{in_progress_key_prefix}{ring}" for ring in left))
         finally:
             for _ in range(len(taken) - len(begun)):
                 self._release_sem_dec_counter_on_complete()
+            self._full = self.job_counter >= self.max_jobs
+
+    def _free(self, _: object) -> None:
+        """A slot is free. Where all were taken there may be more rings: look now, and not at the next look."""
+        self._release_sem_dec_counter_on_complete()
+        if self._full:
+            self._rung.set()
 
     async def _mark(self, rings: Sequence[str]) -> tuple[set[str], dict[str, int]]:
         """Those that we have marked as being answered; and their scores, as far as they wait and are due."""

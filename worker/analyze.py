@@ -54,6 +54,7 @@ class Analyst:
     on_notice: Callable[[], None]
     """Called when a job has ended of whose end somebody wants to be told; its notice is written by then."""
     tracer: Tracer = field(default_factory=NoTracer)
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def analyze_next(self) -> bool:
         """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
@@ -82,7 +83,8 @@ class Analyst:
         return True
 
     async def _claim(self) -> Claim | None:
-        async with self.database.statement() as work:
+        """One at a time: claims that are made together weigh the same rows, and get into each other's way."""
+        async with self.claiming, self.database.statement() as work:
             return await JobRepository(work).claim_next(LEASE_SECONDS)
 
     async def _work(self, claim: Claim, timeline: Timeline) -> None:
