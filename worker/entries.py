@@ -84,6 +84,7 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     Where an attachment says what is remembered of the files (`worker.exchange`), what was found out is attached.
     Raises InvalidInputError where there is no Python file at all.
     """
+    tell({"stage": "collecting", "progress": 10})
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     scratch = Scratch(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request[BEFORE])

@@ -61,21 +61,24 @@ def record_lost_attempt(
 
 
 def _stage(span: Span, shift: float, timings_ms: Mapping[str, int]) -> SpanRecord:
-    children = _collectors(span.ended + shift, timings_ms) if span.name == "collecting" else ()
     began, ended = span.began + shift, span.ended + shift
+    children = _collectors(began, ended, timings_ms) if span.name == "collecting" else ()
     return SpanRecord(name=span.name, began=began, ended=ended, fault=span.fault, children=children)
 
 
-def _collectors(ended: float, timings_ms: Mapping[str, int]) -> tuple[SpanRecord, ...]:
-    """Each from where collecting began to its last answer; the child's stages end where the child did."""
-    summarizing = ended - timings_ms.get("summarizing", 0) / 1000
-    began = summarizing - timings_ms.get("collecting", 0) / 1000
+def _collectors(earliest: float, ended: float, timings_ms: Mapping[str, int]) -> tuple[SpanRecord, ...]:
+    """Each from where collecting began to its last answer; the child's stages end where the child did.
+
+    What a child says of its own times is cut to what its worker has seen of it.
+    """
+    summarizing = max(earliest, ended - timings_ms.get("summarizing", 0) / 1000)
+    began = max(earliest, summarizing - timings_ms.get("collecting", 0) / 1000)
     spans = []
     for key, milliseconds in timings_ms.items():
         kind, _, name = key.partition(".")
         if kind == "wall":
             attributes: Attributes = {"vibe8.collector": name, "vibe8.cpu_ms": timings_ms.get(f"collect.{name}", 0)}
-            last = began + milliseconds / 1000
+            last = min(began + milliseconds / 1000, ended)
             spans.append(SpanRecord(name=f"collector {name}", began=began, ended=last, attributes=attributes))
     if "summarizing" in timings_ms:
         spans.append(SpanRecord(name="summarizing", began=summarizing, ended=ended))

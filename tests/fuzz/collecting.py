@@ -1,9 +1,6 @@
 """The ten collectors in this process, with the stack that a lane has: what one of them raises is seen, not reported."""
 
 import json
-import sys
-import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from collectors.lanes import _frame, _take_frames
 from collectors.memory import _BASE_SHAPE, pack, unpack
 from collectors.shapes import or_none
 from collectors.source_tree import FileEntry, SourceTree, load_tree
-from collectors.steps import RECURSION_LIMIT, STACK_BYTES, UnitResult
+from collectors.steps import UnitResult, on_deep_stack
 from collectors.summaries import Summary
 from domain.metrics import Analysis, Failed, Ok
 from domain.sources import FetchedSource
@@ -27,29 +24,6 @@ COLLECTORS = discover()
 BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]
 SHAPES = {BASE: _BASE_SHAPE, **{collector.name: or_none(collector.shape) for collector in BY_FILE}}
 FETCHED = FetchedSource(has_history=False)
-
-
-def on_deep_stack(work: Callable[[], None]) -> None:
-    """Do it in a thread like a lane's, and raise what it raises."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - it is raised again below
-            raised.append(error)
-
-    usual, usual_size = sys.getrecursionlimit(), threading.stack_size(STACK_BYTES)
-    sys.setrecursionlimit(RECURSION_LIMIT)
-    try:
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-    finally:
-        sys.setrecursionlimit(usual)
-        threading.stack_size(usual_size)
-    if raised:
-        raise raised[0]
 
 
 def collect(root: Path, surface: str) -> Analysis:

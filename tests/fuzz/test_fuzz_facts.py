@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from collectors.assembly import Surveyed
 from collectors.memory import pack, unpack
 from collectors.source_tree import load_tree
-from collectors.steps import UnitResult
-from tests.fuzz.collecting import SHAPES, assert_sound, inspect, on_deep_stack, summed_up
+from collectors.steps import UnitResult, on_deep_stack
+from tests.fuzz.collecting import SHAPES, assert_sound, inspect, summed_up
 from tests.support.fuzz import mutate, note, odd_sources, tried
 
 SEEDS = odd_sources()
