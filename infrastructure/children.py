@@ -55,12 +55,13 @@ class ZygoteRunner:
         scratch: Path | None = None,
         silence_seconds: float = SILENCE_SECONDS,
         launched: ZygoteProcess | None = None,
+        prepared: bool = True,
     ) -> None:
         """`preload` names the modules whose import each child would otherwise pay for.
 
         `scratch` is where the directories of children will be made (None: where temporary files are). A child ends
         itself when it has not heard from this process for `silence_seconds`. `launched` is a zygote with the same
-        preload that has been started already.
+        preload that has been started already. One for a single child need not be `prepared`: that child would wait.
         """
         self.guarantees: tuple[Guarantee, ...] = ()
         """What the sandbox is worth on this machine; empty before the start."""
@@ -70,6 +71,7 @@ class ZygoteRunner:
         self._limits = limits
         self._lock = asyncio.Lock()
         self._launched = launched
+        self._prepared = prepared
         self._zygote: ZygoteProcess | None = None
 
     @property
@@ -91,7 +93,7 @@ class ZygoteRunner:
             self._zygote = launched
             control = launched.control
             control.setblocking(False)  # noqa: FBT003 - the method has no keyword
-            control.sendall(encode(Kind.REQUEST, {"scratch": str(self._scratch)}))
+            control.sendall(encode(Kind.REQUEST, {"scratch": str(self._scratch), "prepare": self._prepared}))
             self.guarantees = await _ready(control)
 
     async def run(

@@ -53,9 +53,9 @@ Entry = Callable[[Mapping[str, JSON], Callable[[Mapping[str, JSON]], None]], Map
 def main() -> None:
     """`python -m infrastructure.zygote FD MODULE...`: preload the modules and serve the control socket.
 
-    A module may have a function `prepare`, which is called once with the scratch directory before there is any child.
-    The first message on it names the directory in which children will have theirs; the answer says what the sandbox is
-    worth there.
+    The first message on it names the directory in which children will have theirs, and whether to prepare for them: a
+    module's function `prepare` is then called with that directory before there is any child. The answer says what the
+    sandbox is worth there.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     os.environ.pop(BIND_NOW, None)  # it was for us, and not for the programs that children start
@@ -70,7 +70,7 @@ def main() -> None:
     except (OSError, EOFError):
         return  # the worker has gone
     scratch = Path(told["scratch"])
-    for module in modules:
+    for module in modules if told["prepare"] else ():
         getattr(module, "prepare", lambda _: None)(scratch)
     sandbox = Sandbox.prepare(scratch)
     gc.collect()

@@ -39,7 +39,9 @@ async def local_pipeline(settings: Settings, launched: ZygoteProcess | None = No
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(worker_directory(settings.scratch_dir))
         cores = Cores()
-        children = ZygoteRunner(PRELOAD, child_limits(settings, cores.count), scratch=scratch, launched=launched)
+        children = ZygoteRunner(
+            PRELOAD, child_limits(settings, cores.count), scratch=scratch, launched=launched, prepared=launched is None
+        )
         stack.push_async_callback(children.stop)
         packages = _package_index(settings)
         if packages is not None:
