@@ -64,7 +64,7 @@ async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, 
 async def test_four_replicas_of_twenty_slots(system: System, client: Client) -> None:
     """80 jobs run at once, and no more children compute than there are cores in each replica's bound."""
     rows = Rows(system)
-    await submit_for_many(client, 100, slow_source(2500))
+    await submit_for_many(client, 200, slow_source(2500))  # the first are done before the last replica has started
     most_running = most_computing = 0
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(system.worker(f"w{n}")) for n in range(4)]
