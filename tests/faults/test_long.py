@@ -38,15 +38,21 @@ async def terminal(rows: Rows, count: int) -> bool:
     return statuses.get("completed", 0) + statuses.get("failed", 0) == count
 
 
+async def at_work(rows: Rows, count: int) -> bool:
+    return (await rows.statuses()).get("running", 0) >= count
+
+
 @pytest.mark.fault("SIGKILL of a random worker of three every 20 s for 5 minutes")
 async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, client: Client) -> None:
     rows, chance = Rows(system), random.Random(20)
-    jobs = await submit_for_many(client, 60, slow_source(2500))
+    jobs: list[str] = []
     everyone: list[psutil.Process] = []
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(system.worker(f"w{n}", ARQ_MAX_JOBS="4")) for n in range(3)]
         for turn in range(15):
             await asyncio.sleep(20)
+            jobs += await submit_for_many(client, 12, slow_source(4000), first=3 * turn)
+            await until(lambda: at_work(rows, 6))
             victim = chance.randrange(3)
             everyone += descendants(workers[victim].process.pid)
             workers[victim].process.send_signal(signal.SIGKILL)
@@ -56,7 +62,7 @@ async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, 
         attempts = await rows.all("SELECT max(jsonb_array_length(attempt_errors)) AS most FROM jobs")
     completed = [row["job_id"] for row in await rows.all("SELECT job_id FROM jobs WHERE status = 'completed'")]
     assert sorted(await rows.runs()) == sorted(completed)
-    assert attempts[0]["most"] <= 3
+    assert 1 <= attempts[0]["most"] <= 3
     assert not alive(everyone)
     assert job_scratch(system) == []
 
