@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from collectors.discovery import discover
 from collectors.lanes import Supervisor
 from collectors.memory import Memory
 from collectors.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
-from collectors.steps import Step, UnitResult, run_here
+from collectors.steps import Step, Unit, UnitResult, run_here
 from collectors.summaries import Summary
 from collectors.whole_tree import questions, remember
 from domain.metrics import Analysis, Failed, Ok
@@ -125,11 +125,13 @@ def analyse(
     or a collector does raises from here; what was lost is in the result's `errors` and `completeness`.
     """
     started = time.monotonic()
+    if options.processes == 0 and not _is_tiny(tree):
+        options = replace(options, processes=1)
     collectors = discover()
     surveyed = _survey(tree, collectors, options, emit, memory)
     collected = time.monotonic()
     emit("summarizing", 0.0)
-    outcomes = _summarize(tree, collectors, surveyed, options)
+    outcomes = _summarize(collectors, surveyed, options)
     names = sorted(collector.name for collector in collectors)
     timings = {
         **{f"collect.{name}": round(surveyed.cpu_ms[name]) for name in names if name in surveyed.cpu_ms},
@@ -170,16 +172,11 @@ def _survey(
                 memory.learn(entry, result)
         emit("collecting", done / total)
 
-    if options.processes == 0 and _is_tiny(tree):
-        run_here([*whole, *files], keep)
-        return surveyed
     size = sum(entry.size for entry in unknown)
     # The whole-tree tools come first, and each takes a lane for itself: with more lanes than processors, the slowest
     # of them (git, on one core) would share its core with files, and end alone.
-    lanes = max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
-    Supervisor(
-        [*whole, *files], lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep
-    ).run()
+    lanes = options.processes and max(2, min(options.processes, len(whole) + round(size / LANE_BYTES)))
+    _run([*whole, *files], lanes, options, keep)
     return surveyed
 
 
@@ -199,14 +196,21 @@ def _recall(
     return unknown
 
 
+def _run(units: Sequence[Unit], lanes: int, options: Options, on_result: Callable[[int, UnitResult], None]) -> None:
+    """Run them in so many lanes; with none, in this process."""
+    if lanes == 0:
+        run_here(units, on_result)
+    else:
+        budget_ms = options.collector_timeout * CPU_BUDGET_SHARE * 1000
+        Supervisor(units, lanes=lanes, budget_ms=budget_ms, on_result=on_result).run()
+
+
 def _is_tiny(tree: SourceTree) -> bool:
     """Git may take its time over any history."""
     return tree.history is None and len(tree.entries) <= TINY_FILES and sum(e.size for e in tree.entries) <= TINY_BYTES
 
 
-def _summarize(
-    tree: SourceTree, collectors: Sequence[AnyCollector], surveyed: Surveyed, options: Options
-) -> Mapping[str, Outcome]:
+def _summarize(collectors: Sequence[AnyCollector], surveyed: Surveyed, options: Options) -> Mapping[str, Outcome]:
     """The reduce: each collector's report, or why it failed."""
     totals = Totals(sloc=surveyed.sloc)
     outcomes: dict[str, Outcome] = {}
@@ -231,9 +235,5 @@ def _summarize(
             outcomes[collector.name] = Failed(reason=result.failures[collector.name])
 
     units = [SingleStep(item.name, thunk(item), options.collector_timeout, weight=0.2) for item in ready]
-    if options.processes == 0 and _is_tiny(tree):
-        run_here(units, keep)
-        return outcomes
-    lanes = max(1, options.processes) if len(surveyed.paths) > 1 else 1
-    Supervisor(units, lanes=lanes, budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000, on_result=keep).run()
+    _run(units, options.processes if len(surveyed.paths) > 1 else min(options.processes, 1), options, keep)
     return outcomes

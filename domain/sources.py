@@ -41,6 +41,9 @@ class SourceKind(StrEnum):
     GITHUB = "github"
 
 
+SMALL_UPLOAD = 64 * 1024
+"""Characters of an upload in base64, at most, that come along with a claim, and that one child fetches and collects."""
+
 NAME_LIMIT = 255
 """Characters of a name that a submitter gives: of a file, a project, a model."""
 

@@ -84,7 +84,8 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     Where an attachment says what is remembered of the files (`worker.exchange`), what was found out is attached.
     Raises InvalidInputError where there is no Python file at all.
     """
-    tell({"stage": "collecting", "progress": 10})
+    emit = _progress(tell)
+    emit("collecting", 0.0)
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     scratch = Scratch(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request[BEFORE])
@@ -94,9 +95,9 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
         raise InvalidInputError(f"no Python file to analyse{_why_none(fetched)}")
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
     if ATTACHMENT not in request:
-        return analyse(tree, fetched, options, _progress(tell)).document()
+        return analyse(tree, fetched, options, emit).document()
     memory = Memory(exchange.unpack(request[ATTACHMENT]))
-    analysis = analyse(tree, fetched, options, _progress(tell), memory)
+    analysis = analyse(tree, fetched, options, emit, memory)
     return {**analysis.document(), ATTACHMENT: exchange.pack(memory.learned)}
 
 

@@ -17,7 +17,7 @@ from domain.metrics import Analysis
 from domain.packages import with_latest_versions
 from domain.ports import BEFORE, ChildRunner, PackageIndex, ProgressListener, Sequel
 from domain.sandbox import Guarantee, SandboxProfile
-from domain.sources import FetchedSource
+from domain.sources import SMALL_UPLOAD, FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.frames import ATTACHMENT
 from infrastructure.metrics import FETCHED_BYTES
@@ -32,9 +32,6 @@ from worker.timeline import Timeline
 NAMES_SHOWN = 5
 FETCH = "worker.entries:fetch"
 COLLECT = "worker.entries:collect"
-SMALL_UPLOAD = 64 * 1024
-"""Characters of an upload in base64, at most, that one child fetches and collects."""
-
 AT_ONCE_SECONDS = 30.0
 """The most that such a child may take; it needs a tenth of a second."""
 

@@ -13,13 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError, LeaseLostError
 from domain.jobs import JOB_VERSION, MAX_ATTEMPTS, Claim, JobStatus
+from domain.sources import SMALL_UPLOAD
 from domain.text import JSON, one_line
 from infrastructure.database.mapping import JOB_COLUMNS, WITHOUT_DATA, job_from
 
 CANCELLED = "cancelled by user"
-SMALL_UPLOAD = 65_536
-"""Characters of base64 that come along with a claim."""
-
 # The oldest due row whose owner has nothing running is the fairest, and the index finds it at once; only where there is
 # none are all due rows weighed. The CTEs are materialised: a claim that the planner folds into a join may lock more
 # rows than it takes. A row that another claimer holds is skipped; one that it has just committed is no longer pending

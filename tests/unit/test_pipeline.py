@@ -10,9 +10,9 @@ import pytest
 
 from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.metrics import Analysis
-from domain.sources import FetchedSource
+from domain.sources import SMALL_UPLOAD, FetchedSource
 from infrastructure.sources.limits import SourceLimits
-from worker.pipeline import AT_ONCE_SECONDS, SMALL_UPLOAD, Cores, Pipeline
+from worker.pipeline import AT_ONCE_SECONDS, Cores, Pipeline
 
 HEALTH = [
     {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},

@@ -3,8 +3,6 @@
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import httpx
@@ -15,31 +13,11 @@ from redis.asyncio import Redis
 from infrastructure.fleet import HEALTH_SECONDS, Fleet
 from infrastructure.http import StatusServer
 from tests.support.faults import job_scratch, slow_source, until
-from tests.support.proxy import Cable, cable
-from tests.support.worker import System, WorkerProcess, new_system
+from tests.support.proxy import Cable
+from tests.support.worker import System, WorkerProcess
 from worker import readiness
 from worker.client import Client
 from worker.readiness import Readiness
-
-
-@pytest.fixture
-async def cables(database_url: str, redis_url: str) -> AsyncIterator[dict[str, Cable]]:
-    redis, directory = urlsplit(redis_url), parse_qs(urlsplit(database_url).query)["host"][0]
-    async with (
-        cable(f"{directory}/.s.PGSQL.5432") as to_postgresql,
-        cable((str(redis.hostname), int(redis.port or 0))) as to_redis,
-    ):
-        yield {"PostgreSQL": to_postgresql, "Redis": to_redis}
-
-
-@pytest.fixture
-def far(database_url: str, redis_url: str, cables: dict[str, Cable], tmp_path: Path) -> System:
-    redis = urlsplit(redis_url)
-    return new_system(
-        f"postgresql://postgres@127.0.0.1:{cables['PostgreSQL'].port}{urlsplit(database_url).path}",
-        f"redis://:{redis.password}@127.0.0.1:{cables['Redis'].port}{redis.path}",
-        tmp_path,
-    )
 
 
 @asynccontextmanager
@@ -68,17 +46,18 @@ async def ready_gauge(http: httpx.AsyncClient) -> float:
 
 @pytest.mark.parametrize(("service", "reason"), [("Redis", "Redis is away"), ("PostgreSQL", "PostgreSQL is away")])
 async def test_a_service_that_goes_and_comes_back(
-    far: System, cables: dict[str, Cable], service: str, reason: str
+    far: System, cables: tuple[Cable, Cable], service: str, reason: str
 ) -> None:
     async with probed(far) as (worker, http):
-        await cables[service].cut()
+        cable = cables[("PostgreSQL", "Redis").index(service)]
+        await cable.cut()
         await until(lambda: says(http, reason))
 
         async def told() -> bool:
             return await ready_gauge(http) == 0
 
         await until(told)
-        await cables[service].mend()
+        await cable.mend()
         await until(lambda: says(http, None))
         assert worker.process.poll() is None
 

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
 from domain.runs import Run
+from domain.sources import SMALL_UPLOAD
 from infrastructure.facts_cache import _NAMES
 from infrastructure.sources.limits import SourceLimits
 from infrastructure.sources.packing import pack_directory
@@ -21,7 +22,6 @@ from tests.support.faults import slow_source, until
 from tests.support.git_repository import WorkTree
 from tests.support.worker import System, WorkerProcess, until_finished
 from worker.client import Client, Completed
-from worker.pipeline import SMALL_UPLOAD
 
 FILES = {
     "a.py": 'import os\n\n\ndef used(x):\n    """Doc."""\n    assert x\n    return os.system(x)  # noqa\n',
