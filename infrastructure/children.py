@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import signal
 import socket
 import tempfile
@@ -23,6 +22,7 @@ from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
 from infrastructure.frames import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
 from infrastructure.json_text import loads
+from infrastructure.leash import Leash
 from infrastructure.metrics import CHILD_CPU, CHILDREN
 from infrastructure.sandbox import ChildLimits
 from infrastructure.zygote_process import ZygoteProcess, launch
@@ -31,7 +31,10 @@ SILENCE_SECONDS = 20.0
 """Less than a lease: the child of a silent worker is gone before anybody else may claim its job."""
 
 ALIVE_SECONDS = 5.0
-"""How often a child hears that its worker lives; a fraction of the guardian's patience."""
+"""How often a guardian hears that its worker lives; a fraction of its patience."""
+
+IDLE_GUARDIANS = 8
+"""Kept for the next children: to start a guardian and to end it costs as much as a fifth of a small file's analysis."""
 
 _MAY_BE_RAISED = (InvalidInputError, PermanentError, ServiceUnavailableError, TransientError)
 """What a child can say of a source; that a lease is lost, or that the user has cancelled, is not a child's to say."""
@@ -45,7 +48,7 @@ _TOO_MUCH = {
 
 
 class ZygoteRunner:
-    """Starts the zygote when first needed, and again should it die."""
+    """Starts the zygote when first needed, and again should it die; keeps guardians that have nothing to do."""
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class ZygoteRunner:
         self._launched = launched
         self._prepared = prepared
         self._zygote: ZygoteProcess | None = None
+        self._idle: list[Leash] = []
 
     @property
     def pid(self) -> int | None:
@@ -86,6 +90,7 @@ class ZygoteRunner:
                 return
             if self._zygote is not None:
                 self._zygote.control.close()
+                self._let_go()
             launched = self._launched
             self._launched = None
             if launched is None:
@@ -108,54 +113,70 @@ class ZygoteRunner:
     ) -> Mapping[str, JSON]:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
-        reader, writer = await self._open()
+        order = {
+            "deadline": deadline,
+            "silence": self._silence,
+            "limits": self._limits.to_json(),
+            "sandbox": sandbox and sandbox.to_json(),
+        }
+        message = {
+            "entry": entry,
+            "request": {key: value for key, value in request.items() if key != ATTACHMENT},
+            **({ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}),
+            "then": then and {"entry": then.entry, "request": then.request},
+        }
         what = "+".join(name.rpartition(":")[2] for name in (entry, *([then.entry] if then else [])))
-        CHILDREN.labels(what).inc()
-        try:
-            message = {
-                "entry": entry,
-                "request": {key: value for key, value in request.items() if key != ATTACHMENT},
-                **({ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}),
-                "deadline": deadline,
-                "silence": self._silence,
-                "limits": self._limits.to_json(),
-                "sandbox": sandbox and sandbox.to_json(),
-                "then": then and {"entry": then.entry, "request": then.request},
-            }
-            writer.write(encode(Kind.REQUEST, message))
-            await writer.drain()
-            alive = asyncio.create_task(_keep_alive(writer))
-            try:
-                answer, cpu = await _listen(reader, on_progress)
-                CHILD_CPU.labels(what).inc(min(cpu, self._limits.tasks * deadline))
-                return answer
-            finally:
-                alive.cancel()
-        except (ConnectionError, asyncio.IncompleteReadError) as error:
-            raise AnalysisKilledError("the analysis process ended without an answer") from error
-        finally:
-            await _abandon(reader, writer)
-            CHILDREN.labels(what).dec()
+        with CHILDREN.labels(what).track_inprogress():
+            said, end = await self._lead(order, message, on_progress)
+        CHILD_CPU.labels(what).inc(end["cpu"])
+        if said is None:
+            raise AnalysisKilledError(_explain(end))
+        return said
 
     async def stop(self) -> None:
-        """End the zygote; children end with their own sockets."""
+        """End the zygote; children end with their own leashes."""
         async with self._lock:
             ending = [each for each in (self._zygote, self._launched) if each is not None]
             self._zygote = self._launched = None
+            self._let_go()
             for each in ending:
                 await asyncio.to_thread(each.end)
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        ours, theirs = socket.socketpair()
+    async def _lead(
+        self, order: Mapping[str, JSON], message: Mapping[str, JSON], on_progress: ProgressListener | None
+    ) -> tuple[Mapping[str, JSON] | None, Mapping[str, Any]]:
+        """What a body says and how it ended; nothing of it is left, however this ends."""
+        leash, channel = self._take_guardian(order)
         try:
-            assert self._zygote is not None  # nosec B101 # noqa: S101 - start() has set it
-            socket.send_fds(self._zygote.control, [b"c"], [theirs.fileno()])
+            said = await _converse(leash, channel, message, on_progress)
+            end = await leash.ended()
+        except BaseException:
+            await leash.give_up()
+            raise
+        if self._zygote is not None and len(self._idle) < IDLE_GUARDIANS:
+            self._idle.append(leash)
+        else:
+            leash.close()
+        return said, end
+
+    def _take_guardian(self, order: Mapping[str, JSON]) -> tuple[Leash, socket.socket]:
+        """One that has nothing to do, or a new one; its leash, and the channel to the body that it starts."""
+        while self._idle:
+            leash = self._idle.pop()
+            try:
+                return leash, leash.start(order)
+            except OSError:  # somebody has killed it
+                leash.close()
+        assert self._zygote is not None  # nosec B101 # noqa: S101 - start() has set it
+        try:
+            leash = Leash.of_new_guardian(self._zygote.control)
+            return leash, leash.start(order)
         except OSError as error:
-            ours.close()
             raise AnalysisKilledError("the process that starts children has gone; it is started again") from error
-        finally:
-            theirs.close()
-        return await asyncio.open_unix_connection(sock=ours)
+
+    def _let_go(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
 
 async def _ready(control: socket.socket) -> tuple[Guarantee, ...]:
@@ -174,22 +195,42 @@ async def _exactly(control: socket.socket, count: int) -> bytes:
     return received
 
 
-async def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while True:
-            await asyncio.sleep(ALIVE_SECONDS)
-            writer.write(encode(Kind.ALIVE))
+async def _converse(
+    leash: Leash, channel: socket.socket, message: Mapping[str, JSON], on_progress: ProgressListener | None
+) -> Mapping[str, JSON] | None:
+    """Tell the body what to do and hear it out."""
+    reader, writer = await asyncio.open_unix_connection(sock=channel)
+    alive = asyncio.create_task(_keep_alive(leash))
+    try:
+        with contextlib.suppress(ConnectionError):  # it has died already; its guardian says of what
+            writer.write(encode(Kind.REQUEST, message))
             await writer.drain()
+        return await _hear_out(reader, on_progress)
+    finally:
+        alive.cancel()
+        writer.close()
 
 
-async def _abandon(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close our end; the guardian kills the group. Wait until it has: then nothing of the child is left."""
-    with contextlib.suppress(ConnectionError, OSError):
-        if writer.can_write_eof():
-            writer.write_eof()
-        while await reader.read(1 << 20):
-            pass
-    writer.close()
+async def _keep_alive(leash: Leash) -> None:
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        leash.live()
+
+
+async def _hear_out(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON] | None:
+    """Its answer, once it has closed its end; that alone does not mean that nothing of it is left running."""
+    said: Mapping[str, JSON] | None = None
+    while True:
+        try:
+            kind, body = await _receive(reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return said
+        if kind is Kind.PROGRESS and on_progress is not None:
+            await on_progress(body)
+        elif kind is Kind.ANSWER:
+            said = body
+        elif kind is Kind.ERROR:
+            raise _translate(body)
 
 
 async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, dict[str, Any]]:
@@ -217,30 +258,6 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
     return kind, await reader.readexactly(length)
 
 
-async def _listen(
-    reader: asyncio.StreamReader, on_progress: ProgressListener | None
-) -> tuple[Mapping[str, JSON], float]:
-    """Read until the child has ended; its answer counts only then, when nothing of it is left running."""
-    answer: Mapping[str, JSON] | None = None
-    while True:
-        kind, body = await _receive(reader)
-        if kind is Kind.PROGRESS and on_progress is not None:
-            await on_progress(body)
-        elif kind is Kind.ANSWER:
-            answer = body
-        elif kind is Kind.ERROR:
-            raise _translate(body)
-        elif kind is Kind.EXIT:
-            if answer is None:
-                raise AnalysisKilledError(_explain(body))
-            return answer, _seconds(body.get("cpu"))
-
-
-def _seconds(value: object) -> float:
-    """What a child says of its own CPU time, where that makes sense."""
-    return max(0.0, float(value)) if isinstance(value, int | float) and math.isfinite(value) else 0.0
-
-
 def _translate(body: Mapping[str, Any]) -> Vibe8Error:
     message = one_line(str(body.get("message")))
     for kind in _MAY_BE_RAISED:
@@ -249,12 +266,12 @@ def _translate(body: Mapping[str, Any]) -> Vibe8Error:
     return AnalysisKilledError(f"the analysis process failed: {message}")
 
 
-def _explain(body: Mapping[str, Any]) -> str:
-    why, code = body.get("why"), body.get("code")
+def _explain(end: Mapping[str, Any]) -> str:
+    why, code = end["why"], int(end["code"])
     if why in _TOO_MUCH:
         return _TOO_MUCH[why]
-    if not isinstance(code, int) or code >= 0:
-        return f"the analysis process ended with exit code {one_line(str(code), 20)} and no answer"
+    if code >= 0:
+        return f"the analysis process ended with exit code {code} and no answer"
     if code == -signal.SIGKILL:
         return "the analysis process was killed, most likely for its memory (ANALYSIS_MEMORY_MB)"
     if code == -signal.SIGXCPU:

@@ -24,13 +24,11 @@ class Kind(IntEnum):
     """What a message is."""
 
     REQUEST = 1
-    ALIVE = 2
-    PROGRESS = 3
-    ANSWER = 4
-    ERROR = 5
-    EXIT = 6
-    READY = 7
-    ATTACHMENT = 8
+    PROGRESS = 2
+    ANSWER = 3
+    ERROR = 4
+    READY = 5
+    ATTACHMENT = 6
 
 
 def encode(kind: Kind, body: Any = None) -> bytes:

@@ -8,6 +8,7 @@ _LIBC.syscall.argtypes = [ctypes.c_long] * 7
 _LIBC.syscall.restype = ctypes.c_long
 _LIBC.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 _LIBC.unshare.argtypes = [ctypes.c_int]
+_LIBC.setns.argtypes = [ctypes.c_int, ctypes.c_int]
 
 
 def system_call(number: int, *arguments: int) -> int:
@@ -23,6 +24,11 @@ def prctl(option: int, *arguments: int) -> int:
 def unshare(flags: int) -> None:
     """`unshare(2)`. Raises OSError."""
     _checked(_LIBC.unshare(flags))
+
+
+def set_namespace(descriptor: int, kind: int) -> None:
+    """`setns(2)`. Raises OSError."""
+    _checked(_LIBC.setns(descriptor, kind))
 
 
 def set_file_user(user: int, group: int) -> None:

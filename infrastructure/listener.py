@@ -28,7 +28,7 @@ class Listener(Worker):
 
     A ring stays in the queue until it has been answered, and ARQ asks Redis three times for each one of those that are
     being answered whenever it looks for another: with all slots busy, some 60 questions a job. Whatever it finds it
-    begins at once. It looks each
+    begins at once, and what it has no slot for it begins, unless somebody else has, when one is free. It looks each
     `poll_delay`, and at once when it hears the bell; a bell that nobody heard costs that delay.
     """
 
@@ -37,6 +37,8 @@ class Listener(Worker):
         super().__init__(*arguments, **options)
         self._rung = asyncio.Event()
         self._full = False
+        self._next: list[bytes] = []
+        """Rings that nobody answered when we last looked."""
 
     async def main(self) -> None:
         """Until cancelled. Raises what Redis raises when it goes away."""
@@ -79,9 +81,11 @@ class Listener(Worker):
 
     async def _look(self) -> None:
         """What ARQ does first each time: its ends of finished tasks, and their errors, stay its own."""
+        if self._next and self._may_begin():
+            await self._begin(self._next)
         page = RINGS_AT_ONCE + len(self.tasks)
         for start in range(0, self.queue_read_limit, page):
-            if not self.allow_pick_jobs or self.job_counter >= self.max_jobs:
+            if not self._may_begin():
                 break
             rings = await self.pool.zrangebyscore(
                 self.queue_name, min=float("-inf"), max=timestamp_ms(), start=start, num=page
@@ -96,7 +100,13 @@ class Listener(Worker):
         if unreadable:
             log.warning("bell.unreadable", count=len(unreadable))
             await self.pool.zrem(self.queue_name, *unreadable)
-        rings = await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable])
+        await self._begin(await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable]))
+
+    def _may_begin(self) -> bool:
+        return self.allow_pick_jobs and self.job_counter < self.max_jobs
+
+    async def _begin(self, rings: Sequence[bytes]) -> None:
+        """As many as there are slots for; not left off half-way when the worker is told to end."""
         starting = asyncio.ensure_future(self._start(rings))
         try:
             await asyncio.shield(starting)
@@ -111,11 +121,12 @@ class Listener(Worker):
         """As ARQ does, which asks Redis four times for each: mark what nobody has marked, begin what still waits."""
         taken: list[str] = []
         for ring in rings:
-            if self.job_counter >= self.max_jobs or self.sem.locked():
+            if not self._may_begin() or self.sem.locked():
                 break
             await self.sem.acquire()
             self.job_counter += 1
             taken.append(ring.decode())
+        self._next = list(rings[len(taken) :])
         begun: set[str] = set()
         try:
             marked, waiting = await self._mark(taken)

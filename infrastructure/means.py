@@ -13,7 +13,16 @@ from pathlib import Path
 from infrastructure import landlock, seccomp
 from infrastructure.census import children, open_files, size
 from infrastructure.landlock import Ruleset
-from infrastructure.privileges import become, gain_nothing, hide, own_namespaces, user_of, user_range
+from infrastructure.privileges import (
+    become,
+    gain_nothing,
+    hide,
+    leave_network,
+    own_namespaces,
+    return_to_network,
+    user_of,
+    user_range,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,7 @@ def find_means(parent: Path, places: Iterable[str]) -> Means:
     return Means(
         landlock=version if has_landlock else 0,
         seccomp=seccomp.is_known() and _succeeds(_try_seccomp),
-        network_namespace=_succeeds(lambda: own_namespaces(user=in_user_namespace, network=True)),
+        network_namespace=_succeeds(lambda: _try_networks(user_namespace=in_user_namespace)),
         user_namespace=in_user_namespace,
         users=users,
         plain=plain,
@@ -82,6 +91,14 @@ def _succeeds(action: Callable[[], object]) -> bool:
             os._exit(status)
     _, ended = os.waitpid(pid, 0)
     return ended == 0
+
+
+def _try_networks(*, user_namespace: bool) -> None:
+    """As children do it who have a namespace of users, or as guardians do it for them."""
+    if user_namespace:
+        own_namespaces(user=True, network=True)
+    else:
+        return_to_network(leave_network())
 
 
 def _what_is_seen(user: int | None, *, hidden: bool) -> tuple[bool, bool]:

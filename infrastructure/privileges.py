@@ -11,7 +11,7 @@ import sys
 from ctypes import Array, addressof, c_char, create_string_buffer
 from pathlib import Path
 
-from infrastructure.libc import prctl, system_call, unshare
+from infrastructure.libc import prctl, set_namespace, system_call, unshare
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECUREBITS = 1, 4, 28
 _NO_SETUID_FIXUP = 0b1100  # and locked
@@ -61,6 +61,22 @@ def own_namespaces(*, user: bool, network: bool) -> None:
         Path("/proc/self/setgroups").write_bytes(b"deny")
         Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (uid, uid))
         Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (gid, gid))
+
+
+def leave_network() -> int:
+    """Leave the machine's network for an empty one; the descriptor is the way back. Raises OSError."""
+    network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        unshare(_NEWNET)
+    except OSError:
+        os.close(network)
+        raise
+    return network
+
+
+def return_to_network(network: int) -> None:
+    """Use the network again that `leave_network` has left. Raises OSError."""
+    set_namespace(network, _NEWNET)
 
 
 def become(user: int | None, *, search: bool) -> None:

@@ -18,7 +18,16 @@ from infrastructure.census import Bounds, Census
 from infrastructure.guarantees import guarantees
 from infrastructure.landlock import CHANGE, DEVICE, READ, WRITE, Ruleset, on
 from infrastructure.means import Means, find_means
-from infrastructure.privileges import become, die_with, gain_nothing, hide, own_namespaces, user_of
+from infrastructure.privileges import (
+    become,
+    die_with,
+    gain_nothing,
+    hide,
+    leave_network,
+    own_namespaces,
+    return_to_network,
+    user_of,
+)
 
 _NAME_SERVER_PORT = 53
 _NO_CORE = 1
@@ -63,6 +72,7 @@ class Sandbox:
         self.means = means
         self._places = places
         self._network_places = reach.network_places()
+        self._network: int | None = None
         self._programs = {network: seccomp.program(network=network) for network in (False, True) if means.seccomp}
 
     @classmethod
@@ -88,6 +98,16 @@ class Sandbox:
         """A directory of this machine is read whoever owns it: as root, or by that capability."""
         return not self.means.plain or bool(profile.readable)
 
+    def guard(self) -> None:
+        """Of a guardian: leave the machine's network for all of its children at once, where it may. Raises OSError."""
+        if self.means.network_namespace and not self.means.user_namespace:
+            self._network = leave_network()
+
+    def return_to_network(self, profile: SandboxProfile | None) -> None:
+        """Of a child that needs the network, before it closes what its guardian holds open. Raises OSError."""
+        if self._network is not None and (profile is None or profile.ports):
+            return_to_network(self._network)
+
     def give(self, profile: SandboxProfile) -> None:
         """Let the scratch directory belong to the child's user. Raises OSError."""
         user = self.user(profile)
@@ -106,9 +126,10 @@ class Sandbox:
 
     def enter(self, profile: SandboxProfile, limits: ChildLimits) -> None:
         """Confine this process and all that it will start, for ever. Raises OSError where any part fails."""
-        guardian, network, user = os.getppid(), bool(profile.ports), self.user(profile)
+        guardian, user = os.getppid(), self.user(profile)
         ruleset = self._ruleset(profile) if self.means.landlock else None
-        own_namespaces(user=self.means.user_namespace, network=self.means.network_namespace and not network)
+        if self.means.user_namespace:
+            own_namespaces(user=True, network=self.means.network_namespace and not profile.ports)
         become(user, search=user is not None and self._must_search(profile))
         self._limit(profile, limits, own_user=user is not None)
         # Where Landlock keeps children out of each other, the guardian's user may see which files each holds open.
@@ -119,7 +140,7 @@ class Sandbox:
             ruleset.enforce()
             ruleset.close()
         if self.means.seccomp:
-            seccomp.install(self._programs[network])
+            seccomp.install(self._programs[bool(profile.ports)])
 
     def write_no_more(self) -> None:
         """Take back what `enter` allowed of writing, from this process and all that it will start. Raises OSError."""

@@ -1,26 +1,36 @@
 """Whether this machine has room for another job."""
 
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MB = 1024 * 1024
+LOOK_SECONDS = 0.25
+"""Between two looks: what a job takes does not show in its first moment anyway."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Pressure:
     """The least free scratch space and available memory, in MB, with which a job is still taken on."""
 
     scratch: Path
     min_disk_mb: int
     min_memory_mb: int
+    _said: str | None = field(default=None, init=False)
+    _looked: float = field(default=float("-inf"), init=False)
 
     def free_bytes(self) -> int:
         """The scratch space that is left."""
         return shutil.disk_usage(self.scratch).free
 
     def complaint(self) -> str | None:
-        """What is short, in one line; None where nothing is."""
+        """What is short, in one line; None where nothing is. At most LOOK_SECONDS old."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._said, self._looked = self._look(), time.monotonic()
+        return self._said
+
+    def _look(self) -> str | None:
         disk = self.free_bytes() // MB
         if disk < self.min_disk_mb:
             return f"scratch has {disk} MB free, less than MIN_FREE_DISK_MB {self.min_disk_mb}"

@@ -1,10 +1,12 @@
 """What the children of `test_children.py` do: each is an entry that the zygote calls by name."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from domain.errors import InvalidInputError
@@ -14,7 +16,21 @@ Tell = Callable[[Mapping[str, Any]], None]
 
 def echo(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     tell({"stage": "echoing"})
-    return {"said": request["say"], "environment": dict(os.environ), "pid": os.getpid()}
+    return {"said": request["say"], "environment": dict(os.environ), "pid": os.getpid(), "parent": os.getppid()}
+
+
+def remember(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    """How often a secret stands in this process's memory: one that the request tells, or tells the two halves of."""
+    first, second = request.get("half") or (request["say"][:26], request["say"][26:])
+    pattern = re.compile(b"%b[%b]%b" % (first.encode(), second[:1].encode(), second[1:].encode()))
+    found = 0
+    with Path("/proc/self/maps").open() as maps, Path("/proc/self/mem").open("rb", buffering=0) as memory:
+        for line in maps:
+            start, _, end = line.partition(" ")[0].partition("-")
+            if line.split()[1].startswith("rw"):
+                memory.seek(int(start, 16))
+                found += len(pattern.findall(memory.read(int(end, 16) - int(start, 16))))
+    return {"found": found, "parent": os.getppid()}
 
 
 def refuse(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:

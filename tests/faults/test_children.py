@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from domain.errors import AnalysisKilledError, InvalidInputError
-from infrastructure.children import ZygoteRunner
+from infrastructure.children import IDLE_GUARDIANS, ZygoteRunner
 from infrastructure.sandbox import ChildLimits
+from tests.support.faults import descendants, until
 
 LIMITS = ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20)
 ENTRIES = "tests.faults.child_entries"
@@ -64,7 +65,11 @@ async def test_errors_keep_their_kind_and_become_one_line(runner: ZygoteRunner) 
 
 @pytest.mark.parametrize(
     ("sign", "words"),
-    [(signal.SIGKILL, "killed, most likely for its memory"), (signal.SIGSEGV, "crashed (SIGSEGV)")],
+    [
+        (signal.SIGKILL, "killed, most likely for its memory"),
+        (signal.SIGSEGV, "crashed (SIGSEGV)"),
+        (signal.SIGRTMIN + 6, f"crashed (signal {signal.SIGRTMIN + 6})"),
+    ],
 )
 async def test_a_child_that_dies_is_told_apart(runner: ZygoteRunner, sign: int, words: str) -> None:
     with pytest.raises(AnalysisKilledError, match=re.escape(words)):
@@ -103,6 +108,52 @@ async def test_cancelling_leaves_nothing_behind(runner: ZygoteRunner) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [pid for pid in pids if not gone(pid)] == []
+
+
+async def echoed(runner: ZygoteRunner) -> Mapping[str, Any]:
+    return await runner.run(f"{ENTRIES}:echo", {"say": 1}, sandbox=None, deadline=30)
+
+
+async def test_children_have_their_guardian_one_after_another(runner: ZygoteRunner) -> None:
+    parents = [(await echoed(runner))["parent"] for _ in range(3)]
+    with pytest.raises(AnalysisKilledError):
+        await runner.run(f"{ENTRIES}:die", {"signal": int(signal.SIGSEGV)}, sandbox=None, deadline=30)
+    with pytest.raises(AnalysisKilledError, match="longer than it may"):
+        await runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=1)
+    assert {*parents, (await echoed(runner))["parent"]} == {parents[0]}
+    await asyncio.gather(*(echoed(runner) for _ in range(2 * IDLE_GUARDIANS)))
+    zygote = runner.pid
+    assert zygote is not None
+    await until(lambda: len(descendants(zygote)) <= IDLE_GUARDIANS)
+    await runner.stop()
+    await until_gone(parents[0])
+
+
+async def test_a_guardian_that_was_killed_is_replaced(runner: ZygoteRunner) -> None:
+    first = (await echoed(runner))["parent"]
+    os.kill(first, signal.SIGKILL)
+    await until_gone(first)
+    assert (await echoed(runner))["parent"] != first
+
+
+async def test_a_guardian_that_is_killed_at_work_takes_its_child_along(runner: ZygoteRunner) -> None:
+    started = Started()
+    work = runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=600, on_progress=started)
+    task = asyncio.create_task(work)
+    body, *_ = await started.pids
+    os.kill(psutil.Process(body).ppid(), signal.SIGKILL)
+    with pytest.raises(AnalysisKilledError, match="has gone"):
+        await task
+    await until_gone(body)
+
+
+async def test_what_one_child_was_told_is_nowhere_in_the_next(runner: ZygoteRunner) -> None:
+    """Both are forked from one guardian, which must therefore not have read it."""
+    secret = "ghp_" + "abc123" * 8
+    said = await runner.run(f"{ENTRIES}:remember", {"say": secret, "look": True}, sandbox=None, deadline=30)
+    assert said["found"] > 0  # this way of looking finds it
+    following = await runner.run(f"{ENTRIES}:remember", {"half": (secret[:26], secret[26:])}, sandbox=None, deadline=30)
+    assert following == {"found": 0, "parent": said["parent"]}
 
 
 async def test_a_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:

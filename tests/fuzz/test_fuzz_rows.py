@@ -49,7 +49,7 @@ class Fed:
             await self.take(job)
             note(surface, job.status)
         assert self.worker.process.poll() is None
-        # A job's end is committed a moment before its directory goes, and its guardian's last word before its end.
+        # A job's end is committed a moment before its directory goes.
         await until(lambda: not job_scratch(self.system) and not alive(job_processes(self.worker.process.pid)))
         for entry in self.worker.log():
             assert entry["level"] not in ("error", "critical"), entry

@@ -287,6 +287,7 @@ def whoami(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
         "groups": os.getgroups(),
         "descriptors": sum(1 for descriptor in range(3, 1024) if _is_open(descriptor)),
         "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
+        "network": os.readlink("/proc/self/ns/net"),  # noqa: PTH115 - its text is no path
     }
 
 
@@ -407,6 +408,7 @@ def say(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
             continue
         if request["shutdown"]:
             channel.shutdown(socket.SHUT_RDWR)
-        channel.sendall(bytes.fromhex(request["bytes"]))
+        else:
+            channel.sendall(bytes.fromhex(request["bytes"]))
     time.sleep(3600)
     return {}

@@ -74,8 +74,10 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def job_processes(pid: int) -> list[psutil.Process]:
-    """The worker's descendants without the zygote, its one child: guardians, bodies, lanes and tools."""
-    return [process for process in descendants(pid) if process.ppid() != pid]
+    """Bodies, lanes and tools: the worker's descendants without the zygote, its one child, and its guardians."""
+    everyone = descendants(pid)
+    zygotes = {process.pid for process in everyone if process.ppid() == pid}
+    return [process for process in everyone if process.ppid() not in {pid, *zygotes}]
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -6,13 +6,14 @@ python -m tests.support.siege: as JSON, what this machine's sandbox is worth, an
 import asyncio
 import dataclasses
 import json
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ class Siege:
         self.open.mkdir()
         self.open.chmod(0o777)
         self.heard: list[bytes] = []
+        self.guardians: set[int] = set()
         self._listen(stack)
 
     def _listen(self, stack: ExitStack) -> None:
@@ -167,14 +169,16 @@ class Siege:
         return {name: await self.flood(name, fetching) for name in FLOODS}
 
     def left(self) -> list[int]:
-        """Processes of children that are still there."""
-        return [
-            process.pid
-            for process in psutil.process_iter(["cmdline"])
-            if str(self.directory) in (process.info["cmdline"] or ())
-            and process.pid != self.runner.pid
-            and process.status() != psutil.STATUS_ZOMBIE
-        ]
+        """Processes of children that are still there: started by a guardian, or in the session of one."""
+        assert self.runner.pid is not None
+        self.guardians |= {process.pid for process in psutil.Process(self.runner.pid).children()}
+        left = []
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                theirs = {process.ppid(), os.getsid(process.pid)} & self.guardians
+                if theirs and process.pid not in self.guardians and process.status() != psutil.STATUS_ZOMBIE:
+                    left.append(process.pid)
+        return left
 
     def profiles(self, port: int = 443) -> Mapping[str, SandboxProfile]:
         """Those that the worker gives to its two children for a repository."""

@@ -1,0 +1,87 @@
+"""The worker's end of a guardian's leash: start a child's body, keep it alive, hear how it ended, or give it up."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from domain.errors import AnalysisKilledError
+from domain.text import JSON
+from infrastructure.json_text import dumps, loads
+
+_MESSAGE = 4096
+"""Bytes of what a guardian says, at most."""
+
+GONE = "the process that watched the analysis has gone, and the analysis with it"
+
+
+class Leash:
+    """Of one guardian, which serves one child at a time. Of the two ends of the socket only guardians hold the other.
+
+    Messages are kept apart by the socket (SOCK_SEQPACKET), so each is sent and received whole.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        """`end` is ours."""
+        end.setblocking(False)  # noqa: FBT003 - the method has no keyword
+        self._end = end
+
+    @classmethod
+    def of_new_guardian(cls, control: socket.socket) -> "Leash":
+        """Let the zygote behind the control socket fork one. Raises OSError where it has gone."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            socket.send_fds(control, [b"g"], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(ours)
+
+    def start(self, order: Mapping[str, JSON]) -> socket.socket:
+        """Let the guardian start a body; the channel to that is the answer. Raises OSError where it has gone.
+
+        The order says the body's `deadline` and for how long we may be silent (seconds), its `limits` and `sandbox`.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            socket.send_fds(self._end, [dumps(order)], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return ours
+
+    def live(self) -> None:
+        """Tell the guardian that we are alive; whether it hears that shows soon enough."""
+        with contextlib.suppress(OSError):
+            self._end.send(b"alive")
+
+    async def ended(self) -> Mapping[str, Any]:
+        """How the body ended, once nothing of it is left: `why`, its exit `code`, and the seconds of `cpu` it took all.
+
+        Raises AnalysisKilledError where the guardian itself has ended.
+        """
+        try:
+            message = await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE)
+        except OSError:
+            message = b""
+        if not message:
+            raise AnalysisKilledError(GONE)
+        end: Mapping[str, Any] = loads(message)
+        return end
+
+    async def give_up(self) -> None:
+        """Let the guardian kill the body, if there is one, and end; wait until it has."""
+        with contextlib.suppress(OSError):
+            self._end.shutdown(socket.SHUT_WR)
+            while await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE):
+                pass
+        self.close()
+
+    def close(self) -> None:
+        """Let go of a guardian that has no body to kill."""
+        self._end.close()
