@@ -218,7 +218,7 @@ def main() -> None:
         with EmbeddedStack(Path(directory) / "home") as stack:
             os.environ.update(
                 DATABASE_URL=stack.database_url, REDIS_URL=stack.redis_url, SCRATCH_DIR=f"{directory}/scratch",
-                PACKAGE_INDEX_URL="", LOG_LEVEL="error", ARQ_POLL_DELAY="0.02", ARQ_MAX_JOBS=str(SLOTS),
+                PACKAGE_INDEX_URL="", LOG_LEVEL="error", ARQ_MAX_JOBS=str(SLOTS),
                 RECYCLE_AFTER_JOBS="0", STATUS_PORT=str(free_port()),
                 MAX_CONCURRENT_JOBS_PER_USER="1000000", DAILY_JOB_LIMIT_PER_USER="1000000",
             )  # fmt: skip

@@ -11,6 +11,9 @@ T = TypeVar("T")
 FINDINGS_LIMIT = 50_000
 """How many findings one run keeps; the total is always stated beside them."""
 
+COLLECTORS = ("churn", "cyclomatic", "dead_code", "deps", "docs", "dupes", "lint", "mi", "security", "size")
+"""Their names, for those who never meet the collectors themselves."""
+
 ERRORS_LIMIT = 1_000
 SKIPPED_LIMIT = 1_000
 """How many error lines and skipped files one run lists; a last line or the total says what was left out."""

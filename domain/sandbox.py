@@ -1,7 +1,7 @@
 """What a child may touch, in the words of whoever starts it, and what a machine can promise of that."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from domain.text import JSON
 
@@ -22,7 +22,7 @@ class SandboxProfile:
 
     def to_json(self) -> dict[str, JSON]:
         """As a child's guardian receives it."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON]) -> "SandboxProfile":

@@ -19,6 +19,7 @@ _UNSAFE = re.compile(
     "\ud800-\udfff]"  # lone surrogates
 )
 _LINE_ENDS = re.compile("[\t\n]")
+_AS_THEY_ARE = frozenset({int, bool, type(None)})
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -49,14 +50,13 @@ def one_line(text: str, limit: int = 500) -> str:
 
 def safe_json(value: JSON) -> JSON:
     """A copy of the value that PostgreSQL accepts as JSONB: text printable, keys too, NaN and Infinity null."""
-    if isinstance(value, str):
-        return printable(value)
-    if value is None or isinstance(value, int):
+    kind = type(value)  # documents have very many values, and nearly all are of the first kinds
+    if kind in _AS_THEY_ARE:
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict | Mapping):  # dict first: the other is slow to tell
+    if kind is str or isinstance(value, str):
+        return printable(value)
+    if kind is dict or isinstance(value, Mapping):
         return {printable(str(key)): safe_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [safe_json(item) for item in value]
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ found out by trying, and is said as a `Guarantee`; what it has must work for eve
 import os
 import resource
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -56,7 +56,7 @@ class ChildLimits:
 
     def to_json(self) -> dict[str, JSON]:
         """As the zygote receives it."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON]) -> Self:

@@ -24,7 +24,7 @@ MAX_PUBLISHING = 100
 """Messages on their way to listeners. A child that was taken over can talk without end; a message is only a hint."""
 
 QUIET_SECONDS = 0.1
-"""What a job says of itself in its first moment is told after it: nobody waits for the stages of a job so short."""
+"""What a job says of itself from its first word on is told after this: nobody waits for the stages of one so short."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class Held:
     stage: str | None = None
     progress: int = 0
     ended_by: Vibe8Error | None = field(default=None)
-    began: float = field(default_factory=time.monotonic)
+    quiet_until: float | None = None
     silence: asyncio.TimerHandle | None = None
     """What ends the quiet of the first moment."""
 
@@ -103,7 +103,9 @@ class LeaseKeeper:
             return
         held.stage = str(progress["stage"])[:40]
         held.progress = min(max(int(progress["progress"]), held.progress, 0), 99)
-        quiet = held.began + QUIET_SECONDS - time.monotonic()
+        now = time.monotonic()
+        held.quiet_until = held.quiet_until or now + QUIET_SECONDS
+        quiet = held.quiet_until - now
         if quiet <= 0:
             self._tell(held)
         elif held.silence is None:

@@ -88,7 +88,8 @@ class Pipeline:
         fields = {key: value for key, value in taken.answer.items() if key not in (ATTACHMENT, BEFORE)}
         with timeline.span("looking_up"):
             analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), taken.keep())
-        timings = {"fetching": timeline.stages_ms()["fetching"], **analysis.timings_ms}
+        told = {name: int(milliseconds) for name, milliseconds in analysis.timings_ms.items()}
+        timings = {"fetching": timeline.stages_ms()["fetching"], **told}
         return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=FetchedSource.from_json(taken.before))
 
     async def _at_once(

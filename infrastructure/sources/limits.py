@@ -1,7 +1,7 @@
 """How much one source may cost. All of it is enforced while reading, never by trusting a declared size."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from domain.text import JSON
 
@@ -33,7 +33,7 @@ class SourceLimits:
 
     def to_json(self) -> dict[str, JSON]:
         """As a child process receives it."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, value: Mapping[str, JSON]) -> "SourceLimits":

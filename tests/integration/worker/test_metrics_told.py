@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import infrastructure.metrics as ours
 from collectors.discovery import discover
+from domain.metrics import COLLECTORS
 from infrastructure.metrics import OUTCOMES
 from tests.support.faults import PYTHON_FILE, until
 from tests.support.worker import System, until_finished
@@ -93,7 +94,7 @@ def durations(found: Samples) -> None:
     stages = {"fetching", "core_wait", "collecting", "summarizing", "looking_up", "finishing"}
     assert {key[0] for name, key in found if name == "vibe8_stage_seconds_count"} == stages
     collectors = {key[0] for name, key in found if name == "vibe8_collector_seconds_count"}
-    assert collectors == {collector.name for collector in discover()}
+    assert collectors == {collector.name for collector in discover()} == set(COLLECTORS)
     assert all(found[("vibe8_collector_seconds_count", (name,))] == 1 for name in collectors)
     assert found[("vibe8_job_seconds_count", ())] == 1
     assert found[("vibe8_job_wait_seconds_count", ())] == 2
