@@ -127,7 +127,7 @@ class Bench:
     async def _wait(self, running: Sequence[subprocess.Popen[bytes]]) -> None:
         if any(process.poll() is not None for process in running):
             raise RuntimeError("a worker has ended early")
-        await asyncio.sleep(0.2)  # each look is a connection of its own, on the same processors
+        await asyncio.sleep(0.5)  # each look is a connection of its own, on the same processors
 
     def _output(self, command: Sequence[str]) -> str:
         done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -172,7 +172,7 @@ async def run(bench: Bench, settings: Settings, scale: float, replicas: Sequence
         for name, value in bench.figures.items():
             tell(name, value)
         for count in replicas:
-            uploads = await bench.ours(client, WORKER, count, round(300 * scale))
+            uploads = await bench.ours(client, WORKER, count, round(1000 * scale))
             tell(f"one-file uploads/s, ten metrics, {count} replicas", uploads)
         for count in replicas:
             noop = await bench.ours(client, NOOP, count, round(1500 * scale))

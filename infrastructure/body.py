@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from domain.errors import PermanentError, TransientError
@@ -20,12 +21,14 @@ Entry = Callable[[Mapping[str, JSON], Tell], Mapping[str, JSON]]
 """Takes the request and a function that reports progress; returns the answer."""
 
 
-def run_body(channel: socket.socket, sandbox: Sandbox, profile: SandboxProfile | None, limits: ChildLimits) -> NoReturn:
+def run_body(
+    channel: socket.socket, sandbox: Sandbox, profile: SandboxProfile | None, limits: ChildLimits, guardian: int
+) -> NoReturn:
     """Confine this process (without a profile: limit it), run the request's entry, send what it says. Never returns."""
-    status = 1
+    status, request = 1, None
     try:
         os.setpgid(0, 0)
-        die_with(os.getppid())
+        die_with(guardian)
         _mute()
         sandbox.return_to_network(profile)
         _keep_only(channel)
@@ -40,6 +43,9 @@ def run_body(channel: socket.socket, sandbox: Sandbox, profile: SandboxProfile |
         channel.sendall(encode(Kind.ERROR, {"type": type(error).__name__, "message": one_line(str(error))}))
         status = 0
     except BaseException as error:  # noqa: BLE001 - a bug of ours must be told, too
+        if request is None:  # or a worker that is still writing it would not hear us
+            with suppress(Exception):
+                receive(channel)
         message = one_line(f"{type(error).__name__}: {error}")
         channel.sendall(encode(Kind.ERROR, {"type": "", "message": message}))
     finally:

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ SILENCE_SECONDS = 20.0
 
 ALIVE_SECONDS = 5.0
 """How often a guardian hears that its worker lives; a fraction of its patience."""
+
+PATIENCE_SECONDS = 60.0
+"""How much longer than its deadline a child may take to be ended, on a machine that is busy."""
 
 IDLE_GUARDIANS = 8
 """Kept for the next children: to start a guardian and to end it costs as much as a fifth of a small file's analysis."""
@@ -62,8 +65,8 @@ class ZygoteRunner:
     ) -> None:
         """`preload` names the modules whose import each child would otherwise pay for.
 
-        `scratch` is where the directories of children will be made (None: where temporary files are). A child ends
-        itself when it has not heard from this process for `silence_seconds`. `launched` is a zygote with the same
+        `scratch` is where the directories of children will be made (None: where temporary files are). A child is ended
+        when its guardian has not heard from this process for `silence_seconds`. `launched` is a zygote with the same
         preload that has been started already. One for a single child need not be `prepared`: that child would wait.
         """
         self.guarantees: tuple[Guarantee, ...] = ()
@@ -148,10 +151,13 @@ class ZygoteRunner:
         """What a body says and how it ended; nothing of it is left, however this ends."""
         leash, channel = self._take_guardian(order)
         try:
-            said = await _converse(leash, channel, message, on_progress)
-            end = await leash.ended()
+            async with asyncio.timeout(order["deadline"] + PATIENCE_SECONDS):
+                said, end = await _converse(leash, channel, message, on_progress)
+        except TimeoutError as error:
+            await _to_its_end(leash.give_up())
+            raise AnalysisKilledError("the process that watched the analysis does not answer") from error
         except BaseException:
-            await leash.give_up()
+            await _to_its_end(leash.give_up())
             raise
         if self._zygote is not None and len(self._idle) < IDLE_GUARDIANS:
             self._idle.append(leash)
@@ -197,24 +203,40 @@ async def _exactly(control: socket.socket, count: int) -> bytes:
 
 async def _converse(
     leash: Leash, channel: socket.socket, message: Mapping[str, JSON], on_progress: ProgressListener | None
-) -> Mapping[str, JSON] | None:
-    """Tell the body what to do and hear it out."""
+) -> tuple[Mapping[str, JSON] | None, Mapping[str, Any]]:
+    """Tell the body what to do and hear it out; then its guardian."""
     reader, writer = await asyncio.open_unix_connection(sock=channel)
-    alive = asyncio.create_task(_keep_alive(leash))
+    alive = asyncio.create_task(_keep_alive(leash, writer))
     try:
         with contextlib.suppress(ConnectionError):  # it has died already; its guardian says of what
             writer.write(encode(Kind.REQUEST, message))
             await writer.drain()
-        return await _hear_out(reader, on_progress)
+        said = await _hear_out(reader, on_progress)
+        return said, await leash.ended()
     finally:
         alive.cancel()
         writer.close()
 
 
-async def _keep_alive(leash: Leash) -> None:
-    while True:
-        await asyncio.sleep(ALIVE_SECONDS)
-        leash.live()
+async def _keep_alive(leash: Leash, writer: asyncio.StreamWriter) -> None:
+    """Until cancelled, or until there is no guardian to hear it: what a body may still say counts no more."""
+    with contextlib.suppress(OSError):
+        while True:
+            await asyncio.sleep(ALIVE_SECONDS)
+            leash.live()
+    writer.transport.abort()
+
+
+async def _to_its_end(work: Awaitable[None]) -> None:
+    """Wait for it, whoever cancels us meanwhile, and how often. Raises CancelledError then."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def _hear_out(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON] | None:

@@ -56,7 +56,7 @@ def _second_network_locks(means: Means) -> list[Guarantee]:
             name="no network, second lock",
             feature="network namespace",
             available=namespace,
-            detail="an empty one for each child but git's" if namespace else "may not be made here",
+            detail="an empty one for all children but git's" if namespace else "may not be made here",
             remedy="allow user namespaces to the worker, or do without: the filter keeps the promise",
             mandatory=False,
         ),

@@ -1,4 +1,4 @@
-"""Starts a child's body, watches it, ends it whole, and tells the worker how it ended; then the next child's.
+"""Starts a child's body, watches it, ends it whole, tells the worker how it ended; and does so for the next child.
 
 When the worker lets go of the leash, falls silent, or the deadline passes, the guardian kills the body with all that
 it has started. So a child cannot outlive its worker, not even one that is stopped or whose loop is stuck. It also
@@ -70,10 +70,10 @@ def _serve(leash: socket.socket, sandbox: Sandbox) -> bool:
     limits = ChildLimits.from_json(order["limits"])
     if profile is not None:
         sandbox.give(profile)
-    body = os.fork()
+    ourselves, body = os.getpid(), os.fork()
     if body == 0:
         leash.close()
-        run_body(socket.socket(fileno=descriptors[0]), sandbox, profile, limits)
+        run_body(socket.socket(fileno=descriptors[0]), sandbox, profile, limits, ourselves)
     os.close(descriptors[0])
     with contextlib.suppress(OSError):  # the body does the same: whoever is first, the group exists from here on
         os.setpgid(body, body)

@@ -10,6 +10,9 @@ from domain.errors import AnalysisKilledError
 from domain.text import JSON
 from infrastructure.json_text import dumps, loads
 
+GIVE_UP_SECONDS = 30.0
+"""The longest wait for a guardian that has been given up: it kills in milliseconds, or something holds it."""
+
 _MESSAGE = 4096
 """Bytes of what a guardian says, at most."""
 
@@ -17,7 +20,7 @@ GONE = "the process that watched the analysis has gone, and the analysis with it
 
 
 class Leash:
-    """Of one guardian, which serves one child at a time. Of the two ends of the socket only guardians hold the other.
+    """Of one guardian, which serves one child at a time, and alone holds the other end.
 
     Messages are kept apart by the socket (SOCK_SEQPACKET), so each is sent and received whole.
     """
@@ -56,12 +59,11 @@ class Leash:
         return ours
 
     def live(self) -> None:
-        """Tell the guardian that we are alive; whether it hears that shows soon enough."""
-        with contextlib.suppress(OSError):
-            self._end.send(b"alive")
+        """Tell the guardian that we are alive. Raises OSError where it has gone, or reads nothing any more."""
+        self._end.send(b"alive")
 
     async def ended(self) -> Mapping[str, Any]:
-        """How the body ended, once nothing of it is left: `why`, its exit `code`, and the seconds of `cpu` it took all.
+        """How the body ended, once nothing of it is left: `why`, its exit `code`, and the `cpu` seconds that it took.
 
         Raises AnalysisKilledError where the guardian itself has ended.
         """
@@ -75,12 +77,15 @@ class Leash:
         return end
 
     async def give_up(self) -> None:
-        """Let the guardian kill the body, if there is one, and end; wait until it has."""
-        with contextlib.suppress(OSError):
-            self._end.shutdown(socket.SHUT_WR)
-            while await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE):
-                pass
-        self.close()
+        """Let the guardian kill the body, if there is one, and end; wait until it has, but for no stopped guardian."""
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                self._end.shutdown(socket.SHUT_WR)
+                async with asyncio.timeout(GIVE_UP_SECONDS):
+                    while await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE):
+                        pass
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of a guardian that has no body to kill."""

@@ -139,7 +139,10 @@ class Listener(Worker):
         finally:
             for _ in range(len(taken) - len(begun)):
                 self._release_sem_dec_counter_on_complete()
-            self._full = self.job_counter >= self.max_jobs
+            # Rings that somebody else was quicker to mark have left slots without one.
+            self._full = self.job_counter >= self.max_jobs or bool(self._next)
+            if self._next and self._may_begin():
+                self._rung.set()
 
     def _free(self, _: object) -> None:
         """A slot is free. Where all were taken there may be more rings: look now, and not at the next look."""

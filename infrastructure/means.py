@@ -37,6 +37,8 @@ class Means:
     landlock: int = 0
     seccomp: bool = False
     network_namespace: bool = False
+    network_return: bool = False
+    """Whether a process can leave the network and come back, so that one has left it for many."""
     user_namespace: bool = False
     users: range | None = None
     plain: bool = False
@@ -68,7 +70,8 @@ def find_means(parent: Path, places: Iterable[str]) -> Means:
     return Means(
         landlock=version if has_landlock else 0,
         seccomp=seccomp.is_known() and _succeeds(_try_seccomp),
-        network_namespace=_succeeds(lambda: _try_networks(user_namespace=in_user_namespace)),
+        network_namespace=_succeeds(lambda: own_namespaces(user=in_user_namespace, network=True)),
+        network_return=not in_user_namespace and _succeeds(lambda: return_to_network(leave_network())),
         user_namespace=in_user_namespace,
         users=users,
         plain=plain,
@@ -91,14 +94,6 @@ def _succeeds(action: Callable[[], object]) -> bool:
             os._exit(status)
     _, ended = os.waitpid(pid, 0)
     return ended == 0
-
-
-def _try_networks(*, user_namespace: bool) -> None:
-    """As children do it who have a namespace of users, or as guardians do it for them."""
-    if user_namespace:
-        own_namespaces(user=True, network=True)
-    else:
-        return_to_network(leave_network())
 
 
 def _what_is_seen(user: int | None, *, hidden: bool) -> tuple[bool, bool]:

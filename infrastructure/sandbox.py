@@ -7,6 +7,7 @@ found out by trying, and is said as a `Guarantee`; what it has must work for eve
 import os
 import resource
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -55,7 +56,7 @@ class ChildLimits:
     disk_entries: int = 500_000
 
     def to_json(self) -> dict[str, JSON]:
-        """As the zygote receives it."""
+        """As a guardian receives it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
@@ -99,9 +100,10 @@ class Sandbox:
         return not self.means.plain or bool(profile.readable)
 
     def guard(self) -> None:
-        """Of a guardian: leave the machine's network for all of its children at once, where it may. Raises OSError."""
-        if self.means.network_namespace and not self.means.user_namespace:
-            self._network = leave_network()
+        """Of a guardian: leave the machine's network for all of its children at once, if it can."""
+        if self.means.network_return:
+            with suppress(OSError):  # then each leaves it by itself, or says why not
+                self._network = leave_network()
 
     def return_to_network(self, profile: SandboxProfile | None) -> None:
         """Of a child that needs the network, before it closes what its guardian holds open. Raises OSError."""
@@ -128,8 +130,8 @@ class Sandbox:
         """Confine this process and all that it will start, for ever. Raises OSError where any part fails."""
         guardian, user = os.getppid(), self.user(profile)
         ruleset = self._ruleset(profile) if self.means.landlock else None
-        if self.means.user_namespace:
-            own_namespaces(user=True, network=self.means.network_namespace and not profile.ports)
+        leave = self._network is None and self.means.network_namespace and not profile.ports
+        own_namespaces(user=self.means.user_namespace, network=leave)
         become(user, search=user is not None and self._must_search(profile))
         self._limit(profile, limits, own_user=user is not None)
         # Where Landlock keeps children out of each other, the guardian's user may see which files each holds open.

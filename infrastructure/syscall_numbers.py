@@ -21,7 +21,7 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "sched_setattr": (314, 274),
     "sched_setparam": (142, 118),
     "sched_setscheduler": (144, 119),
-    # Out of the process group; and the channel to the worker is the guardian's, too, to end.
+    # Out of the process group; and a channel that is closed says nothing of whoever has closed it.
     "shutdown": (48, 210),
     "setsid": (112, 157),
     "setpgid": (109, 154),

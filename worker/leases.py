@@ -24,7 +24,7 @@ MAX_PUBLISHING = 100
 """Messages on their way to listeners. A child that was taken over can talk without end; a message is only a hint."""
 
 QUIET_SECONDS = 0.1
-"""What a job says of itself from its first word on is told after this: nobody waits for the stages of one so short."""
+"""For so long after its first word nothing is told of a job: nobody waits for the stages of one so short."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

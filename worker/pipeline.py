@@ -35,6 +35,9 @@ COLLECT = "worker.entries:collect"
 AT_ONCE_SECONDS = 30.0
 """The most that such a child may take; it needs a tenth of a second."""
 
+LONGEST_MS = 10**9
+"""The most that a child is believed to have taken for anything."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -88,7 +91,7 @@ class Pipeline:
         fields = {key: value for key, value in taken.answer.items() if key not in (ATTACHMENT, BEFORE)}
         with timeline.span("looking_up"):
             analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), taken.keep())
-        told = {name: int(milliseconds) for name, milliseconds in analysis.timings_ms.items()}
+        told = {name: min(max(int(took), 0), LONGEST_MS) for name, took in analysis.timings_ms.items()}
         timings = {"fetching": timeline.stages_ms()["fetching"], **told}
         return Analysed(analysis=replace(analysis, timings_ms=timings), fetched=FetchedSource.from_json(taken.before))
 

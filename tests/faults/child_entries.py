@@ -50,6 +50,16 @@ def hoard(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     return {"bytes": len(bytearray(request["bytes"]))}
 
 
+def share_the_channel(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    """Two processes that hold the channel: this one, and one that outlives it."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(3600)
+    tell({"pids": [os.getpid(), pid]})
+    time.sleep(3600)
+    return {}
+
+
 def sleep_with_offspring(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     """Three processes: this one, one of its group, and one that has made itself a session of its own."""
     pids = [os.getpid()]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import psutil
 import pytest
 
 from domain.errors import AnalysisKilledError, InvalidInputError
+from domain.sandbox import SandboxProfile
+from infrastructure import children, leash
 from infrastructure.children import IDLE_GUARDIANS, ZygoteRunner
 from infrastructure.sandbox import ChildLimits
 from tests.support.faults import descendants, until
@@ -136,15 +139,76 @@ async def test_a_guardian_that_was_killed_is_replaced(runner: ZygoteRunner) -> N
     assert (await echoed(runner))["parent"] != first
 
 
-async def test_a_guardian_that_is_killed_at_work_takes_its_child_along(runner: ZygoteRunner) -> None:
+@asynccontextmanager
+async def sleeping(runner: ZygoteRunner, deadline: float = 600) -> AsyncIterator[tuple[asyncio.Task[Any], list[int]]]:
+    """A child at work and the ids of its guardian, its body, and what that has started; none is left."""
     started = Started()
-    work = runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=600, on_progress=started)
+    work = runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=deadline, on_progress=started)
     task = asyncio.create_task(work)
-    body, *_ = await started.pids
-    os.kill(psutil.Process(body).ppid(), signal.SIGKILL)
-    with pytest.raises(AnalysisKilledError, match="has gone"):
-        await task
-    await until_gone(body)
+    pids = await started.pids
+    processes = [psutil.Process(pid) for pid in (psutil.Process(pids[0]).ppid(), *pids)]
+    try:
+        yield task, [process.pid for process in processes]
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+async def test_a_guardian_that_is_killed_at_work_takes_the_body_along(runner: ZygoteRunner) -> None:
+    async with sleeping(runner) as (task, (guardian, body, *_)):
+        os.kill(guardian, signal.SIGKILL)
+        with pytest.raises(AnalysisKilledError, match="has gone"):
+            await task
+        await until_gone(body)
+
+
+async def test_a_dead_guardian_is_noticed_whoever_holds_the_channel(
+    runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "ALIVE_SECONDS", 0.05)
+    started = Started()
+    work = runner.run(f"{ENTRIES}:share_the_channel", {}, sandbox=None, deadline=600, on_progress=started)
+    task = asyncio.create_task(work)
+    body, holder = await started.pids
+    try:
+        os.kill(psutil.Process(body).ppid(), signal.SIGKILL)
+        with pytest.raises(AnalysisKilledError, match="has gone"):
+            await task
+        assert not gone(holder)
+    finally:
+        os.kill(holder, signal.SIGKILL)
+
+
+async def test_a_stopped_guardian_holds_nobody_for_ever(runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(leash, "GIVE_UP_SECONDS", 0.1)
+    async with sleeping(runner, deadline=1) as (task, (guardian, *_)):
+        os.kill(guardian, signal.SIGSTOP)
+        with pytest.raises(AnalysisKilledError, match="does not answer"):
+            await task
+    assert (await echoed(runner))["said"] == 1
+
+
+async def test_cancelling_again_and_again_leaves_nothing_behind_either(runner: ZygoteRunner) -> None:
+    async with sleeping(runner) as (task, (guardian, *pids)):
+        os.kill(guardian, signal.SIGSTOP)
+        for _ in range(5):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        assert not task.done()
+        os.kill(guardian, signal.SIGCONT)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [pid for pid in pids if not gone(pid)] == []
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+async def test_why_a_child_could_not_be_confined_is_told(runner: ZygoteRunner, tmp_path: Path, size: int) -> None:
+    """A request that is still being written when the body says so, too."""
+    profile = SandboxProfile(scratch=str(tmp_path), readable=("no\0name",))
+    with pytest.raises(AnalysisKilledError, match="ValueError: embedded null"):
+        await runner.run(f"{ENTRIES}:echo", {"say": "x" * size}, sandbox=profile, deadline=30)
 
 
 async def test_what_one_child_was_told_is_nowhere_in_the_next(runner: ZygoteRunner) -> None:

@@ -81,7 +81,6 @@ class Siege:
         self.open.mkdir()
         self.open.chmod(0o777)
         self.heard: list[bytes] = []
-        self.guardians: set[int] = set()
         self._listen(stack)
 
     def _listen(self, stack: ExitStack) -> None:
@@ -169,14 +168,16 @@ class Siege:
         return {name: await self.flood(name, fetching) for name in FLOODS}
 
     def left(self) -> list[int]:
-        """Processes of children that are still there: started by a guardian, or in the session of one."""
+        """Processes of children that are still there: below a guardian, or in the session of one that has ended."""
         assert self.runner.pid is not None
-        self.guardians |= {process.pid for process in psutil.Process(self.runner.pid).children()}
+        guardians = {process.pid for process in psutil.Process(self.runner.pid).children()}
         left = []
-        for process in psutil.process_iter():
+        for process in psutil.process_iter(["cmdline"]):
             with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                theirs = {process.ppid(), os.getsid(process.pid)} & self.guardians
-                if theirs and process.pid not in self.guardians and process.status() != psutil.STATUS_ZOMBIE:
+                session = os.getsid(process.pid)
+                below = process.pid not in guardians and guardians & {process.ppid(), session}
+                orphan = ENTRIES in (process.info["cmdline"] or ()) and not psutil.pid_exists(session)
+                if (below or orphan) and process.status() != psutil.STATUS_ZOMBIE:
                     left.append(process.pid)
         return left
 

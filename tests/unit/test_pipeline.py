@@ -10,6 +10,7 @@ import pytest
 
 from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.metrics import Analysis
+from domain.ports import BEFORE
 from domain.sources import SMALL_UPLOAD, FetchedSource
 from infrastructure.sources.limits import SourceLimits
 from worker.pipeline import AT_ONCE_SECONDS, Cores, Pipeline
@@ -156,3 +157,18 @@ async def test_nothing_but_a_small_upload_is_taken_by_one_process(tmp_path: Path
     await frail.run(upload("x" * (SMALL_UPLOAD + 1)), nothing)
     await frail.run({"kind": "directory", "path": str(tmp_path)}, nothing)
     assert [asked[:2] for asked in children.asked] == [("fetch", False), ("collect", False)] * 2
+
+
+class Boaster:
+    """Says of its times what no clock says."""
+
+    async def run(self, *_: Any, **__: Any) -> Mapping[str, Any]:
+        told = replace(ANALYSIS, timings_ms={"collecting": 10**400, "summarizing": -5, "collect.mi": 7})
+        return {**told.document(), BEFORE: {**FetchedSource(has_history=False).to_json(), "bytes": 1}}
+
+
+async def test_no_time_is_believed_that_would_break_a_clock(tmp_path: Path) -> None:
+    boastful = replace(pipeline(None), children=Boaster(), scratch_dir=tmp_path)
+    timings = dict((await boastful.run(upload("eA=="), nothing)).analysis.timings_ms)
+    del timings["fetching"]
+    assert timings == {"collecting": 10**9, "summarizing": 0, "collect.mi": 7}

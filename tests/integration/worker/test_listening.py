@@ -117,3 +117,35 @@ async def test_a_ring_that_is_being_taken_at_the_end_is_taken(
     assert list(listener.tasks) == ["job:1"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+async def test_slots_are_filled_from_what_was_found_whoever_else_was_quicker(
+    redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    """Nothing rings again here, and nobody looks of itself: each slot that is free must find the next."""
+    started: set[str] = set()
+    looks = 0
+    unanswered = Listener._unanswered
+
+    async def unanswered_until_others_come(listener: Listener, job_ids: Any) -> list[bytes]:
+        nonlocal looks
+        looks += 1
+        found = await unanswered(listener, job_ids)
+        for ring in found[:taken] if looks == 1 else ():
+            await redis.set(f"arq:in-progress:{ring.decode()}", b"1")
+        return found
+
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        started.add(job_id)
+
+    monkeypatch.setattr(Listener, "_unanswered", unanswered_until_others_come)
+    await Doorbell(redis).ring_all([(f"{number:04}", 1) for number in range(100)])
+    listener = listener_of(analyze, redis, redis_url, poll_delay=3600)
+    listening = asyncio.create_task(listener.main())
+    async with asyncio.timeout(60):
+        while len(started) < 100 - taken:
+            await asyncio.sleep(0.01)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    assert looks <= 3
