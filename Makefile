@@ -32,22 +32,22 @@ faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 2
 	$(BIN)/python -m pytest tests/faults
 
 audit: $(STAMP) ## known faults of the locked dependencies (asks a vulnerability service), and bandit on ourselves
-	@$(BIN)/python -m tests.hostile.audit
+	@$(BIN)/python -m tests.tools.audit
 
 parity: $(STAMP) ## every number against the tools' own command lines, on big trees (needs Java 17 and npm)
 	$(BIN)/python -m pytest tests/parity
 
 goldens: $(STAMP) ## what PMD says of the trees that its number is tested on (needs Java 17 and npm)
-	$(BIN)/python -m tests.parity.make_goldens
+	$(BIN)/python -m tests.tools.make_goldens
 
 check: $(STAMP) lint types contracts shown ## lint, types, import contracts, schema, deployment files, pages
-	$(BIN)/python -m tests.migrations.check
+	$(BIN)/python -m tests.tools.check_schema
 
 lint: $(STAMP)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m tests.hostile.audit ourselves
+	$(BIN)/python -m tests.tools.audit ourselves
 
 types: $(STAMP)
 	$(BIN)/mypy

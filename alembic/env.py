@@ -9,9 +9,9 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError
-from infrastructure.database.address import asyncpg_url, sqlalchemy_url
 from infrastructure.database.migrate import ADVISORY_LOCK, migration_engine
 from infrastructure.database.tables import Base
+from infrastructure.database.urls import asyncpg_url, sqlalchemy_url
 from infrastructure.settings import load_settings
 
 

@@ -18,16 +18,16 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from benchmarks.trees import change_files
-from domain.metrics import Analysis
-from infrastructure.embedded_servers import Valkey
-from infrastructure.facts_cache import RedisFactsCache
-from infrastructure.metrics import CHILD_CPU
-from infrastructure.server_process import server_user
+from domain.metrics.report import Analysis
+from infrastructure.embedded.server_process import server_user
+from infrastructure.embedded.servers import Valkey
+from infrastructure.observability.prometheus_metrics import CHILD_CPU
+from infrastructure.redis.facts_cache import RedisFactsCache
 from infrastructure.settings import Settings
-from worker.facts import FactsKeeper
-from worker.local_pipeline import local_pipeline
-from worker.pipeline import Pipeline
-from worker.timeline import Timeline
+from worker.analysis.pipeline import Pipeline
+from worker.analysis.pipeline_factory import local_pipeline
+from worker.analysis.source_facts import FactsKeeper
+from worker.analysis.timeline import Timeline
 
 CACHE_BYTES = 512 << 20
 SCOPE = ("bench",)

@@ -27,12 +27,12 @@ from arq.connections import RedisSettings, create_pool
 
 from benchmarks.procrastinate_app import procrastinate_app
 from benchmarks.queue_workers import ARQ_QUEUE, SLOTS
-from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import upgrade
-from infrastructure.embedded import EmbeddedStack
+from infrastructure.database.urls import asyncpg_url
+from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.settings import Settings, load_settings
-from worker.client import Client
-from worker.submissions import UploadSubmission
+from worker.client.client import Client
+from worker.client.submissions import UploadSubmission
 
 SOURCE = Path(__file__).parents[1] / "domain/retry.py"
 BATCH = 500

@@ -19,13 +19,13 @@ from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
 from benchmarks.procrastinate_app import procrastinate_app
-from domain.metrics import Analysis
+from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
+from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import Settings, load_settings
-from infrastructure.telemetry import configure_logging
-from worker.local_pipeline import source_limits
-from worker.pipeline import Analysed, Cores
-from worker.run import WorkerProcess
+from worker.analysis.pipeline import Analysed, Cores
+from worker.analysis.pipeline_factory import source_limits
+from worker.process.worker_process import WorkerProcess
 
 SLOTS = 20
 ARQ_QUEUE = "bench:queue"
@@ -67,7 +67,7 @@ async def noop() -> None:
     configure_logging(settings.log_level, "json")
     process = WorkerProcess(settings)
     process.handle_signals()
-    with patch("worker.settings.local_pipeline", noop_pipeline):
+    with patch("worker.process.bootstrap.local_pipeline", noop_pipeline):
         await process.run()
 
 

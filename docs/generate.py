@@ -16,11 +16,11 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from collectors.base import FileCollector, TreeCollector
-from collectors.discovery import discover
-from domain import scoring, severity
+from collectors.contract import FileCollector, TreeCollector
+from collectors.engine.discovery import discover
+from domain.metrics import scoring, severity
 from domain.sources import EXCLUDED_DIRECTORIES
-from infrastructure import metrics as replica_metrics
+from infrastructure.observability import prometheus_metrics as replica_metrics
 from infrastructure.settings import Settings
 
 FOLDER = Path(__file__).parent

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from domain.metrics import Analysis
+from domain.metrics.report import Analysis
 from domain.text import JSON
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from domain.errors import InvalidInputError
-from domain.metrics import SkippedFile
+from domain.metrics.report import SkippedFile
 from domain.text import JSON, one_line
 
 EXCLUDED_DIRECTORIES = frozenset(

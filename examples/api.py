@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from domain import errors
 from infrastructure.settings import load_settings
-from worker.client import Client, Completed, JobFailed
-from worker.documents import job_document, run_document
+from worker.client.client import Client, Completed, JobFailed
+from worker.client.serializers import job_document, run_document
 
 STATUS = {
     errors.NotFoundError: 404,

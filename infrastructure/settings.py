@@ -12,8 +12,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.addresses import database_address, redis_address
-from infrastructure.stack_file import Stack, running_stack
+from infrastructure.embedded.stack_file import Stack, running_stack
+from infrastructure.service_urls import database_address, redis_address
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]

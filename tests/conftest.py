@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.proxy import Cable, cable
-from tests.support.servers import Servers, running_servers
-from tests.support.worker import System, WorkerProcess, new_system
-from worker.client import Client
+from tests.fixtures.servers import Servers, running_servers
+from tests.fixtures.tcp_proxy import Cable, cable
+from tests.fixtures.worker_process import System, WorkerProcess, new_system
+from worker.client.client import Client
 
 
 def pytest_configure() -> None:

@@ -1,5 +1,5 @@
 """`python -m worker` is the command `vibe8`."""
 
-from worker.cli import main
+from worker.cli.app import main
 
 main()

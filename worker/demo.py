@@ -17,10 +17,10 @@ from pathlib import Path
 
 from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.text import one_line
-from infrastructure.embedded import EmbeddedStack
-from infrastructure.stack_file import HOME_VARIABLE
-from worker.conventions import INTERRUPTED, exit_code
-from worker.up import on_end_signals
+from infrastructure.embedded.stack import EmbeddedStack
+from infrastructure.embedded.stack_file import HOME_VARIABLE
+from worker.cli.commands.up import on_end_signals
+from worker.cli.exit_codes import INTERRUPTED, exit_code
 
 UPLOAD_MB = 200
 START_SECONDS = 60

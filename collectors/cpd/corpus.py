@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from collectors.cpd.candidate_regions import Segments
 from collectors.cpd.facts import PackedFile
 from collectors.cpd.matcher import find_matches
-from collectors.cpd.segments import Segments
 from collectors.cpd.windows import MINIMUM_TOKENS, equal_windows
 
 

@@ -8,9 +8,9 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
-from collectors.cpd.blocks import BLOCK, blocks_of
+from collectors.cpd.fingerprints import BLOCK, blocks_of
 from collectors.cpd.lexer import LexedFile
-from collectors.shapes import Shape, counts, one, record
+from collectors.schemas import Shape, counts, one, record
 
 _DIGEST_BYTES = 8
 _TYPECODES = {code: 256 ** array(code).itemsize for code in "BHI"}

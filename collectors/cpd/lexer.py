@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, compress
 
-from collectors.cpd.letters import NAME_PART, NAME_START
+from collectors.cpd.identifier_characters import NAME_PART, NAME_START
 
 
 class LexicalError(Exception):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.support.ledger import PROPERTY, costs, kept, table
+from tests.faults.transition_audit import PROPERTY, costs, kept, table
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.faults import PYTHON_FILE, Rows, slow_source, until
-from tests.support.proxy import Cable, cable
-from tests.support.worker import System, WorkerProcess, new_system
-from worker.client import Client
+from tests.faults.fault_table import PYTHON_FILE, Rows, slow_source, until
+from tests.fixtures.tcp_proxy import Cable, cable
+from tests.fixtures.worker_process import System, WorkerProcess, new_system
+from worker.client.client import Client
 
 BACK_SECONDS = 10
 POSTGRESQL_EVENTS = {"upkeep.unreachable", "lease.unreachable", "claims.paused", "claims.failed"}

@@ -14,10 +14,11 @@ import pytest
 
 from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.sandbox import SandboxProfile
-from infrastructure import children, leash
-from infrastructure.children import IDLE_GUARDIANS, ZygoteRunner
-from infrastructure.sandbox import ChildLimits
-from tests.support.faults import descendants, until
+from infrastructure.child_process import runner as children
+from infrastructure.child_process import supervisor_client as leash
+from infrastructure.child_process.runner import IDLE_GUARDIANS, ZygoteRunner
+from infrastructure.sandbox.sandbox import ChildLimits
+from tests.faults.fault_table import descendants, until
 
 LIMITS = ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20)
 ENTRIES = "tests.faults.child_entries"
@@ -230,8 +231,8 @@ async def test_a_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
 
 WORKER = f"""
 import asyncio, json
-from infrastructure.children import ZygoteRunner
-from infrastructure.sandbox import ChildLimits
+from infrastructure.child_process.runner import ZygoteRunner
+from infrastructure.sandbox.sandbox import ChildLimits
 
 async def main():
     runner = ZygoteRunner(["{ENTRIES}"], ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20), silence_seconds=2)
@@ -266,7 +267,7 @@ async def test_a_worker_that_is_killed_or_falls_silent_takes_its_children_along(
 
 def test_where_no_core_may_be_dumped_anyway_that_is_left_so() -> None:
     code = (
-        "import resource as r; from infrastructure.sandbox import dump_no_core;"
+        "import resource as r; from infrastructure.sandbox.sandbox import dump_no_core;"
         "r.setrlimit(r.RLIMIT_CORE, (0, 0)); dump_no_core(); print(r.getrlimit(r.RLIMIT_CORE))"
     )
     root = Path(__file__).parents[2]

@@ -9,9 +9,18 @@ import pytest
 
 from domain.errors import InvalidInputError
 from domain.jobs import Job, JobStatus
-from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_processes, job_scratch, slow_source, until
-from tests.support.worker import System, WorkerProcess, until_finished
-from worker.client import Client
+from tests.faults.fault_table import (
+    PYTHON_FILE,
+    Rows,
+    alive,
+    descendants,
+    job_processes,
+    job_scratch,
+    slow_source,
+    until,
+)
+from tests.fixtures.worker_process import System, WorkerProcess, until_finished
+from worker.client.client import Client
 
 
 async def until_stage(client: Client, user_id: UUID, job_id: str, stage: str) -> Job:

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.trees import library_files
 from domain.jobs import JobStatus
-from tests.support.archives import zip_of
-from tests.support.worker import System, until_finished
-from worker.client import Client
+from tests.fixtures.archives import zip_of
+from tests.fixtures.worker_process import System, until_finished
+from worker.client.client import Client
 
 pytestmark = pytest.mark.slow
 

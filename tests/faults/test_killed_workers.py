@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from domain.jobs import JobStatus
-from tests.support.faults import PYTHON_FILE, Rows, alive, descendants, job_scratch, until
-from tests.support.git_repository import WorkTree
-from tests.support.git_server import GitServer
-from tests.support.ledger import kept
-from tests.support.servers import Servers
-from tests.support.worker import System, new_system, until_finished
-from worker.client import Client
+from tests.faults.fault_table import PYTHON_FILE, Rows, alive, descendants, job_scratch, until
+from tests.faults.transition_audit import kept
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fixtures.servers import Servers
+from tests.fixtures.worker_process import System, new_system, until_finished
+from worker.client.client import Client
 
 SECONDS = 45
 Tell = Callable[[str, object], None]

@@ -14,8 +14,7 @@ import psutil
 import pytest
 
 from domain.jobs import JobStatus
-from tests.support.archives import zip_of
-from tests.support.faults import (
+from tests.faults.fault_table import (
     PYTHON_FILE,
     Rows,
     alive,
@@ -25,10 +24,11 @@ from tests.support.faults import (
     submit_for_many,
     until,
 )
-from tests.support.git_repository import WorkTree
-from tests.support.git_server import GitServer
-from tests.support.worker import COMMAND, System, until_finished
-from worker.client import Client
+from tests.fixtures.archives import zip_of
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fixtures.worker_process import COMMAND, System, until_finished
+from worker.client.client import Client
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,7 @@ def small_disk(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch.mkdir()
     mount = f'mount -t tmpfs -o size=2m,mode=711 tmpfs {shlex.quote(str(scratch))} && exec "$@"'
     namespaces = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-    monkeypatch.setattr("tests.support.worker.COMMAND", [*namespaces, "sh", "-c", mount, "sh", *COMMAND])
+    monkeypatch.setattr("tests.fixtures.worker_process.COMMAND", [*namespaces, "sh", "-c", mount, "sh", *COMMAND])
 
 
 @pytest.mark.fault("disk full while cloning")

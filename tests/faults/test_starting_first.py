@@ -13,14 +13,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.jobs import JobStatus
-from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import downgrade
-from tests.support.faults import PYTHON_FILE, until
-from tests.support.proxy import Cable
-from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
-from worker import startup
-from worker.client import Client
-from worker.startup import wait_for_services
+from infrastructure.database.urls import asyncpg_url
+from tests.faults.fault_table import PYTHON_FILE, until
+from tests.fixtures.tcp_proxy import Cable
+from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
+from worker.client.client import Client
+from worker.process import startup
+from worker.process.startup import wait_for_services
 
 WAITING = ("waiting.for_postgresql", "waiting.for_migration", "waiting.for_redis")
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.faults import Rows, alive, job_processes, slow_source, until
-from tests.support.worker import System, until_finished
-from worker.client import Client
+from tests.faults.fault_table import Rows, alive, job_processes, slow_source, until
+from tests.fixtures.worker_process import System, until_finished
+from worker.client.client import Client
 
 STOPPED_SECONDS = 60
 

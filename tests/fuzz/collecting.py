@@ -5,20 +5,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collectors.assembly import Outcome, Surveyed, assemble
-from collectors.base import FileCollector, Totals, TreeCollector
-from collectors.discovery import discover
-from collectors.engine import BASE, FileUnit
-from collectors.lanes import _frame, _take_frames
-from collectors.memory import _BASE_SHAPE, pack, unpack
-from collectors.shapes import or_none
-from collectors.source_tree import FileEntry, SourceTree, load_tree
-from collectors.steps import UnitResult, on_deep_stack
-from collectors.summaries import Summary
-from domain.metrics import Analysis, Failed, Ok
+from collectors.contract import FileCollector, Totals, TreeCollector
+from collectors.engine.analysis import BASE, FileUnit
+from collectors.engine.discovery import discover
+from collectors.engine.file_facts import _BASE_SHAPE, pack, unpack
+from collectors.engine.process_pool import _frame, _take_frames
+from collectors.engine.report_assembly import Outcome, Surveyed, assemble
+from collectors.engine.steps import UnitResult, on_deep_stack
+from collectors.engine.summaries import Summary
+from collectors.schemas import or_none
+from collectors.source.source_tree import FileEntry, SourceTree, load_tree
+from domain.metrics.report import Analysis, Failed, Ok
 from domain.sources import FetchedSource
-from tests.support.fuzz import note
-from tests.support.naughty import assert_harmless
+from tests.fuzz.generators import note
+from tests.hostile.support.naughty_strings import assert_harmless
 
 COLLECTORS = discover()
 BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]

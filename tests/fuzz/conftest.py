@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fuzz import COUNTS, FACTOR
+from tests.fuzz.generators import COUNTS, FACTOR
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
-from infrastructure.sources.limits import SourceLimits
-from infrastructure.sources.scratch import Scratch
-from infrastructure.sources.upload import fetch_upload
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.archives import zip_of
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.zips import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, Member, build
+from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_archives, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
-from tests.support.archives import zip_of
-from tests.support.fuzz import mutate, naughty_strings, note, odd_sources, real_archives, tried
-from tests.support.git_repository import WorkTree
-from tests.support.naughty import assert_harmless
-from tests.support.zips import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, Member, build
+from tests.hostile.support.naughty_strings import assert_harmless
 
 LIMITS = SourceLimits(
     max_zip_ratio=10,

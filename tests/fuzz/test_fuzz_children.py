@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from domain.errors import PermanentError
 from infrastructure.settings import Settings
+from tests.faults.fault_table import alive, descendants
+from tests.fixtures.archives import zip_of
+from tests.fuzz.generators import AS_FOUND, mutate, note, rearrange, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs
 from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES
 from tests.fuzz.test_fuzz_git import FORMS, changed
 from tests.fuzz.test_fuzz_sources import DATA
-from tests.support.archives import zip_of
-from tests.support.faults import alive, descendants
-from tests.support.fuzz import AS_FOUND, mutate, note, rearrange, tried
-from tests.support.naughty import assert_harmless
-from worker.local_pipeline import local_pipeline
-from worker.pipeline import Pipeline
+from tests.hostile.support.naughty_strings import assert_harmless
+from worker.analysis.pipeline import Pipeline
+from worker.analysis.pipeline_factory import local_pipeline
 
 Running = tuple[asyncio.Runner, Pipeline, Path]
 

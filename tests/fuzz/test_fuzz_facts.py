@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.assembly import Surveyed
-from collectors.memory import pack, unpack
-from collectors.source_tree import load_tree
-from collectors.steps import UnitResult, on_deep_stack
+from collectors.engine.file_facts import pack, unpack
+from collectors.engine.report_assembly import Surveyed
+from collectors.engine.steps import UnitResult, on_deep_stack
+from collectors.source.source_tree import load_tree
 from tests.fuzz.collecting import SHAPES, assert_sound, inspect, summed_up
-from tests.support.fuzz import mutate, note, odd_sources, tried
+from tests.fuzz.generators import mutate, note, odd_sources, tried
 
 SEEDS = odd_sources()
 LEAVES: tuple[Any, ...] = (

@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.churn import COLLECTOR as CHURN
-from collectors.source_tree import load_tree
+from collectors.metrics.churn import COLLECTOR as CHURN
+from collectors.source.source_tree import load_tree
 from domain.errors import PermanentError, ServiceUnavailableError
 from domain.sources import FetchedSource
-from infrastructure.sources.git import fetch_repository
-from infrastructure.sources.git_history import GitHistory
-from infrastructure.sources.limits import MIB, SourceLimits
-from infrastructure.sources.scratch import Scratch
-from infrastructure.sources.upload import fetch_upload
+from infrastructure.sources.git.clone import fetch_repository
+from infrastructure.sources.git.history import GitHistory
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import MIB, SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.archives import zip_of
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fuzz.generators import mutate, naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
-from tests.support.archives import zip_of
-from tests.support.fuzz import mutate, naughty_strings, note, tried
-from tests.support.git_repository import WorkTree
-from tests.support.git_server import GitServer
-from tests.support.naughty import assert_harmless
+from tests.hostile.support.naughty_strings import assert_harmless
 
 LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_tree_files=200, max_zip_ratio=1000)
 Files = Mapping[str, bytes]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from domain.errors import InvalidInputError
 from domain.sources import branch_name, repository_url
 from infrastructure.settings import Settings
-from infrastructure.sources.directory import fetch_directory
-from infrastructure.sources.limits import SourceLimits
-from infrastructure.sources.scratch import Scratch
+from infrastructure.sources.local.directory import fetch_directory
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import SourceLimits
 from tests.fuzz.collecting import collect
+from tests.fuzz.generators import naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
-from tests.support.fuzz import naughty_strings, note, tried
-from worker.sources import parse_source
+from worker.cli.source_argument import parse_source
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(naughty_strings())
 PARTS = st.one_of(

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from domain.errors import PermanentError
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
+from tests.faults.fault_table import Rows, alive, job_processes, job_scratch, until
+from tests.fixtures.worker_process import System, WorkerProcess
+from tests.fuzz.generators import AS_FOUND, naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear
-from tests.support.faults import Rows, alive, job_processes, job_scratch, until
-from tests.support.fuzz import AS_FOUND, naughty_strings, note, tried
-from tests.support.naughty import assert_harmless
-from tests.support.poison import insert_job
-from tests.support.worker import System, WorkerProcess
-from worker.client import Client, Completed
+from tests.hostile.support.naughty_strings import assert_harmless
+from tests.hostile.support.poison import insert_job
+from worker.client.client import Client, Completed
 
 
 class Fed:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.collecting import collect
+from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_sources, rearrange, tried
 from tests.fuzz.jail import assert_nothing_runs
-from tests.support.fuzz import mutate, naughty_strings, note, odd_sources, real_sources, rearrange, tried
 
 SEEDS = {**real_sources(), **odd_sources()}
 NAMES, DATA = list(SEEDS), list(SEEDS.values())

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.sources.scratch import Scratch
-from tests.support.git_repository import WorkTree
-from tests.support.git_server import GitServer
+from infrastructure.sources.tree.layout import Scratch
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
 
 
 @pytest.fixture(scope="module")

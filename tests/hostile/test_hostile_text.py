@@ -21,18 +21,18 @@ from domain.jobs import JobStatus
 from domain.runs import Run
 from domain.sources import NAME_LIMIT, Authorship
 from domain.text import safe_json
+from infrastructure.child_process.wire_protocol import Kind, encode
 from infrastructure.database.engine import _dumps
-from infrastructure.frames import Kind, encode
-from infrastructure.sources.packing import pack_directory
-from infrastructure.telemetry import _harmless, _traceback
+from infrastructure.observability.log_setup import _harmless, _traceback
+from infrastructure.sources.local.packing import pack_directory
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fixtures.worker_process import System, new_system, until_finished
+from tests.fixtures.zips import Member, build
+from tests.fuzz.generators import tried
+from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_tame, strings_in
 from tests.integration.cli.cli_support import on_terminal
-from tests.support.fuzz import tried
-from tests.support.git_repository import WorkTree
-from tests.support.git_server import GitServer
-from tests.support.naughty import TEXTS, assert_harmless, assert_tame, strings_in
-from tests.support.worker import System, new_system, until_finished
-from tests.support.zips import Member, build
-from worker.client import Client, Completed
+from worker.client.client import Client, Completed
 
 ACTING = (b"\x1b]", b"\x1bP", b"\x1b[2J", b"\x1b[H", b"\x1b[?1049h", b"\x07", b"\x08", b"\xc2\x9b", b"\0")
 """What the command itself never sends to a terminal."""

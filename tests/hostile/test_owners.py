@@ -25,14 +25,14 @@ from domain.errors import (
 )
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.database.jobs import JobRepository
-from infrastructure.database.runs import RunRepository
-from tests.support.fuzz import tried
-from tests.support.jobs import new_run
-from tests.support.worker import System
-from worker.client import Client
-from worker.operator_calls import OperatorCalls
-from worker.submissions import UploadSubmission
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.runs import RunRepository
+from tests.fixtures.jobs import new_run
+from tests.fixtures.worker_process import System
+from tests.fuzz.generators import tried
+from worker.client.client import Client
+from worker.client.operator import OperatorCalls
+from worker.client.submissions import UploadSubmission
 
 Call = Callable[[Client, UUID, Any], Awaitable[Any]]
 

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import (
     ADVISORY_LOCK,
     check,
@@ -19,6 +18,7 @@ from infrastructure.database.migrate import (
     migrations_directory,
     upgrade,
 )
+from infrastructure.database.urls import asyncpg_url
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -156,7 +156,7 @@ def test_an_installed_wheel_migrates_without_the_checkout(empty_database_url: st
     program = (
         "import asyncio, sys\n"
         "from infrastructure.database import migrate\n"
-        "from infrastructure.database.address import asyncpg_url\n"
+        "from infrastructure.database.urls import asyncpg_url\n"
         "url = asyncpg_url(sys.argv[1])\n"
         "asyncio.run(migrate.upgrade(url))\n"
         "print(migrate.migrations_directory(), asyncio.run(migrate.check(url)))\n"
@@ -175,7 +175,7 @@ def test_an_installed_wheel_migrates_without_the_checkout(empty_database_url: st
 
 def test_the_check_for_make_finds_no_difference() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.migrations.check"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.tools.check_schema"], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "agree" in done.stdout

@@ -9,11 +9,11 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from domain.jobs import JobStatus
-from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import _config, head, upgrade
-from tests.support.servers import Servers, in_thread
-from tests.support.worker import System, until_finished
-from worker.client import Client
+from infrastructure.database.urls import asyncpg_url
+from tests.fixtures.servers import Servers, in_thread
+from tests.fixtures.worker_process import System, until_finished
+from worker.client.client import Client
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 DROPPED: frozenset[tuple[str, str]] = frozenset()

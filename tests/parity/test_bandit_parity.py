@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors import security
-from collectors.bandit_rules import BLACKLISTS, RULES, TEST_IDS
-from domain.metrics import Report
-from tests.parity.parity_support import (
+from collectors.metrics import security
+from collectors.tools.bandit_rules import BLACKLISTS, RULES, TEST_IDS
+from domain.metrics.report import Report
+from tests.parity.support.comparison import (
     CORPUS,
     PACKAGES,
     STDLIB,

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from collectors.base import Totals
-from collectors.churn import COLLECTOR
-from collectors.source_tree import load_tree
-from domain.metrics import Report
+from collectors.contract import Totals
+from collectors.metrics.churn import COLLECTOR
+from collectors.source.source_tree import load_tree
+from domain.metrics.report import Report
 from domain.sources import FetchedSource
 from domain.text import printable
-from infrastructure.sources.directory import fetch_directory
-from infrastructure.sources.git import fetch_repository
-from infrastructure.sources.git_history import GitHistory
-from infrastructure.sources.limits import SourceLimits
-from infrastructure.sources.packing import pack_directory
-from infrastructure.sources.scratch import Scratch
-from infrastructure.sources.upload import fetch_upload
-from tests.support.git_repository import IDENTITY, WorkTree, git
-from tests.support.git_server import GitServer
+from infrastructure.sources.git.clone import fetch_repository
+from infrastructure.sources.git.history import GitHistory
+from infrastructure.sources.local.directory import fetch_directory
+from infrastructure.sources.local.packing import pack_directory
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.git_repository import IDENTITY, WorkTree, git
+from tests.fixtures.git_server import GitServer
 
 
 @dataclass

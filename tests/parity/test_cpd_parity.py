@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from collectors.base import Totals
+from collectors.contract import Totals
 from collectors.cpd.corpus import Corpus
 from collectors.cpd.facts import PackedFile
-from collectors.dupes import COLLECTOR
-from tests.parity.cpd_corpora import CORPORA, GOLDENS, Files, digest, generated
-from tests.parity.cpd_oracle import Oracle, Verdict, ranges
-from tests.parity.parity_support import PACKAGES, STDLIB, copy_python, inspect_files, write_files
+from collectors.metrics.dupes import COLLECTOR
+from tests.parity.support.comparison import PACKAGES, STDLIB, copy_python, inspect_files, write_files
+from tests.parity.support.cpd_corpora import CORPORA, GOLDENS, Files, digest, generated
+from tests.parity.support.cpd_oracle import Oracle, Verdict, ranges
 
 LARGE_PACKAGES = ["sqlalchemy", "pydantic", "pygments", "hypothesis", "pip", "mypy", "alembic", "cryptography"]
 

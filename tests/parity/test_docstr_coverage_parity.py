@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.docs import COLLECTOR
-from collectors.source_tree import SourceFile
-from tests.parity.parity_support import (
+from collectors.metrics.docs import COLLECTOR
+from collectors.source.source_tree import SourceFile
+from tests.parity.support.comparison import (
     PACKAGES,
     STDLIB,
     copy_python,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from collectors import cyclomatic, mi, size
-from collectors.source_tree import SourceFile
-from tests.parity.parity_support import (
+from collectors.metrics import cyclomatic, mi, size
+from collectors.source.source_tree import SourceFile
+from tests.parity.support.comparison import (
     PACKAGES,
     STDLIB,
     copy_python,

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
-from collectors import lint
-from collectors.base import Totals
-from collectors.source_tree import load_tree
-from domain.metrics import Report
+from collectors.contract import Totals
+from collectors.metrics import lint
+from collectors.source.source_tree import load_tree
+from domain.metrics.report import Report
 from domain.text import one_line
-from tests.parity.parity_support import (
+from tests.parity.support.comparison import (
     CORPUS,
     PACKAGES,
     STDLIB,

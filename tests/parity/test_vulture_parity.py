@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from collectors.dead_code import COLLECTOR
-from tests.parity.parity_support import CORPUS, PACKAGES, STDLIB, copy_python, run_file_collector, run_tool, write_files
+from collectors.metrics.dead_code import COLLECTOR
+from tests.parity.support.comparison import (
+    CORPUS,
+    PACKAGES,
+    STDLIB,
+    copy_python,
+    run_file_collector,
+    run_tool,
+    write_files,
+)
 
 LINE = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<text>.+ \(\d+% confidence\))")
 

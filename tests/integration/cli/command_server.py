@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tests.support.worker import PATIENCE_SECONDS, Finished, System
-from worker.cli import main
+from tests.fixtures.worker_process import PATIENCE_SECONDS, Finished, System
+from worker.cli.app import main
 
-MODULES = ("bulk", "commands", "doctor", "local", "operate", "submit", "submit_from", "up", "upkeep")
+MODULES = ("analyze", "bulk", "database", "doctor", "jobs", "operators", "submit", "submit_file", "up")
 MAX_REQUEST = 1 << 17
 
 
@@ -80,7 +80,7 @@ def command_server(directory: Path) -> Iterator[None]:
 
 def serve(listener: socket.socket) -> NoReturn:
     for module in MODULES:
-        importlib.import_module(f"worker.{module}")
+        importlib.import_module(f"worker.cli.commands.{module}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the handlers
     parent = os.getppid()
     listener.settimeout(1)

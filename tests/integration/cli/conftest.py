@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.servers import temporary_directory
+from tests.fixtures.worker_process import System, new_system
 from tests.integration.cli.command_server import command_server, quick
-from tests.support.servers import temporary_directory
-from tests.support.worker import System, new_system
 
 
 @pytest.fixture(scope="session", autouse=True)

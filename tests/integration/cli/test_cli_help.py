@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from tests.fixtures.worker_process import System
 from tests.integration.cli.cli_support import without_services
-from tests.support.worker import System
-from worker.cli import app
+from worker.cli.app import app
 
 COMMANDS = (
     "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "cancel", "retry", "cleanup", "doctor",
@@ -59,7 +59,7 @@ async def test_the_version(nothing: System) -> None:
 
 LOADED = f"""
 import sys
-from worker.cli import main
+from worker.cli.app import main
 try:
     main()
 except SystemExit:

@@ -9,11 +9,11 @@ import pytest
 
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
+from tests.faults.fault_table import Rows
+from tests.fixtures.archives import zip_of
+from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from tests.integration.cli.cli_support import TEN, assert_complaint
-from tests.support.archives import zip_of
-from tests.support.faults import Rows
-from tests.support.worker import COMMAND, System, WorkerProcess, until_finished
-from worker.client import Client
+from worker.client.client import Client
 
 RESULT = {"job", "source", "metrics", "file_tree", "findings", "errors", "completeness", "tool_versions", "timings_ms"}
 

@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 
 from domain.jobs import JobStatus
+from tests.faults.fault_table import Rows
+from tests.fixtures.worker_process import System
 from tests.integration.cli.cli_support import assert_complaint, on_terminal, quick_system
-from tests.support.faults import Rows
-from tests.support.worker import System
-from worker.client import Client
-from worker.submissions import UploadSubmission
+from worker.client.client import Client
+from worker.client.submissions import UploadSubmission
 
 URL = "https://github.com/owner/repo"
 

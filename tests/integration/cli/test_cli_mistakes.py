@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.archives import zip_of
+from tests.fixtures.worker_process import System
 from tests.integration.cli.cli_support import assert_complaint, without_services
-from tests.support.archives import zip_of
-from tests.support.worker import System
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 
 from domain.errors import ServiceUnavailableError
 from domain.jobs import Job, JobStatus
+from tests.faults.fault_table import until
+from tests.fixtures.tcp_proxy import Cable
+from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, until_finished
 from tests.integration.cli.cli_support import TEN
-from tests.support.faults import until
-from tests.support.proxy import Cable
-from tests.support.worker import COMMAND, PATIENCE_SECONDS, System, until_finished
-from worker import submit
-from worker.client import Client
-from worker.output import Output
+from worker.cli.commands import submit
+from worker.cli.output.output import Output
+from worker.client.client import Client
 
 
 async def test_both_servers_away_while_it_watches(

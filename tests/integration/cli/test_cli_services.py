@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.worker_process import System
 from tests.integration.cli.cli_support import assert_complaint, quick_system, without_services
-from tests.support.worker import System
 
 FOR_JOBS = (("jobs",), ("job", "x"), ("result", "x"), ("cancel", "x"), ("retry", "x"), ("submit", "code.py"))
 ALL = (*FOR_JOBS, ("cleanup",), ("migrate",), ("worker",))

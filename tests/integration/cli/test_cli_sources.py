@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.archives import zip_of
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fixtures.worker_process import COMMAND, Finished, System, WorkerProcess
 from tests.integration.cli.cli_support import TEN, assert_complaint, quick_system
-from tests.support.archives import zip_of
-from tests.support.git_repository import WorkTree
-from tests.support.git_server import GitServer
-from tests.support.worker import COMMAND, Finished, System, WorkerProcess
 
 TOKEN = "t0ken-of-a-private-repository"
 CODE = '"""A module."""\n\nimport os\n\n\ndef run(command):\n    """Run it."""\n    os.system(command)\n'

@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 import redis
 
-from infrastructure.database.address import asyncpg_url
 from infrastructure.database.migrate import downgrade, head
+from infrastructure.database.urls import asyncpg_url
+from tests.fixtures.servers import Servers
+from tests.fixtures.worker_process import Finished, System
 from tests.integration.cli.cli_support import quick_system
-from tests.support.servers import Servers
-from tests.support.worker import Finished, System
-from worker.doctor_services import clock_check
+from worker.cli.commands.doctor_services import clock_check
 
 SetRedis = Callable[[str, str], None]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from worker.render import metrics_grid
-from worker.render_jobs import in_words, timeline
+from worker.cli.output.jobs import in_words, timeline
+from worker.cli.output.results import metrics_grid
 
 
 def words_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]:

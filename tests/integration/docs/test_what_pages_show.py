@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from infrastructure.database.engine import Database
 from infrastructure.settings import Settings
-from tests.support.archives import zip_of
-from tests.support.jobs import new_user, submit
-from tests.support.worker import System, WorkerProcess
+from tests.fixtures.archives import zip_of
+from tests.fixtures.jobs import new_user, submit
+from tests.fixtures.worker_process import System, WorkerProcess
 from tests.unit.deploy.project_files import DEPLOY, ROOT, documents
 
 SQL = [

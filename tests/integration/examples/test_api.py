@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.archives import zip_of
-from tests.support.faults import until
-from tests.support.webhook_server import receiver
-from tests.support.worker import System, WorkerProcess, new_system
+from tests.faults.fault_table import until
+from tests.fixtures.archives import zip_of
+from tests.fixtures.webhook_server import receiver
+from tests.fixtures.worker_process import System, WorkerProcess, new_system
 
 ANN, BOB = {"X-User": "ann@example.org"}, {"X-User": "bob@example.org"}
 

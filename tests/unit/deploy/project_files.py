@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from infrastructure.settings import Settings
-from worker.cli import app
+from worker.cli.app import app
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-import infrastructure.metrics as ours
-from infrastructure.metrics import REGISTRY
+import infrastructure.observability.prometheus_metrics as ours
+from infrastructure.observability.prometheus_metrics import REGISTRY
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"[^"\\]*"|'[^'\\]*')|(?P<range>\[(?:\d+[smhd]|\$__rate_interval)\])|(?P<duration>\d+[smhd]\b)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
-from infrastructure.http import StatusServer
+from infrastructure.observability.status_server import StatusServer
 from tests.unit.deploy.project_files import ROOT, command_names, documents, setting_names
 
 (COMPOSE,) = documents(ROOT / "docker-compose.yml")

@@ -11,7 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
-from infrastructure.http import StatusServer
+from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, documents, values_of
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.hostile.audit import LOCKS
+from tests.tools.audit import LOCKS
 from tests.unit.deploy.project_files import ROOT
 
 PIN = re.compile(r"[a-z0-9][a-z0-9._-]*==[^\s;]+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+")

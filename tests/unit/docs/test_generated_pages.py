@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from collectors.discovery import discover
+from collectors.engine.discovery import discover
 from docs import generate
-from domain import severity
-from domain.scoring import HEALTH_WEIGHTS
-from domain.severity import Severity
+from domain.metrics import severity
+from domain.metrics.scoring import HEALTH_WEIGHTS
+from domain.metrics.severity import Severity
 from tests.unit.deploy.project_files import setting_names
 from tests.unit.deploy.promql import exposed
 

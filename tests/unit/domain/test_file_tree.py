@@ -1,6 +1,6 @@
 from typing import Any
 
-from domain.file_tree import FileNumbers, build_file_tree, file_metrics
+from domain.metrics.file_tree import FileNumbers, build_file_tree, file_metrics
 
 NUMBERS: dict[str, dict[str, Any]] = {
     "cyclomatic": {"max": 12, "avg": 3.5},

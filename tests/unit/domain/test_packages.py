@@ -1,6 +1,6 @@
 import pytest
 
-from domain.packages import with_latest_versions
+from domain.metrics.packages import with_latest_versions
 
 
 def row(package: str, current: str | None = None) -> dict[str, object]:

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import scoring, severity
-from domain.scoring import HEALTH_WEIGHTS, health_score
-from domain.severity import Severity
+from domain.metrics import scoring, severity
+from domain.metrics.scoring import HEALTH_WEIGHTS, health_score
+from domain.metrics.severity import Severity
 
 RISING = ("complexity", "lint", "security", "duplication", "dead_code", "churn")
 NUMBERS = st.fixed_dictionaries(

@@ -1,7 +1,7 @@
 import pytest
 
 from domain.errors import InvalidInputError
-from domain.metrics import SkippedFile
+from domain.metrics.report import SkippedFile
 from domain.sources import MANIFEST_NAMES, Authorship, FetchedSource, Upload, branch_name, repository_url
 
 HOSTS = ("github.com", "127.0.0.1:8443")

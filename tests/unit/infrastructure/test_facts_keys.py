@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infrastructure.facts_keys import TreeKeys, fingerprint, keyed, secret, tree_keys
+from infrastructure.redis.facts_keys import TreeKeys, fingerprint, keyed, secret, tree_keys
 
 KEY = secret(b"code", b"user", b"source")
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import InvalidInputError
-from infrastructure import seccomp
-from infrastructure.guarantees import guarantees, require
-from infrastructure.means import Means
+from infrastructure.sandbox import seccomp
+from infrastructure.sandbox.guarantees import guarantees, require
+from infrastructure.sandbox.kernel_features import Means
 
 WHOLE = Means(seccomp=True, counts=True, sees_files=True)
 SECOND_LOCKS = {"no network, second lock", "git's port alone"}

@@ -1,4 +1,4 @@
-from infrastructure.metrics import REGISTRY, STAGES, note_timings
+from infrastructure.observability.prometheus_metrics import REGISTRY, STAGES, note_timings
 
 
 def series() -> int:

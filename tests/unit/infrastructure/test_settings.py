@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.database.address import sqlalchemy_url
+from infrastructure.database.urls import sqlalchemy_url
+from infrastructure.embedded.stack_file import HOME_VARIABLE, Stack, hold, remove_stack, running_stack, write_stack
 from infrastructure.settings import Settings, load_settings
-from infrastructure.stack_file import HOME_VARIABLE, Stack, hold, remove_stack, running_stack, write_stack
 
 URLS = {"DATABASE_URL": "postgresql://u:db-secret@h/d", "REDIS_URL": "redis://:redis-secret@h/0"}
 

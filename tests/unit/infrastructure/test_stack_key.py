@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from infrastructure.embedded.stack_file import HOME_VARIABLE, Stack, hold, read_stack, token_key, write_stack
 from infrastructure.settings import Settings, load_settings
-from infrastructure.stack_file import HOME_VARIABLE, Stack, hold, read_stack, token_key, write_stack
 
 
 @pytest.fixture(autouse=True)

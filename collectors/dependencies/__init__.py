@@ -1,0 +1,1 @@
+"""Imports, manifests, and which distribution an import name belongs to."""

@@ -1,0 +1,1 @@
+"""The engine that runs the collectors over a tree: discovery, map, reduce, process pool, report."""

@@ -1,0 +1,1 @@
+"""The lines that each commit of a history changed."""

@@ -1,0 +1,1 @@
+"""The ten metrics, one module each. Discovery finds every module here that declares a `COLLECTOR`."""

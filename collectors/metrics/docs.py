@@ -1,0 +1,175 @@
+"""How much of the code says what it does."""
+
+import ast
+import re
+import tokenize
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from collectors.contract import Facts, Totals
+from collectors.schemas import Shape, counts, one, record, table, texts_or_none
+from collectors.source.source_tree import SourceFile
+from domain.metrics.report import Finding, Report
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+_BLOCKS: Mapping[type[ast.AST], tuple[str, ...]] = {
+    ast.Module: ("body",),
+    ast.FunctionDef: ("body",),
+    ast.AsyncFunctionDef: ("body",),
+    ast.ClassDef: ("body",),
+    ast.If: ("body", "orelse"),
+    ast.For: ("body", "orelse"),
+    ast.AsyncFor: ("body", "orelse"),
+    ast.While: ("body", "orelse"),
+    ast.With: ("body",),
+    ast.AsyncWith: ("body",),
+    ast.Try: ("body", "handlers", "orelse", "finalbody"),
+    ast.TryStar: ("body", "handlers", "orelse", "finalbody"),
+    ast.ExceptHandler: ("body",),
+    ast.Match: ("cases",),
+    ast.match_case: ("body",),
+}
+"""Where a node holds statements. Definitions are statements, so no expression need be visited."""
+
+_EXCUSE_MARK = "docstr-coverage"
+_EXCUSE = re.compile(rf"#\s*{_EXCUSE_MARK}\s*:\s*(?:inherit|excused?\s* `.*`)")
+_DECORATOR_LINE = re.compile(r"\s*@")
+_EXCUSED_DECORATORS = frozenset(("setter", "deleter"))
+
+
+class Docs:
+    """Docstrings that are there, of those that should be.
+
+    Equals `docstr-coverage` with its defaults: every module that is not empty, every class, and every function and
+    method at any depth, magic and private ones too, should have a docstring that says something. Setters and deleters
+    of properties need none. A comment above a definition excuses it: `# docstr-coverage: inherited`, or
+    ``# docstr-coverage: excused `reason` ``.
+
+    - `coverage_pct`: 100 * found / needed; 100.0 where none is needed.
+    - per file: `coverage_pct`, likewise.
+    """
+
+    name: ClassVar[str] = "docs"
+    tool: ClassVar[str] = "docstr-coverage"
+    version: ClassVar[str] = version("docstr-coverage")
+    revision: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("coverage_pct",)
+    needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = record({"needed": one(counts), "missing": table(texts_or_none, counts)})
+
+    def inspect(self, file: SourceFile) -> Facts:
+        """`{needed, missing: [[name, line]]}`: how many are needed, and which are not there; the module's name is null.
+
+        Raises UnparsableError where the file has an excuse in it and its tokens cannot be told apart.
+        """
+        body = file.tree.body
+        if not body:
+            return {"needed": 0, "missing": []}
+        needed = 1
+        missing: list[list[Any]] = [] if _documented(body) else [[None, 1]]
+        excuses = _Excuses(file.tokens) if _EXCUSE_MARK in file.text else None
+        for name, node in _definitions(file.tree):
+            if _need_not(node):
+                continue
+            needed += 1
+            if not _documented(node.body) and not (excuses and excuses.cover(node.lineno)):
+                missing.append([name, node.lineno])
+        missing.sort(key=lambda item: item[1])
+        return {"needed": needed, "missing": missing}
+
+    def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
+        """Coverage of all files together, and of each."""
+        if totals.files and not facts:
+            return Report(aggregate=dict.fromkeys(self.fields), gaps=["docs: no file parses"])
+        counts = {path: (fact["needed"], len(fact["missing"])) for path, fact in facts.items()}
+        needed = sum(needed for needed, _ in counts.values())
+        missing = sum(missing for _, missing in counts.values())
+        return Report(
+            aggregate={"coverage_pct": _coverage(needed, missing)},
+            per_file={path: {"coverage_pct": _coverage(*count)} for path, count in counts.items()},
+            findings=[_finding(path, name, line) for path, fact in facts.items() for name, line in fact["missing"]],
+        )
+
+
+def _coverage(needed: int, missing: int) -> float:
+    return (needed - missing) * 100 / needed if needed else 100.0
+
+
+def _finding(path: str, name: str | None, line: int) -> Finding:
+    return Finding(
+        metric=Docs.name,
+        rule="missing-docstring",
+        path=path,
+        line=line,
+        message="missing module docstring" if name is None else f"missing docstring of {name}",
+        function=name,
+    )
+
+
+def _definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
+    """All definitions at any depth with their dotted names, in no particular order."""
+    pending: list[tuple[ast.AST, str]] = [(tree, "")]
+    while pending:
+        block, owner = pending.pop()
+        for field in _BLOCKS[type(block)]:
+            for child in getattr(block, field):
+                if isinstance(child, Definition):
+                    name = f"{owner}.{child.name}" if owner else child.name
+                    yield name, child
+                    pending.append((child, name))
+                elif type(child) in _BLOCKS:
+                    pending.append((child, owner))
+
+
+def _documented(body: Sequence[ast.stmt]) -> bool:
+    """Whether the first statement is a string that is not blank."""
+    first = body[0]
+    return (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+        and not (first.value.value == "" or first.value.value.isspace())
+    )
+
+
+def _need_not(node: Definition) -> bool:
+    """Whether the first of the decorators that docstr-coverage knows makes it a setter or deleter."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Name) and decorator.id == "property":
+            return False
+        if isinstance(decorator, ast.Attribute) and decorator.attr in _EXCUSED_DECORATORS:
+            return True
+    return False
+
+
+class _Excuses:
+    """Comments that stand right above definitions, perhaps with decorators and blank lines between."""
+
+    def __init__(self, tokens: Sequence[tokenize.TokenInfo]) -> None:
+        self._tokens = tokens
+        self._first: dict[int, int] = {}
+        for index, token in enumerate(tokens):
+            self._first.setdefault(token.start[0], index)
+
+    def cover(self, line: int) -> bool:
+        """Whether the definition that starts at this line is excused."""
+        index = self._first.get(line, 0) - 1
+        while index >= 0:
+            token = self._tokens[index]
+            if not _between(token):
+                return token.type == tokenize.COMMENT and _EXCUSE.match(token.string) is not None
+            index -= 1
+        return False
+
+
+def _between(token: tokenize.TokenInfo) -> bool:
+    return (
+        token.type in (tokenize.NL, tokenize.NEWLINE)
+        or (token.type == tokenize.NAME and token.string == "class")
+        or _DECORATOR_LINE.match(token.line) is not None
+    )
+
+
+COLLECTOR = Docs()

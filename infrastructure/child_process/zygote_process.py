@@ -1,0 +1,57 @@
+"""Starting the zygote. It may be started before anything else is known: it imports while its parent does, too."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+_CLEAN_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/nonexistent",
+    "LD_BIND_NOW": "1",  # see `infrastructure.child_process.zygote`
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteProcess:
+    """The zygote, and our end of its control socket. As a context manager it ends with the block."""
+
+    process: "subprocess.Popen[bytes]"
+    control: socket.socket
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """End it, unless it has ended; its children end with their own sockets."""
+        self.control.close()
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def launch(preload: Sequence[str]) -> ZygoteProcess:
+    """Start a zygote that imports the modules, and then waits to be told where scratch directories will be."""
+    ours, theirs = socket.socketpair()
+    path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # noqa: PTH120
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "infrastructure.child_process.zygote", str(theirs.fileno()), *preload],
+        pass_fds=[theirs.fileno()],
+        env={**_CLEAN_ENVIRONMENT, "PATH": path},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # a terminal's Ctrl-C is the worker's to handle
+    )
+    theirs.close()
+    return ZygoteProcess(process, ours)

@@ -1,0 +1,142 @@
+"""Submitting: new jobs under their user's lock, within its limits, one or many in one transaction."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import InvalidInputError, NotFoundError
+from domain.jobs import JOB_VERSION, Job, SubmissionLimits
+from domain.sources import SourceKind
+from domain.text import JSON, safe_json
+from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from
+
+MAX_KEY_LENGTH = 200
+
+# Not FOR UPDATE: that would also keep runs and jobs from being written for the user meanwhile.
+_LOCK_USER = text("SELECT 1 FROM users WHERE id = :user_id FOR NO KEY UPDATE")
+_TODAY = "(statement_timestamp() AT TIME ZONE 'UTC')::date"
+_USAGE = text(f"""
+    SELECT
+        (SELECT count(*) FROM jobs WHERE user_id = :user_id AND status IN ('pending', 'running')) AS unfinished,
+        coalesce((SELECT submitted FROM daily_usage WHERE user_id = :user_id AND day = {_TODAY}), 0) AS today
+""")  # nosec B608 # noqa: S608 - no input in it
+_COUNT_UP = f"""
+    INSERT INTO daily_usage AS usage (user_id, day, submitted) VALUES (:user_id, {_TODAY}, :count)
+    ON CONFLICT (user_id, day) DO UPDATE SET submitted = usage.submitted + excluded.submitted
+"""  # nosec B608 # noqa: S608 - no input in it
+_BY_KEYS = text(f"""
+    SELECT {JOB_COLUMNS} FROM jobs
+    WHERE user_id = :user_id AND idempotency_key = ANY(CAST(:keys AS varchar[]))
+""")  # nosec B608 # noqa: S608 - no input in it
+
+# They are rung right after the commit, so they are born as rung once: no second transaction for that. A microsecond
+# between them keeps their order in lists and in the queue.
+_INSERT = text(f"""
+    WITH counted AS ({_COUNT_UP})
+    INSERT INTO jobs (
+        job_id, user_id, status, source_kind, source_metadata, idempotency_key, notify_url, version, ring, rung_at,
+        created_at)
+    SELECT new.job_id, :user_id, 'pending', new.kind, CAST(new.metadata AS jsonb), new.key, new.notify_url,
+        {JOB_VERSION}, 1, statement_timestamp(), now() + (new.place - 1) * interval '1 microsecond'
+    FROM unnest(
+        CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
+        CAST(:notify_urls AS varchar[])
+    ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, place)
+    RETURNING {JOB_COLUMNS}
+""")  # nosec B608 # noqa: S608 - no input in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be. `notify_url` is told when it ends."""
+
+    job_id: str
+    source_kind: SourceKind
+    source_metadata: Mapping[str, JSON] = field(repr=False)
+    idempotency_key: str | None = None
+    notify_url: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidInputError for a bad idempotency key."""
+        key = self.idempotency_key
+        if key is not None and (not key or len(key) > MAX_KEY_LENGTH or not key.isprintable()):
+            raise InvalidInputError(f"an idempotency key must be 1 to {MAX_KEY_LENGTH} printable characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The job of a submission. `created` is False where the same idempotency key had made it before."""
+
+    job: Job
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How many of a user's jobs are pending or running, and how many were submitted today (UTC), deleted ones too."""
+
+    unfinished: int
+    today: int
+
+
+class SubmissionRepository:
+    """New rows of `jobs`, and `daily_usage`, within one unit of work."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def submit(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> list[Submitted]:
+        """Insert pending jobs under the user's lock, so that no number of submissions at once passes a limit.
+
+        All or none; the answer is in the order of `new`. The same idempotency key is the same job, also twice in one
+        call. They count as rung once: after the commit ring each that was created. Raises LimitExceededError, and
+        NotFoundError for an unknown user.
+        """
+        await self.lock_user(user_id)
+        known = await self._by_keys(user_id, [job.idempotency_key for job in new if job.idempotency_key is not None])
+        wanted: dict[str, NewJob] = {}
+        for job in new:
+            if job.idempotency_key not in known:
+                wanted.setdefault(job.idempotency_key or job.job_id, job)
+        created = await self._insert(user_id, list(wanted.values()), limits) if wanted else {}
+        ours = {job.idempotency_key: job for job in created.values() if job.idempotency_key is not None}
+        return [
+            Submitted(job=created[job.job_id], created=True)
+            if job.job_id in created
+            else Submitted(job={**ours, **known}[str(job.idempotency_key)], created=False)
+            for job in new
+        ]
+
+    async def lock_user(self, user_id: UUID) -> None:
+        """Let one submission of the user at a time through, until the unit of work ends. Raises NotFoundError."""
+        if await self._connection.scalar(_LOCK_USER, {"user_id": user_id}) is None:
+            raise NotFoundError("there is no such user")
+
+    async def usage(self, user_id: UUID) -> Usage:
+        """What the limits look at."""
+        return Usage(**(await self._connection.execute(_USAGE, {"user_id": user_id})).mappings().one())
+
+    async def _by_keys(self, user_id: UUID, keys: Sequence[str]) -> dict[str, Job]:
+        if not keys:
+            return {}
+        rows = await self._connection.execute(_BY_KEYS, {"user_id": user_id, "keys": keys})
+        return {str(row["idempotency_key"]): job_from(row) for row in rows.mappings()}
+
+    async def _insert(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> dict[str, Job]:
+        usage = await self.usage(user_id)
+        limits.check(unfinished=usage.unfinished, today=usage.today, new=len(new))
+        values = {
+            "user_id": user_id,
+            "count": len(new),
+            "ids": [job.job_id for job in new],
+            "kinds": [job.source_kind.value for job in new],
+            "metadata": [json.dumps(safe_json(job.source_metadata), allow_nan=False) for job in new],
+            "keys": [job.idempotency_key for job in new],
+            "notify_urls": [job.notify_url for job in new],
+        }
+        rows = (await self._connection.execute(_INSERT, values)).mappings()
+        return {str(row["job_id"]): job_from(row) for row in rows}

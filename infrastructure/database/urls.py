@@ -1,0 +1,28 @@
+"""The database's address as SQLAlchemy wants it."""
+
+from sqlalchemy import URL
+
+from infrastructure.service_urls import database_address
+from infrastructure.settings import Settings
+
+
+def asyncpg_url(address: str) -> URL:
+    """The SQLAlchemy URL, over asyncpg, of a `postgresql://` address. Raises ValueError with one line."""
+    parts = database_address(address)
+    return URL.create(
+        "postgresql+asyncpg",
+        username=parts.user,
+        password=parts.password,
+        host=parts.host,
+        port=parts.port,
+        database=parts.database,
+        query=parts.options,
+    )
+
+
+def sqlalchemy_url(settings: Settings) -> URL:
+    """Where PostgreSQL is; its `str()` hides the password.
+
+    Raises ServiceUnavailableError where the settings name no database.
+    """
+    return asyncpg_url(settings.postgresql_dsn().get_secret_value())

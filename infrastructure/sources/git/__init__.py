@@ -1,0 +1,1 @@
+"""Git repositories: cloning, reading trees and reading history, without a checkout."""

@@ -1,0 +1,131 @@
+"""A directory of this machine, as its files lie on disk, with the history of its HEAD."""
+
+import os
+import stat
+from enum import Enum, auto
+from pathlib import Path
+
+from domain.errors import InvalidInputError
+from domain.sources import FetchedSource
+from domain.text import one_line
+from infrastructure.sources.local.history import borrow_history, find_repository
+from infrastructure.sources.tree.layout import Scratch, TakenHistory, disk_faults_translated
+from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.tree.writer import MAX_DEPTH, TreeWriter, wanted
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, a pipe that took a file's place after it was looked at would hold us up for ever.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class _Kind(Enum):
+    FILE = auto()
+    DIRECTORY = auto()
+    LINK = auto()
+    OTHER = auto()
+
+
+def fetch_directory(path: Path, scratch: Scratch, limits: SourceLimits) -> FetchedSource:
+    """Copy the Python files and manifests below `path`, and borrow its history.
+
+    `path` may be the root of a work tree or a directory inside one, whose history then is of that directory alone.
+    Symbolic links below it are not followed. The history's objects are not copied: see `places_to_read`. Raises
+    InvalidInputError where there is nothing to analyse, or too much.
+    """
+    if not path.is_dir():
+        raise InvalidInputError(f"{one_line(str(path), 200)!r} is not a directory")
+    root = path.resolve()
+    with disk_faults_translated(), TreeWriter(scratch, limits) as writer:
+        history = _history(root, scratch, writer)
+        _copy(root, writer)
+        return writer.finish("directory", history)
+
+
+def _history(root: Path, scratch: Scratch, writer: TreeWriter) -> TakenHistory | None:
+    found = find_repository(root)
+    if found is None:
+        return None
+    history = borrow_history(found, scratch)
+    if isinstance(history, TakenHistory):
+        return history
+    writer.skip(b".git", f"history unusable: {history.reason}")
+    return None
+
+
+def _copy(root: Path, writer: TreeWriter) -> None:
+    try:
+        directory = os.open(root, _DIRECTORY)
+    except OSError as error:
+        raise InvalidInputError(f"{one_line(str(root), 200)!r} cannot be read: {error.strerror}") from error
+    try:
+        _visit(directory, b"", writer)
+    finally:
+        os.close(directory)
+
+
+def _visit(directory: int, prefix: bytes, writer: TreeWriter) -> None:
+    """Hand over the directory's files in the order of their names, and go into its directories."""
+    for name, kind in _listing(directory, writer):
+        path = prefix + name
+        if path == b".git":
+            continue  # put to use as history, or named already with what is wrong with it
+        if kind is _Kind.DIRECTORY:
+            _enter(directory, path, name, writer)
+        elif kind is _Kind.LINK:
+            writer.skip(path, "symbolic link")
+        elif kind is _Kind.FILE:
+            _take(directory, path, name, writer)
+        elif wanted(path):
+            writer.skip(path, "not a regular file")
+
+
+def _listing(directory: int, writer: TreeWriter) -> list[tuple[bytes, _Kind]]:
+    listing = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            writer.count_entry()
+            listing.append((os.fsencode(entry.name), _kind(entry)))
+    return sorted(listing, key=lambda item: item[0])
+
+
+def _kind(entry: os.DirEntry[str]) -> _Kind:
+    if entry.is_symlink():
+        return _Kind.LINK
+    if entry.is_dir(follow_symlinks=False):
+        return _Kind.DIRECTORY
+    return _Kind.FILE if entry.is_file(follow_symlinks=False) else _Kind.OTHER
+
+
+def _enter(parent: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
+    if writer.is_excluded(path + b"/"):
+        return
+    if path.count(b"/") + 1 >= MAX_DEPTH:
+        writer.skip(path, f"deeper than {MAX_DEPTH} directories")
+        return
+    try:
+        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+    except OSError as error:
+        writer.skip(path, f"cannot be read: {error.strerror}")
+        return
+    try:
+        _visit(directory, path + b"/", writer)
+    finally:
+        os.close(directory)
+
+
+def _take(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
+    if not wanted(path):
+        return
+    try:
+        file = os.open(name, _FILE, dir_fd=directory)
+    except OSError as error:
+        writer.skip(path, f"cannot be read: {error.strerror}")
+        return
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        writer.skip(path, "not a regular file")
+        return
+    with os.fdopen(file, "rb") as stream:
+        if writer.judge(path, status.st_size):
+            writer.write(path, stream.read(status.st_size), executable=bool(status.st_mode & 0o111))

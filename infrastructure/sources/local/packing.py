@@ -1,0 +1,92 @@
+"""A directory as an upload: its Python files, its manifests and, if asked for, the history of its HEAD."""
+
+import io
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from domain.errors import InvalidInputError
+from domain.sources import FetchedSource
+from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment
+from infrastructure.sources.git.history import Mount
+from infrastructure.sources.local.directory import fetch_directory
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import MIB, SourceLimits
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def pack_directory(path: Path, *, with_history: bool, limits: SourceLimits | None = None) -> bytes:
+    """A zip that `fetch_upload` reads back to the same tree.
+
+    The history is one pack of what HEAD reaches, without configuration, hooks, other branches or anything that was
+    never committed; a directory inside a work tree goes without. Raises InvalidInputError where the directory has no
+    Python file, or is larger than an upload may be.
+    """
+    limits = limits or SourceLimits()
+    with TemporaryDirectory(prefix="vibe8-pack-") as temporary:
+        scratch = Scratch(Path(temporary))
+        fetched = fetch_directory(path, scratch, limits)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for root in (scratch.tree, scratch.manifests):
+                _add_files(archive, root)
+            if with_history and fetched.has_history and not Mount.load(scratch.repository).below:
+                _add_history(archive, scratch, fetched, limits)
+    if buffer.tell() > limits.max_upload_bytes:
+        raise _too_large(limits, with_history=with_history)
+    return buffer.getvalue()
+
+
+def _too_large(limits: SourceLimits, *, with_history: bool) -> InvalidInputError:
+    what = "the directory with its history" if with_history else "the directory"
+    return InvalidInputError(f"{what} is larger than {limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB)")
+
+
+def _add_files(archive: zipfile.ZipFile, root: Path) -> None:
+    for directory, directories, names in os.walk(os.fsencode(root)):
+        directories.sort()
+        for name in sorted(names):
+            file = Path(os.fsdecode(directory), os.fsdecode(name))
+            mode = 0o755 if file.stat().st_mode & 0o111 else 0o644
+            _add(archive, _archive_name(os.fsencode(file.relative_to(root))), file.read_bytes(), mode=mode)
+
+
+def _archive_name(path: bytes) -> str:
+    """A name that every unpacker reads alike: bytes that are no UTF-8, and backslashes, are written as `%XX`."""
+    return path.decode("utf-8", "backslashreplace").replace("\\", "%")
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes, *, mode: int = 0o644) -> None:
+    member = zipfile.ZipInfo(name, _EPOCH)  # the same directory makes the same bytes
+    member.external_attr = (0o100000 | mode) << 16
+    archive.writestr(member, data, zipfile.ZIP_DEFLATED)
+
+
+def _add_history(archive: zipfile.ZipFile, scratch: Scratch, fetched: FetchedSource, limits: SourceLimits) -> None:
+    sha = str(fetched.commit_sha)
+    if fetched.branch is None:
+        _add(archive, ".git/HEAD", f"{sha}\n".encode())
+    else:
+        branch = os.fsencode(fetched.branch)
+        _add(archive, ".git/HEAD", b"ref: refs/heads/%b\n" % branch)
+        _add(archive, f".git/refs/heads/{fetched.branch}", f"{sha}\n".encode())
+    if fetched.shallow:
+        _add(archive, ".git/shallow", (scratch.repository / "shallow").read_bytes())
+    _add(archive, f".git/objects/pack/pack-{sha}.pack", _pack(scratch.repository, sha, limits))
+
+
+def _pack(repository: Path, sha: str, limits: SourceLimits) -> bytes:
+    arguments = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "--quiet")
+    try:
+        with GitProcess(arguments, git_environment(repository), stdin=subprocess.PIPE) as process:
+            process.feed([f"{sha}\n".encode()])
+            pack = process.stdout.read(limits.max_upload_bytes + 1)
+            if len(pack) > limits.max_upload_bytes:
+                raise _too_large(limits, with_history=True)
+            process.finish()
+            return pack
+    except GitFailedError as error:
+        raise InvalidInputError(f"the directory's history cannot be packed: {error.reason()}") from error

@@ -1,0 +1,119 @@
+"""The queue is a hint: lost, repeated or poisoned, every job still ends exactly once."""
+
+import asyncio
+import pickle
+import time
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import redis.asyncio
+from arq.constants import job_key_prefix
+
+from domain.jobs import JobStatus
+from infrastructure.redis.queue import QUEUE_NAME, connect
+from tests.faults.fault_table import PYTHON_FILE, Rows, slow_source, submit_for_many, until
+from tests.fixtures.worker_process import System
+from worker.client.client import Client
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        return (exec, ("import pathlib; pathlib.Path('/tmp/vibe8-bomb').touch()",))
+
+
+async def forgotten(rows: Rows) -> None:
+    """30 s pass since the last ring that nobody has heard; then the sweep rings again."""
+    await rows.all("UPDATE jobs SET rung_at = rung_at - interval '31 seconds' WHERE status = 'pending'")
+
+
+@pytest.mark.fault("FLUSHALL with 100 jobs pending and 10 running")
+async def test_losing_all_of_redis_loses_no_job(system: System, client: Client) -> None:
+    rows = Rows(system)
+    async with redis.asyncio.Redis.from_url(system.environment["REDIS_URL"]) as server:
+        jobs = await submit_for_many(client, 10, slow_source(2000))
+        async with system.worker(ARQ_MAX_JOBS="10"):
+            await until(lambda: _running(rows, 10))
+            jobs += await submit_for_many(client, 100, PYTHON_FILE, first=10)
+            # All that this system has: the server's other databases are other tests'.
+            await server.flushdb()
+            assert await _running(rows, 10)
+            await forgotten(rows)
+            await until(lambda: _all_done(rows, len(jobs)), 180)
+    assert sorted(await rows.runs()) == sorted(jobs)
+
+
+async def _running(rows: Rows, count: int) -> bool:
+    return (await rows.statuses()).get("running") == count
+
+
+@pytest.mark.fault("one key of the queue evicted")
+@pytest.mark.parametrize("kind", ["payload", "queue"])
+async def test_an_evicted_key_loses_no_job(system: System, client: Client, kind: str) -> None:
+    rows = Rows(system)
+    jobs = await submit_for_many(client, 3, PYTHON_FILE)
+    async with redis.asyncio.Redis.from_url(system.environment["REDIS_URL"]) as server:
+        key = QUEUE_NAME if kind == "queue" else f"{job_key_prefix}{jobs[1]}:1"
+        assert await server.delete(key) == 1
+    async with system.worker():
+        if kind == "queue":
+            await forgotten(rows)
+        await until(lambda: _all_done(rows, len(jobs)))
+    assert sorted(await rows.runs()) == sorted(jobs)
+
+
+async def _all_done(rows: Rows, count: int) -> bool:
+    return (await rows.statuses()) == {"completed": count}
+
+
+@pytest.mark.fault("the same doorbell 50 times over 3 workers")
+async def test_one_claim_however_often_it_rings(system: System, client: Client, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    pool = await connect(system.environment["REDIS_URL"])
+    for number in range(2, 52):
+        await pool.enqueue_job("analyze", job.job_id, _job_id=f"{job.job_id}:{number}")
+    async with system.worker("one") as one, system.worker("two") as two, system.worker("three") as three:
+        await until(lambda: _empty(pool))
+        await until(lambda: _all_done(Rows(system), 1))
+        done = [entry for worker in (one, two, three) for entry in worker.log() if entry["event"] == "job.completed"]
+    await pool.aclose()
+    assert len(done) == 1
+    assert (await Rows(system).job(job.job_id))["attempt"] == 1
+
+
+async def _empty(pool: redis.asyncio.Redis) -> bool:
+    return not await pool.zcard(QUEUE_NAME)
+
+
+@pytest.mark.fault("foreign and pickled payloads in the queue")
+async def test_foreign_and_pickled_payloads_are_refused(system: System, client: Client, user_id: UUID) -> None:
+    pool = await connect(system.environment["REDIS_URL"])
+    payloads = {
+        "pickled": pickle.dumps({"t": 1, "f": "analyze", "a": (Bomb(),), "k": {}, "et": 0}),
+        "text": b"hello",
+        "list": b"[1, 2]",
+        "unknown": b'{"t": null, "f": "rm", "a": [], "k": {}, "et": 0}',
+        "arguments": b'{"t": null, "f": "analyze", "a": [1, 2, 3], "k": {"x": 1}, "et": 0}',
+    }
+    for name, payload in payloads.items():
+        await pool.set(job_key_prefix + name, payload)
+        await pool.zadd(QUEUE_NAME, {name: int(time.time() * 1000)})
+    await pool.zadd(QUEUE_NAME, {"nothing": int(time.time() * 1000)})
+    async with system.worker() as worker:
+        job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+        await until(lambda: _all_done(Rows(system), 1))
+        await until(lambda: _empty(pool))
+        assert worker.process.poll() is None
+    await pool.aclose()
+    assert not Path("/tmp/vibe8-bomb").exists()
+    assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
+
+
+@pytest.mark.fault("the same idempotency key 20 times at once")
+async def test_the_same_idempotency_key_at_once_is_one_job(system: System, client: Client, user_id: UUID) -> None:
+    jobs = await asyncio.gather(
+        *(client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE, idempotency_key="k") for _ in range(20))
+    )
+    assert len({job.job_id for job in jobs}) == 1
+    async with system.worker():
+        await until(lambda: _all_done(Rows(system), 1))

@@ -1,0 +1,274 @@
+"""What code that has taken over a child can reach, on this machine and with these rights.
+
+Each attack is also let loose on a child without a sandbox, where it works: otherwise its failure would say nothing.
+"""
+
+import os
+import re
+import struct
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+import pytest
+
+from domain.errors import AnalysisKilledError
+from domain.ports import BEFORE, Sequel
+from infrastructure.child_process.runner import ZygoteRunner
+from infrastructure.child_process.wire_protocol import HEADER, Kind, encode
+from infrastructure.sandbox import syscall_numbers
+from tests.faults.fault_table import alive
+from tests.fixtures.servers import Servers
+from tests.hostile.support.attacks import ATTACKS
+from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, Siege, besieged
+from worker.analysis.workspace import job_directory
+
+ROOT = os.geteuid() == 0
+OUR_CODE_IS_OURS = os.access(syscall_numbers.__file__, os.W_OK)
+BEYOND_THIS_USER = (set() if ROOT else {"change_the_root", "make_a_device", "be_root"}) | (
+    set() if OUR_CODE_IS_OURS else {"open_our_code_to_write"}
+)
+"""What whoever runs this could not do without a sandbox, either."""
+
+UDP_IS_OPEN = {"send_by_udp"}
+"""To git's child: it asks name servers, and no feature of the kernel tells UDP ports apart."""
+
+
+@pytest.fixture
+async def siege() -> AsyncIterator[Siege]:
+    with besieged() as siege:
+        yield siege
+        await siege.runner.stop()
+
+
+async def test_every_attack_works_on_a_child_without_a_sandbox(siege: Siege) -> None:
+    won = await siege.all_attacks(None)
+    assert set(ATTACKS) - set(won) == BEYOND_THIS_USER
+    assert siege.heard == [b"stolen", b"stolen"]
+
+
+async def test_no_attack_works_on_a_collecting_child(siege: Siege) -> None:
+    assert await siege.all_attacks(siege.profiles()["collecting"]) == {}
+    assert siege.heard == []
+
+
+async def test_no_attack_works_on_a_fetching_child_but_udp(siege: Siege) -> None:
+    assert set(await siege.all_attacks(siege.profiles()["fetching"])) == UDP_IS_OPEN
+
+
+async def test_a_fetching_child_reaches_its_hosts_port_and_writes_where_it_should(siege: Siege) -> None:
+    fetching = siege.profiles(port=siege.aims["tcp"])["fetching"]
+    assert await siege.attack("connect_by_tcp", fetching) == "b'welcome'"
+    request = {"scratch": str(siege.scratch), "megabytes": 1, "linger": 0}
+    assert await siege.runner.run(f"{ENTRIES}:many_files", request, sandbox=fetching, deadline=30) == {"had": True}
+    assert [path.name for path in siege.scratch.iterdir()] == ["0"]
+
+
+async def test_a_collecting_child_writes_nothing_at_all(siege: Siege) -> None:
+    request = {"scratch": str(siege.scratch), "megabytes": 1, "linger": 0}
+    for profile, words in ((siege.profiles()["collecting"], "PermissionError"), (None, None)):
+        child = siege.runner.run(f"{ENTRIES}:many_files", request, sandbox=profile, deadline=30)
+        if words:
+            with pytest.raises(AnalysisKilledError, match=words):
+                await child
+            assert list(siege.scratch.iterdir()) == []
+        else:
+            assert await child == {"had": True}
+
+
+WRITERS = ("many_files", "empty_files", "deep_directories")
+
+
+@pytest.mark.parametrize("entry", WRITERS)
+async def test_what_a_child_does_second_writes_nothing_at_all(siege: Siege, entry: str) -> None:
+    request = {"scratch": str(siege.scratch), "megabytes": 1, "count": 1, "depth": 1, "linger": 0}
+    for profile in (siege.profiles()["fetching"], None):
+        then = Sequel(entry=f"{ENTRIES}:{entry}", request=request)
+        child = siege.runner.run(f"{ENTRIES}:nothing", {}, sandbox=profile, deadline=30, then=then)
+        if profile is None:
+            assert await child == {"had": True, BEFORE: {"was": "nice"}}
+            assert list(siege.scratch.iterdir()) != []
+        else:
+            with pytest.raises(AnalysisKilledError, match="PermissionError"):
+                await child
+            assert list(siege.scratch.iterdir()) == []
+
+
+async def test_no_attack_works_on_what_a_child_does_second(siege: Siege) -> None:
+    upload = replace(siege.profiles()["fetching"], ports=())
+    assert await siege.all_attacks(upload, second=True) == {}
+    assert siege.heard == []
+
+
+NOT_TRIED_OUTSIDE = {
+    # With no arguments to get wrong, these would be done.
+    "setsid", "vhangup", "personality",
+    # A process is named by an argument, and -1 may name all.
+    "setpriority", "ioprio_set", "setpgid", "sched_setaffinity",
+}  # fmt: skip
+
+
+async def test_dangerous_system_calls_are_refused_before_their_arguments_are_read(siege: Siege) -> None:
+    calls = [name for name, numbers in syscall_numbers.FORBIDDEN.items() if _number(numbers) is not None]
+    for profile in siege.profiles().values():
+        request = {"calls": calls}
+        answers = await siege.runner.run(f"{ENTRIES}:call_all", request, sandbox=profile, deadline=30)
+        assert {name: answer for name, answer in answers.items() if answer != 1} == {}  # EPERM
+    request = {"calls": sorted(set(calls) - NOT_TRIED_OUTSIDE)}
+    outside = await siege.runner.run(f"{ENTRIES}:call_all", request, sandbox=None, deadline=30)
+    assert sum(answer != 1 for answer in outside.values()) > len(calls) / 3  # judged by what they were asked
+
+
+def _number(numbers: tuple[int, int | None]) -> int | None:
+    return numbers[0] if os.uname().machine == "x86_64" else numbers[1]
+
+
+async def test_who_a_child_is(siege: Siege, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://worker:secret@db/vibe8")
+    users = set()
+    for profile in siege.profiles().values():
+        me = await siege.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profile, deadline=30)
+        assert "secret" not in str(me["environment"])
+        assert (me["descriptors"], me["core"]) == (1, 1)
+        assert me["user"] == (me["user"] if ROOT else os.getuid())
+        users.add(me["user"])
+        neighbour = replace(profile, scratch=str(siege.neighbour))
+        users.add((await siege.runner.run(f"{ENTRIES}:whoami", {}, sandbox=neighbour, deadline=30))["user"])
+    assert len(users) == (2 if ROOT else 1)  # one for each scratch directory
+    assert os.getuid() not in users or not ROOT
+
+
+async def test_one_guardians_children_have_the_network_that_their_profile_says(siege: Siege) -> None:
+    """Two locks keep a child from the network; of the second, alone, no attack here would tell."""
+    ours = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - its text is no path
+    profiles = {**siege.profiles(), "none": None}
+    told = {
+        turn: (await siege.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profiles[turn], deadline=30))["network"]
+        for turn in ("collecting", "fetching", "none")
+    }
+    assert (told["fetching"], told["none"]) == (ours, ours)
+    second_lock = {each.name: each.available for each in siege.runner.guarantees}["no network, second lock"]
+    assert (told["collecting"] != ours) == second_lock
+
+
+async def test_postgresqls_own_socket_cannot_be_reached(siege: Siege, servers: Servers) -> None:
+    host = parse_qs(urlsplit(servers.postgres.url()).query)["host"][0]
+    request = {"path": f"{host}/.s.PGSQL.5432"}
+    assert Path(request["path"]).is_socket()
+    entry = f"{ENTRIES}:ask_postgresql"
+    assert (await siege.runner.run(entry, request, sandbox=None, deadline=30))["said"] == "N"
+    for profile in siege.profiles().values():
+        assert (await siege.runner.run(entry, request, sandbox=profile, deadline=30))["said"] is None
+
+
+HOW_STOPPED = {
+    # The kernel's own limits may be met before the guardian looks.
+    "processes": "more processes than it may|Resource temporarily unavailable|more memory than",
+    "threads": "more processes than it may|can't start new thread",
+    "memory_together": "more memory than all its processes may",
+    **dict.fromkeys(
+        ["many_files", "files_without_a_name", "empty_files", "deep_directories", "a_closed_directory"],
+        r"wrote more into scratch than it may \(MAX_CLONE_MB\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_is_stopped_and_leaves_nothing(siege: Siege, name: str) -> None:
+    fetching = siege.profiles()["fetching"]
+    limits = replace(LIMITS, memory_bytes=4 << 30)  # or threads would lack room first
+    siege.runner = ZygoteRunner([ENTRIES], limits, scratch=siege.directory)
+    assert await siege.flood(name, None) is None
+    stopped = await siege.flood(name, fetching)
+    assert stopped is not None
+    assert re.search(HOW_STOPPED[name], stopped)
+
+
+async def test_what_breeds_and_dies_faster_than_anyone_looks_is_ended_whole(siege: Siege) -> None:
+    entry = f"{ENTRIES}:breed"
+    for profile, generations in ((None, 5), (siege.profiles()["fetching"], 1 << 30)):
+        with suppress(AnalysisKilledError):  # the first of them may have ended, or another have answered in its place
+            request = {"generations": generations, "linger": 0}
+            await siege.runner.run(entry, request, sandbox=profile, deadline=30)
+        assert siege.left() == []
+
+
+@pytest.mark.parametrize(("seconds", "stopped"), [(1, True), (60, False)])
+async def test_computing_has_an_end(siege: Siege, seconds: int, stopped: bool) -> None:
+    siege.runner = ZygoteRunner([ENTRIES], replace(LIMITS, cpu_seconds=seconds), scratch=siege.directory)
+    work = siege.runner.run(f"{ENTRIES}:burn", {"seconds": 2}, sandbox=siege.profiles()["collecting"], deadline=120)
+    if stopped:
+        with pytest.raises(AnalysisKilledError, match="more CPU time than it may"):
+            await work
+    else:
+        assert await work == {"burnt": True}
+
+
+def frame(kind: int, body: bytes) -> bytes:
+    return struct.pack(">IB", len(body), kind) + body
+
+
+LIES = {
+    "no JSON": (frame(Kind.ANSWER, b"{"), "cannot be understood"),
+    "JSON of endless depth": (frame(Kind.ANSWER, b"[" * 100_000), "cannot be understood"),
+    "no object": (frame(Kind.ANSWER, b"[1]"), "cannot be understood"),
+    "no such kind": (frame(99, b"{}"), "cannot be understood"),
+    "no text": (frame(Kind.ANSWER, b"\xff"), "cannot be understood"),
+    "more than is sane": (HEADER.pack(0xFFFFFFFF, Kind.ANSWER), "more than is sane"),
+    "a lost lease": (encode(Kind.ERROR, {"type": "LeaseLostError", "message": "x"}), "the analysis process failed: x"),
+    "no error at all": (encode(Kind.ERROR, {}), "the analysis process failed: None"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_lie_costs_the_job_and_nothing_else(siege: Siege, lie: str) -> None:
+    data, words = LIES[lie]
+    pids = await said(siege, data, words)
+    assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
+
+
+async def test_an_answer_that_comes_too_early_counts_when_all_has_ended(siege: Siege) -> None:
+    pids = await said(siege, encode(Kind.ANSWER, {"x": 1}), None, deadline=3)
+    assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
+
+
+async def said(siege: Siege, data: bytes, words: str | None, deadline: float = 60) -> list[int]:
+    """Let a child say this, and leave a process behind; the two processes' ids."""
+    pids: list[int] = []
+
+    async def listen(progress: Mapping[str, Any]) -> None:
+        pids.extend(progress["pids"])
+
+    request = {"bytes": data.hex(), "shutdown": False}
+    profile = siege.profiles()["collecting"]
+    work = siege.runner.run(f"{ENTRIES}:say", request, sandbox=profile, deadline=deadline, on_progress=listen)
+    if words is None:
+        assert await work == {"x": 1}
+    else:
+        with pytest.raises(AnalysisKilledError, match=re.escape(words)):
+            await work
+    assert len(pids) == 2
+    return pids
+
+
+async def test_a_child_that_closes_its_channel_is_still_watched(siege: Siege) -> None:
+    request = {"bytes": "", "shutdown": True}
+    entry = f"{ENTRIES}:say"
+    with pytest.raises(AnalysisKilledError, match="longer than it may"):
+        await siege.runner.run(entry, request, sandbox=None, deadline=3)
+    assert siege.left() == []
+    with pytest.raises(AnalysisKilledError, match="PermissionError"):
+        await siege.runner.run(entry, request, sandbox=siege.profiles()["collecting"], deadline=60)
+    assert siege.left() == []
+
+
+async def test_a_jobs_directory_goes_whatever_is_in_it(siege: Siege) -> None:
+    for name, more in {"deep_directories": {"depth": 1500}, "a_closed_directory": {"megabytes": 1}}.items():
+        async with job_directory(siege.directory) as scratch:
+            request = {"scratch": str(scratch), "linger": 0, **more}
+            await siege.runner.run(f"{ENTRIES}:{name}", request, sandbox=None, deadline=60)
+        assert not scratch.exists()

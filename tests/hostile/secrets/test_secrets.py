@@ -1,0 +1,351 @@
+"""A private repository's token, followed through the whole system; and what the other secrets do not show up in."""
+
+import asyncio
+import logging
+import signal
+import subprocess
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from domain.errors import PermanentError
+from domain.jobs import Job, JobStatus
+from tests.faults.fault_table import Rows, alive, descendants, job_scratch, until
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import Fault, GitServer
+from tests.fixtures.servers import Servers
+from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, new_system, until_finished
+from tests.hostile.support.leaks import Processes, database_text, files_below, forms_of, found_in, redis_contents
+from worker.client.client import Client
+
+TOKEN = "ghp_S3cret/T0ken+that=nobody&may:see"  # with all that an encoding would change
+FORMS = forms_of(TOKEN)
+NAME = "owner/private"
+
+
+@pytest.fixture
+def git_server(tmp_path: Path) -> Iterator[GitServer]:
+    tree = WorkTree(tmp_path / "tree")
+    tree.commit("one", a_py="x = 1\n")
+    with GitServer(tmp_path / "git") as server:
+        server.add(NAME, tree.dot_git, token=TOKEN)
+        yield server
+
+
+@asynccontextmanager
+async def a_worker(system: System, log_format: str) -> AsyncIterator[WorkerProcess]:
+    if log_format == "json":
+        async with system.worker() as worker:
+            yield worker
+        return
+    log_file = system.directory / "console.log"
+    environment = system.process_environment(LOG_FORMAT=log_format)
+    with log_file.open("wb") as log, subprocess.Popen([*COMMAND, "worker"], env=environment, stderr=log) as process:
+        await until(lambda: b"worker.started" in log_file.read_bytes())
+        yield WorkerProcess(process=process, log_file=log_file)
+        process.kill()
+
+
+@pytest.fixture
+def private(git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path) -> System:
+    return new_system(
+        database_url,
+        redis_url,
+        tmp_path,
+        GIT_ALLOWED_HOSTS=git_server.allowed_host,
+        GIT_CA_BUNDLE=str(git_server.ca_file),
+        LOG_LEVEL="debug",
+    )
+
+
+@dataclass
+class Watch:
+    """Everything that can be looked into while a job runs and after."""
+
+    system: System
+    servers: Servers
+    redis: "Redis"
+    heard: list[bytes]
+    forms: Sequence[bytes] = tuple(FORMS)
+
+    async def nowhere(self, *workers: WorkerProcess) -> None:
+        """The token is in no row, no key, no message, no log and no file."""
+        assert not found_in(await database_text(self.system.environment["DATABASE_URL"]), self.forms)
+        for key, value in (await redis_contents(self.redis)).items():
+            assert not found_in(key + b" " + value, self.forms), key
+        assert not found_in(b"\n".join(self.heard), self.forms)
+        for worker in workers:
+            assert not found_in(worker.log_file.read_bytes(), self.forms)
+        scratch = Path(self.system.environment["SCRATCH_DIR"])
+        for path, data in files_below(scratch, self.servers.directory):
+            assert not found_in(str(path).encode() + data, self.forms), path
+
+    async def keys_of_tokens(self) -> list[bytes]:
+        return [key for key in await redis_contents(self.redis) if key.startswith(b"vibe8:token:")]
+
+
+@pytest.fixture
+async def watch(private: System, servers: Servers) -> AsyncIterator[Watch]:
+    async with Redis.from_url(private.environment["REDIS_URL"]) as redis, redis.pubsub() as pubsub:
+        heard: list[bytes] = []
+        await pubsub.psubscribe("*")
+
+        async def listen() -> None:
+            async for message in pubsub.listen():
+                heard.append(repr(message).encode())  # noqa: PERF401 - it never ends
+
+        listening = asyncio.create_task(listen())
+        yield Watch(system=private, servers=servers, redis=redis, heard=heard)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+@asynccontextmanager
+async def cloning(git_server: GitServer, client: Client, user_id: UUID) -> AsyncIterator[Job]:
+    """A job of the private repository, held in the middle of its clone until the block ends."""
+    hold = git_server.held[NAME] = threading.Event()
+    job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
+    await until(lambda: git_server.waiting)
+    try:
+        yield job
+    finally:
+        hold.set()
+
+
+def assert_no_process_shows_it(pid: int) -> None:
+    """git alone carries the header, in its environment: the one place where only its own user can read it."""
+    processes = Processes(pid)
+    git = processes.named("^git")
+    assert git
+    assert any(FORMS[1] in facts["environ"] for facts in git)
+    others = [facts for facts in processes.seen if facts not in git]
+    assert len(others) >= 4  # worker, zygote, guardian, body
+    for facts in processes.seen:
+        assert not found_in(facts["cmdline"], FORMS)
+        assert b"Max core file size        1                    1 " in facts["limits"]
+    for facts in others:
+        assert not found_in(facts["environ"], FORMS)
+
+
+@pytest.mark.parametrize("place", ["row", "key", "value", "message", "log", "scratch"])
+async def test_this_watch_sees_what_it_looks_for(private: System, watch: Watch, place: str, tmp_path: Path) -> None:
+    """Otherwise the tests below would prove nothing."""
+    Path(private.environment["SCRATCH_DIR"]).mkdir()
+    worker = WorkerProcess(process=None, log_file=tmp_path / "log")  # type: ignore[arg-type]
+    worker.log_file.touch()
+    watch.forms = forms_of(uuid.uuid4().hex)  # these servers are other tests' too
+    await watch.nowhere(worker)
+    for form in watch.forms:
+        text = f"<{form.decode()}>"
+        if place == "row":
+            async with Client.open(private.settings) as client:
+                await client.get_or_create_user(f"{text}@example.org")
+        elif place == "message":
+            await watch.redis.publish("x", text)
+            await until(lambda form=form: found_in(watch.heard[-1], [form]))  # type: ignore[misc]
+        elif place in ("key", "value"):
+            await watch.redis.set(text if place == "key" else "k", text)
+        else:
+            (worker.log_file if place == "log" else Path(private.environment["SCRATCH_DIR"]) / "f").write_text(text)
+        with pytest.raises(AssertionError):
+            await watch.nowhere(worker)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+async def test_a_token_is_nowhere_while_its_job_runs_and_after(
+    git_server: GitServer, private: System, watch: Watch, log_format: str
+) -> None:
+    async with Client.open(private.settings) as client, a_worker(private, log_format) as worker:
+        user_id = await client.get_or_create_user("ann@example.org")
+        async with cloning(git_server, client, user_id) as job:
+            (key,) = await watch.keys_of_tokens()
+            assert key.decode() == f"vibe8:token:{job.job_id}"
+            assert 0 < await watch.redis.ttl(key) <= private.settings.token_ttl
+            await watch.nowhere(worker)
+            assert_no_process_shows_it(worker.process.pid)
+        assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
+        assert any(found_in(str(headers).encode(), FORMS) for _, _, headers in git_server.requests)
+        await until(lambda: gone(watch))
+        await client.take_result(user_id, job.job_id)
+        await watch.nowhere(worker)
+        assert watch.heard
+        assert job_scratch(private) == []
+
+
+async def gone(watch: Watch) -> bool:
+    return not await watch.keys_of_tokens()
+
+
+ECHOES = {
+    # what the host answers: the words of the job's error
+    "401": (Fault(401, {"WWW-Authenticate": f'Basic realm="{TOKEN}"'}, TOKEN.encode()), "does not accept the token"),
+    "403": (Fault(403, {"Content-Type": "text/plain"}, TOKEN.encode()), "access denied"),
+    "moved": (Fault(301, {"Location": f"https://{TOKEN}@evil.test/"}), "redirect"),
+    "remote": (
+        Fault(
+            200,
+            {"Content-Type": "application/x-git-upload-pack-advertisement"},
+            b"001e# service=git-upload-pack\n0000" + f"{8 + len(TOKEN):04x}ERR {TOKEN}".encode(),
+        ),
+        "not a valid repository",
+    ),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+async def test_a_failed_job_s_error_and_log_hold_no_token_even_if_the_host_sends_it_back(
+    git_server: GitServer, private: System, watch: Watch, echo: str
+) -> None:
+    fault, words = ECHOES[echo]
+    git_server.fail(NAME, fault)
+    async with Client.open(private.settings) as client, private.worker() as worker:
+        user_id = await client.get_or_create_user("ann@example.org")
+        job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
+        ended = await until_finished(client, user_id, job.job_id)
+        assert ended.status is JobStatus.FAILED
+        assert words in (ended.error_message or "")
+        await until(lambda: gone(watch))
+        await watch.nowhere(worker)
+
+
+async def test_a_killed_worker_leaves_no_token_and_the_next_one_has_it(
+    git_server: GitServer, private: System, watch: Watch
+) -> None:
+    async with Client.open(private.settings) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        async with private.worker("first") as first, cloning(git_server, client, user_id) as job:
+            children = descendants(first.process.pid)
+            first.process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(first.process.wait)
+            await until(lambda: not alive(children))
+            assert job_scratch(private)
+            await watch.nowhere(first)
+        await expire_lease(private, job.job_id)
+        async with private.worker("second") as second:
+            ended = await until_finished(client, user_id, job.job_id)
+            assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 2)
+            await until(lambda: gone(watch))
+            await watch.nowhere(first, second)
+
+
+async def expire_lease(system: System, job_id: str, *, failed_attempts: int = 0) -> None:
+    """As if the worker had died half a minute ago, and others before it."""
+    connection = await asyncpg.connect(system.environment["DATABASE_URL"])
+    await connection.execute(
+        """
+        UPDATE jobs SET lease_expires_at = now() - interval '1 second', attempt_errors = (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'attempt', n, 'at', now(), 'kind', 'worker lost', 'message', 'x')), '[]')
+            FROM generate_series(1, $2) AS n)
+        WHERE job_id = $1
+        """,
+        job_id,
+        failed_attempts,
+    )
+    await connection.close()
+
+
+async def test_a_job_that_has_lost_its_last_worker_forgets_its_token(
+    git_server: GitServer, private: System, watch: Watch
+) -> None:
+    async with Client.open(private.settings) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        async with private.worker("first") as first, cloning(git_server, client, user_id) as job:
+            first.process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(first.process.wait)
+        await expire_lease(private, job.job_id, failed_attempts=2)
+        assert await watch.keys_of_tokens()
+        async with private.worker("second"):
+            ended = await until_finished(client, user_id, job.job_id)
+            assert (ended.status, ended.error_message) == (JobStatus.FAILED, "worker lost")
+            await until(lambda: gone(watch))
+
+
+async def test_a_process_that_crashes_in_the_middle_dumps_no_core(
+    git_server: GitServer, private: System, watch: Watch
+) -> None:
+    async with Client.open(private.settings) as client, private.worker() as worker:
+        user_id = await client.get_or_create_user("ann@example.org")
+        async with cloning(git_server, client, user_id) as job:
+            for process in descendants(worker.process.pid):
+                if process.name().startswith("git"):
+                    process.send_signal(signal.SIGSEGV)
+            (error, *_) = await until(lambda: attempt_errors(private, job.job_id))
+            assert "signal 11" in error
+        assert [path for path, _ in files_below(private.directory) if path.name.startswith("core")] == []
+        await client.cancel_job(user_id, job.job_id)
+        await until(lambda: gone(watch))
+        await watch.nowhere(worker)
+
+
+async def attempt_errors(system: System, job_id: str) -> list[str]:
+    return [
+        str(row)
+        for row in await Rows(system).all(
+            "SELECT jsonb_array_elements(attempt_errors) AS error FROM jobs WHERE job_id = $1", job_id
+        )
+    ]
+
+
+@pytest.mark.parametrize("ended_by", ["cancel", "delete_user", "limit", "host"])
+async def test_every_other_end_forgets_the_token_too(
+    git_server: GitServer, private: System, watch: Watch, ended_by: str
+) -> None:
+    async with Client.open(private.settings) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        if ended_by == "limit":
+            for _ in range(5):
+                await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
+        url = "https://evil.test/o/r" if ended_by == "host" else git_server.url(NAME)
+        if ended_by in ("limit", "host"):
+            with pytest.raises(PermanentError) as caught:
+                await client.submit_repository(user_id, url=url, token=TOKEN)
+            assert not found_in(repr(caught.value).encode(), FORMS)
+        else:
+            job = await client.submit_repository(user_id, url=url, token=TOKEN)
+            assert await watch.keys_of_tokens()
+            await (client.cancel_job(user_id, job.job_id) if ended_by == "cancel" else client.delete_user(user_id))
+        assert not await watch.keys_of_tokens()
+        await watch.nowhere()
+
+
+@pytest.mark.parametrize("command", ["analyze", "submit"])
+async def test_a_command_reads_the_token_from_its_environment_and_shows_it_nowhere(
+    git_server: GitServer, private: System, watch: Watch, command: str
+) -> None:
+    async with private.worker() as worker:
+        arguments = [command, git_server.url(NAME), *(["--wait"] if command == "submit" else [])]
+        hold = git_server.held[NAME] = threading.Event()
+        running = asyncio.create_task(private.run(*arguments, VIBE8_GIT_TOKEN=TOKEN, LOG_LEVEL="debug"))
+        try:
+            await until(lambda: git_server.waiting)
+            await watch.nowhere(worker)
+            if command == "submit":
+                assert_no_process_shows_it(worker.process.pid)
+        finally:
+            hold.set()
+        done = await running
+        assert done.code == 0, done.error
+        assert not found_in((done.out + done.error).encode(), FORMS)
+        await until(lambda: gone(watch))
+        await watch.nowhere(worker)
+
+
+async def test_the_client_logs_no_token(
+    git_server: GitServer, private: System, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with Client.open(private.settings) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
+        assert not found_in(repr((job, client.__dict__)).encode(), FORMS)
+    shown = capsys.readouterr()
+    assert not found_in((caplog.text + shown.out + shown.err).encode(), FORMS)

@@ -1,0 +1,164 @@
+"""Repositories of a few kilobytes that name billions of files, in the tree or only in the history."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import pytest
+
+from domain.errors import InvalidInputError, PermanentError
+from infrastructure.sources.git.clone import disk_bytes, fetch_repository
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import MIB, SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.git_repository import WorkTree, git
+from tests.fixtures.git_server import GitServer
+
+LEVELS, WIDTH = 10, 10  # ten to the tenth files
+
+
+def fetch(server: GitServer, url: str, scratch: Scratch, **limits: int) -> object:
+    return fetch_repository(
+        url, None, None, scratch, SourceLimits(**limits), ca_bundle=server.ca_file, allowed_hosts=[server.allowed_host]
+    )
+
+
+def make_tree(work: WorkTree, entries: list[tuple[str, str, str]]) -> str:
+    """A tree of (kind, object id, name)."""
+    modes = {"tree": "040000", "blob": "100644"}
+    listing = "".join(f"{modes[kind]} {kind} {sha}\t{name}\n" for kind, sha, name in entries)
+    return work.git("mktree", stdin=listing.encode()).decode().strip()
+
+
+def write_tree_object(work: WorkTree, body: bytes) -> str:
+    """Without a git process for each, since there are thousands."""
+    content = b"tree %d\0" % len(body) + body
+    sha = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    place = work.dot_git / "objects" / sha[:2]
+    place.mkdir(exist_ok=True)
+    (place / sha[2:]).write_bytes(zlib.compress(content))
+    return sha
+
+
+def bomb(work: WorkTree, extension: str, *, levels: int = LEVELS) -> str:
+    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
+    tree = make_tree(work, [("blob", blob, f"{number}{extension}") for number in range(WIDTH)])
+    for _ in range(levels - 1):
+        tree = make_tree(work, [("tree", tree, f"d{number}") for number in range(WIDTH)])
+    return tree
+
+
+def commit(work: WorkTree, tree: str, *parents: str) -> str:
+    options = [option for parent in parents for option in ("-p", parent)]
+    sha = work.git("commit-tree", tree, "-m", "boom", *options).decode().strip()
+    work.git("update-ref", "refs/heads/main", sha)
+    return sha
+
+
+@pytest.mark.parametrize(("extension", "words"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
+def test_a_tree_of_ten_billion_files(
+    server: GitServer, work: WorkTree, scratch: Scratch, name: str, extension: str, words: str
+) -> None:
+    commit(work, bomb(work, extension))
+    assert disk_bytes(work.dot_git / "objects") < 300_000
+    with pytest.raises(InvalidInputError, match=words):
+        fetch(server, server.add(name, work.dot_git), scratch, max_tree_files=1000)
+    assert disk_bytes(scratch.root) < MIB
+
+
+def test_one_blob_of_a_megabyte_under_a_thousand_names(
+    server: GitServer, work: WorkTree, scratch: Scratch, name: str
+) -> None:
+    work.commit(a_py="x = 1\n" * 170_000)
+    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
+    commit(work, make_tree(work, [("blob", blob, f"{number:04}.py") for number in range(1000)]))
+    with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
+        fetch(server, server.add(name, work.dot_git), scratch, max_clone_bytes=20 * MIB)
+    assert disk_bytes(scratch.root) < 25 * MIB
+
+
+def test_a_tree_nested_deeper_than_any_stack(server: GitServer, work: WorkTree, scratch: Scratch, name: str) -> None:
+    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
+    tree = make_tree(work, [("blob", blob, "a.py")])
+    for _ in range(3000):
+        tree = write_tree_object(work, b"40000 d\0" + bytes.fromhex(tree))
+    commit(work, make_tree(work, [("blob", blob, "good.py"), ("tree", tree, "deep")]))
+    try:
+        fetch(server, server.add(name, work.dot_git), scratch)
+    except PermanentError as error:  # a newer git refuses such a tree by itself
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        files = [path for path in scratch.tree.rglob("*") if path.is_file()]
+        assert files == [scratch.tree / "good.py"]
+
+
+READ_HISTORY = """
+import json, sys
+from pathlib import Path
+from collectors.metrics.churn import COLLECTOR
+from collectors.source.source_tree import load_tree
+from domain.errors import PermanentError
+from infrastructure.sources.git.history import GitHistory
+scratch = Path(sys.argv[1])
+try:
+    history = GitHistory(scratch / "repo.git")
+    facts = COLLECTOR.collect(load_tree(scratch / "tree", history=history))
+    print(json.dumps({"facts": facts}))
+except PermanentError as error:
+    print(json.dumps({"error": str(error)}))
+"""
+
+
+def read_history(scratch: Scratch, *, memory: int) -> dict[str, object]:
+    """In a process with little memory, as the sandbox gives it; git inherits the limit."""
+    result = subprocess.run(
+        [sys.executable, "-c", READ_HISTORY, str(scratch.root)],
+        capture_output=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
+    )
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
+
+
+def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
+    server: GitServer, work: WorkTree, scratch: Scratch, name: str
+) -> None:
+    clean = work.git("rev-parse", "HEAD^{tree}").decode().strip()
+    boom = commit(work, bomb(work, ".py"), work.head())
+    commit(work, clean, boom)
+    fetch(server, server.add(name, work.dot_git), scratch)
+    assert [path.name for path in scratch.tree.rglob("*.py")] == ["a.py"]
+    answer = read_history(scratch, memory=512 * MIB)
+    assert str(answer["error"]).startswith("the history cannot be read: ")
+    assert "\n" not in str(answer["error"])
+
+
+def test_the_same_little_memory_is_enough_for_an_honest_history(
+    server: GitServer, work: WorkTree, scratch: Scratch, name: str
+) -> None:
+    fetch(server, server.add(name, work.dot_git), scratch)
+    assert read_history(scratch, memory=512 * MIB) == {
+        "facts": {"commits": 1, "total": 1, "lines": {"a.py": 1}, "shallow": False}
+    }
+
+
+def test_an_uploaded_bomb_is_checked_without_being_unfolded(work: WorkTree, scratch: Scratch) -> None:
+    clean = work.git("rev-parse", "HEAD^{tree}").decode().strip()
+    commit(work, clean, commit(work, bomb(work, ".py"), work.head()))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(work.path.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(work.path))
+    source = fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), scratch, SourceLimits())
+    assert source.has_history
+    assert git(scratch.repository, "rev-list", "--count", "HEAD") == b"3\n"

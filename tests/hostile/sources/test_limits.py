@@ -1,0 +1,202 @@
+"""What one submission can make of a run: lists, names and trees end somewhere, and say what they leave out."""
+
+import json
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from collectors.contract import FileCollector, Totals
+from collectors.engine import analysis as engine
+from collectors.engine import report_assembly as assembly
+from collectors.engine.analysis import Options, analyse
+from collectors.engine.process_pool import Supervisor
+from collectors.engine.steps import Step, UnitResult
+from collectors.schemas import Shape, counts, one
+from collectors.source.source_tree import SourceFile, load_tree
+from domain.errors import InvalidInputError
+from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
+from domain.sources import FetchedSource
+from infrastructure.sources.tree import writer as tree_writer
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.tree.writer import MAX_NAMES_CHARACTERS, TreeWriter
+
+LIMIT = 3
+
+
+class Talkative:
+    """As many findings and gaps as it is told, all of them hostile in length."""
+
+    name: ClassVar[str] = "talkative"
+    tool: ClassVar[str] = "own"
+    version: ClassVar[str] = "1"
+    revision: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("total",)
+    needs_syntax: ClassVar[bool] = False
+    shape: ClassVar[Shape] = one(counts)
+
+    def __init__(self, *, findings: int = 0, gaps: int = 0) -> None:
+        self._findings, self._gaps = findings, gaps
+
+    def inspect(self, file: SourceFile) -> Any:
+        return len(file.data)
+
+    def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
+        found = [
+            Finding(metric=self.name, rule="T", path="a.py", line=line, message="m" * 400, function="f" * 400)
+            for line in range(self._findings)
+        ]
+        return Report(
+            aggregate={"total": len(found)}, findings=found, gaps=[f"gap {n} {'g' * 600}" for n in range(self._gaps)]
+        )
+
+
+@pytest.fixture
+def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "a.py").write_text("x = 1\n")
+
+    def talk(fetched: FetchedSource | None = None, **amounts: int) -> Analysis:
+        collectors: Sequence[FileCollector] = [Talkative(**amounts)]
+        monkeypatch.setattr(engine, "discover", lambda: collectors)
+        return analyse(load_tree(tmp_path), fetched or FetchedSource(has_history=False), Options(processes=1))
+
+    return talk
+
+
+@pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
+def test_findings_stop_at_their_limit_and_the_total_is_stated(
+    talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(assembly, "FINDINGS_LIMIT", LIMIT)
+    findings = talk(findings=count).findings
+    assert findings["total"] == count
+    assert [item["line"] for item in findings["items"]] == list(range(min(count, LIMIT)))
+
+
+@pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
+def test_errors_stop_at_their_limit_and_the_last_line_states_the_rest(
+    talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(assembly, "ERRORS_LIMIT", LIMIT)
+    errors = talk(gaps=count).errors
+    kept, rest = errors[:LIMIT], errors[LIMIT:]
+    assert [line.split(" g")[0] for line in kept] == [f"gap {n}" for n in range(min(count, LIMIT))]
+    assert rest == ([f"and {count - LIMIT} more"] if count > LIMIT else [])
+
+
+@pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
+def test_skipped_files_stop_at_their_limit_and_the_total_is_stated(
+    talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(assembly, "SKIPPED_LIMIT", LIMIT)
+    skipped = tuple(SkippedFile(path=f"{n}.py", reason="r") for n in range(count))
+    said = talk(FetchedSource(has_history=False, skipped=skipped, skipped_total=count)).completeness
+    assert [item["path"] for item in said["skipped"]] == [f"{n}.py" for n in range(min(count, LIMIT))]
+    assert said["skipped_total"] == count
+
+
+def test_the_real_limits_bound_the_document(talk: Any) -> None:
+    skipped = tuple(SkippedFile(path="p" * 1024, reason="r" * 40) for _ in range(SKIPPED_LIMIT))
+    fetched = FetchedSource(has_history=False, skipped=skipped, skipped_total=10**6)
+    said = talk(fetched, findings=FINDINGS_LIMIT + 1, gaps=ERRORS_LIMIT + 1)
+    assert said.findings["total"] == FINDINGS_LIMIT + 1
+    assert len(said.findings["items"]) == FINDINGS_LIMIT
+    assert len(said.errors) == ERRORS_LIMIT + 1
+    assert said.errors[-1] == "and 1 more"
+    assert max(map(len, said.errors)) <= 500
+    item = said.findings["items"][0]
+    assert (len(item["message"]), len(item["function"])) == (300, 200)
+    assert len(json.dumps([said.errors, said.completeness])) < 2_000_000
+
+
+# Names
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    root = tmp_path / "scratch"
+    root.mkdir()
+    return Scratch(root)
+
+
+def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: Scratch) -> None:
+    fits, too_long = b"\x01" * 255 + b"/.py", b"\x01" * 255 + b"/a.py"
+    with TreeWriter(scratch, SourceLimits()) as writer:
+        assert writer.judge(fits, 1)
+        writer.write(fits, b"#")
+        assert not writer.judge(too_long, 1)
+        source = writer.finish("tree", None)
+    assert [item.reason for item in source.skipped] == ["name too long"]
+    assert len(source.skipped[0].path) <= 1024
+
+
+def test_all_names_of_a_tree_together_have_a_limit(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_writer, "MAX_NAMES_CHARACTERS", 1000)
+    with TreeWriter(scratch, SourceLimits()) as writer:
+        for number in range(100):
+            assert writer.judge(b"dir/%03d.py" % number, 1) is True
+        with pytest.raises(InvalidInputError, match="file names have more than"):
+            writer.judge(b"one more.py", 1)
+
+
+def test_the_longest_names_that_pass_make_a_document_that_a_worker_can_hold() -> None:
+    """A node repeats its path once and holds less than 2 KB beside; PostgreSQL takes 256 MB of JSONB, a frame 512."""
+    files = SourceLimits().max_tree_files
+    assert MAX_NAMES_CHARACTERS * 2 + files * 2_000 < 256_000_000
+
+
+# Lanes
+
+
+class Tiny:
+    """Almost no weight, so that a lane is given hundreds in advance; but each answer is a page long."""
+
+    weight: ClassVar[float] = 1 / 512
+    deadline: ClassVar[float] = 60.0
+
+    def steps(self) -> Iterator[Step]:
+        yield "", lambda: "x" * 4096
+
+
+@contextmanager
+def patience(seconds: int) -> Iterator[None]:
+    """Two processes that wait for each other would do so for ever."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("jammed")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_thousands_of_tiny_files_do_not_jam_the_lanes() -> None:
+    answers: list[UnitResult] = []
+    with patience(120):
+        Supervisor(
+            [Tiny() for _ in range(5_000)], lanes=2, budget_ms=1e9, on_result=lambda _, result: answers.append(result)
+        ).run()
+    assert len(answers) == 5_000
+    assert all(answer.values == {"": "x" * 4096} for answer in answers)
+
+
+def test_a_lane_that_dies_while_hundreds_of_units_wait_for_it_loses_none() -> None:
+    class Dying(Tiny):
+        def steps(self) -> Iterator[Step]:
+            yield "", lambda: signal.raise_signal(signal.SIGKILL)
+
+    answers: dict[int, UnitResult] = {}
+    units = [Dying() if number % 500 == 250 else Tiny() for number in range(2_000)]
+    with patience(120):
+        Supervisor(units, lanes=2, budget_ms=1e9, on_result=answers.__setitem__).run()
+    lost = {number for number, answer in answers.items() if answer.failures}
+    assert len(answers) == 2_000
+    assert lost == {250, 750, 1_250, 1_750}

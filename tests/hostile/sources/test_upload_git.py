@@ -1,0 +1,416 @@
+"""An uploaded `.git` that wants to run a program, read a file or tell another history.
+
+Each attack is first shown to work: a program of the attacker's leaves a marker when the unwary run git where it lies.
+"""
+
+import base64
+import io
+import os
+import subprocess
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from domain.errors import InvalidInputError, PermanentError
+from domain.sources import FetchedSource
+from infrastructure.sources.git.history import GitHistory
+from infrastructure.sources.local.directory import fetch_directory
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import MIB, SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.git_repository import IDENTITY, WorkTree, git
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkTree:
+    tree = WorkTree(tmp_path / "work")
+    tree.commit(a_py="x = 1\n")
+    tree.commit(a_py="x = 1\ny = 2\n")
+    return tree
+
+
+class Program:
+    """The attacker's: it leaves a marker, and can be told apart from one that never ran."""
+
+    def __init__(self, directory: Path) -> None:
+        self.marker = directory / "marker"
+        self.path = directory / "program"
+        self.path.write_text(f"#!/bin/sh\ntouch {self.marker}\nexit 1\n")
+        self.path.chmod(0o755)
+
+    def ran(self) -> bool:
+        found = self.marker.exists()
+        self.marker.unlink(missing_ok=True)
+        return found
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+def archive_of(directory: Path) -> bytes:
+    """Everything below, `.git` included, as any packer would."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(directory.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                archive.write(path, path.relative_to(directory))
+    return buffer.getvalue()
+
+
+def upload(data: bytes, scratch: Scratch, limits: SourceLimits | None = None) -> FetchedSource:
+    return fetch_upload("u.zip", base64.b64encode(data).decode(), scratch, limits or SourceLimits())
+
+
+def reasons(source: FetchedSource) -> dict[str, str]:
+    return {item.path: item.reason for item in source.skipped}
+
+
+def unwary(work: WorkTree, *arguments: str) -> bytes:
+    """git as it runs where the upload was unpacked, whatever comes of it."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(work.path), **IDENTITY}
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=work.path, env=environment, capture_output=True, check=False).stdout
+
+
+def configure(work: WorkTree, text: str) -> None:
+    with (work.dot_git / "config").open("a") as config:
+        config.write(text)
+
+
+def fsmonitor(work: WorkTree, program: Program) -> None:
+    configure(work, f"[core]\n\tfsmonitor = {program.path}\n")
+
+
+def include(work: WorkTree, program: Program) -> None:
+    (work.dot_git / "more").write_text(f"[core]\n\tfsmonitor = {program.path}\n")
+    configure(work, "[include]\n\tpath = more\n")
+
+
+def signature(work: WorkTree, program: Program) -> None:
+    configure(work, f"[log]\n\tshowSignature = true\n[gpg]\n\tprogram = {program.path}\n")
+    body = work.git("cat-file", "commit", "HEAD").decode()
+    head, _, message = body.partition("\n\n")
+    signed = f"{head}\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n{message}"
+    sha = work.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=signed.encode()).decode().strip()
+    work.git("update-ref", "refs/heads/main", sha)
+
+
+def promisor(work: WorkTree, program: Program) -> None:
+    configure(
+        work,
+        "[core]\n\trepositoryFormatVersion = 1\n"
+        f'\tsshCommand = {program.path}\n[extensions]\n\tpartialClone = origin\n[remote "origin"]\n'
+        "\turl = ssh://host/x\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n",
+    )
+    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
+    (work.dot_git / "objects" / blob[:2] / blob[2:]).unlink()
+
+
+def hook(work: WorkTree, program: Program) -> None:
+    for name in ("post-checkout", "post-index-change", "reference-transaction"):
+        (work.dot_git / "hooks").mkdir(exist_ok=True)
+        (work.dot_git / "hooks" / name).write_text(program.path.read_text())
+        (work.dot_git / "hooks" / name).chmod(0o755)
+
+
+def smudge(work: WorkTree, program: Program) -> None:
+    configure(work, f'[filter "evil"]\n\tsmudge = {program.path}\n\tclean = {program.path}\n')
+    (work.dot_git / "info").mkdir(exist_ok=True)
+    (work.dot_git / "info" / "attributes").write_text("* filter=evil\n")
+    (work.path / "a.py").unlink()
+
+
+def external_diff(work: WorkTree, program: Program) -> None:
+    configure(work, f"[diff]\n\texternal = {program.path}\n")
+
+
+def text_conversion(work: WorkTree, program: Program) -> None:
+    configure(work, f'[diff "evil"]\n\ttextconv = {program.path}\n')
+    (work.dot_git / "info").mkdir(exist_ok=True)
+    (work.dot_git / "info" / "attributes").write_text("* diff=evil\n")
+
+
+def pager_alias(work: WorkTree, program: Program) -> None:
+    configure(work, f"[alias]\n\tlg = !{program.path}\n")
+
+
+PROGRAMS = pytest.mark.parametrize(
+    ("attack", "careless"),
+    [
+        (fsmonitor, ["status"]),
+        (include, ["status"]),
+        (signature, ["log", "--numstat"]),
+        (promisor, ["log", "--numstat"]),
+        (hook, ["checkout", "-q", "-f", "HEAD~1"]),
+        (smudge, ["checkout", "-q", "-f"]),
+        (external_diff, ["diff", "HEAD~1"]),
+        (text_conversion, ["log", "-p"]),
+        (pager_alias, ["lg"]),
+    ],
+)
+
+
+@PROGRAMS
+def test_no_program_of_an_uploaded_git_directory_runs(
+    work: WorkTree,
+    program: Program,
+    scratch: Scratch,
+    attack: Callable[[WorkTree, Program], None],
+    careless: list[str],
+) -> None:
+    work.write("b.py", "b = 1\n")
+    attack(work, program)
+    data = archive_of(work.path)
+    unwary(work, *careless)
+    assert program.ran()
+    source = upload(data, scratch)
+    if source.has_history:
+        history = GitHistory(scratch.repository)
+        assert history.commit_count() == 2
+        assert len(list(history.numstat())) == 2
+    else:
+        assert attack is promisor
+        assert reasons(source)[".git"].startswith("history unusable: missing blob")
+    assert not program.ran()
+    assert not any(program.path.name in path.read_text("latin-1") for path in scratch.root.rglob("*") if path.is_file())
+
+
+@PROGRAMS
+def test_no_program_of_an_analysed_directory_runs(
+    work: WorkTree,
+    program: Program,
+    scratch: Scratch,
+    attack: Callable[[WorkTree, Program], None],
+    careless: list[str],
+) -> None:
+    work.write("b.py", "b = 1\n")
+    attack(work, program)
+    source = fetch_directory(work.path, scratch, SourceLimits())
+    history = GitHistory(scratch.repository)
+    assert history.commit_count() == 2
+    if attack is promisor:
+        with pytest.raises(PermanentError, match="the history cannot be read"):
+            list(history.numstat())
+    else:
+        assert len(list(history.numstat())) == 2
+    assert source.commit_sha is not None
+    assert not program.ran()
+    unwary(work, *careless)
+    assert program.ran()
+
+
+def test_alternates_do_not_reach_another_repository_of_this_machine(
+    work: WorkTree, scratch: Scratch, tmp_path: Path
+) -> None:
+    victim = WorkTree(tmp_path / "victim")
+    secret = victim.commit("the secret's history", secret_py="secret = 1\n")
+    (work.dot_git / "objects/info").mkdir(exist_ok=True)
+    (work.dot_git / "objects/info/alternates").write_text(f"{victim.dot_git / 'objects'}\n")
+    (work.dot_git / "refs/heads/main").write_text(f"{secret}\n")
+    assert b"the secret's history" in unwary(work, "log")
+    source = upload(archive_of(work.path), scratch)
+    assert reasons(source) == {".git": "history unusable: HEAD's commit is missing"}
+    assert not scratch.repository.exists()
+
+
+def test_a_common_directory_elsewhere_is_not_followed(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    victim = WorkTree(tmp_path / "victim", branch="main")
+    victim.commit("the secret's history", secret_py="secret = 1\n")
+    own = work.head()
+    (work.dot_git / "commondir").write_text(str(victim.dot_git))
+    assert b"the secret's history" in unwary(work, "log")
+    assert upload(archive_of(work.path), scratch).commit_sha == own
+
+
+def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    configure(work, f"[core]\n\tworktree = {outside}\n")
+    data = archive_of(work.path)
+    unwary(work, "checkout", "-q", "-f")
+    assert [path.name for path in outside.iterdir()] == ["a.py"]
+    (outside / "a.py").unlink()
+    assert upload(data, scratch).has_history
+    assert len(list(GitHistory(scratch.repository).numstat())) == 2
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["replace", "grafts"])
+def test_the_history_cannot_be_told_otherwise(work: WorkTree, scratch: Scratch, kind: str) -> None:
+    first, head = work.git("rev-parse", "HEAD~1").decode().strip(), work.head()
+    if kind == "replace":
+        work.git("replace", "--graft", head)
+        assert unwary(work, "rev-list", "--count", "HEAD") == b"1\n"
+    else:
+        (work.dot_git / "info").mkdir(exist_ok=True)
+        (work.dot_git / "info/grafts").write_text(f"{head}\n")
+        assert unwary(work, "rev-list", "--count", "HEAD") == b"1\n"
+    upload(archive_of(work.path), scratch)
+    assert list(GitHistory(scratch.repository).commits()) == [head, first]
+
+
+def test_attributes_cannot_hide_churn(work: WorkTree, scratch: Scratch) -> None:
+    (work.dot_git / "info").mkdir(exist_ok=True)
+    (work.dot_git / "info/attributes").write_text("*.py -diff\n")
+    work.write(".gitattributes", "*.py -diff\n")
+    work.commit()
+    assert b"-\t-\ta.py" in unwary(work, "log", "--numstat")
+    upload(archive_of(work.path), scratch)
+    lines = list(GitHistory(scratch.repository).numstat())
+    assert [line for line in lines if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
+
+
+def test_a_lying_index_of_a_pack_is_made_anew(work: WorkTree, scratch: Scratch) -> None:
+    work.git("gc", "-q")
+    (index,) = (work.dot_git / "objects/pack").glob("*.idx")
+    index.chmod(0o644)
+    index.write_bytes(index.read_bytes()[:8] + bytes(index.stat().st_size - 8))
+    assert unwary(work, "log") == b""
+    source = upload(archive_of(work.path), scratch)
+    assert source.has_history
+    assert GitHistory(scratch.repository).commit_count() == 2
+
+
+def test_a_shallow_history_needs_its_shallow_file(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
+    data = archive_of(tmp_path / "shallow")
+    source = upload(data, scratch)
+    assert (source.has_history, source.shallow) == (True, True)
+    (tmp_path / "shallow/.git/shallow").unlink()
+    other = Scratch(tmp_path / "other")
+    other.root.mkdir()
+    source = upload(archive_of(tmp_path / "shallow"), other)
+    assert not source.has_history
+    assert reasons(source)[".git"].startswith("history unusable: ")
+
+
+def loose_object(work: WorkTree, revision: str) -> Path:
+    sha = work.git("rev-parse", revision).decode().strip()
+    file = work.dot_git / "objects" / sha[:2] / sha[2:]
+    file.chmod(0o644)
+    return file
+
+
+def truncated_pack(work: WorkTree) -> None:
+    work.git("gc", "-q")
+    (pack,) = (work.dot_git / "objects/pack").glob("*.pack")
+    pack.chmod(0o644)
+    pack.write_bytes(pack.read_bytes()[:-30])
+
+
+def garbage_pack(work: WorkTree) -> None:
+    (work.dot_git / "objects/pack" / f"pack-{'a' * 40}.pack").write_bytes(b"PACK\0\0\0\2\xff\xff\xff\xff" + bytes(100))
+
+
+def false_object(work: WorkTree) -> None:
+    """Another content under the name of HEAD's file, as git would tell it without a word."""
+    loose_object(work, "HEAD:a.py").write_bytes(zlib.compress(b"blob 4\0\n\n\n\n"))
+    assert b"4\t1\ta.py" in work.git("log", "-1", "--numstat")
+    work.git("rev-list", "--objects", "--quiet", "HEAD")
+
+
+BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
+    (lambda work: loose_object(work, "HEAD").unlink(), "HEAD's commit is missing"),
+    (lambda work: loose_object(work, "HEAD^{tree}").unlink(), ""),
+    (lambda work: loose_object(work, "HEAD~1:a.py").unlink(), "missing blob"),
+    (lambda work: loose_object(work, "HEAD").write_bytes(b"junk"), "HEAD's commit is missing"),
+    (lambda work: loose_object(work, "HEAD^{tree}").write_bytes(zlib.compress(b"tree 4\0junk")), ""),
+    (lambda work: (work.dot_git / "HEAD").write_text("ref: refs/heads/../../../etc/passwd\n"), "HEAD names no branch"),
+    (lambda work: (work.dot_git / "HEAD").write_text("x" * 5000), "a file in it is too large"),
+    (lambda work: (work.dot_git / "HEAD").write_text("--upload-pack=x"), "HEAD is malformed"),
+    (lambda work: (work.dot_git / "refs/heads/main").write_text("-x\n"), "HEAD is malformed"),
+    (lambda work: (work.dot_git / "refs/heads/main").write_text(work.git("rev-parse", "HEAD:a.py").decode()), ""),
+    (lambda work: (work.dot_git / "shallow").write_text("-x\n"), "its shallow file is malformed"),
+    (false_object, "its objects do not pass `git fsck`"),
+    (truncated_pack, ""),
+    (garbage_pack, ""),
+]
+
+
+@pytest.mark.parametrize(("damage", "reason"), BROKEN)
+def test_a_broken_history_costs_the_history_and_never_the_upload(
+    work: WorkTree, scratch: Scratch, damage: Callable[[WorkTree], object], reason: str
+) -> None:
+    damage(work)
+    source = upload(archive_of(work.path), scratch)
+    assert not source.has_history
+    assert reasons(source)[".git"].startswith(f"history unusable: {reason}")
+    assert "\n" not in reasons(source)[".git"]
+    assert (scratch.tree / "a.py").read_text() == "x = 1\ny = 2\n"
+    assert not scratch.repository.exists()
+
+
+def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: Scratch) -> None:
+    data = archive_of(work.path)
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(".git/objects/../../../escape", "x")
+        archive.writestr(".git/objects/pack/../../../escape.pack", "x")
+        archive.writestr(".git/objects/pack/pack-.pack", "x")
+        archive.writestr(".git/objects/AA/" + "a" * 38, "x")
+        archive.writestr(".git/objects/info/commit-graph", "x")
+        archive.writestr(".git/objects/pack/multi-pack-index", "x")
+        archive.writestr(".git/objects/pack/pack-" + "a" * 40 + ".promisor", "x")
+    assert upload(buffer.getvalue(), scratch).has_history
+    taken = {str(path.relative_to(scratch.repository)) for path in scratch.repository.rglob("*") if path.is_file()}
+    assert {name for name in taken if not name.startswith("objects/")} == {
+        "HEAD",
+        "config",
+        "refs/heads/analysed",
+        "vibe8-mount.json",
+    }
+    assert all(len(name) == len("objects/aa/") + 38 for name in taken if name.startswith("objects/"))
+    assert not list(scratch.root.rglob("escape*"))
+    sections = [line for line in (scratch.repository / "config").read_text().splitlines() if line.startswith("[")]
+    assert sections == ["[core]"]
+
+
+def test_the_objects_count_toward_the_archive_s_budget(work: WorkTree, scratch: Scratch) -> None:
+    work.write("noise.bin", os.urandom(MIB))
+    work.commit()
+    with pytest.raises(InvalidInputError, match="MAX_INFLATED_MB"):
+        upload(archive_of(work.path), scratch, SourceLimits(max_inflated_bytes=MIB // 2))
+
+
+def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(work: WorkTree, scratch: Scratch) -> None:
+    blob = loose_object(work, "HEAD:a.py")
+    blob.write_bytes(zlib.compress(b"blob 104857600\0" + bytes(100 * MIB), 9))
+    source = upload(archive_of(work.path), scratch)
+    assert sum(path.stat().st_size for path in scratch.root.rglob("*")) < MIB
+    assert source.skipped_total <= 1
+
+
+@pytest.mark.parametrize("place", ["", "project/"])
+def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
+    work: WorkTree, scratch: Scratch, tmp_path: Path, place: str
+) -> None:
+    holder = tmp_path / "holder" / place
+    holder.parent.mkdir(parents=True, exist_ok=True)
+    work.path.rename(holder)
+    source = upload(archive_of(tmp_path / "holder"), scratch)
+    assert source.has_history
+    assert {path for path, _, _ in GitHistory(scratch.repository).numstat()} == {f"{place}a.py"}
+    assert (scratch.tree / f"{place}a.py").exists()
+    assert source.skipped == ()
+
+
+def test_two_projects_have_no_one_history(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    other = WorkTree(tmp_path / "holder/two")
+    other.commit(b_py="b = 1\n")
+    work.path.rename(tmp_path / "holder/one")
+    source = upload(archive_of(tmp_path / "holder"), scratch)
+    assert not source.has_history
+    assert reasons(source) == {"one/.git": "excluded directory", "two/.git": "excluded directory"}
+
+
+def test_a_git_file_points_elsewhere(scratch: Scratch, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/a.py").write_text("x = 1\n")
+    (tmp_path / "w/.git").write_text("gitdir: /home/victim/.git\n")
+    source = upload(archive_of(tmp_path / "w"), scratch)
+    assert reasons(source) == {".git": "history unusable: .git is a file that points elsewhere"}

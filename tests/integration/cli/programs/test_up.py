@@ -1,0 +1,186 @@
+"""`vibe8 up`: servers, schema and worker in one foreground process, found by the other commands, and gone with it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infrastructure.embedded.stack_file import read_stack
+from tests.faults.fault_table import alive, descendants, slow_source, until
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fixtures.servers import temporary_directory
+from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess
+from tests.integration.cli.cli_support import TEN, assert_complaint, on_terminal
+from tests.integration.cli.command_server import quick
+
+TOKEN = "t0ken-of-a-private-repository"
+
+
+@pytest.fixture
+def home() -> Iterator[System]:
+    """No address of any server: only the directory in which `up` keeps its own."""
+    with temporary_directory() as directory:
+        (directory / "code.py").write_text("import os\n")
+        environment = {
+            "VIBE8_HOME": str(directory / "home"),
+            "SCRATCH_DIR": str(directory / "scratch"),
+            "PACKAGE_INDEX_URL": "",
+            "LOG_FORMAT": "json",
+        }
+        yield quick(System(environment=environment, directory=directory))
+
+
+@asynccontextmanager
+async def up(home: System, **environment: str) -> AsyncIterator[WorkerProcess]:
+    """`vibe8 up` whose worker has started."""
+    log_file = home.directory / "up.err"
+    with (home.directory / "up.out").open("wb") as out, log_file.open("wb") as error:
+        process = subprocess.Popen(
+            [*COMMAND, "up"],
+            env=home.process_environment(**environment),
+            cwd=home.directory,
+            stdout=out,
+            stderr=error,
+            start_new_session=True,
+        )
+    worker = WorkerProcess(process=process, log_file=log_file)
+    try:
+        await worker.until("worker.started")
+        yield worker
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+
+
+def assert_nothing_left(home: System, family: list[psutil.Process]) -> None:
+    assert alive(family) == []
+    assert not (home.directory / "home" / "stack.json").exists()
+    assert list((home.directory / "scratch").iterdir()) == []
+
+
+async def test_commands_find_what_is_up(home: System) -> None:
+    assert_complaint(await home.run("jobs"), 3, "`vibe8 up`")
+    async with up(home) as running:
+        said = (home.directory / "up.out").read_text()
+        assert "PostgreSQL and Valkey are up" in said
+        assert "vibe8 submit . --wait" in said
+        doctor, submitted, migrated = await asyncio.gather(
+            home.run("doctor"), home.run("submit", "code.py", "--wait", "--json"), home.run("migrate")
+        )
+        assert doctor.code == 0, doctor.out
+        assert submitted.code == 0, submitted.error
+        assert set(submitted.document["metrics"]) == TEN
+        assert migrated.out.startswith("the schema is up to date")
+        second = await home.run("up")
+        assert_complaint(second, 3, str(home.directory / "home"), "already run", "another `vibe8 up`")
+        assert running.process.poll() is None
+        stack_file = home.directory / "home" / "stack.json"
+        assert stack_file.stat().st_mode & 0o777 == 0o600
+        family = descendants(running.process.pid)
+        assert await running.stop() == 0
+    assert (home.directory / "up.out").read_text().endswith("vibe8 has ended\n")
+    assert_nothing_left(home, family)
+    assert_complaint(await home.run("jobs"), 3, "`vibe8 up`")
+
+
+async def test_addresses_in_the_environment_are_set_aside_and_that_is_said(home: System) -> None:
+    async with up(home, REDIS_URL="redis://127.0.0.1:1/0", DATABASE_URL="postgresql://u@127.0.0.1:1/d") as running:
+        assert (await home.run("jobs")).code == 0
+        warning = running.log_file.read_text().splitlines()[0]
+        assert (
+            warning == "vibe8: commands that see DATABASE_URL and REDIS_URL use that, and not the servers started here"
+        )
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGHUP])
+async def test_other_signals_end_it_likewise_while_a_job_runs(home: System, sign: signal.Signals) -> None:
+    (home.directory / "slow.py").write_bytes(slow_source(12_000))
+    async with up(home, SHUTDOWN_GRACE="0") as running:
+        submitted = await home.run("submit", "slow.py", "--json")
+        await until(lambda: list((home.directory / "scratch").glob("*/job-*")))
+        family = descendants(running.process.pid)
+        os.killpg(running.process.pid, sign)  # as a terminal does
+        assert await asyncio.to_thread(running.process.wait, PATIENCE_SECONDS) == 0
+        assert_nothing_left(home, family)
+        assert [entry["job_id"] for entry in running.log() if entry["event"] == "job.handed_back"] == [
+            submitted.document["job_id"]
+        ]
+
+
+async def test_impatience_leaves_nothing_either(home: System) -> None:
+    (home.directory / "slow.py").write_bytes(slow_source(12_000))
+    async with on_terminal(home, "up", environment={"LOG_FORMAT": "console"}) as terminal:
+        await terminal.until("worker.started")
+        assert (await home.run("submit", "slow.py")).code == 0
+        await until(lambda: list((home.directory / "scratch").glob("*/job-*")))
+        family = descendants(terminal.process.pid)
+        for _ in range(5):
+            terminal.press(b"\x03")
+        assert await terminal.wait() == 0
+    assert_nothing_left(home, family)
+
+
+async def test_a_signal_while_the_servers_start(home: System) -> None:
+    process = subprocess.Popen([*COMMAND, "up"], env=home.process_environment(), stderr=subprocess.PIPE)
+    try:
+        await until((home.directory / "home" / "postgresql").exists)
+        process.terminate()
+        _, error = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, error) == (130, b"vibe8: interrupted\n")
+    assert not (home.directory / "home" / "stack.json").exists()
+    below = str(home.directory)
+    left = [each for each in psutil.process_iter(["cwd"]) if (each.info["cwd"] or "").startswith(below)]
+    assert alive(left) == []
+
+
+async def test_after_a_kill_the_next_up_has_all_the_data(home: System) -> None:
+    async with up(home) as running:
+        submitted = await home.run("submit", "code.py", "--json")
+        job_id = submitted.document["job_id"]
+        await running.until("job.completed")
+        family = descendants(running.process.pid)
+        running.process.kill()
+        await asyncio.to_thread(running.process.wait)
+    assert_complaint(await home.run("jobs"), 3, "`vibe8 up`")
+    async with up(home):
+        await until(lambda: alive(family) == [])  # the orphaned servers were ended first
+        taken = await home.run("result", job_id, "--json")
+        assert taken.code == 0, taken.error
+        assert taken.document["job"]["job_id"] == job_id
+
+
+async def test_private_repositories_just_work(home: System, tmp_path: Path) -> None:
+    with GitServer(tmp_path / "git") as server:
+        tree = WorkTree(tmp_path / "tree")
+        tree.commit("one", a_py="x = 1\n")
+        url = server.add("owner/private", tree.path / ".git", token=TOKEN)
+        allowed = {"GIT_ALLOWED_HOSTS": server.allowed_host, "GIT_CA_BUNDLE": str(server.ca_file)}
+        key_file = home.directory / "home" / "token.key"
+        async with up(home, **allowed):
+            first = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
+            assert (first.code, first.error) == (0, "")
+            assert key_file.stat().st_mode & 0o777 == 0o600
+            key = key_file.read_text()
+            stack = read_stack(home.directory / "home")
+            assert stack is not None
+            assert stack.token_key == key
+            assert key not in repr(stack)
+        other = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+        async with up(home, TOKEN_ENCRYPTION_KEYS=other, **allowed) as running:  # whatever keys either side has
+            again = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
+            assert (again.code, again.error) == (0, "")
+            assert key_file.read_text() == key
+            log = running.log_file.read_text()
+        assert TOKEN not in log
+        assert key not in log

@@ -1,0 +1,188 @@
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from domain.errors import NotFoundError, ServiceUnavailableError
+from infrastructure.database import engine as engine_module
+from infrastructure.database.engine import Database, create_engine
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.urls import asyncpg_url
+from infrastructure.settings import Settings
+from tests.fixtures.jobs import new_user
+
+
+@asynccontextmanager
+async def opened(address: str, *, pool_size: int = 1, max_overflow: int = 0) -> AsyncIterator[Database]:
+    database = Database(create_engine(asyncpg_url(address), pool_size=pool_size, max_overflow=max_overflow))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def users(database: Database) -> int:
+    async with database.unit_of_work() as connection:
+        return int(await connection.scalar(text("SELECT count(*) FROM users")) or 0)
+
+
+async def test_the_end_of_the_block_commits_and_an_error_rolls_back(database: Database) -> None:
+    await new_user(database)
+    with pytest.raises(NotFoundError, match="mine"):  # noqa: PT012 - here and below: what the block's end does
+        async with database.unit_of_work() as connection:
+            await connection.execute(text("INSERT INTO users (email) VALUES ('b@b')"))
+            raise NotFoundError("mine")
+    assert await users(database) == 1
+
+
+async def test_a_cancelled_block_rolls_back_and_gives_its_connection_back(database_url: str) -> None:
+    inside = asyncio.Event()
+
+    async def insert_and_wait(database: Database) -> None:
+        async with database.unit_of_work() as connection:
+            await connection.execute(text("INSERT INTO users (email) VALUES ('b@b')"))
+            inside.set()
+            await asyncio.Event().wait()
+
+    async with opened(database_url) as database:
+        task = asyncio.create_task(insert_and_wait(database))
+        await inside.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await users(database) == 0
+
+
+async def test_a_connection_that_was_cut_is_our_error_and_the_next_unit_of_work_is_well(database_url: str) -> None:
+    async with opened(database_url, pool_size=2) as database:
+        assert await users(database) == 0
+        async with database.unit_of_work() as other:
+            with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):  # noqa: PT012
+                async with database.unit_of_work() as connection:
+                    pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+                    await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+                    await connection.scalar(text("SELECT 1 FROM users"))
+        assert await users(database) == 0
+
+
+async def test_pooled_connections_that_a_restart_killed_cost_no_error(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "TRUSTED_SECONDS", 0.0)  # as if they had been idle for a while
+    async with opened(database_url) as database, opened(database_url) as other:
+        await users(database)
+        async with other.unit_of_work() as connection:
+            await connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        assert await users(database) == 0
+
+
+async def test_a_server_that_is_not_there_is_our_error_without_the_password() -> None:
+    for address in ("postgresql://u:secret@127.0.0.1:1/d", "postgresql://u:secret@/d?host=/nowhere"):
+        async with opened(address) as database:
+            with pytest.raises(ServiceUnavailableError, match="cannot be reached") as caught:
+                await database.ping()
+            assert "secret" not in str(caught.value)
+
+
+async def test_a_server_that_never_answers_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 0.1)
+    done = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, opened(f"postgresql://u:secret@127.0.0.1:{port}/d") as database:
+        with pytest.raises(ServiceUnavailableError, match="did not answer"):
+            await database.ping()
+        done.set()
+
+
+async def test_a_server_that_hangs_up_is_our_error() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, opened(f"postgresql://u:secret@127.0.0.1:{port}/d") as database:
+        with pytest.raises(ServiceUnavailableError):
+            await database.ping()
+
+
+async def test_an_unknown_database_is_our_error(database_url: str) -> None:
+    async with opened(database_url.replace("/test_", "/no_")) as database:
+        with pytest.raises(ServiceUnavailableError, match="does not exist"):
+            await database.ping()
+
+
+async def test_a_database_that_is_not_migrated_says_what_to_do(empty_database_url: str) -> None:
+    async with opened(empty_database_url) as database:
+        with pytest.raises(ServiceUnavailableError, match="vibe8 migrate"):
+            async with database.unit_of_work() as connection:
+                await JobRepository(connection).claim_next(30)
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+async def test_waiting_too_long_is_our_error(database: Database, setting: str) -> None:
+    user_id = await new_user(database)
+    async with database.unit_of_work() as holder:
+        await JobRepository(holder).lock_user(user_id)
+        with pytest.raises(ServiceUnavailableError, match="timeout"):  # noqa: PT012
+            async with database.unit_of_work() as connection:
+                await connection.execute(text(f"SET LOCAL {setting} = 10"))
+                await JobRepository(connection).lock_user(user_id)
+
+
+async def test_a_deadlock_is_our_error(database: Database) -> None:
+    first, second = await new_user(database), await new_user(database, "b@example.org")
+    both_hold_one = asyncio.Barrier(2)
+
+    async def lock(order: tuple[uuid.UUID, uuid.UUID]) -> None:
+        async with database.unit_of_work() as connection:
+            await JobRepository(connection).lock_user(order[0])
+            await both_hold_one.wait()
+            await JobRepository(connection).lock_user(order[1])
+
+    ends = await asyncio.gather(lock((first, second)), lock((second, first)), return_exceptions=True)
+    assert sorted(str(type(end).__name__) for end in ends) == ["NoneType", "ServiceUnavailableError"]
+
+
+async def test_a_pool_that_is_used_up_is_our_error(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "POOL_SECONDS", 0.01)
+    async with opened(database_url) as database, database.unit_of_work():
+        with pytest.raises(ServiceUnavailableError, match="in use"):
+            await database.ping()
+
+
+async def test_a_fault_of_our_own_passes_as_it_is_and_shows_no_parameters(database: Database) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with database.unit_of_work() as connection:
+            await connection.execute(
+                text("INSERT INTO jobs (job_id, user_id, status, source_kind) VALUES (:a, :b, 'x', 'y')"),
+                {"a": "secret", "b": uuid.uuid4()},
+            )
+    assert "[SQL parameters hidden" in str(caught.value)
+
+
+async def test_settings_make_a_database_whose_connections_can_be_told_apart(database_url: str) -> None:
+    database = Database.from_settings(Settings(database_url=SecretStr(database_url), db_pool_size=1), name="vibe8-test")
+    try:
+        assert (await database.ping()).split(".")[0] >= "15"
+        async with database.unit_of_work() as connection:
+            shown = await connection.execute(
+                text("SELECT current_setting('application_name'), current_setting('timezone')")
+            )
+            assert shown.one() == ("vibe8-test", "UTC")
+    finally:
+        await database.close()

@@ -1,0 +1,298 @@
+import asyncio
+import uuid
+from collections import Counter
+
+import pytest
+from sqlalchemy import text
+
+from domain.errors import CancelledByUserError, LeaseLostError
+from domain.jobs import Claim, JobStatus
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository, LeaseState
+from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.users import UserRepository
+from tests.fixtures.jobs import UPLOAD, age, look, new_run, new_user, submit
+
+
+async def claim(database: Database) -> Claim | None:
+    async with database.unit_of_work() as connection:
+        return await JobRepository(connection).claim_next(30)
+
+
+async def claimed(database: Database, metadata: dict[str, object] | None = None) -> Claim:
+    await submit(database, await new_user(database), metadata)
+    found = await claim(database)
+    assert found is not None
+    return found
+
+
+async def finish(database: Database, held: Claim) -> bool:
+    run = new_run(held.job.user_id, held.job.job_id)
+    async with database.unit_of_work() as connection:
+        await RunRepository(connection).insert(run)
+        return await JobRepository(connection).complete(held.job.job_id, held.lease_token, run.run_id)
+
+
+async def test_a_claim_starts_an_attempt_under_a_lease(database: Database) -> None:
+    held = await claimed(database)
+    job = await look(database, held.job.job_id)
+    assert held.job == job
+    assert (job.status, job.attempt, job.progress, job.stage) == (JobStatus.RUNNING, 1, 0, None)
+    assert job.started_at is not None
+    async with database.unit_of_work() as connection:
+        left = await connection.scalar(text("SELECT extract(epoch FROM lease_expires_at - started_at) FROM jobs"))
+    assert left == 30
+
+
+async def test_nothing_due_is_nothing_claimed(database: Database) -> None:
+    assert await claim(database) is None
+    held = await claimed(database)
+    assert await claim(database) is None
+    async with database.unit_of_work() as connection:
+        await JobRepository(connection).retry_later(
+            held.job.job_id, held.lease_token, "network", "no route", delay_seconds=60
+        )
+    assert await claim(database) is None  # pending, but not due
+
+
+async def test_many_claimers_never_get_the_same_job(database: Database) -> None:
+    user_id = await new_user(database)
+    submitted = [(await submit(database, user_id)).job_id for _ in range(30)]
+    got = await asyncio.gather(*(claim(database) for _ in range(40)))
+    jobs = [held.job.job_id for held in got if held is not None]
+    assert sorted(jobs) == sorted(submitted)
+    assert len({held.lease_token for held in got if held is not None}) == 30
+
+
+async def test_a_job_that_another_claimer_holds_is_skipped_and_not_waited_for(database: Database) -> None:
+    user_id = await new_user(database)
+    first, second = await submit(database, user_id), await submit(database, user_id)
+    async with database.unit_of_work() as one, database.unit_of_work() as other:
+        held = [await JobRepository(each).claim_next(30) for each in (one, other, other)]
+    assert [each and each.job.job_id for each in held] == [first.job_id, second.job_id, None]
+
+
+async def test_a_user_with_one_job_does_not_wait_for_a_user_with_two_hundred(database: Database) -> None:
+    many, few = await new_user(database), await new_user(database, "b@example.org")
+    for _ in range(200):
+        await submit(database, many)
+    await submit(database, few)
+    owners = []
+    for _ in range(4):
+        held = await claim(database)
+        assert held is not None
+        owners.append(held.job.user_id)
+    assert owners == [many, few, many, many]  # then the oldest, since nobody else waits
+
+
+async def test_among_equals_the_oldest_goes_first(database: Database) -> None:
+    user_id = await new_user(database)
+    jobs = [await submit(database, user_id) for _ in range(3)]
+    async with database.unit_of_work() as connection:
+        await age(connection, "jobs", "job_id", jobs[2].job_id, created_at=60)
+    order = [await claim(database) for _ in range(3)]
+    assert [held and held.job.job_id for held in order] == [jobs[2].job_id, jobs[0].job_id, jobs[1].job_id]
+
+
+async def test_the_upload_is_for_the_holder_alone(database: Database) -> None:
+    held = await claimed(database, UPLOAD)
+    assert "file_data" not in held.job.source_metadata
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        assert await jobs.file_data(held.job.job_id, held.lease_token, most=100) == UPLOAD["file_data"]
+        with pytest.raises(LeaseLostError):
+            await jobs.file_data(held.job.job_id, uuid.uuid4(), most=100)
+
+
+async def test_completion_links_the_run_and_forgets_the_upload(database: Database) -> None:
+    held = await claimed(database, UPLOAD)
+    assert await finish(database, held)
+    job = await look(database, held.job.job_id)
+    assert (job.status, job.progress, job.error_message) == (JobStatus.COMPLETED, 100, None)
+    assert job.finished_at is not None
+    async with database.unit_of_work() as connection:
+        assert (await RunRepository(connection).get(job.result_run_id or uuid.uuid4())).job_id == job.job_id
+        stored = await connection.scalar(text("SELECT source_metadata FROM jobs"))
+        assert stored == {"upload_filename": "a.py", "project_name": "P"}
+
+
+async def test_the_fence_refuses_every_write_of_a_zombie(database: Database) -> None:
+    zombie = await claimed(database)
+    async with database.unit_of_work() as connection:
+        await age(connection, "jobs", "job_id", zombie.job.job_id, lease_expires_at=31)
+        assert len(await JobRepository(connection).rescue_expired(10)) == 1
+    second = await claim(database)
+    assert second is not None
+    assert second.job.job_id == zombie.job.job_id
+    before = await look(database, zombie.job.job_id)
+    job_id, token = zombie.job.job_id, zombie.lease_token
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        run = new_run(zombie.job.user_id, "other")
+        await RunRepository(connection).insert(run)
+        assert await jobs.complete(job_id, token, run.run_id) is False
+        assert await jobs.fail(job_id, token, "x", "x") is False
+        assert await jobs.retry_later(job_id, token, "x", "x", delay_seconds=0) is None
+        assert await jobs.hand_back(job_id, token) is None
+        assert await jobs.renew_leases([LeaseState(job_id=job_id, token=token)], 30) == {}
+        assert await jobs.check_leases([LeaseState(job_id=job_id, token=token)]) == {}
+    assert await look(database, job_id) == before
+    assert await finish(database, second)
+
+
+async def test_a_late_result_of_a_completed_job_is_refused_with_its_run(database: Database) -> None:
+    held = await claimed(database)
+    assert await finish(database, held)
+    with pytest.raises(LeaseLostError):
+        await finish(database, held)
+    async with database.unit_of_work() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM analysis_runs")) == 1
+
+
+async def test_two_attempts_that_finish_at_once_leave_one_run(database: Database) -> None:
+    held = await claimed(database)
+    results = await asyncio.gather(*(finish(database, held) for _ in range(10)), return_exceptions=True)
+    assert Counter(type(result) for result in results) == {bool: 1, LeaseLostError: 9}
+
+
+async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database: Database) -> None:
+    user_id = await new_user(database)
+    for _ in range(3):
+        await submit(database, user_id)
+    held = [await claim(database) for _ in range(3)]
+    states = [
+        LeaseState(job_id=each.job.job_id, token=each.lease_token, stage="lint" if at else None, progress=at * 10)
+        for at, each in enumerate(held)
+        if each is not None
+    ]
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        await age(connection, "jobs", "job_id", states[0].job_id, lease_expires_at=25)
+        await jobs.request_cancel(states[1].job_id)
+        gone = LeaseState(job_id=states[2].job_id, token=uuid.uuid4())
+        answer = await jobs.renew_leases([*states[:2], gone], 30)
+        assert answer == {states[0].job_id: False, states[1].job_id: True}
+        assert await jobs.check_leases(states) == {states[0].job_id: False, states[1].job_id: True, gone.job_id: False}
+        renewed = await connection.scalar(
+            text("SELECT count(*) FROM jobs WHERE lease_expires_at > statement_timestamp() + interval '29 seconds'")
+        )
+        assert renewed == 3  # the third by its claim
+    job = await look(database, states[1].job_id)
+    assert (job.stage, job.progress) == ("lint", 10)
+
+
+async def test_no_lease_at_all_is_a_question_without_an_answer(database: Database) -> None:
+    async with database.unit_of_work() as connection:
+        assert await JobRepository(connection).renew_leases([], 30) == {}
+        assert await JobRepository(connection).check_leases([]) == {}
+
+
+async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(database: Database) -> None:
+    held: Claim | None = await claimed(database, UPLOAD)
+    outcomes = []
+    for number in (1, 2, 3):
+        assert held is not None
+        async with database.unit_of_work() as connection:
+            released = await JobRepository(connection).retry_later(
+                held.job.job_id, held.lease_token, "network", f"fault\n{number}", delay_seconds=0
+            )
+        assert released is not None
+        outcomes.append((released.status, released.ring))
+        held = await claim(database)
+    assert outcomes == [(JobStatus.PENDING, 2), (JobStatus.PENDING, 3), (JobStatus.FAILED, 4)]
+    assert held is None
+    async with database.unit_of_work() as connection:
+        job = (
+            await JobRepository(connection).list_jobs(await UserRepository(connection).get_or_create("a@example.org"))
+        )[0]
+        kept = await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs"))
+    assert [(error.attempt, error.kind, error.message) for error in job.attempt_errors] == [
+        (1, "network", "fault 1"),
+        (2, "network", "fault 2"),
+        (3, "network", "fault 3"),
+    ]
+    assert all(error.at.tzinfo is not None for error in job.attempt_errors)
+    assert (job.status, job.error_message, job.attempt) == (JobStatus.FAILED, "fault 3", 3)
+    assert kept is True  # so that its owner can have it retried
+
+
+async def test_a_retry_waits_out_its_delay(database: Database) -> None:
+    held = await claimed(database)
+    async with database.unit_of_work() as connection:
+        await JobRepository(connection).retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=60)
+        waits = await connection.scalar(text("SELECT run_after - statement_timestamp() > interval '59 s' FROM jobs"))
+        assert waits is True
+        await age(connection, "jobs", "job_id", held.job.job_id, run_after=61)
+    assert await claim(database) is not None
+
+
+async def test_handing_back_costs_no_attempt_and_never_lowers_the_count(database: Database) -> None:
+    held: Claim | None = await claimed(database)
+    for number in range(1, 6):
+        assert held is not None
+        assert held.job.attempt == number
+        async with database.unit_of_work() as connection:
+            assert await JobRepository(connection).hand_back(held.job.job_id, held.lease_token) == number + 1
+        held = await claim(database)
+    assert held is not None
+    assert held.job.attempt_errors == ()
+
+
+async def test_a_permanent_fault_fails_at_once_and_keeps_the_upload(database: Database) -> None:
+    held = await claimed(database, UPLOAD)
+    async with database.unit_of_work() as connection:
+        assert await JobRepository(connection).fail(
+            held.job.job_id, held.lease_token, "InvalidInputError", "not a\x00zip"
+        )
+        assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is True
+    job = await look(database, held.job.job_id)
+    assert (job.status, job.error_message, len(job.attempt_errors)) == (JobStatus.FAILED, "not a\\x00zip", 1)
+
+
+async def test_dropping_the_data_forgets_the_upload(database: Database) -> None:
+    held = await claimed(database, UPLOAD)
+    async with database.unit_of_work() as connection:
+        await JobRepository(connection).fail(held.job.job_id, held.lease_token, "x", "x", drop_data=True)
+        assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is False
+
+
+async def test_a_cancelled_job_cannot_complete(database: Database) -> None:
+    held = await claimed(database)
+    async with database.unit_of_work() as connection:
+        assert (await JobRepository(connection).request_cancel(held.job.job_id)).status is JobStatus.RUNNING
+    with pytest.raises(CancelledByUserError):
+        await finish(database, held)
+    async with database.unit_of_work() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM analysis_runs")) == 0
+
+
+async def test_a_cancelled_job_is_neither_retried_nor_handed_back_nor_rescued(database: Database) -> None:
+    endings = []
+    for way in ("retry", "hand back", "rescue"):
+        held = await claimed(database, UPLOAD)
+        async with database.unit_of_work() as connection:
+            jobs = JobRepository(connection)
+            await jobs.request_cancel(held.job.job_id)
+            if way == "retry":
+                await jobs.retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=0)
+            elif way == "hand back":
+                assert await jobs.hand_back(held.job.job_id, held.lease_token) is None
+            else:
+                await age(connection, "jobs", "job_id", held.job.job_id, lease_expires_at=31)
+                await jobs.rescue_expired(1)
+        job = await look(database, held.job.job_id)
+        endings.append((job.status, job.error_message, job.finished_at is not None))
+    assert endings == [(JobStatus.FAILED, "cancelled by user", True)] * 3
+    async with database.unit_of_work() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM jobs WHERE source_metadata ? 'file_data'")) == 0
+
+
+async def test_a_deleted_users_running_job_is_lost_to_its_worker(database: Database) -> None:
+    held = await claimed(database)
+    async with database.unit_of_work() as connection:
+        await UserRepository(connection).delete(held.job.user_id)
+    async with database.unit_of_work() as connection:
+        state = LeaseState(job_id=held.job.job_id, token=held.lease_token)
+        assert await JobRepository(connection).check_leases([state]) == {}
+    with pytest.raises(LeaseLostError):
+        await finish(database, held)

@@ -1,0 +1,126 @@
+import pytest
+from sqlalchemy import text
+
+from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
+from domain.jobs import JobStatus
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.runs import RunRepository
+from tests.fixtures.jobs import UPLOAD, age, look, new_run, new_user, submit
+
+
+async def test_a_pending_job_is_cancelled_at_once_and_its_upload_forgotten(database: Database) -> None:
+    job = await submit(database, await new_user(database), UPLOAD)
+    async with database.unit_of_work() as connection:
+        cancelled = await JobRepository(connection).request_cancel(job.job_id)
+        assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is False
+        assert await JobRepository(connection).claim_next(30) is None
+    assert (cancelled.status, cancelled.error_message) == (JobStatus.FAILED, "cancelled by user")
+    assert cancelled.finished_at is not None
+    assert cancelled.cancel_requested_at is not None
+
+
+async def test_asking_twice_keeps_the_first_time(database: Database) -> None:
+    await submit(database, await new_user(database))
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        held = await jobs.claim_next(30)
+        assert held is not None
+        first = await jobs.request_cancel(held.job.job_id)
+        second = await jobs.request_cancel(held.job.job_id)
+    assert first.cancel_requested_at == second.cancel_requested_at
+
+
+async def test_cancelling_a_finished_job_changes_nothing(database: Database) -> None:
+    user_id = await new_user(database)
+    await submit(database, user_id)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        held = await jobs.claim_next(30)
+        assert held is not None
+        run = new_run(user_id, held.job.job_id)
+        await RunRepository(connection).insert(run)
+        await jobs.complete(held.job.job_id, held.lease_token, run.run_id)
+        job = await jobs.request_cancel(held.job.job_id)
+    assert (job.status, job.cancel_requested_at) == (JobStatus.COMPLETED, None)
+
+
+async def test_what_is_not_there_is_not_found(database: Database) -> None:
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        for question in (jobs.get, jobs.request_cancel, jobs.requeue_failed, jobs.mark_rung):
+            with pytest.raises(NotFoundError, match=r"there is no job a\\x00b"):
+                await question("a\x00b")
+        assert await jobs.delete("nothing") is False
+
+
+async def test_a_failed_upload_can_be_retried_with_all_its_attempts(database: Database) -> None:
+    job = await submit(database, await new_user(database), UPLOAD)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        held = await jobs.claim_next(30)
+        assert held is not None
+        await jobs.fail(job.job_id, held.lease_token, "x", "x")
+        again = await jobs.requeue_failed(job.job_id)
+        assert (again.status, again.attempt, again.ring) == (JobStatus.PENDING, 1, 2)
+        assert (again.attempt_errors, again.error_message, again.finished_at) == ((), None, None)
+        second = await jobs.claim_next(30)
+        assert second is not None
+        assert await jobs.file_data(job.job_id, second.lease_token, most=100) == UPLOAD["file_data"]
+
+
+async def test_a_cancelled_upload_cannot_be_retried_since_it_is_gone(database: Database) -> None:
+    job = await submit(database, await new_user(database), UPLOAD)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        await jobs.request_cancel(job.job_id)
+        with pytest.raises(InvalidInputError, match="submit it again"):
+            await jobs.requeue_failed(job.job_id)
+
+
+async def test_a_cancelled_repository_can_be_retried(database: Database) -> None:
+    job = await submit(database, await new_user(database))
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        await jobs.request_cancel(job.job_id)
+        assert (await jobs.requeue_failed(job.job_id)).cancel_requested_at is None
+        assert await jobs.claim_next(30) is not None
+
+
+async def test_only_a_failed_job_is_retried(database: Database) -> None:
+    job = await submit(database, await new_user(database))
+    async with database.unit_of_work() as connection:
+        with pytest.raises(IllegalTransitionError, match="pending"):
+            await JobRepository(connection).requeue_failed(job.job_id)
+
+
+async def test_an_unfinished_job_is_not_deleted(database: Database) -> None:
+    job = await submit(database, await new_user(database))
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        assert await jobs.delete(job.job_id) is False
+        await jobs.claim_next(30)
+        assert await jobs.delete(job.job_id) is False
+    assert (await look(database, job.job_id)).status is JobStatus.RUNNING
+
+
+async def test_a_list_is_the_users_own_newest_first_and_filtered(database: Database) -> None:
+    user_id, other = await new_user(database), await new_user(database, "b@example.org")
+    mine = [await submit(database, user_id) for _ in range(3)]
+    await submit(database, other)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        await age(connection, "jobs", "job_id", mine[0].job_id, created_at=3600)
+        await jobs.request_cancel(mine[1].job_id)
+        newest = [mine[2].job_id, mine[1].job_id, mine[0].job_id]
+        assert [job.job_id for job in await jobs.list_jobs(user_id)] == newest
+        assert [job.job_id for job in await jobs.list_jobs(user_id, limit=2)] == newest[:2]
+        failed = await jobs.list_jobs(user_id, status=JobStatus.FAILED)
+        assert [job.job_id for job in failed] == [mine[1].job_id]
+        assert [job.job_id for job in await jobs.list_jobs(user_id, since=mine[1].created_at)] == newest[:2]
+
+
+async def test_a_ring_has_a_fresh_number_each_time(database: Database) -> None:
+    job = await submit(database, await new_user(database))
+    async with database.unit_of_work() as connection:
+        assert [await JobRepository(connection).mark_rung(job.job_id) for _ in range(3)] == [2, 3, 4]

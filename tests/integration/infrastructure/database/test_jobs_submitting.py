@@ -1,0 +1,231 @@
+import asyncio
+import uuid
+
+import pytest
+from sqlalchemy import text
+
+from domain.errors import ForbiddenError, InvalidInputError, LimitExceededError, NotFoundError
+from domain.jobs import JobStatus, SubmissionLimits
+from domain.sources import SourceKind
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.submissions import NewJob, Submitted, Usage
+from infrastructure.database.repositories.users import UserRepository
+from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, look, new_job, new_user, submit
+
+
+async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Database) -> None:
+    user_id = await new_user(database)
+    job = await submit(database, user_id, REPOSITORY)
+    assert (job.status, job.attempt, job.ring, job.progress) == (JobStatus.PENDING, 0, 1, 0)
+    assert (job.user_id, job.source_kind, job.source_metadata) == (user_id, SourceKind.GITHUB, REPOSITORY)
+    assert job.run_after == job.created_at
+    assert job.created_at.tzinfo is not None
+    assert await look(database, job.job_id) == job
+
+
+async def test_an_uploads_data_is_kept_but_not_shown(database: Database) -> None:
+    job = await submit(database, await new_user(database), UPLOAD)
+    assert job.source_metadata == {"upload_filename": "a.py", "project_name": "P"}
+    async with database.unit_of_work() as connection:
+        stored = await connection.scalar(text("SELECT source_metadata FROM jobs"))
+    assert stored == UPLOAD
+
+
+async def test_fifty_submissions_at_once_never_pass_five_unfinished(database: Database) -> None:
+    user_id = await new_user(database)
+    limits = SubmissionLimits(max_unfinished=5, max_per_day=100)
+    results = await asyncio.gather(
+        *(submit(database, user_id, limits=limits) for _ in range(50)), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, BaseException)]
+    assert len(results) - len(refused) == 5
+    assert {type(error) for error in refused} == {LimitExceededError}
+    async with database.unit_of_work() as connection:
+        usage = await JobRepository(connection).usage(user_id)
+    assert usage == Usage(unfinished=5, today=5)  # what was refused has not been counted
+
+
+async def test_the_daily_limit_outlives_deleted_jobs(database: Database) -> None:
+    user_id = await new_user(database)
+    limits = SubmissionLimits(max_unfinished=5, max_per_day=2)
+    for _ in range(2):
+        job = await submit(database, user_id, limits=limits)
+        async with database.unit_of_work() as connection:
+            jobs = JobRepository(connection)
+            await jobs.request_cancel(job.job_id)
+            assert await jobs.delete(job.job_id)
+    with pytest.raises(LimitExceededError, match="2 jobs today"):
+        await submit(database, user_id, limits=limits)
+
+
+async def test_yesterdays_submissions_do_not_count_today(database: Database) -> None:
+    user_id = await new_user(database)
+    async with database.unit_of_work() as connection:
+        await connection.execute(
+            text("INSERT INTO daily_usage VALUES (:id, (now() AT TIME ZONE 'UTC')::date - 1, 100)"), {"id": user_id}
+        )
+        assert (await JobRepository(connection).usage(user_id)).today == 0
+    await submit(database, user_id)
+    async with database.unit_of_work() as connection:
+        assert (await JobRepository(connection).usage(user_id)).today == 1
+
+
+async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Database) -> None:
+    user_id = await new_user(database)
+    jobs = await asyncio.gather(*(submit(database, user_id, idempotency_key="k") for _ in range(20)))
+    assert len({job.job_id for job in jobs}) == 1
+    async with database.unit_of_work() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM jobs")) == 1
+        assert (await JobRepository(connection).usage(user_id)).today == 1
+
+
+async def test_an_idempotency_key_is_its_users_own_and_beats_the_limits(database: Database) -> None:
+    first, second = await new_user(database), await new_user(database, "b@example.org")
+    one = SubmissionLimits(max_unfinished=1)
+    job = await submit(database, first, idempotency_key="k", limits=one)
+    assert (await submit(database, first, idempotency_key="k", limits=one)).job_id == job.job_id
+    assert (await submit(database, second, idempotency_key="k", limits=one)).job_id != job.job_id
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "a\x00b", "a\nb"])
+async def test_a_bad_idempotency_key_is_refused(database: Database, key: str) -> None:
+    with pytest.raises(InvalidInputError, match="idempotency key"):
+        await submit(database, await new_user(database), idempotency_key=key)
+
+
+async def test_nobody_submits_for_an_unknown_user(database: Database) -> None:
+    with pytest.raises(NotFoundError):
+        await submit(database, uuid.uuid4())
+
+
+async def test_hostile_metadata_is_made_harmless(database: Database) -> None:
+    job = await submit(
+        database, await new_user(database), {"git_repo_url": "a\x00b", "k\ud800": float("nan"), "git_branch": "\u202e"}
+    )
+    assert job.source_metadata == {"git_repo_url": "a\\x00b", "k\\ud800": None, "git_branch": "\\u202e"}
+
+
+async def test_a_user_found_many_times_at_once_is_one_user(database: Database) -> None:
+    ids = await asyncio.gather(*(new_user(database) for _ in range(20)))
+    assert len(set(ids)) == 1
+
+
+async def test_an_identity_fills_in_and_then_decides(database: Database) -> None:
+    async with database.unit_of_work() as connection:
+        users = UserRepository(connection)
+        plain = await users.get_or_create("a@example.org")
+        assert await users.get_or_create("a@example.org", "auth0|1") == plain
+        assert await users.get_or_create("moved@example.org", "auth0|1") == plain
+        assert await users.get_or_create("a@example.org") == plain
+
+
+async def test_an_address_is_not_given_to_another_identity(database: Database) -> None:
+    async with database.unit_of_work() as connection:
+        users = UserRepository(connection)
+        await users.get_or_create("a@example.org", "auth0|1")
+        with pytest.raises(ForbiddenError):
+            await users.get_or_create("a@example.org", "auth0|2")
+
+
+async def test_one_identity_with_many_addresses_at_once_is_one_user(database: Database) -> None:
+    async def sign_in(number: int) -> uuid.UUID:
+        async with database.unit_of_work() as connection:
+            return await UserRepository(connection).get_or_create(f"{number}@example.org", "auth0|1")
+
+    ids = await asyncio.gather(*(sign_in(number) for number in range(20)))
+    assert len(set(ids)) == 1
+
+
+@pytest.mark.parametrize("email", ["", "nobody", "a\x00@b", "@" * 400])
+async def test_an_address_that_is_none_is_refused(database: Database, email: str) -> None:
+    with pytest.raises(InvalidInputError):
+        await new_user(database, email)
+
+
+async def test_a_login_is_noted(database: Database) -> None:
+    user_id = await new_user(database)
+    async with database.unit_of_work() as connection:
+        await UserRepository(connection).touch_last_login(user_id)
+        assert await connection.scalar(text("SELECT last_login >= created_at FROM users")) is True
+
+
+async def test_deleting_a_user_deletes_all_that_is_theirs(database: Database) -> None:
+    user_id, other = await new_user(database), await new_user(database, "b@example.org")
+    mine, theirs = await submit(database, user_id), await submit(database, other)
+    async with database.unit_of_work() as connection:
+        assert await UserRepository(connection).delete(user_id) == [mine.job_id]
+    async with database.unit_of_work() as connection:
+        left = (await connection.scalars(text("SELECT job_id FROM jobs"))).all()
+        assert left == [theirs.job_id]
+        with pytest.raises(NotFoundError):
+            await UserRepository(connection).delete(user_id)
+
+
+async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob], **limits: int) -> list[Submitted]:
+    async with database.unit_of_work() as connection:
+        return await JobRepository(connection).submit(
+            user_id, jobs, SubmissionLimits(**limits) if limits else NO_LIMITS
+        )
+
+
+async def test_many_are_submitted_in_their_order(database: Database) -> None:
+    user_id = await new_user(database)
+    new = [new_job(UPLOAD if number % 2 else REPOSITORY) for number in range(200)]
+    submitted = await submit_all(database, user_id, new)
+    assert [each.job.job_id for each in submitted] == [job.job_id for job in new]
+    assert all(each.created and each.job.ring == 1 for each in submitted)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        listed = await jobs.list_jobs(user_id, limit=1000)
+        assert [job.job_id for job in reversed(listed)] == [job.job_id for job in new]
+        assert await jobs.usage(user_id) == Usage(unfinished=200, today=200)
+        stored = await connection.scalar(text("SELECT count(*) FROM jobs WHERE source_metadata ? 'file_data'"))
+    assert stored == 100
+
+
+@pytest.mark.parametrize(("limits", "word"), [({"max_unfinished": 4}, "unfinished"), ({"max_per_day": 4}, "today")])
+async def test_many_are_all_or_none(database: Database, limits: dict[str, int], word: str) -> None:
+    user_id = await new_user(database)
+    await submit(database, user_id)
+    with pytest.raises(LimitExceededError, match=rf"{word}.* \(limit 4\) and want 4 more"):
+        await submit_all(database, user_id, [new_job() for _ in range(4)], **limits)
+    async with database.unit_of_work() as connection:
+        assert await JobRepository(connection).usage(user_id) == Usage(unfinished=1, today=1)
+    assert len(await submit_all(database, user_id, [new_job() for _ in range(3)], **limits)) == 3
+
+
+async def test_many_of_one_key_are_one_job_and_known_keys_pass_no_limit(database: Database) -> None:
+    user_id = await new_user(database)
+    known = await submit(database, user_id, idempotency_key="known")
+    keys = ["new", "known", "new", None, "known"]
+    submitted = await submit_all(database, user_id, [new_job(idempotency_key=key) for key in keys], max_unfinished=3)
+    assert [each.created for each in submitted] == [True, False, False, True, False]
+    assert submitted[0].job.job_id == submitted[2].job.job_id
+    assert {submitted[1].job.job_id, submitted[4].job.job_id} == {known.job_id}
+    again = await submit_all(database, user_id, [new_job(idempotency_key="known")] * 9, max_unfinished=3)
+    assert not any(each.created for each in again)
+
+
+async def test_batches_at_once_pass_no_limit_and_share_keys(database: Database) -> None:
+    users = [await new_user(database), await new_user(database, "b@example.org")]
+
+    async def batch(number: int) -> list[Submitted]:
+        new = [new_job(idempotency_key="shared"), *(new_job() for _ in range(1 + number % 3))]
+        return await submit_all(database, users[number % 2], new, max_unfinished=7)
+
+    done = await asyncio.gather(*(batch(number) for number in range(24)), return_exceptions=True)
+    refused = [each for each in done if isinstance(each, BaseException)]
+    assert {type(error) for error in refused} == {LimitExceededError}
+    async with database.unit_of_work() as connection:
+        for user_id in users:
+            unfinished = (await JobRepository(connection).usage(user_id)).unfinished
+            batches = [each for each in done if not isinstance(each, BaseException) and each[0].job.user_id == user_id]
+            created = [each.job.job_id for submitted in batches for each in submitted if each.created]
+            assert len(created) == len(set(created)) == unfinished <= 7
+            assert len({submitted[0].job.job_id for submitted in batches}) == 1
+
+
+async def test_many_for_an_unknown_user_are_none(database: Database) -> None:
+    with pytest.raises(NotFoundError):
+        await submit_all(database, uuid.uuid4(), [new_job()])

@@ -1,0 +1,157 @@
+import uuid
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from domain.errors import LeaseLostError, NotFoundError
+from domain.runs import RunCursor, RunOrigin, RunSummary
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.runs import RunRepository
+from tests.fixtures.jobs import age, look, new_run, new_user, submit
+
+
+async def test_a_run_comes_back_as_it_was_written(database: Database) -> None:
+    origin = RunOrigin(
+        submission_type="github",
+        project_name="P",
+        author_type="ai",
+        author_model="m",
+        git_repo_url="https://github.com/o/r",
+        git_branch="main",
+        git_commit_sha="0" * 40,
+    )
+    run = replace(new_run(await new_user(database), errors=("lint collector failed: x",)), origin=origin)
+    async with database.unit_of_work() as connection:
+        await RunRepository(connection).insert(run)
+    async with database.unit_of_work() as connection:
+        found = await RunRepository(connection).get(run.run_id)
+        summary = await RunRepository(connection).summary(run.run_id)
+        tree = await RunRepository(connection).file_tree(run.run_id)
+    assert (found.origin, found.job_id, found.user_id, found.duration_ms) == (origin, "job", run.user_id, 12)
+    for name in ("metrics", "file_tree", "findings", "completeness", "tool_versions", "timings_ms"):
+        assert getattr(found, name) == getattr(run.analysis, name)
+    assert found.errors == ("lint collector failed: x",)
+    assert tree == run.analysis.file_tree
+    assert type(summary) is RunSummary
+    assert summary == RunSummary(**{name: getattr(found, name) for name in RunSummary.__dataclass_fields__})
+
+
+async def test_hostile_text_and_numbers_are_made_harmless(database: Database) -> None:
+    run = new_run(
+        await new_user(database),
+        file_tree={"name": "a\x00\ud800\u202e", "k\x00": [float("inf"), float("nan"), "\udcff"]},
+        errors=["x\x00"],
+    )
+    run = replace(run, origin=RunOrigin(submission_type="upload", upload_filename="\x1b[2J.py"))
+    async with database.unit_of_work() as connection:
+        await RunRepository(connection).insert(run)
+        found = await RunRepository(connection).get(run.run_id)
+    assert found.file_tree == {"name": "a\\x00\\ud800\\u202e", "k\\x00": [None, None, "\\xff"]}
+    assert found.errors == ("x\\x00",)
+    assert found.origin.upload_filename == "\\x1b[2J.py"
+
+
+async def test_a_job_has_one_run(database: Database) -> None:
+    user_id = await new_user(database)
+    async with database.unit_of_work() as connection:
+        runs = RunRepository(connection)
+        await runs.insert(new_run(user_id))
+        with pytest.raises(LeaseLostError):
+            await runs.insert(new_run(user_id))
+        assert await runs.count(user_id) == 1  # the unit of work goes on
+
+
+async def test_a_run_of_a_deleted_user_is_not_written(database: Database) -> None:
+    async with database.unit_of_work() as connection:
+        with pytest.raises(LeaseLostError):
+            await RunRepository(connection).insert(new_run(uuid.uuid4()))
+
+
+async def test_what_is_not_there_is_not_found(database: Database) -> None:
+    async with database.unit_of_work() as connection:
+        runs = RunRepository(connection)
+        for question in (runs.get, runs.summary, runs.file_tree):
+            with pytest.raises(NotFoundError):
+                await question(uuid.uuid4())
+        assert await runs.delete(uuid.uuid4()) is False
+
+
+async def test_a_row_of_the_original_system_can_be_read(database: Database) -> None:
+    user_id = await new_user(database)
+    async with database.unit_of_work() as connection:
+        run_id = await connection.scalar(
+            text(
+                "INSERT INTO analysis_runs (user_id, submission_type, metrics) VALUES (:id, 'upload', '{}') "
+                "RETURNING run_id"
+            ),
+            {"id": user_id},
+        )
+        run = await RunRepository(connection).get(run_id)
+    assert (run.file_tree, run.job_id, run.duration_ms, run.errors) == (None, None, 0, ())
+    assert run.findings == {"total": 0, "items": []}
+
+
+async def test_pages_are_newest_first_and_miss_nothing_though_times_are_equal(database: Database) -> None:
+    user_id, other = await new_user(database), await new_user(database, "b@example.org")
+    async with database.unit_of_work() as connection:  # one transaction: one `now()` for all
+        runs = RunRepository(connection)
+        made = [new_run(user_id, f"job {number}") for number in range(7)]
+        for run in (*made, new_run(other, "other")):
+            await runs.insert(run)
+        await age(connection, "analysis_runs", "run_id", made[3].run_id, created_at=60)
+        await age(connection, "analysis_runs", "run_id", made[5].run_id, created_at=-60)
+        seen, after = [], None
+        while page := await runs.list_runs(user_id, limit=2, after=after):
+            seen += page
+            after = RunCursor(created_at=page[-1].created_at, run_id=page[-1].run_id)
+    assert len(seen) == 7
+    assert {run.run_id for run in seen} == {run.run_id for run in made}
+    assert (seen[0].run_id, seen[-1].run_id) == (made[5].run_id, made[3].run_id)
+    assert [(run.created_at, run.run_id) for run in seen] == sorted(
+        ((run.created_at, run.run_id) for run in seen), reverse=True
+    )
+
+
+async def test_deleting_a_run_leaves_its_job_without_one(database: Database) -> None:
+    user_id = await new_user(database)
+    job = await submit(database, user_id)
+    run = new_run(user_id, job.job_id)
+    async with database.unit_of_work() as connection:
+        jobs, runs = JobRepository(connection), RunRepository(connection)
+        held = await jobs.claim_next(30)
+        assert held is not None
+        await runs.insert(run)
+        await jobs.complete(job.job_id, held.lease_token, run.run_id)
+    assert (await look(database, job.job_id)).result_run_id == run.run_id
+    async with database.unit_of_work() as connection:
+        assert await RunRepository(connection).delete(run.run_id) is True
+    assert (await look(database, job.job_id)).result_run_id is None
+
+
+async def test_deleting_a_job_leaves_its_run(database: Database) -> None:
+    user_id = await new_user(database)
+    job = await submit(database, user_id)
+    run = new_run(user_id, job.job_id)
+    async with database.unit_of_work() as connection:
+        jobs, runs = JobRepository(connection), RunRepository(connection)
+        held = await jobs.claim_next(30)
+        assert held is not None
+        await runs.insert(run)
+        await jobs.complete(job.job_id, held.lease_token, run.run_id)
+        assert await jobs.delete(job.job_id) is True
+        assert (await runs.get(run.run_id)).job_id == job.job_id
+
+
+async def test_runs_past_their_retention_go(database: Database) -> None:
+    user_id = await new_user(database)
+    old, young = new_run(user_id, "old"), new_run(user_id, "young")
+    async with database.unit_of_work() as connection:
+        runs = RunRepository(connection)
+        await runs.insert(old)
+        await runs.insert(young)
+        await age(connection, "analysis_runs", "run_id", old.run_id, created_at=30 * 86_400 + 1)
+        await age(connection, "analysis_runs", "run_id", young.run_id, created_at=30 * 86_400 - 60)
+        assert await runs.delete_older_than(30) == 1
+        assert [run.run_id for run in await runs.list_runs(user_id, limit=9)] == [young.run_id]

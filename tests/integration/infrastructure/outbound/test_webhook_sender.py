@@ -1,0 +1,260 @@
+"""What is sent, how it is signed, and where it is never sent."""
+
+import dataclasses
+import ipaddress
+import socket
+import ssl
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import trustme
+
+from domain.errors import InvalidInputError
+from domain.webhooks import MAX_ATTEMPTS, Notice, notify_url, retry_seconds
+from examples.webhook import verify
+from infrastructure.outbound import webhook_sender as webhook
+from infrastructure.outbound.webhook_sender import UndeliveredError, WebhookSender, user_secret
+from tests.fixtures.webhook_server import Receiver, receiver, status
+
+SECRETS = ("a" * 32, "b" * 32)
+ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+def notice(url: str, **changes: Any) -> Notice:
+    made = Notice(
+        notice_id=uuid.uuid4(),
+        job_id="job",
+        user_id=ANN,
+        url=url,
+        status="completed",
+        error_message=None,
+        run_id=uuid.UUID(int=3),
+        finished_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        attempt=1,
+        due_at=datetime.now(UTC),
+        delivered_at=None,
+        given_up_at=None,
+        last_error=None,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[Receiver]:
+    async with receiver() as listening:
+        yield listening
+
+
+@pytest.fixture
+async def sender(listening: Receiver) -> AsyncIterator[WebhookSender]:
+    sender = WebhookSender(SECRETS, [listening.host])
+    yield sender
+    await sender.aclose()
+
+
+async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secret(
+    sender: WebhookSender, listening: Receiver
+) -> None:
+    sent = notice(listening.url)
+    await sender.send(sent)
+    (received,) = listening.received
+    assert listening.lines == ["POST /hook?x=1 HTTP/1.1"]
+    assert received.document == {
+        "job_id": "job",
+        "status": "completed",
+        "error": None,
+        "run_id": str(uuid.UUID(int=3)),
+        "finished_at": "2026-01-02T03:04:05+00:00",
+    }
+    assert received.headers["host"] == listening.host
+    assert received.headers["content-type"] == "application/json"
+    assert received.headers["webhook-id"] == str(sent.notice_id)
+    for secret in SECRETS:
+        assert verify(user_secret(secret, ANN), received.headers, received.body)
+        assert not verify(user_secret(secret, BOB), received.headers, received.body)
+        assert not verify(user_secret(secret, ANN), received.headers, received.body + b" ")
+    assert not verify(user_secret("c" * 32, ANN), received.headers, received.body)
+    old = {**received.headers, "webhook-timestamp": str(int(time.time()) - 600)}
+    assert not verify(user_secret(SECRETS[0], ANN), old, received.body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (status(500, body=b"secret words of theirs"), "answered 500"),
+        (status(404), "answered 404"),
+        (status(302, "Location: http://127.0.0.1:1/\r\n"), "answered 302: redirects are not followed"),
+        (b"nonsense\r\n\r\n", "the connection failed (RemoteProtocolError)"),
+        (b"", "the connection failed (RemoteProtocolError)"),
+        (b"HTTP/1.1 200 X\r\n" + b"a: b\r\n" * 100_000 + b"\r\n", "the connection failed (RemoteProtocolError)"),
+    ],
+    ids=["500", "404", "302", "nonsense", "nothing", "endless headers"],
+)
+async def test_everything_but_2xx_is_not_delivered(
+    sender: WebhookSender, listening: Receiver, answer: bytes, words: str
+) -> None:
+    listening.answers = [answer]
+    with pytest.raises(UndeliveredError) as caught:
+        await sender.send(notice(listening.url))
+    assert str(caught.value) == words
+    assert len(listening.received) == 1
+
+
+async def test_no_byte_of_an_endless_body_is_waited_for(sender: WebhookSender, listening: Receiver) -> None:
+    listening.answers = [b"HTTP/1.1 200 X\r\nContent-Length: 99999999999\r\n\r\nx"]
+    await sender.send(notice(listening.url))
+
+
+async def test_silence_has_an_end(sender: WebhookSender, listening: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "SECONDS", 0.3)
+    listening.answers = [None]
+    with pytest.raises(UndeliveredError, match="no answer within"):
+        await sender.send(notice(listening.url))
+
+
+async def test_nobody_there(sender: WebhookSender, listening: Receiver) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        nobody = WebhookSender(SECRETS, ["127.0.0.1"])
+        with pytest.raises(UndeliveredError, match="cannot be reached"):
+            await nobody.send(notice(url))
+        await nobody.aclose()
+
+
+async def test_without_secrets_nothing_is_sent(listening: Receiver) -> None:
+    sender = WebhookSender((), [listening.host])
+    with pytest.raises(UndeliveredError, match="WEBHOOK_SECRETS"):
+        await sender.send(notice(listening.url))
+    await sender.aclose()
+    assert listening.received == []
+
+
+class Names:
+    """A resolver of the test's own; counts how often it is asked for a name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: list[list[str]]) -> None:
+        self.asked: list[str] = []
+        real = socket.getaddrinfo
+
+        def getaddrinfo(host: str, port: int, *arguments: Any, **more: Any) -> Any:
+            if _is_address(host):
+                return real(host, port, *arguments, **more)
+            self.asked.append(host)
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def _is_address(host: str | bytes) -> bool:
+    try:
+        ipaddress.ip_address(host.decode() if isinstance(host, bytes) else host)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["10.0.0.1"],
+        ["169.254.169.254"],
+        ["140.82.121.4", "192.168.0.1"],
+        ["::ffff:10.0.0.1"],
+        ["0.0.0.0"],  # noqa: S104
+    ],
+    ids=str,
+)
+async def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    Names(monkeypatch, [addresses])
+    tried: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *arguments: tried.append(arguments))
+    sender = WebhookSender(SECRETS, ())
+    with pytest.raises(UndeliveredError, match="private address"):
+        await sender.send(notice("https://hook.example.org/"))
+    await sender.aclose()
+    assert tried == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "2130706433", "0x7f.1", "127.1", "169.254.169.254"])
+async def test_an_address_inside_is_refused_however_it_is_written(host: str) -> None:
+    sender = WebhookSender(SECRETS, ())
+    with pytest.raises(UndeliveredError, match=r"private address|cannot be found"):
+        await sender.send(notice(f"https://{host}/"))
+    await sender.aclose()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+async def test_the_judged_address_is_the_one_spoken_to_and_the_name_is_verified(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA
+) -> None:
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("hook.test").configure_cert(server_tls)
+    client_tls = ssl.create_default_context()
+    authority.configure_trust(client_tls)
+    names = Names(monkeypatch, [["127.0.0.1"], ["10.0.0.1"]])  # DNS changes its mind after the first look
+    async with receiver(server_tls) as listening:
+        sender = WebhookSender(SECRETS, ["hook.test", "other.test"], tls=client_tls)
+        await sender.send(notice(f"https://hook.test:{listening.port}/"))
+        assert names.asked == ["hook.test"]
+        assert listening.received[0].headers["host"] == f"hook.test:{listening.port}"
+        Names(monkeypatch, [["127.0.0.1"]])
+        with pytest.raises(UndeliveredError, match="TLS certificate is not trusted"):
+            await sender.send(notice(f"https://other.test:{listening.port}/"))
+        await sender.aclose()
+        stranger = WebhookSender(SECRETS, ["hook.test"])
+        with pytest.raises(UndeliveredError, match="TLS certificate is not trusted"):
+            await stranger.send(notice(f"https://hook.test:{listening.port}/"))
+        await stranger.aclose()
+        assert len(listening.received) == 1
+
+
+async def test_what_was_allowed_once_is_judged_again(listening: Receiver) -> None:
+    sender = WebhookSender(SECRETS, ())
+    with pytest.raises(InvalidInputError, match="https://"):
+        await sender.send(notice(listening.url))
+    await sender.aclose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org", "https://example.org:8443/a?b=c", "https://[2001:db8::1]/x", "http://inside/hook",
+        "HTTPS://Example.org/", "http://inside:8080/", "http://ported:81/",
+    ],
+)  # fmt: skip
+def test_urls_that_a_notice_may_go_to(url: str) -> None:
+    assert notify_url(url, {"inside", "ported:81"}) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://example.org/", "must start with https://"), ("http://ported/", "must start with https://"),
+        ("ftp://example.org", "https://host/path"), ("file:///etc/passwd", "https://host/path"), ("", "https://host"),
+        ("https:///x", "https://host/path"), ("https://a b/", "without spaces"), ("https://ä/", "ASCII"),
+        ("https://user:pass@example.org/", "no user name"), ("https://example.org/#x", "no fragment"),
+        ("https://example.org\\@inside/", "https://host|no user name"), ("https://x/" + "a" * 2000, "2000"),
+        ("https://example.org:99999/", "cannot be read"), ("https://[::1/", "cannot be read"),
+        ("https://example.org/\r\nX: y", "without spaces"), ("gopher://example.org", "https://host/path"),
+    ],
+)  # fmt: skip
+def test_urls_that_a_notice_may_not_go_to(url: str, words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        notify_url(url, {"ported:81"})
+
+
+def test_deliveries_are_spread_over_hours() -> None:
+    assert [retry_seconds(attempt, 1.0) for attempt in (1, 2, 3, 7)] == [2, 8, 32, 3600]
+    assert retry_seconds(2, 0.0) == 4
+    assert 4 * 3600 < sum(retry_seconds(attempt, 1.0) for attempt in range(1, MAX_ATTEMPTS)) < 8 * 3600

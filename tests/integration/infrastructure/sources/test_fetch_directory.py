@@ -1,0 +1,223 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from domain.errors import InvalidInputError
+from domain.sources import FetchedSource
+from infrastructure.sources.git.history import GitHistory
+from infrastructure.sources.local.directory import fetch_directory
+from infrastructure.sources.local.history import places_to_read
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import MIB, SourceLimits
+from tests.fixtures.git_repository import WorkTree, git
+
+
+def python_files(scratch: Scratch) -> dict[str, str]:
+    return {str(path.relative_to(scratch.tree)): path.read_text() for path in scratch.tree.rglob("*") if path.is_file()}
+
+
+def reasons(source: FetchedSource) -> dict[str, str]:
+    return {item.path: item.reason for item in source.skipped}
+
+
+def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scratch: Scratch) -> None:
+    work.write("a.py", "changed = True\n")
+    work.write("untracked.py", "u = 1\n")
+    (work.path / "pkg/run.py").unlink()
+    source = fetch_directory(work.path, scratch, SourceLimits())
+    assert source == FetchedSource(has_history=True, commit_sha=work.head(), branch="main")
+    assert python_files(scratch) == {"a.py": "changed = True\n", "untracked.py": "u = 1\n"}
+    assert (scratch.manifests / "requirements.txt").exists()
+    history = GitHistory(scratch.repository)
+    assert history.commit_count() == 2
+    assert [line for line in history.numstat() if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
+
+
+def test_the_objects_stay_where_they_are(work: WorkTree, scratch: Scratch) -> None:
+    fetch_directory(work.path, scratch, SourceLimits())
+    assert places_to_read(work.path).collecting == (work.dot_git / "objects",)
+    copied = [path for path in (scratch.repository / "objects").rglob("*") if path.is_file()]
+    assert copied == [scratch.repository / "objects/info/alternates"]
+
+
+def test_objects_that_are_borrowed_themselves_are_named_too(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--shared", str(work.path), "borrower")
+    source = fetch_directory(tmp_path / "borrower", scratch, SourceLimits())
+    assert source.commit_sha == work.head()
+    stores = (tmp_path / "borrower/.git/objects", work.dot_git / "objects")
+    assert places_to_read(tmp_path / "borrower").collecting == stores
+    assert GitHistory(scratch.repository).commit_count() == 2
+
+
+def test_a_directory_without_history(scratch: Scratch, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/a.py").write_text("x = 1\n")
+    source = fetch_directory(tmp_path / "plain", scratch, SourceLimits())
+    assert source == FetchedSource(has_history=False)
+    assert not scratch.repository.exists()
+
+
+def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(work: WorkTree, scratch: Scratch) -> None:
+    work.write("pkg/deep/c.py", "c = 1\n")
+    work.write("pkgother.py", "p = 1\n")
+    work.commit()
+    source = fetch_directory(work.path / "pkg", scratch, SourceLimits())
+    assert source.commit_sha == work.head()
+    assert set(python_files(scratch)) == {"run.py", "deep/c.py"}
+    assert sorted(GitHistory(scratch.repository).numstat()) == [("deep/c.py", 1, 0), ("run.py", 1, 0)]
+    assert GitHistory(scratch.repository).commit_count() == 3
+
+
+def test_a_directory_that_was_never_committed_has_no_history(work: WorkTree, scratch: Scratch) -> None:
+    work.write("build/a.py", "a = 1\n")
+    source = fetch_directory(work.path / "build", scratch, SourceLimits())
+    assert not source.has_history
+    assert reasons(source) == {".git": "history unusable: the directory is not part of HEAD's commit"}
+
+
+def test_a_linked_work_tree_has_its_own_head(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    work.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
+    linked = tmp_path / "linked"
+    (linked / "side.py").write_text("s = 1\n")
+    git(linked, "add", "-A")
+    git(linked, "commit", "-q", "-m", "on the side")
+    source = fetch_directory(linked, scratch, SourceLimits())
+    assert source.branch == "side"
+    assert source.commit_sha == git(linked, "rev-parse", "HEAD").decode().strip()
+    assert "side.py" in python_files(scratch)
+    assert GitHistory(scratch.repository).commit_count() == 3
+    assert source.skipped == ()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_packed_refs_and_packed_objects(work: WorkTree, scratch: Scratch, packed: bool) -> None:
+    if packed:
+        work.git("gc", "-q")
+        assert not (work.dot_git / "refs/heads/main").exists()
+    source = fetch_directory(work.path, scratch, SourceLimits())
+    assert source.commit_sha == work.head()
+    assert len(list(GitHistory(scratch.repository).numstat())) == 3
+
+
+def test_sha256_objects(scratch: Scratch, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path / "w", object_format="sha256")
+    sha = tree.commit(a_py="x = 1\n")
+    assert len(sha) == 64
+    assert fetch_directory(tree.path, scratch, SourceLimits()).commit_sha == sha
+    assert list(GitHistory(scratch.repository).numstat()) == [("a.py", 1, 0)]
+
+
+def test_a_shallow_clone_says_so(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
+    source = fetch_directory(tmp_path / "shallow", scratch, SourceLimits())
+    assert source.shallow
+    assert GitHistory(scratch.repository).is_shallow()
+    assert GitHistory(scratch.repository).commit_count() == 1
+
+
+def test_a_repository_without_commits(scratch: Scratch, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path / "w")
+    tree.write("a.py", "x = 1\n")
+    source = fetch_directory(tree.path, scratch, SourceLimits())
+    assert reasons(source) == {".git": "history unusable: HEAD's branch has no commit"}
+    assert not source.has_history
+    assert not scratch.repository.exists()
+
+
+def head_becomes_a_pipe(git_dir: Path) -> None:
+    (git_dir / "HEAD").unlink()
+    os.mkfifo(git_dir / "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda git_dir: (git_dir / "HEAD").write_text("junk"), "HEAD is malformed"),
+        (lambda git_dir: (git_dir / "HEAD").unlink(), "there is no HEAD"),
+        (head_becomes_a_pipe, "there is no HEAD"),
+        (lambda git_dir: (git_dir / "HEAD").write_text("a" * 40), "HEAD's commit is missing"),
+        (lambda git_dir: (git_dir / "objects").rename(git_dir / "gone"), "its objects cannot be reached"),
+        (lambda git_dir: (git_dir / "shallow").write_text("x"), "its shallow file is malformed"),
+        (lambda git_dir: (git_dir / "refs/heads/main").write_text("x" * 2000), "its main is too large"),
+    ],
+)
+def test_a_broken_history_costs_the_history_alone(
+    work: WorkTree, scratch: Scratch, damage: Callable[[Path], object], reason: str
+) -> None:
+    damage(work.dot_git)
+    source = fetch_directory(work.path, scratch, SourceLimits())
+    assert reasons(source)[".git"].startswith(f"history unusable: {reason}")
+    assert set(python_files(scratch)) == {"a.py", "pkg/run.py"}
+    assert not scratch.repository.exists()
+
+
+def test_a_dot_git_file_that_leads_nowhere(scratch: Scratch, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/a.py").write_text("x = 1\n")
+    (tmp_path / "w/.git").write_text("gitdir: ../gone\n")
+    source = fetch_directory(tmp_path / "w", scratch, SourceLimits())
+    assert reasons(source) == {".git": "history unusable: .git is a file that leads to no repository"}
+
+
+def test_what_is_not_a_regular_file_is_left_out(scratch: Scratch, tmp_path: Path) -> None:
+    root = tmp_path / "w"
+    (root / "d").mkdir(parents=True)
+    (root / "a.py").write_text("x = 1\n")
+    (tmp_path / "outside.py").write_text("secret = 1\n")
+    (root / "link.py").symlink_to(tmp_path / "outside.py")
+    (root / "linked").symlink_to(tmp_path)
+    (root / "loop").symlink_to(root)
+    os.mkfifo(root / "pipe.py")
+    os.mkfifo(root / "pipe.txt")
+    (root / "d/big.py").write_bytes(b"x" * (2 * MIB + 1))
+    (root / "venv").mkdir()
+    (root / "venv/v.py").write_text("v = 1\n")
+    (root / "directory.py").mkdir()
+    source = fetch_directory(root, scratch, SourceLimits())
+    assert reasons(source) == {
+        "d/big.py": "larger than 2048 KB",
+        "link.py": "symbolic link",
+        "linked": "symbolic link",
+        "loop": "symbolic link",
+        "pipe.py": "not a regular file",
+        "venv": "excluded directory",
+    }
+    assert set(python_files(scratch)) == {"a.py"}
+
+
+def test_odd_names_and_modes_are_kept(scratch: Scratch, tmp_path: Path) -> None:
+    root = tmp_path / "w"
+    root.mkdir()
+    names = [b"\xff.py", b"new\nline.py", b"back\\slash.py", b" .py", b"-rf.py"]
+    for name in names:
+        (root / os.fsdecode(name)).write_bytes(name)
+    (root / "-rf.py").chmod(0o755)
+    fetch_directory(root, scratch, SourceLimits())
+    assert sorted(os.fsencode(path.name) for path in scratch.tree.iterdir()) == sorted(names)
+    assert (scratch.tree / "-rf.py").stat().st_mode & 0o111
+
+
+def test_depth_has_an_end(scratch: Scratch, tmp_path: Path) -> None:
+    root = tmp_path / "w"
+    deepest = root.joinpath(*["d"] * 70)
+    deepest.mkdir(parents=True)
+    (deepest / "a.py").write_text("x = 1\n")
+    (root.joinpath(*["d"] * 63) / "b.py").write_text("x = 1\n")
+    source = fetch_directory(root, scratch, SourceLimits())
+    assert reasons(source) == {"/".join(["d"] * 64): "deeper than 64 directories"}
+    assert set(python_files(scratch)) == {"/".join(["d"] * 63) + "/b.py"}
+
+
+def test_no_directory_and_nothing_in_it(scratch: Scratch, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="is not a directory"):
+        fetch_directory(tmp_path / "absent", scratch, SourceLimits())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match="the directory has no Python file"):
+        fetch_directory(tmp_path / "empty", scratch, SourceLimits())
+
+
+def test_a_link_to_the_directory_is_the_user_s_own_choice(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(work.path)
+    assert fetch_directory(tmp_path / "link", scratch, SourceLimits()).commit_sha == work.head()

@@ -1,0 +1,119 @@
+import base64
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from domain.errors import InvalidInputError
+from domain.sources import FetchedSource
+from infrastructure.sources.git.history import GitHistory
+from infrastructure.sources.local.packing import pack_directory
+from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.limits import MIB, SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.git_repository import WorkTree, git
+
+NewScratch = Callable[[], Scratch]
+
+
+def unpack(data: bytes, scratch: Scratch) -> FetchedSource:
+    return fetch_upload("packed.zip", base64.b64encode(data).decode(), scratch, SourceLimits())
+
+
+def contents(scratch: Scratch) -> dict[str, tuple[bytes, bool]]:
+    return {
+        str(path.relative_to(scratch.root)): (path.read_bytes(), bool(path.stat().st_mode & 0o111))
+        for root in (scratch.tree, scratch.manifests)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_upload_of_a_directory_is_the_same_source(work: WorkTree, new_scratch: NewScratch) -> None:
+    work.write("later.py", "not committed\n")
+    packed = new_scratch()
+    source = unpack(pack_directory(work.path, with_history=True), packed)
+    assert source == FetchedSource(has_history=True, commit_sha=work.head(), branch="main")
+    assert contents(packed) == {
+        "tree/a.py": (b"x = 1\ny = 2\n", False),
+        "tree/later.py": (b"not committed\n", False),
+        "tree/pkg/run.py": (b"#!/usr/bin/env python\n", True),
+        "manifests/requirements.txt": (b"httpx==1\n", False),
+    }
+    history = GitHistory(packed.repository)
+    assert history.commit_count() == 2
+    assert len(list(history.numstat())) == 3
+
+
+@pytest.mark.parametrize("state", ["detached", "branch with a slash", "packed", "sha256"])
+def test_every_kind_of_head_survives(tmp_path: Path, new_scratch: NewScratch, state: str) -> None:
+    work = WorkTree(tmp_path / "w", object_format="sha256" if state == "sha256" else "sha1")
+    sha = work.commit(a_py="x = 1\n")
+    if state == "detached":
+        work.git("checkout", "-q", "--detach")
+    elif state == "branch with a slash":
+        work.git("checkout", "-q", "-b", "feature/x")
+    elif state == "packed":
+        work.git("gc", "-q")
+    source = unpack(pack_directory(work.path, with_history=True), new_scratch())
+    branch = {"detached": None, "branch with a slash": "feature/x"}.get(state, "main")
+    assert (source.commit_sha, source.branch) == (sha, branch)
+
+
+def test_a_shallow_history_stays_shallow(work: WorkTree, tmp_path: Path, new_scratch: NewScratch) -> None:
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
+    scratch = new_scratch()
+    assert unpack(pack_directory(tmp_path / "shallow", with_history=True), scratch).shallow
+    assert GitHistory(scratch.repository).commit_count() == 1
+
+
+def test_nothing_but_the_history_of_head_leaves_the_machine(work: WorkTree) -> None:
+    work.git("config", "http.extraHeader", "Authorization: s3cret")
+    work.git("checkout", "-q", "-b", "private")
+    work.commit(private_py="private = 1\n")
+    work.git("checkout", "-q", "main")
+    with zipfile.ZipFile(io.BytesIO(pack_directory(work.path, with_history=True))) as archive:
+        names = archive.namelist()
+        assert b"s3cret" not in b"".join(archive.read(name) for name in names)
+    sha = work.head()
+    assert [name for name in names if name.startswith(".git/")] == [
+        ".git/HEAD",
+        ".git/refs/heads/main",
+        f".git/objects/pack/pack-{sha}.pack",
+    ]
+
+
+def test_without_history_or_inside_a_work_tree_there_is_none(work: WorkTree, new_scratch: NewScratch) -> None:
+    assert not unpack(pack_directory(work.path, with_history=False), new_scratch()).has_history
+    inside = new_scratch()
+    assert not unpack(pack_directory(work.path / "pkg", with_history=True), inside).has_history
+    assert set(contents(inside)) == {"tree/run.py"}
+
+
+def test_the_same_directory_makes_the_same_bytes(work: WorkTree) -> None:
+    assert pack_directory(work.path, with_history=False) == pack_directory(work.path, with_history=False)
+
+
+def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Path, new_scratch: NewScratch) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / os.fsdecode(b"\xff.py")).write_text("x = 1\n")
+    (tmp_path / "w" / "a\\b.py").write_text("x = 1\n")
+    (tmp_path / "w" / "ünï.py").write_text("x = 1\n")
+    scratch = new_scratch()
+    assert unpack(pack_directory(tmp_path / "w", with_history=False), scratch).skipped == ()
+    assert set(contents(scratch)) == {"tree/%xff.py", "tree/a%b.py", "tree/ünï.py"}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_no_upload_may_hold_is_refused_here(work: WorkTree, committed: bool) -> None:
+    work.write("noise.bin" if committed else "noise.py", os.urandom(MIB))
+    if committed:
+        work.commit()
+    limits = SourceLimits(max_upload_bytes=MIB // 2)
+    with pytest.raises(InvalidInputError, match=r"larger than 0\.5 MB \(MAX_UPLOAD_MB\)"):
+        pack_directory(work.path, with_history=True, limits=limits)
+    if committed:
+        assert pack_directory(work.path, with_history=False, limits=limits)

@@ -1,0 +1,201 @@
+"""Churn from what an earlier run left: the same numbers as a walk over everything, whatever became of the history."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collectors.history import commit_tally
+from collectors.metrics.churn import COLLECTOR
+from collectors.source.source_tree import SourceTree, load_tree
+from infrastructure.sources.git.history import GitHistory, Mount
+from tests.fixtures.git_repository import WorkTree, git
+
+Walks = list[str | None]
+
+
+class Watched(GitHistory):
+    """Notes from where it was walked."""
+
+    def __init__(self, repository: Path) -> None:
+        super().__init__(repository)
+        self.walks: Walks = []
+
+    def numstat(self, commits: Any = None, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
+        self.walks.append(since)
+        return super().numstat(commits, since=since)
+
+
+def tree_of(work: WorkTree) -> tuple[SourceTree, Walks]:
+    history = Watched(work.dot_git)
+    tree = load_tree(work.path, history=history)
+    entries = tuple(entry for entry in tree.entries if not entry.path.startswith(".git/"))
+    return SourceTree(root=tree.root, entries=entries, history=history), history.walks
+
+
+def resumed(work: WorkTree, *states: bytes) -> tuple[Walks, bytes | None]:
+    """From where it was walked, and what to remember; the numbers must be those of a whole walk."""
+    tree, walks = tree_of(work)
+    facts, state = COLLECTOR.resume(tree, states)
+    assert facts == COLLECTOR.collect(tree_of(work)[0])
+    return walks, state
+
+
+def state_of(work: WorkTree) -> bytes:
+    walks, state = resumed(work)
+    assert walks == [None]
+    assert state is not None
+    return state
+
+
+def test_new_commits_alone_are_walked(work: WorkTree) -> None:
+    state, head = state_of(work), work.head()
+    assert resumed(work, state) == ([], None)  # nothing new, so nothing to remember anew
+    work.commit(a_py="other\n", new_py="1\n2\n")
+    walks, further = resumed(work, state)
+    assert walks == [head]
+    assert further == state_of(work)
+    assert resumed(work, state, further or b"") == ([], None)
+
+
+def test_the_nearest_ancestor_is_taken(work: WorkTree) -> None:
+    old = state_of(work)
+    middle = work.commit(a_py="2\n")
+    new = state_of(work)
+    work.commit(a_py="3\n")
+    for states in ([old, new], [new, old]):
+        assert resumed(work, *states)[0] == [middle]
+
+
+def test_a_side_branch_and_what_it_reverts_count(work: WorkTree) -> None:
+    state, head = state_of(work), work.head()
+    work.git("checkout", "-q", "-b", "side", "HEAD~1")
+    work.commit(side_py="1\n2\n3\n")
+    work.git("rm", "-q", "side.py")
+    work.commit()
+    work.git("checkout", "-q", "main")
+    work.commit(a_py="rewritten\n")
+    work.merge("side")
+    assert resumed(work, state)[0] == [head]
+
+
+def test_a_deleted_file_that_comes_back_has_all_its_lines(work: WorkTree) -> None:
+    work.commit(gone_py="1\n2\n")
+    work.git("rm", "-q", "gone.py")
+    work.commit()
+    state, head = state_of(work), work.head()
+    work.commit(gone_py="1\n")
+    assert resumed(work, state)[0] == [head]
+
+
+def test_a_rewritten_history_is_walked_anew(work: WorkTree) -> None:
+    work.commit(a_py="2\n")
+    state = state_of(work)
+    work.git("reset", "-q", "--hard", "HEAD~1")
+    assert resumed(work, state)[0] == [None]
+    work.commit(a_py="3\n")
+    assert resumed(work, state)[0] == [None]
+
+
+def test_another_repository_s_is_of_no_use(work: WorkTree, tmp_path: Path) -> None:
+    other = WorkTree(tmp_path / "other")
+    other.commit(x_py="1\n")
+    assert resumed(other, state_of(work))[0] == [None]
+
+
+def test_a_shallow_history_is_neither_resumed_nor_remembered(work: WorkTree, tmp_path: Path) -> None:
+    state = state_of(work)
+    work.commit(a_py="2\n")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", str(clone))
+    shallow = WorkTree.__new__(WorkTree)
+    shallow.path = clone
+    assert resumed(shallow, state) == ([None], None)
+
+
+def test_paths_seen_from_elsewhere_are_other_paths(work: WorkTree) -> None:
+    state = state_of(work)
+    Mount(at=b"project").save(work.dot_git)
+    assert resumed(work, state)[0] == [None]
+
+
+def test_what_is_too_much_is_not_remembered(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.commit(gone_py="1\n2\n", lost_py="1\n")
+    work.git("rm", "-q", "gone.py", "lost.py")
+    work.commit()
+    whole = COLLECTOR.collect(tree_of(work)[0])
+    monkeypatch.setattr(commit_tally, "PATHS", 1)
+    tree, _ = tree_of(work)
+    assert COLLECTOR.resume(tree, ()) == (whole, None)
+
+
+def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
+    def forge(state: bytes) -> bytes:
+        entry = msgpack.unpackb(state)
+        change(entry)
+        packed: bytes = msgpack.packb(entry, unicode_errors="surrogatepass")
+        return packed
+
+    return forge
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: b"",
+        lambda state: b"\xc1" + state,
+        lambda state: state[:-1],
+        lambda _: msgpack.packb("text"),
+        forged(lambda entry: entry.__setitem__(0, 0)),
+        forged(lambda entry: entry.__setitem__(1, "0.1")),
+        forged(lambda entry: entry.__setitem__(3, "--output=/tmp/x")),
+        forged(lambda entry: entry.__setitem__(3, "HEAD")),
+        forged(lambda entry: entry.__setitem__(3, "0" * 40)),
+        forged(lambda entry: entry.__setitem__(3, 7)),
+        forged(lambda entry: entry.__setitem__(3, "\ud800" * 40)),
+        forged(lambda entry: entry.__setitem__(4, -1)),
+        forged(lambda entry: entry.__setitem__(4, True)),
+        forged(lambda entry: entry.__setitem__(5, [])),
+        forged(lambda entry: entry.__setitem__(5, {"a.py": "1"})),
+        forged(lambda entry: entry.__setitem__(5, {"a.txt": 1})),
+        forged(lambda entry: entry.__setitem__(5, {f"{number}.py": (1 << 53) - 1 for number in range(3_000)})),
+        forged(lambda entry: entry.__setitem__(5, {"venv/a.py": 1})),
+        forged(lambda entry: entry.append(1)),
+    ],
+)
+def test_what_is_not_to_be_believed_is_walked_anew(work: WorkTree, forge: Callable[[bytes], bytes]) -> None:
+    state = forge(state_of(work))
+    work.commit(a_py="2\n")
+    assert resumed(work, state)[0] == [None]
+
+
+STEPS = st.lists(st.sampled_from(["commit", "side", "merge", "drop", "delete", "remember"]), min_size=1, max_size=9)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_any_history_resumed_anywhere(steps: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    work = WorkTree(tmp_path_factory.mktemp("work") / "tree")
+    work.commit(a_py="0\n", b_py="0\n")
+    states: list[bytes] = []
+    for number, step in enumerate(steps):
+        if step == "commit":
+            work.commit(a_py=f"{number}\n" * (number + 1))
+        elif step == "side":
+            work.git("checkout", "-q", "-B", "side", "HEAD~0")
+            work.commit(**{f"side{number}_py": "1\n2\n"})
+            work.git("checkout", "-q", "main")
+        elif step == "merge" and work.git("branch", "--list", "side"):
+            work.merge("side", "-X", "ours")
+        elif step == "drop" and int(work.git("rev-list", "--count", "--first-parent", "HEAD")) > 1:
+            work.git("reset", "-q", "--hard", "HEAD~1")
+        elif step == "delete":
+            work.git("rm", "-q", "--ignore-unmatch", "b.py")
+            work.commit()
+        _, state = resumed(work, *states)
+        if step == "remember" and state is not None:
+            states = [state, *states[:1]]

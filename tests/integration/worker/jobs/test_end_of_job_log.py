@@ -1,0 +1,166 @@
+"""A job's end is one line of the log, with all that a person needs and nothing secret."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from domain.jobs import JobStatus
+from tests.faults.fault_table import PYTHON_FILE, slow_source, until
+from tests.fixtures.archives import zip_of
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.git_server import GitServer
+from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
+from tests.hostile.support.poison import insert_job
+from worker.client.client import Client
+
+ENDS = ("job.completed", "job.failed")
+TOKEN = "s3cret-t0ken"
+STAGES = {"fetching", "core_wait", "collecting", "looking_up", "finishing"}
+FAILED_BEFORE = {"at": "2026-01-01T00:00:00+00:00", "kind": "TransientError", "message": "m"}
+
+
+@asynccontextmanager
+async def connected(system: System) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(system.environment["DATABASE_URL"])
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def end_of(worker: WorkerProcess, job_id: str) -> dict[str, Any]:
+    """The one line of that job's end; fails the test where there is another, or where a traceback is about."""
+
+    def ends() -> list[dict[str, Any]]:
+        return [entry for entry in worker.log() if entry["event"] in ENDS and entry.get("job_id") == job_id]
+
+    await until(ends)
+    (line,) = ends()
+    text = worker.log_file.read_text()
+    assert "Traceback" not in text
+    assert TOKEN not in text
+    return line
+
+
+@pytest.fixture
+def git_server(tmp_path: Path) -> Iterator[GitServer]:
+    tree = WorkTree(tmp_path / "tree")
+    tree.commit("one", a_py="x = 1\ny = 2\n")
+    with GitServer(tmp_path / "git") as server:
+        server.add("owner/private", tree.dot_git, token=TOKEN)
+        yield server
+
+
+async def test_a_completed_upload(client: Client, user_id: UUID, worker: WorkerProcess) -> None:
+    source = zip_of({"a.py": PYTHON_FILE, "broken.py": "def (:\n"})
+    job = await client.submit_upload(user_id, filename="Mine.ZIP", content=source)
+    ended = await until_finished(client, user_id, job.job_id)
+    line = await end_of(worker, job.job_id)
+    assert ended.started_at
+    assert line["queue_wait_ms"] == round((ended.started_at - ended.run_after).total_seconds() * 1000)
+    assert (line["event"], line["outcome"], line["source"]) == ("job.completed", "completed", "upload .zip")
+    assert (line["attempt"], line["user_id"], line["level"]) == (1, str(user_id), "info")
+    assert (line["files"], line["lines"], line["errors"]) == (2, 2, 1)
+    assert set(line["stages_ms"]) == STAGES
+    assert line["duration_ms"] >= max(line["stages_ms"].values()) > 0
+
+
+async def test_a_private_repository(git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path) -> None:
+    hosts = {"GIT_ALLOWED_HOSTS": git_server.allowed_host, "GIT_CA_BUNDLE": str(git_server.ca_file)}
+    system = new_system(database_url, redis_url, tmp_path, **hosts)
+    async with Client.open(system.settings) as client, system.worker(LOG_LEVEL="debug") as worker:
+        user_id = await client.get_or_create_user("ann@example.org")
+        job = await client.submit_repository(user_id, url=git_server.url("owner/private"), token=TOKEN)
+        line = await end_of(worker, job.job_id)
+        assert (line["outcome"], line["source"]) == ("completed", f"{git_server.allowed_host}/owner/private")
+        wrong = await client.submit_repository(user_id, url=git_server.url("owner/private"), token=f"{TOKEN}!")
+        line = await end_of(worker, wrong.job_id)
+        assert (line["outcome"], line["kind"], "files" in line) == ("failed", "PermanentError", False)
+        assert "does not accept the token" in line["reason"]
+        assert set(line["stages_ms"]) == {"fetching"}
+
+
+async def test_users_mistakes_are_one_line_each(
+    system: System, client: Client, user_id: UUID, worker: WorkerProcess
+) -> None:
+    mistakes = {
+        "a.zip": (b"no zip", "not a zip", "upload .zip"),
+        "b.zip": (zip_of({"README": "x"}), "no Python file", "upload .zip"),
+    }
+    for filename, (content, words, source) in mistakes.items():
+        job = await client.submit_upload(user_id, filename=filename, content=content)
+        line = await end_of(worker, job.job_id)
+        assert (line["outcome"], line["kind"], line["source"]) == ("failed", "InvalidInputError", source)
+        assert words in line["reason"]
+    address = f"https://ann:{TOKEN}@github.com:1/owner/repository"
+    rows = {
+        f'{{"git_repo_url": "{address}"}}': "github.com:1/owner/repository",
+        '{"git_repo_url": "http://[x"}': "unreadable address",
+        '{"git_repo_url": 5}': "unreadable address",
+        "null": "unreadable address",
+    }
+    for number, metadata in enumerate(rows):  # nobody rings for them: one sweep finds all
+        await insert_job(system.environment["DATABASE_URL"], f"row-{number}", user_id, metadata, kind="github")
+    for number, source in enumerate(rows.values()):
+        assert (await end_of(worker, f"row-{number}"))["source"] == source
+
+
+async def test_a_cancelled_job(client: Client, user_id: UUID, worker: WorkerProcess) -> None:
+    job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+
+    async def collecting() -> bool:
+        return (await client.get_job(user_id, job.job_id)).status is JobStatus.RUNNING
+
+    await until(collecting)
+    await client.cancel_job(user_id, job.job_id)
+    line = await end_of(worker, job.job_id)
+    assert (line["event"], line["outcome"], line["reason"]) == ("job.failed", "cancelled", "cancelled by user")
+
+
+async def test_the_last_attempt_ends_the_job_in_one_line(
+    git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """A host whose certificate nobody vouches for: a fault of the world, tried three times."""
+    system = new_system(database_url, redis_url, tmp_path, GIT_ALLOWED_HOSTS="127.0.0.1:1")
+    before = json.dumps([{**FAILED_BEFORE, "attempt": attempt} for attempt in (1, 2)])
+    async with Client.open(system.settings) as client, connected(system) as rows:
+        user_id = await client.get_or_create_user("ann@example.org")
+        job = await client.submit_repository(user_id, url="https://127.0.0.1:1/o/r")
+        await rows.execute("UPDATE jobs SET attempt = 2, attempt_errors = $1::jsonb", before)
+        async with system.worker() as worker:
+            line = await end_of(worker, job.job_id)
+            (attempt,) = await worker.until("job.attempt_failed")
+    assert (line["outcome"], line["attempt"], line["source"]) == ("failed", 3, "127.0.0.1:1/o/r")
+    assert line["reason"] == attempt["reason"]
+    assert line["kind"] == attempt["kind"] == "ServiceUnavailableError"
+
+
+async def test_a_job_that_lost_its_last_worker(system: System, client: Client, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    before = json.dumps([{**FAILED_BEFORE, "attempt": attempt} for attempt in (1, 2)])
+    async with connected(system) as rows:
+        await rows.execute(
+            "UPDATE jobs SET status = 'running', attempt = 3, attempt_errors = $1::jsonb,"
+            " lease_expires_at = now() - interval '1 second'",
+            before,
+        )
+    async with system.worker() as worker:
+        line = await end_of(worker, job.job_id)
+    assert (line["event"], line["outcome"], line["reason"]) == ("job.failed", "failed", "worker lost")
+    assert (line["attempt"], line["user_id"], line["source"]) == (3, str(user_id), "upload .py")
+
+
+async def test_a_job_that_nobody_took_for_a_day(system: System, client: Client, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    async with connected(system) as rows:  # of a version that no worker here may claim first
+        await rows.execute("UPDATE jobs SET run_after = now() - interval '2 days', version = 32767")
+    async with system.worker() as worker:
+        line = await end_of(worker, job.job_id)
+    assert (line["event"], line["outcome"], line["kind"], line["reason"]) == ("job.failed", "failed", "stale", "stale")
+    assert (line["attempt"], line["user_id"], line["source"]) == (0, str(user_id), "upload .py")

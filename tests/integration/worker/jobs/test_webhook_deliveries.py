@@ -1,0 +1,269 @@
+"""Notices through real workers: told once a job has ended, whatever dies or fails meanwhile, and never in its way."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from domain.errors import InvalidInputError
+from domain.jobs import JobStatus
+from domain.webhooks import MAX_ATTEMPTS
+from examples.webhook import verify
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.outbound.webhook_sender import WebhookSender
+from tests.faults.fault_table import PYTHON_FILE, Rows, until
+from tests.fixtures.webhook_server import Receiver, receiver, status
+from tests.fixtures.worker_process import System, new_system, until_finished
+from worker.client.client import Client
+from worker.jobs.webhook_dispatcher import Herald
+
+SECRET = "s" * 40
+OK = status(204)
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[Receiver]:
+    async with receiver() as listening:
+        yield listening
+
+
+@pytest.fixture
+def system(database_url: str, redis_url: str, tmp_path: Path, listening: Receiver) -> System:
+    more = {"WEBHOOK_SECRETS": SECRET, "WEBHOOK_ALLOWED_HOSTS": listening.host}
+    return new_system(database_url, redis_url, tmp_path, **more)
+
+
+async def submitted(client: Client, user_id: UUID, url: str, content: bytes = PYTHON_FILE, name: str = "a.py") -> str:
+    return (await client.submit_upload(user_id, filename=name, content=content, notify_url=url)).job_id
+
+
+async def test_the_end_of_a_job_is_told_once(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    async with system.worker() as worker:
+        silent = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+        job_id = await submitted(client, user_id, listening.url)
+        (received,) = await listening.until(1)
+        job = await client.get_job(user_id, job_id)
+        assert job.status is JobStatus.COMPLETED
+        assert job.finished_at is not None
+        assert received.document == {
+            "job_id": job_id,
+            "status": "completed",
+            "error": None,
+            "run_id": str(job.result_run_id),
+            "finished_at": job.finished_at.isoformat(),
+        }
+        assert verify(client.notice_secrets(user_id)[0], received.headers, received.body)
+        doomed = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
+        received = (await listening.until(2))[1]
+        assert received.document["job_id"] == doomed
+        assert (received.document["status"], received.document["run_id"]) == ("failed", None)
+        assert "not a zip" in received.document["error"]
+        await until_finished(client, user_id, silent.job_id)
+        assert await client.list_notices(user_id, silent.job_id) == []
+        await worker.until("notice.delivered", 2)
+        assert await worker.stop() == 0
+    assert SECRET not in worker.log_file.read_text()
+    assert "/hook" not in worker.log_file.read_text()
+    assert len(listening.received) == 2
+    (notice,) = await client.list_notices(user_id, job_id)
+    assert (notice.state, notice.attempt, notice.last_error) == ("delivered", 1, None)
+
+
+async def test_a_receiver_that_fails_is_tried_again(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    listening.answers = [status(503)]
+    async with system.worker() as worker:
+        job_id = await submitted(client, user_id, listening.url)
+        assert (await until_finished(client, user_id, job_id)).status is JobStatus.COMPLETED
+        (failed,) = await worker.until("notice.undelivered")
+        assert failed["reason"] == "answered 503"
+        waiting = await system.run("job", job_id, "--user", "ann@example.org")
+        assert "notice   waiting: answered 503\n" in waiting.out
+        assert re.search(r"notice: delivery \d is due", waiting.out)
+        listening.answers = [status(500), OK]
+        await worker.until("notice.delivered")
+        received = await listening.until(3)
+        assert len({each.body for each in received}) == 1
+        assert len({each.headers["webhook-id"] for each in received}) == 1
+    shown = await system.run("job", job_id, "--user", "ann@example.org")
+    assert "notice   delivered\n" in shown.out
+    assert f"notice delivered, delivery {len(received)}" in shown.out
+    (document,) = (await system.run("job", job_id, "--user", "ann@example.org", "--json")).document["notices"]
+    assert (document["state"], document["attempt"], document["last_error"]) == ("delivered", len(received), None)
+
+
+async def test_a_receiver_that_never_answers_holds_no_slot_and_delays_nobody(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    async with receiver(port=0, answers=[None]) as slow:
+        more = {"WEBHOOK_ALLOWED_HOSTS": f"{listening.host},{slow.host}", "ARQ_MAX_JOBS": "1"}
+        async with (
+            Client.open(system.settings.model_copy(update={"webhook_allowed_hosts": ("127.0.0.1",)})) as trusting,
+            system.worker(**more) as worker,
+        ):
+            for _ in range(3):
+                await submitted(trusting, user_id, slow.url)
+            await slow.until(3)
+            job_id = await submitted(client, user_id, listening.url)
+            (received,) = await listening.until(1)
+            assert received.document["job_id"] == job_id
+            assert len(slow.received) == 3  # all three are still waiting for their answers
+            assert await worker.stop() == 0
+
+
+async def test_a_worker_that_dies_between_commit_and_delivery(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    async with system.worker("dying", VIBE8_FAILPOINTS="committed") as dying:
+        job_id = await submitted(client, user_id, listening.url)
+        await asyncio.to_thread(dying.process.wait)
+    assert listening.received == []
+    assert (await client.get_job(user_id, job_id)).status is JobStatus.COMPLETED
+    async with system.worker():
+        (received,) = await listening.until(1)
+    assert received.document["job_id"] == job_id
+
+
+async def test_a_worker_that_dies_while_it_delivers(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    listening.answers = [None, OK]
+    async with system.worker("dying") as dying:
+        job_id = await submitted(client, user_id, listening.url)
+        await listening.until(1)
+        dying.process.kill()
+        await asyncio.to_thread(dying.process.wait)
+    assert [notice.state for notice in await client.list_notices(user_id, job_id)] == ["waiting"]
+    await Rows(system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
+    async with system.worker():
+        first, second = await listening.until(2)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+
+
+async def test_an_end_that_no_worker_wrote_is_told_too_and_a_retry_ends_anew(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    job_id = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
+    await client.cancel_job(user_id, job_id)
+    other = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
+    async with system.worker():
+        await listening.until(2)
+        await client.retry_job(user_id, other)
+        await listening.until(3)
+    told = [(each.document["job_id"], each.document["error"]) for each in listening.received]
+    assert min(told, key=lambda each: each[0] == other) == (job_id, "cancelled by user")
+    assert [each[0] for each in told].count(other) == 2
+    assert len({each.headers["webhook-id"] for each in listening.received}) == 3
+
+
+@pytest.fixture
+async def database(system: System) -> AsyncIterator[Database]:
+    database = Database.from_settings(system.settings)
+    yield database
+    await database.close()
+
+
+async def herald(database: Database, listening: Receiver) -> AsyncIterator[Herald]:
+    sender = WebhookSender([SECRET], [listening.host])
+    running = Herald(database, sender)
+    task = asyncio.create_task(running.run())
+    yield running
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await sender.aclose()
+
+
+async def test_it_is_given_up_in_the_end_and_forgotten_later(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    listening.answers = [status(500)]
+    job_id = await submitted(client, user_id, listening.url)
+    await client.cancel_job(user_id, job_id)
+    await Rows(system).all(f"UPDATE notices SET attempt = {MAX_ATTEMPTS - 1}")  # noqa: S608
+    async with system.worker() as worker:
+        (given_up,) = await worker.until("notice.given_up")
+    assert (given_up["delivery"], given_up["reason"]) == (MAX_ATTEMPTS, "answered 500")
+    (notice,) = await client.list_notices(user_id, job_id)
+    assert notice.state == "given up"
+    await Rows(system).all("UPDATE notices SET due_at = now()")
+    shown = await system.run("job", job_id, "--user", "ann@example.org")
+    assert "notice   given up: answered 500\n" in shown.out
+    assert len(listening.received) == 1
+    await Rows(system).all("UPDATE notices SET given_up_at = now() - interval '1 day'")
+    assert (await system.run("cleanup")).code == 0
+    assert await client.list_notices(user_id, job_id) == []
+
+
+async def test_many_replicas_tell_each_end_once(
+    client: Client, database: Database, listening: Receiver, system: System
+) -> None:
+    count = 60
+    limits = {"max_concurrent_jobs_per_user": count, "daily_job_limit_per_user": count}
+    async with Client.open(system.settings.model_copy(update=limits)) as generous:
+        user_id = await generous.get_or_create_user("ann@example.org")
+        for _ in range(count):
+            job_id = await submitted(generous, user_id, listening.url)
+            await generous.cancel_job(user_id, job_id)
+    heralds = [herald(database, listening) for _ in range(4)]
+    for each in heralds:
+        await anext(each)
+
+    async def all_delivered() -> bool:
+        rows = await Rows(system).all("SELECT count(*) AS open FROM notices WHERE delivered_at IS NULL")
+        return bool(rows[0]["open"] == 0)
+
+    await until(all_delivered)
+    for each in heralds:
+        with pytest.raises(StopAsyncIteration):
+            await anext(each)
+    assert len(listening.received) == len({each.headers["webhook-id"] for each in listening.received}) == count
+
+
+async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
+    client: Client, user_id: UUID, database: Database, listening: Receiver
+) -> None:
+    await client.cancel_job(user_id, await submitted(client, user_id, listening.url))
+    async with database.unit_of_work() as work:
+        (first,) = await NoticeRepository(work).claim_due(10, 0)
+    async with database.unit_of_work() as work:
+        (second,) = await NoticeRepository(work).claim_due(10, 60)
+        assert await NoticeRepository(work).claim_due(10, 60) == []
+    async with database.unit_of_work() as work:
+        await NoticeRepository(work).failed(first, "late", delay_seconds=0, give_up=True)  # the second has it
+    async with database.unit_of_work() as work:
+        await NoticeRepository(work).delivered(first)  # but what has arrived has arrived
+        await NoticeRepository(work).failed(second, "x", delay_seconds=0, give_up=True)
+    (notice,) = await client.list_notices(user_id, first.job_id)
+    assert (notice.state, notice.attempt) == ("delivered", 2)
+
+
+async def test_a_deleted_user_is_told_nothing(
+    system: System, client: Client, user_id: UUID, listening: Receiver
+) -> None:
+    await client.cancel_job(user_id, await submitted(client, user_id, listening.url))
+    await submitted(client, user_id, listening.url)
+    await client.delete_user(user_id)
+    assert await Rows(system).all("SELECT * FROM notices") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://127.0.0.1/", "private address"),
+        ("https://[::ffff:10.0.0.1]/", "private address"),
+        ("http://example.org/", "https://"),
+    ],
+)
+async def test_an_address_that_is_refused_is_refused_at_once(
+    client: Client, user_id: UUID, url: str, words: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        await submitted(client, user_id, url)
+    assert await client.list_jobs(user_id) == []

@@ -1,0 +1,96 @@
+"""A job of a version that this program does not know waits for one that does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from domain.jobs import JOB_VERSION, JobStatus
+from infrastructure.database.engine import Database
+from infrastructure.redis.queue import Doorbell, connect
+from tests.faults.fault_table import PYTHON_FILE, Rows, until
+from tests.fixtures.worker_process import System, until_finished
+from tests.hostile.support.poison import bell, ring
+from worker.client.client import Client
+from worker.jobs import maintenance
+from worker.jobs.maintenance import Maintenance
+from worker.process.bootstrap import token_vault
+
+
+@pytest.fixture
+async def rows(system: System) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(system.environment["DATABASE_URL"])
+    yield connection
+    await connection.close()
+
+
+async def test_it_is_left_alone_and_done_by_a_worker_that_knows_it(
+    system: System, client: Client, user_id: UUID, rows: asyncpg.Connection
+) -> None:
+    newer = await client.submit_upload(user_id, filename="newer.py", content=PYTHON_FILE)
+    await rows.execute("UPDATE jobs SET version = $1, rung_at = NULL", JOB_VERSION + 1)
+    known = await client.submit_upload(user_id, filename="known.py", content=PYTHON_FILE)
+    async with system.worker() as worker:
+        assert (await until_finished(client, user_id, known.job_id)).status is JobStatus.COMPLETED
+        (told,) = await worker.until("jobs.newer_version")
+        assert (told["jobs"], told["known"], told["level"]) == (1, JOB_VERSION, "warning")
+        row = await Rows(system).job(newer.job_id)
+        assert (row["status"], row["attempt"], row["attempt_errors"]) == ("pending", 0, "[]")
+        assert row["ring"] == newer.ring  # an old worker rings for nobody
+        await rows.execute("UPDATE jobs SET version = $1 WHERE job_id = $2", JOB_VERSION, newer.job_id)
+        other = await client.submit_upload(user_id, filename="other.py", content=PYTHON_FILE)
+        for job in (newer, other):
+            ended = await until_finished(client, user_id, job.job_id)
+            assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 1)
+
+
+async def test_what_is_written_today_is_of_the_version_that_is_known(
+    client: Client, user_id: UUID, rows: asyncpg.Connection
+) -> None:
+    await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    assert await rows.fetchval("SELECT version FROM jobs") == JOB_VERSION
+
+
+async def test_it_is_told_once(
+    system: System, client: Client, user_id: UUID, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "UPKEEP_SECONDS", 0.0)
+    await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    await rows.execute("UPDATE jobs SET version = 32767")
+    database, redis = Database.from_settings(system.settings), await connect(system.environment["REDIS_URL"])
+    rounds = 0
+
+    def count_round() -> int:
+        nonlocal rounds
+        rounds += 1
+        return 0
+
+    upkeep = Maintenance(
+        database=database,
+        doorbell=Doorbell(redis),
+        vault=token_vault(system.settings, redis),
+        settings=system.settings,
+        free_slots=count_round,
+    )
+    with capture_logs() as told:
+        task = asyncio.create_task(upkeep.run())
+        await until(lambda: rounds >= 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert [entry["event"] for entry in told].count("jobs.newer_version") == 1
+    await redis.aclose()
+    await database.close()
+
+
+async def test_a_ring_that_says_more_than_an_id_is_a_ring(system: System, client: Client, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    async with Redis.from_url(system.environment["REDIS_URL"]) as redis:
+        await redis.flushdb()
+        await ring(redis, b"newer", bell(a=[job.job_id, {"priority": 5}], k={"version": 2}))
+        async with system.worker() as worker:
+            await until_finished(client, user_id, job.job_id)
+            assert not [entry for entry in worker.log() if entry["level"] in ("warning", "error")]

@@ -1,0 +1,49 @@
+"""The operators' commands on a real fleet of one."""
+
+import asyncio
+from uuid import UUID
+
+from domain.jobs import JobStatus
+from tests.faults.fault_table import PYTHON_FILE, until
+from tests.fixtures.worker_process import System, WorkerProcess, until_finished
+from worker.client.client import Client
+
+
+async def test_workers_top_pause_resume_drain(
+    system: System, client: Client, user_id: UUID, worker: WorkerProcess
+) -> None:
+    async def reported() -> bool:
+        return len((await system.run("workers", "--json")).document) == 1
+
+    await until(reported)
+    (replica,) = (await system.run("workers", "--json")).document
+    assert replica["pid"] == worker.process.pid
+    shown = await system.run("workers")
+    assert replica["replica_id"] in shown.out
+    assert "ready" in shown.out
+
+    assert (await system.run("pause")).out.startswith("the fleet is paused")
+    assert (await system.run("pause")).out.startswith("the fleet was already paused")
+    job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    top = await system.run("top", "--json")
+    assert top.document["paused"] is True
+    assert top.document["queue"]["pending"]["jobs"] == 1
+    assert "the fleet is paused" in (await system.run("top")).out
+    assert (await client.get_job(user_id, job.job_id)).status is JobStatus.PENDING
+    assert (await system.run("resume", "--json")).document == {"paused": False, "changed": True}
+    other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+    assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
+
+    assert (await system.run("job", job.job_id)).code == 2
+    assert (await system.run("job", job.job_id, "--operator", "--json")).document["job_id"] == job.job_id
+    doomed = await client.submit_upload(user_id, filename="c.zip", content=b"no zip")
+    await until_finished(client, user_id, doomed.job_id)
+    assert (await system.run("retry", doomed.job_id)).code == 2
+    assert (await system.run("retry", doomed.job_id, "--operator")).code == 0
+    await until_finished(client, user_id, doomed.job_id)
+
+    unknown = await system.run("drain", "nobody")
+    assert (unknown.code, unknown.error) == (2, "vibe8: there is no worker nobody; see `vibe8 workers`\n")
+    assert (await system.run("drain", "--json")).document == {"draining": [replica["replica_id"]]}
+    assert await asyncio.to_thread(worker.process.wait, 60) == 0
+    assert (await system.run("workers")).out == "no worker has reported within the last minute\n"

@@ -1,0 +1,118 @@
+"""What a replica tells its supervisor and Prometheus."""
+
+import asyncio
+import functools
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.faults.fault_table import PYTHON_FILE, until
+from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
+from worker.client.client import Client
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+async def status(system: System) -> AsyncIterator[tuple[WorkerProcess, httpx.AsyncClient]]:
+    async with system.worker(STATUS_PORT="0") as worker:
+        (started,) = await worker.until("worker.started")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started['status_port']}") as http:
+            yield worker, http
+
+
+async def samples(http: httpx.AsyncClient) -> dict[tuple[str, tuple[str, ...]], float]:
+    text = (await http.get("/metrics")).text
+    return {
+        (sample.name, tuple(sorted(sample.labels.values()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_alive_ready_and_counted(
+    status: tuple[WorkerProcess, httpx.AsyncClient], client: Client, user_id: UUID
+) -> None:
+    _, http = status
+
+    async def ready() -> bool:
+        return (await http.get("/readyz")).status_code == 200
+
+    await until(ready)
+    assert (await http.get("/livez")).json() == {"ok": True, "reason": None}
+    assert (await http.get("/elsewhere")).status_code == 404
+    good = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+    bad = await client.submit_upload(user_id, filename="a.zip", content=b"x")
+    for job in (good, bad):
+        await until_finished(client, user_id, job.job_id)
+
+    async def counted() -> bool:
+        found = await samples(http)
+        return (
+            found.get(("vibe8_jobs_finished_total", ("", "completed"))) == 1
+            and found.get(("vibe8_jobs_finished_total", ("InvalidInputError", "failed"))) == 1
+            and found[("vibe8_claims_total", ("claimed",))] == 2
+            and found[("vibe8_job_seconds_count", ())] == 1
+            and found[("vibe8_stage_seconds_count", ("collecting",))] == 1
+            and found[("vibe8_collector_seconds_count", ("size",))] == 1
+            and found[("vibe8_job_wait_seconds_count", ())] == 2
+        )
+
+    await until(counted)
+
+    async def depth() -> bool:  # the upkeep looks every ten seconds
+        return (await samples(http)).get(("vibe8_jobs", ("completed",))) == 1
+
+    await until(depth)
+
+
+async def test_not_ready_without_room_or_while_draining(system: System, client: Client, user_id: UUID) -> None:
+    async with system.worker(STATUS_PORT="0", MIN_FREE_DISK_MB="100000000") as worker:
+        (started,) = await worker.until("worker.started")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started['status_port']}") as http:
+
+            async def short_of_disk() -> bool:
+                answer = await http.get("/readyz")
+                return answer.status_code == 503 and "MIN_FREE_DISK_MB" in answer.json()["reason"]
+
+            await until(short_of_disk)
+            assert (await http.get("/livez")).status_code == 200
+
+
+async def test_a_worker_says_what_its_sandbox_is_worth(worker: WorkerProcess) -> None:
+    (said,) = await worker.until("sandbox.guarantees")
+    assert {"only its own files", "no network", "no privileges"} <= {*said["held"], *said["missing"]}
+
+
+async def test_a_sandbox_that_there_is_not_is_not_promised(system: System) -> None:
+    poorer = [
+        sys.executable,
+        "-m",
+        "tests.hostile.support.degraded_machine",
+        "--without",
+        "landlock",
+        "--",
+        *COMMAND,
+        "worker",
+    ]
+    environment = system.process_environment(SANDBOX="required")
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
+    finished = await asyncio.to_thread(run, poorer, env=environment, cwd=ROOT)
+    assert finished.returncode == 2
+    (line,) = [line for line in finished.stderr.splitlines() if "SANDBOX" in line]
+    assert "SANDBOX=required cannot be met" in line
+    assert "only its own files (Landlock" in line
+
+
+async def test_a_port_that_is_taken(system: System) -> None:
+    async with system.worker(STATUS_PORT="0") as worker:
+        (started,) = await worker.until("worker.started")
+        finished = await system.run("worker", STATUS_PORT=str(started["status_port"]))
+    assert finished.code == 2
+    assert "STATUS_PORT" in finished.error

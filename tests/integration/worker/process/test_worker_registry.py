@@ -1,0 +1,76 @@
+"""Replicas know each other, and obey."""
+
+import asyncio
+from uuid import UUID
+
+from domain.jobs import JobStatus
+from domain.workers import PAUSED
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.redis.queue import connect
+from infrastructure.redis.worker_registry import DRAIN, Fleet
+from tests.faults.fault_table import PYTHON_FILE, slow_source, until
+from tests.fixtures.worker_process import System, until_finished
+from worker.client.client import Client
+
+
+async def test_replicas_report_and_say_goodbye(system: System, client: Client, user_id: UUID) -> None:
+    redis = await connect(system.environment["REDIS_URL"])
+    fleet = Fleet(redis)
+    async with system.worker("one") as one, system.worker("two") as two:
+
+        async def both() -> bool:
+            return len(await fleet.replicas()) == 2
+
+        await until(both)
+        found = await fleet.replicas()
+        assert {replica.pid for replica in found} == {one.process.pid, two.process.pid}
+        assert {replica.state for replica in found} == {"ready"}
+        job = await client.submit_upload(user_id, filename="slow.py", content=slow_source(12_000))
+
+        async def at_work() -> bool:
+            return [job.job_id] in [list(replica.jobs) for replica in await fleet.replicas()]
+
+        await until(at_work)
+        await two.stop()
+        assert [replica.pid for replica in await fleet.replicas()] == [one.process.pid]
+    await redis.aclose()
+
+
+async def test_a_paused_fleet_claims_nothing(system: System, client: Client, user_id: UUID) -> None:
+    database = Database.from_settings(system.settings)
+    async with system.worker():
+        async with database.unit_of_work() as work:
+            assert await JobRepository(work).set_control(PAUSED, on=True)
+            assert not await JobRepository(work).set_control(PAUSED, on=True)
+        waiting = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+        await asyncio.sleep(2)
+        assert (await client.get_job(user_id, waiting.job_id)).status is JobStatus.PENDING
+        async with database.unit_of_work() as work:
+            assert await JobRepository(work).is_set(PAUSED)
+        assert (await system.run("resume")).code == 0
+        other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+        assert (await until_finished(client, user_id, waiting.job_id)).status is JobStatus.COMPLETED
+        assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
+    await database.close()
+
+
+async def test_one_replica_is_told_to_drain(system: System) -> None:
+    redis = await connect(system.environment["REDIS_URL"])
+    fleet = Fleet(redis)
+    async with system.worker("one") as one, system.worker("two") as two:
+
+        async def both() -> bool:
+            return len(await fleet.replicas()) == 2
+
+        await until(both)
+
+        async def both_listen() -> bool:
+            return dict(await redis.pubsub_numsub(fleet.channel)) == {fleet.channel.encode(): 2}
+
+        await until(both_listen)
+        first = next(replica for replica in await fleet.replicas() if replica.pid == one.process.pid)
+        assert await fleet.order(DRAIN, first.replica_id) == 2
+        assert await asyncio.to_thread(one.process.wait, 30) == 0
+        assert two.process.poll() is None
+    await redis.aclose()

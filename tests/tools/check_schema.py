@@ -1,0 +1,32 @@
+"""`python -m tests.tools.check_schema`: does migrating yield the schema that the code declares? For `make check`."""
+
+import asyncio
+import sys
+
+from infrastructure.database.migrate import check, downgrade, upgrade
+from infrastructure.database.urls import asyncpg_url
+from infrastructure.embedded.stack import EmbeddedStack
+from tests.fixtures.servers import temporary_directory
+
+
+async def differences(address: str) -> list[str]:
+    """A line for each difference, after going up, down to nothing and up again."""
+    url = asyncpg_url(address)
+    await upgrade(url)
+    await downgrade(url, "base")
+    await upgrade(url)
+    return await check(url)
+
+
+def main() -> int:
+    with temporary_directory() as directory, EmbeddedStack(directory, durable=False) as stack:
+        found = asyncio.run(differences(stack.database_url))
+    for line in found:
+        sys.stderr.write(f"the migrations and tables.py differ: {line}\n")
+    if not found:
+        sys.stdout.write("Schema: migrations up, down and up again; they and tables.py agree.\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,394 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, canonical, distributions
+from collectors.dependencies.manifest_formats import (
+    Declared,
+    format_of,
+    parse_lock,
+    parse_pipfile,
+    parse_pipfile_lock,
+    parse_pyproject,
+    parse_requirements,
+    parse_setup_cfg,
+    requirement,
+)
+from collectors.dependencies.manifests import MANIFEST_BYTES, read_manifests
+
+
+def declared(tmp_path: Path, **sources: str | bytes) -> dict[str, str | None]:
+    """Names and versions of a tree of manifests, none of which may be left out."""
+    found = read_manifests(write(tmp_path, sources))
+    assert found.gaps == []
+    return found.declared
+
+
+def write(root: Path, sources: dict[str, str | bytes]) -> Path:
+    for path, text in sources.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return root
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("requests", ("requests", None)),
+        ("requests==2.31.0", ("requests", "2.31.0")),
+        ("requests ===2.31.0", ("requests", "2.31.0")),
+        ("Django>=4.2,==4.2.1", ("Django", "4.2.1")),
+        ("Django==4.2.*", ("Django", None)),
+        ("a[x,y]==1 ; python_version < '3.12'", ("a", "1")),
+        ("name @ https://host.example/name-1.0.zip", ("name", None)),
+        ("old (==1.0)", ("old", "1.0")),
+        ("odd==1.0-custom_build", ("odd", None)),
+        ("two words", None),
+        ("=1.0", None),
+        ("a" * 5000, None),
+    ],
+)
+def test_one_requirement(text: str, expected: tuple[str, str | None] | None) -> None:
+    assert requirement(text) == (Declared(*expected) if expected else None)
+
+
+def test_requirements() -> None:
+    text = (
+        "# a comment\n"
+        "alpha==1.0  # why\n"
+        "beta>=2\\\n"
+        "    ,<3\n"
+        "gamma==3.1 \\\n"
+        "    --hash=sha256:abc \\\n"
+        "    --hash=sha256:def\n"
+        "-r more.txt\n"
+        "--index-url https://host.example/simple\n"
+        "-e git+https://host.example/o/r.git@main#egg=Delta_Pkg\n"
+        "git+https://host.example/o/r.git#subdirectory=x&egg=epsilon\n"
+        "-e .\n"
+        "./local/path\n"
+        "https://host.example/nameless.whl\n"
+        "zeta @ git+ssh://git@host.example/o/z\n"
+        "eta==1.0 --config-settings a=b\n"
+        "what is this\n"
+    )
+    assert list(parse_requirements(text)) == [
+        ("alpha", "1.0"),
+        ("beta", None),
+        ("gamma", "3.1"),
+        ("Delta_Pkg", None),
+        ("epsilon", None),
+        ("zeta", None),
+        ("eta", "1.0"),
+    ]
+
+
+def test_pyproject() -> None:
+    text = """
+[build-system]
+requires = ["hatchling>=1"]
+[project]
+dependencies = ["one==1.0", "two>=2"]
+[project.optional-dependencies]
+extra = ["three"]
+[dependency-groups]
+dev = ["four==4", {include-group = "other"}]
+[tool.uv]
+dev-dependencies = ["five"]
+[tool.pdm.dev-dependencies]
+lint = ["six==6.0"]
+[tool.poetry.dependencies]
+python = "^3.11"
+seven = "7.0.1"
+eight = "^8.0"
+nine = {version = "==9.1", extras = ["x"]}
+ten = [{version = "1.0", python = "<3.8"}, {version = "2.0"}]
+eleven = {git = "https://host.example/x"}
+twelve = "1.*"
+[tool.poetry.dev-dependencies]
+thirteen = "*"
+[tool.poetry.group.docs.dependencies]
+fourteen = "=1.4"
+"""
+    assert dict(parse_pyproject(text)) == {
+        "hatchling": None,
+        "one": "1.0",
+        "two": None,
+        "three": None,
+        "four": "4",
+        "five": None,
+        "six": "6.0",
+        "seven": "7.0.1",
+        "eight": None,
+        "nine": "9.1",
+        "ten": None,
+        "eleven": None,
+        "twelve": None,
+        "thirteen": None,
+        "fourteen": "1.4",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "project = 1",
+        "[project]\ndependencies = 'x'",
+        "[project]\ndependencies = [1, {}]",
+        "[project]\noptional-dependencies = []",
+        "[tool]\npoetry = []",
+        "[tool.poetry]\ngroup = {a = 1}",
+        "[dependency-groups]\na = 'b'",
+    ],
+)
+def test_odd_shapes_declare_nothing(text: str) -> None:
+    assert list(parse_pyproject(text)) == []
+
+
+def test_setup_cfg() -> None:
+    text = """
+[metadata]
+name = x
+install_requires = not-here
+[options]
+install_requires =
+    one==1.0
+    # a comment
+    two; python_version < "3.9"
+tests_require = three; four==4
+packages = find:
+    five
+[options.extras_require]
+dev =
+    six==6
+docs = seven
+[tool]
+dev =
+    eight
+"""
+    assert list(parse_setup_cfg(text)) == [
+        ("one", "1.0"),
+        ("two", None),
+        ("three", None),
+        ("four", "4"),
+        ("six", "6"),
+        ("seven", None),
+    ]
+
+
+def test_pipfile() -> None:
+    text = """
+[[source]]
+url = "https://host.example/simple"
+[packages]
+one = "*"
+two = "==2.0"
+three = {version = "==3.0", extras = ["x"]}
+[dev-packages]
+four = {path = "."}
+[requires]
+python_version = "3.11"
+"""
+    assert list(parse_pipfile(text)) == [("one", None), ("two", "2.0"), ("three", "3.0"), ("four", None)]
+
+
+def test_pipfile_lock() -> None:
+    text = '{"_meta": {"hash": {}}, "default": {"one": {"version": "==1.0"}}, "develop": {"two": {"ref": "abc"}}}'
+    assert list(parse_pipfile_lock(text)) == [("one", "1.0"), ("two", None)]
+    assert list(parse_pipfile_lock("[1]")) == []
+
+
+@pytest.mark.parametrize("key", ["package", "packages"])
+def test_locks(key: str) -> None:
+    text = f'[[{key}]]\nname = "one"\nversion = "1.0"\n[[{key}]]\nname = "two"\n[[{key}]]\nversion = "3"\n'
+    assert list(parse_lock(text)) == [("one", "1.0"), ("two", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_lock"),
+    [
+        ("requirements.txt", False),
+        ("requirements-dev.txt", False),
+        ("pyproject.toml", False),
+        ("setup.cfg", False),
+        ("Pipfile", False),
+        ("Pipfile.lock", True),
+        ("poetry.lock", True),
+        ("uv.lock", True),
+        ("pdm.lock", True),
+        ("pylock.toml", True),
+        ("pylock.dev.toml", True),
+    ],
+)
+def test_formats_by_name(name: str, is_lock: bool) -> None:
+    found = format_of(name)
+    assert found is not None
+    assert found.is_lock is is_lock
+
+
+def test_other_files_declare_nothing() -> None:
+    assert format_of("setup.py") is None
+    assert format_of("package-lock.json") is None
+
+
+def test_names_are_normalised(tmp_path: Path) -> None:
+    assert declared(tmp_path, **{"requirements.txt": "Foo_Bar.baz==1\n"}) == {"foo-bar-baz": "1"}
+
+
+def test_a_lock_wins_over_a_pin_and_the_root_over_a_folder(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "{}"\nversion = "{}"\n'
+    found = declared(
+        tmp_path,
+        **{
+            "requirements.txt": "one==1.0\ntwo==1.0\nthree\n",
+            "sub/requirements.txt": "two==9.0\nthree==3.0\n",
+            "sub/deeper/uv.lock": lock.format("one", "1.5"),
+            "a/poetry.lock": lock.format("one", "1.4"),
+        },
+    )
+    assert found == {"one": "1.4", "two": "1.0", "three": "3.0"}
+
+
+def test_within_one_file_the_highest_version_wins(tmp_path: Path) -> None:
+    lock = "".join(f'[[package]]\nname = "x"\nversion = "{version}"\n' for version in ("1.9", "1.10", "odd", "1.2"))
+    assert declared(tmp_path, **{"uv.lock": lock}) == {"x": "1.10"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks_are_believed(tmp_path: Path, encoding: str) -> None:
+    assert declared(tmp_path, **{"requirements.txt": "one==1.0\r\ntwo\r\n".encode(encoding)}) == {
+        "one": "1.0",
+        "two": None,
+    }
+
+
+def test_no_manifests() -> None:
+    assert read_manifests(None).declared == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("pyproject.toml", b"[project", "Expected ']'"),
+        ("pyproject.toml", b"\xff\xff", "not utf-8 text"),
+        ("Pipfile.lock", b"{", "Expecting property name"),
+        ("uv.lock", b"x = " + b"[" * 200_000, "nested too deeply"),
+        ("Pipfile.lock", b"[" * 200_000, "nested too deeply"),
+        ("Pipfile.lock", b"[" + b"9" * 10_000 + b"]", "Exceeds the limit"),
+        ("pyproject.toml", b"a." * 200_000 + b"b = 1", "a key has too many parts"),
+        ("pyproject.toml", b'"a" . ' * 100_000 + b"b = 1", "a key has too many parts"),
+        ("requirements.txt", b"x\n" * (MANIFEST_BYTES // 2 + 1), "larger than 1024 KB"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_gap(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    found = read_manifests(write(tmp_path, {f"sub/{name}": data, "requirements.txt": "kept==1\n"}))
+    assert found.declared == {"kept": "1"}
+    assert len(found.gaps) == 1
+    assert found.gaps[0].startswith(f"sub/{name}: dependencies not read: ")
+    assert reason in found.gaps[0]
+
+
+def test_too_many_entries_are_said(tmp_path: Path) -> None:
+    text = "".join(f"p{number}\n" for number in range(10_001))
+    found = read_manifests(write(tmp_path, {"requirements.txt": text}))
+    assert len(found.declared) == 10_000
+    assert found.gaps == ["requirements.txt: only the first 10000 dependencies were read"]
+
+
+def test_all_files_together_are_bounded(tmp_path: Path) -> None:
+    filler = "# " + "x" * (MANIFEST_BYTES - 100) + "\n"
+    sources: dict[str, str | bytes] = {f"d{n}/requirements.txt": f"{filler}p{n}\n" for n in range(9)}
+    found = read_manifests(write(tmp_path, {**sources, "requirements.txt": "root\n"}))
+    assert set(found.declared) == {"root", *(f"p{n}" for n in range(8))}
+    assert found.gaps == ["d8/requirements.txt: dependencies not read: all such files together are larger than 8192 KB"]
+
+
+def test_links_and_pipes_are_not_opened(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("stolen==1\n")
+    root = write(tmp_path / "root", {"setup.cfg": ""})
+    (root / "requirements.txt").symlink_to(secret)
+    os.mkfifo(root / "requirements-dev.txt")
+    found = read_manifests(root)
+    assert found.declared == {}
+    assert len(found.gaps) == 2
+
+
+def test_names_that_cannot_be_a_distribution_are_left_out(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "../../etc"\nversion = "1"\n[[package]]\nname = "ok"\nversion = "1\\u0000<b>"\n'
+    assert declared(tmp_path, **{"uv.lock": lock}) == {"ok": None}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "b" + " " * 3_900 + "!",
+        "b" * 500_000,
+        "#" * 500_000,
+        "b -" * 150_000,
+        "(" * 3_900,
+        "b[" * 200_000,
+        "a; " + "(" * 3_000,
+    ],
+)
+def test_lines_that_would_take_quadratic_time(tmp_path: Path, line: str) -> None:
+    """Here as regressions: a pattern that goes back and forth over them would hang this test for minutes."""
+    data = "\n ".join([line] * max(1, 400_000 // len(line)))
+    sources: dict[str, str | bytes] = {
+        "requirements.txt": data,
+        "setup.cfg": f"[options]\ninstall_requires =\n {data}",
+        "pyproject.toml": data,
+    }
+    found = read_manifests(write(tmp_path, sources))
+    assert set(found.declared) == ({"a"} if line.startswith("a") else set())
+    assert all(gap.startswith("pyproject.toml: ") for gap in found.gaps)
+
+
+@pytest.mark.parametrize(
+    ("dotted", "expected"),
+    [
+        ("yaml.safe_load", ("pyyaml",)),
+        ("requests", ("requests",)),
+        ("typing_extensions.Self", ("typing-extensions",)),
+        ("google.cloud.storage", ("google-cloud-storage",)),
+        ("google.cloud.secretmanager_v1.types", ("google-cloud-secret-manager",)),
+        ("google.protobuf.message.Message", ("protobuf",)),
+        ("google.cloud", ()),
+        ("google", ()),
+        ("azure.storage.blob.aio", ("azure-storage-blob",)),
+        ("azure.identity", ("azure-identity",)),
+        ("airflow.models", ("apache-airflow",)),
+        ("airflow.providers.sftp.hooks", ("apache-airflow-providers-sftp",)),
+        ("zope.interface", ("zope-interface",)),
+        ("psycopg2", ("psycopg2", "psycopg2-binary")),
+        ("_private", ()),
+        ("größe", ()),
+        ("a" * 300, ()),
+    ],
+)
+def test_import_names(dotted: str, expected: tuple[str, ...]) -> None:
+    assert tuple(distributions(dotted)) == expected
+
+
+def test_canonical_names() -> None:
+    assert canonical("Foo.Bar_-baz") == "foo-bar-baz"
+    assert canonical("-foo") is None
+    assert canonical("a/b") is None
+
+
+def test_libraries_of_other_pythons() -> None:
+    assert {"distutils", "asyncore", "cPickle", "__main__", "test"} <= OTHER_STANDARD_LIBRARY
+
+
+def test_the_table_of_import_names_is_sound() -> None:
+    table = json.loads((Path(__file__).parents[4] / "collectors/dependencies/data/import_names.json").read_text())
+    for dotted, found in table["distributions"].items():
+        names = [found] if isinstance(found, str) else found
+        assert all(canonical(name) == name for name in names), dotted
+        assert names != [canonical(dotted)], f"{dotted} needs no entry"
+    for section in table.values():
+        assert list(section) == sorted(section)
+    assert len(table["distributions"]) > 500

@@ -1,0 +1,234 @@
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from collectors.contract import FileCollector, Totals, TreeCollector
+from collectors.engine import analysis as engine
+from collectors.engine.analysis import Options, analyse
+from collectors.schemas import Shape, counts, one
+from collectors.source.source_tree import SourceFile, SourceTree, load_tree
+from domain.metrics.report import Analysis, Finding, Report
+from domain.sources import FetchedSource
+
+FETCHED = FetchedSource(has_history=False)
+
+
+class Names:
+    """A healthy collector: counts the names of each file."""
+
+    name: ClassVar[str] = "names"
+    tool: ClassVar[str] = "own"
+    version: ClassVar[str] = "1"
+    revision: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("total",)
+    needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = one(counts)
+
+    def inspect(self, file: SourceFile) -> Any:
+        return len(file.tree.body)
+
+    def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
+        findings = [Finding(metric=self.name, rule="N", path=path, line=1, message="here") for path in facts]
+        return Report(
+            aggregate={"total": sum(facts.values())},
+            per_file={path: {"count": count} for path, count in facts.items()},
+            findings=findings,
+        )
+
+
+class Saboteur(Names):
+    """Does something terrible on files whose name says so."""
+
+    name: ClassVar[str] = "saboteur"
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.act = act
+
+    def inspect(self, file: SourceFile) -> Any:
+        if "bad" in file.path:
+            self.act()
+        return super().inspect(file)
+
+
+class Whole:
+    name: ClassVar[str] = "whole"
+    tool: ClassVar[str] = "own"
+    version: ClassVar[str] = "1"
+    revision: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("files",)
+
+    def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
+        self.act = act
+
+    def collect(self, tree: SourceTree) -> Any:
+        self.act()
+        return len(tree.entries)
+
+    def summarize(self, facts: Any, totals: Totals) -> Report:
+        return Report(aggregate={"files": facts})
+
+
+def write_tree(root: Path, files: Mapping[str, str]) -> SourceTree:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return load_tree(root)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Analysis]:
+    def run(
+        tree: SourceTree, collectors: Sequence[FileCollector | TreeCollector], options: Options | None = None
+    ) -> Analysis:
+        monkeypatch.setattr(engine, "discover", lambda: tuple(collectors))
+        return analyse(tree, FETCHED, options or Options(processes=2, collector_timeout=20))
+
+    return run
+
+
+FILES = {"a.py": "x = 1\n", "pkg/bad.py": "y = 2\n", "pkg/c.py": "z = 3\nw = 4\n"}
+
+
+def node(analysis: Analysis, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = dict(analysis.file_tree)
+    for part in path.split("/"):
+        found = next(child for child in found["children"] if child["name"] == part)
+    return found
+
+
+def test_healthy_collectors_answer_for_every_file(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    analysis = run(write_tree(tmp_path, FILES), [Names(), Whole()])
+    assert analysis.metrics == {"names": {"total": 4}, "whole": {"files": 3}}
+    assert analysis.completeness["collectors"] == {"names": "ok", "whole": "ok"}
+    assert analysis.findings["total"] == 3
+    assert [item["path"] for item in analysis.findings["items"]] == ["a.py", "pkg/bad.py", "pkg/c.py"]
+    assert analysis.errors == []
+    assert set(analysis.tool_versions) == {"python", "own"}
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+def hang() -> None:
+    time.sleep(3600)
+
+
+def leave() -> None:
+    os._exit(7)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: (_ for _ in ()).throw(MemoryError()), "out of memory"),
+        (crash, "crashed (SIGSEGV)"),
+        (leave, "ended with exit code 7"),
+        (hang, "no answer within 1 s"),
+    ],
+)
+def test_a_broken_step_costs_one_file_of_one_collector(
+    tmp_path: Path, run: Callable[..., Analysis], act: Callable[[], Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FILE_DEADLINE_SECONDS", 1.0)
+    analysis = run(write_tree(tmp_path, FILES), [Names(), Saboteur(act)])
+    assert analysis.metrics == {"names": {"total": 4}, "saboteur": {"total": 3}}
+    assert analysis.completeness["collectors"] == {"names": "ok", "saboteur": "partial"}
+    assert analysis.errors == [f"pkg/bad.py: saboteur skipped: {reason}"]
+
+
+def test_a_tree_collector_that_dies_leaves_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    analysis = run(write_tree(tmp_path, FILES), [Names(), Whole(crash)])
+    assert analysis.metrics == {"names": {"total": 4}, "whole": {"files": None}}
+    assert analysis.completeness["collectors"] == {"names": "ok", "whole": "failed"}
+    assert analysis.errors == ["whole collector failed: crashed (SIGSEGV)"]
+
+
+def test_a_summary_that_dies_leaves_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    class Unsummable(Names):
+        name: ClassVar[str] = "unsummable"
+
+        def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
+            leave()
+            raise AssertionError
+
+    analysis = run(write_tree(tmp_path, FILES), [Names(), Unsummable()])
+    assert analysis.metrics == {"names": {"total": 4}, "unsummable": {"total": None}}
+    assert analysis.errors == ["unsummable collector failed: ended with exit code 7"]
+
+
+def burn() -> None:
+    end = time.thread_time() + 0.2
+    while time.thread_time() < end:
+        pass
+
+
+def test_a_collector_out_of_its_time_has_failed(
+    tmp_path: Path, run: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CPU_BUDGET_SHARE", 0.01)
+    files = {f"bad{index:03}.py": "x = 1\n" + "#" * 300_000 for index in range(6)}
+    analysis = run(write_tree(tmp_path, files), [Names(), Saboteur(burn)], Options(processes=1, collector_timeout=30))
+    assert analysis.metrics == {"names": {"total": 6}, "saboteur": {"total": None}}
+    assert analysis.errors == ["saboteur collector failed: out of time after 0.3 s"]
+
+
+def test_files_that_do_not_parse_keep_their_node(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    tree = write_tree(tmp_path, {"a.py": "x = 1\n", "broken.py": "print 'x'\n"})
+    (tmp_path / "latin.py").write_bytes(b"x = '\xe9'\n")
+    (tmp_path / "deep.py").write_text("x = " + "(" * 5000 + ")" * 5000)
+    (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
+    analysis = run(load_tree(tree.root), [Names()])
+    assert analysis.metrics == {"names": {"total": 1}}
+    assert analysis.completeness["analyzed"] == 1
+    assert analysis.completeness["collectors"] == {"names": "ok"}
+    assert len(analysis.errors) == 4
+    for name in ("broken.py", "latin.py", "deep.py", "nul.py"):
+        assert node(analysis, name)["parse_error"]
+        assert node(analysis, name)["metrics"]["complexity"]["value"] is None
+        assert any(line.startswith(f"{name}: does not parse: ") for line in analysis.errors)
+    assert node(analysis, "broken.py")["metrics"]["size"] == {"sloc": 1}  # lines need no syntax tree
+
+
+def test_an_empty_tree_is_not_a_failure(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    analysis = run(load_tree(tmp_path), [Names()])
+    assert analysis.metrics == {"names": {"total": 0}}
+    assert analysis.file_tree["children"] == []
+
+
+def test_a_tiny_tree_may_be_taken_by_one_process(
+    tmp_path: Path, run: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write_tree(tmp_path, FILES)
+    pids: set[int] = set()
+    collectors = [Names(), Saboteur(lambda: 1 / 0), Whole(lambda: pids.add(os.getpid()))]
+    here = run(tree, collectors, Options(processes=0))
+    assert pids == {os.getpid()}
+    elsewhere = run(tree, collectors, Options(processes=1))
+    assert replace(here, timings_ms={}) == replace(elsewhere, timings_ms={})
+    assert here.errors == ["pkg/bad.py: saboteur skipped: ZeroDivisionError: division by zero"]
+    pids.clear()
+    monkeypatch.setattr(engine, "TINY_FILES", 2)
+    assert replace(run(tree, collectors, Options(processes=0)), timings_ms={}) == replace(here, timings_ms={})
+    assert pids == set()
+
+
+def test_a_tiny_tree_may_be_as_deep_as_any(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    tree = write_tree(tmp_path, {"deep.py": "x = " + "-" * 2000 + "1\n"})
+    before = sys.getrecursionlimit()
+    assert run(tree, [Names()], Options(processes=0)).errors == run(tree, [Names()]).errors == []
+    assert sys.getrecursionlimit() == before
+
+
+def test_hostile_names_are_made_harmless(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    (tmp_path / os.fsdecode(b"\xff\x1b[31m.py")).write_text("x = 1\n")
+    analysis = run(load_tree(tmp_path), [Names()])
+    assert analysis.file_tree["children"][0]["path"] == "\\xff\\x1b[31m.py"

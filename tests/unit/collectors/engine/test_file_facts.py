@@ -1,0 +1,149 @@
+"""What is remembered of files: believed only when it looks right, and a file speaks for itself alone."""
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.contract import FileCollector, Totals
+from collectors.engine import analysis as engine
+from collectors.engine import process_pool as lanes
+from collectors.engine.analysis import Options, analyse
+from collectors.engine.file_facts import FORMAT, Memory, pack, unpack
+from collectors.schemas import Shape, counts, one
+from collectors.source.source_tree import SourceFile, SourceTree, load_tree
+from domain.metrics.report import Analysis, Report
+from domain.sources import FetchedSource
+
+SHAPES = {"": one(lambda _: True), "names": one(counts)}
+
+
+class Names:
+    """Counts statements, and remembers how often it was asked."""
+
+    name: ClassVar[str] = "names"
+    tool: ClassVar[str] = "own"
+    version: ClassVar[str] = "1"
+    revision: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("total",)
+    needs_syntax: ClassVar[bool] = True
+    shape: ClassVar[Shape] = one(counts)
+
+    def inspect(self, file: SourceFile) -> Any:
+        return len(file.tree.body)
+
+    def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
+        return Report(aggregate={"total": sum(facts.values())})
+
+
+def tree_of(root: Path, files: Mapping[str, str]) -> SourceTree:
+    for name, text in files.items():
+        (root / name).write_text(text)
+    return load_tree(root)
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, tree: SourceTree, memory: Memory, collectors: Sequence[FileCollector] = (Names(),)
+) -> Analysis:
+    monkeypatch.setattr(engine, "discover", lambda: tuple(collectors))
+    return analyse(tree, FetchedSource(has_history=False), Options(processes=3, collector_timeout=20), memory=memory)
+
+
+def test_a_known_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_of(tmp_path, {"a.py": "x = 1\n", "b.py": "y = 2\nz = 3\n"})
+    known = Memory({b"a.py": pack({"": [None, 1], "names": 41})})
+    (tmp_path / "a.py").rename(tmp_path / "away")
+    analysis = run(monkeypatch, tree, known)
+    assert analysis.metrics["names"] == {"total": 43}
+    assert analysis.errors == []
+    assert set(known.learned) == {b"b.py"}
+    assert unpack(known.learned[b"b.py"], SHAPES) == {"": [None, 2], "names": 2}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"",
+        b"\x00garbage",
+        b"\xc1",
+        b"\x91" * 5000,
+        b"\xdd\xff\xff\xff\xff",
+        pack({"": [None, 1], "names": 41})[:-1],
+        pack({"": [None, 1], "names": 41}) + b"\x00",
+        pack({"": [None, 1], "names": "41"}),
+        pack({"": [None, 1], "names": -1}),
+        pack({"": [None, 1], "names": 1 << 40}),
+        pack({"": [None, 1]}),
+        pack({"": [None, 1], "names": 41, "more": 1}),
+        pack({"": None, "names": 41}),
+        pack({"": [None], "names": 41}),
+        pack({"": [7, 1], "names": 41}),
+        msgpack.packb([FORMAT + 1, {"": [None, 1], "names": 41}]),
+        msgpack.packb([FORMAT, {"": [None, 1], b"names": 41}]),
+        msgpack.packb([FORMAT, {"": [None, 1], 5: 41}]),
+        msgpack.packb([FORMAT, {"": [None, 1], "names": msgpack.ExtType(4, b"x")}]),
+        msgpack.packb({"": [None, 1]}),
+    ],
+)
+def test_what_is_not_to_be_believed_is_found_anew(
+    entry: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory({b"a.py": entry})
+    analysis = run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), memory)
+    assert analysis.metrics["names"] == {"total": 1}
+    assert set(memory.learned) == {b"a.py"}
+
+
+@given(st.binary(max_size=64))
+def test_no_bytes_raise(entry: bytes) -> None:
+    assert unpack(entry, SHAPES) is None
+
+
+def test_what_went_wrong_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unlucky(Names):
+        def inspect(self, file: SourceFile) -> Any:
+            raise MemoryError
+
+    memory = Memory({})
+    run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), memory, [Unlucky()])
+    assert memory.learned == {}
+
+
+def own_channel() -> int:
+    """In a lane nothing else is open: not the way to the worker, and not those to other lanes."""
+    listed = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+    opened = [number for number in listed - {0, 1, 2} if Path(f"/proc/self/fd/{number}").exists()]
+    [channel] = [number for number in opened if stat.S_ISSOCK(os.fstat(number).st_mode)]
+    assert opened == [channel]
+    return channel
+
+
+@pytest.mark.parametrize("forged", ["index", "step"])
+def test_a_lane_that_answers_for_what_it_was_not_asked_is_refused(
+    forged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LANE_BYTES", 16)  # one file a lane
+    texts = {"bad.py": "x = 1\n" * 3, "b.py": "x = 1\n" * 2, "c.py": "x = 1\n"}
+
+    class Liar(Names):
+        def inspect(self, file: SourceFile) -> Any:
+            if file.path == "bad.py":
+                lie = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
+                message = [2 if forged == "index" else 0, lie, {}, {}]
+                os.write(own_channel(), lanes._frame(message))
+            return super().inspect(file)
+
+    memory = Memory({})
+    analysis = run(monkeypatch, tree_of(tmp_path, texts), memory, [Liar()])
+    assert analysis.metrics["names"] == {"total": 3}  # b.py and c.py; the liar's own file is lost
+    [line] = analysis.errors
+    assert line.startswith("bad.py: ")
+    assert line.endswith(": crashed (SIGKILL)")
+    assert set(memory.learned) == {b"b.py", b"c.py"}
+    assert unpack(memory.learned[b"c.py"], SHAPES) == {"": [None, 1], "names": 1}

@@ -1,0 +1,110 @@
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collectors.contract import Totals, TreeCollector
+from collectors.metrics.churn import COLLECTOR
+from collectors.source.source_tree import SourceTree, load_tree
+from domain.errors import PermanentError
+from domain.metrics.report import Report
+
+
+class FakeHistory:
+    """A `domain.ports.History` that says what it is told to."""
+
+    def __init__(self, *lines: tuple[str, int, int], commits: int = 3, shallow: bool = False) -> None:
+        self._lines = lines
+        self._commits = commits
+        self._shallow = shallow
+
+    def head(self) -> str:
+        return "0" * 40
+
+    def is_ancestor(self, commit: str) -> bool:
+        return False
+
+    def view(self) -> str:
+        return ""
+
+    def commit_count(self, *, since: str | None = None) -> int:
+        return self._commits
+
+    def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
+        return iter(self._lines)
+
+    def is_shallow(self) -> bool:
+        return self._shallow
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.py", "pkg/b.py", "odd\x1b.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    return tmp_path
+
+
+def measure(tree: SourceTree) -> Report:
+    return COLLECTOR.summarize(
+        COLLECTOR.collect(tree), Totals(sloc=dict.fromkeys(entry.path for entry in tree.entries))
+    )
+
+
+def test_it_is_a_tree_collector_that_names_its_tool() -> None:
+    assert isinstance(COLLECTOR, TreeCollector)
+    assert (COLLECTOR.name, COLLECTOR.tool) == ("churn", "git")
+    command = ["git", "version"]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert f"git version {COLLECTOR.version}" in said
+
+
+def test_lines_are_added_up_in_all_and_by_file(root: Path) -> None:
+    history = FakeHistory(
+        ("a.py", 3, 1), ("a.py", 2, 0), ("pkg/b.py", 1, 1), ("deleted.py", 5, 5), ("odd\x1b.py", 1, 0)
+    )
+    report = measure(load_tree(root, history=history))
+    assert report.aggregate == {"total_commits": 3, "totalChurn": 19, "churn_score": 98.1}
+    assert report.per_file == {"a.py": {"lines": 6}, "odd\\x1b.py": {"lines": 1}, "pkg/b.py": {"lines": 2}}
+    assert (list(report.gaps), list(report.findings)) == ([], [])
+
+
+def test_only_the_one_file_set_counts(root: Path) -> None:
+    history = FakeHistory(
+        ("notes.md", 9, 9), ("a.pyi", 9, 9), ("venv/x.py", 9, 9), ("d/node_modules/y/z.py", 9, 9), ("venv.py", 1, 0),
+        ("a.PY", 9, 9), ("py", 9, 9),
+    )  # fmt: skip
+    report = measure(load_tree(root, history=history))
+    assert report.aggregate["totalChurn"] == 1
+
+
+def test_a_file_that_git_does_not_know_has_none(root: Path) -> None:
+    report = measure(load_tree(root, history=FakeHistory(commits=0)))
+    assert report.aggregate == {"total_commits": 0, "totalChurn": 0, "churn_score": 100.0}
+    assert set(map(str, report.per_file.values())) == {"{'lines': 0}"}
+
+
+def test_without_history_all_is_null_and_nothing_is_wrong(root: Path) -> None:
+    report = measure(load_tree(root))
+    assert report == Report(aggregate={"total_commits": None, "totalChurn": None, "churn_score": None})
+
+
+def test_a_shallow_history_is_a_gap(root: Path) -> None:
+    report = measure(load_tree(root, history=FakeHistory(("a.py", 1, 0), shallow=True)))
+    assert report.aggregate["totalChurn"] == 1
+    assert list(report.gaps) == ["history is shallow: its oldest commit counts every file as added"]
+
+
+def test_much_churn_scores_nothing(root: Path) -> None:
+    report = measure(load_tree(root, history=FakeHistory(("a.py", 600, 500))))
+    assert report.aggregate["churn_score"] == 0.0
+
+
+def test_a_git_that_fails_is_not_flattered(root: Path) -> None:
+    class Broken(FakeHistory):
+        def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
+            raise PermanentError("the history cannot be read: bad object")
+
+    with pytest.raises(PermanentError, match="bad object"):
+        COLLECTOR.collect(load_tree(root, history=Broken()))

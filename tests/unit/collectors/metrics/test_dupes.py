@@ -1,0 +1,177 @@
+"""dupes by hand; `tests/parity` holds the same lines against PMD's command line."""
+
+from typing import Any
+
+import msgpack
+
+from collectors.contract import FileCollector, Totals
+from collectors.cpd.facts import PackedFile, pack
+from collectors.cpd.lexer import lex
+from collectors.metrics.dupes import COLLECTOR
+from collectors.source.source_tree import SourceFile
+from domain.metrics.report import Report
+
+
+def facts(files: dict[str, str | bytes]) -> dict[str, Any]:
+    return {
+        path: msgpack.unpackb(
+            msgpack.packb(COLLECTOR.inspect(SourceFile(path, text if isinstance(text, bytes) else text.encode())))
+        )
+        for path, text in files.items()
+    }
+
+
+def report(files: dict[str, str | bytes], sloc: int = 100) -> Report:
+    inspected = facts(files)
+    return COLLECTOR.summarize(inspected, Totals(sloc=dict.fromkeys(files, sloc)))
+
+
+def rows(count: int, prefix: str = "x") -> str:
+    return "".join(f"{prefix}{number}\n" for number in range(count))
+
+
+def test_it_is_a_file_collector_that_needs_no_syntax() -> None:
+    assert isinstance(COLLECTOR, FileCollector)
+    assert not COLLECTOR.needs_syntax
+    assert (COLLECTOR.tool, COLLECTOR.version) == ("pmd-cpd", "7.28.0")
+
+
+def test_lines_of_a_block_in_two_files() -> None:
+    found = report({"a.py": "a\n" + rows(60) + "b\n", "b.py": rows(30) + "\n# c\n" + rows(60)[rows(30).__len__() :]})
+    assert found.aggregate == {
+        "duplicate_lines": 122,
+        "duplicate_pct": 61.0,
+        "duplication_score": 39.0,
+        "suppressed": 0,
+    }
+    assert found.per_file == {"a.py": {"lines": 60, "suppressed": 0}, "b.py": {"lines": 62, "suppressed": 0}}
+    assert [(finding.rule, finding.path, finding.line, finding.message) for finding in found.findings] == [
+        ("duplicate-block", "a.py", 2, "60 lines (60 tokens) also at b.py:1"),
+        ("duplicate-block", "b.py", 1, "62 lines (60 tokens) also at a.py:2"),
+    ]
+    assert not found.gaps
+
+
+def test_a_line_counts_once_however_often_it_is_found() -> None:
+    found = report({name: rows(60) for name in ("a.py", "b.py", "c.py")})
+    assert found.aggregate["duplicate_lines"] == 180
+    assert [finding.message for finding in found.findings] == [
+        "60 lines (60 tokens) also at b.py:1 and 1 more",
+        "60 lines (60 tokens) also at a.py:1 and 1 more",
+        "60 lines (60 tokens) also at a.py:1 and 1 more",
+    ]
+
+
+def test_the_longest_block_that_begins_on_a_line_is_the_finding() -> None:
+    found = report({"a.py": rows(80), "b.py": rows(60), "c.py": rows(80)})
+    assert [(finding.path, finding.message) for finding in found.findings] == [
+        ("a.py", "80 lines (80 tokens) also at c.py:1"),
+        ("b.py", "60 lines (60 tokens) also at a.py:1 and 1 more"),
+        ("c.py", "80 lines (80 tokens) also at a.py:1"),
+    ]
+
+
+def test_blank_lines_between_two_blocks_belong_to_neither() -> None:
+    left, right = rows(50, "l"), rows(50, "r")
+    found = report({"a.py": "a\n" + left + "\n\n" + right + "b\n" + left + "c\n" + right})
+    assert found.aggregate["duplicate_lines"] == 200
+
+
+def test_the_last_token_may_end_lines_later() -> None:
+    text = rows(49) + "'''a\n\n\nb'''\n"
+    assert report({"a.py": text, "b.py": "x\n" + text}).per_file == {
+        "a.py": {"lines": 53, "suppressed": 0},
+        "b.py": {"lines": 53, "suppressed": 0},
+    }
+
+
+def test_a_block_on_one_line() -> None:
+    found = report({"a.py": rows(60).replace("\n", ";") + "a\n", "b.py": rows(60).replace("\n", ";") + "b\n"})
+    assert found.aggregate["duplicate_lines"] == 2
+    assert found.findings[0].message == "1 line (120 tokens) also at b.py:1"
+
+
+def test_nothing_to_measure() -> None:
+    for files in ({}, {"a.py": ""}, {"a.py": "# c\n"}):
+        assert report(dict(files), sloc=0).aggregate == {
+            "duplicate_lines": 0,
+            "duplicate_pct": 0.0,
+            "duplication_score": 100.0,
+            "suppressed": 0,
+        }
+
+
+def test_the_percentage_may_pass_a_hundred_and_the_score_stops_at_zero() -> None:
+    found = report({"a.py": rows(60), "b.py": rows(60)}, sloc=50)
+    assert (found.aggregate["duplicate_pct"], found.aggregate["duplication_score"]) == (120.0, 0.0)
+
+
+def test_a_file_that_pmd_cannot_read_is_named_and_left_out() -> None:
+    found = report({"a.py": rows(60), "b.py": rows(60) + "?\n", "c.py": b"\xff\xfea\x00"})
+    assert found.aggregate["duplicate_lines"] == 0
+    assert found.per_file == {"a.py": {"lines": 0, "suppressed": 0}}
+    assert found.gaps == [
+        "b.py: dupes skipped: lexical error at line 61: the character U+003F",
+        "c.py: dupes skipped: lexical error at line 1: the character U+FFFD",
+    ]
+
+
+def test_a_file_that_python_cannot_read_is_compared() -> None:
+    text = "print 'a'\n" + rows(60) + "exec 'b'\n"
+    assert report({"a.py": text, "b.py": text}).aggregate["duplicate_lines"] == 124
+
+
+def test_what_is_switched_off_is_counted_beside() -> None:
+    found = report({"a.py": rows(60), "b.py": "# CPD-OFF\n" + rows(60) + "# CPD-ON\n" + rows(5, "y")})
+    assert found.aggregate["duplicate_lines"] == 0
+    assert found.aggregate["suppressed"] == found.per_file["b.py"]["suppressed"] == 60
+
+
+def test_the_order_of_files_is_java_s() -> None:
+    """The first decides what two later ones are found to share: `a.py` before `a/b.py`, U+1D4B3 before U+FFEE."""
+    files = {"a/b.py": "p\n" + rows(60) + "q\n", "b.py": "r\n" + rows(60) + "s\n", "a.py": "t\n" + rows(53) + "u\n"}
+    assert report(dict(sorted(files.items()))).aggregate["duplicate_lines"] == 3 * 53
+    files = {
+        "\uffee.py": "p\n" + rows(60) + "q\n",
+        "\U0001d4b4.py": "r\n" + rows(60) + "s\n",
+        "\U0001d4b3.py": "t\n" + rows(53) + "u\n",
+    }
+    assert report(dict(sorted(files.items()))).aggregate["duplicate_lines"] == 3 * 53
+
+
+def test_repetition_beyond_the_rule_is_told(monkeypatch: Any) -> None:
+    monkeypatch.setattr("collectors.cpd.matcher.TREE_STEPS", 0)
+    found = report({name: rows(60) for name in ("a.py", "b.py", "c.py")})
+    assert found.aggregate["duplicate_lines"] == 180
+    assert found.gaps == ["dupes approximate: 1 blocks repeat too often for PMD's full rule"]
+
+
+def test_facts_are_the_same_in_every_process_and_small() -> None:
+    packed = pack(lex("def f(x):\n    return f(x)\n"))
+    assert packed["digests"][:8].hex() == "4a32b093dc64c977"
+    text = "".join(f"value_{n % 50} = call(value_{n % 40}, 'text', option={n % 9})\n" for n in range(500))
+    assert len(msgpack.packb(pack(lex(text)))) < len(text) * 2 / 3
+
+
+def test_lines_from_facts() -> None:
+    text = "\n\nx\n'''a\nb''' y\n\n" + "z\n" * 300
+    opened = PackedFile(msgpack.unpackb(msgpack.packb(pack(lex(text)))))
+    assert len(opened.tokens) == 303
+    assert opened.lines(0, 0) == (3, 3)
+    assert opened.lines(0, 1) == (3, 5)
+    assert opened.lines(2, 3) == (5, 7)
+    assert opened.lines(302, 302) == (306, 306)
+
+
+def test_facts_that_do_not_fit_together_are_not_believed() -> None:
+    honest = pack(lex("x = 1\ny = '''a\nb'''\n"))
+    assert COLLECTOR.shape.holds(honest)
+    forged: dict[str, Any] = {
+        "digests": honest["digests"][:-8],  # a token that is none of the distinct ones
+        "per_line": ["B", honest["per_line"][1] + b"\x01"],  # more tokens on lines than there are
+        "tokens": ["B", honest["tokens"][1][:-1]],
+        "tall": ["B", honest["tall"][1] + b"\x01"],  # half a pair
+    }
+    for name, value in forged.items():
+        assert not COLLECTOR.shape.holds({**honest, name: value}), name
+    assert COLLECTOR.shape.holds(pack(lex("")))

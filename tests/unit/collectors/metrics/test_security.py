@@ -1,0 +1,251 @@
+import ast
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectors.contract import FileCollector, Totals
+from collectors.metrics.security import COLLECTOR
+from collectors.source.source_tree import SourceFile
+from collectors.source.syntax_walk import Nodes
+from collectors.tools import bandit_driver
+from collectors.tools.bandit_driver import Scan, called_name, line_range, nosec_lines, scan
+from collectors.tools.bandit_rules import CALL_GUARDS, RULES, WITH_PARENTS, Rule
+from collectors.tools.bandit_strings import PASSWORD, QUERY, VALUE_GUARDS
+from domain.metrics.report import Finding, Report
+from tests.parity.support.comparison import copy_python
+
+FIXTURES = Path(__file__).parents[3] / "parity" / "fixtures" / "bandit"
+PACKAGES = Path(sysconfig.get_path("purelib"))
+
+
+def source(text: str, path: str = "a.py") -> SourceFile:
+    return SourceFile(path, text.encode())
+
+
+def inspect(text: str) -> Any:
+    return COLLECTOR.inspect(source(text))
+
+
+def summarize(**texts: str) -> Report:
+    files = {f"{name}.py": source(text, f"{name}.py") for name, text in sorted(texts.items())}
+    parsed = {path: file for path, file in files.items() if file.parse_error is None}
+    totals = Totals(sloc={path: 1 if path in parsed else None for path in files})
+    return COLLECTOR.summarize({path: COLLECTOR.inspect(file) for path, file in parsed.items()}, totals)
+
+
+def on_a_deep_stack(function: Callable[[], Any]) -> Any:
+    """As the engine's lanes run: half a gigabyte of stack and a raised recursion limit."""
+    results: list[Any] = []
+    size, limit = threading.stack_size(512 * 1024 * 1024), sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(100_000)
+        thread = threading.Thread(target=lambda: results.append(function()))
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+    return results[0]
+
+
+def test_it_is_a_file_collector_that_needs_syntax() -> None:
+    assert isinstance(COLLECTOR, FileCollector)
+    assert COLLECTOR.needs_syntax
+
+
+def test_a_finding_says_what_where_and_how_bad() -> None:
+    report = summarize(a="import os\n\nclass A:\n    def f(self):\n        os.system(self.x)\n")
+    assert report.findings == [
+        Finding(
+            metric="security",
+            rule="B605",
+            path="a.py",
+            line=5,
+            function="A.f",
+            message="Starting a process with a shell, possible injection detected, security issue. (high severity)",
+        )
+    ]
+    assert report.per_file == {"a.py": {"high": 1, "medium": 0, "low": 0, "suppressed": 0}}
+    assert report.aggregate == {"high": 1, "medium": 0, "low": 0, "suppressed": 0, "security_score": 90.0}
+
+
+def test_sums_and_score_over_files() -> None:
+    report = summarize(a="import pickle\nexec(x)\nassert x # nosec\n", b="assert x\nassert y\n", c="", d="def")
+    assert report.aggregate == {"high": 0, "medium": 1, "low": 3, "suppressed": 1, "security_score": 92.0}
+    assert report.per_file["b.py"] == {"high": 0, "medium": 0, "low": 2, "suppressed": 0}
+    assert report.per_file["c.py"] == {"high": 0, "medium": 0, "low": 0, "suppressed": 0}
+    assert "d.py" not in report.per_file
+    assert report.gaps == []
+
+
+def test_no_findings_score_100_and_no_parsable_file_scores_nothing() -> None:
+    assert summarize(a="x = 1\n").aggregate["security_score"] == 100.0
+    report = summarize(a="def")
+    assert report.aggregate == dict.fromkeys(COLLECTOR.fields)
+    assert report.gaps == ["security: no file parses"]
+
+
+def test_a_quoted_string_of_any_length_leaves_the_severity_readable() -> None:
+    (finding,) = summarize(a=f"password = '{'x' * 10_000}'\n").findings
+    assert len(finding.message) <= 500
+    assert finding.message.endswith("… (low severity)")
+
+
+def test_a_test_that_raises_is_a_gap_and_the_others_go_on() -> None:
+    report = summarize(a="import tarfile\nx.extractall(members=self.check(x))\nassert x\n")
+    assert report.per_file["a.py"]["low"] == 1
+    (gap,) = report.gaps
+    assert gap == "a.py: security: bandit's test B202 failed: AttributeError: 'Attribute' object has no attribute 'id'"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["- " * 2900 + "'/tmp'", "[" * 150 + "'/tmp'" + "]" * 150, "'/tmp'" + "+ x" * 2900, "x" + ".y" * 2900 + "('/tmp')"],
+)
+def test_depth_costs_nothing(expression: str) -> None:
+    found = on_a_deep_stack(lambda: scan(source(f"x = {expression}\nassert x\n")))
+    assert found.failures == {}
+    assert [issue.test_id for issue in found.issues] == ["B108", "B101"]
+
+
+def test_without_a_deep_stack_what_is_lost_is_said() -> None:
+    tree = on_a_deep_stack(lambda: source("x = 'select a from ' " + "+ x" * 2900).tree)
+    shallow = source("x")
+    vars(shallow)["tree"] = tree
+    found = scan(shallow)
+    assert found.failures["B608"].startswith("RecursionError: ")
+
+
+def test_the_shared_tree_is_left_as_it_was_found() -> None:
+    file = source("def f(a='/tmp'):\n    return g(x, *[1])\n")
+    before = {id(node): dict(vars(node)) for node in ast.walk(file.tree)}
+    scan(file)
+    assert {id(node): dict(vars(node)) for node in ast.walk(file.tree)} == before
+    assert not hasattr(ast.Load(), "_bandit_parent")
+
+
+def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    scan(source((FIXTURES / "raising.py").read_text() + (FIXTURES / "nosec.py").read_text()))
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_only_bandit_s_own_tests_take_part() -> None:
+    modules = {rule.check.__module__ for found in RULES.values() for rule in found}
+    assert all(module.startswith(("bandit.plugins.", "bandit.core.")) for module in modules)
+
+
+def test_guards_are_for_tests_that_exist() -> None:
+    assert set(CALL_GUARDS) <= {rule.test_id for rule in RULES["Call"]}
+    assert {PASSWORD, QUERY, *VALUE_GUARDS} <= {rule.test_id for rule in RULES["Str"]}
+
+
+def all_strings(nodes: Nodes) -> list[tuple[ast.Constant, tuple[Rule, ...]]]:
+    return [(text, RULES["Str"]) for text in nodes.texts if isinstance(text.value, str)]
+
+
+def test_what_looks_at_parents_is_known() -> None:
+    looking = {
+        rule.test_id
+        for found in RULES.values()
+        for rule in found
+        if "_bandit_parent" in Path(sys.modules[rule.check.__module__].__file__ or "").read_text()
+    }
+    assert looking - {"B106", "B107"} <= WITH_PARENTS  # these two share a module with B105
+
+
+def unguarded(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> Scan:
+    with monkeypatch.context() as patch:
+        patch.setattr(bandit_driver, "call_rules", lambda _name, _keywords: RULES["Call"])
+        patch.setattr(bandit_driver, "function_rules", lambda _function: RULES["FunctionDef"])
+        patch.setattr(bandit_driver, "suspects", all_strings)
+        patch.setattr(bandit_driver, "text_rules", lambda _text: RULES["File"])
+        return scan(file)
+
+
+@pytest.mark.parametrize("place", [FIXTURES, PACKAGES / "bandit", PACKAGES / "click", PACKAGES / "pip" / "_internal"])
+def test_a_guard_never_hides_what_its_test_would_report(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = 0
+    for path in sorted(copy_python(place, tmp_path / "tree").rglob("*.py")):
+        file = SourceFile(path.name, path.read_bytes())
+        if file.parse_error is None:
+            guarded, asked = scan(file), unguarded(file, monkeypatch)
+            assert guarded.issues == asked.issues
+            assert guarded.suppressed == asked.suppressed
+            seen += 1
+    assert seen
+
+
+@pytest.mark.parametrize(
+    ("comment", "named"),
+    [
+        ("# nosec", set()),
+        ("#nosec", set()),
+        ("# nosec: B101", {"B101"}),
+        ("# nosec B101 B403", {"B101", "B403"}),
+        ("# nosec B101,B403", {"B403"}),  # without a space bandit sees the last one only
+        ("# nosec B101, B403", {"B101", "B403"}),
+        ("# nosec assert_used", {"B101"}),
+        ("# nosec import_pickle", {"B403"}),
+        ("# nosec b101", set()),  # unknown names silence everything
+        ("# nosec B101 # and so on", {"B101"}),
+        ("# NOSEC", None),
+        ("# nothing", None),
+    ],
+)
+def test_what_a_comment_silences(comment: str, named: set[str] | None) -> None:
+    assert nosec_lines(f"\nx = 1  {comment}\n".encode()) == ({} if named is None else {2: named})
+
+
+def test_where_the_tokenizer_stops_what_it_has_seen_counts() -> None:
+    assert nosec_lines(b"x  # nosec\ny = (\n") == {1: frozenset()}
+    assert nosec_lines(b"x  # nosec\nif y:\n  z\n z\n") == {1: frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("f()", "f"),
+        ("a.b.c()", "a.b.c"),
+        ("sp.run()", "subprocess.run"),
+        ("x.y.z()", "other.z"),
+        ("f().g()", ".g"),
+        ("f[0]()", ""),
+        ("(lambda: 1)()", ""),
+    ],
+)
+def test_called_name(call: str, name: str) -> None:
+    expression = ast.parse(call, mode="eval").body
+    assert isinstance(expression, ast.Call)
+    assert called_name(expression.func, {"sp": "subprocess", "x.y": "other"}) == name
+
+
+def test_lines_of_a_node_without_a_place_are_those_where_its_parts_begin() -> None:
+    (function,) = ast.parse("def f(a,\n      b='''x\n      y''',\n      *,\n      c=1,\n      ): pass").body
+    assert isinstance(function, ast.FunctionDef)
+    assert line_range(function.args) == range(1, 6)
+    assert line_range(ast.parse("lambda: 1", mode="eval").body.args) == range(2)  # type: ignore[attr-defined]
+    assert line_range(function) == range(1, 7)
+
+
+def test_facts_are_plain(tmp_path: Path) -> None:
+    assert inspect("assert x  # nosec\nassert y\n") == {
+        "findings": [
+            [
+                "B101",
+                "low",
+                2,
+                None,
+                "Use of assert detected. The enclosed code will be removed when compiling to optimised byte code.",
+            ]
+        ],
+        "suppressed": 1,
+        "failures": {},
+    }

@@ -1,0 +1,92 @@
+import ast
+from collections.abc import Callable
+
+import pytest
+
+from collectors.source.scopes import owner_of, scopes
+from collectors.source.syntax_walk import walk
+
+
+def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
+    return owner_of(scopes(walk(tree)))
+
+
+TEXT = """\
+import os
+@decorate(
+    x)
+def f(a=1):
+    def g(): return 1
+    x = lambda: 1
+    return g
+
+class A(object):
+    async def h(self):
+        if x:
+            class B:
+                y = 1
+        else:
+            def i(): pass
+    z = [
+    ]
+try:
+    def j():
+        return 1
+except E:
+    def k(): pass
+else:
+    def l(): pass
+finally:
+    def m(): pass
+for x in y:
+    pass
+else:
+    def n(): pass
+match x:
+    case 1:
+        def o(): pass
+with x:
+    def p(): pass
+"""
+
+EXPECTED = {
+    **dict.fromkeys((1, 8, 18, 21, 23, 25, 27, 28, 29, 31, 32, 34), None),
+    **dict.fromkeys((2, 3, 4, 6, 7), "f"),
+    5: "f.g",
+    **dict.fromkeys((9, 16, 17), "A"),
+    **dict.fromkeys((10, 11, 14), "A.h"),
+    **dict.fromkeys((12, 13), "A.h.B"),
+    15: "A.h.i",
+    **dict.fromkeys((19, 20), "j"),
+    22: "k",
+    24: "l",
+    26: "m",
+    30: "n",
+    33: "o",
+    35: "p",
+}
+
+
+def test_every_line_has_its_innermost_owner() -> None:
+    owner = enclosing(ast.parse(TEXT))
+    assert {line: owner(line) for line in range(1, 36)} == EXPECTED
+
+
+@pytest.mark.parametrize("line", [-1, 0, 36, 10**9])
+def test_lines_that_the_file_does_not_have_have_no_owner(line: int) -> None:
+    assert enclosing(ast.parse(TEXT))(line) is None
+
+
+def test_expressions_are_not_descended_into() -> None:
+    assert enclosing(ast.parse("x = (lambda y: y)(a if b else c)\n"))(1) is None
+
+
+def test_definitions_that_share_a_line() -> None:
+    assert enclosing(ast.parse("class A: f = 1\nclass B:\n  def g(self): pass\n"))(3) == "B.g"
+
+
+def test_endless_names_are_cut() -> None:
+    nested = "".join(f"{' ' * depth}class {'x' * 1000}:\n" for depth in range(50)) + " " * 50 + "y\n"
+    found = scopes(walk(ast.parse(nested)))
+    assert len(found) == 50
+    assert max(len(name) for name, _, _ in found) == 300

@@ -1,0 +1,88 @@
+from collections.abc import Callable
+
+import pytest
+
+from infrastructure.sources.git.bare_repository import (
+    Head,
+    UnusableHistoryError,
+    adopt_shallow,
+    is_object_id,
+    resolve_head,
+)
+
+SHA = "a" * 40
+OTHER = "b" * 40
+
+
+def reader(**files: str) -> Callable[[str], bytes | None]:
+    contents = {name.replace("__", "/").replace("_", "-"): text.encode() for name, text in files.items()}
+    return contents.get
+
+
+@pytest.mark.parametrize(
+    ("files", "head"),
+    [
+        ({"HEAD": SHA + "\n"}, Head(SHA, None)),
+        ({"HEAD": "c" * 64}, Head("c" * 64, None)),
+        ({"HEAD": "ref: refs/heads/main\n", "refs__heads__main": SHA + "\n"}, Head(SHA, "main")),
+        ({"HEAD": "ref: refs/heads/x/y\n", "refs__heads__x__y": SHA}, Head(SHA, "x/y")),
+        (
+            {
+                "HEAD": "ref: refs/heads/main",
+                "packed_refs": f"# pack-refs with: peeled\n{OTHER} refs/heads/a\n{SHA} refs/heads/main\n^{OTHER}\n",
+            },
+            Head(SHA, "main"),
+        ),
+        (  # a loose ref is newer than a packed one
+            {"HEAD": "ref: refs/heads/m", "refs__heads__m": SHA, "packed_refs": f"{OTHER} refs/heads/m\n"},
+            Head(SHA, "m"),
+        ),
+        (
+            {"HEAD": "ref: refs/heads/a", "refs__heads__a": "ref: refs/heads/b", "refs__heads__b": SHA},
+            Head(SHA, "a"),
+        ),
+    ],
+)
+def test_head_is_followed(files: dict[str, str], head: Head) -> None:
+    assert resolve_head(reader(**files)) == head
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "no HEAD"),
+        ({"HEAD": ""}, "malformed"),
+        ({"HEAD": "gibberish"}, "malformed"),
+        ({"HEAD": SHA[:-1]}, "malformed"),
+        ({"HEAD": SHA.upper()}, "malformed"),
+        ({"HEAD": "ref: refs/tags/v1"}, "malformed"),
+        ({"HEAD": "ref: /etc/passwd"}, "malformed"),
+        ({"HEAD": "ref: refs/heads/../../config"}, "no branch that git would accept"),
+        ({"HEAD": "ref: refs/heads/.invalid"}, "no branch that git would accept"),  # reftable
+        ({"HEAD": "ref: refs/heads/a\0b"}, "no branch that git would accept"),
+        ({"HEAD": "ref: refs/heads/main"}, "no commit"),
+        ({"HEAD": "ref: refs/heads/main", "packed_refs": f"{SHA} refs/heads/maintenance\n"}, "no commit"),
+        ({"HEAD": "ref: refs/heads/a", "refs__heads__a": "ref: refs/heads/a"}, "leads nowhere"),
+    ],
+)
+def test_a_head_that_leads_to_no_commit_says_why(files: dict[str, str], reason: str) -> None:
+    with pytest.raises(UnusableHistoryError, match=reason):
+        resolve_head(reader(**files))
+
+
+def test_object_ids_are_whole_and_lower_case() -> None:
+    assert is_object_id(SHA.encode())
+    assert is_object_id(b"0" * 64)
+    assert not any(map(is_object_id, [b"a" * 39, b"a" * 41, b"A" * 40, b"-" + b"a" * 39, b"a" * 40 + b"\n"]))
+
+
+def test_a_malformed_shallow_file_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    repository = tmp_path_factory.mktemp("repository")
+    assert not adopt_shallow(repository, None)
+    assert not adopt_shallow(repository, b"\n")
+    assert not (repository / "shallow").exists()
+    for content in (b"../../x", SHA.encode() + b" -x", b"\0" * 40):
+        with pytest.raises(UnusableHistoryError, match="shallow"):
+            adopt_shallow(repository, content)
+    assert adopt_shallow(repository, f"{SHA}\n{OTHER}".encode())
+    assert (repository / "shallow").read_text() == f"{SHA}\n{OTHER}\n"

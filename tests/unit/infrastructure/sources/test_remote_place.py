@@ -1,0 +1,140 @@
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+
+from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError
+from infrastructure.outbound.public_addresses import is_public
+from infrastructure.sources.git.command import GitFailedError
+from infrastructure.sources.git.remote import Place, explain, locate
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",  # noqa: S104
+        "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1",
+        "::ffff:127.0.0.1", "2002:0a00:0001::1", "64:ff9b::7f00:1",
+    ],
+)  # fmt: skip
+def test_inside_addresses_are_not_public_in_any_wrapping(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["140.82.121.4", "2606:50c0:8000::154", "::ffff:140.82.121.4", "64:ff9b::8c52:7904"]
+)
+def test_outside_addresses_are_public(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
+
+
+class Network:
+    """Names and listeners without a wire."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str, answering: set[str] | None = None) -> None:
+        self.tried: list[str] = []
+        self._answering = set(addresses) if answering is None else answering
+
+        def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+            if not addresses:
+                raise socket.gaierror(socket.EAI_NONAME, "no such name")
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "create_connection", self.connect)
+
+    def connect(self, address: tuple[str, int], timeout: float) -> socket.socket:
+        self.tried.append(address[0])
+        if address[0] not in self._answering:
+            raise ConnectionRefusedError
+        return socket.socket()
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1"])
+def test_a_public_name_that_leads_inside_is_refused_before_a_byte_is_sent(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    network = Network(monkeypatch, "140.82.121.4", address)
+    with pytest.raises(InvalidInputError, match=r"private address.*github\.com:443 in GIT_ALLOWED_HOSTS"):
+        locate("https://github.com/o/r", {"github.com"})
+    assert network.tried == []
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://127.0.0.1:8443/o/r", {"127.0.0.1:8443"}),
+        ("https://git.example.org:8443/o/r", {"git.example.org:8443"}),
+        ("https://git.example.org/o/r", {"git.example.org", "git.example.org:443"}),
+        ("https://localhost:8443/o/r", {"localhost:8443"}),
+        ("https://gitlab.internal/o/r", {"gitlab.internal"}),
+    ],
+)
+def test_the_operator_can_vouch_for_a_host_inside(monkeypatch: pytest.MonkeyPatch, url: str, allowed: set[str]) -> None:
+    Network(monkeypatch, "10.0.0.1")
+    assert str(locate(url, allowed).address) == "10.0.0.1"
+
+
+def test_the_address_that_answers_is_the_one_that_git_will_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(monkeypatch, "2606:50c0:8000::154", "140.82.121.4", answering={"140.82.121.4"})
+    place = locate("https://github.com/o/r", {"github.com"})
+    assert network.tried == ["2606:50c0:8000::154", "140.82.121.4"]
+    assert place.pin() == "github.com:443:140.82.121.4"
+    assert Place("h", 1, ipaddress.ip_address("2606::1")).pin() == "h:1:[2606::1]"
+
+
+def test_no_name_and_no_answer_may_pass_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    Network(monkeypatch)
+    with pytest.raises(ServiceUnavailableError, match="DNS"):
+        locate("https://github.com/o/r", {"github.com"})
+    Network(monkeypatch, "140.82.121.4", answering=set())
+    with pytest.raises(ServiceUnavailableError, match="cannot be reached"):
+        locate("https://github.com/o/r", {"github.com"})
+
+
+URL = "fatal: unable to access 'https://h/o/r/': "
+STATUS = URL + "The requested URL returned error: "
+PLACE = Place("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("fatal: could not read Username for 'https://h': terminal", PermanentError, "authentication required"),
+        ("fatal: Authentication failed for 'https://h/o/r/'", PermanentError, "authentication required"),
+        ("fatal: repository 'https://h/o/r/' not found", PermanentError, "repository not found"),
+        (STATUS + "403", PermanentError, "access denied"),
+        (STATUS + "302", PermanentError, "has moved"),
+        (STATUS + "410", PermanentError, "repository not found"),
+        (STATUS + "418", PermanentError, "answered 418"),
+        (STATUS + "429", TransientError, "answered 429"),
+        ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502", TransientError, "answered 502"),
+        (URL + "SSL certificate problem: unable to get local issuer", PermanentError, "not trusted"),
+        (URL + "server certificate verification failed. CAfile: x", PermanentError, "not trusted"),
+        (URL + "Operation too slow. Less than 1000 bytes/sec", TransientError, "connection"),
+        (URL + "OpenSSL SSL_connect: SSL_ERROR_SYSCALL", TransientError, "connection"),
+        ("error: RPC failed; curl 56 Recv failure\nfatal: early EOF", TransientError, "connection"),
+        ("fatal: https://h/o/r/info/refs not valid: is this a git", PermanentError, "no git repository"),
+        ("fatal: protocol error: bad line length character", PermanentError, "not a valid repository"),
+    ],
+)  # fmt: skip
+def test_git_s_words_become_an_error_that_its_reader_can_act_on(said: str, kind: type[Exception], words: str) -> None:
+    error = explain(GitFailedError(128, said), PLACE, with_token=False)
+    assert isinstance(error, kind)
+    assert words in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_refused_token_is_not_a_missing_one() -> None:
+    failure = GitFailedError(128, "fatal: could not read Username for 'https://h': terminal prompts disabled")
+    assert "does not accept the token" in str(explain(failure, PLACE, with_token=True))
+
+
+def test_a_killed_git_may_be_tried_again() -> None:
+    assert isinstance(explain(GitFailedError(-9, ""), PLACE, with_token=False), TransientError)
+
+
+def test_what_the_other_end_says_is_never_quoted() -> None:
+    failure = GitFailedError(128, "remote: your token is s3cret\nfatal: the remote end said s3cret")
+    assert "s3cret" not in str(explain(failure, PLACE, with_token=True))

@@ -1,0 +1,1 @@
+"""From a source to its analysis: the pipeline, its child tasks, their sandbox profiles and the workspace."""

@@ -1,0 +1,142 @@
+"""`vibe8 doctor`: each thing that a worker needs, whether it is well, and what to do about it."""
+
+import asyncio
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from rich.console import Console
+from rich.markup import escape
+
+from collectors.engine.discovery import discover
+from collectors.engine.report_assembly import tool_versions
+from domain.errors import ServiceUnavailableError, Vibe8Error
+from domain.sandbox import Guarantee
+from domain.text import one_line
+from infrastructure.child_process.runner import ZygoteRunner
+from infrastructure.settings import Settings, load_settings
+from worker.analysis.pipeline_factory import child_limits
+from worker.analysis.workspace import worker_directory
+from worker.cli.commands.doctor_services import Check, examine_services
+from worker.cli.exit_codes import DONE, FAILED, UNREACHABLE
+from worker.cli.output.output import Output
+from worker.process.backpressure import available_memory_mb
+
+NEW_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+
+
+async def examine(*, as_json: bool, quiet: bool) -> int:
+    """Look at everything. Exit code 0: all well, but for warnings; 1: something is amiss; 3: a service is away."""
+    checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _sandbox(), *await _services()]
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document([asdict(check) for check in checks])
+    elif not quiet:
+        for check in checks:
+            _show(output.console, check)
+    if any(check.unreachable for check in checks):
+        return UNREACHABLE
+    return DONE if all(check.ok for check in checks) else FAILED
+
+
+def _show(console: Console, check: Check) -> None:
+    mark = "[red]amiss[/red]" if not check.ok else "[yellow]warn [/yellow]" if check.advice else "[green]ok   [/green]"
+    console.print(f"{mark}  {check.name:<14}  {escape(check.found)}", soft_wrap=True)
+    if check.advice:
+        console.print(f"{'':<23}-> {escape(check.advice)}", soft_wrap=True)
+
+
+def _python() -> Check:
+    cores = len(os.sched_getaffinity(0))
+    return Check(name="python", found=f"{platform.python_version()}, {cores} cores, {platform.system()}")
+
+
+def _tools() -> Check:
+    versions = ", ".join(f"{name} {version}" for name, version in tool_versions(discover()).items() if name != "python")
+    return Check(name="tools", found=versions)
+
+
+def _git() -> Check:
+    git = shutil.which("git")
+    if git is None:
+        return Check(name="git", found="not on the PATH", ok=False, advice="install git")
+    version = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
+    return Check(name="git", found=version.stdout.strip())
+
+
+async def _sandbox() -> list[Check]:
+    settings = load_settings(need_services=False)
+    try:
+        with worker_directory(settings.scratch_dir) as scratch:
+            children = ZygoteRunner((), child_limits(settings, cores=1), scratch=scratch)
+            try:
+                await children.start()
+            finally:
+                await children.stop()
+    except Vibe8Error as error:
+        return [Check(name="sandbox", found=one_line(str(error)), ok=False, advice="set SCRATCH_DIR")]
+    return [_guarantee(one) for one in children.guarantees]
+
+
+def _guarantee(one: Guarantee) -> Check:
+    found = f"{one.name} ({one.feature}): {'' if one.available else 'MISSING, '}{one.detail}"
+    return Check(
+        name="sandbox", found=found, ok=one.available or not one.mandatory, advice="" if one.available else one.remedy
+    )
+
+
+async def _services() -> list[Check]:
+    try:
+        settings = load_settings()
+    except ServiceUnavailableError as error:
+        return [Check(name="services", found="none named", ok=False, advice=str(error), unreachable=True)]
+    return [
+        _scratch(settings),
+        _memory(settings),
+        _tokens(settings),
+        *await examine_services(settings),
+    ]
+
+
+def _scratch(settings: Settings) -> Check:
+    place: Path = settings.scratch_dir
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place).free // (1024 * 1024)
+    except OSError as error:
+        return Check(name="scratch", found=f"{place}: {error.strerror}", ok=False, advice="set SCRATCH_DIR")
+    if not os.access(place, os.W_OK):
+        return Check(name="scratch", found=f"{place} cannot be written", ok=False, advice="set SCRATCH_DIR")
+    found, least = f"{place}, {free} MB free", settings.min_free_disk_mb
+    if free >= 2 * least:
+        return Check(name="scratch", found=found)
+    advice = f"free some space: with less than {least} MB (MIN_FREE_DISK_MB) no job is taken on"
+    return Check(name="scratch", found=found, ok=free >= least, advice=advice)
+
+
+def _memory(settings: Settings) -> Check:
+    available, least = available_memory_mb(), settings.min_free_memory_mb
+    if available is None:
+        return Check(name="memory", found="this machine does not say how much is available")
+    found = f"{available} MB available"
+    if available >= least:
+        return Check(name="memory", found=found)
+    advice = f"free some, or add some: with less than {least} MB (MIN_FREE_MEMORY_MB) no job is taken on"
+    return Check(name="memory", found=found, ok=False, advice=advice)
+
+
+def _tokens(settings: Settings) -> Check:
+    keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+    if not keys:
+        return Check(name="tokens", found="no TOKEN_ENCRYPTION_KEYS: private repositories are refused")
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError:
+        found = "TOKEN_ENCRYPTION_KEYS holds something that is no Fernet key"
+        return Check(name="tokens", found=found, ok=False, advice=f"make one with: {NEW_KEY}")
+    return Check(name="tokens", found=f"encrypted with the first of {len(keys)} keys")

@@ -1,0 +1,150 @@
+"""The operators' commands: who works, on what, and how to pause, resume and drain the fleet."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from domain.errors import NotFoundError
+from domain.text import JSON, one_line, unbroken
+from domain.workers import PAUSED, Replica
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.redis.queue import Doorbell, connect
+from infrastructure.redis.worker_registry import DRAIN, EVERYONE, Fleet
+from infrastructure.settings import load_settings
+from worker.cli.exit_codes import DONE
+from worker.cli.output.grid import Grid
+from worker.cli.output.output import Output
+
+REFRESH_SECONDS = 1.0
+RING_LIMIT = 1_000
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[tuple[Database, Fleet, Doorbell]]:
+    settings = load_settings()
+    database = Database.from_settings(settings, "vibe8-operate")
+    try:
+        redis = await connect(settings.redis_dsn().get_secret_value())
+        try:
+            yield database, Fleet(redis), Doorbell(redis)
+        finally:
+            await redis.aclose()
+    finally:
+        await database.close()
+
+
+async def workers(output: Output) -> int:
+    """The replicas that have reported lately, their jobs and their last heartbeat."""
+    async with _opened() as (_, fleet, _):
+        found = await fleet.replicas()
+    if output.as_json:
+        output.document([replica.to_json() for replica in found])
+    elif found:
+        _replica_grid(found).show(output.console)
+    else:
+        output.say("no worker has reported within the last minute")
+    return DONE
+
+
+def _replica_grid(replicas: list[Replica]) -> Grid:
+    grid = Grid(
+        headings=("worker", "host", "pid", "version", "up", "seen", "busy", "state", "jobs"),
+        numbers=frozenset({"pid", "up", "seen", "busy"}),
+    )
+    now = time.time()
+    for replica in replicas:
+        grid.rows.append(
+            (
+                escape(unbroken(replica.replica_id)),
+                escape(unbroken(replica.host)),
+                str(replica.pid),
+                escape(unbroken(replica.version)),
+                f"{(now - replica.started_at) / 60:.0f} min",
+                f"{max(0.0, now - replica.seen_at):.0f} s",
+                f"{len(replica.jobs)}/{replica.slots}",
+                escape(one_line(replica.state, 80)),
+                escape(unbroken(" ".join(replica.jobs))),
+            )
+        )
+    return grid
+
+
+async def pause(output: Output, *, on: bool) -> int:
+    """Keep every worker from claiming, or let them again. Running jobs go on; submissions wait."""
+    async with _opened() as (database, _, doorbell):
+        async with database.unit_of_work() as work:
+            jobs = JobRepository(work)
+            changed = await jobs.set_control(PAUSED, on=on)
+            # Rings that led to nothing meanwhile are rung again at once, not by the sweep.
+            unheard = [] if on else await jobs.ring_unheard(older_than_seconds=0, limit=RING_LIMIT)
+        for ring in unheard:
+            await doorbell.ring(ring.job_id, ring.ring)
+    state = "paused: no worker claims; `vibe8 resume` ends this" if on else "running"
+    if output.as_json:
+        output.document({"paused": on, "changed": changed})
+    else:
+        output.say(f"the fleet is {state}" if changed else f"the fleet was already {state}")
+    return DONE
+
+
+async def drain(replica_id: str | None, output: Output) -> int:
+    """Tell one worker, or all, to finish and end, as SIGTERM does. Raises NotFoundError for an unknown one."""
+    async with _opened() as (_, fleet, _):
+        known = {replica.replica_id for replica in await fleet.replicas()}
+        if replica_id is not None and replica_id not in known:
+            raise NotFoundError(f"there is no worker {one_line(replica_id, 80)}; see `vibe8 workers`")
+        told = sorted(known) if replica_id is None else [replica_id]
+        await fleet.order(DRAIN, replica_id or EVERYONE)
+    if output.as_json:
+        output.document({"draining": list[JSON](told)})
+    else:
+        output.say(f"draining: {', '.join(told) or 'no worker has reported'}")
+    return DONE
+
+
+async def top(output: Output) -> int:
+    """A live view until Ctrl-C; in a pipe or with --json, one look."""
+    async with _opened() as (database, fleet, _):
+        console = output.console
+        if output.as_json:
+            output.document(await _facts(database, fleet))
+            return DONE
+        if not console.is_terminal:
+            for grid in await _grids(database, fleet):
+                grid.show(console)
+            return DONE
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                with console.capture() as captured:
+                    for grid in await _grids(database, fleet):
+                        grid.show(console)
+                live.update(Group(Text.from_ansi(captured.get())), refresh=True)
+                await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def _facts(database: Database, fleet: Fleet) -> dict[str, JSON]:
+    async with database.unit_of_work() as work:
+        jobs = JobRepository(work)
+        counts = await jobs.statistics()
+        paused = await jobs.is_set(PAUSED)
+    queue = {
+        status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds} for status, count in counts.items()
+    }
+    return {"paused": paused, "queue": queue, "workers": [replica.to_json() for replica in await fleet.replicas()]}
+
+
+async def _grids(database: Database, fleet: Fleet) -> list[Grid]:
+    facts = await _facts(database, fleet)
+    title = "jobs (the fleet is paused)" if facts["paused"] else "jobs"
+    queue = Grid(headings=("status", "jobs", "oldest"), numbers=frozenset({"jobs", "oldest"}), title=title)
+    for status, count in facts["queue"].items():
+        oldest = f"{count['oldest_seconds']:.0f} s" if count["jobs"] else "-"
+        queue.rows.append((status, str(count["jobs"]), oldest))
+    return [queue, _replica_grid([Replica.from_json(replica) for replica in facts["workers"]])]

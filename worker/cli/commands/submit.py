@@ -1,0 +1,179 @@
+"""`vibe8 submit`: hand a source to the workers and, if asked, watch the job and take its result."""
+
+import asyncio
+import sys
+import time
+from uuid import UUID
+
+from domain.errors import ServiceUnavailableError
+from domain.jobs import Job, JobStatus
+from domain.sources import Authorship
+from infrastructure.settings import Settings, load_settings
+from worker.cli.commands.jobs import show_taken
+from worker.cli.exit_codes import DONE, LOCAL_USER, InterruptedByUserError
+from worker.cli.output.output import Output
+from worker.cli.output.progress import WAITING, ProgressDisplay
+from worker.cli.pack_source import upload_of
+from worker.cli.source_argument import Remote, Source, parse_source
+from worker.client.client import Client, Taken
+from worker.client.serializers import job_document
+from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
+
+OUTAGE_SECONDS = 60.0
+"""How long it waits for a service that went away meanwhile."""
+
+AGAIN_SECONDS = 1.0
+UNCLAIMED_SECONDS = 10.0
+"""A job that nobody has claimed for so long is worth a word."""
+
+
+async def submit(
+    source_text: str,
+    branch: str | None,
+    authorship: Authorship,
+    email: str,
+    output: Output,
+    *,
+    wait: bool,
+    notify: str | None = None,
+) -> int:
+    """Hand the source to the queue; with `wait`, show its progress and take the result."""
+    settings = load_settings(need_services=False)
+    source = parse_source(source_text, branch, settings)
+    # Read before any server is asked: what is wrong with it is told first.
+    submission = await asyncio.to_thread(submission_of, source, authorship, settings, notify_url=notify)
+    async with Client.open(load_settings()) as client:
+        user_id = await client.get_or_create_user(email)
+        (job,) = await client.submit_many(user_id, [submission])
+        how = _how_to_follow(job.job_id, email)
+        if wait:
+            return await _watch_and_take(client, user_id, job.job_id, output, how)
+    if output.as_json:
+        output.document(job_document(job))
+    else:
+        output.say(job.job_id)
+        if sys.stdout.isatty():
+            print(how, file=sys.stderr)
+    return DONE
+
+
+def submission_of(
+    source: Source,
+    authorship: Authorship,
+    settings: Settings,
+    *,
+    idempotency_key: str | None = None,
+    notify_url: str | None = None,
+) -> Submission:
+    """The source, read. Raises InvalidInputError where it cannot be."""
+    if isinstance(source, Remote):
+        return RepositorySubmission(
+            url=source.url,
+            branch=source.branch,
+            token=source.token,
+            authorship=authorship,
+            idempotency_key=idempotency_key,
+            notify_url=notify_url,
+        )
+    filename, content = upload_of(source, settings)
+    return UploadSubmission(
+        filename=filename,
+        content=content,
+        authorship=authorship,
+        idempotency_key=idempotency_key,
+        notify_url=notify_url,
+    )
+
+
+def _how_to_follow(job_id: str, email: str) -> str:
+    whose = "" if email == LOCAL_USER else f" --user {email}"
+    verbs = (("job", "shows it"), ("result", "takes its result"), ("cancel", "ends it"))
+    return ", ".join(f"`vibe8 {verb} {job_id}{whose}` {does}" for verb, does in verbs)
+
+
+async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: Output, how: str) -> int:
+    """The job outlives this command: whatever ends the watching early says how to follow it."""
+    try:
+        with ProgressDisplay(quiet=output.as_json, stage=WAITING) as display:
+            await Watch(client, user_id, job_id, display).until_finished()
+        taken = await _take(client, user_id, job_id)
+    except asyncio.CancelledError:
+        raise InterruptedByUserError(f"no longer watching; the job goes on: {how}") from None
+    except ServiceUnavailableError as error:
+        raise ServiceUnavailableError(f"{error}; the job may go on: {how}") from error
+    return show_taken(taken, output)
+
+
+async def _take(client: Client, user_id: UUID, job_id: str) -> Taken:
+    patience = _Patience()
+    while True:
+        try:
+            return await client.take_result(user_id, job_id)
+        except ServiceUnavailableError as error:
+            await patience.wait(error)
+
+
+class Watch:
+    """Shows one job until it has ended."""
+
+    def __init__(self, client: Client, user_id: UUID, job_id: str, display: ProgressDisplay) -> None:
+        self._client = client
+        self._user_id = user_id
+        self._job_id = job_id
+        self._display = display
+        self._claimed = False
+        self._failed_attempts = 0
+
+    async def until_finished(self) -> None:
+        """Raises ServiceUnavailableError where the database stays away, NotFoundError where the job is deleted."""
+        hint = asyncio.get_running_loop().call_later(UNCLAIMED_SECONDS, self._say_unclaimed)
+        try:
+            await self._follow()
+        finally:
+            hint.cancel()
+
+    async def _follow(self) -> None:
+        patience = _Patience()
+        while True:
+            try:
+                async for job in self._client.watch(self._user_id, self._job_id):
+                    patience.rewarded()
+                    self._show(job)
+            except ServiceUnavailableError as error:
+                await patience.wait(error)
+            else:
+                return
+
+    def _show(self, job: Job) -> None:
+        self._claimed = self._claimed or job.attempt > 0 or job.status is not JobStatus.PENDING
+        if not job.status.finished:  # the end is told with the result
+            for error in job.attempt_errors[self._failed_attempts :]:
+                self._display.say(f"attempt {error.attempt} failed: {error.message}; it is tried again")
+            self._failed_attempts = len(job.attempt_errors)
+        if job.status is JobStatus.PENDING:
+            self._display.show(WAITING, 0)
+        elif job.stage is not None:
+            self._display.show(job.stage, job.progress)
+
+    def _say_unclaimed(self) -> None:
+        if not self._claimed:
+            self._display.say("no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)")
+
+
+class _Patience:
+    """Waits for a service that is away, for OUTAGE_SECONDS at a time."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def rewarded(self) -> None:
+        """The service has answered."""
+        self._since = None
+
+    async def wait(self, error: ServiceUnavailableError) -> None:
+        """Return when it is time to try again. Raises the error where the service has been away for too long."""
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since > OUTAGE_SECONDS:
+            raise error
+        await asyncio.sleep(AGAIN_SECONDS)

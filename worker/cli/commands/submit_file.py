@@ -1,0 +1,115 @@
+"""`vibe8 submit --from FILE`: each line of JSON is a source; all are submitted, or none."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from domain.errors import InvalidInputError
+from domain.sources import Authorship
+from domain.text import JSON, one_line
+from infrastructure.settings import Settings, load_settings
+from worker.cli.commands.submit import submission_of
+from worker.cli.exit_codes import DONE
+from worker.cli.output.output import Output
+from worker.cli.source_argument import parse_source
+from worker.client.client import Client
+from worker.client.serializers import job_document
+from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB, Submission, UploadSubmission, new_job
+
+MAX_LINE = 65_536
+FIELDS = ("source", "branch", "project", "author_type", "author_model", "idempotency_key", "notify_url")
+
+
+async def submit_file(path: Path, authorship: Authorship, notify: str | None, email: str, output: Output) -> int:
+    """Submit every line; what a line does not say comes from `authorship` and `notify`.
+
+    Raises InvalidInputError that names the first bad line, before anything is submitted.
+    """
+    settings = load_settings(need_services=False)
+    submissions = await asyncio.to_thread(_read, path, authorship, notify, settings)
+    async with Client.open(load_settings()) as client:
+        jobs = await client.submit_many(await client.get_or_create_user(email), submissions)
+    if output.as_json:
+        output.document([job_document(job) for job in jobs])
+    else:
+        for job in jobs:
+            output.say(job.job_id)
+    return DONE
+
+
+def _read(path: Path, authorship: Authorship, notify: str | None, settings: Settings) -> list[Submission]:
+    submissions: list[Submission] = []
+    size = 0
+    with _opened(path) as (name, lines):
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), b""), start=1):
+            if not line.strip():
+                continue
+            try:
+                submission = _parse(line, authorship, notify, settings)
+                size += len(submission.content) if isinstance(submission, UploadSubmission) else 0
+                _check_sizes(len(submissions) + 1, size)
+            except InvalidInputError as error:
+                raise InvalidInputError(f"{name}, line {number}: {error}") from None
+            submissions.append(submission)
+        if not submissions:
+            raise InvalidInputError(f"{name} has no line to submit")
+    return submissions
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    if str(path) == "-":
+        yield "standard input", sys.stdin.buffer
+        return
+    name = one_line(str(path), 200)
+    try:
+        with path.open("rb") as lines:
+            yield name, lines
+    except OSError as error:
+        raise InvalidInputError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _check_sizes(count: int, size: int) -> None:
+    if count > MAX_SUBMISSIONS:
+        raise InvalidInputError(f"more than {MAX_SUBMISSIONS} sources at once; split the file")
+    if size > MAX_TOTAL_MB * 1024 * 1024:
+        raise InvalidInputError(f"the sources up to here are more than {MAX_TOTAL_MB} MB together; split the file")
+
+
+def _parse(line: bytes, authorship: Authorship, notify: str | None, settings: Settings) -> Submission:
+    values = _values(line)
+    source = parse_source(values["source"], values.get("branch"), settings)
+    submission = submission_of(
+        source,
+        Authorship(
+            project_name=values.get("project", authorship.project_name),
+            author_type=values.get("author_type", authorship.author_type),
+            author_model=values.get("author_model", authorship.author_model),
+        ),
+        settings,
+        idempotency_key=values.get("idempotency_key"),
+        notify_url=values.get("notify_url", notify),
+    )
+    new_job(submission, settings)  # what is wrong with it is told now, with its line
+    return submission
+
+
+def _values(line: bytes) -> dict[str, str]:
+    if len(line) > MAX_LINE:
+        raise InvalidInputError(f"more than {MAX_LINE} bytes")
+    try:
+        value: JSON = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InvalidInputError("no JSON") from None
+    if not isinstance(value, dict) or not isinstance(value.get("source"), str):
+        raise InvalidInputError('must be an object with a text under "source"')
+    for key, item in value.items():
+        if key not in FIELDS:
+            raise InvalidInputError(f"knows no {one_line(key, 40)!r}; it may have {', '.join(FIELDS)}")
+        if not isinstance(item, str | None):
+            raise InvalidInputError(f"{key!r} must be text")
+    return {key: item for key, item in value.items() if item is not None}

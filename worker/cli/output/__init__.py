@@ -1,0 +1,1 @@
+"""How the command prints: JSON documents, tables and progress."""

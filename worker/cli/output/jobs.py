@@ -1,0 +1,135 @@
+"""How jobs look: a list, and one job with the story of its attempts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+
+from domain.text import JSON, one_line
+from worker.cli.output.grid import Grid
+from worker.cli.output.results import say
+
+_COLOURS: Mapping[str, str] = {"completed": "green", "failed": "red", "running": "yellow"}
+
+
+def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetime) -> None:
+    """A line a job, or one that says that there is none."""
+    if not jobs:
+        say(console, "no jobs")
+        return
+    grid = Grid(headings=("job", "status", "age", "source", "what"), numbers=frozenset({"age"}))
+    for job in jobs:
+        age = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
+        source = escape(one_line(str(job["source"]), 60))
+        grid.rows.append((job["job_id"], _status(job["status"]), in_words(age), source, escape(_what(job))))
+    grid.show(console)
+
+
+def _status(status: str) -> str:
+    colour = _COLOURS.get(status)
+    return f"[{colour}]{status}[/{colour}]" if colour else status
+
+
+def _what(job: Mapping[str, JSON]) -> str:
+    if job["status"] == "running":
+        ending = ", being cancelled" if job["cancel_requested_at"] else ""
+        attempt = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
+        return f"{job['stage'] or 'starting'} {job['progress']} %{attempt}{ending}"
+    if job["status"] == "pending" and job["attempt_errors"]:
+        return f"to be tried again at {_clock(job['run_after'])}: {job['attempt_errors'][-1]['message']}"
+    return job["error_message"] or ""
+
+
+def in_words(seconds: float) -> str:
+    """An age in its largest whole unit, such as `42 s`, `5 min`, `3 h` or `2 d`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0) // 1:.0f} s"
+
+
+def show_job(console: Console, job: Mapping[str, JSON]) -> None:
+    """One job: its facts, then what happened and when."""
+    what = _what(job)
+    facts = {
+        "job": job["job_id"],
+        "status": f"{job['status']} ({what})" if what and job["status"] != "failed" else job["status"],
+        "source": _source(job),
+        "author": _author(job["source_metadata"]),
+        "error": job["error_message"],
+        "run": job["result_run_id"],
+        "notice": _notice(job),
+    }
+    for name, value in facts.items():
+        if value:
+            say(console, f"{name:<9}{value}")
+    console.print()
+    for moment, words in timeline(job):
+        say(console, f"{_clock(moment)}  {words}")
+
+
+def _source(job: Mapping[str, JSON]) -> str:
+    metadata = job["source_metadata"]
+    extras = [job["source_kind"]]
+    if metadata.get("git_branch"):
+        extras.append(f"branch {metadata['git_branch']}")
+    if metadata.get("project_name"):
+        extras.append(f"project {metadata['project_name']}")
+    return f"{job['source']} ({', '.join(extras)})"
+
+
+def _notice(job: Mapping[str, JSON]) -> str | None:
+    """How telling of the end goes; the address is not shown, it may hold a secret of the receiver's."""
+    if not job["notify_url"]:
+        return None
+    notices = job.get("notices")
+    if not notices:
+        return "when it ends"
+    last = notices[-1]
+    return last["state"] if last["last_error"] is None else f"{last['state']}: {last['last_error']}"
+
+
+def _author(metadata: Mapping[str, JSON]) -> str:
+    return ", ".join(word for word in (metadata.get("author_type"), metadata.get("author_model")) if word)
+
+
+def timeline(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
+    """What is known to have happened, in order: an ISO time in UTC, and words.
+
+    The row keeps when each attempt failed, and when the last one began.
+    """
+    events = [(job["created_at"], "submitted")]
+    events.extend(
+        (error["at"], f"attempt {error['attempt']} failed: {error['message']} ({error['kind']})")
+        for error in job["attempt_errors"]
+    )
+    if job["started_at"]:
+        events.append((job["started_at"], f"attempt {job['attempt']} started"))
+    if job["cancel_requested_at"]:
+        events.append((job["cancel_requested_at"], "cancelling asked for"))
+    if job["finished_at"]:
+        events.append((job["finished_at"], _end(job)))
+    for notice in job.get("notices", ()):
+        if notice["state"] == "waiting":
+            events.append((notice["due_at"], f"notice: delivery {notice['attempt'] + 1} is due"))
+        else:
+            moment = notice["delivered_at"] or notice["given_up_at"]
+            events.append((moment, f"notice {notice['state']}, delivery {notice['attempt']}"))
+    if job["status"] == "pending" and job["attempt_errors"]:
+        events.append((job["run_after"], f"attempt {job['attempt'] + 1} is due"))
+    yield from sorted(events, key=lambda event: datetime.fromisoformat(event[0]))
+
+
+def _end(job: Mapping[str, JSON]) -> str:
+    took = ""
+    if job["started_at"] and job["status"] == "completed":
+        seconds = datetime.fromisoformat(job["finished_at"]) - datetime.fromisoformat(job["started_at"])
+        took = f" after {seconds.total_seconds():.1f} s"
+    told = job["attempt_errors"][-1]["message"] if job["attempt_errors"] else None
+    error = f": {job['error_message']}" if job["error_message"] not in (None, told) else ""
+    return f"{job['status']}{took}{error}"
+
+
+def _clock(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

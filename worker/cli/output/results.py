@@ -1,0 +1,194 @@
+"""How a result looks: the ten metrics, the worst files, what went wrong."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from domain.text import JSON, one_line, unbroken
+from worker.cli.output.grid import Grid
+from worker.cli.output.output import Output
+
+WORST_FILES = 10
+ERROR_LINES = 10
+SHA_SHOWN = 12
+LINE_LIMIT = 2_000
+
+_ROWS: Sequence[tuple[str, str, str | None]] = (
+    # collector, what is said of its aggregate, the key of its score
+    ("lint", "{total} issues, {suppressed} suppressed", "linting_score"),
+    ("cyclomatic", "average complexity {avg_cc:.2f}", "complexity_score"),
+    ("docs", "{coverage_pct:.1f} % documented", None),
+    ("dead_code", "{unused_symbols} unused symbols, {suppressed} suppressed", None),
+    ("deps", "{total_modules} modules imported, {packages} packages{outdated}", None),
+    ("mi", "maintainability index {mi_avg:.1f}", None),
+    ("size", "{files} files, {sloc} source lines, {avg_file_sloc} a file", None),
+    ("dupes", "{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", "duplication_score"),
+    ("security", "{high} high, {medium} medium, {low} low, {suppressed} suppressed", "security_score"),
+    ("churn", "{total_commits} commits, {totalChurn} lines changed", "churn_score"),
+)
+_PLURAL_OF_ONE = re.compile(r"\b1 ((?:\w+ )?(?:issue|symbol|module|package|file|line|commit))s\b")
+
+
+class _Unknown:
+    """Stands for a null in the words about a metric."""
+
+    def __format__(self, _spec: str) -> str:
+        return "?"
+
+
+def metrics_grid(document: Mapping[str, JSON]) -> Grid:
+    """The aggregate of each collector in words, its score (0..100, more is better), and whether it is complete."""
+    grid = Grid(headings=("metric", "score", "state", "result"), title="The ten metrics", numbers=frozenset({"score"}))
+    states = document["completeness"]["collectors"]
+    known = {name for name, _, _ in _ROWS}
+    for name, words, score in _ROWS:
+        if name in document["metrics"]:
+            aggregate = document["metrics"][name]
+            value = aggregate.get(score) if score else None
+            grid.rows.append((name, _score(value), _state(states.get(name, "?")), _in_words(words, aggregate)))
+    for name in sorted(set(document["metrics"]) - known):
+        words = escape(unbroken(str(document["metrics"][name])))
+        grid.rows.append((escape(name), "", _state(states.get(name, "?")), words))
+    return grid
+
+
+def _in_words(words: str, aggregate: Mapping[str, Any]) -> str:
+    if all(value is None for value in aggregate.values()):
+        return "[dim]not measured[/dim]"
+    packages = aggregate.get("package_health") or ()
+    values = {name: _Unknown() if value is None else value for name, value in aggregate.items()}
+    return _PLURAL_OF_ONE.sub(r"1 \1", words.format(**values, packages=len(packages), outdated=_outdated(packages)))
+
+
+def _outdated(packages: Sequence[Mapping[str, Any]]) -> str:
+    """Of how many packages it is not known is said beside: none of those counts as up to date."""
+    outdated = sum(1 for package in packages if package["outdated"])
+    unknown = sum(1 for package in packages if package["outdated"] is None)
+    counts = [f"{outdated} outdated"] + ([f"{unknown} unknown"] if unknown else [])
+    return f" ({', '.join(counts)})" if packages else ""
+
+
+def _score(value: float | None) -> str:
+    if value is None:
+        return ""
+    colour = "green" if value >= 80 else "yellow" if value >= 50 else "red"
+    return f"[{colour}]{value:.1f}[/{colour}]"
+
+
+def _state(word: str) -> str:
+    colour = {"ok": "green", "partial": "yellow"}.get(word, "red")
+    return f"[{colour}]{escape(word)}[/{colour}]"
+
+
+def files_of(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
+    """Every file node of a file tree, in the tree's order."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if node["type"] == "file":
+            yield node
+        else:
+            waiting.extend(reversed(node["children"]))
+
+
+def worst_files_grid(document: Mapping[str, JSON]) -> Grid | None:
+    """The files of the lowest health, worst first; None where there is no file."""
+    files = sorted(files_of(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
+    if not files:
+        return None
+    numbers = ("health", "cc", "lint", "sec", "docs", "mi", "dead", "dupes", "churn")
+    shown = files[:WORST_FILES]
+    title = f"The worst {len(shown)} of {len(files)} files" if len(files) > len(shown) else "The files, worst first"
+    rows: list[Sequence[str]] = [tuple(_file_row(file)) for file in shown]
+    return Grid(headings=(*numbers, "file"), rows=rows, title=title, numbers=frozenset(numbers))
+
+
+def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
+    metrics = file["metrics"]
+    security = metrics["security"]
+    found = None if security["high"] is None else security["high"] + security["medium"] + security["low"]
+    yield f"{metrics['health_score']:.1f}"
+    for value, severity in (
+        (metrics["complexity"]["value"], metrics["complexity"]["severity"]),
+        (metrics["lint"]["count"], metrics["lint"]["severity"]),
+        (found, security["severity"]),
+        (metrics["docs"]["value"], metrics["docs"]["severity"]),
+        (metrics["maintainability"]["value"], metrics["maintainability"]["severity"]),
+        (metrics["dead_code"]["count"], metrics["dead_code"]["severity"]),
+        (metrics["duplication"]["count"], metrics["duplication"]["severity"]),
+        (metrics["churn"]["count"], metrics["churn"]["severity"]),
+    ):
+        yield _graded(value, severity)
+    yield escape(unbroken(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
+
+
+def _graded(value: float | None, severity: str | None) -> str:
+    if value is None:
+        return "[dim]-[/dim]"
+    text = f"{value:.0f}"
+    colour = {"medium": "yellow", "high": "red"}.get(severity or "")
+    return f"[{colour}]{text}[/{colour}]" if colour else text
+
+
+def show_result(document: Mapping[str, JSON], output: Output) -> None:
+    """Print a whole result."""
+    if output.as_json:
+        output.document(document)
+    else:
+        show_document(output.console, document)
+
+
+def show_document(console: Console, document: Mapping[str, JSON]) -> None:
+    """A whole result: what was analysed, metrics, worst files, errors, and what was skipped."""
+    say(console, _headline(document))
+    for grid in (metrics_grid(document), worst_files_grid(document)):
+        if grid is not None:
+            console.print()
+            grid.show(console)
+    console.print()
+    for line in _footnotes(document):
+        say(console, line)
+
+
+def _headline(document: Mapping[str, JSON]) -> str:
+    source, timings = document["source"], document["timings_ms"]
+    name = source.get("git_repo_url") or source.get("path") or source.get("upload_filename")
+    revision = str(source.get("git_commit_sha") or "")[:SHA_SHOWN]
+    at = " ".join(word for word in (source.get("git_branch"), revision) if word)
+    seconds = sum(timings.get(stage, 0) for stage in ("fetching", "collecting", "summarizing")) / 1000
+    run = f"run {source['run_id']}: " if "run_id" in source else ""
+    where = f" ({unbroken(at)})" if at else ""
+    count = document["completeness"]["files"]
+    return f"{run}{unbroken(str(name))}{where}, {count} {'file' if count == 1 else 'files'} in {seconds:.1f} s"
+
+
+def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
+    errors = document["errors"]
+    for line in errors[:ERROR_LINES]:
+        yield f"! {line}"
+    if len(errors) > ERROR_LINES:
+        yield f"! and {len(errors) - ERROR_LINES} more (all are in --json)"
+    findings = document["findings"]
+    if findings["total"]:
+        counts = Counter(item["metric"] for item in findings["items"]).most_common()
+        each = ", ".join(f"{name} {count}" for name, count in counts)
+        yield f"{findings['total']} findings: {each} (each with its file and line in --json)"
+    skipped = document["completeness"]["skipped"]
+    if skipped:
+        first, total = skipped[0], document["completeness"]["skipped_total"]
+        yield f"{total} left out, such as {unbroken(first['path'])}: {first['reason']} (all are in --json)"
+
+
+def say(console: Console, line: str) -> None:
+    """One line as it is, nothing in it taken for markup."""
+    console.print(unbroken(line), markup=False, soft_wrap=True)
+
+
+def complain(words: str) -> None:
+    """One line on standard error, in the command's name."""
+    print(f"vibe8: {one_line(words, LINE_LIMIT)}", file=sys.stderr)

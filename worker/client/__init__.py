@@ -1,0 +1,1 @@
+"""What an API imports: submit, watch, take, cancel; and the history of runs."""

@@ -1,0 +1,351 @@
+"""What an API imports: submit, watch, take, cancel; and the history of runs.
+
+    async with Client.open(load_settings()) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        job = await client.submit_upload(user_id, filename="code.zip", content=data)
+        ...
+        taken = await client.take_result(user_id, job.job_id)
+
+Every call about a job or a run names the user who asks. Errors are those of `domain.errors`: InvalidInputError and
+LimitExceededError (the submitter can mend it), NotFoundError and ForbiddenError (they differ: an API that must not tell
+which ids exist answers both alike), ServiceUnavailableError (try again later).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Self
+from uuid import UUID
+
+import structlog
+
+from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError
+from domain.jobs import Job, JobStatus, SubmissionLimits
+from domain.runs import Run, RunCursor, RunSummary
+from domain.sources import Authorship
+from domain.text import JSON, one_line
+from domain.webhooks import Notice
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.users import UserRepository
+from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.observability.tracing import NoTracer, Tracer, open_tracer
+from infrastructure.outbound.webhook_sender import user_secret
+from infrastructure.redis.queue import Doorbell, connect, connected_later
+from infrastructure.redis.token_vault import TokenVault
+from infrastructure.settings import Settings
+from worker.client.operator import OperatorCalls
+from worker.client.submissions import RepositorySubmission, Submission, Submitter, UploadSubmission
+
+MAX_PAGE = 100
+MAX_JOBS = 1_000
+EVER = timedelta(days=36_500)
+"""No job is older, and there are no dates before the first year to reckon with."""
+WATCH_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """The job is pending or running; nothing was deleted."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The job is done and its row deleted; the run stays until its owner deletes it."""
+
+    job: Job
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed:
+    """The job failed and its row is deleted; `error` is one line for its owner."""
+
+    job: Job
+    error: str
+
+
+Taken = Unfinished | Completed | JobFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Runs, newest first; `next` fetches the following page and is None on the last."""
+
+    runs: Sequence[RunSummary]
+    next: RunCursor | None
+
+
+class Client(OperatorCalls):
+    """An API's view of the system; safe for many tasks of one event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        doorbell: Doorbell,
+        vault: TokenVault,
+        settings: Settings,
+        tracer: Tracer | None = None,
+    ) -> None:
+        limits = SubmissionLimits(
+            max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
+        )
+        submitter = Submitter(
+            database=database,
+            doorbell=doorbell,
+            vault=vault,
+            settings=settings,
+            limits=limits,
+            tracer=tracer or NoTracer(),
+        )
+        super().__init__(database, doorbell, submitter, limits)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, tracer: Tracer | None = None, *, redis_later: bool = False
+    ) -> AsyncIterator[Self]:
+        """Connect; raises ServiceUnavailableError. The tracer is the environment's own if not given.
+
+        `redis_later`: not before a call needs it; looking at jobs and runs never does.
+        """
+        async with AsyncExitStack() as stack:
+            if tracer is None and (tracer := open_tracer()).on:
+                stack.push_async_callback(asyncio.to_thread, tracer.close)
+            database = Database.from_settings(settings, "vibe8-client")
+            stack.push_async_callback(database.close)
+            address = settings.redis_dsn().get_secret_value()
+            redis = connected_later(address) if redis_later else await connect(address)
+            stack.push_async_callback(redis.aclose)
+            keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+            vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+            yield cls(database, Doorbell(redis), vault, settings, tracer)
+
+    # Users
+
+    async def get_or_create_user(self, email: str, auth0_sub: str | None = None) -> UUID:
+        """The user's id; safe when called many times at once."""
+        async with self._database.unit_of_work() as work:
+            return await UserRepository(work).get_or_create(email, auth0_sub)
+
+    async def delete_user(self, user_id: UUID) -> None:
+        """Delete the user with all runs and jobs; running jobs are stopped by their workers."""
+        async with self._database.unit_of_work() as work:
+            jobs = await UserRepository(work).delete(user_id)
+            await NoticeRepository(work).forget_user(user_id)
+        for job_id in jobs:
+            await self._submitter.forget(job_id)
+
+    # Submissions
+
+    async def submit_upload(
+        self,
+        user_id: UUID,
+        *,
+        filename: str,
+        content: bytes,
+        authorship: Authorship = Authorship(),  # noqa: B008 - frozen
+        idempotency_key: str | None = None,
+        notify_url: str | None = None,
+    ) -> Job:
+        """Submit one `.py` or `.zip` file.
+
+        The same `idempotency_key` of the same user returns the same job, for as long as that job's row exists. When
+        the job ends, `notify_url` is sent a signed notice. Raises InvalidInputError, LimitExceededError,
+        ServiceUnavailableError.
+        """
+        submission = UploadSubmission(
+            filename=filename,
+            content=content,
+            authorship=authorship,
+            idempotency_key=idempotency_key,
+            notify_url=notify_url,
+        )
+        return (await self.submit_many(user_id, [submission]))[0]
+
+    async def submit_repository(
+        self,
+        user_id: UUID,
+        *,
+        url: str,
+        branch: str | None = None,
+        token: str | None = None,
+        authorship: Authorship = Authorship(),  # noqa: B008 - frozen
+        idempotency_key: str | None = None,
+        notify_url: str | None = None,
+    ) -> Job:
+        """Submit a git repository; no branch means its default one. For the rest see `submit_upload`.
+
+        A token is kept encrypted in Redis alone, for a limited time. Raises InvalidInputError, LimitExceededError,
+        ServiceUnavailableError (with a token also when only Redis is away: without the token the job would fail).
+        """
+        submission = RepositorySubmission(
+            url=url,
+            branch=branch,
+            token=token,
+            authorship=authorship,
+            idempotency_key=idempotency_key,
+            notify_url=notify_url,
+        )
+        return (await self.submit_many(user_id, [submission]))[0]
+
+    async def submit_many(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
+        """Submit all of them in one transaction, or none; the jobs are in the submissions' order.
+
+        At most `worker.client.submissions.MAX_SUBMISSIONS`, and MAX_TOTAL_MB of uploads. They count against the user's
+        limits together; those whose idempotency key is known do not count. Raises as the two above; an error of one
+        submission says which.
+        """
+        return await self._submitter.submit(user_id, submissions)
+
+    # Jobs
+
+    async def get_job(self, user_id: UUID, job_id: str) -> Job:
+        """The job's state, without an upload's data. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            return _owned_job(await JobRepository(work).get(job_id), user_id)
+
+    async def list_jobs(
+        self, user_id: UUID, *, status: JobStatus | None = None, since: timedelta | None = None, limit: int = 50
+    ) -> list[Job]:
+        """The user's jobs that still have a row, newest first, at most MAX_JOBS.
+
+        `since` leaves out what is older than that.
+        """
+        limit = max(1, min(limit, MAX_JOBS))
+        earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), EVER)
+        async with self._database.unit_of_work() as work:
+            return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
+
+    async def list_notices(self, user_id: UUID, job_id: str) -> list[Notice]:
+        """How telling of the job's end went, oldest first; empty where nobody asked, or it has not ended.
+
+        Raises NotFoundError, ForbiddenError.
+        """
+        async with self._database.unit_of_work() as work:
+            _owned_job(await JobRepository(work).get(job_id), user_id)
+            return await NoticeRepository(work).of_job(job_id)
+
+    def notice_secrets(self, user_id: UUID) -> list[str]:
+        """What the user's receivers verify notices with (`whsec_...`), the newest first; any one of them will do."""
+        secrets = self._submitter.settings.webhook_secrets
+        return [user_secret(secret.get_secret_value(), user_id) for secret in secrets]
+
+    async def take_result(self, user_id: UUID, job_id: str) -> Taken:
+        """The end of a job, once: its row is deleted with it. An unfinished job is left alone.
+
+        Raises NotFoundError (also the second time), ForbiddenError.
+        """
+        async with self._database.unit_of_work() as work:
+            job = _owned_job(await JobRepository(work).get(job_id), user_id)
+            if not job.status.finished:
+                return Unfinished(job=job)
+            run = None if job.result_run_id is None else await RunRepository(work).get(job.result_run_id)
+            if not await JobRepository(work).delete(job_id):
+                raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken")
+        if run is not None:
+            return Completed(job=job, run=run)
+        return JobFailed(job=job, error=job.error_message or "its run was deleted")
+
+    async def cancel_job(self, user_id: UUID, job_id: str) -> Job:
+        """End a pending or running job as `failed: cancelled by user`; its processes are gone within five seconds.
+
+        Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has ended already.
+        """
+        async with self._database.unit_of_work() as work:
+            _owned_job(await JobRepository(work).get(job_id), user_id)
+            job = await JobRepository(work).request_cancel(job_id)
+        if job.status.finished and job.cancel_requested_at is None:
+            raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
+        await self._submitter.forget(job_id)
+        await self._tell(job)
+        return job
+
+    async def retry_job(self, user_id: UUID, job_id: str) -> Job:
+        """Put a failed job back in line with its attempts forgiven.
+
+        Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has not failed, InvalidInputError
+        where its upload is gone (it was cancelled), and LimitExceededError for too many unfinished jobs.
+        """
+        async with self._database.unit_of_work() as work:
+            _owned_job(await JobRepository(work).get(job_id), user_id)
+            jobs = JobRepository(work)
+            await jobs.lock_user(user_id)
+            self._limits.check(unfinished=(await jobs.usage(user_id)).unfinished, today=0)
+            job = await jobs.requeue_failed(job_id)
+        await self._submitter.ring([job])
+        return job
+
+    async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
+        """The job now, and again whenever its state, stage or progress has changed, until it has ended.
+
+        Events come from Redis at once; the row is looked at every second, so that a lost event costs no more than
+        that. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
+        """
+        await self.get_job(user_id, job_id)  # nobody else's ear is to be on the channel
+        shown: Job | None = None
+        async with aclosing(self._doorbell.ticks(job_id, WATCH_SECONDS)) as ticks:
+            async for event in ticks:
+                if event is not None and shown is not None and event["status"] == JobStatus.RUNNING:
+                    job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])
+                else:
+                    job = await self.get_job(user_id, job_id)
+                if shown is None or _visible(job) != _visible(shown):
+                    yield job
+                shown = job
+                if job.status.finished:
+                    return
+
+    # Runs
+
+    async def list_runs(self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None) -> Page:
+        """One page of the user's history, newest first, at most MAX_PAGE runs."""
+        limit = max(1, min(limit, MAX_PAGE))
+        async with self._database.unit_of_work() as work:
+            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
+        shown = runs[:limit]
+        more = len(runs) > limit
+        return Page(
+            runs=shown, next=RunCursor(created_at=shown[-1].created_at, run_id=shown[-1].run_id) if more else None
+        )
+
+    async def get_run(self, user_id: UUID, run_id: UUID) -> Run:
+        """The whole run. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            run = await RunRepository(work).get(run_id)
+        _require_owner(run.user_id, user_id, f"run {run_id}")
+        return run
+
+    async def get_file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
+        """The run's file tree; None for a run older than file trees. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
+            tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
+        return tree
+
+    async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
+        """Delete the run. Raises NotFoundError, ForbiddenError."""
+        async with self._database.unit_of_work() as work:
+            _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
+            await RunRepository(work).delete(run_id)
+
+
+def _visible(job: Job) -> tuple[JobStatus, str | None, int]:
+    return job.status, job.stage, job.progress
+
+
+def _owned_job(job: Job, user_id: UUID) -> Job:
+    _require_owner(job.user_id, user_id, f"job {job.job_id}")
+    return job
+
+
+def _require_owner(owner: UUID, user_id: UUID, what: str) -> None:
+    if owner != user_id:
+        raise ForbiddenError(f"the {what} belongs to another user")

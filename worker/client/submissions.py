@@ -1,0 +1,183 @@
+"""What can be submitted, and how it becomes rows: checked, then all in one transaction, then rung for at once."""
+
+import base64
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import structlog
+
+from domain.errors import InvalidInputError, ServiceUnavailableError
+from domain.jobs import Job, SubmissionLimits
+from domain.sources import Authorship, Repository, SourceKind, Upload, branch_name, repository_url
+from domain.text import one_line
+from domain.webhooks import is_allowed, notify_url
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.submissions import NewJob, Submitted
+from infrastructure.observability.tracing import NoTracer, Tracer
+from infrastructure.outbound.public_addresses import is_public, literal
+from infrastructure.redis.queue import Doorbell
+from infrastructure.redis.token_vault import TokenVault
+from infrastructure.settings import Settings
+from worker.jobs.attempt_trace import TRACEPARENT
+
+MAX_SUBMISSIONS = 1_000
+MAX_TOTAL_MB = 64
+"""Of all uploads of one call, as they were before base64: they pass through one statement."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSubmission:
+    """One `.py` or `.zip` file. `notify_url` is told when the job ends."""
+
+    filename: str
+    content: bytes = field(repr=False)
+    authorship: Authorship = field(default_factory=Authorship)
+    idempotency_key: str | None = None
+    notify_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositorySubmission:
+    """A git repository; no branch means its default one. The token is kept encrypted in Redis alone."""
+
+    url: str
+    branch: str | None = None
+    token: str | None = field(default=None, repr=False)
+    authorship: Authorship = field(default_factory=Authorship)
+    idempotency_key: str | None = None
+    notify_url: str | None = None
+
+
+Submission = UploadSubmission | RepositorySubmission
+
+
+def new_job(submission: Submission, settings: Settings) -> NewJob:
+    """The row of a submission. Raises InvalidInputError with what is wrong with it."""
+    if isinstance(submission, UploadSubmission):
+        kind, metadata = SourceKind.UPLOAD, _upload(submission, settings).metadata()
+    else:
+        kind = SourceKind.GITHUB
+        metadata = {**_repository(submission, settings).metadata(), "has_token": submission.token is not None}
+    return NewJob(
+        job_id=uuid.uuid4().hex,
+        source_kind=kind,
+        source_metadata=metadata,
+        idempotency_key=submission.idempotency_key,
+        notify_url=None if submission.notify_url is None else _notify_url(submission.notify_url, settings),
+    )
+
+
+def _upload(submission: UploadSubmission, settings: Settings) -> Upload:
+    limit, name = settings.max_upload_mb, one_line(submission.filename, 80)
+    if not submission.filename.lower().endswith((".py", ".zip")):
+        raise InvalidInputError(f"{name!r} is neither a .py nor a .zip file")
+    if not submission.content:
+        raise InvalidInputError(f"{name!r} is empty")
+    if len(submission.content) > limit * 1024 * 1024:
+        raise InvalidInputError(f"{name!r} is larger than {limit} MB (MAX_UPLOAD_MB)")
+    data = base64.b64encode(submission.content).decode()
+    return Upload(filename=submission.filename, file_data=data, authorship=submission.authorship)
+
+
+def _repository(submission: RepositorySubmission, settings: Settings) -> Repository:
+    return Repository(
+        url=repository_url(submission.url, settings.git_allowed_hosts),
+        branch=None if submission.branch is None else branch_name(submission.branch),
+        authorship=submission.authorship,
+    )
+
+
+def _notify_url(url: str, settings: Settings) -> str:
+    if not settings.webhook_secrets:
+        raise InvalidInputError("notices are signed, and WEBHOOK_SECRETS is not set")
+    checked = notify_url(url, settings.webhook_allowed_hosts)
+    address = literal(urlsplit(checked).hostname or "")
+    if address is not None and not is_public(address) and not is_allowed(checked, settings.webhook_allowed_hosts):
+        raise InvalidInputError("the notify URL leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
+    return checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitter:
+    """Hands submissions to the queue."""
+
+    database: Database
+    doorbell: Doorbell
+    vault: TokenVault
+    settings: Settings
+    limits: SubmissionLimits
+    tracer: Tracer = field(default_factory=NoTracer)
+
+    async def submit(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
+        """All or none, in their order. See `worker.client.Client.submit_many`."""
+        new = self._new_jobs(submissions)
+        with self.tracer.span("submit", {"vibe8.jobs": len(new)}) as traceparent:
+            if traceparent is not None:
+                new = [_carrying(job, traceparent) for job in new]
+            return await self._submit(user_id, submissions, new)
+
+    async def _submit(self, user_id: UUID, submissions: Sequence[Submission], new: Sequence[NewJob]) -> list[Job]:
+        tokens = {
+            job.job_id: submission.token
+            for job, submission in zip(new, submissions, strict=True)
+            if isinstance(submission, RepositorySubmission) and submission.token is not None
+        }
+        created: list[Job] = []
+        try:
+            for job_id, token in tokens.items():
+                await self.vault.put(job_id, token)  # before the row: a worker may claim it at once
+            submitted = await self._written(user_id, new)
+            created = [each.job for each in submitted if each.created]
+        finally:
+            for job_id in tokens.keys() - {job.job_id for job in created}:
+                await self.forget(job_id)
+        await self.ring(created)
+        return [each.job for each in submitted]
+
+    def _new_jobs(self, submissions: Sequence[Submission]) -> list[NewJob]:
+        if len(submissions) > MAX_SUBMISSIONS:
+            raise InvalidInputError(f"{len(submissions)} submissions are more than {MAX_SUBMISSIONS} at once")
+        size = sum(len(each.content) for each in submissions if isinstance(each, UploadSubmission))
+        if len(submissions) > 1 and size > MAX_TOTAL_MB * 1024 * 1024:
+            raise InvalidInputError(f"the uploads are more than {MAX_TOTAL_MB} MB together; submit them in parts")
+        return [_numbered(submissions, place, self.settings) for place in range(len(submissions))]
+
+    async def _written(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
+        async with self.database.unit_of_work() as work:
+            return await JobRepository(work).submit(user_id, new, self.limits)
+
+    async def ring(self, jobs: Sequence[Job]) -> None:
+        """A failed ring is no error to the submitter: the sweep rings again."""
+        if not jobs:
+            return
+        try:
+            await self.doorbell.ring_all([(job.job_id, job.ring) for job in jobs])
+        except ServiceUnavailableError as error:
+            log.warning("doorbell.unheard", job_id=jobs[0].job_id, jobs=len(jobs), reason=str(error))
+
+    async def forget(self, job_id: str) -> None:
+        """Forget a job's token; where Redis is away, its time limit ends it."""
+        try:
+            await self.vault.forget(job_id)
+        except ServiceUnavailableError:
+            log.debug("token.unforgotten", job_id=job_id)
+
+
+def _carrying(job: NewJob, traceparent: str) -> NewJob:
+    """With the submission's context in its row, where every later attempt finds it."""
+    return replace(job, source_metadata={**job.source_metadata, TRACEPARENT: traceparent})
+
+
+def _numbered(submissions: Sequence[Submission], place: int, settings: Settings) -> NewJob:
+    try:
+        return new_job(submissions[place], settings)
+    except InvalidInputError as error:
+        if len(submissions) == 1:
+            raise
+        raise InvalidInputError(f"submission {place + 1} of {len(submissions)}: {error}") from None

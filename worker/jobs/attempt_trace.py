@@ -1,0 +1,85 @@
+"""An attempt as spans of its job's trace.
+
+Begins are laid against the database's clock, which saw the claim: so the spans of replicas whose clocks differ agree.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from domain.jobs import Job
+from domain.text import JSON
+from infrastructure.observability.tracing import Attributes, SpanRecord, Tracer, valid_traceparent
+from worker.analysis.timeline import Span, Timeline
+from worker.jobs.job_log import source_name
+
+TRACEPARENT = "traceparent"
+"""Under this name a submission's context travels in its job's `source_metadata`."""
+
+
+def traceparent_of(metadata: Mapping[str, JSON]) -> str | None:
+    """The context that the job carries, if its submission was traced."""
+    return valid_traceparent(metadata.get(TRACEPARENT))
+
+
+def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
+    """Tell the tracer how long the job waited, and what this attempt did."""
+    if not tracer.on or job.started_at is None:
+        return
+    claimed = job.started_at.timestamp()
+    parent = traceparent_of(job.source_metadata)
+    tracer.record(SpanRecord(name="queue", began=min(job.run_after.timestamp(), claimed), ended=claimed), parent)
+    shift = claimed - timeline.began
+    spans = tuple(_stage(span, shift, timeline.timings_ms) for span in timeline.spans)
+    attempt = SpanRecord(
+        name="attempt",
+        began=claimed,
+        ended=claimed + timeline.milliseconds / 1000,
+        attributes={
+            "vibe8.job_id": job.job_id,
+            "vibe8.attempt": job.attempt,
+            "vibe8.user_id": str(job.user_id),
+            "vibe8.source": source_name(job.source_kind, job.source_metadata),
+            "vibe8.outcome": timeline.outcome,
+        },
+        fault=timeline.reason,
+        children=spans,
+    )
+    tracer.record(attempt, parent)
+
+
+def record_lost_attempt(
+    tracer: Tracer, *, parent: object, began: datetime | None, ended: datetime, job_id: str, attempt: int, reason: str
+) -> None:
+    """Tell of an attempt whose worker cannot any more."""
+    if not tracer.on or began is None:
+        return
+    attributes: Attributes = {"vibe8.job_id": job_id, "vibe8.attempt": attempt, "vibe8.outcome": "lost"}
+    span = SpanRecord(
+        name="attempt", began=began.timestamp(), ended=ended.timestamp(), attributes=attributes, fault=reason
+    )
+    tracer.record(span, valid_traceparent(parent))
+
+
+def _stage(span: Span, shift: float, timings_ms: Mapping[str, int]) -> SpanRecord:
+    began, ended = span.began + shift, span.ended + shift
+    children = _collectors(began, ended, timings_ms) if span.name == "collecting" else ()
+    return SpanRecord(name=span.name, began=began, ended=ended, fault=span.fault, children=children)
+
+
+def _collectors(earliest: float, ended: float, timings_ms: Mapping[str, int]) -> tuple[SpanRecord, ...]:
+    """Each from where collecting began to its last answer; the child's stages end where the child did.
+
+    What a child says of its own times is cut to what its worker has seen of it.
+    """
+    summarizing = max(earliest, ended - timings_ms.get("summarizing", 0) / 1000)
+    began = max(earliest, summarizing - timings_ms.get("collecting", 0) / 1000)
+    spans = []
+    for key, milliseconds in timings_ms.items():
+        kind, _, name = key.partition(".")
+        if kind == "wall":
+            attributes: Attributes = {"vibe8.collector": name, "vibe8.cpu_ms": timings_ms.get(f"collect.{name}", 0)}
+            last = min(began + milliseconds / 1000, ended)
+            spans.append(SpanRecord(name=f"collector {name}", began=began, ended=last, attributes=attributes))
+    if "summarizing" in timings_ms:
+        spans.append(SpanRecord(name="summarizing", began=summarizing, ended=ended))
+    return tuple(spans)

@@ -1,0 +1,51 @@
+"""The one line that is logged when a job has ended: all that a person needs, and no secret."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from domain.jobs import Job
+from domain.metrics.report import Analysis
+from domain.sources import SourceKind
+from domain.text import JSON, one_line
+from worker.analysis.timeline import Timeline
+
+NAME_SHOWN = 200
+
+
+def source_name(kind: SourceKind, metadata: Mapping[str, JSON]) -> str:
+    """`host/owner/repository`, or what was uploaded (`upload .zip`).
+
+    Rows are written by other programs too: whatever else an address carries (a user, a token) is not in this.
+    """
+    if kind is SourceKind.UPLOAD:
+        name = str(metadata.get("upload_filename")).lower()
+        return f"upload {next((ending for ending in ('.py', '.zip') if name.endswith(ending)), 'of another kind')}"
+    try:
+        parts = urlsplit(str(metadata.get("git_repo_url")))
+        place = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        place = ""
+    return one_line(f"{place}{parts.path}", NAME_SHOWN) if place else "unreadable address"
+
+
+def wait_ms(job: Job) -> int | None:
+    """From being due to being claimed, by the database's clock; None for a job that never was."""
+    if job.started_at is None:
+        return None
+    return max(0, round((job.started_at - job.run_after).total_seconds() * 1000))
+
+
+def end_of(job: Job, timeline: Timeline, *, outcome: str, analysis: Analysis | None = None) -> dict[str, JSON]:
+    """What the line says beside `job_id`, `attempt` and `user_id`, which are bound to the log already."""
+    facts: dict[str, JSON] = {
+        "outcome": outcome,
+        "source": source_name(job.source_kind, job.source_metadata),
+        "queue_wait_ms": wait_ms(job),
+        "duration_ms": timeline.milliseconds,
+        "stages_ms": timeline.stages_ms(),
+    }
+    if analysis is not None:
+        facts["files"] = analysis.completeness["files"]
+        facts["lines"] = analysis.metrics["size"]["sloc"]
+        facts["errors"] = len(analysis.errors)
+    return facts

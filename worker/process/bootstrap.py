@@ -1,0 +1,146 @@
+"""The one composition root: which implementation stands behind each port, and how ARQ is set up."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from arq import func
+from arq.connections import ArqRedis
+from arq.typing import StartupShutdown
+from arq.worker import Worker
+
+from domain.sandbox import Guarantee
+from infrastructure.database.engine import Database
+from infrastructure.observability.tracing import Tracer
+from infrastructure.outbound.webhook_sender import WebhookSender
+from infrastructure.redis.facts_cache import RedisFactsCache
+from infrastructure.redis.queue import QUEUE_NAME, TASK_NAME, Doorbell, connect, deserialize, redis_settings, serialize
+from infrastructure.redis.token_vault import TokenVault
+from infrastructure.redis.wakeup_worker import Listener
+from infrastructure.redis.worker_registry import Fleet
+from infrastructure.settings import Settings
+from worker.analysis.pipeline import Cores
+from worker.analysis.pipeline_factory import MB, local_pipeline
+from worker.analysis.source_facts import FactsKeeper
+from worker.jobs.lease_keeper import LeaseKeeper
+from worker.jobs.maintenance import Maintenance
+from worker.jobs.runner import Analyst
+from worker.jobs.webhook_dispatcher import Herald
+from worker.process.backpressure import Pressure
+from worker.process.job_pool import Crew
+from worker.process.tasks import analyze
+
+OUT_OF_THE_WAY = 10**6
+"""Attempts and time are limited by us, in PostgreSQL and by the children's deadlines; ARQ's own limits never bind."""
+
+FLEET_SLOTS = 1024
+"""ARQ reads at most `queue_read_limit` bells, the ones being answered included; this many slots a fleet may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a worker process has, opened and ready."""
+
+    settings: Settings
+    database: Database
+    pressure: Pressure
+    leases: LeaseKeeper
+    crew: Crew
+    herald: Herald
+    maintenance: Maintenance
+    cores: Cores
+    fleet: Fleet
+    guarantees: Sequence[Guarantee]
+
+
+def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
+    """Where repository tokens wait. Raises InvalidInputError for a key that is none."""
+    keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+    return TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, on_job: Callable[[], None], tracer: Tracer) -> AsyncIterator[Services]:
+    """Connect to everything and start the children's zygote. Raises ServiceUnavailableError and InvalidInputError."""
+    async with AsyncExitStack() as stack:
+        database = Database.from_settings(settings, "vibe8-worker")
+        stack.push_async_callback(database.close)
+        await database.ping()
+        redis = await connect(settings.redis_dsn().get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        pipeline = await stack.enter_async_context(local_pipeline(settings))
+        if settings.facts_cache_mb:
+            cache = RedisFactsCache(redis, settings.facts_cache_mb * MB)
+            pipeline = replace(pipeline, facts=FactsKeeper(cache, pipeline.limits))
+        doorbell = Doorbell(redis)
+        leases = LeaseKeeper(database, doorbell)
+        vault = token_vault(settings, redis)
+        herald = Herald(database, await _webhook_sender(settings, stack))
+        analyst = Analyst(
+            database=database,
+            on_notice=herald.stir,
+            doorbell=doorbell,
+            vault=vault,
+            leases=leases,
+            pipeline=pipeline,
+            git={
+                "allowed_hosts": list(settings.git_allowed_hosts),
+                "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
+            },
+            tracer=tracer,
+        )
+        pressure = Pressure(
+            scratch=pipeline.scratch_dir,
+            min_disk_mb=settings.min_free_disk_mb,
+            min_memory_mb=settings.min_free_memory_mb,
+        )
+        crew = Crew(analyst, pressure, slots=settings.arq_max_jobs, on_job=on_job)
+        maintenance = Maintenance(
+            database=database,
+            doorbell=doorbell,
+            vault=vault,
+            settings=settings,
+            free_slots=lambda: crew.free,
+            tracer=tracer,
+        )
+        yield Services(
+            settings=settings,
+            database=database,
+            pressure=pressure,
+            leases=leases,
+            crew=crew,
+            herald=herald,
+            maintenance=maintenance,
+            cores=pipeline.cores,
+            guarantees=pipeline.guarantees,
+            fleet=Fleet(redis),
+        )
+
+
+async def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookSender:
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+    sender = WebhookSender(secrets, settings.webhook_allowed_hosts)
+    stack.push_async_callback(sender.aclose)
+    return sender
+
+
+def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
+    """ARQ, set up so that it rings and no more: no results, no limits of its own, JSON payloads, our signals."""
+    settings = services.settings
+    return Listener(
+        [func(analyze, name=TASK_NAME, timeout=OUT_OF_THE_WAY, max_tries=OUT_OF_THE_WAY)],
+        queue_name=QUEUE_NAME,
+        redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
+        ctx={"crew": services.crew},
+        on_startup=on_startup,
+        handle_signals=False,
+        max_jobs=settings.arq_max_jobs,
+        job_timeout=OUT_OF_THE_WAY,
+        keep_result=settings.arq_keep_result,
+        poll_delay=settings.arq_poll_delay,
+        queue_read_limit=2 * FLEET_SLOTS,
+        max_tries=OUT_OF_THE_WAY,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        log_results=False,
+    )

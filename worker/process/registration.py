@@ -1,0 +1,78 @@
+"""A replica makes itself known to the others, and listens for orders."""
+
+import asyncio
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import structlog
+
+from domain.errors import TransientError
+from domain.workers import Replica
+from infrastructure.redis.worker_registry import DRAIN, Fleet
+from worker.jobs.lease_keeper import LeaseKeeper
+from worker.process.job_pool import Crew
+
+REPORT_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """One replica's health key and its ear for orders. Redis may be away at any time; then nobody hears of us."""
+
+    fleet: Fleet
+    crew: Crew
+    leases: LeaseKeeper
+    slots: int
+    drain: Callable[[], None]
+    replica_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
+    started_at: float = field(default_factory=time.time)
+
+    async def run(self) -> None:
+        """Report and listen until cancelled; then say goodbye."""
+        try:
+            await asyncio.gather(self._report(), self._listen())
+        finally:
+            try:
+                await self.fleet.forget(self.replica_id)
+            except TransientError:
+                log.debug("presence.unheard")
+
+    async def _report(self) -> None:
+        while True:
+            try:
+                await self.fleet.report(self._replica())
+            except TransientError:
+                log.debug("presence.unheard")
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def _replica(self) -> Replica:
+        return Replica(
+            replica_id=self.replica_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("vibe8-worker"),
+            started_at=self.started_at,
+            seen_at=time.time(),
+            slots=self.slots,
+            state=self.crew.why_not() or "ready",
+            jobs=tuple(self.leases.held_jobs()),
+        )
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for command in self.fleet.orders(self.replica_id):
+                    log.info("order.received", command=command)
+                    if command == DRAIN:
+                        self.drain()
+            except (TransientError, json.JSONDecodeError, AttributeError):
+                log.debug("orders.unheard")
+            await asyncio.sleep(REPORT_SECONDS)
