@@ -3,27 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from collectors.cpd.candidate_regions import Segments
+from collectors.cpd.candidate_regions import CandidateRegions
 from collectors.cpd.facts import PackedFile
 from collectors.cpd.matcher import find_matches
 from collectors.cpd.windows import MINIMUM_TOKENS, equal_windows
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Lines `first` to `last`, from 1, of one file."""
+class Location:
+    """Lines `first_line` to `last_line`, from 1, of one file."""
 
     path: str
-    first: int
-    last: int
+    first_line: int
+    last_line: int
 
 
 @dataclass(frozen=True, slots=True)
 class Duplication:
-    """The same `tokens` in a row at two or more places."""
+    """The same `token_count` tokens in a row at two or more places."""
 
-    tokens: int
-    places: list[Place]
+    token_count: int
+    locations: list[Location]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Comparison:
     """All duplications, and for how many repetitive blocks PMD's full rule would have taken too long."""
 
     duplications: list[Duplication]
-    simplified: int
+    simplified_groups: int
 
 
 class Corpus:
@@ -44,16 +44,16 @@ class Corpus:
 
     def compare(self) -> Comparison:
         """Every file with every other and with itself."""
-        segments = Segments(self.files)
+        segments = CandidateRegions(self.files)
         found = find_matches(segments.sequence, equal_windows(segments.sequence, segments.spans))
         duplications = [
-            Duplication(match.length, [self._place(*segments.token(mark), match.length) for mark in match.marks])
+            Duplication(match.length, [self._place(*segments.locate(mark), match.length) for mark in match.marks])
             for match in found.matches
         ]
-        return Comparison(duplications, found.simplified)
+        return Comparison(duplications, found.simplified_groups)
 
-    def _place(self, file: int, token: int, length: int) -> Place:
-        return Place(self.paths[file], *self.files[file].lines(token, token + length - 1))
+    def _place(self, file: int, token: int, length: int) -> Location:
+        return Location(self.paths[file], *self.files[file].line_range(token, token + length - 1))
 
 
 def _java_order(path: str) -> bytes:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
-from collectors.cpd.fingerprints import BLOCK, blocks_of
+from collectors.cpd.fingerprints import FINGERPRINT_TOKENS, compute_fingerprints
 from collectors.cpd.lexer import LexedFile
 from collectors.schemas import Shape, counts, one, record
 
@@ -16,20 +16,20 @@ _DIGEST_BYTES = 8
 _TYPECODES = {code: 256 ** array(code).itemsize for code in "BHI"}
 
 
-def pack(lexed: LexedFile) -> dict[str, Any]:
+def pack_file(lexed: LexedFile) -> dict[str, Any]:
     """`{digests, tokens, anchors, blocks, per_line, tall, hidden}` for msgpack.
 
     Arrays are `[typecode, bytes]`, in native byte order.
 
     `digests` are 64 bits of BLAKE2b for each distinct token, one after another, and `tokens` index into them;
-    `anchors` and `blocks` are of `blocks_of`; `per_line` counts the tokens that begin on each line; `tall` are pairs of
-    a distinct token and its line ends.
+    `anchors` and `blocks` come from `compute_fingerprints`; `per_line` counts the tokens that begin on each line;
+    `tall` holds pairs of a distinct token and the number of its line breaks.
     """
-    counts = Counter(lexed.starts)
-    last = lexed.starts[-1] if lexed.starts else 0
-    tall = [number for pair in enumerate(lexed.heights) if pair[1] for number in pair]
+    counts = Counter(lexed.start_lines)
+    last = lexed.start_lines[-1] if lexed.start_lines else 0
+    tall = [number for pair in enumerate(lexed.line_breaks) if pair[1] for number in pair]
     digests = b"".join(map(_digest, lexed.images()))
-    anchors, blocks = blocks_of(lexed.tokens, array("Q", digests))
+    anchors, blocks = compute_fingerprints(lexed.tokens, array("Q", digests))
     return {
         "digests": digests,
         "tokens": _packed(lexed.tokens),
@@ -37,7 +37,7 @@ def pack(lexed: LexedFile) -> dict[str, Any]:
         "blocks": _packed(blocks),
         "per_line": _packed([counts[line] for line in range(1, last + 1)]),
         "tall": _packed(tall),
-        "hidden": lexed.hidden,
+        "hidden": lexed.suppressed_lines,
     }
 
 
@@ -87,12 +87,12 @@ def _fit_together(value: Any) -> bool:
         and sum(lines) == len(tokens)
         and len(tall) % 2 == 0
         and len(anchors) == len(blocks)
-        and max(anchors, default=-BLOCK) + BLOCK <= len(tokens)
+        and max(anchors, default=-FINGERPRINT_TOKENS) + FINGERPRINT_TOKENS <= len(tokens)
     )
 
 
-PACKED = Shape(_fit_together)
-"""What `pack` gives."""
+PACKED_SCHEMA = Shape(_fit_together)
+"""What `pack_file` gives."""
 
 
 class PackedFile:
@@ -102,14 +102,14 @@ class PackedFile:
         self.digests = array("Q", facts["digests"])
         self.tokens = _unpacked(facts["tokens"])
         self.anchors = _unpacked(facts["anchors"])
-        self.blocks = _unpacked(facts["blocks"])
-        self.hidden: int = facts["hidden"]
+        self.fingerprints = _unpacked(facts["blocks"])
+        self.suppressed_lines: int = facts["hidden"]
         self._per_line = facts["per_line"]
         self._tall = facts["tall"]
         self._begun: list[int] = []
         self._heights: dict[int, int] = {}
 
-    def lines(self, first: int, last: int) -> tuple[int, int]:
+    def line_range(self, first: int, last: int) -> tuple[int, int]:
         """The line on which the first token begins and that on which the last one ends; tokens count from 0."""
         if not self._begun:
             self._begun = list(accumulate(_unpacked(self._per_line)))

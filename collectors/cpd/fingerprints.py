@@ -12,15 +12,15 @@ from zlib import crc32
 
 from collectors.cpd.windows import MINIMUM_TOKENS
 
-RANKS = 8
+RANK_COUNT = 8
 """Tokens are put into this many classes, the first best spread thin over every file."""
 
 _REACH = 25
-BLOCK = MINIMUM_TOKENS - _REACH + 1
-REACH_BEFORE = _REACH - 1
+FINGERPRINT_TOKENS = MINIMUM_TOKENS - _REACH + 1
+TOKENS_BEFORE_ANCHOR = _REACH - 1
 """How many tokens before its anchor a window may begin."""
 
-_RANKS = bytes((7, 0, 2, 5, 4, 1, 6, 3)) * (256 // RANKS)
+_RANKS = bytes((7, 0, 2, 5, 4, 1, 6, 3)) * (256 // RANK_COUNT)
 """By the lowest byte of a digest, such that the tokens most frequent in Python (`self`, `,`, `=`, `(`) rank last."""
 
 _LOW = 0xFFFF
@@ -28,7 +28,7 @@ _WIDTH = 2
 _LOWEST_BYTE = slice(0 if sys.byteorder == "little" else 1, None, _WIDTH)
 
 
-def blocks_of(tokens: Sequence[int], digests: Iterable[int]) -> tuple[list[int], list[int]]:
+def compute_fingerprints(tokens: Sequence[int], digests: Iterable[int]) -> tuple[list[int], list[int]]:
     """The anchors of a file, ascending, and a 32-bit hash of the block at each.
 
     `tokens` are numbers of distinct tokens, whose 64-bit digests are given. A block goes by 16 bits of each token: two
@@ -36,9 +36,9 @@ def blocks_of(tokens: Sequence[int], digests: Iterable[int]) -> tuple[list[int],
     """
     low = [digest & _LOW for digest in digests]
     code = array("H", map(low.__getitem__, tokens)).tobytes()
-    last = len(tokens) - BLOCK
+    last = len(tokens) - FINGERPRINT_TOKENS
     anchors = [anchor for anchor in sorted(_anchors(code[_LOWEST_BYTE].translate(_RANKS))) if anchor <= last]
-    size = BLOCK * _WIDTH
+    size = FINGERPRINT_TOKENS * _WIDTH
     return anchors, [crc32(code[start : start + size]) for start in (anchor * _WIDTH for anchor in anchors)]
 
 
@@ -46,7 +46,7 @@ def _anchors(ranked: bytes) -> list[int]:
     """The tokens of lowest rank among any 25 in a row: places chosen by the tokens alone, and never far apart."""
     anchors: list[int] = []
     spans = [(0, len(ranked))]
-    for rank in range(RANKS):
+    for rank in range(RANK_COUNT):
         lowest = re.compile(b"\\x%02x" % rank).finditer
         anchors += [match.start() for start, stop in spans for match in lowest(ranked, start, stop)]
         stretch = re.compile(b"[\\x%02x-\\xff]{%d,}" % (rank + 1, _REACH)).finditer

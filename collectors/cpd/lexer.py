@@ -21,19 +21,20 @@ class LexicalError(Exception):
 class LexedFile:
     """A file's tokens in order.
 
-    `items` are the distinct spellings and `heights` the line ends inside each; `tokens` index into both; `starts` is
-    the line, from 1, on which each token begins. `hidden` counts the lines with a token that `CPD-OFF` takes out.
+    `spellings` are the distinct token texts and `line_breaks` the number of line breaks inside each; `tokens` index
+    into both. `start_lines` is the line, from 1, on which each token begins. `suppressed_lines` counts the lines with
+    a token that a `CPD-OFF` comment excludes.
     """
 
-    items: list[str]
-    heights: list[int]
+    spellings: list[str]
+    line_breaks: list[int]
     tokens: list[int]
-    starts: list[int]
-    hidden: int
+    start_lines: list[int]
+    suppressed_lines: int
 
     def images(self) -> Iterator[str]:
-        """What is compared, by index like `items`: one-line strings lose their escaped line ends."""
-        return map(_image, self.items)
+        """What is compared, by index like `spellings`: one-line strings lose their escaped line ends."""
+        return map(_image, self.spellings)
 
 
 _GAP = r"(?:\n|\\\n|\#[^\n]*+)(?:[ \t\f\n]++|\\\n|\#[^\n]*+)*+"
@@ -88,11 +89,11 @@ def lex(text: str) -> LexedFile:
     shown = list(map(len(items).__gt__, numbers))
     hidden = _hide(sequence, lines, shown) if "CPD-OFF" in text else 0
     return LexedFile(
-        items=items,
-        heights=heights[: len(items)],
+        spellings=items,
+        line_breaks=heights[: len(items)],
         tokens=list(compress(numbers, shown)),
-        starts=list(compress(lines, shown)),
-        hidden=hidden,
+        start_lines=list(compress(lines, shown)),
+        suppressed_lines=hidden,
     )
 
 

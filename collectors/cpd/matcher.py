@@ -12,11 +12,11 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from collectors.cpd.sequence import Sequence
+from collectors.cpd.token_sequence import TokenSequence
 from collectors.cpd.windows import MINIMUM_TOKENS
 
-GROUP_STEPS = 500_000
-TREE_STEPS = 5_000_000
+GROUP_STEP_LIMIT = 500_000
+TREE_STEP_LIMIT = 5_000_000
 """How many pairs and matches may be looked at for one group beyond a few for each mark, and for a whole tree.
 
 Trees of up to six million tokens of real code took 75,000 for a group and 250,000 in all.
@@ -42,18 +42,18 @@ class Match:
 
 
 @dataclass(slots=True)
-class Found:
+class MatchResult:
     """All matches, and for how many groups the full rule would have taken too long."""
 
     matches: list[Match] = field(default_factory=list)
-    simplified: int = 0
+    simplified_groups: int = 0
 
 
 class _TooManyStepsError(Exception):
     """A group would take too long to match by the full rule."""
 
 
-def find_matches(sequence: Sequence, groups: Iterable[list[int]]) -> Found:
+def find_matches(sequence: TokenSequence, groups: Iterable[list[int]]) -> MatchResult:
     """The matches that grow from groups of equal windows, as `equal_windows` gives them.
 
     The rule is quadratic in marks that follow different tokens. Where a group takes more than its steps, only its
@@ -61,24 +61,24 @@ def find_matches(sequence: Sequence, groups: Iterable[list[int]]) -> Found:
     but no mark drops a match that is already there: the number of lines may differ from PMD's, by up to three in a
     hundred lines of such blocks where it was tried.
     """
-    found = Found()
+    found = MatchResult()
     steps = 0
     for marks in groups:
         if len(marks) == 2:
             found.matches.extend(_pair(sequence, *marks))
             continue
-        group = _Group(sequence, marks, limit=min(GROUP_STEPS + 4 * len(marks), TREE_STEPS - steps))
+        group = _Group(sequence, marks, limit=min(GROUP_STEP_LIMIT + 4 * len(marks), TREE_STEP_LIMIT - steps))
         try:
             found.matches.extend(group.play())
         except _TooManyStepsError:
             found.matches.extend(group.play_plainly())
-            found.simplified += 1
+            found.simplified_groups += 1
         steps += group.steps
     return found
 
 
-def _pair(sequence: Sequence, left: int, right: int) -> Iterator[Match]:
-    length = sequence.common(left, right)
+def _pair(sequence: TokenSequence, left: int, right: int) -> Iterator[Match]:
+    length = sequence.common_length(left, right)
     if MINIMUM_TOKENS <= length <= right - left:
         yield Match(length, [left, right])
 
@@ -86,12 +86,12 @@ def _pair(sequence: Sequence, left: int, right: int) -> Iterator[Match]:
 class _Group:
     """Three and more equal windows: their marks, the token before each, and how far each agrees with the next."""
 
-    def __init__(self, sequence: Sequence, marks: list[int], limit: int) -> None:
+    def __init__(self, sequence: TokenSequence, marks: list[int], limit: int) -> None:
         self.sequence = sequence
         self.marks = marks
         self.limit = limit
         self.steps = 0
-        self.before = [sequence.code[mark - 1] for mark in marks]
+        self.before = [sequence.values[mark - 1] for mark in marks]
         self.agreements = _agreements(sequence, marks)
         self.matches: dict[int, list[Match]] = {}
         self.memberships: dict[int, set[Match]] = {}
@@ -118,7 +118,7 @@ class _Group:
         for turn in (0, second_turn):
             end = 0
             for other, length in self._pairs(turn, self._apart(turn)):
-                compared = turn and self.sequence.code[other - 1] != first
+                compared = turn and self.sequence.values[other - 1] != first
                 if other + length > end and not compared:
                     end = other + length
                     matches.setdefault((turn, length), Match(length, [self.marks[turn]])).marks.append(other)
@@ -147,7 +147,7 @@ class _Group:
         if start == len(self.marks):
             return
         mark, before = self.marks[turn], self.before[turn]
-        length = self.sequence.common(mark, self.marks[start])
+        length = self.sequence.common_length(mark, self.marks[start])
         for place in range(start, len(self.marks)):
             other = self.marks[place]
             if self.before[place] != before and MINIMUM_TOKENS <= length <= other - mark:
@@ -159,7 +159,7 @@ class _Group:
         onward = self.agreements[place]
         if length != onward:
             return min(length, onward)
-        return length + self.sequence.common(mark + length, self.marks[place + 1] + length)
+        return length + self.sequence.common_length(mark + length, self.marks[place + 1] + length)
 
     def _report(self, mark: int, other: int, length: int) -> None:
         known = self.memberships.setdefault(mark, set())
@@ -188,16 +188,16 @@ class _Group:
             insort(match.marks, mark)
 
 
-def _agreements(sequence: Sequence, marks: list[int]) -> list[int]:
+def _agreements(sequence: TokenSequence, marks: list[int]) -> list[int]:
     """How far each mark agrees with the next one; 0 for the last."""
     agreements = [0] * len(marks)
     for place in range(len(marks) - 2, -1, -1):
         mark, following = marks[place : place + 2]
         distance = following - mark
         evenly = following + distance == marks[min(place + 2, len(marks) - 1)]
-        if evenly and sequence.equal(mark, following, distance):
+        if evenly and sequence.runs_equal(mark, following, distance):
             # A repetition goes on: no need to read it to its end once more.
             agreements[place] = distance + agreements[place + 1]
         else:
-            agreements[place] = sequence.common(mark, following)
+            agreements[place] = sequence.common_length(mark, following)
     return agreements

@@ -26,14 +26,14 @@ OTHER_STANDARD_LIBRARY = frozenset(_TABLE["standard_library_elsewhere"])
 """Names that belong to the library of an older or newer Python, or to none that can be installed (`__main__`)."""
 
 
-def canonical(name: str) -> str | None:
+def canonical_name(name: str) -> str | None:
     """A distribution's name as PEP 503 normalises it; None where no distribution can be called so."""
     if len(name) > 200 or not _DISTRIBUTION.fullmatch(name):
         return None
     return str(canonicalize_name(name))
 
 
-def distributions(dotted: str) -> Sequence[str]:
+def distributions_for(dotted: str) -> Sequence[str]:
     """The distributions that may bring what `import dotted` names, the likeliest first.
 
     The longest part of the dotted name that the table knows decides; a name that it does not know is taken for the
@@ -45,10 +45,10 @@ def distributions(dotted: str) -> Sequence[str]:
         if head in _DISTRIBUTIONS:
             return _DISTRIBUTIONS[head]
         prefix = _NAMESPACES.get(head.rpartition(".")[0])
-        name = canonical(f"{prefix}-{parts[length - 1]}") if prefix else None
+        name = canonical_name(f"{prefix}-{parts[length - 1]}") if prefix else None
         if name is not None:
             return (name,)
-    name = canonical(parts[0])
+    name = canonical_name(parts[0])
     return () if name is None else (name,)
 
 

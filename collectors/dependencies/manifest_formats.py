@@ -26,25 +26,25 @@ _EGG = re.compile(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)")
 _ENDLESS_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
 
-class Declared(NamedTuple):
+class DeclaredDependency(NamedTuple):
     """A dependency as the file spells it, with the one version it allows, None where it allows more than one."""
 
     name: str
     version: str | None
 
 
-Parser = Callable[[str], Iterable[Declared]]
+Parser = Callable[[str], Iterable[DeclaredDependency]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class ManifestFormat:
     """How to read a kind of file, and whether it says what was chosen (a lock) and not what is wanted."""
 
     parse: Parser
     is_lock: bool
 
 
-def format_of(name: str) -> Format | None:
+def format_of(name: str) -> ManifestFormat | None:
     """The format of a file of this name (without folders); None where it declares nothing."""
     for pattern, kind in _FORMATS:
         if pattern.fullmatch(name):
@@ -52,7 +52,7 @@ def format_of(name: str) -> Format | None:
     return None
 
 
-def requirement(text: str) -> Declared | None:
+def parse_requirement(text: str) -> DeclaredDependency | None:
     """One PEP 508 requirement; also what older tools accepted after a well-formed name. None where it is neither."""
     text = " ".join(text.split())
     match = _LIKE_REQUIREMENT.fullmatch(text) if len(text) <= _LONGEST_LINE else None
@@ -61,12 +61,12 @@ def requirement(text: str) -> Declared | None:
     try:
         parsed = Requirement(text)
     except (InvalidRequirement, ValueError, RecursionError):
-        return Declared(match[1], None)
+        return DeclaredDependency(match[1], None)
     exact = [item.version for item in parsed.specifier if item.operator in ("==", "===") and "*" not in item.version]
-    return Declared(parsed.name, exact[0] if exact else None)
+    return DeclaredDependency(parsed.name, exact[0] if exact else None)
 
 
-def parse_requirements(text: str) -> Iterator[Declared]:
+def parse_requirements(text: str) -> Iterator[DeclaredDependency]:
     """The requirements format of pip. What `-r` names stands in the tree itself; paths and bare URLs name nothing."""
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         wanted = line.strip().partition(" --hash")[0]
@@ -75,14 +75,14 @@ def parse_requirements(text: str) -> Iterator[Declared]:
         editable = _EDITABLE.match(wanted)
         if editable or "://" in wanted.partition("@")[0]:
             egg = _EGG.search(wanted)
-            found = Declared(egg[1], None) if egg else None
+            found = DeclaredDependency(egg[1], None) if egg else None
         else:
-            found = requirement(_OPTIONS.sub("", _COMMENT.sub("", wanted)))
+            found = parse_requirement(_OPTIONS.sub("", _COMMENT.sub("", wanted)))
         if found:
             yield found
 
 
-def parse_pyproject(text: str) -> Iterator[Declared]:
+def parse_pyproject(text: str) -> Iterator[DeclaredDependency]:
     """PEP 621, its optional dependencies, PEP 735 groups, PEP 518 build requirements; poetry's, uv's, pdm's tables."""
     document = _toml(text)
     lists = [
@@ -101,7 +101,7 @@ def parse_pyproject(text: str) -> Iterator[Declared]:
         yield from _table(table, _POETRY_EXACT, leave_out="python")
 
 
-def parse_setup_cfg(text: str) -> Iterator[Declared]:
+def parse_setup_cfg(text: str) -> Iterator[DeclaredDependency]:
     """Requirements in `[options]` and its extras; of `setup.py`, which would have to be run, nothing is read."""
     section = key = ""
     for line in text.splitlines():
@@ -119,14 +119,14 @@ def parse_setup_cfg(text: str) -> Iterator[Declared]:
             yield from _requirements(wanted)
 
 
-def parse_pipfile(text: str) -> Iterator[Declared]:
+def parse_pipfile(text: str) -> Iterator[DeclaredDependency]:
     """`[packages]`, `[dev-packages]` and pipenv's further categories."""
     for section, table in _toml(text).items():
         if section not in ("requires", "pipenv", "scripts"):
             yield from _table(table, _EXACT)
 
 
-def parse_pipfile_lock(text: str) -> Iterator[Declared]:
+def parse_pipfile_lock(text: str) -> Iterator[DeclaredDependency]:
     """Every category of pipenv's lock."""
     document = json.loads(text)
     for section, table in document.items() if isinstance(document, dict) else ():
@@ -134,7 +134,7 @@ def parse_pipfile_lock(text: str) -> Iterator[Declared]:
             yield from _table(table, _EXACT)
 
 
-def parse_lock(text: str) -> Iterator[Declared]:
+def parse_lock(text: str) -> Iterator[DeclaredDependency]:
     """The tables `[[package]]` of poetry, uv and pdm, and `[[packages]]` of PEP 751."""
     document = _toml(text)
     for key in ("package", "packages"):
@@ -142,7 +142,7 @@ def parse_lock(text: str) -> Iterator[Declared]:
         for package in packages if isinstance(packages, list) else ():
             name, version = _at(package, "name"), _at(package, "version")
             if isinstance(name, str):
-                yield Declared(name, version if isinstance(version, str) else None)
+                yield DeclaredDependency(name, version if isinstance(version, str) else None)
 
 
 def _toml(text: str) -> Mapping[str, Any]:
@@ -166,27 +166,27 @@ def _values(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else []
 
 
-def _requirements(wanted: Any) -> Iterator[Declared]:
+def _requirements(wanted: Any) -> Iterator[DeclaredDependency]:
     for text in wanted if isinstance(wanted, list) else ():
-        found = requirement(text) if isinstance(text, str) else None
+        found = parse_requirement(text) if isinstance(text, str) else None
         if found:
             yield found
 
 
-def _table(table: Any, exact: re.Pattern[str], leave_out: str = "") -> Iterator[Declared]:
+def _table(table: Any, exact: re.Pattern[str], leave_out: str = "") -> Iterator[DeclaredDependency]:
     """Names to a version, or to a table with one, or (poetry) to several such tables."""
     for name, wanted in table.items() if isinstance(table, dict) else ():
         version = wanted if isinstance(wanted, str) else _at(wanted, "version")
         match = exact.fullmatch(version) if isinstance(version, str) and len(version) < _LONGEST_LINE else None
         if name != leave_out:
-            yield Declared(name, match[1] if match else None)
+            yield DeclaredDependency(name, match[1] if match else None)
 
 
 _FORMATS = (
-    (re.compile(r".*\.txt"), Format(parse=parse_requirements, is_lock=False)),
-    (re.compile(r"pyproject\.toml"), Format(parse=parse_pyproject, is_lock=False)),
-    (re.compile(r"setup\.cfg"), Format(parse=parse_setup_cfg, is_lock=False)),
-    (re.compile(r"Pipfile"), Format(parse=parse_pipfile, is_lock=False)),
-    (re.compile(r"Pipfile\.lock"), Format(parse=parse_pipfile_lock, is_lock=True)),
-    (re.compile(r"(poetry|uv|pdm)\.lock|pylock.*\.toml"), Format(parse=parse_lock, is_lock=True)),
+    (re.compile(r".*\.txt"), ManifestFormat(parse=parse_requirements, is_lock=False)),
+    (re.compile(r"pyproject\.toml"), ManifestFormat(parse=parse_pyproject, is_lock=False)),
+    (re.compile(r"setup\.cfg"), ManifestFormat(parse=parse_setup_cfg, is_lock=False)),
+    (re.compile(r"Pipfile"), ManifestFormat(parse=parse_pipfile, is_lock=False)),
+    (re.compile(r"Pipfile\.lock"), ManifestFormat(parse=parse_pipfile_lock, is_lock=True)),
+    (re.compile(r"(poetry|uv|pdm)\.lock|pylock.*\.toml"), ManifestFormat(parse=parse_lock, is_lock=True)),
 )

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from collectors.dependencies.import_names import canonical
-from collectors.dependencies.manifest_formats import Declared, Format, format_of
+from collectors.dependencies.import_names import canonical_name
+from collectors.dependencies.manifest_formats import DeclaredDependency, ManifestFormat, format_of
 from domain.text import one_line, printable
 
-MANIFEST_BYTES = 1024 * 1024
+MANIFEST_BYTES_LIMIT = 1024 * 1024
 """A larger file is not read; a lock of a few thousand packages is smaller."""
 
-MANIFESTS_BYTES = 8 * 1024 * 1024
+ALL_MANIFESTS_BYTES_LIMIT = 8 * 1024 * 1024
 """All files together; those nearest to the root come first."""
 
 DEPENDENCIES_LIMIT = 10_000
@@ -38,7 +38,7 @@ class Manifests:
 class _Manifest:
     path: str
     location: bytes
-    format: Format
+    format: ManifestFormat
 
     @property
     def rank(self) -> tuple[bool, int, str]:
@@ -54,7 +54,7 @@ def read_manifests(root: Path | None) -> Manifests:
     """
     declared: dict[str, str | None] = {}
     gaps: list[str] = []
-    left = MANIFESTS_BYTES
+    left = ALL_MANIFESTS_BYTES_LIMIT
     for manifest in sorted(_find(root), key=lambda found: found.rank) if root else ():
         try:
             data = _read(manifest.location, left)
@@ -88,11 +88,11 @@ def _read(location: bytes, left: int) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("not a regular file")
-        data = file.read(MANIFEST_BYTES + 1)
-    if len(data) > MANIFEST_BYTES:
-        raise ValueError(f"larger than {MANIFEST_BYTES // 1024} KB")
+        data = file.read(MANIFEST_BYTES_LIMIT + 1)
+    if len(data) > MANIFEST_BYTES_LIMIT:
+        raise ValueError(f"larger than {MANIFEST_BYTES_LIMIT // 1024} KB")
     if len(data) > left:
-        raise ValueError(f"all such files together are larger than {MANIFESTS_BYTES // 1024} KB")
+        raise ValueError(f"all such files together are larger than {ALL_MANIFESTS_BYTES_LIMIT // 1024} KB")
     return data
 
 
@@ -110,10 +110,10 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
 
 
-def _highest(entries: Iterable[Declared]) -> dict[str, str | None]:
+def _highest(entries: Iterable[DeclaredDependency]) -> dict[str, str | None]:
     best: dict[str, str | None] = {}
     for entry in entries:
-        name = canonical(entry.name)
+        name = canonical_name(entry.name)
         if name is None:
             continue
         known, offered = best.get(name), _plain(entry.version)

@@ -28,7 +28,7 @@ class ModuleIndex:
                 self._packages[name].append(outer)
         self._found: dict[tuple[str, str], tuple[Sequence[str], Sequence[str]]] = {}
 
-    def absolute(self, importer: str, dotted: str) -> str | None:
+    def resolve_absolute(self, importer: str, dotted: str) -> str | None:
         """The file that `import dotted` in `importer` means: the deepest module on the way; None where it is none."""
         parts = dotted.split(".")
         regular, namespaces = self._places(importer.rpartition("/")[0], parts[0])
@@ -41,15 +41,15 @@ class ModuleIndex:
             return self._deepest(self._packages[parts[0]][0], parts)
         return inside
 
-    def nearby(self, importer: str, dotted: str) -> str | None:
-        """A guess where `absolute` has none: what a program finds that is started inside one of its packages."""
+    def resolve_nearby(self, importer: str, dotted: str) -> str | None:
+        """Guess where `resolve_absolute` finds nothing: as if the program were started inside one of its packages."""
         parts = dotted.split(".")
         for folder in _folders_of(importer):
             if folder and self._is_package(folder) and self._module(_join(folder, parts[0])) not in (None, importer):
                 return self._deepest(folder, parts)
         return None
 
-    def relative(self, importer: str, level: int, dotted: str) -> str | None:
+    def resolve_relative(self, importer: str, level: int, dotted: str) -> str | None:
         """The same for `from .dotted` with `level` dots, the imported name being the last part of `dotted`."""
         folder = importer.rpartition("/")[0]
         for _ in range(level - 1):

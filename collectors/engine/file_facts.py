@@ -40,7 +40,7 @@ class Memory:
 
     def recall(self, entry: FileEntry, collectors: Sequence[FileCollector]) -> Mapping[str, Facts] | None:
         """The facts of a file by step; None where they have to be found."""
-        packed = self._known.get(entry.name)
+        packed = self._known.get(entry.raw_path)
         if packed is None:
             return None
         shapes = {BASE: _BASE_SHAPE, **{collector.name: or_none(collector.shape) for collector in collectors}}
@@ -58,7 +58,7 @@ class Memory:
         """Remember what was found of a file, unless something went wrong, which may not happen again."""
         if result.failures or BASE not in result.values or result.values[BASE][0] == TOO_DEEP:
             return
-        self._keep(entry.name, result.values)
+        self._keep(entry.raw_path, result.values)
 
     def recall_answers(self, collector: Any, entries: Sequence[FileEntry]) -> dict[str, Facts]:
         """By path: what a tool said of files while every name and mode of the tree was as it is now."""
@@ -82,7 +82,7 @@ class Memory:
 
 def _place(entry: FileEntry) -> bytes:
     """The name of an entry that depends on more than the file; no file's relative path ends like this."""
-    return entry.name + b"/"
+    return entry.raw_path + b"/"
 
 
 def state_name(collector: str) -> bytes:

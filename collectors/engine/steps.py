@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgpack
 
-from collectors.tools.tool_launcher import ended_as_one
+from collectors.tools.tool_launcher import supervisor_kills_descendants
 from domain.text import one_line
 
 STACK_BYTES = 512 * 1024 * 1024
@@ -70,7 +70,7 @@ def run_here(units: Sequence[Unit], on_result: Callable[[int, UnitResult], None]
     """
 
     def work() -> None:
-        with ended_as_one():
+        with supervisor_kills_descendants():
             for index, unit in enumerate(units):
                 result = run_unit(unit, {}, lambda _: None)
                 result.values = unpack(pack(result.values))

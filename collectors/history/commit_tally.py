@@ -14,10 +14,10 @@ from domain.ports import History
 from domain.sources import EXCLUDED_DIRECTORIES
 
 FORMAT = 1
-PATHS = 200_000
+PATHS_LIMIT = 200_000
 """Of how many paths, deleted ones included, lines are told apart; a tally of more is not remembered."""
 
-TALLY_BYTES = 2 << 20
+TALLY_BYTES_LIMIT = 2 << 20
 """A larger tally is not remembered either."""
 
 _LARGEST = 1 << 53
@@ -27,36 +27,36 @@ _LARGEST = 1 << 53
 class CommitTally:
     """Of the commits that `head` reaches: how many there are, and the lines added and deleted by path.
 
-    Only Python files of the one file set are in it. `rest` are the lines of paths that there was no room for.
+    Only Python files of the one file set are in it. `other_lines` are the lines of paths that there was no room for.
     """
 
     head: str
     commits: int = 0
-    lines: dict[str, int] = field(default_factory=dict)
-    rest: int = 0
+    lines_by_path: dict[str, int] = field(default_factory=dict)
+    other_lines: int = 0
 
     @property
-    def total(self) -> int:
+    def total_lines(self) -> int:
         """All lines."""
-        return sum(self.lines.values()) + self.rest
+        return sum(self.lines_by_path.values()) + self.other_lines
 
     def add(self, changes: Iterable[tuple[str, int, int]], present: frozenset[str]) -> None:
         """Add up (path, added, deleted); `present` are the paths of the tree, for which there is always room."""
-        lines = self.lines
+        lines = self.lines_by_path
         for path, added, deleted in changes:
             if path in lines:
                 lines[path] += added + deleted
-            elif path in present or (len(lines) < PATHS and _counts(path)):
+            elif path in present or (len(lines) < PATHS_LIMIT and _counts(path)):
                 lines[path] = added + deleted
             elif _counts(path):
-                self.rest += added + deleted
+                self.other_lines += added + deleted
 
 
 def _counts(path: str) -> bool:
     return path.endswith(".py") and EXCLUDED_DIRECTORIES.isdisjoint(path.split("/")[:-1])
 
 
-def walk(history: History, present: frozenset[str], known: Sequence[CommitTally] = ()) -> CommitTally:
+def tally_commits(history: History, present: frozenset[str], known: Sequence[CommitTally] = ()) -> CommitTally:
     """Every commit, or those alone that are in none of the known tallies. Raises PermanentError where git fails."""
     head = history.head()
     by_head = {tally.head: tally for tally in known}
@@ -64,7 +64,7 @@ def walk(history: History, present: frozenset[str], known: Sequence[CommitTally]
         if start.head == head:
             return start
         if history.is_ancestor(start.head):
-            tally = CommitTally(head=head, commits=start.commits, lines=dict(start.lines))
+            tally = CommitTally(head=head, commits=start.commits, lines_by_path=dict(start.lines_by_path))
             tally.commits += history.commit_count(since=start.head)
             tally.add(history.numstat(since=start.head), present)
             return tally
@@ -73,16 +73,16 @@ def walk(history: History, present: frozenset[str], known: Sequence[CommitTally]
     return tally
 
 
-def pack(tally: CommitTally, history: History, git: str) -> bytes | None:
+def pack_tally(tally: CommitTally, history: History, git: str) -> bytes | None:
     """What to remember of it; None where it cannot be added to later."""
-    if tally.rest or history.is_shallow():
+    if tally.other_lines or history.is_shallow():
         return None
-    entry = [FORMAT, git, history.view(), tally.head, tally.commits, dict(sorted(tally.lines.items()))]
+    entry = [FORMAT, git, history.view(), tally.head, tally.commits, dict(sorted(tally.lines_by_path.items()))]
     packed: bytes = msgpack.packb(entry, use_bin_type=True, unicode_errors="surrogatepass")
-    return packed if len(packed) <= TALLY_BYTES else None
+    return packed if len(packed) <= TALLY_BYTES_LIMIT else None
 
 
-def unpack(packed: bytes, history: History, git: str) -> CommitTally | None:
+def unpack_tally(packed: bytes, history: History, git: str) -> CommitTally | None:
     """The inverse; None for what is no tally of this format by this git, with paths as this history has them."""
     try:
         entry: Any = msgpack.unpackb(packed, raw=False, unicode_errors="surrogatepass")
@@ -95,7 +95,7 @@ def unpack(packed: bytes, history: History, git: str) -> CommitTally | None:
         return None
     if not all(isinstance(path, str) and _counts(path) for path in lines):
         return None
-    return CommitTally(head=head, commits=commits, lines=lines)
+    return CommitTally(head=head, commits=commits, lines_by_path=lines)
 
 
 def _are_counts(values: Sequence[Any]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.history.commit_tally import pack, unpack, walk
+from collectors.history.commit_tally import pack_tally, tally_commits, unpack_tally
 from collectors.source.source_tree import SourceTree
 from domain.metrics.report import Report
 from domain.metrics.scoring import churn_score
@@ -61,13 +61,13 @@ class Churn:
         if history is None:
             return None, None
         shallow = history.is_shallow()
-        found = () if shallow else [unpack(packed, history, self.version) for packed in remembered]
+        found = () if shallow else [unpack_tally(packed, history, self.version) for packed in remembered]
         known = [tally for tally in found if tally is not None]
-        display = {os.fsdecode(entry.name): entry.path for entry in tree.entries}
-        tally = walk(history, frozenset(display), known)
-        lines = {path: tally.lines.get(name, 0) for name, path in display.items()}
-        facts = {"commits": tally.commits, "total": tally.total, "lines": lines, "shallow": shallow}
-        return facts, None if tally in known else pack(tally, history, self.version)
+        display = {os.fsdecode(entry.raw_path): entry.path for entry in tree.entries}
+        tally = tally_commits(history, frozenset(display), known)
+        lines = {path: tally.lines_by_path.get(name, 0) for name, path in display.items()}
+        facts = {"commits": tally.commits, "total": tally.total_lines, "lines": lines, "shallow": shallow}
+        return facts, None if tally in known else pack_tally(tally, history, self.version)
 
     def summarize(self, facts: Facts, totals: Totals) -> Report:
         """The three numbers, and `lines` (added + deleted) of each file of the tree."""

@@ -40,7 +40,7 @@ class Cyclomatic:
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[name, line, complexity]]`, a method's name being `Class.method`, in order of lines."""
-        return [[item.name, item.line, item.complexity] for item in file.code_measures.functions]
+        return [[item.name, item.line, item.complexity] for item in file.radon_measures.functions]
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Average over all functions, and per file."""

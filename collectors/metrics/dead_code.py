@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
 from collectors.schemas import Shape, counts, either, flags, many, one, record, table, texts, texts_or_none, words
-from collectors.source.scopes import owner_of
+from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
-from collectors.source.syntax_walk import walk
-from collectors.tools.vulture_visitor import Definition, FileVisitor, Found, parse_as_vulture
+from collectors.source.syntax_walk import walk_syntax_tree
+from collectors.tools.vulture_visitor import Definition, VultureResult, VultureVisitor, parse_with_type_comments
 from domain.metrics.report import Finding, Report
 from domain.text import one_line
 
@@ -48,7 +48,7 @@ def whitelisted(module: str) -> frozenset[str]:
     """The names that vulture takes for used as soon as any file imports `module`."""
     path = f"whitelists/{module}{_WHITELIST}"
     text = (pkgutil.get_data("vulture", path) or b"").decode()
-    return frozenset(FileVisitor(path, text).examine(walk(ast.parse(text))).used)
+    return frozenset(VultureVisitor(path, text).collect(walk_syntax_tree(ast.parse(text))).used)
 
 
 class DeadCode:
@@ -83,14 +83,14 @@ class DeadCode:
         file, since it parses type comments too.
         """
         try:
-            commented = parse_as_vulture(file.text)
+            commented = parse_with_type_comments(file.text)
         except (SyntaxError, ValueError) as error:
             return {"rejected": one_line(str(error), 200)}
-        visitor = FileVisitor(f"/src/{file.path}", file.text)
-        found = visitor.examine(file.nodes) if commented is None else visitor.examine_commented(commented)
-        owner = owner_of(file.scopes)
+        visitor = VultureVisitor(f"/src/{file.path}", file.text)
+        found = visitor.collect(file.nodes) if commented is None else visitor.collect_with_type_comments(commented)
+        owner = scope_lookup(file.scopes)
         candidates = [
-            [item.typ, item.name, item.line, one_line(item.text), _shortened(owner(item.line)), item.hidden]
+            [item.typ, item.name, item.line, one_line(item.text), _shortened(owner(item.line)), item.suppressed]
             for item in _unused_here(found)
         ]
         facts = {
@@ -99,7 +99,7 @@ class DeadCode:
             "used": sorted(name for name in found.used if name.isidentifier()),
             "whitelists": sorted(found.imported & whitelists()),
         }
-        return facts if found.stopped is None else {**facts, "stopped": one_line(found.stopped, 200)}
+        return facts if found.stop_reason is None else {**facts, "stopped": one_line(found.stop_reason, 200)}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:  # noqa: ARG002 - the protocol
         """Join the used names, and report what none of them names."""
@@ -136,7 +136,7 @@ def _gaps(facts: Mapping[str, Facts]) -> Iterable[str]:
             yield f"{path}: dead_code incomplete: vulture stops half-way: {fact['stopped']}"
 
 
-def _unused_here(found: Found) -> Iterable[Definition]:
+def _unused_here(found: VultureResult) -> Iterable[Definition]:
     """What the file does not use itself, in order of lines; vulture counts a name once a line, type and file."""
     seen = set()
     for item in sorted(found.definitions, key=lambda item: item.line):

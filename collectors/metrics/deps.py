@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, STANDARD_LIBRARY, distributions
+from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, STANDARD_LIBRARY, distributions_for
 from collectors.dependencies.manifests import read_manifests
 from collectors.dependencies.module_index import ModuleIndex
 from collectors.schemas import Shape, counts, many, record, table, texts
@@ -101,7 +101,7 @@ def package_health(imported: Iterable[str], declared: Mapping[str, str | None]) 
     """A row for each distribution behind the imported dotted names, sorted by name; nothing known of the latest."""
     packages = set()
     for dotted in imported:
-        candidates = distributions(dotted)
+        candidates = distributions_for(dotted)
         packages.update([next((name for name in candidates if name in declared), candidates[0])] if candidates else [])
     return [
         {
@@ -138,12 +138,12 @@ class _Sorter:
 
     def add(self, path: str, fact: Facts) -> None:
         """Sort the imports of one file; a file that imports itself does not count."""
-        found = {self._index.relative(path, level, dotted) for level, dotted in fact["relative"]}
+        found = {self._index.resolve_relative(path, level, dotted) for level, dotted in fact["relative"]}
         for dotted in fact["absolute"]:
             top = dotted.partition(".")[0]
             if top in STANDARD_LIBRARY:
                 continue
-            file = self._index.absolute(path, dotted) or self._undeclared(path, dotted)
+            file = self._index.resolve_absolute(path, dotted) or self._undeclared(path, dotted)
             found.add(file)
             if file is None and top not in OTHER_STANDARD_LIBRARY:
                 self.foreign[top].add(dotted)
@@ -151,8 +151,8 @@ class _Sorter:
 
     def _undeclared(self, path: str, dotted: str) -> str | None:
         """What lies nearby, unless the tree asks for a distribution of that name."""
-        file = self._index.nearby(path, dotted)
-        return None if file is None or any(name in self._declared for name in distributions(dotted)) else file
+        file = self._index.resolve_nearby(path, dotted)
+        return None if file is None or any(name in self._declared for name in distributions_for(dotted)) else file
 
 
 COLLECTOR = Deps()

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
 from collectors.schemas import Shape, counts, row, table, tables, texts
-from collectors.source.scopes import owner_of
+from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
-from collectors.tools.ruff import Answers, Diagnostic, Ruff
+from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import linting_score
 
@@ -67,12 +67,12 @@ class Lint:
         An answer is `[count, suppressed, [[code, line, message]]]`.
         """
         asked = [entry for entry in tree.entries if entry.path not in known]
-        ruff = Ruff(tree, SECONDS)
+        ruff = RuffRunner(tree, SECONDS)
         visible = ruff.check(asked)
-        commented = [entry for entry in asked if entry.path in visible.said and _has_comment(entry)]
+        commented = [entry for entry in asked if entry.path in visible.diagnostics and _has_comment(entry)]
         everything = ruff.check(commented, ignore_comments=True)
         said = {
-            entry.path: [*_numbers(entry.path, visible, everything), _findings(visible.said.get(entry.path, ()))]
+            entry.path: [*_numbers(entry.path, visible, everything), _findings(visible.diagnostics.get(entry.path, ()))]
             for entry in asked
         }
         answers = {**known, **said}
@@ -80,8 +80,8 @@ class Lint:
             "files": {entry.path: answers[entry.path][:2] for entry in tree.entries},
             "findings": [[path, *finding] for path in sorted(answers) for finding in answers[path][2]],
             "gaps": [
-                *(f"{path}: lint skipped: {reason}" for path, reason in sorted(visible.lost.items())),
-                *(f"{path}: lint: suppressed not counted: {why}" for path, why in sorted(everything.lost.items())),
+                *(f"{path}: lint skipped: {reason}" for path, reason in sorted(visible.failures.items())),
+                *(f"{path}: lint: suppressed not counted: {why}" for path, why in sorted(everything.failures.items())),
             ],
         }
         return facts, said
@@ -110,14 +110,14 @@ def _has_comment(entry: FileEntry) -> bool:
     return _COMMENT.search(entry.location.read_bytes()) is not None
 
 
-def _numbers(path: str, visible: Answers, everything: Answers) -> list[int | None]:
-    if path not in visible.said:
+def _numbers(path: str, visible: RuffResult, everything: RuffResult) -> list[int | None]:
+    if path not in visible.diagnostics:
         return [None, None]
-    count = len(visible.said[path])
-    if path in everything.lost:
+    count = len(visible.diagnostics[path])
+    if path in everything.failures:
         return [count, None]
     # Some rules judge the comments themselves, so neither run's issues need contain the other's.
-    hidden = _places(everything.said.get(path, ())) - _places(visible.said[path])
+    hidden = _places(everything.diagnostics.get(path, ())) - _places(visible.diagnostics[path])
     return [count, hidden.total()]
 
 
@@ -134,7 +134,7 @@ def _placed(findings: Iterable[list[Any]], facts: Mapping[str, Facts]) -> Iterab
     owners: dict[str, Callable[[int], str | None]] = {}
     for path, code, line, message in findings:
         if path not in owners:
-            owners = {path: owner_of(facts.get(path, ()))}
+            owners = {path: scope_lookup(facts.get(path, ()))}
         yield Finding(metric="lint", rule=code, path=path, line=line, message=message, function=owners[path](line))
 
 

@@ -36,9 +36,9 @@ class Maintainability:
 
     def inspect(self, file: SourceFile) -> Facts:
         """The index, a float."""
-        lines, code = file.line_counts, file.code_measures
+        lines, code = file.line_counts, file.radon_measures
         comments = (lines.comments + lines.multi) / lines.sloc * 100 if lines.sloc else 0
-        return float(mi_compute(code.volume, code.total_complexity, lines.lloc, comments))
+        return float(mi_compute(code.halstead_volume, code.total_complexity, lines.lloc, comments))
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Average over the files."""

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
 from collectors.schemas import Shape, counts, mapping, one, record, table, texts, texts_or_none, words
-from collectors.source.scopes import owner_of
+from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
-from collectors.tools.bandit_driver import scan
+from collectors.tools.bandit_driver import run_bandit
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import security_score
 from domain.text import one_line
@@ -50,8 +50,8 @@ class Security:
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{"findings": [[test id, severity, line, function, text]], "suppressed": n, "failures": {id: error}}`."""
-        found = scan(file)
-        function_at = owner_of(file.scopes) if found.issues else lambda _: None
+        found = run_bandit(file)
+        function_at = scope_lookup(file.scopes) if found.issues else lambda _: None
         return {
             "findings": [
                 [issue.test_id, issue.severity.lower(), issue.line, function_at(issue.line), issue.text]

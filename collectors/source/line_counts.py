@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from token import COMMENT, ENDMARKER, ERRORTOKEN, NEWLINE, NL, OP, STRING
 
-from collectors.source.line_scanner import scan
+from collectors.source.line_scanner import scan_lines
 
 _LINE_ENDS = {NEWLINE, NL}
 _DEPTHS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
@@ -54,13 +54,13 @@ def count_lines(text: str) -> LineCounts:
     if counts is not None:
         return counts
     try:
-        return count_tokenized(lines)
+        return count_lines_by_tokens(lines)
     except (tokenize.TokenError, SyntaxError):
-        return count_tokenized(text.removesuffix("\n").split("\n"), forgiving=True)
+        return count_lines_by_tokens(text.removesuffix("\n").split("\n"), lenient=True)
 
 
 def _count_scanned(text: str, lines: Sequence[str]) -> LineCounts | None:
-    scanned = scan(text)
+    scanned = scan_lines(text)
     if scanned is None:
         return None
     blank = [line.strip() for line in lines].count("")
@@ -75,7 +75,7 @@ def _count_scanned(text: str, lines: Sequence[str]) -> LineCounts | None:
     )
 
 
-def count_tokenized(lines: Iterable[str], *, forgiving: bool = False) -> LineCounts:
+def count_lines_by_tokens(lines: Iterable[str], *, lenient: bool = False) -> LineCounts:
     """Count by one token pass over the stripped lines, which need not parse.
 
     Raises tokenize.TokenError or SyntaxError where radon does not finish; `forgiving` counts what it stumbles over.
@@ -85,7 +85,7 @@ def count_tokenized(lines: Iterable[str], *, forgiving: bool = False) -> LineCou
     run: list[tokenize.TokenInfo] = []
     depth = last_row = 0
     for token in _tokens("\n".join([*stripped, ""])):
-        if token.type == ERRORTOKEN and not forgiving:
+        if token.type == ERRORTOKEN and not lenient:
             raise tokenize.TokenError("a token that never ends", token.start)
         run.append(token)
         if token.type == OP:
@@ -95,7 +95,7 @@ def count_tokenized(lines: Iterable[str], *, forgiving: bool = False) -> LineCou
             run = []
         last_row = token.end[0]
     if tally.rows < len(stripped):
-        if not forgiving:
+        if not lenient:
             raise tokenize.TokenError("EOF in multi-line statement", (len(stripped), 0))
         tally.add(run, len(stripped))
     return tally.result()

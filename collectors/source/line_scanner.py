@@ -42,7 +42,7 @@ _PLAIN_FORMAT_STRING = re.compile(rf"(?:[^{{}}]|\{{\{{|\}}\}}|{_FORMAT_FIELD})*+
 
 
 @dataclass(slots=True)
-class Scan:
+class ScanCounts:
     """What the scanner counts; `hard` are the logical lines whose statements only the tokenizer can count."""
 
     lloc: int = 0
@@ -56,20 +56,20 @@ class _OddityError(Exception):
     """Something that only the tokenizer can judge."""
 
 
-def scan(text: str) -> Scan | None:
+def scan_lines(text: str) -> ScanCounts | None:
     """Count, or None where the text holds an oddity that only the tokenizer can judge.
 
     The text parses, and `str.splitlines` splits it at its newlines only.
     """
-    found = Scan()
+    found = ScanCounts()
     try:
-        _scan_lines(text + "\n", found)
+        _scan_logical_lines(text + "\n", found)
     except _OddityError:
         return None
     return found
 
 
-def _scan_lines(text: str, found: Scan) -> None:
+def _scan_logical_lines(text: str, found: ScanCounts) -> None:
     start = len(text) - len(text.lstrip())
     line = _Line(text, start)
     depth = plain_lines = 0
@@ -134,7 +134,7 @@ class _Line:
                 raise _OddityError
             self.hard = self.hard or ("{" in body and ":" in body)
 
-    def close(self, end: int, found: Scan) -> None:
+    def close(self, end: int, found: ScanCounts) -> None:
         """Count the line, which ends at `end`."""
         text = self.text
         found.comments += self.comments

@@ -22,20 +22,20 @@ class FunctionComplexity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodeMeasures:
+class RadonMeasures:
     """radon's measures of one file.
 
     `functions` are the functions and methods that it lists: those in no other function, the methods of classes that
-    are in no other class; in the order of their lines. `total_complexity` is the whole file's, `volume` Halstead's
-    (length * log2(vocabulary); 0 where nothing operates).
+    are in no other class; in the order of their lines. `total_complexity` is the whole file's. `halstead_volume` is
+    length * log2(vocabulary), and 0 in a file without operators.
     """
 
     functions: Sequence[FunctionComplexity]
     total_complexity: int
-    volume: float
+    halstead_volume: float
 
 
-def measure(tree: ast.Module) -> CodeMeasures:
+def compute_radon_measures(tree: ast.Module) -> RadonMeasures:
     """Measure one file."""
     walk = _Walk()
     pending = [_Unit(nodes=tree.body, scope=_Scope.MODULE)]
@@ -50,7 +50,7 @@ def measure(tree: ast.Module) -> CodeMeasures:
         if unit.scope is not _Scope.UNCOUNTED:
             total_complexity += decisions + (unit.scope is _Scope.METHOD)
     functions.sort(key=lambda function: function.line)
-    return CodeMeasures(functions=functions, total_complexity=total_complexity, volume=walk.volume())
+    return RadonMeasures(functions=functions, total_complexity=total_complexity, halstead_volume=walk.volume())
 
 
 class _Scope(Enum):

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from collectors.source.syntax_walk import Nodes
+from collectors.source.syntax_walk import SyntaxNodes
 from domain.text import one_line
 
 NAME_LIMIT = 300
@@ -16,11 +16,11 @@ Scope = tuple[str, int, int]
 _DEFINITIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
 
 
-def owner_of(found: Iterable[Scope]) -> Callable[[int], str | None]:
+def scope_lookup(found: Iterable[Scope]) -> Callable[[int], str | None]:
     """A function from a line (from 1) to the dotted name of the innermost function or class around it.
 
-    `found` is what `scopes` gives. A decorator belongs to what it decorates. None at module level and for lines that
-    the file does not have.
+    `found` is the result of `find_scopes`. A decorator belongs to what it decorates. The function returns None at
+    module level and for lines that the file does not have.
     """
     owners: list[str | None] = []
     for name, first, last in found:
@@ -31,12 +31,12 @@ def owner_of(found: Iterable[Scope]) -> Callable[[int], str | None]:
     return lambda line: owners[line] if 0 < line < len(owners) else None
 
 
-def scopes(nodes: Nodes) -> list[Scope]:
+def find_scopes(nodes: SyntaxNodes) -> list[Scope]:
     """Every function and class, outer before inner, in order of lines.
 
     No two begin on the same line, and one that begins inside another ends inside it.
     """
-    definitions: list[Any] = [node for node in nodes.children_first if node.__class__ in _DEFINITIONS]
+    definitions: list[Any] = [node for node in nodes.postorder if node.__class__ in _DEFINITIONS]
     definitions.sort(key=lambda node: node.lineno)
     found: list[Scope] = []
     around: list[tuple[str, int]] = []

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from collectors.source.line_counts import LineCounts, count_lines, count_tokenized
-from collectors.source.radon_measures import CodeMeasures, measure
-from collectors.source.scopes import Scope, scopes
-from collectors.source.syntax_walk import Nodes, walk
+from collectors.source.line_counts import LineCounts, count_lines, count_lines_by_tokens
+from collectors.source.radon_measures import RadonMeasures, compute_radon_measures
+from collectors.source.scopes import Scope, find_scopes
+from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History
 from domain.text import one_line, printable
 
@@ -30,11 +30,11 @@ class UnparsableError(Exception):
 class FileEntry:
     """One `.py` file of the tree: its display path (relative, `/`, printable), its name, where it lies, its bytes.
 
-    `name` is the relative path as it lies on disk, which need not be UTF-8.
+    `raw_path` is the relative path as it lies on disk, which need not be UTF-8.
     """
 
     path: str
-    name: bytes
+    raw_path: bytes
     location: Path
     size: int
 
@@ -86,14 +86,14 @@ class SourceFile:
             raise UnparsableError(TOO_DEEP) from error
 
     @cached_property
-    def nodes(self) -> Nodes:
+    def nodes(self) -> SyntaxNodes:
         """The nodes of `tree`. Raises UnparsableError."""
-        return walk(self.tree)
+        return walk_syntax_tree(self.tree)
 
     @cached_property
     def scopes(self) -> list[Scope]:
         """Every function and class with its lines. Raises UnparsableError."""
-        return scopes(self.nodes)
+        return find_scopes(self.nodes)
 
     @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:
@@ -111,7 +111,7 @@ class SourceFile:
         """
         text = self.text if self.data.isascii() else self._text_as_utf_8()
         try:
-            return count_lines(text) if self.parse_error is None else count_tokenized(text.splitlines())
+            return count_lines(text) if self.parse_error is None else count_lines_by_tokens(text.splitlines())
         except (SyntaxError, tokenize.TokenError) as error:
             raise UnparsableError(_explain(error)) from error
 
@@ -124,9 +124,9 @@ class SourceFile:
             return self.text
 
     @cached_property
-    def code_measures(self) -> CodeMeasures:
+    def radon_measures(self) -> RadonMeasures:
         """Cyclomatic complexity and Halstead's volume, by radon's rules. Raises UnparsableError."""
-        return measure(self.tree)
+        return compute_radon_measures(self.tree)
 
     @cached_property
     def parse_error(self) -> str | None:
@@ -161,7 +161,7 @@ def _entries(root: bytes) -> Iterator[FileEntry]:
             relative = location[len(root) + 1 :]
             yield FileEntry(
                 path=printable(os.fsdecode(relative)),
-                name=relative,
+                raw_path=relative,
                 location=Path(os.fsdecode(location)),
                 size=status.st_size,
             )

@@ -18,26 +18,32 @@ _LEAVES = frozenset(
 
 
 @dataclass(slots=True)
-class Nodes:
-    """What one walk finds.
+class SyntaxNodes:
+    """Result of one walk over a syntax tree.
 
-    `children_first` are all nodes but those counted below: each after its children, siblings in source order, as
-    `ast.NodeVisitor` would come to them after its `generic_visit`. `names` and `attributes` are what is read (or, of
-    names, deleted); those that are assigned to are among the nodes, and so is an attribute of a constant. `texts` are
-    the strings and bytes, in no order, without docstrings and other statements of a mere constant; other constants are
-    left out, as are contexts and operators.
+    `postorder` holds all nodes except those in the other fields: each node after its children, siblings in source
+    order, as `ast.NodeVisitor` reaches them after `generic_visit`. `names_read` and `attributes_read` hold the names
+    and attributes that are read, and the names that are deleted. Names and attributes that are assigned to are in
+    `postorder`, and so is an attribute of a constant. `text_constants` holds strings and bytes in no defined order,
+    without expression statements that are a bare constant, such as docstrings. Other constants, contexts and operators
+    are left out.
     """
 
-    children_first: list[Any] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
-    texts: list[ast.Constant] = field(default_factory=list)
+    postorder: list[Any] = field(default_factory=list)
+    names_read: set[str] = field(default_factory=set)
+    attributes_read: set[str] = field(default_factory=set)
+    text_constants: list[ast.Constant] = field(default_factory=list)
 
 
-def walk(tree: ast.AST) -> Nodes:  # noqa: C901, PLR0912 - each node passes here: one flat loop, frequent kinds first
+def walk_syntax_tree(tree: ast.AST) -> SyntaxNodes:  # noqa: C901, PLR0912 - each node passes here: one flat loop, frequent kinds first
     """Walk a tree of any depth without recursion."""
-    found = Nodes()
-    keep, texts, names, attributes = found.children_first.append, found.texts, found.names, found.attributes
+    found = SyntaxNodes()
+    keep, texts, names, attributes = (
+        found.postorder.append,
+        found.text_constants,
+        found.names_read,
+        found.attributes_read,
+    )
     a_name, an_attribute, a_constant, a_statement = ast.Name, ast.Attribute, ast.Constant, ast.Expr
     read, assigned = ast.Load, ast.Store
     pending: list[Any] = [tree]
@@ -62,15 +68,15 @@ def walk(tree: ast.AST) -> Nodes:  # noqa: C901, PLR0912 - each node passes here
                 texts.append(node)
         elif kind is a_statement and node.value.__class__ is a_constant:
             continue
-        elif kind in FIELDS:
+        elif kind in CHILD_FIELDS:
             keep(node)
-            for name in FIELDS[kind]:
+            for name in CHILD_FIELDS[kind]:
                 part = getattr(node, name)
                 if part.__class__ is list:
                     pending += part
                 else:
                     push(part)
-    found.children_first.reverse()
+    found.postorder.reverse()
     return found
 
 
@@ -88,5 +94,5 @@ def _fields() -> dict[Any, tuple[str, ...]]:
     }
 
 
-FIELDS = _fields()
+CHILD_FIELDS = _fields()
 """Kind of node to the fields in which nodes of their own stand; contexts and operators are not among the kinds."""

@@ -19,16 +19,24 @@ from bandit.core.context import Context
 from bandit.core.manager import NOSEC_COMMENT, NOSEC_COMMENT_TESTS
 
 from collectors.source.source_tree import SourceFile
-from collectors.source.syntax_walk import FIELDS
-from collectors.tools.bandit_rules import RULES, TEST_IDS, WITH_PARENTS, Rule, call_rules, function_rules, text_rules
-from collectors.tools.bandit_strings import suspects
+from collectors.source.syntax_walk import CHILD_FIELDS
+from collectors.tools.bandit_rules import (
+    RULES,
+    RULES_USING_PARENTS,
+    TEST_IDS,
+    Rule,
+    rules_for_call,
+    rules_for_function,
+    rules_for_text,
+)
+from collectors.tools.bandit_strings import candidate_strings
 from domain.text import one_line
 
 _NO_NOSEC: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
+class BanditIssue:
     """What a test reported: its id, `HIGH`, `MEDIUM` or `LOW`, the line, and the text in one line."""
 
     test_id: str
@@ -38,27 +46,27 @@ class Issue:
 
 
 @dataclass(slots=True)
-class Scan:
+class BanditResult:
     """Everything bandit says of a file.
 
     `suppressed` counts the findings that a `#nosec` hides; `failures` maps the id of a test that raised (bandit goes
     on without it) to what it raised first.
     """
 
-    issues: list[Issue] = field(default_factory=list)
+    issues: list[BanditIssue] = field(default_factory=list)
     suppressed: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def scan(file: SourceFile) -> Scan:
+def run_bandit(file: SourceFile) -> BanditResult:
     """Run bandit's tests over the file; issues come in order of lines. Raises UnparsableError."""
     driver = _Driver(file)
     try:
         driver.run()
     finally:
         driver.unlink()
-    driver.scan.issues.sort(key=lambda issue: (issue.line, issue.test_id, issue.text))
-    return driver.scan
+    driver.result.issues.sort(key=lambda issue: (issue.line, issue.test_id, issue.text))
+    return driver.result
 
 
 def nosec_lines(data: bytes) -> dict[int, frozenset[str]]:
@@ -87,7 +95,7 @@ class _Driver:
     """The state of one walk."""
 
     def __init__(self, file: SourceFile) -> None:
-        self.scan = Scan()
+        self.result = BanditResult()
         self._file = file
         self._data = io.BytesIO(file.data)
         self._nosec = nosec_lines(file.data) if "nosec" in file.text else {}
@@ -97,13 +105,13 @@ class _Driver:
 
     def run(self) -> None:
         """Visit the nodes that a test may report, imports and calls in source order; then strings, then the text."""
-        for node in self._file.nodes.children_first:
+        for node in self._file.nodes.postorder:
             if (visit := _VISITORS.get(node.__class__)) is not None:
                 visit(self, node)
-        for node, rules in suspects(self._file.nodes):
+        for node, rules in candidate_strings(self._file.nodes):
             self._visit_string(node, rules)
         place = {"lineno": 0, "linerange": [0, 1], "col_offset": 0}
-        self._run(text_rules(self._file.text), {"file_data": self._data, "filename": self._file.path, **place})
+        self._run(rules_for_text(self._file.text), {"file_data": self._data, "filename": self._file.path, **place})
 
     def unlink(self) -> None:
         """Leave the tree as it was found; it is shared, and cycles would keep it in memory."""
@@ -113,13 +121,13 @@ class _Driver:
     def _link(self) -> None:
         """Tell every node its parent, once."""
         if not self._linked:
-            self._linked = link(self._file.tree)
+            self._linked = link_parents(self._file.tree)
 
     def _visit_call(self, node: ast.Call) -> None:
         name = called_name(node.func, self._aliases)
         imports_by_name = isinstance(node.func, ast.Name) and node.func.id == "__import__"
         keywords = tuple(keyword.arg for keyword in node.keywords) if node.keywords else ()
-        rules = RULES["Call"] if imports_by_name else call_rules(name, keywords)
+        rules = RULES["Call"] if imports_by_name else rules_for_call(name, keywords)
         if rules:
             self._run(rules, self._context(node) | {"call": node, "qualname": name, "name": name.rpartition(".")[2]})
 
@@ -130,7 +138,7 @@ class _Driver:
             self._run(rules, self._context(node) | {"str": node.value, "linerange": line_range(parent)})
 
     def _visit_function(self, node: ast.FunctionDef) -> None:
-        if rules := function_rules(node):
+        if rules := rules_for_function(node):
             self._run(rules, self._context(node) | {"function": node, "qualname": node.name, "name": node.name})
 
     def _visit_import(self, node: ast.Import | ast.ImportFrom) -> None:
@@ -170,12 +178,12 @@ class _Driver:
 
     def _run(self, rules: Iterable[Rule], context: dict[str, Any]) -> None:
         for rule in rules:
-            if rule.test_id in WITH_PARENTS:
+            if rule.test_id in RULES_USING_PARENTS:
                 self._link()
             try:
                 found = rule.check(Context(context), *rule.configuration)
             except Exception as error:  # noqa: BLE001 - bandit, too, goes on without a test that raises
-                self.scan.failures.setdefault(rule.test_id, one_line(f"{type(error).__name__}: {error}", 120))
+                self.result.failures.setdefault(rule.test_id, one_line(f"{type(error).__name__}: {error}", 120))
                 continue
             if found is not None:
                 self._keep(found, rule, context)
@@ -184,10 +192,10 @@ class _Driver:
         test_id = found.test_id or rule.test_id
         silenced = self._silenced(found.lineno, context["linerange"])
         if silenced is not None and (not silenced or test_id in silenced):
-            self.scan.suppressed += 1
+            self.result.suppressed += 1
             return
         line = context["lineno"] if found.lineno is None else found.lineno
-        self.scan.issues.append(Issue(test_id, found.severity, line, one_line(found.text)))
+        self.result.issues.append(BanditIssue(test_id, found.severity, line, one_line(found.text)))
 
     def _silenced(self, own_line: int | None, lines: Iterable[int]) -> frozenset[str] | None:
         """The tests that the comments on the finding's own line and on its statement's first commented line silence.
@@ -203,16 +211,16 @@ class _Driver:
         return (own or _NO_NOSEC) | (around or _NO_NOSEC)
 
 
-def link(tree: ast.Module) -> list[Any]:
+def link_parents(tree: ast.Module) -> list[Any]:
     """Give every node its parent, as `_bandit_parent`; the nodes that have one now."""
     found: list[Any] = []
     pending: list[Any] = [tree]
     while pending:
         node = pending.pop()
-        for name in FIELDS[node.__class__]:
+        for name in CHILD_FIELDS[node.__class__]:
             part = getattr(node, name)
             for child in part if part.__class__ is list else (part,):
-                if child.__class__ in FIELDS:
+                if child.__class__ in CHILD_FIELDS:
                     child._bandit_parent = node  # noqa: SLF001 - where bandit's tests look for it
                     pending.append(child)
                     found.append(child)

@@ -70,7 +70,7 @@ def _load() -> tuple[dict[str, tuple[Rule, ...]], dict[str, str]]:
 BLACKLISTS = _blacklists()
 RULES, TEST_IDS = _load()
 
-WITH_PARENTS = frozenset({"B104", "B105", "B108", "B608", "B703"})
+RULES_USING_PARENTS = frozenset({"B104", "B105", "B108", "B608", "B703"})
 """The rules that look at a node's parents; of strings, the driver itself does."""
 
 _BLACKLISTED_CALLS = frozenset(name for entry in BLACKLISTS["Call"] for name in entry["qualnames"])
@@ -95,7 +95,7 @@ def _of_requests(qualname: str) -> bool:
 
 # A guard is a necessary condition that costs less than asking the test: where it is false, the test returns None.
 # It takes the called name, with imports resolved, and the names of keyword arguments. No guard: always asked.
-CALL_GUARDS: Mapping[str, Callable[[str, Keywords], bool]] = {
+CALL_PREFILTERS: Mapping[str, Callable[[str, Keywords], bool]] = {
     "B001": lambda name, _: name in _BLACKLISTED_CALLS or name in _IMPORTING_CALLS,
     "B102": lambda name, _: name == "exec",
     "B103": lambda name, _: "chmod" in _last(name),
@@ -133,22 +133,22 @@ CALL_GUARDS: Mapping[str, Callable[[str, Keywords], bool]] = {
 
 
 @lru_cache(maxsize=1 << 14)
-def call_rules(qualname: str, keywords: Keywords) -> tuple[Rule, ...]:
+def rules_for_call(qualname: str, keywords: Keywords) -> tuple[Rule, ...]:
     """The rules that may report a call of `qualname` with keyword arguments of these names."""
     return tuple(
         rule
         for rule in RULES["Call"]
-        if rule.test_id not in CALL_GUARDS or CALL_GUARDS[rule.test_id](qualname, keywords)
+        if rule.test_id not in CALL_PREFILTERS or CALL_PREFILTERS[rule.test_id](qualname, keywords)
     )
 
 
-def function_rules(function: ast.FunctionDef) -> tuple[Rule, ...]:
+def rules_for_function(function: ast.FunctionDef) -> tuple[Rule, ...]:
     """The rules that may report a function; both look at default values."""
     arguments = function.args
     return RULES["FunctionDef"] if arguments.defaults or arguments.kw_defaults else ()
 
 
-def text_rules(text: str) -> tuple[Rule, ...]:
+def rules_for_text(text: str) -> tuple[Rule, ...]:
     """The rules that may report a file's text as such."""
     bidirectional = not text.isascii() and any(character in text for character in BIDI_CHARACTERS)
     return tuple(rule for rule in RULES["File"] if bidirectional or rule.test_id != "B613")

@@ -9,15 +9,15 @@ from typing import Any
 
 from bandit.plugins.general_hardcoded_password import RE_CANDIDATES
 
-from collectors.source.syntax_walk import Nodes
+from collectors.source.syntax_walk import SyntaxNodes
 from collectors.tools.bandit_rules import RULES, TEMPORARY_DIRECTORIES, Rule
 
-Places = Mapping[type[ast.AST], Callable[[Any], list[ast.Constant]]]
+StringFinders = Mapping[type[ast.AST], Callable[[Any], list[ast.Constant]]]
 """Kind of node to a function from such a node to the strings right in it that may be reported."""
 
-PASSWORD, QUERY = "B105", "B608"
+PASSWORD_RULE_ID, SQL_RULE_ID = "B105", "B608"
 
-VALUE_GUARDS: Mapping[str, Callable[[str], bool]] = {
+VALUE_PREFILTERS: Mapping[str, Callable[[str], bool]] = {
     "B104": lambda text: text == "0.0.0.0",  # noqa: S104  # nosec B104 - what the rule looks for
     "B108": lambda text: text.startswith(TEMPORARY_DIRECTORIES),
 }
@@ -30,26 +30,28 @@ def _always(_text: str) -> bool:
 
 _RULES = {rule.test_id: rule for rule in RULES["Str"]}
 _OF_VALUE = tuple(
-    (rule, VALUE_GUARDS.get(rule.test_id, _always)) for rule in RULES["Str"] if rule.test_id not in (PASSWORD, QUERY)
+    (rule, VALUE_PREFILTERS.get(rule.test_id, _always))
+    for rule in RULES["Str"]
+    if rule.test_id not in (PASSWORD_RULE_ID, SQL_RULE_ID)
 )
 _QUERY_WORDS = (("select", "from"), ("delete", "from"), ("insert", "into"), ("update", "set"))
 
 
-def suspects(nodes: Nodes) -> Iterator[tuple[ast.Constant, tuple[Rule, ...]]]:
+def candidate_strings(nodes: SyntaxNodes) -> Iterator[tuple[ast.Constant, tuple[Rule, ...]]]:
     """Strings, each with rules that may report it; a string may come more than once, with other rules."""
-    for text in _texts(nodes.texts):
+    for text in _texts(nodes.text_constants):
         for rule, guard in _OF_VALUE:
             if guard(str(text.value)):
                 yield text, (rule,)
-    yield from ((text, (_RULES[PASSWORD],)) for text in _at(_PASSWORD_PLACES, nodes))
+    yield from ((text, (_RULES[PASSWORD_RULE_ID],)) for text in _at(_PASSWORD_PLACES, nodes))
     queries = _at(_QUERY_PLACES, nodes)
     if _may_be_query(queries):
-        yield from ((text, (_RULES[QUERY],)) for text in queries)
+        yield from ((text, (_RULES[SQL_RULE_ID],)) for text in queries)
 
 
-def _at(places: Places, nodes: Nodes) -> list[ast.Constant]:
+def _at(places: StringFinders, nodes: SyntaxNodes) -> list[ast.Constant]:
     found: list[ast.Constant] = []
-    for node in nodes.children_first:
+    for node in nodes.postorder:
         if (look := places.get(node.__class__)) is not None:
             found += look(node)
     return found
@@ -87,13 +89,13 @@ def _named(values: Iterable[Any]) -> list[ast.Constant]:
     return [text for text in _texts(values) if RE_CANDIDATES.search(str(text.value))]
 
 
-_PASSWORD_PLACES: Places = {
+_PASSWORD_PLACES: StringFinders = {
     ast.Assign: _assigned,
     ast.Compare: _compared,
     ast.Dict: lambda node: _named(node.keys),
     ast.Subscript: lambda node: _named((node.value, node.slice)),
 }
-_QUERY_PLACES: Places = {
+_QUERY_PLACES: StringFinders = {
     ast.BinOp: lambda node: _texts((node.left, node.right)),
     ast.Attribute: lambda node: _texts((node.value,)) if node.attr in ("format", "replace") else [],
     # The rule takes the first text for all of the f-string's.

@@ -15,11 +15,11 @@ STACK_BYTES = 64 * 1024 * 1024
 _LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_STACK: STACK_BYTES}
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_AS_ONE: ContextVar[bool] = ContextVar("ended_as_one", default=False)
+_AS_ONE: ContextVar[bool] = ContextVar("supervisor_kills_descendants", default=False)
 
 
 @contextmanager
-def ended_as_one() -> Iterator[None]:
+def supervisor_kills_descendants() -> Iterator[None]:
     """Within this, whoever ends our process is trusted to end all that it has started, too.
 
     Tools then start without a fork of our whole memory, which takes as long as a small file's analysis.
@@ -35,11 +35,11 @@ def ended_as_one() -> Iterator[None]:
             resource.setrlimit(kind, limits)
 
 
-def preparation() -> Callable[[], None] | None:
-    """What the new process runs between `fork` and `exec`, for `subprocess`'s `preexec_fn`; None within `ended_as_one`.
+def preexec_function() -> Callable[[], None] | None:
+    """Return the `preexec_fn` for `subprocess`; None within `supervisor_kills_descendants`.
 
-    Little runs there, and nothing that needs a lock which another thread could hold: a lane's other thread only
-    waits for the one that works.
+    It runs between `fork` and `exec`, does little there, and takes no lock that another thread could hold: the other
+    thread of a pool process only waits for the thread that works.
     """
     if _AS_ONE.get():
         return None

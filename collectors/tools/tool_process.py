@@ -1,4 +1,4 @@
-"""Run a native tool: an argument list, an environment of our own, a deadline, a cap on what it says."""
+"""Run a native tool: an argument list, an environment of our own, a timeout, a cap on what it says."""
 
 import os
 import selectors
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from collectors.tools.tool_launcher import preparation
+from collectors.tools.tool_launcher import preexec_function
 
-TOOK_TOO_LONG = "took too long"
+TIMED_OUT = "took too long"
 _ERRORS_LIMIT = 4096
 _CHUNK = 1 << 18
 
@@ -21,13 +21,13 @@ _CHUNK = 1 << 18
 class ToolRun:
     """How a run ended.
 
-    `exit_code` is None where the tool did not end by itself; then `lost` says in a few words what happened to it, or
-    is TOOK_TOO_LONG. `errors` is the beginning of its standard error.
+    `exit_code` is None where the tool did not end by itself; then `failure` says in a few words what happened to it, or
+    is TIMED_OUT. `stderr` is the beginning of its standard error.
     """
 
     exit_code: int | None
-    errors: str
-    lost: str | None = None
+    stderr: str
+    failure: str | None = None
 
 
 def run_tool(
@@ -35,19 +35,19 @@ def run_tool(
     *,
     cwd: Path,
     environment: Mapping[str, str],
-    deadline: float,
+    timeout: float,
     output_limit: int,
     on_line: Callable[[bytes], None],
 ) -> ToolRun:
     """Run `command` (its first word an absolute path) in `cwd` with no input and only the given environment.
 
     `on_line` is given each line of its standard output as it comes, without the newline; what that raises ends the
-    tool and is passed on. The tool is killed after `deadline` seconds, when it says more than `output_limit` bytes, and
+    tool and is passed on. The tool is killed after `timeout` seconds, when it says more than `output_limit` bytes, and
     when this process dies. It writes no file and sees none of our descriptors. Raises OSError where no process can be
     started.
     """
     said, complained = _Lines(on_line, output_limit), _Beginning()
-    end = time.monotonic() + deadline
+    end = time.monotonic() + timeout
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -55,7 +55,7 @@ def run_tool(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=preparation(),  # noqa: PLW1509 - see there
+        preexec_fn=preexec_function(),  # noqa: PLW1509 - see there
     ) as process:
         try:
             lost = _listen([(process.stdout, said), (process.stderr, complained)], end) or _wait(process, end)
@@ -65,7 +65,7 @@ def run_tool(
     if lost is None and code < 0:
         lost = f"crashed ({signal.Signals(-code).name})"
     errors = complained.heard.decode("utf-8", "backslashreplace")
-    return ToolRun(exit_code=code if lost is None else None, errors=errors, lost=lost)
+    return ToolRun(exit_code=code if lost is None else None, stderr=errors, failure=lost)
 
 
 class _Ear(Protocol):
@@ -116,7 +116,7 @@ def _listen(ears: Iterable[tuple[IO[bytes] | None, _Ear]], end: float) -> str | 
                 if not key.data.hear(chunk):
                     return "said too much"
             if time.monotonic() >= end:
-                return TOOK_TOO_LONG
+                return TIMED_OUT
     return None
 
 
@@ -124,5 +124,5 @@ def _wait(process: subprocess.Popen[bytes], end: float) -> str | None:
     try:
         process.wait(max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:
-        return TOOK_TOO_LONG
+        return TIMED_OUT
     return None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from vulture import lines, noqa
 from vulture.core import DEFAULT_CONFIDENCE, ERROR_CODES, IGNORED_VARIABLE_NAMES, Vulture
 
-from collectors.source.syntax_walk import Nodes
+from collectors.source.syntax_walk import SyntaxNodes
 
 MIN_CONFIDENCE = 60
 
@@ -36,7 +36,7 @@ class _Kind:
     """How to treat the nodes of one class; `rules` are called in this order once all its children are done."""
 
     children: tuple[str, ...]
-    rules: tuple[Callable[["FileVisitor", ast.AST], None], ...]
+    rules: tuple[Callable[["VultureVisitor", ast.AST], None], ...]
     has_type_comment: bool
 
 
@@ -48,7 +48,7 @@ class Definition(NamedTuple):
     line: int
     message: str
     confidence: int
-    hidden: bool
+    suppressed: bool
 
     @property
     def text(self) -> str:
@@ -58,7 +58,7 @@ class Definition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VirtualPath:
     """As much of a `Path` as vulture's rules ask for, without a look at the disk."""
 
     path: str
@@ -74,48 +74,48 @@ class Place:
 
 
 @dataclass(slots=True)
-class Found:
+class VultureResult:
     """What one file says: definitions in the order that vulture meets them, used names, names that imports bind.
 
-    `stopped` is why vulture did not look at the rest of the file, None where it did.
+    `stop_reason` is why vulture did not look at the rest of the file, None where it did.
     """
 
     definitions: list[Definition] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     imported: set[str] = field(default_factory=set)
-    stopped: str | None = None
+    stop_reason: str | None = None
 
 
-class FileVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
+class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
     """vulture for one file. `examine` may be called once."""
 
     def __init__(self, path: str, text: str) -> None:
         super().__init__()
-        self.filename = Place(path)
+        self.filename = VirtualPath(path)
         self.code = text.splitlines()
         # Most files have no such comment, and vulture's pattern is tried on each line.
         self.noqa_lines = noqa.parse_noqa(self.code if "noqa" in text.lower() else [])
         self.used_names: set[str] = set()
-        self.found = Found(used=self.used_names)
+        self.result = VultureResult(used=self.used_names)
 
-    def examine(self, nodes: Nodes) -> Found:
+    def collect(self, nodes: SyntaxNodes) -> VultureResult:
         """Apply every rule to a tree without type comments."""
-        self.used_names |= nodes.attributes
-        self.used_names |= nodes.names - IGNORED_VARIABLE_NAMES
-        for node in nodes.children_first:
+        self.used_names |= nodes.attributes_read
+        self.used_names |= nodes.names_read - IGNORED_VARIABLE_NAMES
+        for node in nodes.postorder:
             kind = _KINDS.get(node.__class__)
             if kind is not None and (node.__class__ is not ast.Call or _may_name_something(node)):
                 for rule in kind.rules:
                     rule(self, node)
-        return self.found
+        return self.result
 
-    def examine_commented(self, tree: ast.AST) -> Found:
+    def collect_with_type_comments(self, tree: ast.AST) -> VultureResult:
         """Apply every rule. Like vulture, stops for good at a type comment that does not parse."""
         try:
             self._apply(tree)
         except SyntaxError as error:
-            self.found.stopped = f"type comment: {error.msg}"
-        return self.found
+            self.result.stop_reason = f"type comment: {error.msg}"
+        return self.result
 
     def _apply(self, tree: ast.AST) -> None:
         for node in _children_first(tree):
@@ -134,7 +134,7 @@ class FileVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         last_node: ast.AST | None = None,  # noqa: ARG002 - vulture's signature
         message: str = "",
         confidence: int = DEFAULT_CONFIDENCE,
-        ignore: Callable[[Place, str], bool] | None = None,
+        ignore: Callable[[VirtualPath, str], bool] | None = None,
     ) -> None:
         """Called by vulture's rules for each definition and each unreachable piece of code."""
         if confidence < MIN_CONFIDENCE or (ignore is not None and ignore(self.filename, name)):
@@ -143,11 +143,11 @@ class FileVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         line = lines.get_first_line_number(first_node)
         hidden = bool(self.noqa_lines) and noqa.ignore_line(self.noqa_lines, line, ERROR_CODES[typ])
         if typ == "import" and not hidden:
-            self.found.imported.add(name)
-        self.found.definitions.append(Definition(typ, name, line, message, confidence, hidden))
+            self.result.imported.add(name)
+        self.result.definitions.append(Definition(typ, name, line, message, confidence, hidden))
 
 
-def parse_as_vulture(text: str) -> ast.Module | None:
+def parse_with_type_comments(text: str) -> ast.Module | None:
     """The tree of a file that has type comments, which vulture parses too; None for one that has none.
 
     Raises SyntaxError where vulture's parse does.
@@ -188,7 +188,7 @@ def _children_first(tree: ast.AST) -> Iterator[ast.AST]:
     return reversed(order)
 
 
-def _reach(visitor: FileVisitor, node: ast.AST) -> None:
+def _reach(visitor: VultureVisitor, node: ast.AST) -> None:
     visitor.reachability.visit(node)
 
 

@@ -34,10 +34,10 @@ def our_verdict(root: Path) -> Verdict:
     files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
     lines: dict[str, set[int]] = {}
     comparison = Corpus(files).compare()
-    assert comparison.simplified == 0
+    assert comparison.simplified_groups == 0
     for duplication in comparison.duplications:
-        for place in duplication.places:
-            lines.setdefault(place.path, set()).update(range(place.first, place.last + 1))
+        for place in duplication.locations:
+            lines.setdefault(place.path, set()).update(range(place.first_line, place.last_line + 1))
     report = COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
     assert report.aggregate["duplicate_lines"] == sum(map(len, lines.values()))
     assert {path: row["lines"] for path, row in report.per_file.items() if row["lines"]} == {

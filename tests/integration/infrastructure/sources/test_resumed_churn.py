@@ -128,7 +128,7 @@ def test_what_is_too_much_is_not_remembered(work: WorkTree, monkeypatch: pytest.
     work.git("rm", "-q", "gone.py", "lost.py")
     work.commit()
     whole = COLLECTOR.collect(tree_of(work)[0])
-    monkeypatch.setattr(commit_tally, "PATHS", 1)
+    monkeypatch.setattr(commit_tally, "PATHS_LIMIT", 1)
     tree, _ = tree_of(work)
     assert COLLECTOR.resume(tree, ()) == (whole, None)
 

@@ -17,7 +17,9 @@ def images(text: str) -> list[str]:
 
 def lines(text: str) -> list[tuple[int, int]]:
     lexed = lex(text)
-    return [(start, start + lexed.heights[token]) for start, token in zip(lexed.starts, lexed.tokens, strict=True)]
+    return [
+        (start, start + lexed.line_breaks[token]) for start, token in zip(lexed.start_lines, lexed.tokens, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_where_pmd_gives_up(text: str, reason: str) -> None:
 )
 def test_comments_that_switch_off(text: str, shown: list[str], hidden: int) -> None:
     assert images(text) == shown
-    assert lex(text).hidden == hidden
+    assert lex(text).suppressed_lines == hidden
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_lines_only_grow_and_nothing_is_made_up(text: str) -> None:
         lexed = lex(text)
     except LexicalError:
         return
-    assert len(lexed.tokens) == len(lexed.starts)
-    assert all(earlier <= later for earlier, later in pairwise(lexed.starts))
-    assert all(item in text for item in lexed.items)
+    assert len(lexed.tokens) == len(lexed.start_lines)
+    assert all(earlier <= later for earlier, later in pairwise(lexed.start_lines))
+    assert all(item in text for item in lexed.spellings)
     assert all(last <= 1 + text.count("\n") for _, last in lines(text))

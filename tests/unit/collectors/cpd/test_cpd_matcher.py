@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.cpd import matcher
-from collectors.cpd.candidate_regions import Segments
-from collectors.cpd.fingerprints import RANKS, blocks_of
-from collectors.cpd.matcher import Found, find_matches
+from collectors.cpd.candidate_regions import CandidateRegions
+from collectors.cpd.fingerprints import RANK_COUNT, compute_fingerprints
+from collectors.cpd.matcher import MatchResult, find_matches
 from collectors.cpd.windows import equal_windows
 
 Rows = list[list[int]]
@@ -25,8 +25,8 @@ class Row:
     def __init__(self, tokens: list[int], factor: int) -> None:
         self.digests = array("Q", range(0, factor * (max(tokens, default=0) + 1), factor))
         self.tokens = array("I", tokens)
-        anchors, blocks = blocks_of(tokens, self.digests)
-        self.anchors, self.blocks = array("I", anchors), array("I", blocks)
+        anchors, blocks = compute_fingerprints(tokens, self.digests)
+        self.anchors, self.fingerprints = array("I", anchors), array("I", blocks)
 
 
 def joined(rows: Rows) -> list[int]:
@@ -45,17 +45,17 @@ class Compared:
     """
 
     def __init__(self, rows: Rows, factor: int = 5) -> None:
-        self._segments = Segments([Row(row, factor) for row in rows])
+        self._segments = CandidateRegions([Row(row, factor) for row in rows])
         self._offsets = [1 + sum(len(row) + 1 for row in rows[:index]) for index in range(len(rows))]
 
     def groups(self) -> list[list[int]]:
         return list(equal_windows(self._segments.sequence, self._segments.spans))
 
-    def found(self) -> Found:
+    def found(self) -> MatchResult:
         return find_matches(self._segments.sequence, self.groups())
 
     def positions(self, marks: list[int]) -> list[int]:
-        places = (self._segments.token(mark) for mark in marks)
+        places = (self._segments.locate(mark) for mark in marks)
         return [self._offsets[file] + token for file, token in places]
 
 
@@ -179,16 +179,16 @@ def test_long_repetition() -> None:
 def test_too_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[100 + number % 3, *range(50 + number % 7), 200 + number] for number in range(40)]
     by_rule = Compared(rows).found()
-    assert by_rule.simplified == 0
-    monkeypatch.setattr(matcher, "TREE_STEPS", 0)
+    assert by_rule.simplified_groups == 0
+    monkeypatch.setattr(matcher, "TREE_STEP_LIMIT", 0)
     in_haste = Compared(rows).found()
-    assert in_haste.simplified > 0
+    assert in_haste.simplified_groups > 0
     missing = covered(by_rule) - covered(in_haste)
     assert covered(in_haste) < covered(by_rule)
     assert len(missing) < len(covered(by_rule)) / 20
 
 
-def covered(result: Found) -> set[int]:
+def covered(result: MatchResult) -> set[int]:
     return {mark + token for match in result.matches for mark in match.marks for token in range(match.length)}
 
 
@@ -200,6 +200,6 @@ def test_every_repeated_window_is_found_whatever_the_ranks(rows: Rows) -> None:
     for position in range(1, len(code) - WINDOW):
         groups.setdefault(tuple(code[position : position + WINDOW]), []).append(position)
     expected = sorted(marks for marks in groups.values() if len({code[mark - 1] for mark in marks}) > 1)
-    for factor in (1, 3, RANKS, 2 * RANKS + 1):
+    for factor in (1, 3, RANK_COUNT, 2 * RANK_COUNT + 1):
         compared = Compared(rows, factor)
         assert sorted(map(compared.positions, compared.groups())) == expected

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, canonical, distributions
+from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, canonical_name, distributions_for
 from collectors.dependencies.manifest_formats import (
-    Declared,
+    DeclaredDependency,
     format_of,
     parse_lock,
     parse_pipfile,
     parse_pipfile_lock,
     parse_pyproject,
+    parse_requirement,
     parse_requirements,
     parse_setup_cfg,
-    requirement,
 )
-from collectors.dependencies.manifests import MANIFEST_BYTES, read_manifests
+from collectors.dependencies.manifests import MANIFEST_BYTES_LIMIT, read_manifests
 
 
 def declared(tmp_path: Path, **sources: str | bytes) -> dict[str, str | None]:
@@ -52,7 +52,7 @@ def write(root: Path, sources: dict[str, str | bytes]) -> Path:
     ],
 )
 def test_one_requirement(text: str, expected: tuple[str, str | None] | None) -> None:
-    assert requirement(text) == (Declared(*expected) if expected else None)
+    assert parse_requirement(text) == (DeclaredDependency(*expected) if expected else None)
 
 
 def test_requirements() -> None:
@@ -280,7 +280,7 @@ def test_no_manifests() -> None:
         ("Pipfile.lock", b"[" + b"9" * 10_000 + b"]", "Exceeds the limit"),
         ("pyproject.toml", b"a." * 200_000 + b"b = 1", "a key has too many parts"),
         ("pyproject.toml", b'"a" . ' * 100_000 + b"b = 1", "a key has too many parts"),
-        ("requirements.txt", b"x\n" * (MANIFEST_BYTES // 2 + 1), "larger than 1024 KB"),
+        ("requirements.txt", b"x\n" * (MANIFEST_BYTES_LIMIT // 2 + 1), "larger than 1024 KB"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_gap(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
@@ -299,7 +299,7 @@ def test_too_many_entries_are_said(tmp_path: Path) -> None:
 
 
 def test_all_files_together_are_bounded(tmp_path: Path) -> None:
-    filler = "# " + "x" * (MANIFEST_BYTES - 100) + "\n"
+    filler = "# " + "x" * (MANIFEST_BYTES_LIMIT - 100) + "\n"
     sources: dict[str, str | bytes] = {f"d{n}/requirements.txt": f"{filler}p{n}\n" for n in range(9)}
     found = read_manifests(write(tmp_path, {**sources, "requirements.txt": "root\n"}))
     assert set(found.declared) == {"root", *(f"p{n}" for n in range(8))}
@@ -370,13 +370,13 @@ def test_lines_that_would_take_quadratic_time(tmp_path: Path, line: str) -> None
     ],
 )
 def test_import_names(dotted: str, expected: tuple[str, ...]) -> None:
-    assert tuple(distributions(dotted)) == expected
+    assert tuple(distributions_for(dotted)) == expected
 
 
 def test_canonical_names() -> None:
-    assert canonical("Foo.Bar_-baz") == "foo-bar-baz"
-    assert canonical("-foo") is None
-    assert canonical("a/b") is None
+    assert canonical_name("Foo.Bar_-baz") == "foo-bar-baz"
+    assert canonical_name("-foo") is None
+    assert canonical_name("a/b") is None
 
 
 def test_libraries_of_other_pythons() -> None:
@@ -387,8 +387,8 @@ def test_the_table_of_import_names_is_sound() -> None:
     table = json.loads((Path(__file__).parents[4] / "collectors/dependencies/data/import_names.json").read_text())
     for dotted, found in table["distributions"].items():
         names = [found] if isinstance(found, str) else found
-        assert all(canonical(name) == name for name in names), dotted
-        assert names != [canonical(dotted)], f"{dotted} needs no entry"
+        assert all(canonical_name(name) == name for name in names), dotted
+        assert names != [canonical_name(dotted)], f"{dotted} needs no entry"
     for section in table.values():
         assert list(section) == sorted(section)
     assert len(table["distributions"]) > 500

@@ -42,7 +42,7 @@ def document(tree: SourceTree, processes: int, memory: Memory | None = None) -> 
 
 
 def names(tree: SourceTree) -> set[bytes]:
-    return {entry.name for entry in tree.entries}
+    return {entry.raw_path for entry in tree.entries}
 
 
 def places(tree: SourceTree) -> set[bytes]:

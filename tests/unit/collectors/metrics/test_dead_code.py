@@ -12,8 +12,8 @@ import pytest
 from collectors.contract import FileCollector, Totals
 from collectors.metrics.dead_code import COLLECTOR, whitelisted, whitelists
 from collectors.source.source_tree import SourceFile
-from collectors.source.syntax_walk import walk
-from collectors.tools.vulture_visitor import FileVisitor
+from collectors.source.syntax_walk import walk_syntax_tree
+from collectors.tools.vulture_visitor import VultureVisitor
 from domain.metrics.report import Report
 
 T = TypeVar("T")
@@ -208,5 +208,5 @@ def test_the_walk_itself_needs_no_stack() -> None:
     for _ in range(50_000):
         node = ast.UnaryOp(op=ast.Invert(), operand=node)
     tree = ast.Module(body=[ast.Expr(value=node)], type_ignores=[])
-    assert FileVisitor("/src/a.py", "").examine(walk(tree)).used == {"used"}
-    assert FileVisitor("/src/a.py", "").examine_commented(tree).used == {"used"}
+    assert VultureVisitor("/src/a.py", "").collect(walk_syntax_tree(tree)).used == {"used"}
+    assert VultureVisitor("/src/a.py", "").collect_with_type_comments(tree).used == {"used"}

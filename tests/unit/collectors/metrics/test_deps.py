@@ -141,7 +141,7 @@ FILES = [
 @pytest.mark.parametrize(("importer", "dotted", "expected"), INTERNAL)
 def test_absolute_imports(importer: str, dotted: str, expected: str | None) -> None:
     assert importer in FILES
-    assert ModuleIndex(FILES).absolute(importer, dotted) == expected
+    assert ModuleIndex(FILES).resolve_absolute(importer, dotted) == expected
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_absolute_imports(importer: str, dotted: str, expected: str | None) -> N
     ],
 )
 def test_relative_imports(importer: str, level: int, dotted: str, expected: str | None) -> None:
-    assert ModuleIndex(FILES).relative(importer, level, dotted) == expected
+    assert ModuleIndex(FILES).resolve_relative(importer, level, dotted) == expected
 
 
 def test_modules_beside_each_other_in_a_root_that_is_a_package() -> None:

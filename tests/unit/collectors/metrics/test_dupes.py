@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 
 from collectors.contract import FileCollector, Totals
-from collectors.cpd.facts import PackedFile, pack
+from collectors.cpd.facts import PackedFile, pack_file
 from collectors.cpd.lexer import lex
 from collectors.metrics.dupes import COLLECTOR
 from collectors.source.source_tree import SourceFile
@@ -140,31 +140,31 @@ def test_the_order_of_files_is_java_s() -> None:
 
 
 def test_repetition_beyond_the_rule_is_told(monkeypatch: Any) -> None:
-    monkeypatch.setattr("collectors.cpd.matcher.TREE_STEPS", 0)
+    monkeypatch.setattr("collectors.cpd.matcher.TREE_STEP_LIMIT", 0)
     found = report({name: rows(60) for name in ("a.py", "b.py", "c.py")})
     assert found.aggregate["duplicate_lines"] == 180
     assert found.gaps == ["dupes approximate: 1 blocks repeat too often for PMD's full rule"]
 
 
 def test_facts_are_the_same_in_every_process_and_small() -> None:
-    packed = pack(lex("def f(x):\n    return f(x)\n"))
+    packed = pack_file(lex("def f(x):\n    return f(x)\n"))
     assert packed["digests"][:8].hex() == "4a32b093dc64c977"
     text = "".join(f"value_{n % 50} = call(value_{n % 40}, 'text', option={n % 9})\n" for n in range(500))
-    assert len(msgpack.packb(pack(lex(text)))) < len(text) * 2 / 3
+    assert len(msgpack.packb(pack_file(lex(text)))) < len(text) * 2 / 3
 
 
 def test_lines_from_facts() -> None:
     text = "\n\nx\n'''a\nb''' y\n\n" + "z\n" * 300
-    opened = PackedFile(msgpack.unpackb(msgpack.packb(pack(lex(text)))))
+    opened = PackedFile(msgpack.unpackb(msgpack.packb(pack_file(lex(text)))))
     assert len(opened.tokens) == 303
-    assert opened.lines(0, 0) == (3, 3)
-    assert opened.lines(0, 1) == (3, 5)
-    assert opened.lines(2, 3) == (5, 7)
-    assert opened.lines(302, 302) == (306, 306)
+    assert opened.line_range(0, 0) == (3, 3)
+    assert opened.line_range(0, 1) == (3, 5)
+    assert opened.line_range(2, 3) == (5, 7)
+    assert opened.line_range(302, 302) == (306, 306)
 
 
 def test_facts_that_do_not_fit_together_are_not_believed() -> None:
-    honest = pack(lex("x = 1\ny = '''a\nb'''\n"))
+    honest = pack_file(lex("x = 1\ny = '''a\nb'''\n"))
     assert COLLECTOR.shape.holds(honest)
     forged: dict[str, Any] = {
         "digests": honest["digests"][:-8],  # a token that is none of the distinct ones
@@ -174,4 +174,4 @@ def test_facts_that_do_not_fit_together_are_not_believed() -> None:
     }
     for name, value in forged.items():
         assert not COLLECTOR.shape.holds({**honest, name: value}), name
-    assert COLLECTOR.shape.holds(pack(lex("")))
+    assert COLLECTOR.shape.holds(pack_file(lex("")))

@@ -9,8 +9,8 @@ import pytest
 from collectors.contract import FileCollector, Totals
 from collectors.metrics.lint import COLLECTOR, TREE
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, load_tree
-from collectors.tools import ruff as ruff_runs
-from collectors.tools.ruff import Answers, Ruff, RuffError
+from collectors.tools import ruff_runner
+from collectors.tools.ruff_runner import RuffError, RuffResult, RuffRunner
 from collectors.tools.tool_process import ToolRun
 from domain.metrics.report import Finding, Report
 
@@ -94,7 +94,7 @@ def test_no_directory_is_left_out(tmp_path: Path, name: str) -> None:
     (tmp_path / ".gitignore").write_text("*.py\n")
     tree = load_tree(tmp_path)
     only = [entry for entry in tree.entries if entry.path.endswith(".py")]
-    assert [len(said) for said in Ruff(tree, 60).check(only).said.values()] == [1]
+    assert [len(said) for said in RuffRunner(tree, 60).check(only).diagnostics.values()] == [1]
 
 
 def test_names_that_would_be_options_lists_or_lines(tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_names_that_would_be_options_lists_or_lines(tmp_path: Path) -> None:
     for number, name in enumerate(names + odd, start=1):
         Path(os.fsdecode(root + b"/" + name)).write_bytes(b"import os\nimport sys\n"[: 10 if number % 2 else 21])
     tree = load_tree(Path(os.fsdecode(root)))
-    said = Ruff(tree, 60).check(tree.entries)
-    assert said.lost == {}
+    said = RuffRunner(tree, 60).check(tree.entries)
+    assert said.failures == {}
     expected = {entry.path: 1 if entry.size == 10 else 2 for entry in tree.entries}
-    assert {path: len(found) for path, found in said.said.items()} == expected
+    assert {path: len(found) for path, found in said.diagnostics.items()} == expected
     assert len(expected) == 12
 
 
@@ -172,9 +172,9 @@ def test_command_lines_are_cut_where_the_system_would_refuse_them(tmp_path: Path
     for number in range(700):
         (directory / f"{number}.py").write_bytes(b"import os\n")
     tree = load_tree(tmp_path)
-    answers = Ruff(tree, 60).check(tree.entries)
-    assert len(answers.said) == 700
-    assert all(len(found) == 1 for found in answers.said.values())
+    answers = RuffRunner(tree, 60).check(tree.entries)
+    assert len(answers.diagnostics) == 700
+    assert all(len(found) == 1 for found in answers.diagnostics.values())
 
 
 Answer = tuple[int | None, bytes, str | None]
@@ -193,9 +193,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, script: Script) -> list[list[str]]
         exit_code, output, lost = script(paths)
         for line in output.splitlines():
             on_line(line)
-        return ToolRun(exit_code=exit_code, errors="broken\n", lost=lost)
+        return ToolRun(exit_code=exit_code, stderr="broken\n", failure=lost)
 
-    monkeypatch.setattr(ruff_runs, "run_tool", run)
+    monkeypatch.setattr(ruff_runner, "run_tool", run)
     return asked
 
 
@@ -236,9 +236,9 @@ def test_every_strange_answer_costs_one_file(
 ) -> None:
     tree = tree_of(tmp_path / "tree", **{f"f{number}": b"" for number in range(7)})
     asked = scripted(monkeypatch, lambda paths: bad if "./f4.py" in paths else answer(0))
-    answers = Ruff(tree, 60).check(tree.entries)
-    assert answers.lost == {"f4.py": reason}
-    assert sorted(answers.said) == ["f0.py", "f1.py", "f2.py", "f3.py", "f5.py", "f6.py"]
+    answers = RuffRunner(tree, 60).check(tree.entries)
+    assert answers.failures == {"f4.py": reason}
+    assert sorted(answers.diagnostics) == ["f0.py", "f1.py", "f2.py", "f3.py", "f5.py", "f6.py"]
     assert len(asked) <= 11  # all, nothing (whether ruff works), each of the seven, and the slow one twice more
 
 
@@ -248,7 +248,7 @@ def test_a_diagnostic_of_a_file_that_was_not_asked_about_is_not_believed(
     line = b'{"code": "F401", "filename": "/elsewhere.py", "location": {"row": 1, "column": 1}, "message": "x"}\n'
     scripted(monkeypatch, lambda paths: answer(1, line) if len(paths) > 1 else answer(0))
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
-    assert Ruff(tree, 60).check(tree.entries).said == {"a.py": [], "b.py": []}
+    assert RuffRunner(tree, 60).check(tree.entries).diagnostics == {"a.py": [], "b.py": []}
 
 
 def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
@@ -258,26 +258,26 @@ def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
     now = 0.0
     hang, slow = {"./f4.py", "./f1444.py"}, "./f77.py"
 
-    def run(command: list[str], *, deadline: float, **_: object) -> ToolRun:
+    def run(command: list[str], *, timeout: float, **_: object) -> ToolRun:
         nonlocal now
         needed = 3600.0 if not hang.isdisjoint(command) else 6.0 if slow in command else 0.01
-        now += min(deadline, needed)
-        if needed > deadline:
-            return ToolRun(exit_code=None, errors="", lost="took too long")
-        return ToolRun(exit_code=0, errors="")
+        now += min(timeout, needed)
+        if needed > timeout:
+            return ToolRun(exit_code=None, stderr="", failure="took too long")
+        return ToolRun(exit_code=0, stderr="")
 
-    monkeypatch.setattr(ruff_runs, "run_tool", run)
-    answers = Ruff(tree, 120, clock=lambda: now).check(tree.entries)
-    assert set(answers.lost) == {"f4.py", "f1444.py"}
-    assert len(answers.said) == 1998
+    monkeypatch.setattr(ruff_runner, "run_tool", run)
+    answers = RuffRunner(tree, 120, clock=lambda: now).check(tree.entries)
+    assert set(answers.failures) == {"f4.py", "f1444.py"}
+    assert len(answers.diagnostics) == 1998
 
 
 def test_files_that_there_is_no_time_for_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 10.0, 70.0])
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
     scripted(monkeypatch, lambda paths: answer(0) if paths == ["-"] else answer(None, lost="took too long"))
-    ruff = Ruff(tree, 60, clock=lambda: next(times, 70.0))
-    assert ruff.check(tree.entries).lost == {"a.py": "no time left", "b.py": "no time left"}
+    ruff = RuffRunner(tree, 60, clock=lambda: next(times, 70.0))
+    assert ruff.check(tree.entries).failures == {"a.py": "no time left", "b.py": "no time left"}
 
 
 def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
@@ -303,15 +303,15 @@ def test_ruff_is_asked_only_about_files_without_a_known_answer(tmp_path: Path, m
     assert set(answers) == {"a.py", "b.py", "c.py", "d.py"}
     assert all(COLLECTOR.answer_shape.holds(answer) for answer in answers.values())
     asked: list[str] = []
-    check = Ruff.check
+    check = RuffRunner.check
 
-    def watched(self: Ruff, entries: Iterable[FileEntry], **options: bool) -> Answers:
+    def watched(self: RuffRunner, entries: Iterable[FileEntry], **options: bool) -> RuffResult:
         asked.extend(entry.path for entry in entries)
         return check(self, entries, **options)
 
-    monkeypatch.setattr(Ruff, "check", watched)
+    monkeypatch.setattr(RuffRunner, "check", watched)
     known = {path: answer for path, answer in answers.items() if path != "b.py"}
     assert COLLECTOR.consult(tree, known) == (facts, {"b.py": answers["b.py"]})
     assert asked == ["b.py", "b.py"]  # with its comment, and without
-    monkeypatch.setattr(Ruff, "_run", None)
+    monkeypatch.setattr(RuffRunner, "_run", None)
     assert COLLECTOR.consult(tree, answers) == (facts, {})

@@ -11,11 +11,11 @@ import pytest
 from collectors.contract import FileCollector, Totals
 from collectors.metrics.security import COLLECTOR
 from collectors.source.source_tree import SourceFile
-from collectors.source.syntax_walk import Nodes
+from collectors.source.syntax_walk import SyntaxNodes
 from collectors.tools import bandit_driver
-from collectors.tools.bandit_driver import Scan, called_name, line_range, nosec_lines, scan
-from collectors.tools.bandit_rules import CALL_GUARDS, RULES, WITH_PARENTS, Rule
-from collectors.tools.bandit_strings import PASSWORD, QUERY, VALUE_GUARDS
+from collectors.tools.bandit_driver import BanditResult, called_name, line_range, nosec_lines, run_bandit
+from collectors.tools.bandit_rules import CALL_PREFILTERS, RULES, RULES_USING_PARENTS, Rule
+from collectors.tools.bandit_strings import PASSWORD_RULE_ID, SQL_RULE_ID, VALUE_PREFILTERS
 from domain.metrics.report import Finding, Report
 from tests.parity.support.comparison import copy_python
 
@@ -108,7 +108,7 @@ def test_a_test_that_raises_is_a_gap_and_the_others_go_on() -> None:
     ["- " * 2900 + "'/tmp'", "[" * 150 + "'/tmp'" + "]" * 150, "'/tmp'" + "+ x" * 2900, "x" + ".y" * 2900 + "('/tmp')"],
 )
 def test_depth_costs_nothing(expression: str) -> None:
-    found = on_a_deep_stack(lambda: scan(source(f"x = {expression}\nassert x\n")))
+    found = on_a_deep_stack(lambda: run_bandit(source(f"x = {expression}\nassert x\n")))
     assert found.failures == {}
     assert [issue.test_id for issue in found.issues] == ["B108", "B101"]
 
@@ -117,20 +117,20 @@ def test_without_a_deep_stack_what_is_lost_is_said() -> None:
     tree = on_a_deep_stack(lambda: source("x = 'select a from ' " + "+ x" * 2900).tree)
     shallow = source("x")
     vars(shallow)["tree"] = tree
-    found = scan(shallow)
+    found = run_bandit(shallow)
     assert found.failures["B608"].startswith("RecursionError: ")
 
 
 def test_the_shared_tree_is_left_as_it_was_found() -> None:
     file = source("def f(a='/tmp'):\n    return g(x, *[1])\n")
     before = {id(node): dict(vars(node)) for node in ast.walk(file.tree)}
-    scan(file)
+    run_bandit(file)
     assert {id(node): dict(vars(node)) for node in ast.walk(file.tree)} == before
     assert not hasattr(ast.Load(), "_bandit_parent")
 
 
 def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    scan(source((FIXTURES / "raising.py").read_text() + (FIXTURES / "nosec.py").read_text()))
+    run_bandit(source((FIXTURES / "raising.py").read_text() + (FIXTURES / "nosec.py").read_text()))
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
 
@@ -141,12 +141,12 @@ def test_only_bandit_s_own_tests_take_part() -> None:
 
 
 def test_guards_are_for_tests_that_exist() -> None:
-    assert set(CALL_GUARDS) <= {rule.test_id for rule in RULES["Call"]}
-    assert {PASSWORD, QUERY, *VALUE_GUARDS} <= {rule.test_id for rule in RULES["Str"]}
+    assert set(CALL_PREFILTERS) <= {rule.test_id for rule in RULES["Call"]}
+    assert {PASSWORD_RULE_ID, SQL_RULE_ID, *VALUE_PREFILTERS} <= {rule.test_id for rule in RULES["Str"]}
 
 
-def all_strings(nodes: Nodes) -> list[tuple[ast.Constant, tuple[Rule, ...]]]:
-    return [(text, RULES["Str"]) for text in nodes.texts if isinstance(text.value, str)]
+def all_strings(nodes: SyntaxNodes) -> list[tuple[ast.Constant, tuple[Rule, ...]]]:
+    return [(text, RULES["Str"]) for text in nodes.text_constants if isinstance(text.value, str)]
 
 
 def test_what_looks_at_parents_is_known() -> None:
@@ -156,16 +156,16 @@ def test_what_looks_at_parents_is_known() -> None:
         for rule in found
         if "_bandit_parent" in Path(sys.modules[rule.check.__module__].__file__ or "").read_text()
     }
-    assert looking - {"B106", "B107"} <= WITH_PARENTS  # these two share a module with B105
+    assert looking - {"B106", "B107"} <= RULES_USING_PARENTS  # these two share a module with B105
 
 
-def unguarded(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> Scan:
+def unguarded(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> BanditResult:
     with monkeypatch.context() as patch:
-        patch.setattr(bandit_driver, "call_rules", lambda _name, _keywords: RULES["Call"])
-        patch.setattr(bandit_driver, "function_rules", lambda _function: RULES["FunctionDef"])
-        patch.setattr(bandit_driver, "suspects", all_strings)
-        patch.setattr(bandit_driver, "text_rules", lambda _text: RULES["File"])
-        return scan(file)
+        patch.setattr(bandit_driver, "rules_for_call", lambda _name, _keywords: RULES["Call"])
+        patch.setattr(bandit_driver, "rules_for_function", lambda _function: RULES["FunctionDef"])
+        patch.setattr(bandit_driver, "candidate_strings", all_strings)
+        patch.setattr(bandit_driver, "rules_for_text", lambda _text: RULES["File"])
+        return run_bandit(file)
 
 
 @pytest.mark.parametrize("place", [FIXTURES, PACKAGES / "bandit", PACKAGES / "click", PACKAGES / "pip" / "_internal"])
@@ -176,7 +176,7 @@ def test_a_guard_never_hides_what_its_test_would_report(
     for path in sorted(copy_python(place, tmp_path / "tree").rglob("*.py")):
         file = SourceFile(path.name, path.read_bytes())
         if file.parse_error is None:
-            guarded, asked = scan(file), unguarded(file, monkeypatch)
+            guarded, asked = run_bandit(file), unguarded(file, monkeypatch)
             assert guarded.issues == asked.issues
             assert guarded.suppressed == asked.suppressed
             seen += 1

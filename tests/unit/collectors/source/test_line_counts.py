@@ -7,8 +7,8 @@ import radon.raw
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectors.source.line_counts import LineCounts, count_lines, count_tokenized
-from collectors.source.line_scanner import scan
+from collectors.source.line_counts import LineCounts, count_lines, count_lines_by_tokens
+from collectors.source.line_scanner import scan_lines
 
 FRAGMENTS = [
     "x", "x = 1", "if x:", "if x: y", "y: int", "x[1:2]", "lambda: 0", ";", "; ", ";;", ":", ":=", " ", "    ", "\t",
@@ -40,7 +40,7 @@ def said_by_radon(text: str) -> LineCounts | None:
 
 def said_by_us(text: str) -> LineCounts | None:
     try:
-        return count_tokenized(text.splitlines())
+        return count_lines_by_tokens(text.splitlines())
     except (SyntaxError, tokenize.TokenError):
         return None
 
@@ -76,8 +76,8 @@ def test_texts_that_parse_count_as_with_radon(text: str) -> None:
 @given(statements)
 def test_scanner_and_tokenizer_agree_without_oddities(text: str) -> None:
     text = text.replace("\x0c", " ").replace("\u2028", " ")
-    if parses(text) and scan(text) is not None:
-        assert count_lines(text) == count_tokenized(text.splitlines())
+    if parses(text) and scan_lines(text) is not None:
+        assert count_lines(text) == count_lines_by_tokens(text.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_scanner_and_tokenizer_agree_without_oddities(text: str) -> None:
 )
 def test_scanner_leaves_odd_continuations_to_the_tokenizer(text: str) -> None:
     assert parses(text)
-    assert scan(text) is None
-    assert scan("x = 1 \\\n + 2\n") is not None
+    assert scan_lines(text) is None
+    assert scan_lines("x = 1 \\\n + 2\n") is not None
 
 
 def test_every_line_is_of_one_kind() -> None:
@@ -105,7 +105,7 @@ def test_a_text_on_which_radon_gives_up_is_counted_by_its_newlines() -> None:
 @pytest.mark.parametrize("text", ["x = (\n", "x = '''\n", "x = 1 \\\n"])
 def test_a_text_that_does_not_end_raises(text: str) -> None:
     with pytest.raises((SyntaxError, tokenize.TokenError)):
-        count_tokenized(text.splitlines())
+        count_lines_by_tokens(text.splitlines())
 
 
 class TestSizeOfInput:

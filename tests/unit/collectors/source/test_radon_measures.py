@@ -3,11 +3,11 @@ import math
 
 import pytest
 
-from collectors.source.radon_measures import measure
+from collectors.source.radon_measures import compute_radon_measures
 
 
 def functions(source: str) -> list[tuple[str, int, int]]:
-    return [(item.name, item.line, item.complexity) for item in measure(ast.parse(source)).functions]
+    return [(item.name, item.line, item.complexity) for item in compute_radon_measures(ast.parse(source)).functions]
 
 
 def complexity(*lines: str) -> int:
@@ -16,11 +16,11 @@ def complexity(*lines: str) -> int:
 
 
 def total(source: str) -> int:
-    return measure(ast.parse(source)).total_complexity
+    return compute_radon_measures(ast.parse(source)).total_complexity
 
 
 def volume(source: str) -> float:
-    return measure(ast.parse(source)).volume
+    return compute_radon_measures(ast.parse(source)).halstead_volume
 
 
 def test_each_decision_counts() -> None:

@@ -3,12 +3,12 @@ from collections.abc import Callable
 
 import pytest
 
-from collectors.source.scopes import owner_of, scopes
-from collectors.source.syntax_walk import walk
+from collectors.source.scopes import find_scopes, scope_lookup
+from collectors.source.syntax_walk import walk_syntax_tree
 
 
 def enclosing(tree: ast.Module) -> Callable[[int], str | None]:
-    return owner_of(scopes(walk(tree)))
+    return scope_lookup(find_scopes(walk_syntax_tree(tree)))
 
 
 TEXT = """\
@@ -87,6 +87,6 @@ def test_definitions_that_share_a_line() -> None:
 
 def test_endless_names_are_cut() -> None:
     nested = "".join(f"{' ' * depth}class {'x' * 1000}:\n" for depth in range(50)) + " " * 50 + "y\n"
-    found = scopes(walk(ast.parse(nested)))
+    found = find_scopes(walk_syntax_tree(ast.parse(nested)))
     assert len(found) == 50
     assert max(len(name) for name, _, _ in found) == 300

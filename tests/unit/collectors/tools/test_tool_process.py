@@ -8,18 +8,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from collectors.tools.tool_launcher import STACK_BYTES, ended_as_one
-from collectors.tools.tool_process import TOOK_TOO_LONG, ToolRun, run_tool
+from collectors.tools.tool_launcher import STACK_BYTES, supervisor_kills_descendants
+from collectors.tools.tool_process import TIMED_OUT, ToolRun, run_tool
 
 
-def run_python(code: str, *arguments: str, deadline: float = 30, output_limit: int = 1 << 20) -> tuple[ToolRun, bytes]:
+def run_python(code: str, *arguments: str, timeout: float = 30, output_limit: int = 1 << 20) -> tuple[ToolRun, bytes]:
     """How it ended, and its lines, each with a newline."""
     lines: list[bytes] = []
     run = run_tool(
         [sys.executable, "-I", "-c", code, *arguments],
         cwd=Path("/"),
         environment={"LC_ALL": "C.UTF-8", "GIVEN": "yes"},
-        deadline=deadline,
+        timeout=timeout,
         output_limit=output_limit,
         on_line=lines.append,
     )
@@ -28,7 +28,7 @@ def run_python(code: str, *arguments: str, deadline: float = 30, output_limit: i
 
 def test_output_errors_and_exit_code() -> None:
     run, output = run_python("import sys; print('said'); print('complained', file=sys.stderr); sys.exit(3)")
-    assert (run.exit_code, output, run.errors, run.lost) == (3, b"said\n", "complained\n", None)
+    assert (run.exit_code, output, run.stderr, run.failure) == (3, b"said\n", "complained\n", None)
 
 
 def test_lines_are_cut_at_newlines_only() -> None:
@@ -71,7 +71,7 @@ def test_it_dumps_no_core_writes_no_file_and_has_a_deep_stack(tmp_path: Path) ->
     stack = STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, STACK_BYTES)
     assert run_python(code)[1] == f"[0, 0, {stack}]\n".encode()
     before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)]
-    with ended_as_one():
+    with supervisor_kills_descendants():
         assert run_python(code)[1] == f"[0, 0, {stack}]\n".encode()
     assert before == [resource.getrlimit(kind) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)]
     target = tmp_path / "written"
@@ -89,36 +89,36 @@ def test_it_dumps_no_core_writes_no_file_and_has_a_deep_stack(tmp_path: Path) ->
     ],
 )
 def test_past_its_deadline_it_is_killed_whether_it_talks_or_not(code: str) -> None:
-    run, _ = run_python(code, deadline=1, output_limit=1 << 40)
-    assert (run.exit_code, run.lost) == (None, TOOK_TOO_LONG)
+    run, _ = run_python(code, timeout=1, output_limit=1 << 40)
+    assert (run.exit_code, run.failure) == (None, TIMED_OUT)
 
 
 def test_what_says_too_much_is_killed() -> None:
     run, output = run_python("while True: print('x' * 1000)", output_limit=100_000)
-    assert (run.exit_code, run.lost) == (None, "said too much")
+    assert (run.exit_code, run.failure) == (None, "said too much")
     assert len(output) < 1_000_000
 
 
 def test_one_endless_line_is_too_much_as_well() -> None:
     run, output = run_python("while True: print('x' * 1000, end='')", output_limit=100_000)
-    assert (run.lost, output) == ("said too much", b"")
+    assert (run.failure, output) == ("said too much", b"")
 
 
 def test_endless_complaints_are_cut_and_cost_nothing() -> None:
     run, _ = run_python("import sys; sys.stderr.write('x' * 10_000_000)")
     assert run.exit_code == 0
-    assert run.errors == "x" * 4096
+    assert run.stderr == "x" * 4096
 
 
 def test_a_crash_is_named() -> None:
     run, _ = run_python("import os; os.abort()")
-    assert (run.exit_code, run.lost) == (None, "crashed (SIGABRT)")
+    assert (run.exit_code, run.failure) == (None, "crashed (SIGABRT)")
 
 
 def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
     command = [str(tmp_path / "nothing")]
     with pytest.raises(FileNotFoundError, match="nothing"):
-        run_tool(command, cwd=tmp_path, environment={}, deadline=30, output_limit=1, on_line=print)
+        run_tool(command, cwd=tmp_path, environment={}, timeout=30, output_limit=1, on_line=print)
 
 
 def test_whoever_cannot_bear_to_hear_more_ends_the_tool() -> None:
@@ -132,7 +132,7 @@ def test_whoever_cannot_bear_to_hear_more_ends_the_tool() -> None:
             [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(3600)"],
             cwd=Path("/"),
             environment={},
-            deadline=3600,
+            timeout=3600,
             output_limit=100,
             on_line=refuse,
         )
@@ -144,7 +144,7 @@ import sys
 from pathlib import Path
 from collectors.tools.tool_process import run_tool
 code = "import os, sys, time; fifo = open(sys.argv[1], 'w'); fifo.write('begun'); fifo.flush(); time.sleep(3600)"
-run_tool([sys.executable, "-I", "-c", code, sys.argv[1]], cwd=Path("/"), environment={}, deadline=3600, output_limit=1,
+run_tool([sys.executable, "-I", "-c", code, sys.argv[1]], cwd=Path("/"), environment={}, timeout=3600, output_limit=1,
          on_line=print)
 """
 

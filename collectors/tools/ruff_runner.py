@@ -12,20 +12,20 @@ from pathlib import Path
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
 from collectors.source.source_tree import FileEntry, SourceTree
-from collectors.tools.tool_process import TOOK_TOO_LONG, ToolRun, run_tool
+from collectors.tools.tool_process import TIMED_OUT, ToolRun, run_tool
 from domain.text import one_line
 
-THREADS = 4
+MAX_THREADS = 4
 """At most; each has a stack of its own, which counts as memory."""
 
 STACK_BYTES = 64 * 1024 * 1024
 """An expression some thousand deep overflows ruff's usual stack, and ruff aborts without a word about any file."""
 
-PARTS = 8
+SPLIT_COUNT = 8
 """Into how many a lost group is divided: a file that hangs costs a deadline for each division until it is alone."""
 
-OUTPUT_LIMIT = 1024 * 1024 * 1024
-PATIENCE_SECONDS = 30.0
+OUTPUT_LIMIT_BYTES = 1024 * 1024 * 1024
+RETRY_TIMEOUT_LIMIT_SECONDS = 30.0
 """At most, for a file that took too long alone and is asked about again when all others have had their turn."""
 
 _ARGUMENTS_LIMIT = 96 * 1024
@@ -47,14 +47,14 @@ class Diagnostic:
 
 
 @dataclass(slots=True)
-class Answers:
+class RuffResult:
     """Display path to what ruff says of that file, and, for the files that it was lost on, to why."""
 
-    said: dict[str, list[Diagnostic]] = field(default_factory=dict)
-    lost: dict[str, str] = field(default_factory=dict)
+    diagnostics: dict[str, list[Diagnostic]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
-class Ruff:
+class RuffRunner:
     """`ruff check` with its default rules, no configuration, no cache, from the tree's root.
 
     All its runs together take at most `seconds`; files that there is no time for count as lost.
@@ -68,9 +68,9 @@ class Ruff:
         self._known_to_work = False
         self._command = [find_ruff_bin(), "check", "--isolated", "--no-cache", "--no-respect-gitignore", "--no-fix"]
 
-    def check(self, entries: Iterable[FileEntry], *, ignore_comments: bool = False) -> Answers:
+    def check(self, entries: Iterable[FileEntry], *, ignore_comments: bool = False) -> RuffResult:
         """Ask about these files; with `ignore_comments` as if there were no `noqa` in them. Raises RuffError."""
-        answers = Answers()
+        answers = RuffResult()
         # Parts of lost groups wait until all whole groups are done, so that what takes long keeps nobody waiting.
         pending = deque((group, _deadline(group)) for group in self._groups(entries))
         while pending:
@@ -78,10 +78,10 @@ class Ruff:
             lost = self._ask(group, deadline, answers, ignore_comments=ignore_comments)
             if lost is not None and len(group) > 1:
                 pending += [(part, _deadline(part)) for part in _divide(group)]
-            elif lost == TOOK_TOO_LONG and 2 * deadline <= PATIENCE_SECONDS:
+            elif lost == TIMED_OUT and 2 * deadline <= RETRY_TIMEOUT_LIMIT_SECONDS:
                 pending.append((group, 2 * deadline))
             elif lost is not None:
-                answers.lost[group[0].path] = lost
+                answers.failures[group[0].path] = lost
         return answers
 
     def _groups(self, entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
@@ -106,7 +106,7 @@ class Ruff:
         return f"./{entry.location.relative_to(self._entry_root)}"
 
     def _ask(
-        self, group: Sequence[FileEntry], deadline: float, answers: Answers, *, ignore_comments: bool
+        self, group: Sequence[FileEntry], deadline: float, answers: RuffResult, *, ignore_comments: bool
     ) -> str | None:
         """Add what ruff says of the group to the answers, or say why there is no telling."""
         left = self._end - self._clock()
@@ -119,18 +119,18 @@ class Ruff:
             run = self._run(arguments, min(left, deadline), hearer.hear, files=len(group))
         except (ValueError, KeyError, TypeError):
             return "said what cannot be read"
-        if run.lost is not None or run.exit_code not in (0, 1):
+        if run.failure is not None or run.exit_code not in (0, 1):
             self._require_working()
-            return run.lost or one_line(f"ruff failed: {run.errors}", 200)
-        if (run.exit_code == 1) != any(hearer.said.values()):
+            return run.failure or one_line(f"ruff failed: {run.stderr}", 200)
+        if (run.exit_code == 1) != any(hearer.diagnostics.values()):
             return "said what its exit code denies"
-        answers.said.update(hearer.said)
+        answers.diagnostics.update(hearer.diagnostics)
         return None
 
     def _run(
         self, arguments: Sequence[str], deadline: float, on_line: Callable[[bytes], None], *, files: int = 1
     ) -> ToolRun:
-        threads = min(THREADS, files, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        threads = min(MAX_THREADS, files, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         environment = {
             "LC_ALL": "C.UTF-8",
             "NO_COLOR": "1",
@@ -142,8 +142,8 @@ class Ruff:
                 [*self._command, *arguments],
                 cwd=self._root,
                 environment=environment,
-                deadline=deadline,
-                output_limit=OUTPUT_LIMIT,
+                timeout=deadline,
+                output_limit=OUTPUT_LIMIT_BYTES,
                 on_line=on_line,
             )
         except OSError as error:
@@ -155,7 +155,7 @@ class Ruff:
             return
         run = self._run(["-"], 10, lambda _: None)
         if run.exit_code != 0:
-            raise RuffError(one_line(f"ruff does not work: {run.lost or run.errors}", 200))
+            raise RuffError(one_line(f"ruff does not work: {run.failure or run.stderr}", 200))
         self._known_to_work = True
 
 
@@ -163,7 +163,7 @@ class _Hearer:
     """Sorts ruff's lines by file; `paths` maps the names that it gives to display paths."""
 
     def __init__(self, paths: dict[str, str]) -> None:
-        self.said: dict[str, list[Diagnostic]] = {path: [] for path in paths.values()}
+        self.diagnostics: dict[str, list[Diagnostic]] = {path: [] for path in paths.values()}
         self._paths = paths
         # ruff garbles a name that is not UTF-8; where there is one file there is no doubt which.
         self._only = next(iter(paths.values())) if len(paths) == 1 else None
@@ -178,11 +178,11 @@ class _Hearer:
         if message is None:  # the same few texts come a hundred thousand times
             message = self._messages[text] = one_line(text)
         code = sys.intern(str(item["code"] or "invalid-syntax"))
-        self.said[path].append(Diagnostic(code, int(place["row"]), int(place["column"]), message))
+        self.diagnostics[path].append(Diagnostic(code, int(place["row"]), int(place["column"]), message))
 
 
 def _divide(group: list[FileEntry]) -> Iterator[list[FileEntry]]:
-    size = -(-len(group) // PARTS)
+    size = -(-len(group) // SPLIT_COUNT)
     for start in range(0, len(group), size):
         yield group[start : start + size]
 
