@@ -11,7 +11,7 @@ PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replica:
+class WorkerInfo:
     """What a replica last said of itself. `started_at` and `seen_at` are seconds since 1970 by its own clock."""
 
     replica_id: str

@@ -36,7 +36,7 @@ READY = Gauge("vibe8_ready", "Whether this replica can claim a job (1) or not (0
 CLAIMS = Counter("vibe8_claims", "Claims of this replica; `empty` found nothing due.", ["result"], registry=REGISTRY)
 FINISHED = Counter(
     "vibe8_jobs_finished",
-    "Attempts that ended here, by outcome (completed, failed, retried, handed_back, lost) and kind of fault.",
+    "Attempts that ended here, by outcome (completed, failed, retried, requeued, lost) and kind of fault.",
     ["outcome", "kind"],
     registry=REGISTRY,
 )
@@ -103,7 +103,7 @@ NOTICES = Counter(
 
 OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "completed": ("",),
-    "handed_back": ("",),
+    "requeued": ("",),
     "lost": ("",),
     "retried": ("AnalysisKilledError", "ServiceUnavailableError", "TransientError"),
     "failed": ("AnalysisKilledError", "CancelledByUserError", "InvalidInputError", "PermanentError",

@@ -148,7 +148,7 @@ async def _forgiven(operation: str, seconds: float) -> AsyncIterator[None]:
             yield
     except (RedisError, OSError, TimeoutError) as error:
         FACTS_FAULTS.labels(operation).inc()
-        log.debug("facts.unavailable", operation=operation, reason=f"{type(error).__name__}: {error}")
+        log.debug("facts_cache.unavailable", operation=operation, reason=f"{type(error).__name__}: {error}")
 
 
 def _slices(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

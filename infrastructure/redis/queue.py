@@ -1,4 +1,4 @@
-"""The doorbell: ARQ and Redis tell workers that there may be work. A hint, never the truth.
+"""The queue: ARQ and Redis tell workers that there may be work. A hint, never the truth.
 
 Every ring has a fresh ARQ id (`{job_id}:{ring}`): ARQ's in-progress, retry and result keys of an earlier ring can
 neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the queue is refused by the decoder.
@@ -25,7 +25,7 @@ from domain.text import JSON
 
 QUEUE_NAME = "vibe8:queue"
 TASK_NAME = "analyze"
-AT_ONCE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+DUE_NOW = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """A time that has come by any replica's clock: a worker whose clock lags must not wait for ours."""
 
 EXPIRES_SECONDS = 86_400
@@ -95,29 +95,29 @@ async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:
         )
 
 
-def connected_later(url: str) -> ArqRedis:
+def connect_lazily(url: str) -> ArqRedis:
     """The same, but nothing is asked of Redis before it is needed: for those who may never need it."""
     pool = ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_SECONDS)
     return ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE_NAME)
 
 
-class Doorbell:
+class JobQueue:
     """Rings for jobs, and tells listeners what happens to them."""
 
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
 
-    async def ring(self, job_id: str, ring: int, *, delay_seconds: float = 0.0) -> None:
+    async def enqueue(self, job_id: str, ring: int, *, delay_seconds: float = 0.0) -> None:
         """Enqueue `{job_id}:{ring}`, now or later. Raises ServiceUnavailableError; the sweep rings again."""
-        await self.ring_all([(job_id, ring)], delay_seconds=delay_seconds)
+        await self.enqueue_many([(job_id, ring)], delay_seconds=delay_seconds)
 
-    async def ring_all(self, rings: Sequence[tuple[str, int]], *, delay_seconds: float = 0.0) -> None:
+    async def enqueue_many(self, rings: Sequence[tuple[str, int]], *, delay_seconds: float = 0.0) -> None:
         """Enqueue many at once, each a job's id and its ring, in one exchange with Redis.
 
         What ARQ's own `enqueue_job` writes; it asks first whether the id is in use, and ours are fresh.
         """
         now = timestamp_ms()
-        score = now + round(delay_seconds * 1000) if delay_seconds else to_unix_ms(AT_ONCE)
+        score = now + round(delay_seconds * 1000) if delay_seconds else to_unix_ms(DUE_NOW)
         lifetime = (EXPIRES_SECONDS + math.ceil(delay_seconds)) * 1000
         async with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             for job_id, ring in rings:
@@ -125,20 +125,20 @@ class Doorbell:
                 pipe.psetex(f"{job_key_prefix}{job_id}:{ring}", lifetime, message)
                 pipe.zadd(QUEUE_NAME, {f"{job_id}:{ring}": score})
             if not delay_seconds:
-                pipe.publish(bell_channel(self._redis), b"")
+                pipe.publish(wakeup_channel(self._redis), b"")
             await pipe.execute()
 
     async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
         """Tell whoever listens on the job's channel. Raises ServiceUnavailableError."""
         async with redis_errors():
-            await self._redis.publish(channel_name(job_id), json.dumps(event, allow_nan=False))
+            await self._redis.publish(job_channel(job_id), json.dumps(event, allow_nan=False))
 
-    async def ticks(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
+    async def events(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
         """The events of one job from now on, and None whenever `seconds` pass without one, or while Redis is away."""
         while True:
             try:
                 async with redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(channel_name(job_id))
+                    await pubsub.subscribe(job_channel(job_id))
                     yield None  # what happened before the subscription stood is in the row
                     while True:
                         message = await pubsub.get_message(timeout=seconds)
@@ -148,11 +148,11 @@ class Doorbell:
                 yield None
 
 
-def bell_channel(redis: Redis) -> str:
+def wakeup_channel(redis: Redis) -> str:
     """The Redis channel on which a ring is heard at once; channels are shared by a server's numbered databases."""
     return f"vibe8:bell:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
 
-def channel_name(job_id: str) -> str:
+def job_channel(job_id: str) -> str:
     """The Redis channel on which a job's changes are published as JSON `{status, stage, progress}`."""
     return f"vibe8:job:{job_id}"

@@ -46,7 +46,7 @@ class TokenVault:
         except InvalidToken as error:
             raise PermanentError("token lost, submit again") from error
 
-    async def forget(self, job_id: str) -> None:
+    async def delete(self, job_id: str) -> None:
         """Delete the token. Raises ServiceUnavailableError; its time limit then ends it."""
         async with redis_errors():
             await self._redis.delete(_key(job_id))

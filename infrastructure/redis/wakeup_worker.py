@@ -11,7 +11,7 @@ from arq.utils import timestamp_ms
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
-from infrastructure.redis.queue import bell_channel
+from infrastructure.redis.queue import wakeup_channel
 
 RINGS_AT_ONCE = 128
 REST_SECONDS = 0.01
@@ -23,7 +23,7 @@ GRACE_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Listener(Worker):
+class WakeupWorker(Worker):
     """ARQ's worker, save that it ends over no id in the queue that is no text, and asks only for what may be free.
 
     A ring stays in the queue until it has been answered, and ARQ asks Redis three times for each one of those that are
@@ -62,11 +62,11 @@ class Listener(Worker):
         while True:
             try:
                 async with self.pool.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(bell_channel(self.pool))
+                    await pubsub.subscribe(wakeup_channel(self.pool))
                     async for _ in pubsub.listen():
                         self._rung.set()
             except (RedisError, OSError):
-                log.debug("bell.unheard")
+                log.debug("queue.subscription_lost")
             await asyncio.sleep(self.poll_delay_s)
 
     async def _answer(self) -> None:
@@ -76,7 +76,7 @@ class Listener(Worker):
             try:
                 await self._look()
             except (RedisError, OSError):
-                log.debug("bell.unanswered")
+                log.debug("queue.poll_failed")
             await asyncio.sleep(REST_SECONDS)
 
     async def _look(self) -> None:
@@ -98,9 +98,9 @@ class Listener(Worker):
         """Answer the rings of these ids; what is no id of ours is taken out of the queue."""
         unreadable = [job_id for job_id in job_ids if not _is_text(job_id)]
         if unreadable:
-            log.warning("bell.unreadable", count=len(unreadable))
+            log.warning("queue.entries_dropped", count=len(unreadable))
             await self.pool.zrem(self.queue_name, *unreadable)
-        await self._begin(await self._unanswered([job_id for job_id in job_ids if job_id not in unreadable]))
+        await self._begin(await self._not_in_progress([job_id for job_id in job_ids if job_id not in unreadable]))
 
     def _may_begin(self) -> bool:
         return self.allow_pick_jobs and self.job_counter < self.max_jobs
@@ -164,7 +164,7 @@ class Listener(Worker):
         ours = {ring: score for ring, (marked, score) in found.items() if marked}
         return set(ours), {ring: int(score) for ring, score in ours.items() if score and score <= timestamp_ms()}
 
-    async def _unanswered(self, job_ids: Sequence[bytes]) -> list[bytes]:
+    async def _not_in_progress(self, job_ids: Sequence[bytes]) -> list[bytes]:
         """Enough rings that nobody answers yet, by one question for many; shuffled, so that replicas rarely collide."""
         found: list[bytes] = []
         others = [job_id for job_id in job_ids if job_id.decode() not in self.tasks]

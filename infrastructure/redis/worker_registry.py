@@ -6,17 +6,17 @@ from contextlib import suppress
 
 from redis.asyncio import Redis
 
-from domain.workers import Replica
+from domain.workers import WorkerInfo
 from infrastructure.redis.queue import redis_errors
 
-HEALTH_SECONDS = 45
+ENTRY_TTL_SECONDS = 45
 """A replica that has not reported for so long is not listed any more."""
 
 DRAIN = "drain"
-EVERYONE = "*"
+ALL_WORKERS = "*"
 
 
-class Fleet:
+class WorkerRegistry:
     """Health keys and orders."""
 
     def __init__(self, redis: Redis) -> None:
@@ -24,17 +24,17 @@ class Fleet:
         # Channels, unlike keys, are shared by all numbered databases of a server: another fleet may live there.
         self.channel = f"vibe8:orders:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
-    async def report(self, replica: Replica) -> None:
+    async def register(self, replica: WorkerInfo) -> None:
         """Say that the replica lives. Raises ServiceUnavailableError."""
         async with redis_errors():
-            await self._redis.set(_key(replica.replica_id), json.dumps(replica.to_json()), ex=HEALTH_SECONDS)
+            await self._redis.set(_key(replica.replica_id), json.dumps(replica.to_json()), ex=ENTRY_TTL_SECONDS)
 
-    async def forget(self, replica_id: str) -> None:
+    async def remove(self, replica_id: str) -> None:
         """Say that it has ended. Raises ServiceUnavailableError."""
         async with redis_errors():
             await self._redis.delete(_key(replica_id))
 
-    async def replicas(self) -> list[Replica]:
+    async def workers(self) -> list[WorkerInfo]:
         """All that have reported lately, by host and age. Raises ServiceUnavailableError."""
         async with redis_errors():
             keys = [key async for key in self._redis.scan_iter(match=_key("*"), count=500)]
@@ -42,16 +42,16 @@ class Fleet:
         found = []
         for value in values:
             with suppress(ValueError, KeyError, TypeError):  # gone meanwhile, or another version's
-                found.append(Replica.from_json(json.loads(value or "null")))
+                found.append(WorkerInfo.from_json(json.loads(value or "null")))
         return sorted(found, key=lambda replica: (replica.host, replica.started_at))
 
-    async def order(self, command: str, replica_id: str = EVERYONE) -> int:
+    async def send_command(self, command: str, replica_id: str = ALL_WORKERS) -> int:
         """Tell a replica, or everyone; how many listened. Raises ServiceUnavailableError."""
         async with redis_errors():
             message = json.dumps({"command": command, "replica_id": replica_id})
             return int(await self._redis.publish(self.channel, message))
 
-    async def orders(self, replica_id: str) -> AsyncIterator[str]:
+    async def commands(self, replica_id: str) -> AsyncIterator[str]:
         """The commands that are meant for the replica, from now on. Raises ServiceUnavailableError."""
         async with redis_errors():
             pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
@@ -59,7 +59,7 @@ class Fleet:
                 await pubsub.subscribe(self.channel)
                 async for message in pubsub.listen():
                     order = json.loads(message["data"])
-                    if order.get("replica_id") in (replica_id, EVERYONE):
+                    if order.get("replica_id") in (replica_id, ALL_WORKERS):
                         yield str(order.get("command"))
             finally:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from tests.fixtures.worker_process import System, WorkerProcess, new_system
 from worker.client.client import Client
 
 BACK_SECONDS = 10
-POSTGRESQL_EVENTS = {"upkeep.unreachable", "lease.unreachable", "claims.paused", "claims.failed"}
+POSTGRESQL_EVENTS = {"maintenance.failed", "lease.renewal_failed", "claim.paused", "claim.failed"}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def _is_running(rows: Rows, job_id: str) -> bool:
 
 @pytest.mark.fault("Redis away for 3 s")
 async def test_redis_away_for_3_seconds(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
-    await away_and_back(far_system, system, client, redis_cable, 3, {"redis.away"})
+    await away_and_back(far_system, system, client, redis_cable, 3, {"redis.unavailable"})
     assert await Rows(system).all("SELECT 1 FROM jobs WHERE attempt > 1") == []
 
 
@@ -97,7 +97,7 @@ async def test_postgresql_away_for_5_seconds(
 @pytest.mark.slow
 @pytest.mark.fault("Redis away for 60 s")
 async def test_redis_away_for_a_minute(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
-    await away_and_back(far_system, system, client, redis_cable, 60, {"redis.away"})
+    await away_and_back(far_system, system, client, redis_cable, 60, {"redis.unavailable"})
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ async def test_deleting_a_user_ends_their_jobs(
     children = job_processes(worker.process.pid)
     await client.delete_user(user_id)
     await until(lambda: not alive(children) and not job_scratch(system), 5)
-    await worker.until("job.lost")
+    await worker.until("job.lease_lost")
     assert await Rows(system).runs() == []
 
 
@@ -150,7 +150,7 @@ async def test_a_worker_is_recycled_without_losing_a_job(system: System, client:
 async def test_no_job_is_taken_on_without_room(system: System, client: Client, user_id: UUID) -> None:
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     async with system.worker("full", MIN_FREE_DISK_MB="100000000") as full:
-        (paused,) = await full.until("claims.paused")
+        (paused,) = await full.until("claim.paused")
         assert "MIN_FREE_DISK_MB" in paused["reason"]
         assert (await client.get_job(user_id, job.job_id)).attempt == 0
     async with system.worker("roomy"):

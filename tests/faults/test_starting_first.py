@@ -22,7 +22,7 @@ from worker.client.client import Client
 from worker.process import startup
 from worker.process.startup import wait_for_services
 
-WAITING = ("waiting.for_postgresql", "waiting.for_migration", "waiting.for_redis")
+WAITING = ("startup.waiting_for_postgresql", "startup.waiting_for_migration", "startup.waiting_for_redis")
 
 
 @asynccontextmanager
@@ -64,11 +64,11 @@ async def test_before_its_servers(far: System, cables: tuple[Cable, Cable], clie
     for each in cables:
         await each.cut()
     async with starting(far) as worker:
-        (told,) = await worker.until("waiting.for_postgresql")
+        (told,) = await worker.until("startup.waiting_for_postgresql")
         assert "PostgreSQL cannot be reached" in told["reason"]
         assert await probes(worker) == (200, 503, told["reason"])
         await to_postgresql.mend()
-        (told,) = await worker.until("waiting.for_redis")
+        (told,) = await worker.until("startup.waiting_for_redis")
         assert "REDIS_URL" in told["reason"]
         assert await probes(worker) == (200, 503, told["reason"])
         await to_redis.mend()
@@ -78,7 +78,7 @@ async def test_before_its_servers(far: System, cables: tuple[Cable, Cable], clie
             return await probes(worker) == (200, 200, None)
 
         await until(ready)
-        assert said(worker) == ["waiting.for_postgresql", "waiting.for_redis"]
+        assert said(worker) == ["startup.waiting_for_postgresql", "startup.waiting_for_redis"]
         levels = [entry["event"] for entry in worker.log() if entry["level"] in ("warning", "error")]
         assert levels == said(worker)
         assert len(worker.log()) == len(worker.log_file.read_text().splitlines())
@@ -88,12 +88,12 @@ async def test_before_its_servers(far: System, cables: tuple[Cable, Cable], clie
 async def test_before_the_first_migration(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
     system = new_system(empty_database_url, redis_url, tmp_path)
     async with starting(system) as worker:
-        (told,) = await worker.until("waiting.for_migration")
+        (told,) = await worker.until("startup.waiting_for_migration")
         assert "vibe8 migrate" in told["reason"]
         assert (await probes(worker))[:2] == (200, 503)
         assert (await system.run("migrate")).code == 0
         await worker.until("worker.started")
-        assert said(worker) == ["waiting.for_migration"]
+        assert said(worker) == ["startup.waiting_for_migration"]
         async with Client.open(system.settings) as client:
             user_id = await client.get_or_create_user("ann@example.org")
             job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
@@ -104,7 +104,7 @@ async def test_an_older_schema_is_waited_for_and_a_newer_one_is_not(system: Syst
     url = asyncpg_url(system.environment["DATABASE_URL"])
     await downgrade(url, "0001")
     async with starting(system) as worker:
-        (told,) = await worker.until("waiting.for_migration")
+        (told,) = await worker.until("startup.waiting_for_migration")
         assert "is at 0001" in told["reason"]
         assert (await system.run("migrate")).code == 0
         await worker.until("worker.started")
@@ -121,7 +121,7 @@ async def test_a_signal_ends_the_waiting(far: System, cables: tuple[Cable, Cable
     for each in cables:
         await each.cut()
     async with starting(far) as worker:
-        await worker.until("waiting.for_postgresql")
+        await worker.until("startup.waiting_for_postgresql")
         assert await worker.stop(sign) == 0
         assert worker.log()[-1]["event"] == "worker.stopped"
         assert "Traceback" not in worker.log_file.read_text()
@@ -168,4 +168,4 @@ async def test_it_says_so_once_and_then_once_a_minute(
 
     with capture_logs() as told:
         assert await wait_for_services(system.settings, ended, hear) is False
-    assert [entry["event"] for entry in told][:5] == ["waiting.for_postgresql"] * lines
+    assert [entry["event"] for entry in told][:5] == ["startup.waiting_for_postgresql"] * lines

@@ -33,7 +33,7 @@ async def test_a_worker_stopped_for_a_minute(system: System, client: Client, use
             before = await rows.job(job.job_id)
             await asyncio.sleep(5)
             zombie.process.send_signal(signal.SIGCONT)
-            await zombie.until("job.lost")
+            await zombie.until("job.lease_lost")
             assert await rows.job(job.job_id) == before
     assert await rows.runs() == [job.job_id]
 
@@ -81,7 +81,7 @@ async def test_clocks_five_minutes_apart(system: System, client: Client, user_id
             second = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
             await until_finished(client, user_id, second.job_id)
             assert [entry["job_id"] for entry in early.log() if entry["event"] == "job.completed"] == [second.job_id]
-            cleanups = [entry for log in (late, early) for entry in log.log() if entry["event"] == "cleanup.done"]
+            cleanups = [entry for log in (late, early) for entry in log.log() if entry["event"] == "cleanup.completed"]
     assert len(cleanups) == 1
     assert len(await rows.all("SELECT slot FROM cron_slots WHERE name = 'cleanup'")) == 1
     assert await rows.all("SELECT 1 FROM jobs WHERE attempt <> 1") == []

@@ -66,7 +66,7 @@ async def _all_done(rows: Rows, count: int) -> bool:
     return (await rows.statuses()) == {"completed": count}
 
 
-@pytest.mark.fault("the same doorbell 50 times over 3 workers")
+@pytest.mark.fault("the same wake-up 50 times over 3 workers")
 async def test_one_claim_however_often_it_rings(system: System, client: Client, user_id: UUID) -> None:
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     pool = await connect(system.environment["REDIS_URL"])

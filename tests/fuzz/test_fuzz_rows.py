@@ -122,7 +122,7 @@ async def insert(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
         except asyncpg.DataError:  # NUL, or half a character
             note("rows", "refused by PostgreSQL")
         else:
-            await fed.client._doorbell.ring(job_id, 1)
+            await fed.client._doorbell.enqueue(job_id, 1)
     await fed.all_end("rows")
 
 

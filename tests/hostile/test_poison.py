@@ -129,7 +129,7 @@ async def test_rings_that_nobody_can_read_leave_no_worker_deaf(system: System, c
             job = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
             assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
             await ring(redis, b"list", None)  # a type that ARQ does not expect: it ends, and is started again
-            await worker.until("redis.away")
+            await worker.until("redis.unavailable")
         assert worker.process.poll() is None
         assert "\x1b" not in worker.log_file.read_text()
 

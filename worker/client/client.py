@@ -34,7 +34,7 @@ from infrastructure.database.repositories.users import UserRepository
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.observability.tracing import NoTracer, Tracer, open_tracer
 from infrastructure.outbound.webhook_sender import user_secret
-from infrastructure.redis.queue import Doorbell, connect, connected_later
+from infrastructure.redis.queue import JobQueue, connect, connect_lazily
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
 from worker.client.operator import OperatorCalls
@@ -89,7 +89,7 @@ class Client(OperatorCalls):
     def __init__(
         self,
         database: Database,
-        doorbell: Doorbell,
+        doorbell: JobQueue,
         vault: TokenVault,
         settings: Settings,
         tracer: Tracer | None = None,
@@ -122,11 +122,11 @@ class Client(OperatorCalls):
             database = Database.from_settings(settings, "vibe8-client")
             stack.push_async_callback(database.close)
             address = settings.redis_dsn().get_secret_value()
-            redis = connected_later(address) if redis_later else await connect(address)
+            redis = connect_lazily(address) if redis_later else await connect(address)
             stack.push_async_callback(redis.aclose)
             keys = [key.get_secret_value() for key in settings.token_encryption_keys]
             vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
-            yield cls(database, Doorbell(redis), vault, settings, tracer)
+            yield cls(database, JobQueue(redis), vault, settings, tracer)
 
     # Users
 
@@ -291,7 +291,7 @@ class Client(OperatorCalls):
         """
         await self.get_job(user_id, job_id)  # nobody else's ear is to be on the channel
         shown: Job | None = None
-        async with aclosing(self._doorbell.ticks(job_id, WATCH_SECONDS)) as ticks:
+        async with aclosing(self._doorbell.events(job_id, WATCH_SECONDS)) as ticks:
             async for event in ticks:
                 if event is not None and shown is not None and event["status"] == JobStatus.RUNNING:
                     job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])

@@ -10,7 +10,7 @@ from domain.errors import ServiceUnavailableError
 from domain.jobs import Job, JobStatus, SubmissionLimits
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.redis.queue import Doorbell
+from infrastructure.redis.queue import JobQueue
 from worker.client.submissions import Submitter
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class OperatorCalls:
     """Jobs by their ids alone."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, submitter: Submitter, limits: SubmissionLimits) -> None:
+    def __init__(self, database: Database, doorbell: JobQueue, submitter: Submitter, limits: SubmissionLimits) -> None:
         self._database = database
         self._doorbell = doorbell
         self._submitter = submitter
@@ -67,4 +67,4 @@ class OperatorCalls:
         try:
             await self._doorbell.publish(job.job_id, event)
         except ServiceUnavailableError:
-            log.debug("progress.unheard", job_id=job.job_id)
+            log.debug("progress.publish_failed", job_id=job.job_id)

@@ -19,7 +19,7 @@ from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, Submitted
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.public_addresses import is_public, literal
-from infrastructure.redis.queue import Doorbell
+from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
 from worker.jobs.attempt_trace import TRACEPARENT
@@ -108,7 +108,7 @@ class Submitter:
     """Hands submissions to the queue."""
 
     database: Database
-    doorbell: Doorbell
+    doorbell: JobQueue
     vault: TokenVault
     settings: Settings
     limits: SubmissionLimits
@@ -157,14 +157,14 @@ class Submitter:
         if not jobs:
             return
         try:
-            await self.doorbell.ring_all([(job.job_id, job.ring) for job in jobs])
+            await self.doorbell.enqueue_many([(job.job_id, job.ring) for job in jobs])
         except ServiceUnavailableError as error:
-            log.warning("doorbell.unheard", job_id=jobs[0].job_id, jobs=len(jobs), reason=str(error))
+            log.warning("queue.enqueue_failed", job_id=jobs[0].job_id, jobs=len(jobs), reason=str(error))
 
     async def forget(self, job_id: str) -> None:
         """Forget a job's token; where Redis is away, its time limit ends it."""
         try:
-            await self.vault.forget(job_id)
+            await self.vault.delete(job_id)
         except ServiceUnavailableError:
             log.debug("token.unforgotten", job_id=job_id)
 

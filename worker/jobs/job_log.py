@@ -28,19 +28,21 @@ def source_name(kind: SourceKind, metadata: Mapping[str, JSON]) -> str:
     return one_line(f"{place}{parts.path}", NAME_SHOWN) if place else "unreadable address"
 
 
-def wait_ms(job: Job) -> int | None:
+def queue_wait_ms(job: Job) -> int | None:
     """From being due to being claimed, by the database's clock; None for a job that never was."""
     if job.started_at is None:
         return None
     return max(0, round((job.started_at - job.run_after).total_seconds() * 1000))
 
 
-def end_of(job: Job, timeline: Timeline, *, outcome: str, analysis: Analysis | None = None) -> dict[str, JSON]:
+def end_of_job_fields(
+    job: Job, timeline: Timeline, *, outcome: str, analysis: Analysis | None = None
+) -> dict[str, JSON]:
     """What the line says beside `job_id`, `attempt` and `user_id`, which are bound to the log already."""
     facts: dict[str, JSON] = {
         "outcome": outcome,
         "source": source_name(job.source_kind, job.source_metadata),
-        "queue_wait_ms": wait_ms(job),
+        "queue_wait_ms": queue_wait_ms(job),
         "duration_ms": timeline.milliseconds,
         "stages_ms": timeline.stages_ms(),
     }

@@ -15,7 +15,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import LeaseState
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.observability.prometheus_metrics import HEARTBEATS, LEASES_LOST
-from infrastructure.redis.queue import Doorbell
+from infrastructure.redis.queue import JobQueue
 
 CHECK_SECONDS = 2.0
 """How often cancellations are looked for: with the kill that follows, well within five seconds."""
@@ -23,7 +23,7 @@ CHECK_SECONDS = 2.0
 MAX_PUBLISHING = 100
 """Messages on their way to listeners. A child that was taken over can talk without end; a message is only a hint."""
 
-QUIET_SECONDS = 0.1
+FIRST_PROGRESS_DELAY_SECONDS = 0.1
 """For so long after its first word nothing is told of a job: nobody waits for the stages of one so short."""
 
 T = TypeVar("T")
@@ -60,9 +60,9 @@ class LeaseKeeper:
     killed, whether or not the database can be asked.
     """
 
-    def __init__(self, database: Database, doorbell: Doorbell) -> None:
+    def __init__(self, database: Database, queue: JobQueue) -> None:
         self._database = database
-        self._doorbell = doorbell
+        self._queue = queue
         self._held: dict[str, Held] = {}
         self._publishing: set[asyncio.Task[None]] = set()
         self.healthy = True
@@ -104,7 +104,7 @@ class LeaseKeeper:
         held.stage = str(progress["stage"])[:40]
         held.progress = min(max(int(progress["progress"]), held.progress, 0), 99)
         now = time.monotonic()
-        held.quiet_until = held.quiet_until or now + QUIET_SECONDS
+        held.quiet_until = held.quiet_until or now + FIRST_PROGRESS_DELAY_SECONDS
         quiet = held.quiet_until - now
         if quiet <= 0:
             self._tell(held)
@@ -167,7 +167,7 @@ class LeaseKeeper:
 
     def _complain_once(self) -> None:
         if self.healthy:
-            log.warning("lease.unreachable", jobs=len(self._held))
+            log.warning("lease.renewal_failed", jobs=len(self._held))
         self.healthy = False
 
     def _end_expired(self) -> None:
@@ -178,6 +178,6 @@ class LeaseKeeper:
 
     async def _publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
         try:
-            await self._doorbell.publish(job_id, event)
+            await self._queue.publish(job_id, event)
         except TransientError:
-            log.debug("progress.unheard", job_id=job_id)
+            log.debug("progress.publish_failed", job_id=job_id)

@@ -18,14 +18,14 @@ from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.observability.prometheus_metrics import RESCUES, RINGS, note_queue
 from infrastructure.observability.tracing import NoTracer, Tracer
-from infrastructure.redis.queue import Doorbell
+from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
 from worker.jobs.attempt_trace import TRACEPARENT, record_lost_attempt
 from worker.jobs.job_log import source_name
 
-UPKEEP_SECONDS = 10.0
-UNHEARD_SECONDS = 30.0
+MAINTENANCE_SECONDS = 10.0
+ENQUEUE_AGAIN_SECONDS = 30.0
 RESCUE_LIMIT = 100
 CLEANUP_SLOT = "cleanup"
 CLEANUP_SECONDS = 6 * 3600
@@ -43,7 +43,7 @@ async def cleanup(database: Database, settings: Settings) -> CleanupCounts:
         return await _cleanup(work, settings)
 
 
-async def cleanup_once_a_slot(database: Database, settings: Settings) -> None:
+async def cleanup_once_per_slot(database: Database, settings: Settings) -> None:
     """The same, unless somebody in the fleet has done so in the current slot.
 
     The slot is taken in the same transaction, so that a crash gives it back.
@@ -64,7 +64,7 @@ async def _cleanup(work: AsyncConnection, settings: Settings) -> CleanupCounts:
         await RunRepository(work).delete_older_than(settings.run_retention_days)
     for job in counts.stale:
         _log_failed(job, kind=STALE, reason=STALE)
-    log.info("cleanup.done", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)
+    log.info("cleanup.completed", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)
     return counts
 
 
@@ -73,33 +73,33 @@ class Maintenance:
     """The upkeep loop of one replica."""
 
     database: Database
-    doorbell: Doorbell
+    queue: JobQueue
     vault: TokenVault
     settings: Settings
     free_slots: Callable[[], int]
     tracer: Tracer = field(default_factory=NoTracer)
 
     async def run(self) -> None:
-        """Every UPKEEP_SECONDS until cancelled; a service that is away is waited for, and named once."""
+        """Every MAINTENANCE_SECONDS until cancelled; a service that is away is waited for, and named once."""
         away, newer = False, 0
         while True:
             try:
                 before, newer = newer, await self.once()
                 if newer and not before:
-                    log.warning("jobs.newer_version", jobs=newer, known=JOB_VERSION)
+                    log.warning("queue.newer_jobs_found", jobs=newer, known=JOB_VERSION)
                 away = False
             except TransientError as error:
                 if not away:
-                    log.warning("upkeep.unreachable", reason=str(error))
+                    log.warning("maintenance.failed", reason=str(error))
                 away = True
-            await asyncio.sleep(UPKEEP_SECONDS)
+            await asyncio.sleep(MAINTENANCE_SECONDS)
 
     async def once(self) -> int:
         """One round; how many pending jobs wait for a worker of a newer version. Raises ServiceUnavailableError."""
         async with self.database.unit_of_work() as work:
             rescued = await JobRepository(work).rescue_expired(RESCUE_LIMIT)
             unheard = await JobRepository(work).ring_unheard(
-                older_than_seconds=UNHEARD_SECONDS, limit=2 * self.free_slots()
+                older_than_seconds=ENQUEUE_AGAIN_SECONDS, limit=2 * self.free_slots()
             )
             note_queue(await JobRepository(work).statistics())
             newer = await JobRepository(work).count_newer()
@@ -118,11 +118,11 @@ class Maintenance:
             )
         again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
         for ring in [*again, *unheard]:
-            await self.doorbell.ring(ring.job_id, ring.ring)
+            await self.queue.enqueue(ring.job_id, ring.ring)
         for job in rescued:
             if job.status.finished:  # nobody is left who would
-                await self.vault.forget(job.job_id)
-        await cleanup_once_a_slot(self.database, self.settings)
+                await self.vault.delete(job.job_id)
+        await cleanup_once_per_slot(self.database, self.settings)
         return newer
 
 

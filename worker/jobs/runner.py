@@ -25,15 +25,15 @@ from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.failpoints import failpoint
 from infrastructure.observability.prometheus_metrics import CLAIMS, FINISHED, JOB_SECONDS, WAITED, note_timings
 from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
-from infrastructure.redis.queue import Doorbell
+from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
 from worker.analysis.pipeline import Analysed, Pipeline
 from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of
-from worker.jobs.job_log import end_of, wait_ms
+from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
 
-INSIST_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 _TOO_LATE = "the lease was lost before the attempt's end could be noted"
 
 T = TypeVar("T")
@@ -41,40 +41,40 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Analyst:
+class JobRunner:
     """What one job needs of the world."""
 
     database: Database
-    doorbell: Doorbell
+    queue: JobQueue
     vault: TokenVault
     leases: LeaseKeeper
     pipeline: Pipeline
     git: Mapping[str, JSON]
     """`allowed_hosts` and `ca_bundle`, for sources that are repositories."""
-    on_notice: Callable[[], None]
+    on_webhook_due: Callable[[], None]
     """Called when a job has ended of whose end somebody wants to be told; its notice is written by then."""
     tracer: Tracer = field(default_factory=NoTracer)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def analyze_next(self) -> bool:
+    async def run_next(self) -> bool:
         """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
         claim = await self._claim()
         CLAIMS.labels("empty" if claim is None else "claimed").inc()
         if claim is None:
             return False
         job = claim.job
-        WAITED.observe((wait_ms(job) or 0) / 1000)
+        WAITED.observe((queue_wait_ms(job) or 0) / 1000)
         timeline = Timeline()
         with structlog.contextvars.bound_contextvars(**_bound_to_log(job)):
             try:
                 await self.leases.hold(claim, self._work(claim, timeline))
             except LeaseLostError as error:
                 _note_end(timeline, "lost", reason=str(error))
-                log.warning("job.lost", reason=str(error))
+                log.warning("job.lease_lost", reason=str(error))
             except PermanentError as error:
                 await asyncio.shield(self._fail(claim, error, timeline))
             except asyncio.CancelledError:
-                await asyncio.shield(self._hand_back(claim, timeline))
+                await asyncio.shield(self._requeue(claim, timeline))
                 raise
             except Exception as error:  # noqa: BLE001 - a bug of ours costs an attempt, not the worker
                 await asyncio.shield(self._retry(claim, error, timeline))
@@ -106,11 +106,11 @@ class Analyst:
         if claim.job.source_kind is SourceKind.UPLOAD:
             data = claim.file_data
             if data is None:
-                data = await insist(partial(self._file_data, claim), seconds=math.inf)
+                data = await retry_while_unavailable(partial(self._file_data, claim), seconds=math.inf)
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
         token = None
         if metadata.get("has_token"):
-            token = await insist(partial(self.vault.get, claim.job.job_id), seconds=math.inf)
+            token = await retry_while_unavailable(partial(self.vault.get, claim.job.job_id), seconds=math.inf)
         return {
             "kind": "repository",
             "url": metadata["git_repo_url"],
@@ -145,13 +145,13 @@ class Analyst:
                 failpoint("before-commit")
 
         with timeline.span("finishing"):
-            await insist(write, seconds=math.inf)
+            await retry_while_unavailable(write, seconds=math.inf)
         self.leases.release(claim)
         failpoint("committed")
         _note_end(timeline, "completed")
         JOB_SECONDS.observe(run.duration_ms / 1000)
         note_timings({**timeline.stages_ms(), **analysed.analysis.timings_ms})
-        log.info("job.completed", **end_of(job, timeline, outcome="completed", analysis=analysed.analysis))
+        log.info("job.completed", **end_of_job_fields(job, timeline, outcome="completed", analysis=analysed.analysis))
         await self._after(claim, JobStatus.COMPLETED, None)
 
     async def _fail(self, claim: Claim, error: PermanentError, timeline: Timeline) -> None:
@@ -169,11 +169,11 @@ class Analyst:
         if written:
             await self._failed(claim, timeline, kind, message)
         elif written is not None:
-            log.warning("job.lost", reason=_TOO_LATE)
+            log.warning("job.lease_lost", reason=_TOO_LATE)
 
     async def _failed(self, claim: Claim, timeline: Timeline, kind: str, message: str | None) -> None:
         outcome = "cancelled" if message == CANCELLED else "failed"
-        log.info("job.failed", **end_of(claim.job, timeline, outcome=outcome), kind=kind, reason=message)
+        log.info("job.failed", **end_of_job_fields(claim.job, timeline, outcome=outcome), kind=kind, reason=message)
         await self._after(claim, JobStatus.FAILED, message)
 
     async def _retry(self, claim: Claim, error: Exception, timeline: Timeline) -> None:
@@ -193,50 +193,50 @@ class Analyst:
         ended = again is not None and again.status is JobStatus.FAILED
         _note_end(timeline, "failed" if ended else "retried", kind, message)
         if again is None:
-            log.warning("job.lost", reason=_TOO_LATE)
+            log.warning("job.lease_lost", reason=_TOO_LATE)
         elif ended:
             await self._failed(claim, timeline, kind, again.error_message)
         else:
             await self._ring(claim, again.ring, delay)
 
-    async def _hand_back(self, claim: Claim, timeline: Timeline) -> None:
+    async def _requeue(self, claim: Claim, timeline: Timeline) -> None:
         """At shutdown: another replica takes it at once, and no attempt is spent."""
 
         async def write() -> int | None:
             async with self.database.unit_of_work() as work:
                 return await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
 
-        _note_end(timeline, "handed_back")
+        _note_end(timeline, "requeued")
         ring = await self._written(write)
         if ring is not None:
-            log.info("job.handed_back")
+            log.info("job.requeued")
             await self._ring(claim, ring, 0.0)
 
     async def _written(self, write: Callable[[], Awaitable[T]]) -> T | None:
         """What the write says; None when the database stays away: the lease runs out, and the rescue takes over."""
         try:
-            return await insist(write, seconds=LEASE_SECONDS - HEARTBEAT_SECONDS)
+            return await retry_while_unavailable(write, seconds=LEASE_SECONDS - HEARTBEAT_SECONDS)
         except TransientError as error:
-            log.warning("job.unwritten", reason=str(error))
+            log.warning("job.status_write_failed", reason=str(error))
             return None
 
     async def _ring(self, claim: Claim, ring: int, delay: float) -> None:
         try:
-            await self.doorbell.ring(claim.job.job_id, ring, delay_seconds=delay)
+            await self.queue.enqueue(claim.job.job_id, ring, delay_seconds=delay)
         except TransientError:
-            log.debug("doorbell.unheard")  # the sweep rings again
+            log.debug("queue.enqueue_failed")  # the sweep rings again
 
     async def _after(self, claim: Claim, status: JobStatus, message: str | None) -> None:
         """Tell listeners and forget the token. Hints and hygiene: neither may fail the job."""
         if claim.job.notify_url is not None:
-            self.on_notice()
+            self.on_webhook_due()
         event = {"status": status, "stage": None, "progress": 100, "error_message": message}
         try:
-            await self.doorbell.publish(claim.job.job_id, event)
+            await self.queue.publish(claim.job.job_id, event)
             if claim.job.source_metadata.get("has_token"):
-                await self.vault.forget(claim.job.job_id)
+                await self.vault.delete(claim.job.job_id)
         except TransientError:
-            log.debug("job.end_unheard")
+            log.debug("job.end_publish_failed")
 
 
 def facts_scope(job: Job) -> tuple[str, ...]:
@@ -260,13 +260,13 @@ def _bound_to_log(job: Job) -> dict[str, JSON]:
     return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id), **trace}
 
 
-async def insist(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:
+async def retry_while_unavailable(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:
     """Try again each second while the service is away. Raises the last ServiceUnavailableError after `seconds`."""
     give_up = time.monotonic() + seconds
     while True:
         try:
             return await write()
         except ServiceUnavailableError:
-            if time.monotonic() + INSIST_SECONDS > give_up:
+            if time.monotonic() + RETRY_SECONDS > give_up:
                 raise
-        await asyncio.sleep(INSIST_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)

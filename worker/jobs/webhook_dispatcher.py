@@ -23,31 +23,31 @@ LEASE_SECONDS = 6 * SECONDS
 log = structlog.get_logger(__name__)
 
 
-class Herald:
+class WebhookDispatcher:
     """The loop of one replica. At least once: who gets a notice twice knows it by its `webhook-id`."""
 
     def __init__(self, database: Database, sender: WebhookSender) -> None:
         self._database = database
         self._sender = sender
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stirred = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """There may be a notice now: look at once."""
-        self._stirred.set()
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Until cancelled; what is under way then is delivered again, after its lease."""
         away = False
         try:
             while True:
-                self._stirred.clear()
+                self._wakeup.clear()
                 try:
                     await self._begin()
                     away = False
                 except TransientError as error:
                     if not away:
-                        log.warning("notices.unreachable", reason=str(error))
+                        log.warning("webhook.claim_failed", reason=str(error))
                     away = True
                 await self._pause()
         finally:
@@ -59,14 +59,14 @@ class Herald:
     async def _pause(self) -> None:
         try:
             async with asyncio.timeout(POLL_SECONDS):
-                await self._stirred.wait()
+                await self._wakeup.wait()
         except TimeoutError:
             return
 
     async def _begin(self) -> None:
         room = AT_ONCE - len(self._tasks)
         if room <= 0:
-            return  # one that ends will stir
+            return  # one that ends will wake
         async with self._database.unit_of_work() as work:
             claimed = await NoticeRepository(work).claim_due(room, LEASE_SECONDS)
         for notice in claimed:
@@ -76,9 +76,11 @@ class Herald:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        self.stir()
+        self.wake()
         if not task.cancelled() and task.exception() is not None:
-            log.warning("notice.unwritten", reason=str(task.exception()))  # its lease runs out, and it is sent again
+            log.warning(
+                "webhook.status_write_failed", reason=str(task.exception())
+            )  # its lease runs out, and it is sent again
 
     async def _deliver(self, notice: Notice) -> None:
         told = {"job_id": notice.job_id, "delivery": notice.attempt, "host": urlsplit(notice.url).hostname}
@@ -90,7 +92,7 @@ class Herald:
         async with self._database.unit_of_work() as work:
             await NoticeRepository(work).delivered(notice)
         NOTICES.labels("delivered").inc()
-        log.info("notice.delivered", **told)
+        log.info("webhook.delivered", **told)
 
     async def _note_failure(self, notice: Notice, reason: str, told: dict[str, object]) -> None:
         give_up = notice.attempt >= MAX_ATTEMPTS
@@ -98,4 +100,4 @@ class Herald:
         async with self._database.unit_of_work() as work:
             await NoticeRepository(work).failed(notice, reason, delay_seconds=delay, give_up=give_up)
         NOTICES.labels("given_up" if give_up else "failed").inc()
-        log.warning("notice.given_up" if give_up else "notice.undelivered", **told, reason=reason)
+        log.warning("webhook.given_up" if give_up else "webhook.delivery_failed", **told, reason=reason)

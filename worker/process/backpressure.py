@@ -11,7 +11,7 @@ LOOK_SECONDS = 0.25
 
 
 @dataclass(slots=True, kw_only=True)
-class Pressure:
+class Backpressure:
     """The least free scratch space and available memory, in MB, with which a job is still taken on."""
 
     scratch: Path
@@ -24,7 +24,7 @@ class Pressure:
         """The scratch space that is left."""
         return shutil.disk_usage(self.scratch).free
 
-    def complaint(self) -> str | None:
+    def reason(self) -> str | None:
         """What is short, in one line; None where nothing is. At most LOOK_SECONDS old."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._said, self._looked = self._look(), time.monotonic()

@@ -14,26 +14,26 @@ from infrastructure.database.engine import Database
 from infrastructure.observability.tracing import Tracer
 from infrastructure.outbound.webhook_sender import WebhookSender
 from infrastructure.redis.facts_cache import RedisFactsCache
-from infrastructure.redis.queue import QUEUE_NAME, TASK_NAME, Doorbell, connect, deserialize, redis_settings, serialize
+from infrastructure.redis.queue import QUEUE_NAME, TASK_NAME, JobQueue, connect, deserialize, redis_settings, serialize
 from infrastructure.redis.token_vault import TokenVault
-from infrastructure.redis.wakeup_worker import Listener
-from infrastructure.redis.worker_registry import Fleet
+from infrastructure.redis.wakeup_worker import WakeupWorker
+from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
 from worker.analysis.pipeline import Cores
 from worker.analysis.pipeline_factory import MB, local_pipeline
 from worker.analysis.source_facts import FactsKeeper
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.maintenance import Maintenance
-from worker.jobs.runner import Analyst
-from worker.jobs.webhook_dispatcher import Herald
-from worker.process.backpressure import Pressure
-from worker.process.job_pool import Crew
+from worker.jobs.runner import JobRunner
+from worker.jobs.webhook_dispatcher import WebhookDispatcher
+from worker.process.backpressure import Backpressure
+from worker.process.job_pool import JobPool
 from worker.process.tasks import analyze
 
-OUT_OF_THE_WAY = 10**6
+ARQ_UNLIMITED = 10**6
 """Attempts and time are limited by us, in PostgreSQL and by the children's deadlines; ARQ's own limits never bind."""
 
-FLEET_SLOTS = 1024
+MAX_FLEET_SLOTS = 1024
 """ARQ reads at most `queue_read_limit` bells, the ones being answered included; this many slots a fleet may have."""
 
 
@@ -43,13 +43,13 @@ class Services:
 
     settings: Settings
     database: Database
-    pressure: Pressure
+    backpressure: Backpressure
     leases: LeaseKeeper
-    crew: Crew
-    herald: Herald
+    pool: JobPool
+    webhooks: WebhookDispatcher
     maintenance: Maintenance
     cores: Cores
-    fleet: Fleet
+    registry: WorkerRegistry
     guarantees: Sequence[Guarantee]
 
 
@@ -72,14 +72,14 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         if settings.facts_cache_mb:
             cache = RedisFactsCache(redis, settings.facts_cache_mb * MB)
             pipeline = replace(pipeline, facts=FactsKeeper(cache, pipeline.limits))
-        doorbell = Doorbell(redis)
-        leases = LeaseKeeper(database, doorbell)
+        queue = JobQueue(redis)
+        leases = LeaseKeeper(database, queue)
         vault = token_vault(settings, redis)
-        herald = Herald(database, await _webhook_sender(settings, stack))
-        analyst = Analyst(
+        webhooks = WebhookDispatcher(database, await _webhook_sender(settings, stack))
+        runner = JobRunner(
             database=database,
-            on_notice=herald.stir,
-            doorbell=doorbell,
+            on_webhook_due=webhooks.wake,
+            queue=queue,
             vault=vault,
             leases=leases,
             pipeline=pipeline,
@@ -89,31 +89,31 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             },
             tracer=tracer,
         )
-        pressure = Pressure(
+        backpressure = Backpressure(
             scratch=pipeline.scratch_dir,
             min_disk_mb=settings.min_free_disk_mb,
             min_memory_mb=settings.min_free_memory_mb,
         )
-        crew = Crew(analyst, pressure, slots=settings.arq_max_jobs, on_job=on_job)
+        pool = JobPool(runner, backpressure, slots=settings.arq_max_jobs, on_job=on_job)
         maintenance = Maintenance(
             database=database,
-            doorbell=doorbell,
+            queue=queue,
             vault=vault,
             settings=settings,
-            free_slots=lambda: crew.free,
+            free_slots=lambda: pool.free,
             tracer=tracer,
         )
         yield Services(
             settings=settings,
             database=database,
-            pressure=pressure,
+            backpressure=backpressure,
             leases=leases,
-            crew=crew,
-            herald=herald,
+            pool=pool,
+            webhooks=webhooks,
             maintenance=maintenance,
             cores=pipeline.cores,
             guarantees=pipeline.guarantees,
-            fleet=Fleet(redis),
+            registry=WorkerRegistry(redis),
         )
 
 
@@ -127,19 +127,19 @@ async def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookS
 def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
     """ARQ, set up so that it rings and no more: no results, no limits of its own, JSON payloads, our signals."""
     settings = services.settings
-    return Listener(
-        [func(analyze, name=TASK_NAME, timeout=OUT_OF_THE_WAY, max_tries=OUT_OF_THE_WAY)],
+    return WakeupWorker(
+        [func(analyze, name=TASK_NAME, timeout=ARQ_UNLIMITED, max_tries=ARQ_UNLIMITED)],
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
-        ctx={"crew": services.crew},
+        ctx={"pool": services.pool},
         on_startup=on_startup,
         handle_signals=False,
         max_jobs=settings.arq_max_jobs,
-        job_timeout=OUT_OF_THE_WAY,
+        job_timeout=ARQ_UNLIMITED,
         keep_result=settings.arq_keep_result,
         poll_delay=settings.arq_poll_delay,
-        queue_read_limit=2 * FLEET_SLOTS,
-        max_tries=OUT_OF_THE_WAY,
+        queue_read_limit=2 * MAX_FLEET_SLOTS,
+        max_tries=ARQ_UNLIMITED,
         job_serializer=serialize,
         job_deserializer=deserialize,
         log_results=False,

@@ -5,23 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.process.job_pool import Crew
+from worker.process.job_pool import JobPool
 
-BEAT_SECONDS = 30.0
+LOOP_STALL_SECONDS = 30.0
 """The loop is taken for stuck when it has not beaten for so long: no lease could be renewed by then."""
 
 
 @dataclass(slots=True)
-class Readiness:
+class Health:
     """Written by the event loop, read by the status server's threads."""
 
-    crew: Crew | None = None
+    pool: JobPool | None = None
     """None until everything is there that a worker needs."""
     waiting_for: str = "the worker is starting"
     listening: bool = False
     _beaten: float = field(default_factory=time.monotonic)
 
-    async def start_listening(self, ctx: dict[Any, Any]) -> None:  # noqa: ARG002 - ARQ calls it so
+    async def on_consumer_start(self, ctx: dict[Any, Any]) -> None:  # noqa: ARG002 - ARQ calls it so
         """ARQ's start-up hook: it has reached Redis."""
         self.listening = True
 
@@ -33,17 +33,17 @@ class Readiness:
         """The loop is alive."""
         self._beaten = time.monotonic()
 
-    def why_not_alive(self) -> str | None:
+    def not_alive_reason(self) -> str | None:
         """None, or why a supervisor should restart the process."""
         silent = time.monotonic() - self._beaten
-        return f"the event loop has not run for {silent:.0f} s" if silent > BEAT_SECONDS else None
+        return f"the event loop has not run for {silent:.0f} s" if silent > LOOP_STALL_SECONDS else None
 
-    def why_not_ready(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """None, or why no job would be taken on now."""
         reasons: tuple[Callable[[], str | None], ...] = (
-            self.why_not_alive,
-            lambda: self.waiting_for if self.crew is None else None,
-            lambda: None if self.crew is None else self.crew.why_not(),  # first: who drains does not listen either
+            self.not_alive_reason,
+            lambda: self.waiting_for if self.pool is None else None,
+            lambda: None if self.pool is None else self.pool.pause_reason(),  # first: who drains does not listen either
             lambda: None if self.listening else "Redis is away",
         )
         return next((reason for probe in reasons if (reason := probe()) is not None), None)

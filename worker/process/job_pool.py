@@ -1,6 +1,6 @@
 """The slots of one worker: how many jobs it works on at once, and when it takes none.
 
-A job's task belongs to the crew and not to ARQ's: when ARQ ends because Redis is away, the jobs go on.
+A job's task belongs to the pool and not to ARQ's: when ARQ ends because Redis is away, the jobs go on.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ import structlog
 from arq import Retry
 
 from domain.errors import TransientError
-from worker.jobs.runner import Analyst
-from worker.process.backpressure import Pressure
+from worker.jobs.runner import JobRunner
+from worker.process.backpressure import Backpressure
 
 AGAIN_SECONDS = 3.0
 COMPLAIN_SECONDS = 60.0
@@ -21,21 +21,21 @@ COMPLAIN_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Crew:
+class JobPool:
     """Answers rings while there are slots, room and a database."""
 
     def __init__(
-        self, analyst: Analyst, pressure: Pressure, *, slots: int, on_job: Callable[[], None] = lambda: None
+        self, runner: JobRunner, backpressure: Backpressure, *, slots: int, on_job: Callable[[], None] = lambda: None
     ) -> None:
         """`on_job` is called after each job that was worked on."""
-        self._analyst = analyst
-        self._pressure = pressure
+        self._runner = runner
+        self._backpressure = backpressure
         self._slots = slots
         self._semaphore = asyncio.Semaphore(slots)
         self._tasks: set[asyncio.Task[bool]] = set()
         self._complained = -COMPLAIN_SECONDS
         self._on_job = on_job
-        self.closed = False
+        self.draining = False
 
     @property
     def busy(self) -> int:
@@ -47,16 +47,16 @@ class Crew:
         """Slots without a job."""
         return self._slots - len(self._tasks)
 
-    async def answer(self) -> None:
+    async def run_next(self) -> None:
         """Work on the fairest due job, if there is one.
 
         Raises ARQ's Retry where that cannot be tried just now, so that the ring is not lost.
         """
         await self._semaphore.acquire()
-        why_not = self.why_not()
-        if why_not is not None:
+        reason = self.pause_reason()
+        if reason is not None:
             self._semaphore.release()
-            self._complain("claims.paused", why_not)
+            self._complain("claim.paused", reason)
             raise Retry(defer=_soon())
         task = asyncio.create_task(self._work())
         self._tasks.add(task)
@@ -71,21 +71,21 @@ class Crew:
         self._tasks.discard(task)
         self._semaphore.release()
         if not task.cancelled() and task.exception() is not None:
-            self._complain("claims.failed", str(task.exception()))
+            self._complain("claim.failed", str(task.exception()))
 
     async def _work(self) -> bool:
-        worked = await self._analyst.analyze_next()
+        worked = await self._runner.run_next()
         if worked:
             self._on_job()
         return worked
 
-    def why_not(self) -> str | None:
+    def pause_reason(self) -> str | None:
         """Why no job is taken on just now, in one line; None where one would be."""
-        if self.closed:
+        if self.draining:
             return "this worker is draining"
-        if not self._analyst.leases.healthy:
+        if not self._runner.leases.healthy:
             return "leases cannot be renewed: PostgreSQL is away"
-        return self._pressure.complaint()
+        return self._backpressure.reason()
 
     def _complain(self, event: str, reason: str) -> None:
         """Once a minute, not once a ring."""
@@ -93,10 +93,10 @@ class Crew:
             self._complained = time.monotonic()
             log.warning(event, reason=reason)
 
-    async def finish(self, grace_seconds: float, hurry: asyncio.Event) -> None:
-        """Take nothing more; wait for the jobs, at most for `grace_seconds` or until `hurry`; hand back the rest."""
-        self.closed = True
-        hurried = asyncio.create_task(hurry.wait())
+    async def drain(self, grace_seconds: float, force: asyncio.Event) -> None:
+        """Take nothing more; wait for the jobs, at most for `grace_seconds` or until `force`; hand back the rest."""
+        self.draining = True
+        hurried = asyncio.create_task(force.wait())
         deadline = time.monotonic() + grace_seconds
         while self._tasks and not hurried.done() and time.monotonic() < deadline:
             left = deadline - time.monotonic()

@@ -13,10 +13,10 @@ from importlib.metadata import version
 import structlog
 
 from domain.errors import TransientError
-from domain.workers import Replica
-from infrastructure.redis.worker_registry import DRAIN, Fleet
+from domain.workers import WorkerInfo
+from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
 from worker.jobs.lease_keeper import LeaseKeeper
-from worker.process.job_pool import Crew
+from worker.process.job_pool import JobPool
 
 REPORT_SECONDS = 2.0
 
@@ -24,11 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
+class WorkerRegistration:
     """One replica's health key and its ear for orders. Redis may be away at any time; then nobody hears of us."""
 
-    fleet: Fleet
-    crew: Crew
+    registry: WorkerRegistry
+    pool: JobPool
     leases: LeaseKeeper
     slots: int
     drain: Callable[[], None]
@@ -41,20 +41,20 @@ class Presence:
             await asyncio.gather(self._report(), self._listen())
         finally:
             try:
-                await self.fleet.forget(self.replica_id)
+                await self.registry.remove(self.replica_id)
             except TransientError:
-                log.debug("presence.unheard")
+                log.debug("registration.failed")
 
     async def _report(self) -> None:
         while True:
             try:
-                await self.fleet.report(self._replica())
+                await self.registry.register(self._replica())
             except TransientError:
-                log.debug("presence.unheard")
+                log.debug("registration.failed")
             await asyncio.sleep(REPORT_SECONDS)
 
-    def _replica(self) -> Replica:
-        return Replica(
+    def _replica(self) -> WorkerInfo:
+        return WorkerInfo(
             replica_id=self.replica_id,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -62,17 +62,17 @@ class Presence:
             started_at=self.started_at,
             seen_at=time.time(),
             slots=self.slots,
-            state=self.crew.why_not() or "ready",
+            state=self.pool.pause_reason() or "ready",
             jobs=tuple(self.leases.held_jobs()),
         )
 
     async def _listen(self) -> None:
         while True:
             try:
-                async for command in self.fleet.orders(self.replica_id):
-                    log.info("order.received", command=command)
+                async for command in self.registry.commands(self.replica_id):
+                    log.info("command.received", command=command)
                     if command == DRAIN:
                         self.drain()
             except (TransientError, json.JSONDecodeError, AttributeError):
-                log.debug("orders.unheard")
+                log.debug("command.subscription_lost")
             await asyncio.sleep(REPORT_SECONDS)

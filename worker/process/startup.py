@@ -60,19 +60,19 @@ async def _until_there(settings: Settings, tell: Callable[[str], None]) -> None:
             log.warning(missing.event, reason=missing.reason)
         await asyncio.sleep(AGAIN_SECONDS)
     if said:
-        log.info("waiting.over", seconds=round(time.monotonic() - began, 1))
+        log.info("startup.services_ready", seconds=round(time.monotonic() - began, 1))
 
 
 async def _missing(settings: Settings) -> Missing | None:
     try:
         schema = await behind(sqlalchemy_url(settings))
     except ServiceUnavailableError as error:
-        return Missing(event="waiting.for_postgresql", reason=str(error))
+        return Missing(event="startup.waiting_for_postgresql", reason=str(error))
     if schema is not None:
-        return Missing(event="waiting.for_migration", reason=schema)
+        return Missing(event="startup.waiting_for_migration", reason=schema)
     try:
         redis = await connect(settings.redis_dsn().get_secret_value(), retries=0)
     except ServiceUnavailableError as error:
-        return Missing(event="waiting.for_redis", reason=str(error))
+        return Missing(event="startup.waiting_for_redis", reason=str(error))
     await redis.aclose()
     return None

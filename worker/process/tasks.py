@@ -1,9 +1,9 @@
-"""What ARQ calls. A task is a doorbell: it carries a job's id as a hint, and the database says what is due."""
+"""What ARQ calls. A task is a wake-up: it carries a job's id as a hint, and the database says what is due."""
 
 from typing import Any
 
 from infrastructure.failpoints import failpoint
-from worker.process.job_pool import Crew
+from worker.process.job_pool import JobPool
 
 
 async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - see above
@@ -12,5 +12,5 @@ async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # no
     Ends at once when there is none: somebody else has answered this ring.
     """
     failpoint("picked-up")
-    crew: Crew = ctx["crew"]
-    await crew.answer()
+    pool: JobPool = ctx["pool"]
+    await pool.run_next()

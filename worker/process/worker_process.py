@@ -16,8 +16,8 @@ from infrastructure.observability.status_server import StatusServer
 from infrastructure.observability.tracing import Tracer, open_tracer
 from infrastructure.settings import Settings
 from worker.process.bootstrap import Services, arq_worker, open_services
-from worker.process.health import Readiness
-from worker.process.registration import Presence
+from worker.process.health import Health
+from worker.process.registration import WorkerRegistration
 from worker.process.startup import wait_for_services
 
 RESTART_SECONDS = 1.0
@@ -36,11 +36,11 @@ class WorkerProcess:
         self._settings = settings
         self._tracer = tracer or open_tracer()
         self._draining = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._force = asyncio.Event()
         self._jobs = 0
-        self._readiness = Readiness()
+        self._health = Health()
         self._services: Services | None = None
-        self.worn_out = False
+        self.recycling = False
         """Whether it has ended because it has done as many jobs as one process should."""
 
     def handle_signals(self) -> None:
@@ -52,14 +52,14 @@ class WorkerProcess:
     def drain(self) -> None:
         """Pick up nothing more; let running jobs finish within the grace period. Again: hand them back now."""
         if self._draining.is_set():
-            self._hurry.set()
+            self._force.set()
         self._draining.set()
 
     def _count_job(self) -> None:
         self._jobs += 1
         limit = self._settings.recycle_after_jobs
         if limit and self._jobs == limit:
-            self.worn_out = True
+            self.recycling = True
             self._draining.set()
 
     async def run(self) -> None:
@@ -73,7 +73,7 @@ class WorkerProcess:
         log.info("worker.starting", version=version("vibe8-worker"), status_port=port)
         beating = asyncio.create_task(_keep_up("beat", self._beat))
         try:
-            if await wait_for_services(self._settings, self._draining, self._readiness.wait_for):
+            if await wait_for_services(self._settings, self._draining, self._health.wait_for):
                 async with open_services(self._settings, on_job=self._count_job, tracer=self._tracer) as services:
                     slots, cores = self._settings.arq_max_jobs, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
@@ -88,11 +88,11 @@ class WorkerProcess:
         log.info("worker.stopped", jobs=self._jobs)
 
     async def _work(self, services: Services) -> None:
-        self._services, self._readiness.crew = services, services.crew
+        self._services, self._health.pool = services, services.pool
         background = [
             asyncio.create_task(_keep_up("leases", services.leases.run)),
             asyncio.create_task(_keep_up("maintenance", services.maintenance.run)),
-            asyncio.create_task(_keep_up("notices", services.herald.run)),
+            asyncio.create_task(_keep_up("notices", services.webhooks.run)),
             asyncio.create_task(_keep_up("presence", self._presence(services).run)),
         ]
         listening = asyncio.create_task(self._listen(services))
@@ -100,10 +100,10 @@ class WorkerProcess:
             await self._draining.wait()
             log.info("worker.draining")
             # Jobs that go back must find no slot here: other replicas are to take them.
-            services.crew.closed = True
+            services.pool.draining = True
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-            await services.crew.finish(self._settings.shutdown_grace, self._hurry)
+            await services.pool.drain(self._settings.shutdown_grace, self._force)
         finally:
             self._services = None
             for task in (listening, *background):
@@ -113,16 +113,16 @@ class WorkerProcess:
     async def _beat(self) -> None:
         """Show that the loop runs, and keep the gauges."""
         while True:
-            self._readiness.beat()
-            READY.set(self._readiness.why_not_ready() is None)
+            self._health.beat()
+            READY.set(self._health.not_ready_reason() is None)
             if self._services is not None:
                 _keep_gauges(self._services)
             await asyncio.sleep(BEAT_SECONDS)
 
-    def _presence(self, services: Services) -> Presence:
-        return Presence(
-            fleet=services.fleet,
-            crew=services.crew,
+    def _presence(self, services: Services) -> WorkerRegistration:
+        return WorkerRegistration(
+            registry=services.registry,
+            pool=services.pool,
             leases=services.leases,
             slots=self._settings.arq_max_jobs,
             drain=self.drain,
@@ -134,8 +134,8 @@ class WorkerProcess:
         return StatusServer(
             self._settings.status_host,
             self._settings.status_port,
-            alive=self._readiness.why_not_alive,
-            ready=self._readiness.why_not_ready,
+            alive=self._health.not_alive_reason,
+            ready=self._health.not_ready_reason,
         )
 
     async def _listen(self, services: Services) -> None:
@@ -143,11 +143,11 @@ class WorkerProcess:
         complained = -COMPLAIN_SECONDS
         while not self._draining.is_set():
             try:
-                await _listen_once(services, self._readiness)
+                await _listen_once(services, self._health)
             except Exception as error:  # noqa: BLE001 - a worker that is deaf and looks alive is worse than any of them
                 if time.monotonic() - complained >= COMPLAIN_SECONDS:
                     complained = time.monotonic()
-                    event = "redis.away" if isinstance(error, REDIS_ERRORS) else "listening.failed"
+                    event = "redis.unavailable" if isinstance(error, REDIS_ERRORS) else "queue.consumer_failed"
                     log.warning(event, reason=f"{type(error).__name__}: {error}")
             await asyncio.sleep(RESTART_SECONDS)
 
@@ -158,7 +158,7 @@ async def _keep_up(what: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception:
-            log.exception("background.failed", what=what)
+            log.exception("background_task.failed", what=what)
         await asyncio.sleep(RESTART_SECONDS)
 
 
@@ -169,18 +169,18 @@ def _tell_sandbox(services: Services) -> None:
 
 
 def _keep_gauges(services: Services) -> None:
-    SLOTS.labels("busy").set(services.crew.busy)
-    SLOTS.labels("free").set(services.crew.free)
+    SLOTS.labels("busy").set(services.pool.busy)
+    SLOTS.labels("free").set(services.pool.free)
     used, idle = services.database.connections()
     POOL.labels("used").set(used)
     POOL.labels("idle").set(idle)
     POOL.labels("limit").set(services.settings.db_pool_size + services.settings.db_max_overflow)
-    SCRATCH_FREE.set(services.pressure.free_bytes())
+    SCRATCH_FREE.set(services.backpressure.free_bytes())
 
 
-async def _listen_once(services: Services, readiness: Readiness) -> None:
-    """One life of ARQ's worker. Its tasks only wait for the crew's, which go on without them."""
-    worker = arq_worker(services, on_startup=readiness.start_listening)
+async def _listen_once(services: Services, readiness: Health) -> None:
+    """One life of ARQ's worker. Its tasks only wait for the pool's, which go on without them."""
+    worker = arq_worker(services, on_startup=readiness.on_consumer_start)
     try:
         await worker.async_run()
     finally:

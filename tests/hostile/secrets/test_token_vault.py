@@ -31,8 +31,8 @@ async def test_a_token_comes_back_until_it_is_forgotten(redis: "Redis") -> None:
     await kept.put(JOB, TOKEN)
     assert await kept.get(JOB) == TOKEN
     assert await kept.get(JOB) == TOKEN  # an attempt that failed may need it again
-    await kept.forget(JOB)
-    await kept.forget(JOB)
+    await kept.delete(JOB)
+    await kept.delete(JOB)
     with pytest.raises(PermanentError, match=r"^token lost, submit again$"):
         await kept.get(JOB)
 
@@ -109,7 +109,7 @@ async def test_what_can_be_no_token_is_refused_and_not_repeated(redis: "Redis", 
 async def test_redis_away_is_said_without_the_token() -> None:
     async with Redis(host="127.0.0.1", port=1) as nowhere:
         away = vault(nowhere, NEW)
-        for call in (away.put(JOB, TOKEN), away.get(JOB), away.forget(JOB)):
+        for call in (away.put(JOB, TOKEN), away.get(JOB), away.delete(JOB)):
             with pytest.raises(ServiceUnavailableError) as caught:
                 await call
             assert TOKEN not in str(caught.value)

@@ -22,7 +22,7 @@ class Attentive:
 
 
 class Deaf:
-    """A doorbell whose messages never arrive."""
+    """A queue whose messages never arrive."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -33,9 +33,9 @@ class Deaf:
 
 
 async def test_a_child_that_talks_without_end_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "QUIET_SECONDS", 0.0)
-    doorbell, claim = Deaf(), Mock()
-    keeper = LeaseKeeper(Mock(), doorbell)  # type: ignore[arg-type]
+    monkeypatch.setattr(leases, "FIRST_PROGRESS_DELAY_SECONDS", 0.0)
+    queue, claim = Deaf(), Mock()
+    keeper = LeaseKeeper(Mock(), queue)  # type: ignore[arg-type]
 
     async def talk() -> None:
         for number in range(10_000):
@@ -43,14 +43,14 @@ async def test_a_child_that_talks_without_end_fills_no_memory(monkeypatch: pytes
         await asyncio.sleep(0)
 
     await keeper.hold(claim, talk())
-    assert doorbell.asked == MAX_PUBLISHING
+    assert queue.asked == MAX_PUBLISHING
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
 
 
 async def test_the_first_moment_is_told_once_and_only_of_a_job_that_lasts_longer() -> None:
-    doorbell, claim = Attentive(), Mock()
-    keeper = LeaseKeeper(Mock(), doorbell)  # type: ignore[arg-type]
+    queue, claim = Attentive(), Mock()
+    keeper = LeaseKeeper(Mock(), queue)  # type: ignore[arg-type]
 
     async def talk(then: asyncio.Event | None) -> None:
         for progress in (1, 2, 3):
@@ -61,6 +61,6 @@ async def test_the_first_moment_is_told_once_and_only_of_a_job_that_lasts_longer
             await asyncio.sleep(0)
 
     await keeper.hold(claim, talk(None))
-    assert doorbell.heard == []
-    await keeper.hold(claim, talk(doorbell.anything))
-    assert doorbell.heard == [("fetching", 3), ("collecting", 50)]
+    assert queue.heard == []
+    await keeper.hold(claim, talk(queue.anything))
+    assert queue.heard == [("fetching", 3), ("collecting", 50)]

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from domain.errors import NotFoundError
 from domain.text import JSON, one_line, unbroken
-from domain.workers import PAUSED, Replica
+from domain.workers import PAUSED, WorkerInfo
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.redis.queue import Doorbell, connect
-from infrastructure.redis.worker_registry import DRAIN, EVERYONE, Fleet
+from infrastructure.redis.queue import JobQueue, connect
+from infrastructure.redis.worker_registry import ALL_WORKERS, DRAIN, WorkerRegistry
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
 from worker.cli.output.grid import Grid
@@ -27,13 +27,13 @@ RING_LIMIT = 1_000
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[tuple[Database, Fleet, Doorbell]]:
+async def _opened() -> AsyncIterator[tuple[Database, WorkerRegistry, JobQueue]]:
     settings = load_settings()
     database = Database.from_settings(settings, "vibe8-operate")
     try:
         redis = await connect(settings.redis_dsn().get_secret_value())
         try:
-            yield database, Fleet(redis), Doorbell(redis)
+            yield database, WorkerRegistry(redis), JobQueue(redis)
         finally:
             await redis.aclose()
     finally:
@@ -42,8 +42,8 @@ async def _opened() -> AsyncIterator[tuple[Database, Fleet, Doorbell]]:
 
 async def workers(output: Output) -> int:
     """The replicas that have reported lately, their jobs and their last heartbeat."""
-    async with _opened() as (_, fleet, _):
-        found = await fleet.replicas()
+    async with _opened() as (_, registry, _):
+        found = await registry.workers()
     if output.as_json:
         output.document([replica.to_json() for replica in found])
     elif found:
@@ -53,7 +53,7 @@ async def workers(output: Output) -> int:
     return DONE
 
 
-def _replica_grid(replicas: list[Replica]) -> Grid:
+def _replica_grid(replicas: list[WorkerInfo]) -> Grid:
     grid = Grid(
         headings=("worker", "host", "pid", "version", "up", "seen", "busy", "state", "jobs"),
         numbers=frozenset({"pid", "up", "seen", "busy"}),
@@ -85,7 +85,7 @@ async def pause(output: Output, *, on: bool) -> int:
             # Rings that led to nothing meanwhile are rung again at once, not by the sweep.
             unheard = [] if on else await jobs.ring_unheard(older_than_seconds=0, limit=RING_LIMIT)
         for ring in unheard:
-            await doorbell.ring(ring.job_id, ring.ring)
+            await doorbell.enqueue(ring.job_id, ring.ring)
     state = "paused: no worker claims; `vibe8 resume` ends this" if on else "running"
     if output.as_json:
         output.document({"paused": on, "changed": changed})
@@ -96,12 +96,12 @@ async def pause(output: Output, *, on: bool) -> int:
 
 async def drain(replica_id: str | None, output: Output) -> int:
     """Tell one worker, or all, to finish and end, as SIGTERM does. Raises NotFoundError for an unknown one."""
-    async with _opened() as (_, fleet, _):
-        known = {replica.replica_id for replica in await fleet.replicas()}
+    async with _opened() as (_, registry, _):
+        known = {replica.replica_id for replica in await registry.workers()}
         if replica_id is not None and replica_id not in known:
             raise NotFoundError(f"there is no worker {one_line(replica_id, 80)}; see `vibe8 workers`")
         told = sorted(known) if replica_id is None else [replica_id]
-        await fleet.order(DRAIN, replica_id or EVERYONE)
+        await registry.send_command(DRAIN, replica_id or ALL_WORKERS)
     if output.as_json:
         output.document({"draining": list[JSON](told)})
     else:
@@ -111,25 +111,25 @@ async def drain(replica_id: str | None, output: Output) -> int:
 
 async def top(output: Output) -> int:
     """A live view until Ctrl-C; in a pipe or with --json, one look."""
-    async with _opened() as (database, fleet, _):
+    async with _opened() as (database, registry, _):
         console = output.console
         if output.as_json:
-            output.document(await _facts(database, fleet))
+            output.document(await _facts(database, registry))
             return DONE
         if not console.is_terminal:
-            for grid in await _grids(database, fleet):
+            for grid in await _grids(database, registry):
                 grid.show(console)
             return DONE
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
                 with console.capture() as captured:
-                    for grid in await _grids(database, fleet):
+                    for grid in await _grids(database, registry):
                         grid.show(console)
                 live.update(Group(Text.from_ansi(captured.get())), refresh=True)
                 await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _facts(database: Database, fleet: Fleet) -> dict[str, JSON]:
+async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON]:
     async with database.unit_of_work() as work:
         jobs = JobRepository(work)
         counts = await jobs.statistics()
@@ -137,14 +137,14 @@ async def _facts(database: Database, fleet: Fleet) -> dict[str, JSON]:
     queue = {
         status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds} for status, count in counts.items()
     }
-    return {"paused": paused, "queue": queue, "workers": [replica.to_json() for replica in await fleet.replicas()]}
+    return {"paused": paused, "queue": queue, "workers": [replica.to_json() for replica in await registry.workers()]}
 
 
-async def _grids(database: Database, fleet: Fleet) -> list[Grid]:
-    facts = await _facts(database, fleet)
+async def _grids(database: Database, registry: WorkerRegistry) -> list[Grid]:
+    facts = await _facts(database, registry)
     title = "jobs (the fleet is paused)" if facts["paused"] else "jobs"
     queue = Grid(headings=("status", "jobs", "oldest"), numbers=frozenset({"jobs", "oldest"}), title=title)
     for status, count in facts["queue"].items():
         oldest = f"{count['oldest_seconds']:.0f} s" if count["jobs"] else "-"
         queue.rows.append((status, str(count["jobs"]), oldest))
-    return [queue, _replica_grid([Replica.from_json(replica) for replica in facts["workers"]])]
+    return [queue, _replica_grid([WorkerInfo.from_json(replica) for replica in facts["workers"]])]

@@ -85,4 +85,4 @@ async def _work(settings: Settings) -> bool:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, process.drain)
     await process.run()
-    return process.worn_out
+    return process.recycling

@@ -110,7 +110,7 @@ async def test_other_signals_end_it_likewise_while_a_job_runs(home: System, sign
         os.killpg(running.process.pid, sign)  # as a terminal does
         assert await asyncio.to_thread(running.process.wait, PATIENCE_SECONDS) == 0
         assert_nothing_left(home, family)
-        assert [entry["job_id"] for entry in running.log() if entry["event"] == "job.handed_back"] == [
+        assert [entry["job_id"] for entry in running.log() if entry["event"] == "job.requeued"] == [
             submitted.document["job_id"]
         ]
 

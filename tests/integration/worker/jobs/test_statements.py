@@ -94,7 +94,7 @@ async def test_one_job_from_submission_to_end(
     ledger.taken()
     (job,) = await client.submit_many(user_id, [upload()])
     assert ledger.taken() == SUBMIT
-    await services.crew.answer()
+    await services.pool.run_next()
     assert ledger.taken() == [*CLAIM, *END]
     assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
 
@@ -118,11 +118,11 @@ async def test_an_idempotency_key_costs_one_more_and_a_known_one_less(
 async def test_a_large_upload_is_asked_for(client: Client, user_id: UUID, services: Services, ledger: Ledger) -> None:
     await client.submit_many(user_id, [upload(b"#" * 100_000)])
     ledger.taken()
-    await services.crew.answer()
+    await services.pool.run_next()
     assert ledger.taken() == [*CLAIM, "SELECT jobs", "commit", *END]
 
 
 async def test_a_ring_for_nothing_is_one_statement(services: Services, ledger: Ledger) -> None:
     ledger.taken()
-    await services.crew.answer()
+    await services.pool.run_next()
     assert ledger.taken() == CLAIM

@@ -154,7 +154,7 @@ async def test_every_attempt_is_in_the_jobs_trace(system: System, heard: Heard, 
     attempts = {dict(span.attributes or {})["vibe8.attempt"]: span for span in heard.named("attempt")}
     assert [dict(attempts[number].attributes or {})["vibe8.outcome"] for number in (1, 2, 3)] == [
         "lost",
-        "handed_back",
+        "requeued",
         "completed",
     ]
     assert len({span.context.trace_id for span in heard.spans() if span.context}) == 1

@@ -19,7 +19,7 @@ from tests.faults.fault_table import PYTHON_FILE, Rows, until
 from tests.fixtures.webhook_server import Receiver, receiver, status
 from tests.fixtures.worker_process import System, new_system, until_finished
 from worker.client.client import Client
-from worker.jobs.webhook_dispatcher import Herald
+from worker.jobs.webhook_dispatcher import WebhookDispatcher
 
 SECRET = "s" * 40
 OK = status(204)
@@ -66,7 +66,7 @@ async def test_the_end_of_a_job_is_told_once(
         assert "not a zip" in received.document["error"]
         await until_finished(client, user_id, silent.job_id)
         assert await client.list_notices(user_id, silent.job_id) == []
-        await worker.until("notice.delivered", 2)
+        await worker.until("webhook.delivered", 2)
         assert await worker.stop() == 0
     assert SECRET not in worker.log_file.read_text()
     assert "/hook" not in worker.log_file.read_text()
@@ -82,13 +82,13 @@ async def test_a_receiver_that_fails_is_tried_again(
     async with system.worker() as worker:
         job_id = await submitted(client, user_id, listening.url)
         assert (await until_finished(client, user_id, job_id)).status is JobStatus.COMPLETED
-        (failed,) = await worker.until("notice.undelivered")
+        (failed,) = await worker.until("webhook.delivery_failed")
         assert failed["reason"] == "answered 503"
         waiting = await system.run("job", job_id, "--user", "ann@example.org")
         assert "notice   waiting: answered 503\n" in waiting.out
         assert re.search(r"notice: delivery \d is due", waiting.out)
         listening.answers = [status(500), OK]
-        await worker.until("notice.delivered")
+        await worker.until("webhook.delivered")
         received = await listening.until(3)
         assert len({each.body for each in received}) == 1
         assert len({each.headers["webhook-id"] for each in received}) == 1
@@ -170,9 +170,9 @@ async def database(system: System) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def herald(database: Database, listening: Receiver) -> AsyncIterator[Herald]:
+async def herald(database: Database, listening: Receiver) -> AsyncIterator[WebhookDispatcher]:
     sender = WebhookSender([SECRET], [listening.host])
-    running = Herald(database, sender)
+    running = WebhookDispatcher(database, sender)
     task = asyncio.create_task(running.run())
     yield running
     task.cancel()
@@ -188,7 +188,7 @@ async def test_it_is_given_up_in_the_end_and_forgotten_later(
     await client.cancel_job(user_id, job_id)
     await Rows(system).all(f"UPDATE notices SET attempt = {MAX_ATTEMPTS - 1}")  # noqa: S608
     async with system.worker() as worker:
-        (given_up,) = await worker.until("notice.given_up")
+        (given_up,) = await worker.until("webhook.given_up")
     assert (given_up["delivery"], given_up["reason"]) == (MAX_ATTEMPTS, "answered 500")
     (notice,) = await client.list_notices(user_id, job_id)
     assert notice.state == "given up"

@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from infrastructure.observability.status_server import StatusServer
-from infrastructure.redis.worker_registry import HEALTH_SECONDS, Fleet
+from infrastructure.redis.worker_registry import ENTRY_TTL_SECONDS, WorkerRegistry
 from tests.faults.fault_table import job_scratch, slow_source, until
 from tests.fixtures.tcp_proxy import Cable
 from tests.fixtures.worker_process import System, WorkerProcess
 from worker.client.client import Client
 from worker.process import health as readiness
-from worker.process.health import Readiness
+from worker.process.health import Health
 
 
 @asynccontextmanager
@@ -73,14 +73,14 @@ async def test_a_draining_worker_is_alive_and_not_ready(system: System, client: 
 
 def test_a_loop_that_stands_still_is_answered_for_and_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """The calls below block this thread; the status server has one of its own."""
-    watched = Readiness()
-    server = StatusServer("127.0.0.1", 0, alive=watched.why_not_alive, ready=watched.why_not_ready)
+    watched = Health()
+    server = StatusServer("127.0.0.1", 0, alive=watched.not_alive_reason, ready=watched.not_ready_reason)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as http:
             watched.beat()
             assert http.get("/livez").status_code == 200
             assert http.get("/readyz").json()["reason"] == "the worker is starting"
-            monkeypatch.setattr(readiness, "BEAT_SECONDS", 0.0)
+            monkeypatch.setattr(readiness, "LOOP_STALL_SECONDS", 0.0)
             for path in ("/livez", "/readyz"):
                 answer = http.get(path)
                 assert answer.status_code == 503
@@ -95,21 +95,21 @@ async def test_each_replica_has_a_health_key_that_outlives_it_briefly(system: Sy
         system.worker("well") as well,
         system.worker("full", MIN_FREE_DISK_MB="100000000") as full,
     ):
-        fleet = Fleet(redis)
+        registry = WorkerRegistry(redis)
 
         async def both() -> bool:
-            return len(await fleet.replicas()) == 2
+            return len(await registry.workers()) == 2
 
         await until(both)
-        replicas = {replica.pid: replica for replica in await fleet.replicas()}
+        replicas = {replica.pid: replica for replica in await registry.workers()}
         assert replicas[well.process.pid].state == "ready"
         assert "MIN_FREE_DISK_MB" in replicas[full.process.pid].state
         keys = [key async for key in redis.scan_iter(match="vibe8:*")]
         health = [key for key in keys if any(replica.replica_id.encode() in key for replica in replicas.values())]
         assert len(health) == 2
         for key in health:
-            assert 0 < await redis.ttl(key) <= HEALTH_SECONDS
+            assert 0 < await redis.ttl(key) <= ENTRY_TTL_SECONDS
         await full.stop(signal.SIGKILL)
-        assert len(await fleet.replicas()) == 2  # a killed one says no goodbye: its key runs out
+        assert len(await registry.workers()) == 2  # a killed one says no goodbye: its key runs out
         await well.stop()
-        assert [replica.pid for replica in await fleet.replicas()] == [full.process.pid]
+        assert [replica.pid for replica in await registry.workers()] == [full.process.pid]

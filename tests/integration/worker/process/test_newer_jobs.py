@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from domain.jobs import JOB_VERSION, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.redis.queue import Doorbell, connect
+from infrastructure.redis.queue import JobQueue, connect
 from tests.faults.fault_table import PYTHON_FILE, Rows, until
 from tests.fixtures.worker_process import System, until_finished
 from tests.hostile.support.poison import bell, ring
@@ -36,7 +36,7 @@ async def test_it_is_left_alone_and_done_by_a_worker_that_knows_it(
     known = await client.submit_upload(user_id, filename="known.py", content=PYTHON_FILE)
     async with system.worker() as worker:
         assert (await until_finished(client, user_id, known.job_id)).status is JobStatus.COMPLETED
-        (told,) = await worker.until("jobs.newer_version")
+        (told,) = await worker.until("queue.newer_jobs_found")
         assert (told["jobs"], told["known"], told["level"]) == (1, JOB_VERSION, "warning")
         row = await Rows(system).job(newer.job_id)
         assert (row["status"], row["attempt"], row["attempt_errors"]) == ("pending", 0, "[]")
@@ -58,7 +58,7 @@ async def test_what_is_written_today_is_of_the_version_that_is_known(
 async def test_it_is_told_once(
     system: System, client: Client, user_id: UUID, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "UPKEEP_SECONDS", 0.0)
+    monkeypatch.setattr(maintenance, "MAINTENANCE_SECONDS", 0.0)
     await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     await rows.execute("UPDATE jobs SET version = 32767")
     database, redis = Database.from_settings(system.settings), await connect(system.environment["REDIS_URL"])
@@ -71,7 +71,7 @@ async def test_it_is_told_once(
 
     upkeep = Maintenance(
         database=database,
-        doorbell=Doorbell(redis),
+        queue=JobQueue(redis),
         vault=token_vault(system.settings, redis),
         settings=system.settings,
         free_slots=count_round,
@@ -81,7 +81,7 @@ async def test_it_is_told_once(
         await until(lambda: rounds >= 5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert [entry["event"] for entry in told].count("jobs.newer_version") == 1
+    assert [entry["event"] for entry in told].count("queue.newer_jobs_found") == 1
     await redis.aclose()
     await database.close()
 

@@ -11,14 +11,14 @@ from redis.asyncio.client import Pipeline
 
 from infrastructure.redis.queue import (
     QUEUE_NAME,
-    Doorbell,
-    bell_channel,
+    JobQueue,
     connect,
     deserialize,
     redis_settings,
     serialize,
+    wakeup_channel,
 )
-from infrastructure.redis.wakeup_worker import Listener
+from infrastructure.redis.wakeup_worker import WakeupWorker
 
 OTHERS = 300
 
@@ -37,8 +37,8 @@ async def commands(redis: ArqRedis) -> int:
 Started = Callable[[dict[str, Any], str], Awaitable[None]]
 
 
-def listener_of(analyze: Started, redis: ArqRedis, redis_url: str, **options: Any) -> Listener:
-    return Listener(
+def listener_of(analyze: Started, redis: ArqRedis, redis_url: str, **options: Any) -> WakeupWorker:
+    return WakeupWorker(
         [func(analyze, name="analyze")],  # type: ignore[arg-type]
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(redis_url),
@@ -60,12 +60,12 @@ async def test_a_ring_is_heard_and_not_only_found(redis: ArqRedis, redis_url: st
 
     listener = listener_of(analyze, redis, redis_url, poll_delay=3600)
     listening = asyncio.create_task(listener.main())
-    channel = bell_channel(redis)
+    channel = wakeup_channel(redis)
     async with asyncio.timeout(60):
         while dict(await redis.pubsub_numsub(channel)) != {channel.encode(): 1}:
             await asyncio.sleep(0.01)
         for number in range(20):
-            await Doorbell(redis).ring(f"{number}", 1)
+            await JobQueue(redis).enqueue(f"{number}", 1)
             assert await started.get() == f"{number}"
             while listener.job_counter:
                 await asyncio.sleep(0.01)
@@ -80,11 +80,11 @@ async def test_rings_that_others_answer_are_asked_about_at_once(redis: ArqRedis,
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         started.append(job_id)
 
-    doorbell = Doorbell(redis)
-    await doorbell.ring_all([(f"{number:04}", 1) for number in range(OTHERS)])
+    queue = JobQueue(redis)
+    await queue.enqueue_many([(f"{number:04}", 1) for number in range(OTHERS)])
     for number in range(OTHERS):
         await redis.set(f"arq:in-progress:{number:04}:1", b"1")  # as other replicas do
-    await doorbell.ring("waiting", 1)
+    await queue.enqueue("waiting", 1)
     listener = listener_of(analyze, redis, redis_url)
     before = await commands(redis)
     await listener._poll_iteration()
@@ -111,7 +111,7 @@ async def test_a_ring_that_is_being_taken_at_the_end_is_taken(
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         await asyncio.Event().wait()
 
-    await Doorbell(redis).ring("job", 1)
+    await JobQueue(redis).enqueue("job", 1)
     monkeypatch.setattr(Pipeline, "execute", execute_slowly)
     listener = listener_of(analyze, redis, redis_url, poll_delay=0.01)
     listening = asyncio.create_task(listener.main())
@@ -134,9 +134,9 @@ async def test_slots_are_filled_from_what_was_found_whoever_else_was_quicker(
     """Nothing rings again here, and nobody looks of itself: each slot that is free must find the next."""
     started: set[str] = set()
     looks = 0
-    unanswered = Listener._unanswered
+    unanswered = WakeupWorker._not_in_progress
 
-    async def unanswered_until_others_come(listener: Listener, job_ids: Any) -> list[bytes]:
+    async def unanswered_until_others_come(listener: WakeupWorker, job_ids: Any) -> list[bytes]:
         nonlocal looks
         looks += 1
         found = await unanswered(listener, job_ids)
@@ -147,8 +147,8 @@ async def test_slots_are_filled_from_what_was_found_whoever_else_was_quicker(
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         started.add(job_id)
 
-    monkeypatch.setattr(Listener, "_unanswered", unanswered_until_others_come)
-    await Doorbell(redis).ring_all([(f"{number:04}", 1) for number in range(100)])
+    monkeypatch.setattr(WakeupWorker, "_not_in_progress", unanswered_until_others_come)
+    await JobQueue(redis).enqueue_many([(f"{number:04}", 1) for number in range(100)])
     listener = listener_of(analyze, redis, redis_url, poll_delay=3600)
     listening = asyncio.create_task(listener.main())
     async with asyncio.timeout(60):

@@ -8,7 +8,7 @@ from domain.workers import PAUSED
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.redis.queue import connect
-from infrastructure.redis.worker_registry import DRAIN, Fleet
+from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
 from tests.faults.fault_table import PYTHON_FILE, slow_source, until
 from tests.fixtures.worker_process import System, until_finished
 from worker.client.client import Client
@@ -16,24 +16,24 @@ from worker.client.client import Client
 
 async def test_replicas_report_and_say_goodbye(system: System, client: Client, user_id: UUID) -> None:
     redis = await connect(system.environment["REDIS_URL"])
-    fleet = Fleet(redis)
+    registry = WorkerRegistry(redis)
     async with system.worker("one") as one, system.worker("two") as two:
 
         async def both() -> bool:
-            return len(await fleet.replicas()) == 2
+            return len(await registry.workers()) == 2
 
         await until(both)
-        found = await fleet.replicas()
+        found = await registry.workers()
         assert {replica.pid for replica in found} == {one.process.pid, two.process.pid}
         assert {replica.state for replica in found} == {"ready"}
         job = await client.submit_upload(user_id, filename="slow.py", content=slow_source(12_000))
 
         async def at_work() -> bool:
-            return [job.job_id] in [list(replica.jobs) for replica in await fleet.replicas()]
+            return [job.job_id] in [list(replica.jobs) for replica in await registry.workers()]
 
         await until(at_work)
         await two.stop()
-        assert [replica.pid for replica in await fleet.replicas()] == [one.process.pid]
+        assert [replica.pid for replica in await registry.workers()] == [one.process.pid]
     await redis.aclose()
 
 
@@ -57,20 +57,20 @@ async def test_a_paused_fleet_claims_nothing(system: System, client: Client, use
 
 async def test_one_replica_is_told_to_drain(system: System) -> None:
     redis = await connect(system.environment["REDIS_URL"])
-    fleet = Fleet(redis)
+    registry = WorkerRegistry(redis)
     async with system.worker("one") as one, system.worker("two") as two:
 
         async def both() -> bool:
-            return len(await fleet.replicas()) == 2
+            return len(await registry.workers()) == 2
 
         await until(both)
 
         async def both_listen() -> bool:
-            return dict(await redis.pubsub_numsub(fleet.channel)) == {fleet.channel.encode(): 2}
+            return dict(await redis.pubsub_numsub(registry.channel)) == {registry.channel.encode(): 2}
 
         await until(both_listen)
-        first = next(replica for replica in await fleet.replicas() if replica.pid == one.process.pid)
-        assert await fleet.order(DRAIN, first.replica_id) == 2
+        first = next(replica for replica in await registry.workers() if replica.pid == one.process.pid)
+        assert await registry.send_command(DRAIN, first.replica_id) == 2
         assert await asyncio.to_thread(one.process.wait, 30) == 0
         assert two.process.poll() is None
     await redis.aclose()
