@@ -19,7 +19,7 @@ class History(Protocol):
         """Whether HEAD reaches the commit of that full name; False for what is no name, or no commit here."""
         ...
 
-    def view(self) -> str:
+    def path_scope(self) -> str:
         """What the paths of `numstat` depend on beside the commits: equal views of equal commits tell equal paths."""
         ...
 

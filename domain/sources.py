@@ -21,7 +21,7 @@ EXCLUDED_DIRECTORIES = frozenset(
 )  # fmt: skip
 """Directories that no collector looks into, wherever they stand; named in `completeness` when met."""
 
-MANIFEST_NAMES = re.compile(
+MANIFEST_NAME_PATTERN = re.compile(
     r"(requirements[^/]*\.txt|pyproject\.toml|setup\.cfg|Pipfile|Pipfile\.lock|poetry\.lock|uv\.lock|pdm\.lock|pylock[^/]*\.toml)"
 )
 """File names that may declare dependencies; fetched beside the `.py` files, for the `deps` collector alone."""
@@ -41,10 +41,10 @@ class SourceKind(StrEnum):
     GITHUB = "github"
 
 
-SMALL_UPLOAD = 64 * 1024
+SMALL_UPLOAD_CHARACTERS = 64 * 1024
 """Characters of an upload in base64, at most, that come along with a claim, and that one child fetches and collects."""
 
-NAME_LIMIT = 255
+MAX_NAME_LENGTH = 255
 """Characters of a name that a submitter gives: of a file, a project, a model."""
 
 
@@ -52,7 +52,7 @@ NAME_LIMIT = 255
 class Authorship:
     """What the submitter says of the code: a project name, `human` or `ai`, and which model or who.
 
-    Raises InvalidInputError for a name of more than NAME_LIMIT characters, or another author type.
+    Raises InvalidInputError for a name of more than MAX_NAME_LENGTH characters, or another author type.
     """
 
     project_name: str | None = None
@@ -65,8 +65,8 @@ class Authorship:
                 f"author_type must be 'human' or 'ai', not {one_line(self.author_type or '', 40)!r}"
             )
         for what in ("project_name", "author_model"):
-            if len(getattr(self, what) or "") > NAME_LIMIT:
-                raise InvalidInputError(f"{what} must have at most {NAME_LIMIT} characters")
+            if len(getattr(self, what) or "") > MAX_NAME_LENGTH:
+                raise InvalidInputError(f"{what} must have at most {MAX_NAME_LENGTH} characters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,8 @@ class Upload:
     authorship: Authorship = Authorship()
 
     def __post_init__(self) -> None:
-        if len(self.filename) > NAME_LIMIT:
-            raise InvalidInputError(f"the file name must have at most {NAME_LIMIT} characters")
+        if len(self.filename) > MAX_NAME_LENGTH:
+            raise InvalidInputError(f"the file name must have at most {MAX_NAME_LENGTH} characters")
 
     def metadata(self) -> dict[str, JSON]:
         """The row's `source_metadata`."""
@@ -102,7 +102,7 @@ class Repository:
 _TEXTS = ("git_branch", "project_name", "author_type", "author_model")
 
 
-def check_metadata(kind: SourceKind, metadata: Mapping[str, JSON]) -> None:
+def validate_source_metadata(kind: SourceKind, metadata: Mapping[str, JSON]) -> None:
     """Raise InvalidInputError, naming the field, unless this is a `source_metadata` that can be worked on."""
     source = "upload_filename" if kind is SourceKind.UPLOAD else "git_repo_url"
     if not isinstance(metadata.get(source), str):
@@ -120,7 +120,7 @@ def _authorship(authorship: Authorship) -> dict[str, JSON]:
     }
 
 
-def repository_url(url: str, allowed_hosts: Collection[str]) -> str:
+def normalize_repository_url(url: str, allowed_hosts: Collection[str]) -> str:
     """The same repository's URL, rebuilt as `https://host[:port]/path`.
 
     `allowed_hosts` are `host` or `host:port`, in lower case. Raises InvalidInputError with what to do about it.
@@ -153,7 +153,7 @@ def repository_url(url: str, allowed_hosts: Collection[str]) -> str:
     return f"https://{place}/{'/'.join(segments)}"
 
 
-def branch_name(branch: str) -> str:
+def validate_branch_name(branch: str) -> str:
     """The branch, if git would accept it (`git check-ref-format --branch`) and it cannot be an option or a revision.
 
     Raises InvalidInputError otherwise.
@@ -171,7 +171,7 @@ def branch_name(branch: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedSource:
-    """A source in scratch: what `Scratch` lays out on disk, and what could not be taken.
+    """A source in scratch: what `SourceLayout` lays out on disk, and what could not be taken.
 
     `has_history` says whether a bare repository with commits stands beside the tree, `shallow` that it was cut off.
     `skipped` lists files and excluded directories, at most `SKIPPED_LIMIT` of `skipped_total`.

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseAddress:
+class DatabaseUrl:
     """The parts of a `postgresql://` address; `options` are what asyncpg's `connect` is to be told beyond them."""
 
     user: str | None
@@ -41,7 +41,7 @@ class DatabaseAddress:
     options: Mapping[str, str]
 
 
-def database_address(address: str) -> DatabaseAddress:
+def parse_database_url(address: str) -> DatabaseUrl:
     """Take a `postgresql://` address apart; Unix sockets as `?host=/directory`. Raises ValueError with one line."""
     parts = _ADDRESS.fullmatch(address)
     if parts is None:
@@ -56,7 +56,7 @@ def database_address(address: str) -> DatabaseAddress:
     query = dict(parse_qsl(parts["query"] or ""))
     if not host and "host" not in query:
         raise ValueError("must name a host, or a socket's directory as ?host=/directory")
-    return DatabaseAddress(
+    return DatabaseUrl(
         user=None if parts["user"] is None else unquote(parts["user"]),
         password=None if parts["password"] is None else unquote(parts["password"]),
         host=host,
@@ -73,7 +73,7 @@ def _options(query: Mapping[str, str]) -> dict[str, str]:
     return {_PARAMETERS[name]: value for name, value in query.items() if _PARAMETERS[name]}
 
 
-def redis_address(address: str) -> None:
+def validate_redis_url(address: str) -> None:
     """Raise ValueError, with one line, unless this is a `redis://`, `rediss://` or `unix://` address."""
     try:
         parts = urlsplit(address)

@@ -13,13 +13,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.embedded.stack_file import Stack, running_stack
-from infrastructure.service_urls import database_address, redis_address
+from infrastructure.service_urls import parse_database_url, validate_redis_url
 
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
 MIN_SECRET_LENGTH = 32
 
-Seconds = Annotated[float, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
@@ -32,9 +32,9 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = None
     """Where PostgreSQL is: `postgresql://user:password@host:5432/database`, with `?sslmode=require` for TLS."""
-    db_pool_size: Positive = 5
+    db_pool_size: PositiveInt = 5
     """Connections to PostgreSQL that a process keeps."""
-    db_max_overflow: NotNegative = 10
+    db_max_overflow: NonNegativeInt = 10
     """Connections to PostgreSQL that a process opens beyond these while it needs them."""
 
     redis_url: SecretStr | None = None
@@ -45,65 +45,65 @@ class Settings(BaseSettings):
     """Redis's port, where there is no `REDIS_URL`."""
     redis_password: SecretStr | None = None
     """Redis's password, where there is no `REDIS_URL`."""
-    redis_db: NotNegative = 0
+    redis_db: NonNegativeInt = 0
     """Redis's numbered database, where there is no `REDIS_URL`."""
 
-    arq_max_jobs: Positive = 20
+    arq_max_jobs: PositiveInt = 20
     """Jobs that a worker works on at once. CPU-heavy children are bounded by its cores, whatever this says."""
-    arq_job_timeout: Positive = 600
+    arq_job_timeout: PositiveInt = 600
     """Seconds that fetching may take, and again that collecting may take; then the attempt has failed."""
-    arq_keep_result: NotNegative = 0
+    arq_keep_result: NonNegativeInt = 0
     """Seconds that ARQ keeps a doorbell's own result in Redis; nothing reads it."""
-    arq_poll_delay: Seconds = 0.1
+    arq_poll_delay: PositiveSeconds = 0.1
     """Seconds between two looks into Redis for a ring."""
 
-    startup_wait: NotNegative | None = None
+    startup_wait: NonNegativeInt | None = None
     """Seconds that a starting worker waits for PostgreSQL, its schema and Redis; unset: for ever; 0: not at all."""
-    shutdown_grace: NotNegative = 30
+    shutdown_grace: NonNegativeInt = 30
     """After SIGTERM running jobs may finish for this long; then they are handed back."""
 
-    recycle_after_jobs: NotNegative = 1_000
+    recycle_after_jobs: NonNegativeInt = 1_000
     """A worker starts itself anew after so many jobs; 0: never."""
 
-    min_free_disk_mb: NotNegative = 1_024
+    min_free_disk_mb: NonNegativeInt = 1_024
     """No job is taken on with less free scratch space than this."""
-    min_free_memory_mb: NotNegative = 512
+    min_free_memory_mb: NonNegativeInt = 512
     """No job is taken on with less available memory than this, a container's own limit included."""
 
-    completed_job_retention: Positive = 21_600
+    completed_job_retention: PositiveInt = 21_600
     """Seconds after which the clean-up deletes a completed or failed job that nobody has taken; its run stays."""
-    stale_job_threshold: Positive = 7_200
+    stale_job_threshold: PositiveInt = 7_200
     """Seconds after which the clean-up fails a running job without a living lease as `stale`."""
-    pending_job_max_age: Positive = 86_400
+    pending_job_max_age: PositiveInt = 86_400
     """Seconds for which a job may have been due before the clean-up fails it as `stale`."""
-    run_retention_days: Positive | None = None
+    run_retention_days: PositiveInt | None = None
     """Days after which the clean-up deletes a run; unset: never."""
 
-    max_concurrent_jobs_per_user: Positive = 5
+    max_concurrent_jobs_per_user: PositiveInt = 5
     """Unfinished jobs that one user may have."""
-    daily_job_limit_per_user: Positive = 100
+    daily_job_limit_per_user: PositiveInt = 100
     """Submissions of one user on one day (UTC)."""
 
-    max_upload_mb: Positive = 5
+    max_upload_mb: PositiveInt = 5
     """The largest upload, as it was before base64."""
-    max_zip_entries: Positive = 10_000
+    max_zip_entries: PositiveInt = 10_000
     """Entries that an uploaded archive may have."""
-    max_inflated_mb: Positive = 200
+    max_inflated_mb: PositiveInt = 200
     """What an uploaded archive may unpack to in all."""
-    max_zip_ratio: Positive = 200
+    max_zip_ratio: PositiveInt = 200
     """How many times its packed size an uploaded archive may unpack to."""
-    max_clone_mb: Positive = 1_024
+    max_clone_mb: PositiveInt = 1_024
     """What the objects of a clone may take on disk, and again the files written from any source."""
-    max_tree_files: Positive = 50_000
+    max_tree_files: PositiveInt = 50_000
     """Python files and manifests that one source may have."""
-    max_file_kb: Positive = 2_048
+    max_file_kb: PositiveInt = 2_048
     """A larger file is skipped, with its reason in `completeness`."""
 
-    analysis_memory_mb: Positive = 2_048
+    analysis_memory_mb: PositiveInt = 2_048
     """Address space of each analysing process."""
-    collector_timeout: Positive = 120
+    collector_timeout: PositiveInt = 120
     """Seconds that one collector may take for a source; then its numbers are null and the others go on."""
-    facts_cache_mb: NotNegative = 128
+    facts_cache_mb: NonNegativeInt = 128
     """What may be kept in Redis about files already analysed, so that the next run need not look at them; 0: nothing.
     Where Redis has a `maxmemory`, half of that is left to the queue in any case."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
 
     token_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Fernet keys, separated by commas; the first encrypts, all decrypt. None: private repositories are refused."""
-    token_ttl: Positive = 7_200
+    token_ttl: PositiveInt = 7_200
     """Seconds that a repository's token waits in Redis for its job; then the job fails with `token lost`."""
 
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
@@ -184,14 +184,14 @@ class Settings(BaseSettings):
     @classmethod
     def _readable_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            database_address(value.get_secret_value())
+            parse_database_url(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _readable_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            redis_address(value.get_secret_value())
+            validate_redis_url(value.get_secret_value())
         return value
 
     def postgresql_dsn(self) -> SecretStr:

@@ -77,7 +77,7 @@ def pack_tally(tally: CommitTally, history: History, git: str) -> bytes | None:
     """What to remember of it; None where it cannot be added to later."""
     if tally.other_lines or history.is_shallow():
         return None
-    entry = [FORMAT, git, history.view(), tally.head, tally.commits, dict(sorted(tally.lines_by_path.items()))]
+    entry = [FORMAT, git, history.path_scope(), tally.head, tally.commits, dict(sorted(tally.lines_by_path.items()))]
     packed: bytes = msgpack.packb(entry, use_bin_type=True, unicode_errors="surrogatepass")
     return packed if len(packed) <= TALLY_BYTES_LIMIT else None
 
@@ -88,7 +88,7 @@ def unpack_tally(packed: bytes, history: History, git: str) -> CommitTally | Non
         entry: Any = msgpack.unpackb(packed, raw=False, unicode_errors="surrogatepass")
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException):
         return None
-    if not isinstance(entry, list) or len(entry) != 6 or entry[:3] != [FORMAT, git, history.view()]:
+    if not isinstance(entry, list) or len(entry) != 6 or entry[:3] != [FORMAT, git, history.path_scope()]:
         return None
     head, commits, lines = entry[3:]
     if not isinstance(head, str) or not isinstance(lines, dict) or not _are_counts([commits, *lines.values()]):

@@ -2,13 +2,13 @@
 
 from sqlalchemy import URL
 
-from infrastructure.service_urls import database_address
+from infrastructure.service_urls import parse_database_url
 from infrastructure.settings import Settings
 
 
 def asyncpg_url(address: str) -> URL:
     """The SQLAlchemy URL, over asyncpg, of a `postgresql://` address. Raises ValueError with one line."""
-    parts = database_address(address)
+    parts = parse_database_url(address)
     return URL.create(
         "postgresql+asyncpg",
         username=parts.user,

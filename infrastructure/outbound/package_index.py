@@ -124,7 +124,7 @@ class SimplePackageIndex:
 
     async def _read(self, name: str, page: bytes) -> str | None:
         async with self._readers:
-            return await asyncio.to_thread(highest_version, name, page)
+            return await asyncio.to_thread(highest_stable_version, name, page)
 
     async def _page(self, name: str) -> bytes | None:
         """The project's page as JSON; None where there is no such project. Raises whatever went wrong."""
@@ -148,7 +148,7 @@ class SimplePackageIndex:
         return self._client
 
 
-def highest_version(name: str, page: bytes) -> str | None:
+def highest_stable_version(name: str, page: bytes) -> str | None:
     """The highest version of the normalised `name` on a PEP 691 page that is neither a pre-release nor yanked.
 
     A version counts as yanked when all its files are. Raises ValueError (or a kind of it) where it is no such page.

@@ -22,26 +22,26 @@ import httpx
 
 from domain.errors import TransientError
 from domain.webhooks import Notice, is_allowed, notify_url
-from infrastructure.outbound.public_addresses import Address, is_public
+from infrastructure.outbound.public_addresses import IPAddress, is_public_address
 
-SECONDS = 10.0
+DELIVERY_TIMEOUT_SECONDS = 10.0
 """The whole of a delivery, looking up the name included."""
 
 SECRET_PREFIX = "whsec_"  # nosec B105 # noqa: S105 - what all such secrets begin with
 
 
-class UndeliveredError(TransientError):
+class WebhookDeliveryError(TransientError):
     """The notice did not arrive; the text says why, and holds nothing that the other end has said."""
 
 
-def user_secret(secret: str, user_id: UUID) -> str:
+def derive_user_secret(secret: str, user_id: UUID) -> str:
     """The secret that a user's receiver verifies with, made from the fleet's: nobody can forge another's notices."""
     key = hmac.digest(secret.encode(), b"vibe8 notices to " + user_id.bytes, hashlib.sha256)
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
-def signature(secret: str, notice_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; `secret` as `user_secret` gives it."""
+def webhook_signature(secret: str, notice_id: str, timestamp: int, body: bytes) -> str:
+    """`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; `secret` as `derive_user_secret` gives it."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = f"{notice_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
@@ -75,7 +75,7 @@ class WebhookSender:
             verify=tls,
             trust_env=False,
             follow_redirects=False,
-            timeout=SECONDS,
+            timeout=DELIVERY_TIMEOUT_SECONDS,
             limits=httpx.Limits(max_keepalive_connections=0),
             headers={"User-Agent": f"vibe8/{version('vibe8-worker')}", "Accept-Encoding": "identity"},
         )
@@ -86,20 +86,20 @@ class WebhookSender:
             await self._opened.aclose()
 
     async def send(self, notice: Notice) -> None:
-        """Deliver it: any 2xx will do. Raises UndeliveredError."""
+        """Deliver it: any 2xx will do. Raises WebhookDeliveryError."""
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
                 status = await self._post(notice)
         except TimeoutError:
-            raise UndeliveredError(f"no answer within {SECONDS:.0f} s") from None
+            raise WebhookDeliveryError(f"no answer within {DELIVERY_TIMEOUT_SECONDS:.0f} s") from None
         except httpx.TimeoutException:
-            raise UndeliveredError(f"no answer within {SECONDS:.0f} s") from None
+            raise WebhookDeliveryError(f"no answer within {DELIVERY_TIMEOUT_SECONDS:.0f} s") from None
         except httpx.HTTPError as error:
-            raise UndeliveredError(_reason(error)) from error
+            raise WebhookDeliveryError(_reason(error)) from error
         if 300 <= status < 400:
-            raise UndeliveredError(f"answered {status}: redirects are not followed")
+            raise WebhookDeliveryError(f"answered {status}: redirects are not followed")
         if not 200 <= status < 300:
-            raise UndeliveredError(f"answered {status}")
+            raise WebhookDeliveryError(f"answered {status}")
 
     async def _post(self, notice: Notice) -> int:
         url = httpx.URL(notify_url(notice.url, self._allowed))  # what was allowed when it was submitted may not be now
@@ -119,22 +119,22 @@ class WebhookSender:
 
     def _signed(self, notice: Notice, body: bytes) -> dict[str, str]:
         if not self._secrets:
-            raise UndeliveredError("this worker has no WEBHOOK_SECRETS to sign with")
+            raise WebhookDeliveryError("this worker has no WEBHOOK_SECRETS to sign with")
         notice_id, now = str(notice.notice_id), int(time.time())
-        secrets = [user_secret(secret, notice.user_id) for secret in self._secrets]
-        signatures = " ".join(signature(secret, notice_id, now, body) for secret in secrets)
+        secrets = [derive_user_secret(secret, notice.user_id) for secret in self._secrets]
+        signatures = " ".join(webhook_signature(secret, notice_id, now, body) for secret in secrets)
         return {"webhook-id": notice_id, "webhook-timestamp": str(now), "webhook-signature": signatures}
 
-    async def _address(self, url: str) -> Address:
+    async def _address(self, url: str) -> IPAddress:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise UndeliveredError("the host's name cannot be found (DNS)") from None
+            raise WebhookDeliveryError("the host's name cannot be found (DNS)") from None
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        if not is_allowed(url, self._allowed) and not all(is_public(address) for address in addresses):
-            raise UndeliveredError("the host leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
+        if not is_allowed(url, self._allowed) and not all(is_public_address(address) for address in addresses):
+            raise WebhookDeliveryError("the host leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
         return addresses[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.trees import library_files
 from domain.jobs import JobStatus
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import System, until_finished
 from worker.client.client import Client
 
@@ -40,7 +40,7 @@ async def test_memory_is_flat_over_fifty_large_trees(system: System, client: Cli
     async with system.worker() as worker:
         process = psutil.Process(worker.process.pid)
         for number in range(JOBS):
-            content = zip_of(changed(files, number))
+            content = make_zip(changed(files, number))
             job = await client.submit_upload(user_id, filename="library.zip", content=content)
             assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
             await client.take_result(user_id, job.job_id)

@@ -24,7 +24,7 @@ from tests.faults.fault_table import (
     submit_for_many,
     until,
 )
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, System, until_finished
@@ -145,7 +145,7 @@ async def test_a_full_disk_fails_that_job_clearly(system: System, client: Client
     user_id = await client.get_or_create_user("ann@example.org")
     async with system.worker(MIN_FREE_DISK_MB="0") as worker:
         noise = random.Random(2).randbytes(600_000).hex()
-        sources = zip_of({f"{n}.py": f"# {noise}" for n in range(3)})
+        sources = make_zip({f"{n}.py": f"# {noise}" for n in range(3)})
         large = await client.submit_upload(user_id, filename="large.zip", content=sources)
         small = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
         await until_finished(client, user_id, small.job_id)

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, ZipMember, build_zip, make_zip
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.zips import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, Member, build
 from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_archives, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless
@@ -35,7 +34,7 @@ LIMITS = SourceLimits(
 def fetch(filename: str, data: bytes, what: str) -> None:
     """Lay the upload out in scratch, or be refused; whatever comes of it must be in order."""
     with tempfile.TemporaryDirectory() as place:
-        scratch = Scratch(Path(place) / "scratch")
+        scratch = SourceLayout(Path(place) / "scratch")
         scratch.root.mkdir()
         refused, source = "", None
         with jailed(scratch.root):
@@ -53,7 +52,7 @@ def fetch(filename: str, data: bytes, what: str) -> None:
         note(what, "completed" if source else "refused")
 
 
-def assert_laid_out(scratch: Scratch, source: FetchedSource) -> None:
+def assert_laid_out(scratch: SourceLayout, source: FetchedSource) -> None:
     assert {path.name for path in scratch.root.iterdir()} <= {"tree", "manifests", "repo.git"}
     files = assert_plain_files(scratch.tree, LIMITS.max_inflated_bytes)
     assert 0 < files <= LIMITS.max_tree_files
@@ -67,20 +66,22 @@ def with_history() -> bytes:
         tree = WorkTree(Path(place) / "tree")
         tree.commit(a_py="x = 1\n")
         tree.commit(b_py="y = 2\n")
-        return zip_of(
+        return make_zip(
             {str(path.relative_to(tree.path)): path.read_bytes() for path in tree.path.rglob("*") if path.is_file()}
         )
 
 
 def seeds() -> list[bytes]:
     odd = {f"p/{name}": content for name, content in odd_sources().items()}
-    lying = build(Member(b"a.py"), Member(b"b.py", size=99), Member(b"c.py", crc=1), Member(b"../d.py"), count=7)
+    lying = build_zip(
+        ZipMember(b"a.py"), ZipMember(b"b.py", size=99), ZipMember(b"c.py", crc=1), ZipMember(b"../d.py"), count=7
+    )
     return [
-        zip_of(odd),
-        zip_of({"a.py": "x = 1\n"}),
+        make_zip(odd),
+        make_zip({"a.py": "x = 1\n"}),
         with_history(),
         lying,
-        build(Member(b"a.py"), zip64=1),
+        build_zip(ZipMember(b"a.py"), zip64=1),
         *real_archives(),
     ]
 
@@ -112,7 +113,7 @@ def rarely(lie: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 MEMBERS = st.builds(
-    Member,
+    ZipMember,
     name=st.one_of(NAMES, NAMES.map(lambda name: name + b".py")),
     data=st.binary(max_size=200) | st.just(bytes(2_000)) | st.just(b"x = 1\n"),
     method=st.sampled_from([*[STORED, DEFLATED] * 5, BZIP2, LZMA, 99]),
@@ -133,8 +134,8 @@ MEMBERS = st.builds(
     comment=st.just(b"") | st.binary(max_size=30),
     zip64=rarely(st.integers(0, 2**63)),
 )
-def test_archives_that_lie(members: Sequence[Member], count: int | None, comment: bytes, zip64: int | None) -> None:
-    fetch("upload.zip", build(*members, count=count, comment=comment, zip64=zip64), "archives that lie")
+def test_archives_that_lie(members: Sequence[ZipMember], count: int | None, comment: bytes, zip64: int | None) -> None:
+    fetch("upload.zip", build_zip(*members, count=count, comment=comment, zip64=zip64), "archives that lie")
 
 
 @tried(200)
@@ -142,12 +143,12 @@ def test_archives_that_lie(members: Sequence[Member], count: int | None, comment
     members=st.lists(MEMBERS.filter(lambda member: not member.bodyless), min_size=1, max_size=30),
     seed=st.integers(0, 99),
 )
-def test_archives_of_honest_bodies_under_any_name(members: Sequence[Member], seed: int) -> None:
+def test_archives_of_honest_bodies_under_any_name(members: Sequence[ZipMember], seed: int) -> None:
     chance = random.Random(seed)
     for member in members:
         member.size = member.crc = member.body = member.offset = None
         member.method, member.flags = chance.choice((STORED, DEFLATED)), 0x800 * _is_utf8(member.name)
-    fetch("upload.zip", build(*members), "archives of any names")
+    fetch("upload.zip", build_zip(*members), "archives of any names")
 
 
 def _is_utf8(name: bytes) -> bool:
@@ -173,7 +174,7 @@ def test_file_names_of_uploads(filename: str, data: bytes) -> None:
 def test_whatever_is_said_to_be_base64(text: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         try:
-            fetch_upload("a.py", text, Scratch(Path(place)), LIMITS)
+            fetch_upload("a.py", text, SourceLayout(Path(place)), LIMITS)
         except InvalidInputError:
             note("base64", "refused")
         else:

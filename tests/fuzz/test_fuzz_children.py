@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.errors import PermanentError
 from infrastructure.settings import Settings
 from tests.faults.fault_table import alive, descendants
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fuzz.generators import AS_FOUND, mutate, note, rearrange, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs
 from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES
@@ -70,14 +70,14 @@ def test_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> No
         f"f{number}.py": (mutate if harsh else rearrange)(DATA[which], seed, DATA)
         for number, (which, seed, harsh) in enumerate(cases)
     }
-    through(running, "children: sources", "u.zip", zip_of(files))
+    through(running, "children: sources", "u.zip", make_zip(files))
 
 
 @tried(6, phases=AS_FOUND)
 @given(form=st.sampled_from(sorted(FORMS)), seed=SEEDS)
 def test_repositories(running: Running, form: str, seed: int) -> None:
     files = {f".git/{name}": data for name, data in changed(FORMS[form], seed).items()}
-    through(running, "children: .git", "u.zip", zip_of({"a.py": "x = 1\n", **files}))
+    through(running, "children: .git", "u.zip", make_zip({"a.py": "x = 1\n", **files}))
 
 
 @tried(6, phases=AS_FOUND)

@@ -19,10 +19,10 @@ from domain.errors import PermanentError, ServiceUnavailableError
 from domain.sources import FetchedSource
 from infrastructure.sources.git.clone import fetch_repository
 from infrastructure.sources.git.history import GitHistory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fuzz.generators import mutate, naughty_strings, note, tried
@@ -33,10 +33,10 @@ LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_t
 Files = Mapping[str, bytes]
 
 
-def fetched(surface: str, fetch: Callable[[Scratch], FetchedSource]) -> None:
+def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> None:
     """Fetch into scratch and read the history that came; whatever comes of it must be in order."""
     with tempfile.TemporaryDirectory() as place:
-        scratch = Scratch(Path(place) / "scratch")
+        scratch = SourceLayout(Path(place) / "scratch")
         scratch.root.mkdir()
         with jailed(scratch.root):
             try:
@@ -49,7 +49,7 @@ def fetched(surface: str, fetch: Callable[[Scratch], FetchedSource]) -> None:
         note(surface, outcome)
 
 
-def taken(source: FetchedSource, scratch: Scratch) -> str:
+def taken(source: FetchedSource, scratch: SourceLayout) -> str:
     assert {path.name for path in scratch.root.iterdir()} <= {"tree", "manifests", "repo.git"}
     assert 0 < assert_plain_files(scratch.tree, LIMITS.max_clone_bytes) <= LIMITS.max_tree_files
     assert_harmless(source.to_json() | {"skipped": [[item.path, item.reason] for item in source.skipped]})
@@ -71,7 +71,7 @@ def taken(source: FetchedSource, scratch: Scratch) -> str:
 def assert_ours(repository: Path) -> None:
     """Nothing of the submitter's but objects, one ref, and where the history is cut off."""
     assert {path.name for path in repository.iterdir()} <= {
-        "HEAD", "config", "objects", "refs", "shallow", "vibe8-mount.json", "branches", "packed-refs",
+        "HEAD", "config", "objects", "refs", "shallow", "vibe8-path-mapping.json", "branches", "packed-refs",
     }  # fmt: skip
     assert (repository / "HEAD").read_text() == "ref: refs/heads/analysed\n"
     assert [path.name for path in (repository / "refs").rglob("*") if path.is_file()] == ["analysed"]
@@ -152,8 +152,8 @@ def rewritten(name: str, data: bytes, chance: random.Random) -> bytes:
     return mutate(data, seed, PIECES)
 
 
-def upload(files: Files) -> Callable[[Scratch], FetchedSource]:
-    archive = zip_of({"a.py": "x = 1\n", **{f".git/{name}": data for name, data in files.items()}})
+def upload(files: Files) -> Callable[[SourceLayout], FetchedSource]:
+    archive = make_zip({"a.py": "x = 1\n", **{f".git/{name}": data for name, data in files.items()}})
     return lambda scratch: fetch_upload("u.zip", base64.b64encode(archive).decode(), scratch, LIMITS)
 
 

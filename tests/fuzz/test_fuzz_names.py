@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError
-from domain.sources import branch_name, repository_url
+from domain.sources import normalize_repository_url, validate_branch_name
 from infrastructure.settings import Settings
 from infrastructure.sources.local.directory import fetch_directory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.fuzz.collecting import collect
 from tests.fuzz.generators import naughty_strings, note, tried
@@ -34,7 +34,7 @@ PATHS = st.lists(PARTS, min_size=1, max_size=4).map(lambda parts: b"/".join(part
 @given(paths=st.lists(PATHS, min_size=1, max_size=10))
 def test_files_of_any_name_on_disk(paths: Sequence[bytes]) -> None:
     with tempfile.TemporaryDirectory() as place:
-        root, scratch = Path(place) / "root", Scratch(Path(place) / "scratch")
+        root, scratch = Path(place) / "root", SourceLayout(Path(place) / "scratch")
         root.mkdir()
         scratch.root.mkdir()
         for path in paths:
@@ -71,13 +71,13 @@ HOSTS = ("github.com", "git.example.test:8443")
 def test_urls(parts: Sequence[str]) -> None:
     for text in ("".join(parts), "https://github.com/" + "/".join(parts)):
         try:
-            url = repository_url(text, HOSTS)
+            url = normalize_repository_url(text, HOSTS)
         except InvalidInputError as error:
             assert_clear(str(error))
             note("repository URLs", "refused")
             continue
         assert url.startswith(("https://github.com/", "https://git.example.test:8443/"))
-        assert repository_url(url, HOSTS) == url
+        assert normalize_repository_url(url, HOSTS) == url
         note("repository URLs", "completed")
 
 
@@ -90,7 +90,7 @@ def git_accepts(branch: str) -> bool:
 @given(branch=ANY | st.text("ab/.-@{}~^:*[\\ \x7flock", max_size=12))
 def test_branches(branch: str) -> None:
     try:
-        accepted = branch_name(branch)
+        accepted = validate_branch_name(branch)
     except InvalidInputError as error:
         assert_clear(str(error))
         note("branch names", "refused")

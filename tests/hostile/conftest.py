@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 
@@ -15,10 +15,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
+def scratch(tmp_path: Path) -> SourceLayout:
     root = tmp_path / "scratch"
     root.mkdir()
-    return Scratch(root)
+    return SourceLayout(root)
 
 
 @pytest.fixture

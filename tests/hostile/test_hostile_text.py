@@ -19,16 +19,16 @@ from structlog.processors import JSONRenderer
 from domain.errors import InvalidInputError, PermanentError
 from domain.jobs import JobStatus
 from domain.runs import Run
-from domain.sources import NAME_LIMIT, Authorship
+from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.text import safe_json
 from infrastructure.child_process.wire_protocol import Kind, encode
 from infrastructure.database.engine import _dumps
 from infrastructure.observability.log_setup import _harmless, _traceback
 from infrastructure.sources.local.packing import pack_directory
+from tests.fixtures.archives import ZipMember, build_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import System, new_system, until_finished
-from tests.fixtures.zips import Member, build
 from tests.fuzz.generators import tried
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_tame, strings_in
 from tests.integration.cli.cli_support import on_terminal
@@ -103,7 +103,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> WorkTree:
 
 def zipped() -> bytes:
     """Names that are no UTF-8 come without the flag that says so."""
-    return build(*(Member(name=name, data=content, flags=0x800 * _is_utf8(name)) for name, content in sources()))
+    return build_zip(*(ZipMember(name=name, data=content, flags=0x800 * _is_utf8(name)) for name, content in sources()))
 
 
 def _is_utf8(name: bytes) -> bool:
@@ -304,9 +304,9 @@ async def test_names_have_a_length(client: Client, user_id: UUID, name: str) -> 
         else:
             await client.submit_upload(user_id, filename="a.py", content=b"x", authorship=Authorship(**{name: text}))
 
-    await submit("x" * NAME_LIMIT)
-    with pytest.raises(InvalidInputError, match=f"at most {NAME_LIMIT} characters"):
-        await submit("x" * (NAME_LIMIT + 1))
+    await submit("x" * MAX_NAME_LENGTH)
+    with pytest.raises(InvalidInputError, match=f"at most {MAX_NAME_LENGTH} characters"):
+        await submit("x" * (MAX_NAME_LENGTH + 1))
 
 
 NULL = '{"a":[null]}'

@@ -22,7 +22,7 @@ from infrastructure.sources.git.clone import fetch_repository
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.local.packing import pack_directory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
@@ -56,7 +56,7 @@ def ask_git(work: WorkTree, neutral: Path) -> Oracle:
     return Oracle(int(command("rev-list", "--count", "--no-merges", "HEAD")), sum(lines.values()), lines)
 
 
-def measure(scratch: Scratch, source: FetchedSource) -> Report:
+def measure(scratch: SourceLayout, source: FetchedSource) -> Report:
     history = GitHistory(scratch.repository) if source.has_history else None
     tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
     totals = Totals(sloc=dict.fromkeys(entry.path for entry in tree.entries))
@@ -198,17 +198,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
         yield running
 
 
-def by_clone(work: WorkTree, scratch: Scratch, server: GitServer) -> FetchedSource:
+def by_clone(work: WorkTree, scratch: SourceLayout, server: GitServer) -> FetchedSource:
     url = server.add(f"owner/{abs(hash(work.path))}", work.dot_git)
     hosts = [server.allowed_host]
     return fetch_repository(url, None, None, scratch, SourceLimits(), ca_bundle=server.ca_file, allowed_hosts=hosts)
 
 
-def by_directory(work: WorkTree, scratch: Scratch, _: GitServer) -> FetchedSource:
+def by_directory(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
     return fetch_directory(work.path, scratch, SourceLimits())
 
 
-def by_archive(work: WorkTree, scratch: Scratch, _: GitServer) -> FetchedSource:
+def by_archive(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
     """Whatever a packer makes of the directory, `.git` and all."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -219,27 +219,27 @@ def by_archive(work: WorkTree, scratch: Scratch, _: GitServer) -> FetchedSource:
     return fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), scratch, SourceLimits())
 
 
-def by_packing(work: WorkTree, scratch: Scratch, _: GitServer) -> FetchedSource:
+def by_packing(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
     """What `vibe8 submit DIRECTORY` sends."""
     data = pack_directory(work.path, with_history=True)
     return fetch_upload("u.zip", base64.b64encode(data).decode(), scratch, SourceLimits())
 
 
 WAYS = [by_clone, by_directory, by_archive, by_packing]
-Way = Callable[[WorkTree, Scratch, GitServer], FetchedSource]
+Way = Callable[[WorkTree, SourceLayout, GitServer], FetchedSource]
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
+def scratch(tmp_path: Path) -> SourceLayout:
     root = tmp_path / "scratch"
     root.mkdir()
-    return Scratch(root)
+    return SourceLayout(root)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("history", HISTORIES)
 def test_churn_is_git_log_s(
-    tmp_path: Path, scratch: Scratch, server: GitServer, history: Callable[[WorkTree], None], way: Way
+    tmp_path: Path, scratch: SourceLayout, server: GitServer, history: Callable[[WorkTree], None], way: Way
 ) -> None:
     work = WorkTree(tmp_path / "work")
     history(work)
@@ -271,7 +271,7 @@ def test_the_histories_are_as_odd_as_they_should_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", [by_clone, by_directory, by_packing])
 def test_a_shallow_history_is_counted_as_git_counts_it_and_says_so(
-    tmp_path: Path, scratch: Scratch, server: GitServer, way: Way
+    tmp_path: Path, scratch: SourceLayout, server: GitServer, way: Way
 ) -> None:
     full = WorkTree(tmp_path / "full")
     many_commits(full)
@@ -286,7 +286,7 @@ def test_a_shallow_history_is_counted_as_git_counts_it_and_says_so(
     assert {path: numbers["lines"] for path, numbers in report.per_file.items()} == dict(oracle.lines)
 
 
-def test_a_subdirectory_is_git_log_s_of_that_directory(tmp_path: Path, scratch: Scratch) -> None:
+def test_a_subdirectory_is_git_log_s_of_that_directory(tmp_path: Path, scratch: SourceLayout) -> None:
     work = WorkTree(tmp_path / "work")
     for number in range(5):
         work.write("pkg/inner/a.py", "x\n" * (number + 1))

@@ -21,10 +21,10 @@ from domain.ports import BEFORE
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.child_process.wire_protocol import ATTACHMENT
-from infrastructure.sources.git.clone import disk_bytes, fetch_repository
+from infrastructure.sources.git.clone import directory_size, fetch_repository
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.directory import fetch_directory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from worker.analysis import facts_exchange as exchange
@@ -57,7 +57,7 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     Raises InvalidInputError, PermanentError or TransientError with one line for the submitter.
     """
     tell({"stage": "fetching", "progress": 0})
-    scratch = Scratch(Path(request["scratch"]))
+    scratch = SourceLayout(Path(request["scratch"]))
     limits = SourceLimits.from_json(request["limits"])
     source = request["source"]
     if source["kind"] == "upload":
@@ -75,7 +75,7 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
         )
     else:
         fetched = fetch_directory(Path(source["path"]), scratch, limits)
-    return {**fetched.to_json(), "bytes": disk_bytes(scratch.root)}
+    return {**fetched.to_json(), "bytes": directory_size(scratch.root)}
 
 
 def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
@@ -88,7 +88,7 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     emit = _progress(tell)
     emit("collecting", 0.0)
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
-    scratch = Scratch(Path(request["scratch"]))
+    scratch = SourceLayout(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request[BEFORE])
     history = GitHistory(scratch.repository) if fetched.has_history else None
     tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)

@@ -17,12 +17,12 @@ from domain.metrics.packages import with_latest_versions
 from domain.metrics.report import Analysis
 from domain.ports import BEFORE, ChildRunner, PackageIndex, ProgressListener, Sequel
 from domain.sandbox import Guarantee, SandboxProfile
-from domain.sources import SMALL_UPLOAD, FetchedSource
+from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.child_process.wire_protocol import ATTACHMENT
 from infrastructure.observability.prometheus_metrics import FETCHED_BYTES
 from infrastructure.outbound.package_versions import is_older
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.sandbox_profiles import profiles
 from worker.analysis.source_facts import FactsKeeper, Recalled
@@ -83,7 +83,7 @@ class Pipeline:
         """
         timeline = timeline or Timeline()
         taken = None
-        if source["kind"] == "upload" and len(source["file_data"]) <= SMALL_UPLOAD:
+        if source["kind"] == "upload" and len(source["file_data"]) <= SMALL_UPLOAD_CHARACTERS:
             taken = await self._at_once(source, on_progress, timeline)
         if taken is None:
             taken = await self._one_after_the_other(source, on_progress, timeline, scope)
@@ -148,7 +148,7 @@ class Pipeline:
             request = {**self._collect_request(scratch, processes), BEFORE: before}
             with timeline.span("collecting"):
                 if self.facts is not None and scope:
-                    recalled = await self.facts.recall(scope, Scratch(scratch).tree, before["branch"])
+                    recalled = await self.facts.recall(scope, SourceLayout(scratch).tree, before["branch"])
                     request[ATTACHMENT] = recalled.attachment
                 answer = await self.children.run(
                     COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress

@@ -10,7 +10,7 @@ from pathlib import Path
 from domain.ports import PackageIndex
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.child_process.zygote_process import ZygoteProcess
-from infrastructure.outbound.deferred_package_index import DeferredPackageIndex
+from infrastructure.outbound.lazy_package_index import LazyPackageIndex
 from infrastructure.sandbox.guarantees import require
 from infrastructure.sandbox.privileges import hide
 from infrastructure.sandbox.sandbox import ChildLimits, dump_no_core
@@ -51,12 +51,12 @@ async def local_pipeline(settings: Settings, launched: ZygoteProcess | None = No
         yield _pipeline(settings, children, packages, scratch, cores)
 
 
-def _package_index(settings: Settings) -> DeferredPackageIndex | None:
+def _package_index(settings: Settings) -> LazyPackageIndex | None:
     """None where look-ups are switched off."""
     if settings.package_index_url is None:
-        return DeferredPackageIndex(None)
+        return LazyPackageIndex(None)
     address = settings.package_index_url.get_secret_value()
-    return DeferredPackageIndex(address) if address else None
+    return LazyPackageIndex(address) if address else None
 
 
 def child_limits(settings: Settings, cores: int) -> ChildLimits:

@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from domain.sandbox import SandboxProfile
-from domain.sources import repository_url
+from domain.sources import normalize_repository_url
 from domain.text import JSON
-from infrastructure.sources.local.history import places_to_read
+from infrastructure.sources.local.history import paths_to_read
 
 HTTPS = 443
 
@@ -23,11 +23,11 @@ def profiles(scratch: Path, source: Mapping[str, JSON]) -> tuple[SandboxProfile,
     collecting: list[Path] = []
     ports: tuple[int, ...] = ()
     if source["kind"] == "repository":
-        url = repository_url(str(source["url"]), source["allowed_hosts"])  # a row may hold anything
+        url = normalize_repository_url(str(source["url"]), source["allowed_hosts"])  # a row may hold anything
         ports = (urlsplit(url).port or HTTPS,)
         fetching = [Path(source["ca_bundle"])] if source["ca_bundle"] else []
     elif source["kind"] == "directory":
-        places = places_to_read(Path(source["path"]))
+        places = paths_to_read(Path(source["path"]))
         fetching, collecting = list(places.fetching), list(places.collecting)
     return (
         SandboxProfile(scratch=str(scratch), writable=True, readable=_absolute(fetching), ports=ports),

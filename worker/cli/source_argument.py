@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from domain.errors import InvalidInputError
-from domain.sources import branch_name, repository_url
+from domain.sources import normalize_repository_url, validate_branch_name
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings
 
@@ -42,8 +42,8 @@ Source = Directory | File | Remote
 def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
     """What the argument names. Raises InvalidInputError with what to do."""
     if "://" in text:
-        url = repository_url(text, settings.git_allowed_hosts)
-        checked = branch_name(branch) if branch is not None else None
+        url = normalize_repository_url(text, settings.git_allowed_hosts)
+        checked = validate_branch_name(branch) if branch is not None else None
         return Remote(url=url, branch=checked, token=_token())
     if branch is not None:
         raise InvalidInputError("--branch goes with a repository URL only")

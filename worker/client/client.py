@@ -33,7 +33,7 @@ from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.users import UserRepository
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.observability.tracing import NoTracer, Tracer, open_tracer
-from infrastructure.outbound.webhook_sender import user_secret
+from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.redis.queue import JobQueue, connect, connect_lazily
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
@@ -236,7 +236,7 @@ class Client(OperatorCalls):
     def notice_secrets(self, user_id: UUID) -> list[str]:
         """What the user's receivers verify notices with (`whsec_...`), the newest first; any one of them will do."""
         secrets = self._submitter.settings.webhook_secrets
-        return [user_secret(secret.get_secret_value(), user_id) for secret in secrets]
+        return [derive_user_secret(secret.get_secret_value(), user_id) for secret in secrets]
 
     async def take_result(self, user_id: UUID, job_id: str) -> Taken:
         """The end of a job, once: its row is deleted with it. An unfinished job is left alone.

@@ -11,14 +11,14 @@ import structlog
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from domain.jobs import Job, SubmissionLimits
-from domain.sources import Authorship, Repository, SourceKind, Upload, branch_name, repository_url
+from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import one_line
 from domain.webhooks import is_allowed, notify_url
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, Submitted
 from infrastructure.observability.tracing import NoTracer, Tracer
-from infrastructure.outbound.public_addresses import is_public, literal
+from infrastructure.outbound.public_addresses import is_public_address, parse_ip_literal
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
@@ -87,8 +87,8 @@ def _upload(submission: UploadSubmission, settings: Settings) -> Upload:
 
 def _repository(submission: RepositorySubmission, settings: Settings) -> Repository:
     return Repository(
-        url=repository_url(submission.url, settings.git_allowed_hosts),
-        branch=None if submission.branch is None else branch_name(submission.branch),
+        url=normalize_repository_url(submission.url, settings.git_allowed_hosts),
+        branch=None if submission.branch is None else validate_branch_name(submission.branch),
         authorship=submission.authorship,
     )
 
@@ -97,8 +97,12 @@ def _notify_url(url: str, settings: Settings) -> str:
     if not settings.webhook_secrets:
         raise InvalidInputError("notices are signed, and WEBHOOK_SECRETS is not set")
     checked = notify_url(url, settings.webhook_allowed_hosts)
-    address = literal(urlsplit(checked).hostname or "")
-    if address is not None and not is_public(address) and not is_allowed(checked, settings.webhook_allowed_hosts):
+    address = parse_ip_literal(urlsplit(checked).hostname or "")
+    if (
+        address is not None
+        and not is_public_address(address)
+        and not is_allowed(checked, settings.webhook_allowed_hosts)
+    ):
         raise InvalidInputError("the notify URL leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
     return checked
 

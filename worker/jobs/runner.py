@@ -16,7 +16,7 @@ from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, 
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus
 from domain.retry import backoff_seconds
 from domain.runs import NewRun, RunOrigin
-from domain.sources import SourceKind, check_metadata
+from domain.sources import SourceKind, validate_source_metadata
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import CANCELLED, Released
@@ -102,7 +102,7 @@ class JobRunner:
         Here and in `_complete` nothing limits the insisting but the lease: its keeper ends the work with it.
         """
         metadata = claim.job.source_metadata
-        check_metadata(claim.job.source_kind, metadata)
+        validate_source_metadata(claim.job.source_kind, metadata)
         if claim.job.source_kind is SourceKind.UPLOAD:
             data = claim.file_data
             if data is None:

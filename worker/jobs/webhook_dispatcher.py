@@ -11,13 +11,13 @@ from domain.webhooks import MAX_ATTEMPTS, Notice, retry_seconds
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.observability.prometheus_metrics import NOTICES
-from infrastructure.outbound.webhook_sender import SECONDS, UndeliveredError, WebhookSender
+from infrastructure.outbound.webhook_sender import DELIVERY_TIMEOUT_SECONDS, WebhookDeliveryError, WebhookSender
 
 POLL_SECONDS = 5.0
 """How often notices are looked for that others have left: a rescue, an owner, a worker that died."""
 
 AT_ONCE = 10
-LEASE_SECONDS = 6 * SECONDS
+LEASE_SECONDS = 6 * DELIVERY_TIMEOUT_SECONDS
 """A notice whose worker died while delivering it is due again after this."""
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class WebhookDispatcher:
         told = {"job_id": notice.job_id, "delivery": notice.attempt, "host": urlsplit(notice.url).hostname}
         try:
             await self._sender.send(notice)
-        except (UndeliveredError, InvalidInputError) as error:
+        except (WebhookDeliveryError, InvalidInputError) as error:
             await self._note_failure(notice, str(error), told)
             return
         async with self._database.unit_of_work() as work:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError, LeaseLostError
 from domain.jobs import JOB_VERSION, MAX_ATTEMPTS, Claim, JobStatus
-from domain.sources import SMALL_UPLOAD
+from domain.sources import SMALL_UPLOAD_CHARACTERS
 from domain.text import JSON, one_line
 from infrastructure.database.repositories.mapping import JOB_COLUMNS, WITHOUT_DATA, job_from
 
@@ -49,7 +49,7 @@ _CLAIM = text(f"""
     FROM (SELECT job_id FROM idle UNION ALL SELECT job_id FROM weighed) AS fairest
     WHERE jobs.job_id = fairest.job_id
     RETURNING jobs.lease_token, {JOB_COLUMNS}, CASE WHEN octet_length(jobs.source_metadata ->> 'file_data')
-        <= {SMALL_UPLOAD} THEN jobs.source_metadata ->> 'file_data' END AS file_data
+        <= {SMALL_UPLOAD_CHARACTERS} THEN jobs.source_metadata ->> 'file_data' END AS file_data
 """)  # nosec B608 # noqa: S608 - no input in it
 
 _FENCE = "job_id = :job_id AND lease_token = :token AND status = 'running'"

@@ -50,7 +50,7 @@ def job_from(row: Mapping[Any, Any]) -> Job:
 
 
 def _metadata(text: str | None) -> Mapping[str, Any]:
-    """Empty where it is nothing that `domain.sources` writes: `check_metadata` then says so."""
+    """Empty where it is nothing that `domain.sources` writes: `validate_source_metadata` then says so."""
     try:
         value = json.loads(text or "null")
     except (ValueError, RecursionError):

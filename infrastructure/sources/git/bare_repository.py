@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import InvalidInputError
-from domain.sources import branch_name
+from domain.sources import validate_branch_name
 from infrastructure.sources.git.command import GitFailedError, run_git
 
 BRANCH = "refs/heads/analysed"
@@ -35,7 +35,7 @@ def is_object_id(text: bytes) -> bool:
     return _OBJECT_ID.fullmatch(text) is not None
 
 
-def create_bare(repository: Path, *, sha256: bool = False) -> None:
+def create_bare_repository(repository: Path, *, sha256: bool = False) -> None:
     """`git init --bare` with nothing but git's defaults inside. Raises GitFailedError."""
     run_git(
         repository,
@@ -76,7 +76,7 @@ def _symbolic(content: bytes) -> str:
     if not content.startswith(b"ref:") or not target.startswith("refs/heads/"):
         raise UnusableHistoryError("HEAD is malformed")
     try:
-        return "refs/heads/" + branch_name(target.removeprefix("refs/heads/"))
+        return "refs/heads/" + validate_branch_name(target.removeprefix("refs/heads/"))
     except InvalidInputError as error:
         raise UnusableHistoryError("HEAD names no branch that git would accept") from error
 
@@ -90,7 +90,7 @@ def _packed(packed_refs: bytes, name: str) -> bytes:
     raise UnusableHistoryError("HEAD's branch has no commit")
 
 
-def adopt_shallow(repository: Path, content: bytes | None) -> bool:
+def copy_shallow_file(repository: Path, content: bytes | None) -> bool:
     """Write a foreign `shallow` file, if any, into ours, so that git knows where history was cut off.
 
     Returns whether there is one. Raises UnusableHistoryError where it is malformed.
@@ -103,7 +103,7 @@ def adopt_shallow(repository: Path, content: bytes | None) -> bool:
     return bool(lines)
 
 
-def adopt_head(repository: Path, head: Head) -> None:
+def set_head(repository: Path, head: Head) -> None:
     """Let HEAD of our repository be that commit, whose object must be there. Raises UnusableHistoryError."""
     try:
         run_git(repository, "update-ref", "--no-deref", BRANCH, head.sha)

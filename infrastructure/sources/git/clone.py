@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from domain.errors import InvalidInputError, PermanentError, TransientError
-from domain.sources import FetchedSource, branch_name, repository_url
+from domain.sources import FetchedSource, normalize_repository_url, validate_branch_name
 from domain.text import one_line
-from infrastructure.sources.git.bare_repository import BRANCH, create_bare, is_object_id
+from infrastructure.sources.git.bare_repository import BRANCH, create_bare_repository, is_object_id
 from infrastructure.sources.git.command import (
     Config,
     GitFailedError,
@@ -22,8 +22,8 @@ from infrastructure.sources.git.command import (
     run_git,
 )
 from infrastructure.sources.git.commit_tree import write_commit_tree
-from infrastructure.sources.git.remote import Place, explain, locate
-from infrastructure.sources.tree.layout import Scratch, TakenHistory, disk_faults_translated
+from infrastructure.sources.git.remote import RemoteHost, explain_git_error, resolve_remote_host
+from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, translate_disk_errors
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.tree.writer import TreeWriter
 
@@ -31,19 +31,19 @@ STALL_SECONDS = 60
 _POLL_SECONDS = 0.1
 _PROGRESS = re.compile(rb"(Receiving objects|Resolving deltas): +(\d+)%")
 
-PercentListener = Callable[[int], None]
+PercentCallback = Callable[[int], None]
 
 
 def fetch_repository(
     url: str,
     branch: str | None,
     token: str | None,
-    scratch: Scratch,
+    scratch: SourceLayout,
     limits: SourceLimits,
     *,
     ca_bundle: Path | None,
     allowed_hosts: Collection[str],
-    on_progress: PercentListener | None = None,
+    on_progress: PercentCallback | None = None,
     stall_seconds: int = STALL_SECONDS,
 ) -> FetchedSource:
     """Clone a branch (None: the one that HEAD names) and lay out its Python files.
@@ -52,17 +52,17 @@ def fetch_repository(
     Raises InvalidInputError and PermanentError for what the submitter can mend, ServiceUnavailableError for what may
     pass by itself. No message ever holds the token.
     """
-    url = repository_url(url, allowed_hosts)
-    wanted = None if branch is None else branch_name(branch)
-    with disk_faults_translated():
+    url = normalize_repository_url(url, allowed_hosts)
+    wanted = None if branch is None else validate_branch_name(branch)
+    with translate_disk_errors():
         _prepare(scratch.repository)
-        place = locate(url, allowed_hosts)
+        place = resolve_remote_host(url, allowed_hosts)
         fetch = _Fetch(scratch, limits, url, place, _network_config(url, place, token, ca_bundle, stall_seconds))
         try:
             ref, name = fetch.find(wanted)
             fetch.run(ref, on_progress or (lambda _: None))
         except GitFailedError as error:
-            raise explain(error, place, with_token=bool(token)) from None
+            raise explain_git_error(error, place, with_token=bool(token)) from None
         history = _taken(scratch.repository, name)
         with TreeWriter(scratch, limits) as writer:
             write_commit_tree(scratch, history.commit_sha, writer)
@@ -72,16 +72,16 @@ def fetch_repository(
 def _prepare(repository: Path) -> None:
     require_git(repository)
     try:
-        create_bare(repository)
+        create_bare_repository(repository)
     except GitFailedError as error:
         raise TransientError(f"the scratch space cannot be used: {error.reason()}") from error
 
 
 def _network_config(
-    url: str, place: Place, token: str | None, ca_bundle: Path | None, stall_seconds: int
+    url: str, place: RemoteHost, token: str | None, ca_bundle: Path | None, stall_seconds: int
 ) -> list[tuple[str, str]]:
     config = [
-        ("http.curloptResolve", place.pin()),
+        ("http.curloptResolve", place.curl_resolve_entry()),
         ("http.lowSpeedLimit", "1000"),
         ("http.lowSpeedTime", str(stall_seconds)),
     ]
@@ -96,7 +96,9 @@ def _network_config(
 class _Fetch:
     """One conversation with one git host."""
 
-    def __init__(self, scratch: Scratch, limits: SourceLimits, url: str, place: Place, config: Config) -> None:
+    def __init__(
+        self, scratch: SourceLayout, limits: SourceLimits, url: str, place: RemoteHost, config: Config
+    ) -> None:
         self._repository = scratch.repository
         self._limits = limits
         self._url = url
@@ -118,7 +120,7 @@ class _Fetch:
             return f"refs/heads/{branch}", branch
         return _default_branch(output)
 
-    def run(self, ref: str, on_progress: PercentListener) -> None:
+    def run(self, ref: str, on_progress: PercentCallback) -> None:
         """Bring the ref's whole history, and nothing else."""
         events: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         arguments = (
@@ -139,7 +141,7 @@ class _Fetch:
                 raise
         self._check_size()
 
-    def _watch(self, process: GitProcess, events: queue.SimpleQueue[bytes], on_progress: PercentListener) -> None:
+    def _watch(self, process: GitProcess, events: queue.SimpleQueue[bytes], on_progress: PercentCallback) -> None:
         """Follow what git says until it says no more, and look at the disk meanwhile."""
         said, last = b"", -1
         while True:
@@ -164,7 +166,7 @@ class _Fetch:
             raise self._too_large()
 
     def _disk_bytes(self) -> int:
-        return disk_bytes(self._repository / "objects")
+        return directory_size(self._repository / "objects")
 
     def _too_large(self) -> InvalidInputError:
         limit = self._limits.max_clone_bytes / MIB
@@ -175,7 +177,7 @@ def _default_branch(output: bytes) -> tuple[str, str | None]:
     for line in output.splitlines():
         target, _, name = line.partition(b"\t")
         if name == b"HEAD" and target.startswith(b"ref: refs/heads/"):
-            branch = branch_name(os.fsdecode(target.removeprefix(b"ref: refs/heads/")))
+            branch = validate_branch_name(os.fsdecode(target.removeprefix(b"ref: refs/heads/")))
             return f"refs/heads/{branch}", branch
     return "HEAD", None
 
@@ -189,7 +191,7 @@ def _percent(said: bytes) -> int:
     return int(percent) * 4 // 5 if step == b"Receiving objects" else 80 + int(percent) // 5
 
 
-def disk_bytes(directory: Path) -> int:
+def directory_size(directory: Path) -> int:
     """The sizes of all files below, added up; files that come and go meanwhile do not matter."""
     total = 0
     for parent, _, names in os.walk(directory):
@@ -199,9 +201,9 @@ def disk_bytes(directory: Path) -> int:
     return total
 
 
-def _taken(repository: Path, branch: str | None) -> TakenHistory:
+def _taken(repository: Path, branch: str | None) -> FetchedHistory:
     try:
         sha = run_git(repository, "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}").decode().strip()
     except GitFailedError as error:
         raise PermanentError(f"the branch leads to no commit: {error.reason()}") from error
-    return TakenHistory(commit_sha=sha, branch=branch, shallow=(repository / "shallow").exists())
+    return FetchedHistory(commit_sha=sha, branch=branch, shallow=(repository / "shallow").exists())

@@ -21,8 +21,8 @@ from git.exc import GitCommandNotFound
 from domain.errors import PermanentError
 from domain.text import one_line
 
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-MINIMUM_GIT = (2, 37)
+EMPTY_TREE_ID = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+MINIMUM_GIT_VERSION = (2, 37)
 """The first that can pin a host's address (`http.curloptResolve`) and refuse credentials in a URL."""
 
 MAX_OUTPUT = 1 << 20
@@ -43,7 +43,7 @@ _OUR_CONFIG: Config = (
     ("credential.helper", ""),
     # The tree's own .gitattributes must not hide its churn; gits from 2.43 on may read it in a bare repository too.
     ("core.attributesFile", "/dev/null"),
-    ("attr.tree", EMPTY_TREE),
+    ("attr.tree", EMPTY_TREE_ID),
     # These caches sit beside borrowed objects, where the submitter may have written them.
     ("core.commitGraph", "false"),
     ("core.multiPackIndex", "false"),
@@ -251,6 +251,6 @@ def require_git(repository: Path) -> None:
     except GitFailedError as error:
         raise PermanentError(error.reason()) from error
     version = re.search(rb"(\d+)\.(\d+)", said)
-    if version is None or (int(version[1]), int(version[2])) < MINIMUM_GIT:
-        needed = ".".join(map(str, MINIMUM_GIT))
+    if version is None or (int(version[1]), int(version[2])) < MINIMUM_GIT_VERSION:
+        needed = ".".join(map(str, MINIMUM_GIT_VERSION))
         raise PermanentError(f"git {needed} or newer is needed on the worker to clone safely")

@@ -7,8 +7,8 @@ from typing import IO, BinaryIO, cast
 
 from domain.errors import PermanentError
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment
-from infrastructure.sources.git.history import split_stream
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.git.history import split_records
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.writer import TreeWriter
 
 _SYMLINK, _SUBMODULE, _EXECUTABLE = b"120000", b"160000", b"100755"
@@ -22,7 +22,7 @@ class _Blob:
     executable: bool
 
 
-def write_commit_tree(scratch: Scratch, commit_sha: str, writer: TreeWriter) -> None:
+def write_commit_tree(scratch: SourceLayout, commit_sha: str, writer: TreeWriter) -> None:
     """Hand every wanted file of the commit to the writer.
 
     Raises InvalidInputError where the tree passes a limit, PermanentError where git cannot read it.
@@ -36,10 +36,10 @@ def write_commit_tree(scratch: Scratch, commit_sha: str, writer: TreeWriter) -> 
         raise PermanentError("the commit's files cannot be read: git's answer cannot be understood") from error
 
 
-def _listing(scratch: Scratch, commit_sha: str, writer: TreeWriter) -> Iterator[_Blob | None]:
+def _listing(scratch: SourceLayout, commit_sha: str, writer: TreeWriter) -> Iterator[_Blob | None]:
     arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit_sha)
     with GitProcess(arguments, git_environment(scratch.repository)) as process:
-        for record in split_stream(process.stdout, b"\0"):
+        for record in split_records(process.stdout, b"\0"):
             writer.count_entry()
             yield _judge(record, writer)
         process.finish()
@@ -52,12 +52,12 @@ def _judge(record: bytes, writer: TreeWriter) -> _Blob | None:
         if not writer.is_excluded(path):
             writer.skip(path, "symbolic link" if mode == _SYMLINK else "submodule")
         return None
-    if not writer.judge(path, int(size)):
+    if not writer.accept(path, int(size)):
         return None
     return _Blob(object_id, int(size), path, mode == _EXECUTABLE)
 
 
-def _copy(scratch: Scratch, blobs: list[_Blob], writer: TreeWriter) -> None:
+def _copy(scratch: SourceLayout, blobs: list[_Blob], writer: TreeWriter) -> None:
     with TemporaryFile(dir=scratch.root) as names:
         # A file and not a pipe: git reads it at its own pace, so that we and git never wait for each other.
         names.writelines(blob.object_id + b"\n" for blob in blobs)

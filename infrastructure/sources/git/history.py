@@ -13,7 +13,7 @@ from domain.errors import PermanentError
 from infrastructure.sources.git.bare_repository import is_object_id
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
 
-_MOUNT_FILE = "vibe8-mount.json"
+_PATH_MAPPING_FILE = "vibe8-path-mapping.json"
 _CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 20
 _NUMSTAT = (
@@ -31,46 +31,52 @@ the kernel each time, which was half of the walk's system time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """How the history's paths and the tree's fit together.
+class PathMapping:
+    """Mapping from the paths of the history to the paths of the tree.
 
-    Only what lies in the history's directory `below` counts, and is seen in the tree's directory `at`; both are
-    relative and empty for the root. A subdirectory of a work tree is `below`; an archive's top folder is `at`.
+    A subdirectory of a work tree is `history_directory`: only the paths below it count, and they lose that prefix. The
+    top folder of an archive is `tree_directory`: paths get it as a prefix. Both are relative, and empty for the root.
     """
 
-    below: bytes = b""
-    at: bytes = b""
+    history_directory: bytes = b""
+    tree_directory: bytes = b""
 
-    def path_in_tree(self, path: bytes) -> bytes | None:
-        """A path of the history as the tree has it; None where it lies outside."""
-        if self.below:
-            if not path.startswith(self.below + b"/"):
+    def to_tree_path(self, path: bytes) -> bytes | None:
+        """Convert a path of the history; None where it lies outside `history_directory`."""
+        if self.history_directory:
+            if not path.startswith(self.history_directory + b"/"):
                 return None
-            path = path[len(self.below) + 1 :]
-        return self.at + b"/" + path if self.at else path
+            path = path[len(self.history_directory) + 1 :]
+        return self.tree_directory + b"/" + path if self.tree_directory else path
 
     def save(self, repository: Path) -> None:
-        """Leave it in the repository, where `GitHistory` finds it."""
-        document = {"below": os.fsdecode(self.below), "at": os.fsdecode(self.at)}
-        (repository / _MOUNT_FILE).write_text(json.dumps(document), encoding="ascii")
+        """Store the mapping in the bare repository, where `GitHistory` reads it."""
+        document = {
+            "history_directory": os.fsdecode(self.history_directory),
+            "tree_directory": os.fsdecode(self.tree_directory),
+        }
+        (repository / _PATH_MAPPING_FILE).write_text(json.dumps(document), encoding="ascii")
 
     @classmethod
-    def load(cls, repository: Path) -> "Mount":
-        """What `save` left; the roots where it left nothing."""
-        file = repository / _MOUNT_FILE
+    def load(cls, repository: Path) -> "PathMapping":
+        """Read the stored mapping; without one, both directories are the root."""
+        file = repository / _PATH_MAPPING_FILE
         if not file.exists():
             return cls()
         document = json.loads(file.read_text(encoding="ascii"))
-        return cls(below=os.fsencode(document["below"]), at=os.fsencode(document["at"]))
+        return cls(
+            history_directory=os.fsencode(document["history_directory"]),
+            tree_directory=os.fsencode(document["tree_directory"]),
+        )
 
 
 class GitHistory:
     """Implements `domain.ports.History`. Paths come as `os.fsdecode` gives them and as the tree has them."""
 
     def __init__(self, repository: Path) -> None:
-        """`repository` is what `Scratch.repository` holds after a fetch that found history."""
+        """`repository` is what `SourceLayout.repository` holds after a fetch that found history."""
         self._repository = repository
-        self._mount = Mount.load(repository)
+        self._paths = PathMapping.load(repository)
 
     def head(self) -> str:
         """The full name of HEAD's commit. Raises PermanentError."""
@@ -88,9 +94,9 @@ class GitHistory:
             return False
         return True
 
-    def view(self) -> str:
-        """The mount, in words."""
-        return json.dumps([os.fsdecode(self._mount.below), os.fsdecode(self._mount.at)])
+    def path_scope(self) -> str:
+        """Return the path mapping as text."""
+        return json.dumps([os.fsdecode(self._paths.history_directory), os.fsdecode(self._paths.tree_directory)])
 
     def commit_count(self, *, since: str | None = None) -> int:
         """`git rev-list --count --no-merges HEAD`, or of what `since` does not reach. Raises PermanentError."""
@@ -128,7 +134,7 @@ class GitHistory:
         with _faults_translated():
             for line in self._stream(arguments, separator=b"\0", given=names):
                 added, deleted, path = line.split(b"\t", 2)
-                seen = self._mount.path_in_tree(path)
+                seen = self._paths.to_tree_path(path)
                 if seen is not None and added != b"-":
                     yield os.fsdecode(seen), int(added), int(deleted)
 
@@ -140,7 +146,7 @@ class GitHistory:
         with GitProcess(arguments, environment, stdin=stdin) as process:
             if given is not None:
                 process.feed(given)
-            yield from split_stream(process.stdout, separator)
+            yield from split_records(process.stdout, separator)
             process.finish()
 
 
@@ -163,7 +169,7 @@ def _faults_translated() -> Iterator[None]:
         raise PermanentError("the history cannot be read: git's answer cannot be understood") from error
 
 
-def split_stream(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
+def split_records(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
     """The records of a stream in which each is ended by `separator`; what follows the last is git's to explain.
 
     Raises ValueError at a record of more than a megabyte, which no path of a source tree makes.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError, Vibe8Error
-from infrastructure.outbound.public_addresses import Address, is_public, literal
+from infrastructure.outbound.public_addresses import IPAddress, is_public_address, parse_ip_literal
 from infrastructure.sources.git.command import GitFailedError
 
 CONNECT_SECONDS = 10.0
@@ -16,42 +16,44 @@ _INSIDE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RemoteHost:
     """A host and port, and the one judged address that git will speak to."""
 
     host: str
     port: int
-    address: Address
+    address: IPAddress
 
-    def pin(self) -> str:
+    def curl_resolve_entry(self) -> str:
         """For `http.curloptResolve`: git's own look-up never happens, so that DNS cannot change its mind."""
         shown = f"[{self.address}]" if self.address.version == 6 else str(self.address)
         return f"{self.host}:{self.port}:{shown}"
 
 
-def locate(url: str, allowed_hosts: Collection[str]) -> Place:
-    """Resolve the host of a URL that `domain.sources.repository_url` has rebuilt, judge its addresses, try them.
+def resolve_remote_host(url: str, allowed_hosts: Collection[str]) -> RemoteHost:
+    """Resolve the host of a URL, check its addresses, and return the first one that accepts a connection.
 
-    Every address must be public, unless the operator vouches for the host: by its literal address, by `host:port`
-    with the port written out, or by a name that only means something inside (`localhost`, `*.internal`). Raises
-    InvalidInputError for a private address, ServiceUnavailableError where nothing answers.
+    `url` comes from `domain.sources.normalize_repository_url`. Every address must be public, unless the operator allows
+    the host explicitly: as an IP address, as `host:port` with the port written out, or by a name that only resolves
+    inside a network (`localhost`, `*.internal`).
+
+    Raises InvalidInputError for a private address, ServiceUnavailableError where no address accepts a connection.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
     addresses = _resolve(host, port)
-    vouched = literal(host) is not None or f"{host}:{port}" in allowed_hosts or _is_inside(host)
-    if not vouched and not all(is_public(address) for address in addresses):
+    vouched = parse_ip_literal(host) is not None or f"{host}:{port}" in allowed_hosts or _is_inside(host)
+    if not vouched and not all(is_public_address(address) for address in addresses):
         raise InvalidInputError(
             f"the host {host!r} leads to a private address, which is refused; "
             f"its operator can allow it as {host}:{port} in GIT_ALLOWED_HOSTS"
         )
     for address in addresses:
         if _answers(address, port):
-            return Place(host, port, address)
+            return RemoteHost(host, port, address)
     raise ServiceUnavailableError(f"the git host {host}:{port} cannot be reached")
 
 
-def _resolve(host: str, port: int) -> list[Address]:
+def _resolve(host: str, port: int) -> list[IPAddress]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -63,7 +65,7 @@ def _is_inside(host: str) -> bool:
     return "." not in host or host.endswith(_INSIDE_SUFFIXES)
 
 
-def _answers(address: Address, port: int) -> bool:
+def _answers(address: IPAddress, port: int) -> bool:
     # git itself would wait five minutes for a host that drops packets.
     try:
         socket.create_connection((str(address), port), timeout=CONNECT_SECONDS).close()
@@ -98,7 +100,7 @@ _WORDS: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
 )
 
 
-def explain(failure: GitFailedError, place: Place, *, with_token: bool) -> Vibe8Error:
+def explain_git_error(failure: GitFailedError, place: RemoteHost, *, with_token: bool) -> Vibe8Error:
     """What git's refusal to fetch means, as an error whose reader can act. Never quotes the other end."""
     where = f"{place.host}:{place.port}"
     code = _status(failure.stderr)

@@ -8,10 +8,10 @@ from pathlib import Path
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from domain.text import one_line
-from infrastructure.sources.local.history import borrow_history, find_repository
-from infrastructure.sources.tree.layout import Scratch, TakenHistory, disk_faults_translated
+from infrastructure.sources.local.history import find_repository, link_history
+from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, translate_disk_errors
 from infrastructure.sources.tree.limits import SourceLimits
-from infrastructure.sources.tree.writer import MAX_DEPTH, TreeWriter, wanted
+from infrastructure.sources.tree.writer import MAX_DEPTH, TreeWriter, is_python_or_manifest
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, a pipe that took a file's place after it was looked at would hold us up for ever.
@@ -25,28 +25,28 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-def fetch_directory(path: Path, scratch: Scratch, limits: SourceLimits) -> FetchedSource:
+def fetch_directory(path: Path, scratch: SourceLayout, limits: SourceLimits) -> FetchedSource:
     """Copy the Python files and manifests below `path`, and borrow its history.
 
     `path` may be the root of a work tree or a directory inside one, whose history then is of that directory alone.
-    Symbolic links below it are not followed. The history's objects are not copied: see `places_to_read`. Raises
+    Symbolic links below it are not followed. The history's objects are not copied: see `paths_to_read`. Raises
     InvalidInputError where there is nothing to analyse, or too much.
     """
     if not path.is_dir():
         raise InvalidInputError(f"{one_line(str(path), 200)!r} is not a directory")
     root = path.resolve()
-    with disk_faults_translated(), TreeWriter(scratch, limits) as writer:
+    with translate_disk_errors(), TreeWriter(scratch, limits) as writer:
         history = _history(root, scratch, writer)
         _copy(root, writer)
         return writer.finish("directory", history)
 
 
-def _history(root: Path, scratch: Scratch, writer: TreeWriter) -> TakenHistory | None:
+def _history(root: Path, scratch: SourceLayout, writer: TreeWriter) -> FetchedHistory | None:
     found = find_repository(root)
     if found is None:
         return None
-    history = borrow_history(found, scratch)
-    if isinstance(history, TakenHistory):
+    history = link_history(found, scratch)
+    if isinstance(history, FetchedHistory):
         return history
     writer.skip(b".git", f"history unusable: {history.reason}")
     return None
@@ -75,7 +75,7 @@ def _visit(directory: int, prefix: bytes, writer: TreeWriter) -> None:
             writer.skip(path, "symbolic link")
         elif kind is _Kind.FILE:
             _take(directory, path, name, writer)
-        elif wanted(path):
+        elif is_python_or_manifest(path):
             writer.skip(path, "not a regular file")
 
 
@@ -114,7 +114,7 @@ def _enter(parent: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
 
 
 def _take(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
-    if not wanted(path):
+    if not is_python_or_manifest(path):
         return
     try:
         file = os.open(name, _FILE, dir_fd=directory)
@@ -127,5 +127,5 @@ def _take(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
         writer.skip(path, "not a regular file")
         return
     with os.fdopen(file, "rb") as stream:
-        if writer.judge(path, status.st_size):
+        if writer.accept(path, status.st_size):
             writer.write(path, stream.read(status.st_size), executable=bool(status.st_mode & 0o111))

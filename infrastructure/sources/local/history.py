@@ -15,14 +15,14 @@ from infrastructure.sources.git.bare_repository import (
     MAX_PACKED_REFS_BYTES,
     MAX_REF_BYTES,
     UnusableHistoryError,
-    adopt_head,
-    adopt_shallow,
-    create_bare,
+    copy_shallow_file,
+    create_bare_repository,
     resolve_head,
+    set_head,
 )
 from infrastructure.sources.git.command import GitFailedError, run_git
-from infrastructure.sources.git.history import Mount
-from infrastructure.sources.tree.layout import Scratch, TakenHistory
+from infrastructure.sources.git.history import PathMapping
+from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 
 _ALTERNATES = Path("objects/info/alternates")
 _ALTERNATE_STEPS = 5
@@ -46,7 +46,7 @@ def find_repository(directory: Path) -> LocalRepository | None:
     return None
 
 
-def borrow_history(found: LocalRepository, scratch: Scratch) -> TakenHistory | Failed:
+def link_history(found: LocalRepository, scratch: SourceLayout) -> FetchedHistory | Failed:
     """Make `scratch.repository` see the history of HEAD; Failed, with nothing left behind, where there is none."""
     try:
         return _borrow(found, scratch)
@@ -60,19 +60,19 @@ def borrow_history(found: LocalRepository, scratch: Scratch) -> TakenHistory | F
     return Failed(reason=reason)
 
 
-def _borrow(found: LocalRepository, scratch: Scratch) -> TakenHistory:
+def _borrow(found: LocalRepository, scratch: SourceLayout) -> FetchedHistory:
     git_dir = _git_directory(found.dot_git)
     shared = _common_directory(git_dir)
     head = resolve_head(lambda name: _read_ref(git_dir if name == "HEAD" else shared, name))
     repository = scratch.repository
-    create_bare(repository, sha256=len(head.sha) == 64)
+    create_bare_repository(repository, sha256=len(head.sha) == 64)
     _write_alternate(repository, shared / "objects")
-    is_shallow = adopt_shallow(repository, _read_small(shared / "shallow", MAX_PACKED_REFS_BYTES))
-    adopt_head(repository, head)
+    is_shallow = copy_shallow_file(repository, _read_small(shared / "shallow", MAX_PACKED_REFS_BYTES))
+    set_head(repository, head)
     if found.below:
         _require_directory(repository, found.below)
-    Mount(below=found.below).save(repository)
-    return TakenHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
+    PathMapping(history_directory=found.below).save(repository)
+    return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
 
 
 def _git_directory(dot_git: Path) -> Path:
@@ -130,14 +130,14 @@ def _require_directory(repository: Path, below: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalPlaces:
+class ReadablePaths:
     """What of this machine the analysis of a directory reads beside scratch: to fetch it, and for its history after."""
 
     fetching: tuple[Path, ...]
     collecting: tuple[Path, ...]
 
 
-def places_to_read(directory: Path) -> LocalPlaces:
+def paths_to_read(directory: Path) -> ReadablePaths:
     """The directory, and of the repository around it HEAD, refs and objects: a sandbox must let them be read.
 
     The repository's own word leads to some of these places; only what looks like a store of objects counts as one.
@@ -145,15 +145,15 @@ def places_to_read(directory: Path) -> LocalPlaces:
     root = directory.resolve()
     found = find_repository(root)
     if found is None:
-        return LocalPlaces(fetching=(root,), collecting=())
+        return ReadablePaths(fetching=(root,), collecting=())
     try:
         git_dir = _git_directory(found.dot_git)
         shared = _common_directory(git_dir)
         stores = _object_stores(shared / "objects")
     except (UnusableHistoryError, OSError):  # whoever fetches finds that out too, and says so
-        return LocalPlaces(fetching=(root, found.dot_git), collecting=())
+        return ReadablePaths(fetching=(root, found.dot_git), collecting=())
     refs = [shared / name for name in ("HEAD", "refs", "packed-refs", "shallow")]
-    return LocalPlaces(
+    return ReadablePaths(
         fetching=(root, found.dot_git, git_dir / "HEAD", git_dir / "commondir", *refs, *stores), collecting=stores
     )
 

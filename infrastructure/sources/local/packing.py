@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment
-from infrastructure.sources.git.history import Mount
+from infrastructure.sources.git.history import PathMapping
 from infrastructure.sources.local.directory import fetch_directory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -27,13 +27,13 @@ def pack_directory(path: Path, *, with_history: bool, limits: SourceLimits | Non
     """
     limits = limits or SourceLimits()
     with TemporaryDirectory(prefix="vibe8-pack-") as temporary:
-        scratch = Scratch(Path(temporary))
+        scratch = SourceLayout(Path(temporary))
         fetched = fetch_directory(path, scratch, limits)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for root in (scratch.tree, scratch.manifests):
                 _add_files(archive, root)
-            if with_history and fetched.has_history and not Mount.load(scratch.repository).below:
+            if with_history and fetched.has_history and not PathMapping.load(scratch.repository).history_directory:
                 _add_history(archive, scratch, fetched, limits)
     if buffer.tell() > limits.max_upload_bytes:
         raise _too_large(limits, with_history=with_history)
@@ -65,7 +65,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, *, mode: int = 0o644)
     archive.writestr(member, data, zipfile.ZIP_DEFLATED)
 
 
-def _add_history(archive: zipfile.ZipFile, scratch: Scratch, fetched: FetchedSource, limits: SourceLimits) -> None:
+def _add_history(archive: zipfile.ZipFile, scratch: SourceLayout, fetched: FetchedSource, limits: SourceLimits) -> None:
     sha = str(fetched.commit_sha)
     if fetched.branch is None:
         _add(archive, ".git/HEAD", f"{sha}\n".encode())

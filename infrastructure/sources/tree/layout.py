@@ -9,7 +9,7 @@ from domain.errors import TransientError
 
 
 @dataclass(frozen=True, slots=True)
-class Scratch:
+class SourceLayout:
     """The layout of one analysis on disk. `root` exists and is ours alone; the rest is made by whoever fetches."""
 
     root: Path
@@ -31,8 +31,8 @@ class Scratch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakenHistory:
-    """What is known of a history that now stands in `Scratch.repository`."""
+class FetchedHistory:
+    """What is known of a history that now stands in `SourceLayout.repository`."""
 
     commit_sha: str
     branch: str | None
@@ -40,7 +40,7 @@ class TakenHistory:
 
 
 @contextmanager
-def disk_faults_translated() -> Iterator[None]:
+def translate_disk_errors() -> Iterator[None]:
     """Raise TransientError for an OSError inside: after the adapters have judged theirs, only our own disk is left."""
     try:
         yield

@@ -8,9 +8,9 @@ from typing import Self
 
 from domain.errors import InvalidInputError
 from domain.metrics.report import SKIPPED_LIMIT, SkippedFile
-from domain.sources import EXCLUDED_DIRECTORIES, MANIFEST_NAMES, FetchedSource
+from domain.sources import EXCLUDED_DIRECTORIES, MANIFEST_NAME_PATTERN, FetchedSource
 from domain.text import one_line, printable
-from infrastructure.sources.tree.layout import Scratch, TakenHistory
+from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 
 MAX_DEPTH = 64
@@ -31,7 +31,7 @@ def display_path(path: bytes) -> str:
     return printable(os.fsdecode(path))
 
 
-def excluded_directory(path: bytes) -> bytes | None:
+def find_excluded_directory(path: bytes) -> bytes | None:
     """The outermost directory on the way to `path` that no collector looks into."""
     parts = path.split(b"/")
     for index, part in enumerate(parts[:-1]):
@@ -40,16 +40,16 @@ def excluded_directory(path: bytes) -> bytes | None:
     return None
 
 
-def wanted(path: bytes) -> bool:
+def is_python_or_manifest(path: bytes) -> bool:
     """Whether a file of this name is a Python file or a manifest."""
     return path.endswith(b".py") or _is_manifest(path)
 
 
 def _is_manifest(path: bytes) -> bool:
-    return MANIFEST_NAMES.fullmatch(os.fsdecode(path.rpartition(b"/")[2])) is not None
+    return MANIFEST_NAME_PATTERN.fullmatch(os.fsdecode(path.rpartition(b"/")[2])) is not None
 
 
-def name_fault(path: bytes, *, archive: bool) -> str | None:
+def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
     """Why no file may be made under this name, in a few words; None where it may.
 
     Names in archives are judged for every system that could have packed them, so that a backslash or a drive never
@@ -70,12 +70,12 @@ def name_fault(path: bytes, *, archive: bool) -> str | None:
 class TreeWriter:
     """Writes a tree's Python files and manifests into scratch, within the limits, and remembers what was left out.
 
-    Ask `judge` before reading a file's bytes; `write` only what it has accepted. A file that cannot be taken is
+    Ask `accept` before reading a file's bytes; `write` only what it has accepted. A file that cannot be taken is
     skipped with its reason; a tree that passes a limit as a whole raises InvalidInputError.
     """
 
-    def __init__(self, scratch: Scratch, limits: SourceLimits, *, archive: bool = False) -> None:
-        """Make the directories. `archive` judges names more strictly, see `name_fault`."""
+    def __init__(self, scratch: SourceLayout, limits: SourceLimits, *, archive: bool = False) -> None:
+        """Make the directories. `archive` judges names more strictly, see `invalid_name_reason`."""
         scratch.tree.mkdir()
         scratch.manifests.mkdir()
         self._limits = limits
@@ -111,7 +111,7 @@ class TreeWriter:
 
     def is_excluded(self, path: bytes) -> bool:
         """Whether `path` lies in a directory that is left out by name, which is noted once."""
-        directory = excluded_directory(path)
+        directory = find_excluded_directory(path)
         if directory is None:
             return False
         if directory not in self._excluded:
@@ -125,15 +125,17 @@ class TreeWriter:
         if self._listed > self._limits.max_listed_entries:
             raise InvalidInputError(f"the tree has more than {self._limits.max_listed_entries} entries")
 
-    def judge(self, path: bytes, size: int) -> bool:
+    def accept(self, path: bytes, size: int) -> bool:
         """Whether to read this regular file of `size` bytes and hand it to `write`.
 
         Raises InvalidInputError where the tree has more files or bytes than the limits allow.
         """
-        if self.is_excluded(path) or not wanted(path):
+        if self.is_excluded(path) or not is_python_or_manifest(path):
             return False
         shown = display_path(path)
-        reason = name_fault(path, archive=self._archive) or self._size_fault(path, size) or self._shown_fault(shown)
+        reason = (
+            invalid_name_reason(path, archive=self._archive) or self._size_fault(path, size) or self._shown_fault(shown)
+        )
         if reason is not None:
             self.skip(path, reason)
             return False
@@ -173,7 +175,7 @@ class TreeWriter:
             )
 
     def write(self, path: bytes, data: bytes, *, executable: bool = False) -> None:
-        """Write a file that `judge` has accepted; one whose place is taken by a file or directory is skipped."""
+        """Write a file that `accept` has accepted; one whose place is taken by a file or directory is skipped."""
         is_python = path.endswith(b".py")
         root = self._tree if is_python else self._manifests
         try:
@@ -183,7 +185,7 @@ class TreeWriter:
             return
         self._python_files += is_python
 
-    def finish(self, what: str, history: TakenHistory | None) -> FetchedSource:
+    def finish(self, what: str, history: FetchedHistory | None) -> FetchedSource:
         """The source as fetched. Raises InvalidInputError where `what` (a noun) held no Python file."""
         if not self._python_files:
             raise InvalidInputError(f"the {what} has no Python file to analyse{self._first_skipped()}")

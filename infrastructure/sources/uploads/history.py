@@ -17,16 +17,16 @@ from infrastructure.sources.git.bare_repository import (
     MAX_PACKED_REFS_BYTES,
     MAX_REF_BYTES,
     UnusableHistoryError,
-    adopt_head,
-    adopt_shallow,
-    create_bare,
+    copy_shallow_file,
+    create_bare_repository,
     resolve_head,
+    set_head,
 )
 from infrastructure.sources.git.command import GitFailedError, run_git
-from infrastructure.sources.git.history import Mount
-from infrastructure.sources.tree.layout import Scratch, TakenHistory
-from infrastructure.sources.tree.writer import excluded_directory
-from infrastructure.sources.uploads.zip_archive import Archive, MemberError, member_fault
+from infrastructure.sources.git.history import PathMapping
+from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
+from infrastructure.sources.tree.writer import find_excluded_directory
+from infrastructure.sources.uploads.zip_archive import ZipArchive, ZipMemberError, irregular_file_reason
 
 VERIFY_SECONDS = 60.0
 _GIT = b".git"
@@ -47,7 +47,7 @@ _HARMLESS = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class DotGit:
+class ArchivedGitDirectory:
     """A `.git` directory in an archive; `folder` is the top folder that it lies in, empty for the root."""
 
     folder: bytes
@@ -57,24 +57,26 @@ class DotGit:
         """Its name in the archive."""
         return self.folder + b"/" + _GIT if self.folder else _GIT
 
-    def holds(self, name: bytes) -> bool:
+    def contains(self, name: bytes) -> bool:
         """Whether the member is the directory or inside it."""
         return name.startswith(self.path + b"/")
 
     @classmethod
-    def find(cls, names: Sequence[bytes]) -> "DotGit | None":
+    def find(cls, names: Sequence[bytes]) -> "ArchivedGitDirectory | None":
         """The one at the root, else the one in a top folder, if only one folder has any."""
         folders = set()
         for name in names:
             parts = name.split(b"/", 2)
             if parts[0] == _GIT and len(parts) > 1:
                 return cls(b"")
-            if len(parts) == 3 and parts[1] == _GIT and excluded_directory(name) != parts[0]:
+            if len(parts) == 3 and parts[1] == _GIT and find_excluded_directory(name) != parts[0]:
                 folders.add(parts[0])
         return cls(folders.pop()) if len(folders) == 1 else None
 
 
-def take_history(archive: Archive, names: Sequence[bytes], dot_git: DotGit, scratch: Scratch) -> TakenHistory | Failed:
+def extract_history(
+    archive: ZipArchive, names: Sequence[bytes], dot_git: ArchivedGitDirectory, scratch: SourceLayout
+) -> FetchedHistory | Failed:
     """Make `scratch.repository` of the archive's objects and check that HEAD's whole history is there.
 
     Failed, with nothing left behind, where no usable history is. Raises InvalidInputError where the archive passes a
@@ -84,13 +86,13 @@ def take_history(archive: Archive, names: Sequence[bytes], dot_git: DotGit, scra
     members = {
         name[prefix:]: member
         for name, member in zip(reversed(names), reversed(archive.members), strict=True)
-        if dot_git.holds(name) and member_fault(member) is None
+        if dot_git.contains(name) and irregular_file_reason(member) is None
     }
     try:
         return _take(archive, members, dot_git, scratch)
     except UnusableHistoryError as error:
         reason = str(error)
-    except MemberError as error:
+    except ZipMemberError as error:
         reason = f"a file in it is {error}"
     except GitFailedError as error:
         reason = error.reason()
@@ -98,7 +100,9 @@ def take_history(archive: Archive, names: Sequence[bytes], dot_git: DotGit, scra
     return Failed(reason=reason)
 
 
-def _take(archive: Archive, members: dict[bytes, zipfile.ZipInfo], dot_git: DotGit, scratch: Scratch) -> TakenHistory:
+def _take(
+    archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], dot_git: ArchivedGitDirectory, scratch: SourceLayout
+) -> FetchedHistory:
     def read(name: str) -> bytes | None:
         member = members.get(name.encode())
         limit = MAX_PACKED_REFS_BYTES if name == "packed-refs" else MAX_REF_BYTES
@@ -106,16 +110,16 @@ def _take(archive: Archive, members: dict[bytes, zipfile.ZipInfo], dot_git: DotG
 
     head = resolve_head(read)
     repository = scratch.repository
-    create_bare(repository, sha256=len(head.sha) == 64)
+    create_bare_repository(repository, sha256=len(head.sha) == 64)
     shallow = members.get(b"shallow")
-    is_shallow = adopt_shallow(repository, archive.read(shallow, MAX_PACKED_REFS_BYTES) if shallow else None)
+    is_shallow = copy_shallow_file(repository, archive.read(shallow, MAX_PACKED_REFS_BYTES) if shallow else None)
     _copy_objects(archive, members, scratch)
-    adopt_head(repository, head)
+    set_head(repository, head)
     # Walks every commit and tree and looks for every blob, once each, however often a bomb repeats them.
     run_git(repository, "rev-list", "--objects", "--quiet", "HEAD", "--", timeout=VERIFY_SECONDS)
     _check_objects(repository)
-    Mount(at=dot_git.folder).save(repository)
-    return TakenHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
+    PathMapping(tree_directory=dot_git.folder).save(repository)
+    return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
 
 
 def _check_objects(repository: Path) -> None:
@@ -126,7 +130,7 @@ def _check_objects(repository: Path) -> None:
         raise UnusableHistoryError("its objects do not pass `git fsck`") from error
 
 
-def _copy_objects(archive: Archive, members: dict[bytes, zipfile.ZipInfo], scratch: Scratch) -> None:
+def _copy_objects(archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], scratch: SourceLayout) -> None:
     deadline = time.monotonic() + VERIFY_SECONDS
     for name, member in members.items():
         is_pack = _PACK.fullmatch(name) is not None

@@ -28,7 +28,7 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-class MemberError(Exception):
+class ZipMemberError(Exception):
     """One member cannot be read; the text is the reason, in a few words."""
 
 
@@ -41,7 +41,7 @@ class _Directory:
     claimed: int
 
 
-class Archive:
+class ZipArchive:
     """The members of an archive that has passed the checks which must come before any reading."""
 
     def __init__(self, data: bytes, limits: SourceLimits) -> None:
@@ -63,13 +63,13 @@ class Archive:
     def read(self, member: zipfile.ZipInfo, limit: int) -> bytes:
         """The member's bytes, at most `limit`.
 
-        Raises MemberError where it cannot be had, InvalidInputError where the archive as a whole passes a budget or
+        Raises ZipMemberError where it cannot be had, InvalidInputError where the archive as a whole passes a budget or
         is encrypted.
         """
         if member.flag_bits & _ENCRYPTED:
             raise InvalidInputError("the archive is encrypted; upload it without a password")
         if member.compress_type not in _METHODS:
-            raise MemberError("compressed with a method other than deflate")
+            raise ZipMemberError("compressed with a method other than deflate")
         pieces = bytearray()
         try:
             with self._zip.open(member) as stream:
@@ -78,11 +78,11 @@ class Archive:
                     self._charge(len(piece))
                     pieces += piece
                     if len(pieces) > limit:
-                        raise MemberError("too large")
+                        raise ZipMemberError("too large")
         except _UNREADABLE as error:
-            raise MemberError("damaged in the archive") from error
+            raise ZipMemberError("damaged in the archive") from error
         if len(pieces) != member.file_size:
-            raise MemberError("damaged in the archive")
+            raise ZipMemberError("damaged in the archive")
         return bytes(pieces)
 
     def _charge(self, count: int) -> None:
@@ -113,7 +113,7 @@ def member_name(member: zipfile.ZipInfo) -> bytes:
     return name.encode("utf-8")
 
 
-def member_fault(member: zipfile.ZipInfo) -> str | None:
+def irregular_file_reason(member: zipfile.ZipInfo) -> str | None:
     """Why the member is not a regular file by its mode bits; None where it is, or where there are none."""
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind == stat.S_IFLNK:

@@ -14,8 +14,8 @@ import zlib
 import pytest
 
 from domain.errors import InvalidInputError, PermanentError
-from infrastructure.sources.git.clone import disk_bytes, fetch_repository
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.git.clone import directory_size, fetch_repository
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree, git
@@ -24,7 +24,7 @@ from tests.fixtures.git_server import GitServer
 LEVELS, WIDTH = 10, 10  # ten to the tenth files
 
 
-def fetch(server: GitServer, url: str, scratch: Scratch, **limits: int) -> object:
+def fetch(server: GitServer, url: str, scratch: SourceLayout, **limits: int) -> object:
     return fetch_repository(
         url, None, None, scratch, SourceLimits(**limits), ca_bundle=server.ca_file, allowed_hosts=[server.allowed_host]
     )
@@ -64,27 +64,29 @@ def commit(work: WorkTree, tree: str, *parents: str) -> str:
 
 @pytest.mark.parametrize(("extension", "words"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
 def test_a_tree_of_ten_billion_files(
-    server: GitServer, work: WorkTree, scratch: Scratch, name: str, extension: str, words: str
+    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str, extension: str, words: str
 ) -> None:
     commit(work, bomb(work, extension))
-    assert disk_bytes(work.dot_git / "objects") < 300_000
+    assert directory_size(work.dot_git / "objects") < 300_000
     with pytest.raises(InvalidInputError, match=words):
         fetch(server, server.add(name, work.dot_git), scratch, max_tree_files=1000)
-    assert disk_bytes(scratch.root) < MIB
+    assert directory_size(scratch.root) < MIB
 
 
 def test_one_blob_of_a_megabyte_under_a_thousand_names(
-    server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     work.commit(a_py="x = 1\n" * 170_000)
     blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
     commit(work, make_tree(work, [("blob", blob, f"{number:04}.py") for number in range(1000)]))
     with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
         fetch(server, server.add(name, work.dot_git), scratch, max_clone_bytes=20 * MIB)
-    assert disk_bytes(scratch.root) < 25 * MIB
+    assert directory_size(scratch.root) < 25 * MIB
 
 
-def test_a_tree_nested_deeper_than_any_stack(server: GitServer, work: WorkTree, scratch: Scratch, name: str) -> None:
+def test_a_tree_nested_deeper_than_any_stack(
+    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+) -> None:
     blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
     tree = make_tree(work, [("blob", blob, "a.py")])
     for _ in range(3000):
@@ -116,7 +118,7 @@ except PermanentError as error:
 """
 
 
-def read_history(scratch: Scratch, *, memory: int) -> dict[str, object]:
+def read_history(scratch: SourceLayout, *, memory: int) -> dict[str, object]:
     """In a process with little memory, as the sandbox gives it; git inherits the limit."""
     result = subprocess.run(
         [sys.executable, "-c", READ_HISTORY, str(scratch.root)],
@@ -130,7 +132,7 @@ def read_history(scratch: Scratch, *, memory: int) -> dict[str, object]:
 
 
 def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
-    server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     clean = work.git("rev-parse", "HEAD^{tree}").decode().strip()
     boom = commit(work, bomb(work, ".py"), work.head())
@@ -143,7 +145,7 @@ def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
 
 
 def test_the_same_little_memory_is_enough_for_an_honest_history(
-    server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     fetch(server, server.add(name, work.dot_git), scratch)
     assert read_history(scratch, memory=512 * MIB) == {
@@ -151,7 +153,7 @@ def test_the_same_little_memory_is_enough_for_an_honest_history(
     }
 
 
-def test_an_uploaded_bomb_is_checked_without_being_unfolded(work: WorkTree, scratch: Scratch) -> None:
+def test_an_uploaded_bomb_is_checked_without_being_unfolded(work: WorkTree, scratch: SourceLayout) -> None:
     clean = work.git("rev-parse", "HEAD^{tree}").decode().strip()
     commit(work, clean, commit(work, bomb(work, ".py"), work.head()))
     buffer = io.BytesIO()

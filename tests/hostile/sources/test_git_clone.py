@@ -14,7 +14,7 @@ from domain.sources import FetchedSource
 from infrastructure.sources.git.clone import fetch_repository
 from infrastructure.sources.git.command import GitFailedError, run_git
 from infrastructure.sources.git.history import GitHistory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
 from tests.fixtures.git_server import Fault, GitServer
@@ -23,7 +23,7 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(server: GitServer, scratch: Scratch) -> Fetch:
+def fetch(server: GitServer, scratch: SourceLayout) -> Fetch:
     def call(url: str, branch: str | None = None, **limits: int) -> FetchedSource:
         hosts = [server.allowed_host, "github.com"]
         options: dict[str, Any] = {"ca_bundle": server.ca_file, "allowed_hosts": hosts}
@@ -58,7 +58,7 @@ def unguarded(
     ],
 )  # fmt: skip
 def test_urls_that_are_no_repository_of_an_allowed_host(
-    fetch: Fetch, scratch: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+    fetch: Fetch, scratch: SourceLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     def nobody(*_: object, **__: object) -> None:
         pytest.fail("a name was looked up")
@@ -135,7 +135,7 @@ def test_a_redirect_is_not_followed(
 
 
 def test_a_name_that_now_leads_inside_is_refused(
-    fetch: Fetch, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: inside)
@@ -197,7 +197,7 @@ def test_a_filter_named_in_the_tree_has_no_program_here(
     fetch: Fetch,
     server: GitServer,
     work: WorkTree,
-    scratch: Scratch,
+    scratch: SourceLayout,
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -236,7 +236,7 @@ def commit_tree(work: WorkTree, tree: str) -> str:
 
 
 def test_names_that_leave_the_tree(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
     up = raw_tree(work, ("100644", b"evil.py", blob))
@@ -260,7 +260,7 @@ def test_names_that_leave_the_tree(
 
 
 def test_a_link_and_a_directory_of_one_name(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str, tmp_path: Path
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str, tmp_path: Path
 ) -> None:
     # CVE-2021-21300 and its kin: first a link, then a file that is written through it.
     outside = tmp_path / "outside"
@@ -291,7 +291,7 @@ def test_the_default_branch_may_not_be_an_option(
 
 
 def test_replace_refs_of_the_host_do_not_come(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     first = work.head()
     head = work.commit(a_py="x = 2\n")

@@ -12,7 +12,7 @@ import pytest
 
 from domain.metrics.report import Analysis
 from infrastructure.settings import Settings
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import local_pipeline
 
@@ -35,7 +35,7 @@ async def analyse(pipeline: Pipeline, files: Mapping[str, str | bytes]) -> Analy
     async def nothing(_: object) -> None:
         pass
 
-    data = base64.b64encode(zip_of(files)).decode()
+    data = base64.b64encode(make_zip(files)).decode()
     analysed = await pipeline.run({"kind": "upload", "filename": "u.zip", "file_data": data}, nothing)
     return analysed.analysis
 

@@ -21,7 +21,7 @@ from domain.errors import InvalidInputError
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
 from domain.sources import FetchedSource
 from infrastructure.sources.tree import writer as tree_writer
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.writer import MAX_NAMES_CHARACTERS, TreeWriter
 
@@ -117,30 +117,30 @@ def test_the_real_limits_bound_the_document(talk: Any) -> None:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
+def scratch(tmp_path: Path) -> SourceLayout:
     root = tmp_path / "scratch"
     root.mkdir()
-    return Scratch(root)
+    return SourceLayout(root)
 
 
-def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: Scratch) -> None:
+def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: SourceLayout) -> None:
     fits, too_long = b"\x01" * 255 + b"/.py", b"\x01" * 255 + b"/a.py"
     with TreeWriter(scratch, SourceLimits()) as writer:
-        assert writer.judge(fits, 1)
+        assert writer.accept(fits, 1)
         writer.write(fits, b"#")
-        assert not writer.judge(too_long, 1)
+        assert not writer.accept(too_long, 1)
         source = writer.finish("tree", None)
     assert [item.reason for item in source.skipped] == ["name too long"]
     assert len(source.skipped[0].path) <= 1024
 
 
-def test_all_names_of_a_tree_together_have_a_limit(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_names_of_a_tree_together_have_a_limit(scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_writer, "MAX_NAMES_CHARACTERS", 1000)
     with TreeWriter(scratch, SourceLimits()) as writer:
         for number in range(100):
-            assert writer.judge(b"dir/%03d.py" % number, 1) is True
+            assert writer.accept(b"dir/%03d.py" % number, 1) is True
         with pytest.raises(InvalidInputError, match="file names have more than"):
-            writer.judge(b"one more.py", 1)
+            writer.accept(b"one more.py", 1)
 
 
 def test_the_longest_names_that_pass_make_a_document_that_a_worker_can_hold() -> None:

@@ -15,23 +15,23 @@ import pytest
 
 from domain.errors import InvalidInputError, TransientError
 from domain.sources import FetchedSource
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
-from tests.fixtures.zips import BZIP2, STORED, SYMLINK, Member, build, deflate
+from tests.fixtures.archives import BZIP2, STORED, SYMLINK, ZipMember, build_zip, deflate
 
 Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(scratch: Scratch) -> Fetch:
+def fetch(scratch: SourceLayout) -> Fetch:
     def call(data: bytes, filename: str = "upload.zip", **limits: int) -> FetchedSource:
         return fetch_upload(filename, base64.b64encode(data).decode(), scratch, SourceLimits(**limits))
 
     return call
 
 
-def tree(scratch: Scratch) -> dict[str, bytes]:
+def tree(scratch: SourceLayout) -> dict[str, bytes]:
     return {
         str(path.relative_to(scratch.tree)): path.read_bytes() for path in scratch.tree.rglob("*") if path.is_file()
     }
@@ -41,17 +41,21 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-GOOD = Member(b"good.py")
+GOOD = ZipMember(b"good.py")
 
 
 def test_the_builder_of_these_archives_is_believed_by_zipfile() -> None:
-    with zipfile.ZipFile(io.BytesIO(build(GOOD, Member(b"d/b.py", b"y\n", STORED)))) as archive:
+    with zipfile.ZipFile(io.BytesIO(build_zip(GOOD, ZipMember(b"d/b.py", b"y\n", STORED)))) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["good.py", "d/b.py"]
 
 
-def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, scratch: Scratch) -> None:
-    source = fetch(build(Member(b"top/"), Member(b"top/a.py", mode=0o100755), Member(b"top/b.py"), Member(b"x.txt")))
+def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, scratch: SourceLayout) -> None:
+    source = fetch(
+        build_zip(
+            ZipMember(b"top/"), ZipMember(b"top/a.py", mode=0o100755), ZipMember(b"top/b.py"), ZipMember(b"x.txt")
+        )
+    )
     assert set(tree(scratch)) == {"top/a.py", "top/b.py"}
     assert (scratch.tree / "top/a.py").stat().st_mode & 0o111
     assert not (scratch.tree / "top/b.py").stat().st_mode & 0o111
@@ -62,7 +66,7 @@ def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, scratch: 
 
 
 def test_a_flat_bomb_by_its_ratio(fetch: Fetch) -> None:
-    bomb = build(*(Member(b"%d.py" % number, bytes(MIB)) for number in range(20)))
+    bomb = build_zip(*(ZipMember(b"%d.py" % number, bytes(MIB)) for number in range(20)))
     assert len(bomb) < 30 * KIB
     with pytest.raises(InvalidInputError, match=r"200 times its size \(MAX_ZIP_RATIO\)"):
         fetch(bomb)
@@ -70,21 +74,21 @@ def test_a_flat_bomb_by_its_ratio(fetch: Fetch) -> None:
 
 def test_a_flat_bomb_by_its_bytes(fetch: Fetch) -> None:
     noise = os.urandom(8 * KIB)
-    bomb = build(*(Member(b"%d.py" % number, noise * 128) for number in range(20)))
+    bomb = build_zip(*(ZipMember(b"%d.py" % number, noise * 128) for number in range(20)))
     with pytest.raises(InvalidInputError, match=r"more than 10 MB \(MAX_INFLATED_MB\)"):
         fetch(bomb, max_inflated_bytes=10 * MIB)
 
 
-def test_bytes_that_are_not_wanted_are_not_read(fetch: Fetch, scratch: Scratch) -> None:
-    fetch(build(GOOD, *(Member(b"%d.bin" % number, bytes(MIB)) for number in range(20))))
+def test_bytes_that_are_not_wanted_are_not_read(fetch: Fetch, scratch: SourceLayout) -> None:
+    fetch(build_zip(GOOD, *(ZipMember(b"%d.bin" % number, bytes(MIB)) for number in range(20))))
     assert set(tree(scratch)) == {"good.py"}
 
 
-def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch: Fetch, scratch: Scratch) -> None:
-    liar = Member(b"liar.py", b"x = 1\n", body=deflate(bytes(100 * MIB)))
+def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch: Fetch, scratch: SourceLayout) -> None:
+    liar = ZipMember(b"liar.py", b"x = 1\n", body=deflate(bytes(100 * MIB)))
     assert len(zlib.decompress(liar.compressed, -15)) == 100 * MIB
     tracemalloc.start()
-    source = fetch(build(GOOD, liar))
+    source = fetch(build_zip(GOOD, liar))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert reasons(source) == {"liar.py": "damaged in the archive"}
@@ -93,9 +97,9 @@ def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch
 
 
 def test_overlapping_members(fetch: Fetch) -> None:
-    kernel = Member(b"a.py", b"x" * 500_000)
-    names = [kernel, *(Member(b"a.py", kernel.data, offset=0, bodyless=True) for _ in range(50))]
-    bomb = build(*names)
+    kernel = ZipMember(b"a.py", b"x" * 500_000)
+    names = [kernel, *(ZipMember(b"a.py", kernel.data, offset=0, bodyless=True) for _ in range(50))]
+    bomb = build_zip(*names)
     # Each entry alone decodes: fifty-one times the same bytes.
     assert len(bomb) < 5 * KIB
     assert len(zlib.decompress(kernel.compressed, -15)) == 500_000
@@ -105,27 +109,27 @@ def test_overlapping_members(fetch: Fetch) -> None:
 
 def test_quoted_overlap(fetch: Fetch) -> None:
     # CVE-2024-0450: the first member's "compressed" bytes are a stored block that quotes the next member's header.
-    inner = Member(b"inner.py", b"y" * 100_000)
+    inner = ZipMember(b"inner.py", b"y" * 100_000)
     quoted = inner.local()
-    outer = Member(b"outer.py", quoted, method=STORED)
+    outer = ZipMember(b"outer.py", quoted, method=STORED)
     place = len(outer.local()) - len(quoted)
-    bomb = build(outer, Member(b"inner.py", inner.data, offset=place, bodyless=True))
+    bomb = build_zip(outer, ZipMember(b"inner.py", inner.data, offset=place, bodyless=True))
     assert bomb[place:].startswith(b"PK\3\4")
     with pytest.raises(InvalidInputError, match="members overlap"):
         fetch(bomb)
 
 
 def test_a_member_that_reaches_into_the_directory(fetch: Fetch) -> None:
-    archive = bytearray(build(GOOD, Member(b"b.py", b"z" * 50, method=STORED)))
+    archive = bytearray(build_zip(GOOD, ZipMember(b"b.py", b"z" * 50, method=STORED)))
     place = archive.rindex(b"PK\1\2")
     archive[place + 20 : place + 24] = (5000).to_bytes(4, "little")
     with pytest.raises(InvalidInputError, match="beyond its end"):
         fetch(bytes(archive))
 
 
-def test_nested_archives_are_data(fetch: Fetch, scratch: Scratch) -> None:
-    inner = build(Member(b"inner.py"))
-    source = fetch(build(GOOD, Member(b"inner.zip", inner), Member(b"zip.py", inner)))
+def test_nested_archives_are_data(fetch: Fetch, scratch: SourceLayout) -> None:
+    inner = build_zip(ZipMember(b"inner.py"))
+    source = fetch(build_zip(GOOD, ZipMember(b"inner.zip", inner), ZipMember(b"zip.py", inner)))
     assert tree(scratch) == {"good.py": b"x = 1\n", "zip.py": inner}
     assert source.skipped == ()
 
@@ -143,12 +147,12 @@ def compressed_by_zipfile(method: int) -> bytes:
     [
         compressed_by_zipfile(zipfile.ZIP_BZIP2),
         compressed_by_zipfile(zipfile.ZIP_LZMA),
-        build(GOOD, Member(b"bomb.py", method=99)),
-        build(GOOD, Member(b"bomb.py", method=93)),
+        build_zip(GOOD, ZipMember(b"bomb.py", method=99)),
+        build_zip(GOOD, ZipMember(b"bomb.py", method=93)),
     ],
     ids=["bzip2", "lzma", "encrypted by AES", "zstandard"],
 )
-def test_only_two_methods_are_read(fetch: Fetch, scratch: Scratch, archive: bytes) -> None:
+def test_only_two_methods_are_read(fetch: Fetch, scratch: SourceLayout, archive: bytes) -> None:
     tracemalloc.start()
     source = fetch(archive)
     _, peak = tracemalloc.get_traced_memory()
@@ -159,7 +163,7 @@ def test_only_two_methods_are_read(fetch: Fetch, scratch: Scratch, archive: byte
 
 
 def test_a_bzip2_member_fills_the_memory_of_the_unwary() -> None:
-    bomb = build(Member(b"bomb.py", bytes(64 * MIB), method=BZIP2, body=bz2.compress(bytes(64 * MIB))))
+    bomb = build_zip(ZipMember(b"bomb.py", bytes(64 * MIB), method=BZIP2, body=bz2.compress(bytes(64 * MIB))))
     assert len(bomb) < KIB
     tracemalloc.start()
     with zipfile.ZipFile(io.BytesIO(bomb)) as archive, archive.open("bomb.py") as stream:
@@ -173,7 +177,7 @@ def test_a_bzip2_member_fills_the_memory_of_the_unwary() -> None:
 
 
 def test_entries_are_counted_before_anything_is_made_of_them(fetch: Fetch) -> None:
-    entry = Member(b"e").central(0)
+    entry = ZipMember(b"e").central(0)
     directory = entry * 70_000  # as many as an upload can hold
     end = b"PK\5\6" + bytes(4) + b"\x70\x11\x70\x11" + len(directory).to_bytes(4, "little") + bytes(6)
     bomb = directory + end
@@ -192,25 +196,25 @@ def test_entries_are_counted_before_anything_is_made_of_them(fetch: Fetch) -> No
 @pytest.mark.parametrize("claim", [1, 3, 0])
 def test_an_end_record_that_lies_about_the_entries(fetch: Fetch, claim: int) -> None:
     with pytest.raises(InvalidInputError, match="disagree"):
-        fetch(build(GOOD, Member(b"b.py"), count=claim))
+        fetch(build_zip(GOOD, ZipMember(b"b.py"), count=claim))
 
 
-def test_zip64_counts(fetch: Fetch, scratch: Scratch) -> None:
-    assert fetch(build(GOOD, zip64=1)) == FetchedSource(has_history=False)
+def test_zip64_counts(fetch: Fetch, scratch: SourceLayout) -> None:
+    assert fetch(build_zip(GOOD, zip64=1)) == FetchedSource(has_history=False)
     assert set(tree(scratch)) == {"good.py"}
 
 
 def test_a_zip64_record_that_claims_billions(fetch: Fetch) -> None:
     with pytest.raises(InvalidInputError, match="more than 10000 entries"):
-        fetch(build(GOOD, zip64=10_000_000_000))
+        fetch(build_zip(GOOD, zip64=10_000_000_000))
 
 
-def test_the_limit_on_entries_is_exact(fetch: Fetch, scratch: Scratch) -> None:
-    members = [Member(b"%d.py" % number) for number in range(4)]
+def test_the_limit_on_entries_is_exact(fetch: Fetch, scratch: SourceLayout) -> None:
+    members = [ZipMember(b"%d.py" % number) for number in range(4)]
     with pytest.raises(InvalidInputError, match="more than 3 entries"):
-        fetch(build(*members), max_zip_entries=3)
+        fetch(build_zip(*members), max_zip_entries=3)
     assert not scratch.tree.exists()
-    fetch(build(*members), max_zip_entries=4)
+    fetch(build_zip(*members), max_zip_entries=4)
     assert len(tree(scratch)) == 4
 
 
@@ -224,63 +228,65 @@ def test_the_limit_on_entries_is_exact(fetch: Fetch, scratch: Scratch) -> None:
         b"..\\evil.py", b"a\\evil.py", b"a//evil.py", b"./evil.py", b"good.py\0.py",
     ],
 )  # fmt: skip
-def test_names_that_mean_another_place(fetch: Fetch, scratch: Scratch, tmp_path: Path, name: bytes) -> None:
-    source = fetch(build(GOOD, Member(name, b"evil\n")))
+def test_names_that_mean_another_place(fetch: Fetch, scratch: SourceLayout, tmp_path: Path, name: bytes) -> None:
+    source = fetch(build_zip(GOOD, ZipMember(name, b"evil\n")))
     assert list(reasons(source).values()) == ["unsafe name"]
     assert tree(scratch) == {"good.py": b"x = 1\n"}
     assert not list(tmp_path.rglob("evil.py"))
 
 
 def test_zipfile_cuts_a_name_at_nul_so_that_one_file_stands_for_another() -> None:
-    with zipfile.ZipFile(io.BytesIO(build(Member(b"good.py\0.exe", b"evil\n")))) as archive:
+    with zipfile.ZipFile(io.BytesIO(build_zip(ZipMember(b"good.py\0.exe", b"evil\n")))) as archive:
         assert archive.namelist() == ["good.py"]
 
 
-def test_duplicates_are_not_merged_and_the_first_is_taken(fetch: Fetch, scratch: Scratch) -> None:
-    source = fetch(build(Member(b"a.py", b"first\n"), Member(b"a.py", b"second\n")))
+def test_duplicates_are_not_merged_and_the_first_is_taken(fetch: Fetch, scratch: SourceLayout) -> None:
+    source = fetch(build_zip(ZipMember(b"a.py", b"first\n"), ZipMember(b"a.py", b"second\n")))
     assert tree(scratch) == {"a.py": b"first\n"}
     assert reasons(source) == {"a.py": "another file has the same name"}
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_file_and_a_directory_of_one_name(fetch: Fetch, scratch: Scratch, order: int) -> None:
-    members = [Member(b"d.py", b"file\n"), Member(b"d.py/inner.py", b"inner\n"), GOOD]
-    source = fetch(build(*members[::order]))
+def test_a_file_and_a_directory_of_one_name(fetch: Fetch, scratch: SourceLayout, order: int) -> None:
+    members = [ZipMember(b"d.py", b"file\n"), ZipMember(b"d.py/inner.py", b"inner\n"), GOOD]
+    source = fetch(build_zip(*members[::order]))
     assert list(reasons(source).values()) == ["a file and a directory have the same name"]
     assert set(tree(scratch)) == {"good.py", "d.py" if order == 1 else "d.py/inner.py"}
 
 
-def test_case_and_unicode_forms_and_reserved_names_stay_apart(fetch: Fetch, scratch: Scratch) -> None:
+def test_case_and_unicode_forms_and_reserved_names_stay_apart(fetch: Fetch, scratch: SourceLayout) -> None:
     names = ["Mod.py", "mod.py", "caf\u00e9.py", "cafe\u0301.py", "aux.py", "con.py", "trailing .py"]
-    fetch(build(*(Member(name.encode(), name.encode()) for name in names)))
+    fetch(build_zip(*(ZipMember(name.encode(), name.encode()) for name in names)))
     assert tree(scratch) == {name: name.encode() for name in names}
 
 
-def test_names_are_utf8_where_they_can_be_and_cp437_else(fetch: Fetch, scratch: Scratch) -> None:
-    fetch(build(Member("ünï.py".encode(), flags=0), Member(b"\x81.py", flags=0), Member("é.py".encode())))
+def test_names_are_utf8_where_they_can_be_and_cp437_else(fetch: Fetch, scratch: SourceLayout) -> None:
+    fetch(build_zip(ZipMember("ünï.py".encode(), flags=0), ZipMember(b"\x81.py", flags=0), ZipMember("é.py".encode())))
     assert set(tree(scratch)) == {"ünï.py", "ü.py", "é.py"}
 
 
 def test_a_name_that_claims_to_be_utf8_and_is_not(fetch: Fetch) -> None:
     with pytest.raises(InvalidInputError, match="damaged"):
-        fetch(build(GOOD, Member(b"\xff.py", flags=0x800)))
+        fetch(build_zip(GOOD, ZipMember(b"\xff.py", flags=0x800)))
 
 
 def test_names_too_long_or_too_deep(fetch: Fetch) -> None:
     source = fetch(
-        build(GOOD, Member(b"n" * 300 + b".py"), Member(b"d/" * 70 + b"a.py"), Member(b"d" * 5000 + b"/a.py"))
+        build_zip(
+            GOOD, ZipMember(b"n" * 300 + b".py"), ZipMember(b"d/" * 70 + b"a.py"), ZipMember(b"d" * 5000 + b"/a.py")
+        )
     )
     assert sorted(reasons(source).values()) == ["deeper than 64 directories", "name too long", "name too long"]
     assert max(map(len, reasons(source))) <= 1024
 
 
 def test_names_are_shown_harmless(fetch: Fetch) -> None:
-    source = fetch(build(GOOD, Member("../\x1b[31m\u202e.py".encode())))
+    source = fetch(build_zip(GOOD, ZipMember("../\x1b[31m\u202e.py".encode())))
     assert list(reasons(source)) == ["../\\x1b[31m\\u202e.py"]
 
 
-def test_excluded_directories_are_named_once(fetch: Fetch, scratch: Scratch) -> None:
-    source = fetch(build(GOOD, Member(b"p/venv/"), Member(b"p/venv/a.py"), Member(b"p/venv/b.py")))
+def test_excluded_directories_are_named_once(fetch: Fetch, scratch: SourceLayout) -> None:
+    source = fetch(build_zip(GOOD, ZipMember(b"p/venv/"), ZipMember(b"p/venv/a.py"), ZipMember(b"p/venv/b.py")))
     assert reasons(source) == {"p/venv": "excluded directory"}
     assert set(tree(scratch)) == {"good.py"}
 
@@ -288,10 +294,10 @@ def test_excluded_directories_are_named_once(fetch: Fetch, scratch: Scratch) -> 
 # Members
 
 
-def test_symbolic_links_are_dropped(fetch: Fetch, scratch: Scratch) -> None:
-    file = Member(b"link.py", b"/etc/passwd", mode=SYMLINK)
-    directory = Member(b"d", b"/tmp", mode=SYMLINK)
-    source = fetch(build(GOOD, file, directory, Member(b"d/a.py")))
+def test_symbolic_links_are_dropped(fetch: Fetch, scratch: SourceLayout) -> None:
+    file = ZipMember(b"link.py", b"/etc/passwd", mode=SYMLINK)
+    directory = ZipMember(b"d", b"/tmp", mode=SYMLINK)
+    source = fetch(build_zip(GOOD, file, directory, ZipMember(b"d/a.py")))
     assert reasons(source) == {"link.py": "symbolic link", "d": "symbolic link"}
     assert set(tree(scratch)) == {"good.py", "d/a.py"}
     assert not (scratch.tree / "d").is_symlink()
@@ -299,46 +305,46 @@ def test_symbolic_links_are_dropped(fetch: Fetch, scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("mode", [0o010644, 0o020644, 0o060644, 0o140644])
 def test_devices_and_pipes_are_dropped(fetch: Fetch, mode: int) -> None:
-    assert reasons(fetch(build(GOOD, Member(b"odd.py", mode=mode)))) == {"odd.py": "not a regular file"}
+    assert reasons(fetch(build_zip(GOOD, ZipMember(b"odd.py", mode=mode)))) == {"odd.py": "not a regular file"}
 
 
 @pytest.mark.parametrize(
     "liar",
     [
-        Member(b"liar.py", b"abcdef", size=3),
-        Member(b"liar.py", b"abcdef", size=60),
-        Member(b"liar.py", b"abcdef", size=60, method=STORED),
-        Member(b"liar.py", b"abcdef", crc=1),
-        Member(b"liar.py", b"abcdef", body=b"\xff\xff\xff"),
-        Member(b"liar.py", b"abcdef", body=deflate(b"abcdef")[:-2]),
-        Member(b"liar.py", b"abcdef", flags=0x20),
+        ZipMember(b"liar.py", b"abcdef", size=3),
+        ZipMember(b"liar.py", b"abcdef", size=60),
+        ZipMember(b"liar.py", b"abcdef", size=60, method=STORED),
+        ZipMember(b"liar.py", b"abcdef", crc=1),
+        ZipMember(b"liar.py", b"abcdef", body=b"\xff\xff\xff"),
+        ZipMember(b"liar.py", b"abcdef", body=deflate(b"abcdef")[:-2]),
+        ZipMember(b"liar.py", b"abcdef", flags=0x20),
     ],
 )
-def test_one_lie_costs_one_member(fetch: Fetch, scratch: Scratch, liar: Member) -> None:
-    assert reasons(fetch(build(GOOD, liar))) == {"liar.py": "damaged in the archive"}
+def test_one_lie_costs_one_member(fetch: Fetch, scratch: SourceLayout, liar: ZipMember) -> None:
+    assert reasons(fetch(build_zip(GOOD, liar))) == {"liar.py": "damaged in the archive"}
     assert set(tree(scratch)) == {"good.py"}
 
 
 def test_another_name_in_the_member_s_own_header(fetch: Fetch) -> None:
-    archive = build(GOOD, Member(b"other.py")).replace(b"other.py", b"OTHER.py", 1)
+    archive = build_zip(GOOD, ZipMember(b"other.py")).replace(b"other.py", b"OTHER.py", 1)
     assert reasons(fetch(archive)) == {"other.py": "damaged in the archive"}
 
 
 def test_a_large_member_is_skipped_unread(fetch: Fetch) -> None:
-    source = fetch(build(GOOD, Member(b"big.py", bytes(2 * MIB + 1))))
+    source = fetch(build_zip(GOOD, ZipMember(b"big.py", bytes(2 * MIB + 1))))
     assert reasons(source) == {"big.py": "larger than 2048 KB"}
 
 
 @pytest.mark.parametrize("flags", [0x1, 0x41, 0x2001])
 def test_an_encrypted_archive_says_so(fetch: Fetch, flags: int) -> None:
     with pytest.raises(InvalidInputError, match="encrypted; upload it without a password"):
-        fetch(build(GOOD, Member(b"secret.py", flags=flags)))
+        fetch(build_zip(GOOD, ZipMember(b"secret.py", flags=flags)))
 
 
 # The upload as a whole
 
 
-@pytest.mark.parametrize("archive", [build(Member(b"README.md")), build()], ids=["without", "empty"])
+@pytest.mark.parametrize("archive", [build_zip(ZipMember(b"README.md")), build_zip()], ids=["without", "empty"])
 def test_no_python_file(fetch: Fetch, archive: bytes) -> None:
     with pytest.raises(InvalidInputError, match="the archive has no Python file"):
         fetch(archive)
@@ -351,35 +357,35 @@ def test_not_a_zip(fetch: Fetch, data: bytes) -> None:
 
 
 def test_every_truncation_is_refused_or_costs_no_more_than_itself(tmp_path: Path) -> None:
-    archive = build(GOOD, Member(b"b.py", b"y\n" * 50))
+    archive = build_zip(GOOD, ZipMember(b"b.py", b"y\n" * 50))
     for end in range(1, len(archive)):
         root = tmp_path / str(end)
         root.mkdir()
         with pytest.raises(InvalidInputError):
-            fetch_upload("u.zip", base64.b64encode(archive[:end]).decode(), Scratch(root), SourceLimits())
+            fetch_upload("u.zip", base64.b64encode(archive[:end]).decode(), SourceLayout(root), SourceLimits())
 
 
 def test_every_flipped_byte_is_judged_and_none_escapes(tmp_path: Path) -> None:
-    archive = build(GOOD, Member(b"b.py", b"y\n" * 50))
+    archive = build_zip(GOOD, ZipMember(b"b.py", b"y\n" * 50))
     for place in range(len(archive)):
         for flip in (0x01, 0x80, 0xFF):
             root = tmp_path / f"{place}-{flip}"
             root.mkdir()
             data = archive[:place] + bytes([archive[place] ^ flip]) + archive[place + 1 :]
             with contextlib.suppress(InvalidInputError):  # and no other error
-                fetch_upload("u.zip", base64.b64encode(data).decode(), Scratch(root), SourceLimits())
+                fetch_upload("u.zip", base64.b64encode(data).decode(), SourceLayout(root), SourceLimits())
             assert {path.name for path in root.iterdir()} <= {"tree", "manifests"}
 
 
 @pytest.mark.parametrize(
     "text", ["not base64!", "QUJD\nREVG", "QUJ", "QUJD=", "====", "QQ==QQ==", "é" * 8, "QUJD-_==", "\ud800"]
 )
-def test_not_base64(scratch: Scratch, text: str) -> None:
+def test_not_base64(scratch: SourceLayout, text: str) -> None:
     with pytest.raises(InvalidInputError, match="not valid base64"):
         fetch_upload("a.py", text, scratch, SourceLimits())
 
 
-def test_too_large_is_refused_before_it_is_decoded(scratch: Scratch) -> None:
+def test_too_large_is_refused_before_it_is_decoded(scratch: SourceLayout) -> None:
     text = "A" * (20 * MIB)
     tracemalloc.start()
     with pytest.raises(InvalidInputError, match=r"larger than 5 MB \(MAX_UPLOAD_MB\)"):
@@ -389,7 +395,7 @@ def test_too_large_is_refused_before_it_is_decoded(scratch: Scratch) -> None:
     assert peak < MIB
 
 
-def test_the_limit_is_on_the_decoded_bytes(fetch: Fetch, scratch: Scratch) -> None:
+def test_the_limit_is_on_the_decoded_bytes(fetch: Fetch, scratch: SourceLayout) -> None:
     for size in (100, 99, 98):
         with pytest.raises(InvalidInputError, match="larger than"):
             fetch(b"#" * (size + 1), filename="a.py", max_upload_bytes=size)
@@ -403,7 +409,7 @@ def test_empty(fetch: Fetch) -> None:
             fetch(b"", filename=name)
 
 
-def test_one_python_file(fetch: Fetch, scratch: Scratch) -> None:
+def test_one_python_file(fetch: Fetch, scratch: SourceLayout) -> None:
     source = fetch(b"\xff\xfe not even text", filename="ünï code.py")
     assert tree(scratch) == {"ünï code.py": b"\xff\xfe not even text"}
     assert source == FetchedSource(has_history=False)
@@ -431,15 +437,17 @@ def test_other_kinds_of_files(fetch: Fetch, name: str) -> None:
     assert "\x1b" not in str(raised.value)
 
 
-def test_the_extension_of_an_archive_may_be_shouted(fetch: Fetch, scratch: Scratch) -> None:
-    fetch(build(GOOD), filename="UPLOAD.ZIP")
+def test_the_extension_of_an_archive_may_be_shouted(fetch: Fetch, scratch: SourceLayout) -> None:
+    fetch(build_zip(GOOD), filename="UPLOAD.ZIP")
     assert set(tree(scratch)) == {"good.py"}
 
 
-def test_a_full_disk_is_our_fault_and_may_pass(fetch: Fetch, scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_our_fault_and_may_pass(
+    fetch: Fetch, scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(TransientError, match="No space left"):
-        fetch(build(GOOD))
+        fetch(build_zip(GOOD))

@@ -18,7 +18,7 @@ from domain.errors import InvalidInputError, PermanentError
 from domain.sources import FetchedSource
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.directory import fetch_directory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
@@ -62,7 +62,7 @@ def archive_of(directory: Path) -> bytes:
     return buffer.getvalue()
 
 
-def upload(data: bytes, scratch: Scratch, limits: SourceLimits | None = None) -> FetchedSource:
+def upload(data: bytes, scratch: SourceLayout, limits: SourceLimits | None = None) -> FetchedSource:
     return fetch_upload("u.zip", base64.b64encode(data).decode(), scratch, limits or SourceLimits())
 
 
@@ -159,7 +159,7 @@ PROGRAMS = pytest.mark.parametrize(
 def test_no_program_of_an_uploaded_git_directory_runs(
     work: WorkTree,
     program: Program,
-    scratch: Scratch,
+    scratch: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
     careless: list[str],
 ) -> None:
@@ -184,7 +184,7 @@ def test_no_program_of_an_uploaded_git_directory_runs(
 def test_no_program_of_an_analysed_directory_runs(
     work: WorkTree,
     program: Program,
-    scratch: Scratch,
+    scratch: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
     careless: list[str],
 ) -> None:
@@ -205,7 +205,7 @@ def test_no_program_of_an_analysed_directory_runs(
 
 
 def test_alternates_do_not_reach_another_repository_of_this_machine(
-    work: WorkTree, scratch: Scratch, tmp_path: Path
+    work: WorkTree, scratch: SourceLayout, tmp_path: Path
 ) -> None:
     victim = WorkTree(tmp_path / "victim")
     secret = victim.commit("the secret's history", secret_py="secret = 1\n")
@@ -218,7 +218,7 @@ def test_alternates_do_not_reach_another_repository_of_this_machine(
     assert not scratch.repository.exists()
 
 
-def test_a_common_directory_elsewhere_is_not_followed(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_a_common_directory_elsewhere_is_not_followed(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     victim = WorkTree(tmp_path / "victim", branch="main")
     victim.commit("the secret's history", secret_py="secret = 1\n")
     own = work.head()
@@ -227,7 +227,7 @@ def test_a_common_directory_elsewhere_is_not_followed(work: WorkTree, scratch: S
     assert upload(archive_of(work.path), scratch).commit_sha == own
 
 
-def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     configure(work, f"[core]\n\tworktree = {outside}\n")
@@ -241,7 +241,7 @@ def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: Scratch, 
 
 
 @pytest.mark.parametrize("kind", ["replace", "grafts"])
-def test_the_history_cannot_be_told_otherwise(work: WorkTree, scratch: Scratch, kind: str) -> None:
+def test_the_history_cannot_be_told_otherwise(work: WorkTree, scratch: SourceLayout, kind: str) -> None:
     first, head = work.git("rev-parse", "HEAD~1").decode().strip(), work.head()
     if kind == "replace":
         work.git("replace", "--graft", head)
@@ -254,7 +254,7 @@ def test_the_history_cannot_be_told_otherwise(work: WorkTree, scratch: Scratch, 
     assert list(GitHistory(scratch.repository).commits()) == [head, first]
 
 
-def test_attributes_cannot_hide_churn(work: WorkTree, scratch: Scratch) -> None:
+def test_attributes_cannot_hide_churn(work: WorkTree, scratch: SourceLayout) -> None:
     (work.dot_git / "info").mkdir(exist_ok=True)
     (work.dot_git / "info/attributes").write_text("*.py -diff\n")
     work.write(".gitattributes", "*.py -diff\n")
@@ -265,7 +265,7 @@ def test_attributes_cannot_hide_churn(work: WorkTree, scratch: Scratch) -> None:
     assert [line for line in lines if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_a_lying_index_of_a_pack_is_made_anew(work: WorkTree, scratch: Scratch) -> None:
+def test_a_lying_index_of_a_pack_is_made_anew(work: WorkTree, scratch: SourceLayout) -> None:
     work.git("gc", "-q")
     (index,) = (work.dot_git / "objects/pack").glob("*.idx")
     index.chmod(0o644)
@@ -276,13 +276,13 @@ def test_a_lying_index_of_a_pack_is_made_anew(work: WorkTree, scratch: Scratch) 
     assert GitHistory(scratch.repository).commit_count() == 2
 
 
-def test_a_shallow_history_needs_its_shallow_file(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_a_shallow_history_needs_its_shallow_file(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
     data = archive_of(tmp_path / "shallow")
     source = upload(data, scratch)
     assert (source.has_history, source.shallow) == (True, True)
     (tmp_path / "shallow/.git/shallow").unlink()
-    other = Scratch(tmp_path / "other")
+    other = SourceLayout(tmp_path / "other")
     other.root.mkdir()
     source = upload(archive_of(tmp_path / "shallow"), other)
     assert not source.has_history
@@ -334,7 +334,7 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
 
 @pytest.mark.parametrize(("damage", "reason"), BROKEN)
 def test_a_broken_history_costs_the_history_and_never_the_upload(
-    work: WorkTree, scratch: Scratch, damage: Callable[[WorkTree], object], reason: str
+    work: WorkTree, scratch: SourceLayout, damage: Callable[[WorkTree], object], reason: str
 ) -> None:
     damage(work)
     source = upload(archive_of(work.path), scratch)
@@ -345,7 +345,7 @@ def test_a_broken_history_costs_the_history_and_never_the_upload(
     assert not scratch.repository.exists()
 
 
-def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: Scratch) -> None:
+def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: SourceLayout) -> None:
     data = archive_of(work.path)
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -362,7 +362,7 @@ def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: Sc
         "HEAD",
         "config",
         "refs/heads/analysed",
-        "vibe8-mount.json",
+        "vibe8-path-mapping.json",
     }
     assert all(len(name) == len("objects/aa/") + 38 for name in taken if name.startswith("objects/"))
     assert not list(scratch.root.rglob("escape*"))
@@ -370,14 +370,14 @@ def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: Sc
     assert sections == ["[core]"]
 
 
-def test_the_objects_count_toward_the_archive_s_budget(work: WorkTree, scratch: Scratch) -> None:
+def test_the_objects_count_toward_the_archive_s_budget(work: WorkTree, scratch: SourceLayout) -> None:
     work.write("noise.bin", os.urandom(MIB))
     work.commit()
     with pytest.raises(InvalidInputError, match="MAX_INFLATED_MB"):
         upload(archive_of(work.path), scratch, SourceLimits(max_inflated_bytes=MIB // 2))
 
 
-def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(work: WorkTree, scratch: Scratch) -> None:
+def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(work: WorkTree, scratch: SourceLayout) -> None:
     blob = loose_object(work, "HEAD:a.py")
     blob.write_bytes(zlib.compress(b"blob 104857600\0" + bytes(100 * MIB), 9))
     source = upload(archive_of(work.path), scratch)
@@ -387,7 +387,7 @@ def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(work: Wor
 
 @pytest.mark.parametrize("place", ["", "project/"])
 def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
-    work: WorkTree, scratch: Scratch, tmp_path: Path, place: str
+    work: WorkTree, scratch: SourceLayout, tmp_path: Path, place: str
 ) -> None:
     holder = tmp_path / "holder" / place
     holder.parent.mkdir(parents=True, exist_ok=True)
@@ -399,7 +399,7 @@ def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
     assert source.skipped == ()
 
 
-def test_two_projects_have_no_one_history(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_two_projects_have_no_one_history(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     other = WorkTree(tmp_path / "holder/two")
     other.commit(b_py="b = 1\n")
     work.path.rename(tmp_path / "holder/one")
@@ -408,7 +408,7 @@ def test_two_projects_have_no_one_history(work: WorkTree, scratch: Scratch, tmp_
     assert reasons(source) == {"one/.git": "excluded directory", "two/.git": "excluded directory"}
 
 
-def test_a_git_file_points_elsewhere(scratch: Scratch, tmp_path: Path) -> None:
+def test_a_git_file_points_elsewhere(scratch: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: /home/victim/.git\n")

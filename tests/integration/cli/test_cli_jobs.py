@@ -10,7 +10,7 @@ import pytest
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
 from tests.faults.fault_table import Rows
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from tests.integration.cli.cli_support import TEN, assert_complaint
 from worker.client.client import Client
@@ -25,7 +25,7 @@ async def local(client: Client) -> UUID:
 
 
 CODE = b"import os\n\n\ndef f(x):\n    return x\n"
-WITHOUT = zip_of({"README": "x"})
+WITHOUT = make_zip({"README": "x"})
 
 
 async def submitted(client: Client, user_id: UUID, name: str = "code.py", content: bytes = CODE) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import System
 from tests.integration.cli.cli_support import assert_complaint, without_services
 
@@ -17,7 +17,7 @@ def nothing(tmp_path: Path) -> System:
     (tmp_path / "LOUD.PY").write_text("x = 1\n")
     (tmp_path / "large.py").write_bytes(b"#" * (1024 * 1024 + 1))
     (tmp_path / "broken.zip").write_bytes(b"no archive")
-    (tmp_path / "without.zip").write_bytes(zip_of({"README": "x"}))
+    (tmp_path / "without.zip").write_bytes(make_zip({"README": "x"}))
     (tmp_path / "nothing").mkdir()
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "large.py").write_bytes(os.urandom(1536 * 1024))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, Finished, System, WorkerProcess
@@ -67,7 +67,7 @@ async def both(system: System, *source: str, **environment: str) -> tuple[dict[s
 
 async def test_a_file_and_an_archive(system: System, working: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
-    (tmp_path / "code.ZIP").write_bytes(zip_of({"src/a.py": CODE, "src/b.py": "import a\n"}))
+    (tmp_path / "code.ZIP").write_bytes(make_zip({"src/a.py": CODE, "src/b.py": "import a\n"}))
     here, there = await both(system, "code.py")
     assert here["source"] == {"kind": "upload", "path": "code.py", "git_branch": None, "git_commit_sha": None}
     assert there["source"]["upload_filename"] == "code.py"
@@ -155,7 +155,7 @@ async def test_a_repository_that_cannot_be_had(system: System, working: WorkerPr
 
 
 async def test_a_failed_job_is_exit_code_1(system: System, working: WorkerProcess, tmp_path: Path) -> None:
-    (tmp_path / "without.zip").write_bytes(zip_of({"README": "x"}))
+    (tmp_path / "without.zip").write_bytes(make_zip({"README": "x"}))
     plain, as_json = await asyncio.gather(
         system.run("submit", "without.zip", "--wait"), system.run("submit", "without.zip", "--wait", "--json")
     )
@@ -171,7 +171,7 @@ async def test_an_upload_may_be_as_large_as_the_setting_says(system: System, tmp
     (tmp_path / "wide").mkdir()
     for number in range(4):
         (tmp_path / "wide" / f"{number}.py").write_bytes(b"#" + os.urandom(1536 * 1024))  # nothing compresses it
-    (tmp_path / "big.zip").write_bytes(zip_of({"a.py": "#", "b.bin": os.urandom(6 * 1024 * 1024)}))
+    (tmp_path / "big.zip").write_bytes(make_zip({"a.py": "#", "b.bin": os.urandom(6 * 1024 * 1024)}))
     for source in ("wide", "big.zip"):
         refused, taken = await asyncio.gather(
             system.run("submit", source), system.run("submit", source, MAX_UPLOAD_MB="7")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from infrastructure.database.engine import Database
 from infrastructure.settings import Settings
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.jobs import new_user, submit
 from tests.fixtures.worker_process import System, WorkerProcess
 from tests.unit.deploy.project_files import DEPLOY, ROOT, documents
@@ -27,7 +27,7 @@ SQL = [
 
 async def test_the_program_in_the_readme(system: System, worker: WorkerProcess) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    (system.directory / "code.zip").write_bytes(zip_of({"a.py": "def f(x):\n    return x if x else 1\n"}))
+    (system.directory / "code.zip").write_bytes(make_zip({"a.py": "def f(x):\n    return x if x else 1\n"}))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program),
         cwd=system.directory,

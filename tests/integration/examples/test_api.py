@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.faults.fault_table import until
-from tests.fixtures.archives import zip_of
-from tests.fixtures.webhook_server import receiver
+from tests.fixtures.archives import make_zip
+from tests.fixtures.webhook_server import webhook_receiver
 from tests.fixtures.worker_process import System, WorkerProcess, new_system
 
 ANN, BOB = {"X-User": "ann@example.org"}, {"X-User": "bob@example.org"}
@@ -53,7 +53,7 @@ async def serving(system: System) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_an_upload_from_submit_to_result(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
-    content = zip_of({"a.py": "def f(x):\n    return x\n" * 200, "b.py": "import a\n"})
+    content = make_zip({"a.py": "def f(x):\n    return x\n" * 200, "b.py": "import a\n"})
     accepted = await api.post("/uploads", files={"file": ("code.zip", content)})
     assert accepted.status_code == 202
     job_id = accepted.json()["job_id"]
@@ -91,14 +91,14 @@ async def test_what_cannot_be_done_says_so(api: httpx.AsyncClient, worker: Worke
 
 
 async def test_whoever_submits_may_be_told_of_the_end(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    async with receiver() as listening:
+    async with webhook_receiver() as listening:
         more = {"WEBHOOK_SECRETS": "s" * 32, "WEBHOOK_ALLOWED_HOSTS": listening.host}
         told = new_system(database_url, redis_url, tmp_path, **more)
         async with serving(told) as api, told.worker():
             form = {"notify_url": listening.url}
             accepted = await api.post("/uploads", files={"file": ("a.py", b"x = 1\n")}, data=form)
             assert accepted.status_code == 202
-            (received,) = await listening.until(1)
+            (received,) = await listening.wait_for(1)
             assert received.document["job_id"] == accepted.json()["job_id"]
             assert received.document["status"] == "completed"
             inside = await api.post(

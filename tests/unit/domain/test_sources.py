@@ -2,7 +2,14 @@ import pytest
 
 from domain.errors import InvalidInputError
 from domain.metrics.report import SkippedFile
-from domain.sources import MANIFEST_NAMES, Authorship, FetchedSource, Upload, branch_name, repository_url
+from domain.sources import (
+    MANIFEST_NAME_PATTERN,
+    Authorship,
+    FetchedSource,
+    Upload,
+    normalize_repository_url,
+    validate_branch_name,
+)
 
 HOSTS = ("github.com", "127.0.0.1:8443")
 
@@ -17,7 +24,7 @@ HOSTS = ("github.com", "127.0.0.1:8443")
     ],
 )
 def test_a_url_is_rebuilt(given: str, rebuilt: str) -> None:
-    assert repository_url(given, HOSTS) == rebuilt
+    assert normalize_repository_url(given, HOSTS) == rebuilt
 
 
 @pytest.mark.parametrize(
@@ -49,13 +56,13 @@ def test_a_url_is_rebuilt(given: str, rebuilt: str) -> None:
 )
 def test_other_urls_are_refused_in_one_line(url: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        repository_url(url, HOSTS)
+        normalize_repository_url(url, HOSTS)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("branch", ["main", "feature/x-1", "v1.0", "a_b", "été", "no-utf-8-\udcff"])
 def test_branches(branch: str) -> None:
-    assert branch_name(branch) == branch
+    assert validate_branch_name(branch) == branch
 
 
 @pytest.mark.parametrize(
@@ -65,7 +72,7 @@ def test_branches(branch: str) -> None:
 )  # fmt: skip
 def test_bad_branches(branch: str) -> None:
     with pytest.raises(InvalidInputError):
-        branch_name(branch)
+        validate_branch_name(branch)
 
 
 def test_authorship_is_human_or_ai() -> None:
@@ -90,8 +97,8 @@ def test_a_fetched_source_survives_json() -> None:
     "name", ["requirements.txt", "requirements-dev.txt", "pyproject.toml", "uv.lock", "pylock.x.toml"]
 )
 def test_manifests(name: str) -> None:
-    assert MANIFEST_NAMES.fullmatch(name)
+    assert MANIFEST_NAME_PATTERN.fullmatch(name)
 
 
 def test_not_manifests() -> None:
-    assert not MANIFEST_NAMES.fullmatch("requirements.txt.py")
+    assert not MANIFEST_NAME_PATTERN.fullmatch("requirements.txt.py")

@@ -11,7 +11,7 @@ import pytest
 from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.metrics.report import Analysis
 from domain.ports import BEFORE
-from domain.sources import SMALL_UPLOAD, FetchedSource
+from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.pipeline import AT_ONCE_SECONDS, Cores, Pipeline
 
@@ -154,7 +154,7 @@ async def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path: Path) -> 
 async def test_nothing_but_a_small_upload_is_taken_by_one_process(tmp_path: Path) -> None:
     children = FrailChildren(AssertionError())
     frail = replace(pipeline(None), children=children, scratch_dir=tmp_path)
-    await frail.run(upload("x" * (SMALL_UPLOAD + 1)), nothing)
+    await frail.run(upload("x" * (SMALL_UPLOAD_CHARACTERS + 1)), nothing)
     await frail.run({"kind": "directory", "path": str(tmp_path)}, nothing)
     assert [asked[:2] for asked in children.asked] == [("fetch", False), ("collect", False)] * 2
 

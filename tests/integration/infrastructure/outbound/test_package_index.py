@@ -15,8 +15,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from domain.ports import PackageIndex
 from infrastructure.outbound import package_index
-from infrastructure.outbound.deferred_package_index import DeferredPackageIndex
-from infrastructure.outbound.package_index import SimplePackageIndex, highest_version
+from infrastructure.outbound.lazy_package_index import LazyPackageIndex
+from infrastructure.outbound.package_index import SimplePackageIndex, highest_stable_version
 from infrastructure.outbound.package_versions import is_older
 from infrastructure.settings import Settings
 
@@ -434,7 +434,7 @@ def test_the_default_address_is_the_librarys() -> None:
 
 async def test_the_client_is_loaded_when_it_is_asked(local: LocalIndex) -> None:
     local.add("foo", "foo-1.0.tar.gz")
-    unasked, asked = DeferredPackageIndex(None), DeferredPackageIndex(local.url)
+    unasked, asked = LazyPackageIndex(None), LazyPackageIndex(local.url)
     assert await asked.latest_versions(["foo"]) == {"foo": "1.0"}
     await asked.aclose()
     await unasked.aclose()
@@ -442,23 +442,23 @@ async def test_the_client_is_loaded_when_it_is_asked(local: LocalIndex) -> None:
 
 def test_files_of_other_projects_and_odd_names_do_not_count() -> None:
     files = ["foo-1.0.tar.gz", "foo_bar-9.0.tar.gz", "foo-latest.tar.gz", "-" * 200 + ".whl", "foo-8.0" + "-" * 30, "x"]
-    assert highest_version("foo", page("foo", *files)) == "1.0"
+    assert highest_stable_version("foo", page("foo", *files)) == "1.0"
 
 
 def test_files_that_are_none_do_not_count() -> None:
     document = json.loads(page("foo", "foo-1.0.tar.gz"))
     document["files"] += [7, {}, {"filename": None}, {"filename": "foo-2.0.tar.gz", "hashes": "odd"}]
-    assert highest_version("foo", json.dumps(document).encode()) == "2.0"
+    assert highest_stable_version("foo", json.dumps(document).encode()) == "2.0"
 
 
 def test_versions_come_in_normal_form() -> None:
-    assert highest_version("foo", page("foo", "foo-01.0.0-py3-none-any.whl")) == "1.0.0"
+    assert highest_stable_version("foo", page("foo", "foo-01.0.0-py3-none-any.whl")) == "1.0.0"
 
 
 def test_more_files_than_any_project_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_index, "FILES_LIMIT", 1)
     with pytest.raises(ValueError, match="not a page"):
-        highest_version("foo", page("foo", "foo-1.0.tar.gz", "foo-2.0.tar.gz"))
+        highest_stable_version("foo", page("foo", "foo-1.0.tar.gz", "foo-2.0.tar.gz"))
 
 
 @pytest.mark.parametrize(

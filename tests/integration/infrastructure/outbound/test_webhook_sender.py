@@ -17,8 +17,8 @@ from domain.errors import InvalidInputError
 from domain.webhooks import MAX_ATTEMPTS, Notice, notify_url, retry_seconds
 from examples.webhook import verify
 from infrastructure.outbound import webhook_sender as webhook
-from infrastructure.outbound.webhook_sender import UndeliveredError, WebhookSender, user_secret
-from tests.fixtures.webhook_server import Receiver, receiver, status
+from infrastructure.outbound.webhook_sender import WebhookDeliveryError, WebhookSender, derive_user_secret
+from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
 
 SECRETS = ("a" * 32, "b" * 32)
 ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -44,20 +44,20 @@ def notice(url: str, **changes: Any) -> Notice:
 
 
 @pytest.fixture
-async def listening() -> AsyncIterator[Receiver]:
-    async with receiver() as listening:
+async def listening() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as listening:
         yield listening
 
 
 @pytest.fixture
-async def sender(listening: Receiver) -> AsyncIterator[WebhookSender]:
+async def sender(listening: WebhookReceiver) -> AsyncIterator[WebhookSender]:
     sender = WebhookSender(SECRETS, [listening.host])
     yield sender
     await sender.aclose()
 
 
 async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secret(
-    sender: WebhookSender, listening: Receiver
+    sender: WebhookSender, listening: WebhookReceiver
 ) -> None:
     sent = notice(listening.url)
     await sender.send(sent)
@@ -74,20 +74,20 @@ async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secre
     assert received.headers["content-type"] == "application/json"
     assert received.headers["webhook-id"] == str(sent.notice_id)
     for secret in SECRETS:
-        assert verify(user_secret(secret, ANN), received.headers, received.body)
-        assert not verify(user_secret(secret, BOB), received.headers, received.body)
-        assert not verify(user_secret(secret, ANN), received.headers, received.body + b" ")
-    assert not verify(user_secret("c" * 32, ANN), received.headers, received.body)
+        assert verify(derive_user_secret(secret, ANN), received.headers, received.body)
+        assert not verify(derive_user_secret(secret, BOB), received.headers, received.body)
+        assert not verify(derive_user_secret(secret, ANN), received.headers, received.body + b" ")
+    assert not verify(derive_user_secret("c" * 32, ANN), received.headers, received.body)
     old = {**received.headers, "webhook-timestamp": str(int(time.time()) - 600)}
-    assert not verify(user_secret(SECRETS[0], ANN), old, received.body)
+    assert not verify(derive_user_secret(SECRETS[0], ANN), old, received.body)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (status(500, body=b"secret words of theirs"), "answered 500"),
-        (status(404), "answered 404"),
-        (status(302, "Location: http://127.0.0.1:1/\r\n"), "answered 302: redirects are not followed"),
+        (http_response(500, body=b"secret words of theirs"), "answered 500"),
+        (http_response(404), "answered 404"),
+        (http_response(302, "Location: http://127.0.0.1:1/\r\n"), "answered 302: redirects are not followed"),
         (b"nonsense\r\n\r\n", "the connection failed (RemoteProtocolError)"),
         (b"", "the connection failed (RemoteProtocolError)"),
         (b"HTTP/1.1 200 X\r\n" + b"a: b\r\n" * 100_000 + b"\r\n", "the connection failed (RemoteProtocolError)"),
@@ -95,40 +95,42 @@ async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secre
     ids=["500", "404", "302", "nonsense", "nothing", "endless headers"],
 )
 async def test_everything_but_2xx_is_not_delivered(
-    sender: WebhookSender, listening: Receiver, answer: bytes, words: str
+    sender: WebhookSender, listening: WebhookReceiver, answer: bytes, words: str
 ) -> None:
     listening.answers = [answer]
-    with pytest.raises(UndeliveredError) as caught:
+    with pytest.raises(WebhookDeliveryError) as caught:
         await sender.send(notice(listening.url))
     assert str(caught.value) == words
     assert len(listening.received) == 1
 
 
-async def test_no_byte_of_an_endless_body_is_waited_for(sender: WebhookSender, listening: Receiver) -> None:
+async def test_no_byte_of_an_endless_body_is_waited_for(sender: WebhookSender, listening: WebhookReceiver) -> None:
     listening.answers = [b"HTTP/1.1 200 X\r\nContent-Length: 99999999999\r\n\r\nx"]
     await sender.send(notice(listening.url))
 
 
-async def test_silence_has_an_end(sender: WebhookSender, listening: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "SECONDS", 0.3)
+async def test_silence_has_an_end(
+    sender: WebhookSender, listening: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "DELIVERY_TIMEOUT_SECONDS", 0.3)
     listening.answers = [None]
-    with pytest.raises(UndeliveredError, match="no answer within"):
+    with pytest.raises(WebhookDeliveryError, match="no answer within"):
         await sender.send(notice(listening.url))
 
 
-async def test_nobody_there(sender: WebhookSender, listening: Receiver) -> None:
+async def test_nobody_there(sender: WebhookSender, listening: WebhookReceiver) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         nobody = WebhookSender(SECRETS, ["127.0.0.1"])
-        with pytest.raises(UndeliveredError, match="cannot be reached"):
+        with pytest.raises(WebhookDeliveryError, match="cannot be reached"):
             await nobody.send(notice(url))
         await nobody.aclose()
 
 
-async def test_without_secrets_nothing_is_sent(listening: Receiver) -> None:
+async def test_without_secrets_nothing_is_sent(listening: WebhookReceiver) -> None:
     sender = WebhookSender((), [listening.host])
-    with pytest.raises(UndeliveredError, match="WEBHOOK_SECRETS"):
+    with pytest.raises(WebhookDeliveryError, match="WEBHOOK_SECRETS"):
         await sender.send(notice(listening.url))
     await sender.aclose()
     assert listening.received == []
@@ -176,7 +178,7 @@ async def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPat
     tried: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda *arguments: tried.append(arguments))
     sender = WebhookSender(SECRETS, ())
-    with pytest.raises(UndeliveredError, match="private address"):
+    with pytest.raises(WebhookDeliveryError, match="private address"):
         await sender.send(notice("https://hook.example.org/"))
     await sender.aclose()
     assert tried == []
@@ -185,7 +187,7 @@ async def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "2130706433", "0x7f.1", "127.1", "169.254.169.254"])
 async def test_an_address_inside_is_refused_however_it_is_written(host: str) -> None:
     sender = WebhookSender(SECRETS, ())
-    with pytest.raises(UndeliveredError, match=r"private address|cannot be found"):
+    with pytest.raises(WebhookDeliveryError, match=r"private address|cannot be found"):
         await sender.send(notice(f"https://{host}/"))
     await sender.aclose()
 
@@ -203,23 +205,23 @@ async def test_the_judged_address_is_the_one_spoken_to_and_the_name_is_verified(
     client_tls = ssl.create_default_context()
     authority.configure_trust(client_tls)
     names = Names(monkeypatch, [["127.0.0.1"], ["10.0.0.1"]])  # DNS changes its mind after the first look
-    async with receiver(server_tls) as listening:
+    async with webhook_receiver(server_tls) as listening:
         sender = WebhookSender(SECRETS, ["hook.test", "other.test"], tls=client_tls)
         await sender.send(notice(f"https://hook.test:{listening.port}/"))
         assert names.asked == ["hook.test"]
         assert listening.received[0].headers["host"] == f"hook.test:{listening.port}"
         Names(monkeypatch, [["127.0.0.1"]])
-        with pytest.raises(UndeliveredError, match="TLS certificate is not trusted"):
+        with pytest.raises(WebhookDeliveryError, match="TLS certificate is not trusted"):
             await sender.send(notice(f"https://other.test:{listening.port}/"))
         await sender.aclose()
         stranger = WebhookSender(SECRETS, ["hook.test"])
-        with pytest.raises(UndeliveredError, match="TLS certificate is not trusted"):
+        with pytest.raises(WebhookDeliveryError, match="TLS certificate is not trusted"):
             await stranger.send(notice(f"https://hook.test:{listening.port}/"))
         await stranger.aclose()
         assert len(listening.received) == 1
 
 
-async def test_what_was_allowed_once_is_judged_again(listening: Receiver) -> None:
+async def test_what_was_allowed_once_is_judged_again(listening: WebhookReceiver) -> None:
     sender = WebhookSender(SECRETS, ())
     with pytest.raises(InvalidInputError, match="https://"):
         await sender.send(notice(listening.url))

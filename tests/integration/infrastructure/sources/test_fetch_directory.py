@@ -8,13 +8,13 @@ from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.directory import fetch_directory
-from infrastructure.sources.local.history import places_to_read
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.local.history import paths_to_read
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from tests.fixtures.git_repository import WorkTree, git
 
 
-def python_files(scratch: Scratch) -> dict[str, str]:
+def python_files(scratch: SourceLayout) -> dict[str, str]:
     return {str(path.relative_to(scratch.tree)): path.read_text() for path in scratch.tree.rglob("*") if path.is_file()}
 
 
@@ -22,7 +22,7 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scratch: Scratch) -> None:
+def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scratch: SourceLayout) -> None:
     work.write("a.py", "changed = True\n")
     work.write("untracked.py", "u = 1\n")
     (work.path / "pkg/run.py").unlink()
@@ -35,23 +35,25 @@ def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scra
     assert [line for line in history.numstat() if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_the_objects_stay_where_they_are(work: WorkTree, scratch: Scratch) -> None:
+def test_the_objects_stay_where_they_are(work: WorkTree, scratch: SourceLayout) -> None:
     fetch_directory(work.path, scratch, SourceLimits())
-    assert places_to_read(work.path).collecting == (work.dot_git / "objects",)
+    assert paths_to_read(work.path).collecting == (work.dot_git / "objects",)
     copied = [path for path in (scratch.repository / "objects").rglob("*") if path.is_file()]
     assert copied == [scratch.repository / "objects/info/alternates"]
 
 
-def test_objects_that_are_borrowed_themselves_are_named_too(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_objects_that_are_borrowed_themselves_are_named_too(
+    work: WorkTree, scratch: SourceLayout, tmp_path: Path
+) -> None:
     git(tmp_path, "clone", "-q", "--shared", str(work.path), "borrower")
     source = fetch_directory(tmp_path / "borrower", scratch, SourceLimits())
     assert source.commit_sha == work.head()
     stores = (tmp_path / "borrower/.git/objects", work.dot_git / "objects")
-    assert places_to_read(tmp_path / "borrower").collecting == stores
+    assert paths_to_read(tmp_path / "borrower").collecting == stores
     assert GitHistory(scratch.repository).commit_count() == 2
 
 
-def test_a_directory_without_history(scratch: Scratch, tmp_path: Path) -> None:
+def test_a_directory_without_history(scratch: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/a.py").write_text("x = 1\n")
     source = fetch_directory(tmp_path / "plain", scratch, SourceLimits())
@@ -59,7 +61,7 @@ def test_a_directory_without_history(scratch: Scratch, tmp_path: Path) -> None:
     assert not scratch.repository.exists()
 
 
-def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(work: WorkTree, scratch: Scratch) -> None:
+def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(work: WorkTree, scratch: SourceLayout) -> None:
     work.write("pkg/deep/c.py", "c = 1\n")
     work.write("pkgother.py", "p = 1\n")
     work.commit()
@@ -70,14 +72,14 @@ def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(work: Wo
     assert GitHistory(scratch.repository).commit_count() == 3
 
 
-def test_a_directory_that_was_never_committed_has_no_history(work: WorkTree, scratch: Scratch) -> None:
+def test_a_directory_that_was_never_committed_has_no_history(work: WorkTree, scratch: SourceLayout) -> None:
     work.write("build/a.py", "a = 1\n")
     source = fetch_directory(work.path / "build", scratch, SourceLimits())
     assert not source.has_history
     assert reasons(source) == {".git": "history unusable: the directory is not part of HEAD's commit"}
 
 
-def test_a_linked_work_tree_has_its_own_head(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_a_linked_work_tree_has_its_own_head(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     work.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     linked = tmp_path / "linked"
     (linked / "side.py").write_text("s = 1\n")
@@ -92,7 +94,7 @@ def test_a_linked_work_tree_has_its_own_head(work: WorkTree, scratch: Scratch, t
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_packed_refs_and_packed_objects(work: WorkTree, scratch: Scratch, packed: bool) -> None:
+def test_packed_refs_and_packed_objects(work: WorkTree, scratch: SourceLayout, packed: bool) -> None:
     if packed:
         work.git("gc", "-q")
         assert not (work.dot_git / "refs/heads/main").exists()
@@ -101,7 +103,7 @@ def test_packed_refs_and_packed_objects(work: WorkTree, scratch: Scratch, packed
     assert len(list(GitHistory(scratch.repository).numstat())) == 3
 
 
-def test_sha256_objects(scratch: Scratch, tmp_path: Path) -> None:
+def test_sha256_objects(scratch: SourceLayout, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "w", object_format="sha256")
     sha = tree.commit(a_py="x = 1\n")
     assert len(sha) == 64
@@ -109,7 +111,7 @@ def test_sha256_objects(scratch: Scratch, tmp_path: Path) -> None:
     assert list(GitHistory(scratch.repository).numstat()) == [("a.py", 1, 0)]
 
 
-def test_a_shallow_clone_says_so(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_a_shallow_clone_says_so(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
     source = fetch_directory(tmp_path / "shallow", scratch, SourceLimits())
     assert source.shallow
@@ -117,7 +119,7 @@ def test_a_shallow_clone_says_so(work: WorkTree, scratch: Scratch, tmp_path: Pat
     assert GitHistory(scratch.repository).commit_count() == 1
 
 
-def test_a_repository_without_commits(scratch: Scratch, tmp_path: Path) -> None:
+def test_a_repository_without_commits(scratch: SourceLayout, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "w")
     tree.write("a.py", "x = 1\n")
     source = fetch_directory(tree.path, scratch, SourceLimits())
@@ -144,7 +146,7 @@ def head_becomes_a_pipe(git_dir: Path) -> None:
     ],
 )
 def test_a_broken_history_costs_the_history_alone(
-    work: WorkTree, scratch: Scratch, damage: Callable[[Path], object], reason: str
+    work: WorkTree, scratch: SourceLayout, damage: Callable[[Path], object], reason: str
 ) -> None:
     damage(work.dot_git)
     source = fetch_directory(work.path, scratch, SourceLimits())
@@ -153,7 +155,7 @@ def test_a_broken_history_costs_the_history_alone(
     assert not scratch.repository.exists()
 
 
-def test_a_dot_git_file_that_leads_nowhere(scratch: Scratch, tmp_path: Path) -> None:
+def test_a_dot_git_file_that_leads_nowhere(scratch: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: ../gone\n")
@@ -161,7 +163,7 @@ def test_a_dot_git_file_that_leads_nowhere(scratch: Scratch, tmp_path: Path) -> 
     assert reasons(source) == {".git": "history unusable: .git is a file that leads to no repository"}
 
 
-def test_what_is_not_a_regular_file_is_left_out(scratch: Scratch, tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_left_out(scratch: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     (root / "d").mkdir(parents=True)
     (root / "a.py").write_text("x = 1\n")
@@ -187,7 +189,7 @@ def test_what_is_not_a_regular_file_is_left_out(scratch: Scratch, tmp_path: Path
     assert set(python_files(scratch)) == {"a.py"}
 
 
-def test_odd_names_and_modes_are_kept(scratch: Scratch, tmp_path: Path) -> None:
+def test_odd_names_and_modes_are_kept(scratch: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     root.mkdir()
     names = [b"\xff.py", b"new\nline.py", b"back\\slash.py", b" .py", b"-rf.py"]
@@ -199,7 +201,7 @@ def test_odd_names_and_modes_are_kept(scratch: Scratch, tmp_path: Path) -> None:
     assert (scratch.tree / "-rf.py").stat().st_mode & 0o111
 
 
-def test_depth_has_an_end(scratch: Scratch, tmp_path: Path) -> None:
+def test_depth_has_an_end(scratch: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     deepest = root.joinpath(*["d"] * 70)
     deepest.mkdir(parents=True)
@@ -210,7 +212,7 @@ def test_depth_has_an_end(scratch: Scratch, tmp_path: Path) -> None:
     assert set(python_files(scratch)) == {"/".join(["d"] * 63) + "/b.py"}
 
 
-def test_no_directory_and_nothing_in_it(scratch: Scratch, tmp_path: Path) -> None:
+def test_no_directory_and_nothing_in_it(scratch: SourceLayout, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is not a directory"):
         fetch_directory(tmp_path / "absent", scratch, SourceLimits())
     (tmp_path / "empty").mkdir()
@@ -218,6 +220,8 @@ def test_no_directory_and_nothing_in_it(scratch: Scratch, tmp_path: Path) -> Non
         fetch_directory(tmp_path / "empty", scratch, SourceLimits())
 
 
-def test_a_link_to_the_directory_is_the_user_s_own_choice(work: WorkTree, scratch: Scratch, tmp_path: Path) -> None:
+def test_a_link_to_the_directory_is_the_user_s_own_choice(
+    work: WorkTree, scratch: SourceLayout, tmp_path: Path
+) -> None:
     (tmp_path / "link").symlink_to(work.path)
     assert fetch_directory(tmp_path / "link", scratch, SourceLimits()).commit_sha == work.head()

@@ -9,9 +9,9 @@ import pytest
 
 from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, Vibe8Error
 from domain.sources import FetchedSource
-from infrastructure.sources.git.clone import disk_bytes, fetch_repository
+from infrastructure.sources.git.clone import directory_size, fetch_repository
 from infrastructure.sources.git.history import GitHistory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from tests.fixtures.git_repository import WorkTree, git
 from tests.fixtures.git_server import Fault, GitServer
@@ -20,7 +20,7 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(server: GitServer, scratch: Scratch) -> Fetch:
+def fetch(server: GitServer, scratch: SourceLayout) -> Fetch:
     def call(url: str, branch: str | None = None, token: str | None = None, **options: Any) -> FetchedSource:
         options = {
             "limits": SourceLimits(),
@@ -39,11 +39,11 @@ def name(request: pytest.FixtureRequest) -> str:
     return f"owner/{abs(hash(request.node.nodeid))}"
 
 
-def python_files(scratch: Scratch) -> list[str]:
+def python_files(scratch: SourceLayout) -> list[str]:
     return sorted(str(path.relative_to(scratch.tree)) for path in scratch.tree.rglob("*") if path.is_file())
 
 
-def test_a_public_repository(fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str) -> None:
+def test_a_public_repository(fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str) -> None:
     percentages: list[int] = []
     source = fetch(server.add(name, work.dot_git), on_progress=percentages.append)
     assert source == FetchedSource(has_history=True, commit_sha=work.head(), branch="main")
@@ -65,7 +65,7 @@ def test_a_public_repository(fetch: Fetch, server: GitServer, work: WorkTree, sc
 
 
 def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     work.git("checkout", "-q", "-b", "other")
     elsewhere = work.commit(other_py="z = 1\n")
@@ -79,7 +79,7 @@ def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
     assert known.endswith(b"missing\n")
 
 
-def test_a_named_branch(fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str) -> None:
+def test_a_named_branch(fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str) -> None:
     work.git("checkout", "-q", "-b", "feature/ünï")
     sha = work.commit(only_there_py="z = 1\n")
     work.git("checkout", "-q", "main")
@@ -105,7 +105,7 @@ def test_a_detached_head_has_a_commit_and_no_branch(fetch: Fetch, server: GitSer
 
 
 def test_a_private_repository_needs_its_token(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     url = server.add(name, work.dot_git, token="s3cret-token")
     source = fetch(url, token="s3cret-token")
@@ -129,7 +129,7 @@ def test_the_token_is_in_no_argument_no_file_and_no_other_request(
     fetch: Fetch,
     server: GitServer,
     work: WorkTree,
-    scratch: Scratch,
+    scratch: SourceLayout,
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -249,7 +249,7 @@ def test_git_speaks_to_the_address_that_was_judged(
 
 
 def test_a_shallow_repository_says_so(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, tmp_path: Path, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, tmp_path: Path, name: str
 ) -> None:
     git(tmp_path, "clone", "-q", "--bare", "--depth=1", f"file://{work.path}", "shallow.git")
     source = fetch(server.add(name, tmp_path / "shallow.git"))
@@ -260,13 +260,13 @@ def test_a_shallow_repository_says_so(
 
 
 def test_a_clone_stops_at_its_limit(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     work.write("blob.bin", os.urandom(3 * MIB))
     work.commit()
     with pytest.raises(InvalidInputError, match=r"larger than 1 MB \(MAX_CLONE_MB\)"):
         fetch(server.add(name, work.dot_git), limits=SourceLimits(max_clone_bytes=MIB))
-    assert disk_bytes(scratch.root) < 2 * MIB
+    assert directory_size(scratch.root) < 2 * MIB
 
 
 def test_no_python_file(fetch: Fetch, server: GitServer, tmp_path: Path, name: str) -> None:
@@ -278,7 +278,7 @@ def test_no_python_file(fetch: Fetch, server: GitServer, tmp_path: Path, name: s
 
 
 def test_what_is_not_a_file_is_left_out_by_name(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     (work.path / "link.py").symlink_to("a.py")
     work.write("venv/lib/x.py", "x = 1\n")
@@ -297,7 +297,7 @@ def test_what_is_not_a_file_is_left_out_by_name(
 
 
 def test_one_blob_under_many_names_is_written_under_each(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: Scratch, name: str
+    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
 ) -> None:
     for number in range(300):
         work.write(f"copies/{number:03}.py", "same = True\n" * 1000)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from domain.errors import PermanentError
-from infrastructure.sources.git.command import EMPTY_TREE, GitFailedError, run_git
-from infrastructure.sources.git.history import GitHistory, Mount
+from infrastructure.sources.git.command import EMPTY_TREE_ID, GitFailedError, run_git
+from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree
 
 
@@ -40,15 +40,15 @@ def test_paths_come_as_they_are(work: WorkTree, name: bytes) -> None:
 
 
 def test_mount_maps_paths_and_travels_with_the_repository(tmp_path: Path) -> None:
-    assert Mount.load(tmp_path) == Mount()
-    assert Mount().path_in_tree(b"a/b.py") == b"a/b.py"
-    below = Mount(below=b"src/\xff")
+    assert PathMapping.load(tmp_path) == PathMapping()
+    assert PathMapping().to_tree_path(b"a/b.py") == b"a/b.py"
+    below = PathMapping(history_directory=b"src/\xff")
     below.save(tmp_path)
-    assert Mount.load(tmp_path) == below
-    assert below.path_in_tree(b"src/\xff/a.py") == b"a.py"
-    assert below.path_in_tree(b"src/\xffother/a.py") is None
-    assert below.path_in_tree(b"a.py") is None
-    assert Mount(at=b"project").path_in_tree(b"a.py") == b"project/a.py"
+    assert PathMapping.load(tmp_path) == below
+    assert below.to_tree_path(b"src/\xff/a.py") == b"a.py"
+    assert below.to_tree_path(b"src/\xffother/a.py") is None
+    assert below.to_tree_path(b"a.py") is None
+    assert PathMapping(tree_directory=b"project").to_tree_path(b"a.py") == b"project/a.py"
 
 
 def test_a_history_that_cannot_be_read_is_an_error_of_one_line(work: WorkTree) -> None:
@@ -87,7 +87,7 @@ def test_nothing_is_inherited_from_whoever_started_us(
 
 
 def test_attributes_of_the_tree_have_no_say_in_any_git(work: WorkTree) -> None:
-    assert run_git(work.dot_git, "config", "attr.tree").decode().strip() == EMPTY_TREE
+    assert run_git(work.dot_git, "config", "attr.tree").decode().strip() == EMPTY_TREE_ID
 
 
 def test_a_git_that_takes_too_long_is_killed(work: WorkTree, tmp_path: Path) -> None:

@@ -11,19 +11,19 @@ from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.packing import pack_directory
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree, git
 
-NewScratch = Callable[[], Scratch]
+NewScratch = Callable[[], SourceLayout]
 
 
-def unpack(data: bytes, scratch: Scratch) -> FetchedSource:
+def unpack(data: bytes, scratch: SourceLayout) -> FetchedSource:
     return fetch_upload("packed.zip", base64.b64encode(data).decode(), scratch, SourceLimits())
 
 
-def contents(scratch: Scratch) -> dict[str, tuple[bytes, bool]]:
+def contents(scratch: SourceLayout) -> dict[str, tuple[bytes, bool]]:
     return {
         str(path.relative_to(scratch.root)): (path.read_bytes(), bool(path.stat().st_mode & 0o111))
         for root in (scratch.tree, scratch.manifests)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collectors.history import commit_tally
 from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import SourceTree, load_tree
-from infrastructure.sources.git.history import GitHistory, Mount
+from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree, git
 
 Walks = list[str | None]
@@ -119,7 +119,7 @@ def test_a_shallow_history_is_neither_resumed_nor_remembered(work: WorkTree, tmp
 
 def test_paths_seen_from_elsewhere_are_other_paths(work: WorkTree) -> None:
     state = state_of(work)
-    Mount(at=b"project").save(work.dot_git)
+    PathMapping(tree_directory=b"project").save(work.dot_git)
     assert resumed(work, state)[0] == [None]
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from domain.errors import Vibe8Error
 from infrastructure.sources.git.clone import fetch_repository
 from infrastructure.sources.tree.limits import SourceLimits
-from infrastructure.sources.tree.layout import Scratch
+from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.uploads.upload import fetch_upload
 root = Path(sys.argv[1])
 try:
     if sys.argv[2] == "clone":
         options = {"ca_bundle": None, "allowed_hosts": ["github.com"]}
-        fetch_repository("https://github.com/o/r", None, None, Scratch(root), SourceLimits(), **options)
-    source = fetch_upload(sys.argv[2], sys.stdin.read(), Scratch(root), SourceLimits())
+        fetch_repository("https://github.com/o/r", None, None, SourceLayout(root), SourceLimits(), **options)
+    source = fetch_upload(sys.argv[2], sys.stdin.read(), SourceLayout(root), SourceLimits())
     print(json.dumps(source.to_json()))
 except Vibe8Error as error:
     print(json.dumps({"error": f"{type(error).__name__}: {error}"}))

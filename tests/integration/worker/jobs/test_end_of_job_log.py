@@ -12,7 +12,7 @@ import pytest
 
 from domain.jobs import JobStatus
 from tests.faults.fault_table import PYTHON_FILE, slow_source, until
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
@@ -58,7 +58,7 @@ def git_server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 async def test_a_completed_upload(client: Client, user_id: UUID, worker: WorkerProcess) -> None:
-    source = zip_of({"a.py": PYTHON_FILE, "broken.py": "def (:\n"})
+    source = make_zip({"a.py": PYTHON_FILE, "broken.py": "def (:\n"})
     job = await client.submit_upload(user_id, filename="Mine.ZIP", content=source)
     ended = await until_finished(client, user_id, job.job_id)
     line = await end_of(worker, job.job_id)
@@ -91,7 +91,7 @@ async def test_users_mistakes_are_one_line_each(
 ) -> None:
     mistakes = {
         "a.zip": (b"no zip", "not a zip", "upload .zip"),
-        "b.zip": (zip_of({"README": "x"}), "no Python file", "upload .zip"),
+        "b.zip": (make_zip({"README": "x"}), "no Python file", "upload .zip"),
     }
     for filename, (content, words, source) in mistakes.items():
         job = await client.submit_upload(user_id, filename=filename, content=content)

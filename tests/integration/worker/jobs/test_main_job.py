@@ -10,7 +10,7 @@ from domain.errors import ForbiddenError, NotFoundError
 from domain.jobs import JobStatus
 from domain.runs import Run
 from domain.sources import Authorship
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
@@ -93,7 +93,7 @@ async def test_a_zip_with_odd_files_names_them_and_completes(
         "na\u202eme.py": "y = 2\n",
         "README": "not python",
     }
-    job = await client.submit_upload(user_id, filename="odd.zip", content=zip_of(files))
+    job = await client.submit_upload(user_id, filename="odd.zip", content=make_zip(files))
     run = (await completed(client, user_id, job.job_id)).run
     assert run.metrics["size"]["files"] == 7
     for name in ("broken.py", "latin.py", "deep.py", "nul.py"):
@@ -107,8 +107,8 @@ async def test_a_zip_with_odd_files_names_them_and_completes(
     ("filename", "content", "words"),
     [
         ("a.zip", b"this is no archive", "not a zip"),
-        ("a.zip", zip_of({"README": "x"}), "no Python file"),
-        ("a.zip", zip_of({}), "no Python file"),
+        ("a.zip", make_zip({"README": "x"}), "no Python file"),
+        ("a.zip", make_zip({}), "no Python file"),
     ],
 )
 async def test_bad_uploads_fail_with_one_clear_line(

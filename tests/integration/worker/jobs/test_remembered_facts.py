@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
 from domain.runs import Run
-from domain.sources import SMALL_UPLOAD
+from domain.sources import SMALL_UPLOAD_CHARACTERS
 from infrastructure.redis.facts_cache import _NAMES
 from infrastructure.sources.local.packing import pack_directory
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.faults.fault_table import slow_source, until
-from tests.fixtures.archives import zip_of
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client.client import Client, Completed
@@ -30,7 +30,7 @@ FILES = {
     "pkg/broken.py": "def (:\n",
 }
 
-BALLAST = random.Random(1).randbytes(SMALL_UPLOAD)
+BALLAST = random.Random(1).randbytes(SMALL_UPLOAD_CHARACTERS)
 """Small uploads are not remembered at all."""
 
 
@@ -41,7 +41,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def analysed(client: Client, user_id: UUID, files: dict[str, str], name: str = "a.zip") -> Run:
-    job = await client.submit_upload(user_id, filename=name, content=zip_of({**files, "ballast": BALLAST}))
+    job = await client.submit_upload(user_id, filename=name, content=make_zip({**files, "ballast": BALLAST}))
     finished = await until_finished(client, user_id, job.job_id)
     assert finished.status is JobStatus.COMPLETED, finished.error_message
     taken = await client.take_result(user_id, job.job_id)
@@ -73,7 +73,7 @@ async def test_a_small_upload_is_analysed_like_any_other_and_forgotten(
     system: System, client: Client, user_id: UUID, redis: Redis
 ) -> None:
     async with system.worker():
-        job = await client.submit_upload(user_id, filename="a.zip", content=zip_of(FILES))
+        job = await client.submit_upload(user_id, filename="a.zip", content=make_zip(FILES))
         await until_finished(client, user_id, job.job_id)
         small = await client.take_result(user_id, job.job_id)
         assert isinstance(small, Completed)
@@ -162,7 +162,7 @@ async def test_commits_are_walked_once(system: System, client: Client, user_id: 
         assert isinstance(taken, Completed)
         return taken.run.metrics["churn"]
 
-    assert len(packed()) > SMALL_UPLOAD
+    assert len(packed()) > SMALL_UPLOAD_CHARACTERS
     async with system.worker():
         assert (await churn())["totalChurn"] == 4
         work.commit(b_py="changed\n")

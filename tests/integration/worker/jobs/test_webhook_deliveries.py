@@ -16,23 +16,23 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.outbound.webhook_sender import WebhookSender
 from tests.faults.fault_table import PYTHON_FILE, Rows, until
-from tests.fixtures.webhook_server import Receiver, receiver, status
+from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
 from tests.fixtures.worker_process import System, new_system, until_finished
 from worker.client.client import Client
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
 
 SECRET = "s" * 40
-OK = status(204)
+OK = http_response(204)
 
 
 @pytest.fixture
-async def listening() -> AsyncIterator[Receiver]:
-    async with receiver() as listening:
+async def listening() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as listening:
         yield listening
 
 
 @pytest.fixture
-def system(database_url: str, redis_url: str, tmp_path: Path, listening: Receiver) -> System:
+def system(database_url: str, redis_url: str, tmp_path: Path, listening: WebhookReceiver) -> System:
     more = {"WEBHOOK_SECRETS": SECRET, "WEBHOOK_ALLOWED_HOSTS": listening.host}
     return new_system(database_url, redis_url, tmp_path, **more)
 
@@ -42,12 +42,12 @@ async def submitted(client: Client, user_id: UUID, url: str, content: bytes = PY
 
 
 async def test_the_end_of_a_job_is_told_once(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     async with system.worker() as worker:
         silent = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
         job_id = await submitted(client, user_id, listening.url)
-        (received,) = await listening.until(1)
+        (received,) = await listening.wait_for(1)
         job = await client.get_job(user_id, job_id)
         assert job.status is JobStatus.COMPLETED
         assert job.finished_at is not None
@@ -60,7 +60,7 @@ async def test_the_end_of_a_job_is_told_once(
         }
         assert verify(client.notice_secrets(user_id)[0], received.headers, received.body)
         doomed = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
-        received = (await listening.until(2))[1]
+        received = (await listening.wait_for(2))[1]
         assert received.document["job_id"] == doomed
         assert (received.document["status"], received.document["run_id"]) == ("failed", None)
         assert "not a zip" in received.document["error"]
@@ -76,9 +76,9 @@ async def test_the_end_of_a_job_is_told_once(
 
 
 async def test_a_receiver_that_fails_is_tried_again(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    listening.answers = [status(503)]
+    listening.answers = [http_response(503)]
     async with system.worker() as worker:
         job_id = await submitted(client, user_id, listening.url)
         assert (await until_finished(client, user_id, job_id)).status is JobStatus.COMPLETED
@@ -87,9 +87,9 @@ async def test_a_receiver_that_fails_is_tried_again(
         waiting = await system.run("job", job_id, "--user", "ann@example.org")
         assert "notice   waiting: answered 503\n" in waiting.out
         assert re.search(r"notice: delivery \d is due", waiting.out)
-        listening.answers = [status(500), OK]
+        listening.answers = [http_response(500), OK]
         await worker.until("webhook.delivered")
-        received = await listening.until(3)
+        received = await listening.wait_for(3)
         assert len({each.body for each in received}) == 1
         assert len({each.headers["webhook-id"] for each in received}) == 1
     shown = await system.run("job", job_id, "--user", "ann@example.org")
@@ -100,9 +100,9 @@ async def test_a_receiver_that_fails_is_tried_again(
 
 
 async def test_a_receiver_that_never_answers_holds_no_slot_and_delays_nobody(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    async with receiver(port=0, answers=[None]) as slow:
+    async with webhook_receiver(port=0, answers=[None]) as slow:
         more = {"WEBHOOK_ALLOWED_HOSTS": f"{listening.host},{slow.host}", "ARQ_MAX_JOBS": "1"}
         async with (
             Client.open(system.settings.model_copy(update={"webhook_allowed_hosts": ("127.0.0.1",)})) as trusting,
@@ -110,16 +110,16 @@ async def test_a_receiver_that_never_answers_holds_no_slot_and_delays_nobody(
         ):
             for _ in range(3):
                 await submitted(trusting, user_id, slow.url)
-            await slow.until(3)
+            await slow.wait_for(3)
             job_id = await submitted(client, user_id, listening.url)
-            (received,) = await listening.until(1)
+            (received,) = await listening.wait_for(1)
             assert received.document["job_id"] == job_id
             assert len(slow.received) == 3  # all three are still waiting for their answers
             assert await worker.stop() == 0
 
 
 async def test_a_worker_that_dies_between_commit_and_delivery(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     async with system.worker("dying", VIBE8_FAILPOINTS="committed") as dying:
         job_id = await submitted(client, user_id, listening.url)
@@ -127,36 +127,36 @@ async def test_a_worker_that_dies_between_commit_and_delivery(
     assert listening.received == []
     assert (await client.get_job(user_id, job_id)).status is JobStatus.COMPLETED
     async with system.worker():
-        (received,) = await listening.until(1)
+        (received,) = await listening.wait_for(1)
     assert received.document["job_id"] == job_id
 
 
 async def test_a_worker_that_dies_while_it_delivers(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     listening.answers = [None, OK]
     async with system.worker("dying") as dying:
         job_id = await submitted(client, user_id, listening.url)
-        await listening.until(1)
+        await listening.wait_for(1)
         dying.process.kill()
         await asyncio.to_thread(dying.process.wait)
     assert [notice.state for notice in await client.list_notices(user_id, job_id)] == ["waiting"]
     await Rows(system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
     async with system.worker():
-        first, second = await listening.until(2)
+        first, second = await listening.wait_for(2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
 async def test_an_end_that_no_worker_wrote_is_told_too_and_a_retry_ends_anew(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     job_id = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
     await client.cancel_job(user_id, job_id)
     other = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
     async with system.worker():
-        await listening.until(2)
+        await listening.wait_for(2)
         await client.retry_job(user_id, other)
-        await listening.until(3)
+        await listening.wait_for(3)
     told = [(each.document["job_id"], each.document["error"]) for each in listening.received]
     assert min(told, key=lambda each: each[0] == other) == (job_id, "cancelled by user")
     assert [each[0] for each in told].count(other) == 2
@@ -170,7 +170,7 @@ async def database(system: System) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def herald(database: Database, listening: Receiver) -> AsyncIterator[WebhookDispatcher]:
+async def herald(database: Database, listening: WebhookReceiver) -> AsyncIterator[WebhookDispatcher]:
     sender = WebhookSender([SECRET], [listening.host])
     running = WebhookDispatcher(database, sender)
     task = asyncio.create_task(running.run())
@@ -181,9 +181,9 @@ async def herald(database: Database, listening: Receiver) -> AsyncIterator[Webho
 
 
 async def test_it_is_given_up_in_the_end_and_forgotten_later(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    listening.answers = [status(500)]
+    listening.answers = [http_response(500)]
     job_id = await submitted(client, user_id, listening.url)
     await client.cancel_job(user_id, job_id)
     await Rows(system).all(f"UPDATE notices SET attempt = {MAX_ATTEMPTS - 1}")  # noqa: S608
@@ -202,7 +202,7 @@ async def test_it_is_given_up_in_the_end_and_forgotten_later(
 
 
 async def test_many_replicas_tell_each_end_once(
-    client: Client, database: Database, listening: Receiver, system: System
+    client: Client, database: Database, listening: WebhookReceiver, system: System
 ) -> None:
     count = 60
     limits = {"max_concurrent_jobs_per_user": count, "daily_job_limit_per_user": count}
@@ -227,7 +227,7 @@ async def test_many_replicas_tell_each_end_once(
 
 
 async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
-    client: Client, user_id: UUID, database: Database, listening: Receiver
+    client: Client, user_id: UUID, database: Database, listening: WebhookReceiver
 ) -> None:
     await client.cancel_job(user_id, await submitted(client, user_id, listening.url))
     async with database.unit_of_work() as work:
@@ -245,7 +245,7 @@ async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
 
 
 async def test_a_deleted_user_is_told_nothing(
-    system: System, client: Client, user_id: UUID, listening: Receiver
+    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     await client.cancel_job(user_id, await submitted(client, user_id, listening.url))
     await submitted(client, user_id, listening.url)

@@ -25,7 +25,7 @@ class FakeHistory:
     def is_ancestor(self, commit: str) -> bool:
         return False
 
-    def view(self) -> str:
+    def path_scope(self) -> str:
         return ""
 
     def commit_count(self, *, since: str | None = None) -> int:

@@ -5,7 +5,7 @@ import pytest
 from infrastructure.sources.git.bare_repository import (
     Head,
     UnusableHistoryError,
-    adopt_shallow,
+    copy_shallow_file,
     is_object_id,
     resolve_head,
 )
@@ -78,11 +78,11 @@ def test_object_ids_are_whole_and_lower_case() -> None:
 
 def test_a_malformed_shallow_file_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     repository = tmp_path_factory.mktemp("repository")
-    assert not adopt_shallow(repository, None)
-    assert not adopt_shallow(repository, b"\n")
+    assert not copy_shallow_file(repository, None)
+    assert not copy_shallow_file(repository, b"\n")
     assert not (repository / "shallow").exists()
     for content in (b"../../x", SHA.encode() + b" -x", b"\0" * 40):
         with pytest.raises(UnusableHistoryError, match="shallow"):
-            adopt_shallow(repository, content)
-    assert adopt_shallow(repository, f"{SHA}\n{OTHER}".encode())
+            copy_shallow_file(repository, content)
+    assert copy_shallow_file(repository, f"{SHA}\n{OTHER}".encode())
     assert (repository / "shallow").read_text() == f"{SHA}\n{OTHER}\n"

@@ -6,20 +6,20 @@ import pytest
 from domain.errors import InvalidInputError
 from domain.metrics.report import SKIPPED_LIMIT
 from domain.sources import FetchedSource
-from infrastructure.sources.tree.layout import Scratch, TakenHistory
+from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
-from infrastructure.sources.tree.writer import TreeWriter, excluded_directory, name_fault
+from infrastructure.sources.tree.writer import TreeWriter, find_excluded_directory, invalid_name_reason
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
+def scratch(tmp_path: Path) -> SourceLayout:
     root = tmp_path / "scratch"
     root.mkdir()
-    return Scratch(root)
+    return SourceLayout(root)
 
 
 def put(writer: TreeWriter, path: bytes, data: bytes = b"x = 1\n", *, executable: bool = False) -> bool:
-    accepted = writer.judge(path, len(data))
+    accepted = writer.accept(path, len(data))
     if accepted:
         writer.write(path, data, executable=executable)
     return accepted
@@ -36,7 +36,7 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_writes_python_files_with_their_names_and_executable_bits(scratch: Scratch) -> None:
+def test_writes_python_files_with_their_names_and_executable_bits(scratch: SourceLayout) -> None:
     names = [b"a.py", b"d/e/b.py", b"d/\xff\xfe.py", b"d/new\nline.py", b"tab\t\"quote'.py", b"back\\slash.py", b".py"]
     with TreeWriter(scratch, SourceLimits()) as writer:
         for name in names:
@@ -50,7 +50,7 @@ def test_writes_python_files_with_their_names_and_executable_bits(scratch: Scrat
     assert source == FetchedSource(has_history=False)
 
 
-def test_manifests_lie_apart_and_are_no_python_files(scratch: Scratch) -> None:
+def test_manifests_lie_apart_and_are_no_python_files(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         for name in (b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg", b"a.py"):
             assert put(writer, name)
@@ -66,8 +66,8 @@ def test_manifests_lie_apart_and_are_no_python_files(scratch: Scratch) -> None:
     [b"/etc/x.py", b"../x.py", b"a/../../x.py", b"a//x.py", b"./x.py", b"a/./x.py", b"nul\0.py", b"a/..", b""],
 )
 @pytest.mark.parametrize("archive", [True, False])
-def test_refuses_names_that_lead_elsewhere(scratch: Scratch, name: bytes, archive: bool) -> None:
-    assert name_fault(name, archive=archive) == "unsafe name"
+def test_refuses_names_that_lead_elsewhere(scratch: SourceLayout, name: bytes, archive: bool) -> None:
+    assert invalid_name_reason(name, archive=archive) == "unsafe name"
     with TreeWriter(scratch, SourceLimits(), archive=archive) as writer:
         assert not put(writer, name + b"/x.py" if not name.endswith(b".py") else name)
     assert files(scratch.tree) == set()
@@ -75,25 +75,25 @@ def test_refuses_names_that_lead_elsewhere(scratch: Scratch, name: bytes, archiv
 
 @pytest.mark.parametrize("name", [b"C:/x.py", b"c:x.py", b"a\\b.py", b"..\\x.py", b"\\\\host\\share\\x.py"])
 def test_names_from_other_systems_are_refused_in_archives_alone(name: bytes) -> None:
-    assert name_fault(name, archive=True) == "unsafe name"
-    assert name_fault(name, archive=False) is None
+    assert invalid_name_reason(name, archive=True) == "unsafe name"
+    assert invalid_name_reason(name, archive=False) is None
 
 
 def test_names_have_a_length_and_a_depth() -> None:
-    assert name_fault(b"a" * 255, archive=False) is None
-    assert name_fault(b"a" * 256, archive=False) == "name too long"
+    assert invalid_name_reason(b"a" * 255, archive=False) is None
+    assert invalid_name_reason(b"a" * 256, archive=False) == "name too long"
     long = b"/".join([b"a" * 100] * 10) + b"/" + b"b" * 14
     assert len(long) == 1024
-    assert name_fault(long, archive=False) is None
-    assert name_fault(long + b"b", archive=False) == "name too long"
-    assert name_fault(b"/".join([b"d"] * 64), archive=False) is None
-    assert name_fault(b"/".join([b"d"] * 65), archive=False) == "deeper than 64 directories"
+    assert invalid_name_reason(long, archive=False) is None
+    assert invalid_name_reason(long + b"b", archive=False) == "name too long"
+    assert invalid_name_reason(b"/".join([b"d"] * 64), archive=False) is None
+    assert invalid_name_reason(b"/".join([b"d"] * 65), archive=False) == "deeper than 64 directories"
 
 
-def test_excluded_directories_are_named_once_wherever_they_stand(scratch: Scratch) -> None:
-    assert excluded_directory(b"a/venv/lib/node_modules/x.py") == b"a/venv"
-    assert excluded_directory(b"venv") is None
-    assert excluded_directory(b"Venv/x.py") is None
+def test_excluded_directories_are_named_once_wherever_they_stand(scratch: SourceLayout) -> None:
+    assert find_excluded_directory(b"a/venv/lib/node_modules/x.py") == b"a/venv"
+    assert find_excluded_directory(b"venv") is None
+    assert find_excluded_directory(b"Venv/x.py") is None
     with TreeWriter(scratch, SourceLimits()) as writer:
         assert put(writer, b"venv.py")
         for name in (b"venv/a.py", b"venv/b.py", b"src/__pycache__/c.pyc", b"src/.git/config", b".venv/x/y.py"):
@@ -103,17 +103,17 @@ def test_excluded_directories_are_named_once_wherever_they_stand(scratch: Scratc
     assert source.skipped_total == 4
 
 
-def test_a_large_file_is_skipped_and_says_so(scratch: Scratch) -> None:
+def test_a_large_file_is_skipped_and_says_so(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
-        assert writer.judge(b"fits.py", 2048 * KIB)
-        assert not writer.judge(b"big.py", 2048 * KIB + 1)
-        assert not writer.judge(b"uv.lock", MIB + 1)
+        assert writer.accept(b"fits.py", 2048 * KIB)
+        assert not writer.accept(b"big.py", 2048 * KIB + 1)
+        assert not writer.accept(b"uv.lock", MIB + 1)
         assert put(writer, b"a.py")
         source = writer.finish("tree", None)
     assert reasons(source) == {"big.py": "larger than 2048 KB", "uv.lock": "larger than 1024 KB"}
 
 
-def test_duplicates_and_clashes_are_skipped(scratch: Scratch) -> None:
+def test_duplicates_and_clashes_are_skipped(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         assert put(writer, b"a.py", b"first")
         assert not put(writer, b"a.py", b"second")
@@ -127,7 +127,7 @@ def test_duplicates_and_clashes_are_skipped(scratch: Scratch) -> None:
     assert reasons(source)["d.py"] == "a file and a directory have the same name"
 
 
-def test_names_that_would_be_shown_alike_are_not_added_up(scratch: Scratch) -> None:
+def test_names_that_would_be_shown_alike_are_not_added_up(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         assert put(writer, b"\x80.py")
         assert not put(writer, b"\\x80.py")
@@ -135,7 +135,7 @@ def test_names_that_would_be_shown_alike_are_not_added_up(scratch: Scratch) -> N
     assert reasons(source) == {"\\x80.py": "another file has the same name"}
 
 
-def test_names_that_only_a_case_blind_system_confuses_stay_apart(scratch: Scratch) -> None:
+def test_names_that_only_a_case_blind_system_confuses_stay_apart(scratch: SourceLayout) -> None:
     names = [b"Mod.py", b"mod.py", "caf\u00e9.py".encode(), "cafe\u0301.py".encode(), b"aux.py", b"nul.py"]
     with TreeWriter(scratch, SourceLimits(), archive=True) as writer:
         for name in names:
@@ -144,27 +144,27 @@ def test_names_that_only_a_case_blind_system_confuses_stay_apart(scratch: Scratc
     assert all((scratch.tree / os.fsdecode(name)).read_bytes() == name for name in names)
 
 
-def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(scratch: Scratch) -> None:
+def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(scratch: SourceLayout) -> None:
     limits = SourceLimits(max_tree_files=2, max_clone_bytes=3 * KIB)
     with TreeWriter(scratch, limits) as writer:
         assert put(writer, b"a.py")
         assert put(writer, b"setup.cfg")
         with pytest.raises(InvalidInputError, match=r"more than 2 Python files \(MAX_TREE_FILES\)"):
-            writer.judge(b"c.py", 1)
+            writer.accept(b"c.py", 1)
         for _ in range(40):
             writer.count_entry()
         with pytest.raises(InvalidInputError, match="more than 40 entries"):
             writer.count_entry()
 
 
-def test_many_files_of_little_history_do_not_fill_the_disk(scratch: Scratch) -> None:
+def test_many_files_of_little_history_do_not_fill_the_disk(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits(max_clone_bytes=3 * KIB)) as writer:
-        assert writer.judge(b"a.py", 2 * KIB)
+        assert writer.accept(b"a.py", 2 * KIB)
         with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
-            writer.judge(b"b.py", 2 * KIB)
+            writer.accept(b"b.py", 2 * KIB)
 
 
-def test_nothing_to_analyse_is_an_error_that_says_why(scratch: Scratch) -> None:
+def test_nothing_to_analyse_is_an_error_that_says_why(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         put(writer, b"requirements.txt")
         writer.skip(b"x\x1b[31m.py", "symbolic link")
@@ -175,7 +175,7 @@ def test_nothing_to_analyse_is_an_error_that_says_why(scratch: Scratch) -> None:
     )
 
 
-def test_a_name_makes_no_second_line_and_no_long_one(scratch: Scratch) -> None:
+def test_a_name_makes_no_second_line_and_no_long_one(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         writer.skip(b"a\nb" + b"x" * 900, "symbolic link")
         with pytest.raises(InvalidInputError, match="the first: a bx") as raised:
@@ -184,20 +184,20 @@ def test_a_name_makes_no_second_line_and_no_long_one(scratch: Scratch) -> None:
     assert len(str(raised.value)) < 500
 
 
-def test_what_was_left_out_is_capped_with_its_total(scratch: Scratch) -> None:
+def test_what_was_left_out_is_capped_with_its_total(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         put(writer, b"a.py")
         for number in range(SKIPPED_LIMIT + 5):
             writer.skip(b"%d.py" % number, "symbolic link")
         writer.skip(b"x" * 5000, "symbolic link")
-        source = writer.finish("tree", TakenHistory(commit_sha="c" * 40, branch="main", shallow=True))
+        source = writer.finish("tree", FetchedHistory(commit_sha="c" * 40, branch="main", shallow=True))
     assert len(source.skipped) == SKIPPED_LIMIT
     assert source.skipped_total == SKIPPED_LIMIT + 6
     assert (source.has_history, source.shallow, source.commit_sha, source.branch) == (True, True, "c" * 40, "main")
     assert FetchedSource.from_json(source.to_json()) == source
 
 
-def test_a_long_name_is_shown_cut(scratch: Scratch) -> None:
+def test_a_long_name_is_shown_cut(scratch: SourceLayout) -> None:
     with TreeWriter(scratch, SourceLimits()) as writer:
         put(writer, b"a.py")
         writer.skip(b"\x1b" * 5000, "symbolic link")
@@ -205,7 +205,7 @@ def test_a_long_name_is_shown_cut(scratch: Scratch) -> None:
     assert len(source.skipped[0].path) == 1024
 
 
-def test_a_symlink_planted_in_the_tree_is_not_written_through(scratch: Scratch, tmp_path: Path) -> None:
+def test_a_symlink_planted_in_the_tree_is_not_written_through(scratch: SourceLayout, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     with TreeWriter(scratch, SourceLimits()) as writer:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError
-from infrastructure.outbound.public_addresses import is_public
+from infrastructure.outbound.public_addresses import is_public_address
 from infrastructure.sources.git.command import GitFailedError
-from infrastructure.sources.git.remote import Place, explain, locate
+from infrastructure.sources.git.remote import RemoteHost, explain_git_error, resolve_remote_host
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,14 @@ from infrastructure.sources.git.remote import Place, explain, locate
     ],
 )  # fmt: skip
 def test_inside_addresses_are_not_public_in_any_wrapping(address: str) -> None:
-    assert not is_public(ipaddress.ip_address(address))
+    assert not is_public_address(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize(
     "address", ["140.82.121.4", "2606:50c0:8000::154", "::ffff:140.82.121.4", "64:ff9b::8c52:7904"]
 )
 def test_outside_addresses_are_public(address: str) -> None:
-    assert is_public(ipaddress.ip_address(address))
+    assert is_public_address(ipaddress.ip_address(address))
 
 
 class Network:
@@ -57,7 +57,7 @@ def test_a_public_name_that_leads_inside_is_refused_before_a_byte_is_sent(
 ) -> None:
     network = Network(monkeypatch, "140.82.121.4", address)
     with pytest.raises(InvalidInputError, match=r"private address.*github\.com:443 in GIT_ALLOWED_HOSTS"):
-        locate("https://github.com/o/r", {"github.com"})
+        resolve_remote_host("https://github.com/o/r", {"github.com"})
     assert network.tried == []
 
 
@@ -73,29 +73,29 @@ def test_a_public_name_that_leads_inside_is_refused_before_a_byte_is_sent(
 )
 def test_the_operator_can_vouch_for_a_host_inside(monkeypatch: pytest.MonkeyPatch, url: str, allowed: set[str]) -> None:
     Network(monkeypatch, "10.0.0.1")
-    assert str(locate(url, allowed).address) == "10.0.0.1"
+    assert str(resolve_remote_host(url, allowed).address) == "10.0.0.1"
 
 
 def test_the_address_that_answers_is_the_one_that_git_will_use(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(monkeypatch, "2606:50c0:8000::154", "140.82.121.4", answering={"140.82.121.4"})
-    place = locate("https://github.com/o/r", {"github.com"})
+    place = resolve_remote_host("https://github.com/o/r", {"github.com"})
     assert network.tried == ["2606:50c0:8000::154", "140.82.121.4"]
-    assert place.pin() == "github.com:443:140.82.121.4"
-    assert Place("h", 1, ipaddress.ip_address("2606::1")).pin() == "h:1:[2606::1]"
+    assert place.curl_resolve_entry() == "github.com:443:140.82.121.4"
+    assert RemoteHost("h", 1, ipaddress.ip_address("2606::1")).curl_resolve_entry() == "h:1:[2606::1]"
 
 
 def test_no_name_and_no_answer_may_pass_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     Network(monkeypatch)
     with pytest.raises(ServiceUnavailableError, match="DNS"):
-        locate("https://github.com/o/r", {"github.com"})
+        resolve_remote_host("https://github.com/o/r", {"github.com"})
     Network(monkeypatch, "140.82.121.4", answering=set())
     with pytest.raises(ServiceUnavailableError, match="cannot be reached"):
-        locate("https://github.com/o/r", {"github.com"})
+        resolve_remote_host("https://github.com/o/r", {"github.com"})
 
 
 URL = "fatal: unable to access 'https://h/o/r/': "
 STATUS = URL + "The requested URL returned error: "
-PLACE = Place("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
+PLACE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ PLACE = Place("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
     ],
 )  # fmt: skip
 def test_git_s_words_become_an_error_that_its_reader_can_act_on(said: str, kind: type[Exception], words: str) -> None:
-    error = explain(GitFailedError(128, said), PLACE, with_token=False)
+    error = explain_git_error(GitFailedError(128, said), PLACE, with_token=False)
     assert isinstance(error, kind)
     assert words in str(error)
     assert "\n" not in str(error)
@@ -128,13 +128,13 @@ def test_git_s_words_become_an_error_that_its_reader_can_act_on(said: str, kind:
 
 def test_a_refused_token_is_not_a_missing_one() -> None:
     failure = GitFailedError(128, "fatal: could not read Username for 'https://h': terminal prompts disabled")
-    assert "does not accept the token" in str(explain(failure, PLACE, with_token=True))
+    assert "does not accept the token" in str(explain_git_error(failure, PLACE, with_token=True))
 
 
 def test_a_killed_git_may_be_tried_again() -> None:
-    assert isinstance(explain(GitFailedError(-9, ""), PLACE, with_token=False), TransientError)
+    assert isinstance(explain_git_error(GitFailedError(-9, ""), PLACE, with_token=False), TransientError)
 
 
 def test_what_the_other_end_says_is_never_quoted() -> None:
     failure = GitFailedError(128, "remote: your token is s3cret\nfatal: the remote end said s3cret")
-    assert "s3cret" not in str(explain(failure, PLACE, with_token=True))
+    assert "s3cret" not in str(explain_git_error(failure, PLACE, with_token=True))

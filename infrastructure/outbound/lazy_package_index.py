@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from infrastructure.outbound.package_index import SimplePackageIndex
 
 
-class DeferredPackageIndex:
+class LazyPackageIndex:
     """Implements `domain.ports.PackageIndex`. For one event loop; close it in the end."""
 
     def __init__(self, base_url: str | None) -> None:
