@@ -22,7 +22,7 @@ from domain.jobs import JobStatus
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.embedded.stack_file import HOME_VARIABLE
 from infrastructure.settings import load_settings
-from worker.client.client import Client, Completed
+from worker.client import Client, Completed
 
 VIBE8 = (sys.executable, "-m", "worker")
 FILE = Path(__file__).with_name("trees.py")

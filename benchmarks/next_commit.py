@@ -25,8 +25,8 @@ from infrastructure.observability.prometheus_metrics import CHILD_CPU
 from infrastructure.redis.facts_cache import RedisFactsCache
 from infrastructure.settings import Settings
 from worker.analysis.pipeline import Pipeline
-from worker.analysis.pipeline_factory import local_pipeline
-from worker.analysis.source_facts import FactsKeeper
+from worker.analysis.pipeline_factory import open_pipeline
+from worker.analysis.source_facts import SourceFacts
 from worker.analysis.timeline import Timeline
 
 CACHE_BYTES = 512 << 20
@@ -60,8 +60,8 @@ async def running_pipeline() -> AsyncIterator[Pipeline]:
     """A worker's pipeline with the process that its children are forked from, and a Redis of its own."""
     with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as scratch, running_redis() as url:
         settings = Settings(package_index_url=SecretStr(""), scratch_dir=Path(scratch) / "scratch", max_clone_mb=4096)
-        async with Redis.from_url(url) as redis, local_pipeline(settings) as pipeline:
-            keeper = FactsKeeper(RedisFactsCache(redis, CACHE_BYTES), pipeline.limits)
+        async with Redis.from_url(url) as redis, open_pipeline(settings) as pipeline:
+            keeper = SourceFacts(RedisFactsCache(redis, CACHE_BYTES), pipeline.limits)
             yield replace(pipeline, facts=keeper)
 
 

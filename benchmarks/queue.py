@@ -31,8 +31,7 @@ from infrastructure.database.migrate import upgrade
 from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.settings import Settings, load_settings
-from worker.client.client import Client
-from worker.client.submissions import UploadSubmission
+from worker.client import Client, UploadSubmission
 
 SOURCE = Path(__file__).parents[1] / "domain/retry.py"
 BATCH = 500

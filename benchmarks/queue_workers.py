@@ -23,7 +23,8 @@ from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import Settings, load_settings
-from worker.analysis.pipeline import Analysed, Cores
+from worker.analysis.core_pool import CorePool
+from worker.analysis.pipeline import PipelineResult
 from worker.analysis.pipeline_factory import source_limits
 from worker.process.worker_process import WorkerProcess
 
@@ -38,10 +39,10 @@ class NoopPipeline:
         self.limits = source_limits(settings)
         self.scratch_dir = Path(settings.scratch_dir)
         self.scratch_dir.mkdir(parents=True, exist_ok=True)
-        self.cores = Cores()
+        self.cores = CorePool()
         self.guarantees = ()
 
-    async def run(self, *_: Any, **__: Any) -> Analysed:
+    async def run(self, *_: Any, **__: Any) -> PipelineResult:
         """Nothing, at once."""
         completeness = {"files": 1, "analyzed": 1, "skipped": [], "collectors": {}}
         analysis = Analysis(
@@ -53,7 +54,7 @@ class NoopPipeline:
             tool_versions={},
             timings_ms={},
         )
-        return Analysed(analysis=analysis, fetched=FetchedSource(has_history=False))
+        return PipelineResult(analysis=analysis, fetched=FetchedSource(has_history=False))
 
 
 @asynccontextmanager
@@ -67,7 +68,7 @@ async def noop() -> None:
     configure_logging(settings.log_level, "json")
     process = WorkerProcess(settings)
     process.handle_signals()
-    with patch("worker.process.bootstrap.local_pipeline", noop_pipeline):
+    with patch("worker.process.bootstrap.open_pipeline", noop_pipeline):
         await process.run()
 
 

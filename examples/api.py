@@ -14,8 +14,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from domain import errors
 from infrastructure.settings import load_settings
-from worker.client.client import Client, Completed, JobFailed
-from worker.client.serializers import job_document, run_document
+from worker.client import Client, Completed, JobFailed, job_to_json, run_to_json
 
 STATUS = {
     errors.NotFoundError: 404,
@@ -66,7 +65,7 @@ Notify = Annotated[str | None, Form(alias="notify_url")]
 async def upload(client: Api, user: User, file: Annotated[UploadFile, File()], notify: Notify = None) -> dict[str, Any]:
     """Submit a `.py` or `.zip` file; `notify_url` is told of the end (see webhook.py)."""
     name, content = file.filename or "", await file.read()
-    return job_document(await client.submit_upload(user, filename=name, content=content, notify_url=notify))
+    return job_to_json(await client.submit_upload(user, filename=name, content=content, notify_url=notify))
 
 
 @app.post("/repositories", status_code=202)
@@ -78,19 +77,19 @@ async def repository(
     notify: Notify = None,
 ) -> dict[str, Any]:
     """Submit a git repository."""
-    return job_document(await client.submit_repository(user, url=url, branch=branch, notify_url=notify))
+    return job_to_json(await client.submit_repository(user, url=url, branch=branch, notify_url=notify))
 
 
 @app.get("/jobs/{job_id}")
 async def status(client: Api, user: User, job_id: str) -> dict[str, Any]:
     """Where a job is."""
-    return job_document(await client.get_job(user, job_id))
+    return job_to_json(await client.get_job(user, job_id))
 
 
 @app.delete("/jobs/{job_id}", status_code=202)
 async def cancel(client: Api, user: User, job_id: str) -> dict[str, Any]:
     """Cancel a job."""
-    return job_document(await client.cancel_job(user, job_id))
+    return job_to_json(await client.cancel_job(user, job_id))
 
 
 @app.post("/jobs/{job_id}/result")
@@ -98,9 +97,9 @@ async def result(client: Api, user: User, job_id: str, response: Response) -> di
     """Take the result: 200 with the run, 422 with the job's error, 202 while it is not finished."""
     taken = await client.take_result(user, job_id)
     if isinstance(taken, Completed):
-        return run_document(taken.run, taken.job)
+        return run_to_json(taken.run, taken.job)
     response.status_code = 422 if isinstance(taken, JobFailed) else 202
-    return job_document(taken.job)
+    return job_to_json(taken.job)
 
 
 @app.get("/jobs/{job_id}/events")

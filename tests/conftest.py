@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.servers import Servers, running_servers
 from tests.fixtures.tcp_proxy import Cable, cable
 from tests.fixtures.worker_process import System, WorkerProcess, new_system
-from worker.client.client import Client
+from worker.client import Client
 
 
 def pytest_configure() -> None:

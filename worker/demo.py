@@ -19,7 +19,7 @@ from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.text import one_line
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.embedded.stack_file import HOME_VARIABLE
-from worker.cli.commands.up import on_end_signals
+from worker.cli.commands.up import handle_termination_signals
 from worker.cli.exit_codes import INTERRUPTED, exit_code
 
 UPLOAD_MB = 200
@@ -30,7 +30,7 @@ _FOREIGN = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
 
 def main() -> None:
     """Exit code 0 when the job completed; else that of what failed."""
-    on_end_signals(signal.default_int_handler)
+    handle_termination_signals(signal.default_int_handler)
     try:
         code = _on_own_servers()
     except Vibe8Error as error:
@@ -50,7 +50,7 @@ def _on_own_servers() -> int:
             stack.start()
             return _demonstrate(directory, _environment(directory))
         finally:
-            on_end_signals(signal.SIG_IGN)  # an impatient second Ctrl-C must leave no server behind
+            handle_termination_signals(signal.SIG_IGN)  # an impatient second Ctrl-C must leave no server behind
             stack.stop()
 
 
@@ -101,7 +101,7 @@ def _worker(environment: Mapping[str, str], log_file: Path) -> Iterator[None]:
             time.sleep(0.05)
         yield
     finally:
-        on_end_signals(signal.SIG_IGN)
+        handle_termination_signals(signal.SIG_IGN)
         for _ in range(2):  # the first drains, the second does not wait for running jobs
             process.terminate()
         process.wait()

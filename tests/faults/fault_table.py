@@ -9,7 +9,7 @@ import asyncpg
 import psutil
 
 from tests.fixtures.worker_process import System
-from worker.client.client import Client
+from worker.client import Client
 
 PYTHON_FILE = b'"""One file."""\n\n\ndef f(x):\n    return x + 1\n'
 

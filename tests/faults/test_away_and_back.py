@@ -10,7 +10,7 @@ import pytest
 from tests.faults.fault_table import PYTHON_FILE, Rows, slow_source, until
 from tests.fixtures.tcp_proxy import Cable, cable
 from tests.fixtures.worker_process import System, WorkerProcess, new_system
-from worker.client.client import Client
+from worker.client import Client
 
 BACK_SECONDS = 10
 POSTGRESQL_EVENTS = {"maintenance.failed", "lease.renewal_failed", "claim.paused", "claim.failed"}

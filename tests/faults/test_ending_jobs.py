@@ -20,7 +20,7 @@ from tests.faults.fault_table import (
     until,
 )
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 
 async def until_stage(client: Client, user_id: UUID, job_id: str, stage: str) -> Job:

@@ -9,7 +9,7 @@ from benchmarks.trees import library_files
 from domain.jobs import JobStatus
 from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 pytestmark = pytest.mark.slow
 

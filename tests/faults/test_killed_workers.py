@@ -16,7 +16,7 @@ from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import System, new_system, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 SECONDS = 45
 Tell = Callable[[str, object], None]

@@ -28,7 +28,7 @@ from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from infrastructure.database.urls import asyncpg_url
 from tests.faults.fault_table import PYTHON_FILE, until
 from tests.fixtures.tcp_proxy import Cable
 from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
-from worker.client.client import Client
+from worker.client import Client
 from worker.process import startup
 from worker.process.startup import wait_for_services
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.fault_table import Rows, alive, job_processes, slow_source, until
 from tests.fixtures.worker_process import System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 STOPPED_SECONDS = 60
 

@@ -14,7 +14,7 @@ from domain.jobs import JobStatus
 from infrastructure.redis.queue import QUEUE_NAME, connect
 from tests.faults.fault_table import PYTHON_FILE, Rows, slow_source, submit_for_many, until
 from tests.fixtures.worker_process import System
-from worker.client.client import Client
+from worker.client import Client
 
 
 class Bomb:

@@ -22,7 +22,7 @@ from tests.fuzz.test_fuzz_git import FORMS, changed
 from tests.fuzz.test_fuzz_sources import DATA
 from tests.hostile.support.naughty_strings import assert_harmless
 from worker.analysis.pipeline import Pipeline
-from worker.analysis.pipeline_factory import local_pipeline
+from worker.analysis.pipeline_factory import open_pipeline
 
 Running = tuple[asyncio.Runner, Pipeline, Path]
 
@@ -31,7 +31,7 @@ Running = tuple[asyncio.Runner, Pipeline, Path]
 def running() -> Iterator[Running]:
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as place:
         settings = Settings(scratch_dir=Path(place), package_index_url="")  # type: ignore[arg-type]
-        opened = local_pipeline(settings)
+        opened = open_pipeline(settings)
         yield runner, runner.run(opened.__aenter__()), Path(place)
         runner.run(opened.__aexit__(None, None, None))
         assert not list(Path(place).iterdir())

@@ -24,7 +24,7 @@ from tests.fuzz.generators import AS_FOUND, naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.hostile.support.poison import insert_job
-from worker.client.client import Client, Completed
+from worker.client import Client, Completed
 
 
 class Fed:
@@ -122,7 +122,7 @@ async def insert(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
         except asyncpg.DataError:  # NUL, or half a character
             note("rows", "refused by PostgreSQL")
         else:
-            await fed.client._doorbell.enqueue(job_id, 1)
+            await fed.client._connections.queue.enqueue(job_id, 1)
     await fed.all_end("rows")
 
 

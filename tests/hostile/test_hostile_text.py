@@ -32,7 +32,7 @@ from tests.fixtures.worker_process import System, new_system, until_finished
 from tests.fuzz.generators import tried
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_tame, strings_in
 from tests.integration.cli.cli_support import on_terminal
-from worker.client.client import Client, Completed
+from worker.client import Client, Completed
 
 ACTING = (b"\x1b]", b"\x1bP", b"\x1b[2J", b"\x1b[H", b"\x1b[?1049h", b"\x07", b"\x08", b"\xc2\x9b", b"\0")
 """What the command itself never sends to a terminal."""

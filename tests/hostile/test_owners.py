@@ -30,9 +30,7 @@ from infrastructure.database.repositories.runs import RunRepository
 from tests.fixtures.jobs import new_run
 from tests.fixtures.worker_process import System
 from tests.fuzz.generators import tried
-from worker.client.client import Client
-from worker.client.operator import OperatorCalls
-from worker.client.submissions import UploadSubmission
+from worker.client import Client, UploadSubmission
 
 Call = Callable[[Client, UUID, Any], Awaitable[Any]]
 
@@ -55,7 +53,7 @@ async def submit_many_of_one(client: Client, user_id: UUID, key: str | None) -> 
 JOB_CALLS: dict[str, Call] = {
     "get_job": lambda client, user, job: client.get_job(user, job),
     "watch": first_of_watch,
-    "list_notices": lambda client, user, job: client.list_notices(user, job),
+    "list_webhook_deliveries": lambda client, user, job: client.list_webhook_deliveries(user, job),
     "take_result": lambda client, user, job: client.take_result(user, job),
     "cancel_job": lambda client, user, job: client.cancel_job(user, job),
     "retry_job": lambda client, user, job: client.retry_job(user, job),
@@ -80,8 +78,7 @@ OWN_CALLS: dict[str, Call] = {
 NO_USER_S = {
     "open",
     "get_or_create_user",  # says who somebody is: whoever calls has asked for their identity
-    "notice_secrets",  # made from the id, nothing is looked up
-    *(name for name in vars(OperatorCalls) if not name.startswith("_")),  # the operator's, said so where they stand
+    "webhook_secrets",  # made from the id, nothing is looked up
 }
 
 
@@ -112,7 +109,7 @@ class World:
         async with self.database.unit_of_work() as work:
             found = [row for query in queries for row in await work.scalars(text(query), {"id": user_id})]
             jobs = (await work.scalars(text("SELECT job_id FROM jobs WHERE user_id = :id"), {"id": user_id})).all()
-        redis = self.client._submitter.vault._redis
+        redis = self.client._connections.vault._redis
         return [*found, *[f"{job}: {await redis.get(f'vibe8:token:{job}')!r}" for job in jobs]]
 
     async def claim(self, job_id: str) -> Claim:
@@ -426,7 +423,7 @@ async def test_fifty_submissions_at_once_are_five(race: Race) -> None:
     assert race.accepted == LIMIT
     assert race.most == LIMIT
     assert await used_today(race) == LIMIT
-    tokens = [key async for key in race.clients[0]._submitter.vault._redis.scan_iter("vibe8:token:*")]
+    tokens = [key async for key in race.clients[0]._connections.vault._redis.scan_iter("vibe8:token:*")]
     jobs = await race.clients[0].list_jobs(race.user_id)
     assert len(tokens) == sum(job.source_metadata.get("has_token", False) for job in jobs)
 

@@ -11,7 +11,7 @@ from infrastructure.redis.queue import QUEUE_NAME, deserialize, serialize
 from tests.faults.fault_table import Rows, until
 from tests.fixtures.worker_process import System, until_finished
 from tests.hostile.support.poison import bell, insert_job, ring
-from worker.client.client import Client
+from worker.client import Client
 
 DEEP = "[" * 3_000 + "]" * 3_000
 LONG = "1" + "0" * 5_000

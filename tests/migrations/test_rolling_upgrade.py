@@ -13,7 +13,7 @@ from infrastructure.database.migrate import _config, head, upgrade
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers, in_thread
 from tests.fixtures.worker_process import System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 DROPPED: frozenset[tuple[str, str]] = frozenset()

@@ -27,7 +27,7 @@ from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
-from worker.analysis import facts_exchange as exchange
+from worker.analysis import facts_wire_format
 
 PROGRESS_SECONDS = 0.2
 """The least time between two messages about progress."""
@@ -81,7 +81,7 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
 def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     """Run the ten collectors over the scratch tree; answers the fields of `domain.metrics.report.Analysis`.
 
-    Where an attachment says what is remembered of the files (`worker.analysis.facts_exchange`), what was found out
+    Where an attachment says what is remembered of the files (`worker.analysis.facts_wire_format`), what was found out
     is attached.
     Raises InvalidInputError where there is no Python file at all.
     """
@@ -97,9 +97,9 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
     if ATTACHMENT not in request:
         return analyse(tree, fetched, options, emit).document()
-    memory = Memory(exchange.unpack(request[ATTACHMENT]))
+    memory = Memory(facts_wire_format.unpack(request[ATTACHMENT]))
     analysis = analyse(tree, fetched, options, emit, memory)
-    return {**analysis.document(), ATTACHMENT: exchange.pack(memory.learned)}
+    return {**analysis.document(), ATTACHMENT: facts_wire_format.pack(memory.learned)}
 
 
 def _why_none(fetched: FetchedSource) -> str:

@@ -16,9 +16,10 @@ from infrastructure.sandbox.privileges import hide
 from infrastructure.sandbox.sandbox import ChildLimits, dump_no_core
 from infrastructure.settings import Settings
 from infrastructure.sources.tree.limits import SourceLimits
-from worker.analysis.pipeline import Cores, Pipeline
+from worker.analysis.core_pool import CorePool
+from worker.analysis.pipeline import Pipeline
 from worker.analysis.preload import PRELOAD
-from worker.analysis.workspace import worker_directory
+from worker.analysis.workspace import worker_workspace
 
 MB = 1024 * 1024
 THREADS_AT_WORK = 4
@@ -26,7 +27,7 @@ THREADS_AT_WORK = 4
 
 
 @asynccontextmanager
-async def local_pipeline(settings: Settings, launched: ZygoteProcess | None = None) -> AsyncIterator[Pipeline]:
+async def open_pipeline(settings: Settings, launched: ZygoteProcess | None = None) -> AsyncIterator[Pipeline]:
     """How this machine analyses a source: children, scratch and the package index; nothing of them left at the end.
 
     `launched` is a zygote that has been started with PRELOAD already, to save time.
@@ -37,8 +38,8 @@ async def local_pipeline(settings: Settings, launched: ZygoteProcess | None = No
     dump_no_core()
     hide()
     async with AsyncExitStack() as stack:
-        scratch = stack.enter_context(worker_directory(settings.scratch_dir))
-        cores = Cores()
+        scratch = stack.enter_context(worker_workspace(settings.scratch_dir))
+        cores = CorePool()
         children = ZygoteRunner(
             PRELOAD, child_limits(settings, cores.count), scratch=scratch, launched=launched, prepared=launched is None
         )
@@ -75,7 +76,7 @@ def child_limits(settings: Settings, cores: int) -> ChildLimits:
 
 
 def _pipeline(
-    settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path, cores: Cores
+    settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path, cores: CorePool
 ) -> Pipeline:
     return Pipeline(
         children=children,

@@ -27,38 +27,64 @@ import structlog
 from domain.ports import FactsCache
 from infrastructure.redis.facts_keys import TreeKeys, fingerprint, keyed, secret, tree_keys
 from infrastructure.sources.tree.limits import SourceLimits
-from worker.analysis.facts_exchange import HISTORY, OTHER_HISTORY, pack, unpack
+from worker.analysis.facts_wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
 
 log = structlog.get_logger(__name__)
 
 
-class FactsKeeper:
-    """The cache as a pipeline uses it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFacts:
+    """What the cache holds of one source.
+
+    `attachment` is sent to the child that collects. `missing` maps the names of entries that the child may add to the
+    digests under which they are stored.
+    """
+
+    attachment: bytes
+    missing: Mapping[bytes, bytes]
+
+
+class SourceFacts:
+    """Cache of the facts of a source's files, as the pipeline uses it."""
 
     def __init__(self, cache: FactsCache, limits: SourceLimits, code: bytes | None = None) -> None:
-        """`code` stands for the code that finds the facts; by default the code that is running."""
+        """`code` is a digest of the code that finds the facts; it defaults to that of the running code."""
         self._cache = cache
         self._limits = limits
         self._code = code or fingerprint()
 
-    async def recall(self, scope: Sequence[str], tree: Path, branch: str | None = None) -> "Recalled":
-        """What is known of the files below `tree`, and of the commits of its branch or else of another.
+    async def get(self, scope: Sequence[str], tree: Path, branch: str | None = None) -> KnownFacts:
+        """Return the cached facts of the files below `tree`, and of the history of its branch.
 
-        `scope` says whose they are and where they come from.
+        Where nothing is known of the branch, the history of the branch that was analysed last is returned. `scope`
+        names the user and the source.
         """
         key = secret(self._code, *(part.encode("utf-8", "surrogatepass") for part in scope))
-        keys = await asyncio.to_thread(self._keys, tree, key)
+        keys = await asyncio.to_thread(self._tree_keys, tree, key)
         branches = {
-            keyed(key, b"history", (branch or "").encode("utf-8", "surrogatepass")): HISTORY,
-            keyed(key, b"history"): OTHER_HISTORY,
+            keyed(key, b"history", (branch or "").encode("utf-8", "surrogatepass")): HISTORY_KEY,
+            keyed(key, b"history"): LATEST_HISTORY_KEY,
         }
         names = {**branches, **_by_digest(keys.contents, b""), **_by_digest(keys.places, b"/")}
         found = await self._cache.look_up(list(names))
         known = {names[digest]: entry for digest, entry in found.items()}
         missing = {name: digest for digest, name in names.items() if digest not in found or digest in branches}
-        return Recalled(attachment=pack(known), missing=missing, cache=self._cache)
+        return KnownFacts(attachment=pack(known), missing=missing)
 
-    def _keys(self, tree: Path, key: bytes) -> TreeKeys:
+    async def put(self, known: KnownFacts, attachment: bytes) -> None:
+        """Store the facts that the child attached to its answer, where `known` lists them as missing. Never raises."""
+        try:
+            entries = unpack(attachment)
+        except ValueError:
+            log.warning("facts.attachment_invalid")
+            return
+        if HISTORY_KEY in entries:
+            entries[LATEST_HISTORY_KEY] = entries[HISTORY_KEY]
+        wanted = {known.missing[name]: entry for name, entry in entries.items() if name in known.missing}
+        if wanted:
+            await self._cache.keep(wanted)
+
+    def _tree_keys(self, tree: Path, key: bytes) -> TreeKeys:
         try:
             limits = self._limits
             return tree_keys(tree, key, most_files=limits.max_tree_files, most_bytes=limits.max_file_bytes)
@@ -69,25 +95,3 @@ class FactsKeeper:
 
 def _by_digest(keys: Mapping[bytes, bytes], suffix: bytes) -> dict[bytes, bytes]:
     return {digest: name + suffix for name, digest in keys.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
-    """What is known at the beginning of a run, for the child; and under which digests to keep the rest."""
-
-    attachment: bytes
-    missing: Mapping[bytes, bytes]
-    cache: FactsCache
-
-    async def keep(self, learned: bytes) -> None:
-        """Keep what the child has found out about what was missing. Never raises."""
-        try:
-            entries = unpack(learned)
-        except ValueError:
-            log.warning("facts.unreadable")
-            return
-        if HISTORY in entries:
-            entries[OTHER_HISTORY] = entries[HISTORY]
-        wanted = {self.missing[name]: entry for name, entry in entries.items() if name in self.missing}
-        if wanted:
-            await self.cache.keep(wanted)

@@ -1,4 +1,4 @@
-"""What an attempt did and when, by the monotonic clock: its log line and its trace are made of this."""
+"""Timeline of one attempt: its stages, by the monotonic clock. The attempt's log line and trace are made from it."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,61 +8,66 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One stage: monotonic seconds of its beginning and its end, and the name of what ended it early."""
+    """One stage. `started` and `ended` are monotonic seconds; `error_type` names the exception that ended it."""
 
     name: str
-    began: float
+    started: float
     ended: float
-    fault: str | None = None
+    error_type: str | None = None
 
     @property
-    def milliseconds(self) -> int:
-        """How long it took."""
-        return round((self.ended - self.began) * 1000)
+    def duration_ms(self) -> int:
+        """Duration in milliseconds."""
+        return round((self.ended - self.started) * 1000)
 
 
 @dataclass(slots=True)
 class Timeline:
-    """The stages of one attempt, in the order of their ends."""
+    """The stages of one attempt, in the order in which they ended.
 
-    began: float = field(default_factory=time.monotonic)
+    `timings_ms` holds the analysis's own timings once there is an analysis. `outcome` says how the attempt ended, and
+    `reason` why it did not complete.
+    """
+
+    started: float = field(default_factory=time.monotonic)
     spans: list[Span] = field(default_factory=list)
     timings_ms: Mapping[str, int] = field(default_factory=dict)
-    """What the analysis says of its own inside, once there is one."""
     outcome: str = "lost"
     reason: str | None = None
-    """How the attempt ended, and why where it did not do its job."""
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Keep the block as a stage of that name, however it ends."""
-        with self.stages(name):
+        """Record the block as one stage, also when it raises."""
+        with self.consecutive_spans(name):
             yield
 
     @contextmanager
-    def stages(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Keep the block as stages in a row, however it ends; what is yielded ends one and begins the next, by name."""
-        began, fault = time.monotonic(), None
+    def consecutive_spans(self, first: str) -> Iterator[Callable[[str], None]]:
+        """Record the block as consecutive stages, also when it raises.
 
-        def turn(to: str) -> None:
-            nonlocal name, began
+        Yields a function that ends the current stage and starts the next one, given its name.
+        """
+        name, started, error_type = first, time.monotonic(), None
+
+        def start_next(next_name: str) -> None:
+            nonlocal name, started
             now = time.monotonic()
-            self.spans.append(Span(name=name, began=began, ended=now, fault=fault))
-            name, began = to, now
+            self.spans.append(Span(name=name, started=started, ended=now, error_type=error_type))
+            name, started = next_name, now
 
         try:
-            yield turn
+            yield start_next
         except BaseException as error:
-            fault = type(error).__name__
+            error_type = type(error).__name__
             raise
         finally:
-            turn("")
+            start_next("")
 
     @property
-    def milliseconds(self) -> int:
-        """Since the beginning."""
-        return round((time.monotonic() - self.began) * 1000)
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the start."""
+        return round((time.monotonic() - self.started) * 1000)
 
     def stages_ms(self) -> dict[str, int]:
-        """Stage to milliseconds; the stage that was cut short is among them."""
-        return {span.name: span.milliseconds for span in self.spans}
+        """Map each stage to its milliseconds; a stage that was cut short is included."""
+        return {span.name: span.duration_ms for span in self.spans}

@@ -20,7 +20,7 @@ _PREFIX = "worker-"
 
 
 @contextmanager
-def worker_directory(parent: Path) -> Iterator[Path]:
+def worker_workspace(parent: Path) -> Iterator[Path]:
     """A directory of our own under `parent`, gone afterwards; those of dead workers are removed first.
 
     Raises InvalidInputError where `parent` cannot be written.
@@ -85,7 +85,7 @@ def _opened(directory: Path) -> list["os.DirEntry[str]"]:
 
 
 @asynccontextmanager
-async def job_directory(parent: Path) -> AsyncIterator[Path]:
+async def job_workspace(parent: Path) -> AsyncIterator[Path]:
     """A fresh directory for one job, readable by us alone, and gone afterwards.
 
     Raises TransientError where there is no room for it: another worker, or this one later, may have some.

@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from domain.errors import Vibe8Error
-from domain.text import one_line
 from worker.analysis.preload import PRELOAD
-from worker.cli import job_commands as cli_jobs
-from worker.cli import operator_commands as cli_operate
+from worker.cli import job_commands, operator_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
-from worker.cli.options import BranchOption, JsonOption, examples, finish
+from worker.cli.options import BranchOption, JsonOption, examples_epilog, run_and_exit
+from worker.cli.output.errors import print_error
 
 app = typer.Typer(
     name="vibe8",
@@ -32,7 +31,7 @@ app = typer.Typer(
     "Settings come from the environment; README.md lists them, `vibe8 doctor` checks them.",
 )
 
-SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help=cli_jobs.SOURCE_HELP)]
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help=job_commands.SOURCE_HELP)]
 
 
 @app.callback(invoke_without_command=True)
@@ -50,7 +49,7 @@ def _root(
         raise typer.Exit(BAD_INPUT)
 
 
-@app.command(epilog=examples("vibe8 up", "VIBE8_HOME=/data/vibe8 ARQ_MAX_JOBS=4 vibe8 up"))
+@app.command(epilog=examples_epilog("vibe8 up", "VIBE8_HOME=/data/vibe8 ARQ_MAX_JOBS=4 vibe8 up"))
 def up() -> None:
     """Start PostgreSQL, Redis and a worker here, until Ctrl-C.
 
@@ -61,7 +60,7 @@ def up() -> None:
     run_up()
 
 
-@app.command(epilog=examples("DATABASE_URL=postgresql://... REDIS_URL=redis://... vibe8 worker"))
+@app.command(epilog=examples_epilog("DATABASE_URL=postgresql://... REDIS_URL=redis://... vibe8 worker"))
 def worker() -> None:
     """Run a worker until SIGTERM, which drains it.
 
@@ -73,25 +72,25 @@ def worker() -> None:
     run_worker()
 
 
-@app.command(epilog=examples("DATABASE_URL=postgresql://... vibe8 migrate"))
+@app.command(epilog=examples_epilog("DATABASE_URL=postgresql://... vibe8 migrate"))
 def migrate(as_json: JsonOption = False) -> None:
     """Bring the database's schema up to date.
 
     Safe while workers run, and when several do it at once.
     """
-    from worker.cli.commands import database as upkeep
-    from worker.cli.output.output import Output
+    from worker.cli.commands import database
+    from worker.cli.output.writer import OutputWriter
 
-    finish(upkeep.migrate(Output(as_json=as_json)))
+    run_and_exit(database.migrate(OutputWriter(as_json=as_json)))
 
 
 @app.command(
-    epilog=examples(
+    epilog=examples_epilog(
         "vibe8 analyze .",
         "vibe8 analyze https://github.com/psf/requests --branch main",
         "vibe8 analyze src --json > result.json",
     ),
-    help=f"Run the ten collectors here and now, without any server.\n\n{cli_jobs.TOKEN_HELP}",
+    help=f"Run the ten collectors here and now, without any server.\n\n{job_commands.TOKEN_HELP}",
 )
 def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOption = False) -> None:
     """Run the ten collectors here and now, without any server."""
@@ -99,25 +98,25 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
 
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     with launch(PRELOAD) as launched:  # first of all: it imports the tools while we import the rest
-        from worker.cli.commands import analyze as local
-        from worker.cli.output.output import Output
+        from worker.cli.commands import analyze as analyze_command
+        from worker.cli.output.writer import OutputWriter
 
-        finish(local.analyze(source, branch, Output(as_json=as_json), launched))
+        run_and_exit(analyze_command.analyze(source, branch, OutputWriter(as_json=as_json), launched))
 
 
-@app.command(epilog=examples("vibe8 cleanup"))
+@app.command(epilog=examples_epilog("vibe8 cleanup"))
 def cleanup(as_json: JsonOption = False) -> None:
     """Delete old finished jobs and end stale ones.
 
     The workers do it by themselves every six hours; this does it now.
     """
-    from worker.cli.commands import database as upkeep
-    from worker.cli.output.output import Output
+    from worker.cli.commands import database
+    from worker.cli.output.writer import OutputWriter
 
-    finish(upkeep.clean_up(Output(as_json=as_json)))
+    run_and_exit(database.clean_up(OutputWriter(as_json=as_json)))
 
 
-@app.command(epilog=examples("vibe8 doctor", "vibe8 doctor --quiet && echo all is well"))
+@app.command(epilog=examples_epilog("vibe8 doctor", "vibe8 doctor --quiet && echo all is well"))
 def doctor(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; the exit code tells.")] = False,
@@ -127,13 +126,13 @@ def doctor(
     Says what is amiss and what to do about it. Exit codes: 0 all is well, 1 something is amiss, 3 a service cannot be
     reached.
     """
-    from worker.cli.commands.doctor import examine
+    from worker.cli.commands.doctor import run_checks
 
-    finish(examine(as_json=as_json, quiet=quiet))
+    run_and_exit(run_checks(as_json=as_json, quiet=quiet))
 
 
-app.add_typer(cli_jobs.app)
-app.add_typer(cli_operate.app)
+app.add_typer(job_commands.app)
+app.add_typer(operator_commands.app)
 
 
 def main() -> None:
@@ -144,23 +143,21 @@ def main() -> None:
 def _run() -> int:
     try:
         code = int(app(standalone_mode=False, prog_name="vibe8") or DONE)
+        message = "interrupted" if code == INTERRUPTED else ""
     except typer.TyperException as error:
-        return _complain(_usage(error), BAD_INPUT)
+        message, code = _usage_message(error), BAD_INPUT
     except Vibe8Error as error:
-        return _complain(str(error), exit_code(error))
+        message, code = str(error), exit_code(error)
     except KeyboardInterrupt:
-        code = INTERRUPTED
-    return _complain("interrupted", code) if code == INTERRUPTED else code
+        message, code = "interrupted", INTERRUPTED
+    if message:
+        print_error(message)
+    return code
 
 
-def _usage(error: typer.TyperException) -> str:
+def _usage_message(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     words = error.format_message().replace("Value error, ", "").rstrip(".")
     # Where the parser does not say which command it was reading, the command line does.
     command = " ".join(("vibe8", *sys.argv[1:2])) if context is None else context.command_path
     return f"{words[:1].lower()}{words[1:]} (see `{command} --help`)"
-
-
-def _complain(words: str, code: int) -> int:
-    print(f"vibe8: {one_line(words, 2_000)}", file=sys.stderr)
-    return code

@@ -1,8 +1,6 @@
-"""What all commands share: the default user and the exit codes."""
+"""Exit codes of the command `vibe8`."""
 
 from domain.errors import PermanentError, ServiceUnavailableError, Vibe8Error
-
-LOCAL_USER = "local@localhost"
 
 DONE = 0
 FAILED = 1

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain.errors import InvalidInputError
-from worker.cli.exit_codes import LOCAL_USER
-from worker.cli.options import BranchOption, JsonOption, duration, examples, finish
+from worker.cli.options import DEFAULT_USER, BranchOption, JsonOption, examples_epilog, parse_age, run_and_exit
 
 if TYPE_CHECKING:
     from worker.cli.commands.bulk import Selection
@@ -46,13 +45,13 @@ SinceOption = Annotated[
 ]
 ManyArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="The job's id; or name many by the options.")]
 WhoseOption = Annotated[
-    str | None, typer.Option(metavar="EMAIL", help=f"Whose; {LOCAL_USER} if not given, everybody's for --operator.")
+    str | None, typer.Option(metavar="EMAIL", help=f"Whose; {DEFAULT_USER} if not given, everybody's for --operator.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before acting on many.")]
 
 
 @app.command(
-    epilog=examples(
+    epilog=examples_epilog(
         "vibe8 submit . --wait",
         "vibe8 submit https://github.com/psf/requests --project requests",
         "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
@@ -75,72 +74,72 @@ def submit(
     author_type: Annotated[AuthorType | None, typer.Option(help="Who wrote the code.")] = None,
     author_model: Annotated[str | None, typer.Option(help="Which model, or who.")] = None,
     notify: Annotated[str | None, typer.Option(metavar="URL", help="An address to tell when it has ended.")] = None,
-    user: UserOption = LOCAL_USER,
+    user: UserOption = DEFAULT_USER,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress, and take the result.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Hand a source to the workers."""
     from domain.sources import Authorship
-    from worker.cli.commands.submit import submit as hand_over
+    from worker.cli.commands.submit import submit as submit_command
     from worker.cli.commands.submit_file import submit_file
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
     authorship = Authorship(project_name=project, author_type=author_type, author_model=author_model)
-    output = Output(as_json=as_json)
+    output = OutputWriter(as_json=as_json)
     if from_file is None:
         if source is None:
             raise InvalidInputError("missing argument 'SOURCE' (see `vibe8 submit --help`)")
-        finish(hand_over(source, branch, authorship, user, output, wait=wait, notify=notify))
+        run_and_exit(submit_command(source, branch, authorship, user, output, wait=wait, notify=notify))
     elif source is not None or branch is not None or wait:
         raise InvalidInputError("--from goes with no SOURCE, --branch or --wait (see `vibe8 submit --help`)")
     else:
-        finish(submit_file(from_file, authorship, notify, user, output))
+        run_and_exit(submit_file(from_file, authorship, notify, user, output))
 
 
-@app.command(epilog=examples("vibe8 jobs", "vibe8 jobs --status failed --since 1h"))
+@app.command(epilog=examples_epilog("vibe8 jobs", "vibe8 jobs --status failed --since 1h"))
 def jobs(
     status: StatusOption = None,
     since: SinceOption = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="At most so many.")] = 50,
-    user: UserOption = LOCAL_USER,
+    user: UserOption = DEFAULT_USER,
     as_json: JsonOption = False,
 ) -> None:
     """List the user's jobs, newest first."""
     from domain.jobs import JobStatus
     from worker.cli.commands import jobs as commands
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
     wanted = None if status is None else JobStatus(status)
-    finish(commands.jobs(user, wanted, duration(since), limit, Output(as_json=as_json)))
+    run_and_exit(commands.jobs(user, wanted, parse_age(since), limit, OutputWriter(as_json=as_json)))
 
 
-@app.command(epilog=examples("vibe8 job 3f2a..."))
+@app.command(epilog=examples_epilog("vibe8 job 3f2a..."))
 def job(
     job_id: JobArgument,
-    user: UserOption = LOCAL_USER,
+    user: UserOption = DEFAULT_USER,
     operator: OperatorOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show one job and what has happened to it."""
     from worker.cli.commands import jobs as commands
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
-    finish(commands.job(user, job_id, Output(as_json=as_json), as_operator=operator))
+    run_and_exit(commands.job(user, job_id, OutputWriter(as_json=as_json), as_operator=operator))
 
 
-@app.command(epilog=examples("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
-def result(job_id: JobArgument, user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
+@app.command(epilog=examples_epilog("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
+def result(job_id: JobArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
     """Take a finished job's result.
 
     This deletes the job; the run is kept. An unfinished job is shown, and nothing is deleted.
     """
     from worker.cli.commands import jobs as commands
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
-    finish(commands.result(user, job_id, Output(as_json=as_json)))
+    run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json)))
 
 
-@app.command(epilog=examples("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))
+@app.command(epilog=examples_epilog("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))
 def cancel(
     job_id: ManyArgument = None,
     status: StatusOption = None,
@@ -156,16 +155,16 @@ def cancel(
     """
     from worker.cli.commands import bulk
     from worker.cli.commands import jobs as commands
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
-    output = Output(as_json=as_json)
+    output = OutputWriter(as_json=as_json)
     if _is_one(job_id, status, since):
-        finish(commands.cancel(user or LOCAL_USER, str(job_id), output, as_operator=operator))
+        run_and_exit(commands.cancel(user or DEFAULT_USER, str(job_id), output, as_operator=operator))
     else:
-        finish(bulk.cancel(_selection(user, status, since, operator), output, yes=yes))
+        run_and_exit(bulk.cancel(_selection(user, status, since, operator), output, yes=yes))
 
 
-@app.command(epilog=examples("vibe8 retry 3f2a...", "vibe8 retry --since 1h --operator --yes"))
+@app.command(epilog=examples_epilog("vibe8 retry 3f2a...", "vibe8 retry --since 1h --operator --yes"))
 def retry(
     job_id: ManyArgument = None,
     status: StatusOption = None,
@@ -182,25 +181,25 @@ def retry(
     """
     from worker.cli.commands import bulk
     from worker.cli.commands import jobs as commands
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
-    output = Output(as_json=as_json)
+    output = OutputWriter(as_json=as_json)
     if _is_one(job_id, status, since):
-        finish(commands.retry(user or LOCAL_USER, str(job_id), output, as_operator=operator))
+        run_and_exit(commands.retry(user or DEFAULT_USER, str(job_id), output, as_operator=operator))
     else:
-        finish(bulk.retry(_selection(user, status, since, operator), output, yes=yes))
+        run_and_exit(bulk.retry(_selection(user, status, since, operator), output, yes=yes))
 
 
-@app.command(epilog=examples("vibe8 webhook --user ann@example.org"))
-def webhook(user: UserOption = LOCAL_USER, as_json: JsonOption = False) -> None:
+@app.command(epilog=examples_epilog("vibe8 webhook --user ann@example.org"))
+def webhook(user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
     """Show the secrets that a user's receiver verifies notices with.
 
     Made from WEBHOOK_SECRETS, in its order; any one of them will do.
     """
     from worker.cli.commands import jobs as commands
-    from worker.cli.output.output import Output
+    from worker.cli.output.writer import OutputWriter
 
-    finish(commands.webhook(user, Output(as_json=as_json)))
+    run_and_exit(commands.webhook(user, OutputWriter(as_json=as_json)))
 
 
 def _is_one(job_id: str | None, status: Status | None, since: str | None) -> bool:
@@ -216,8 +215,8 @@ def _selection(user: str | None, status: Status | None, since: str | None, opera
     from worker.cli.commands.bulk import Selection
 
     return Selection(
-        email=user or (None if operator else LOCAL_USER),
+        email=user or (None if operator else DEFAULT_USER),
         status=None if status is None else JobStatus(status),
-        since=duration(since),
+        since=parse_age(since),
         as_operator=operator,
     )

@@ -12,6 +12,7 @@ from domain.errors import InvalidInputError
 from domain.text import one_line
 from worker.cli.exit_codes import DONE
 
+DEFAULT_USER = "local@localhost"
 MAX_DAYS = 3_650
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -19,12 +20,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 BranchOption = Annotated[str | None, typer.Option(help="The repository's branch; its default one if not given.")]
 
 
-def examples(*lines: str) -> str:
+def examples_epilog(*lines: str) -> str:
     """The epilog of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def finish(command: Coroutine[Any, Any, int]) -> None:
+def run_and_exit(command: Coroutine[Any, Any, int]) -> None:
     """Run the command and leave with its exit code."""
     from worker.cli.run_async import run
 
@@ -38,7 +39,7 @@ def finish(command: Coroutine[Any, Any, int]) -> None:
     raise typer.Exit(code)
 
 
-def duration(words: str | None) -> timedelta | None:
+def parse_age(words: str | None) -> timedelta | None:
     """An age such as 90s, 30m, 1h or 2d. Raises InvalidInputError."""
     if words is None:
         return None

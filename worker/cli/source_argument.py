@@ -28,7 +28,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class RemoteRepository:
     """A repository on a git host; the token comes from the environment, never from an argument."""
 
     url: str
@@ -36,7 +36,7 @@ class Remote:
     token: str | None = field(repr=False)
 
 
-Source = Directory | File | Remote
+Source = Directory | File | RemoteRepository
 
 
 def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
@@ -44,7 +44,7 @@ def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
     if "://" in text:
         url = normalize_repository_url(text, settings.git_allowed_hosts)
         checked = validate_branch_name(branch) if branch is not None else None
-        return Remote(url=url, branch=checked, token=_token())
+        return RemoteRepository(url=url, branch=checked, token=_token())
     if branch is not None:
         raise InvalidInputError("--branch goes with a repository URL only")
     path = Path(text)

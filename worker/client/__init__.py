@@ -1,1 +1,27 @@
-"""What an API imports: submit, watch, take, cancel; and the history of runs."""
+"""What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
+
+from worker.client.client import Client
+from worker.client.results import Completed, JobFailed, JobResult, Page, Unfinished
+from worker.client.serializers import (
+    empty_result_to_json,
+    job_to_json,
+    run_to_json,
+    webhook_delivery_to_json,
+)
+from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
+
+__all__ = [
+    "Client",
+    "Completed",
+    "JobFailed",
+    "JobResult",
+    "Page",
+    "RepositorySubmission",
+    "Submission",
+    "Unfinished",
+    "UploadSubmission",
+    "empty_result_to_json",
+    "job_to_json",
+    "run_to_json",
+    "webhook_delivery_to_json",
+]

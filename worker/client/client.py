@@ -1,132 +1,83 @@
-"""What an API imports: submit, watch, take, cancel; and the history of runs.
+"""Client of the job system, for an API: submit, watch, take, cancel, and the history of runs.
 
     async with Client.open(load_settings()) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         job = await client.submit_upload(user_id, filename="code.zip", content=data)
         ...
-        taken = await client.take_result(user_id, job.job_id)
+        result = await client.take_result(user_id, job.job_id)
 
-Every call about a job or a run names the user who asks. Errors are those of `domain.errors`: InvalidInputError and
-LimitExceededError (the submitter can mend it), NotFoundError and ForbiddenError (they differ: an API that must not tell
-which ids exist answers both alike), ServiceUnavailableError (try again later).
+Every call about a job or a run takes the id of the user who makes it, and refuses what belongs to another user.
+It raises the errors of `domain.errors`: InvalidInputError and LimitExceededError (the submitter can correct them),
+NotFoundError and ForbiddenError (an API that must not reveal which ids exist answers both in the same way), and
+ServiceUnavailableError (try again later).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
-import structlog
-
 from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError
-from domain.jobs import Job, JobStatus, SubmissionLimits
-from domain.runs import Run, RunCursor, RunSummary
+from domain.jobs import Job, JobStatus
+from domain.runs import Run, RunCursor
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from domain.webhooks import Notice
-from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.users import UserRepository
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.observability.tracing import NoTracer, Tracer, open_tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
-from infrastructure.redis.queue import JobQueue, connect, connect_lazily
-from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
-from worker.client.operator import OperatorCalls
-from worker.client.submissions import RepositorySubmission, Submission, Submitter, UploadSubmission
+from worker.client.connections import Connections, open_connections
+from worker.client.results import Completed, JobFailed, JobResult, Page, Unfinished
+from worker.client.submissions import (
+    RepositorySubmission,
+    Submission,
+    Submitter,
+    UploadSubmission,
+    submission_limits,
+)
 
-MAX_PAGE = 100
-MAX_JOBS = 1_000
-EVER = timedelta(days=36_500)
-"""No job is older, and there are no dates before the first year to reckon with."""
-WATCH_SECONDS = 1.0
+MAX_PAGE_SIZE = 100
+MAX_LISTED_JOBS = 1_000
+MAX_JOB_AGE = timedelta(days=36_500)
+"""Bound of `since` in `list_jobs`: a larger one would pass the earliest date that Python can represent."""
 
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
-    """The job is pending or running; nothing was deleted."""
-
-    job: Job
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
-    """The job is done and its row deleted; the run stays until its owner deletes it."""
-
-    job: Job
-    run: Run
+WATCH_POLL_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFailed:
-    """The job failed and its row is deleted; `error` is one line for its owner."""
+class Client:
+    """What one API may do for its users. Safe for concurrent tasks of one event loop."""
 
-    job: Job
-    error: str
-
-
-Taken = Unfinished | Completed | JobFailed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Runs, newest first; `next` fetches the following page and is None on the last."""
-
-    runs: Sequence[RunSummary]
-    next: RunCursor | None
-
-
-class Client(OperatorCalls):
-    """An API's view of the system; safe for many tasks of one event loop."""
-
-    def __init__(
-        self,
-        database: Database,
-        doorbell: JobQueue,
-        vault: TokenVault,
-        settings: Settings,
-        tracer: Tracer | None = None,
-    ) -> None:
-        limits = SubmissionLimits(
-            max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
+    def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
+        self._connections = connections
+        self._database = connections.database
+        self._limits = submission_limits(settings)
+        self._webhook_secrets = settings.webhook_secrets
+        self._submitter = Submitter(
+            connections=connections, settings=settings, limits=self._limits, tracer=tracer or NoTracer()
         )
-        submitter = Submitter(
-            database=database,
-            doorbell=doorbell,
-            vault=vault,
-            settings=settings,
-            limits=limits,
-            tracer=tracer or NoTracer(),
-        )
-        super().__init__(database, doorbell, submitter, limits)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, tracer: Tracer | None = None, *, redis_later: bool = False
+        cls, settings: Settings, tracer: Tracer | None = None, *, lazy_redis: bool = False
     ) -> AsyncIterator[Self]:
-        """Connect; raises ServiceUnavailableError. The tracer is the environment's own if not given.
+        """Connect to PostgreSQL and Redis, and disconnect at the end. Raises ServiceUnavailableError.
 
-        `redis_later`: not before a call needs it; looking at jobs and runs never does.
+        Without a `tracer`, the one that the environment configures is used. With `lazy_redis`, Redis is contacted by
+        the first call that needs it; calls that only read jobs and runs never do.
         """
         async with AsyncExitStack() as stack:
             if tracer is None and (tracer := open_tracer()).on:
                 stack.push_async_callback(asyncio.to_thread, tracer.close)
-            database = Database.from_settings(settings, "vibe8-client")
-            stack.push_async_callback(database.close)
-            address = settings.redis_dsn().get_secret_value()
-            redis = connect_lazily(address) if redis_later else await connect(address)
-            stack.push_async_callback(redis.aclose)
-            keys = [key.get_secret_value() for key in settings.token_encryption_keys]
-            vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
-            yield cls(database, JobQueue(redis), vault, settings, tracer)
+            connections = await stack.enter_async_context(open_connections(settings, lazy_redis=lazy_redis))
+            yield cls(connections, settings, tracer)
 
     # Users
 
@@ -141,7 +92,7 @@ class Client(OperatorCalls):
             jobs = await UserRepository(work).delete(user_id)
             await NoticeRepository(work).forget_user(user_id)
         for job_id in jobs:
-            await self._submitter.forget(job_id)
+            await self._connections.delete_token(job_id)
 
     # Submissions
 
@@ -215,16 +166,16 @@ class Client(OperatorCalls):
     async def list_jobs(
         self, user_id: UUID, *, status: JobStatus | None = None, since: timedelta | None = None, limit: int = 50
     ) -> list[Job]:
-        """The user's jobs that still have a row, newest first, at most MAX_JOBS.
+        """The user's jobs that still have a row, newest first, at most MAX_LISTED_JOBS.
 
         `since` leaves out what is older than that.
         """
-        limit = max(1, min(limit, MAX_JOBS))
-        earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), EVER)
+        limit = max(1, min(limit, MAX_LISTED_JOBS))
+        earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), MAX_JOB_AGE)
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
-    async def list_notices(self, user_id: UUID, job_id: str) -> list[Notice]:
+    async def list_webhook_deliveries(self, user_id: UUID, job_id: str) -> list[Notice]:
         """How telling of the job's end went, oldest first; empty where nobody asked, or it has not ended.
 
         Raises NotFoundError, ForbiddenError.
@@ -233,12 +184,12 @@ class Client(OperatorCalls):
             _owned_job(await JobRepository(work).get(job_id), user_id)
             return await NoticeRepository(work).of_job(job_id)
 
-    def notice_secrets(self, user_id: UUID) -> list[str]:
+    def webhook_secrets(self, user_id: UUID) -> list[str]:
         """What the user's receivers verify notices with (`whsec_...`), the newest first; any one of them will do."""
-        secrets = self._submitter.settings.webhook_secrets
+        secrets = self._webhook_secrets
         return [derive_user_secret(secret.get_secret_value(), user_id) for secret in secrets]
 
-    async def take_result(self, user_id: UUID, job_id: str) -> Taken:
+    async def take_result(self, user_id: UUID, job_id: str) -> JobResult:
         """The end of a job, once: its row is deleted with it. An unfinished job is left alone.
 
         Raises NotFoundError (also the second time), ForbiddenError.
@@ -264,8 +215,8 @@ class Client(OperatorCalls):
             job = await JobRepository(work).request_cancel(job_id)
         if job.status.finished and job.cancel_requested_at is None:
             raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
-        await self._submitter.forget(job_id)
-        await self._tell(job)
+        await self._connections.delete_token(job_id)
+        await self._connections.publish_state(job)
         return job
 
     async def retry_job(self, user_id: UUID, job_id: str) -> Job:
@@ -280,7 +231,7 @@ class Client(OperatorCalls):
             await jobs.lock_user(user_id)
             self._limits.check(unfinished=(await jobs.usage(user_id)).unfinished, today=0)
             job = await jobs.requeue_failed(job_id)
-        await self._submitter.ring([job])
+        await self._connections.enqueue([job])
         return job
 
     async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
@@ -291,7 +242,7 @@ class Client(OperatorCalls):
         """
         await self.get_job(user_id, job_id)  # nobody else's ear is to be on the channel
         shown: Job | None = None
-        async with aclosing(self._doorbell.events(job_id, WATCH_SECONDS)) as ticks:
+        async with aclosing(self._connections.queue.events(job_id, WATCH_POLL_SECONDS)) as ticks:
             async for event in ticks:
                 if event is not None and shown is not None and event["status"] == JobStatus.RUNNING:
                     job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])
@@ -306,8 +257,8 @@ class Client(OperatorCalls):
     # Runs
 
     async def list_runs(self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None) -> Page:
-        """One page of the user's history, newest first, at most MAX_PAGE runs."""
-        limit = max(1, min(limit, MAX_PAGE))
+        """One page of the user's history, newest first, at most MAX_PAGE_SIZE runs."""
+        limit = max(1, min(limit, MAX_PAGE_SIZE))
         async with self._database.unit_of_work() as work:
             runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
         shown = runs[:limit]

@@ -1,70 +1,74 @@
-"""The client's calls that ask nobody whose jobs they are: for operators. No API may offer them."""
+"""Client for operators: calls on any user's jobs, without an owner check. No API may offer them."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
-import structlog
-
-from domain.errors import ServiceUnavailableError
-from domain.jobs import Job, JobStatus, SubmissionLimits
-from infrastructure.database.engine import Database
+from domain.jobs import Job, JobStatus
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.redis.queue import JobQueue
-from worker.client.submissions import Submitter
+from infrastructure.settings import Settings
+from worker.client.client import Client
+from worker.client.connections import Connections, open_connections
+from worker.client.submissions import submission_limits
 
-log = structlog.get_logger(__name__)
 
+class OperatorClient:
+    """Jobs of any user, named by their ids alone.
 
-class OperatorCalls:
-    """Jobs by their ids alone."""
+    `user_client` offers the calls of one user on the same connections; `get_job_owner` says in whose name to make them.
+    """
 
-    def __init__(self, database: Database, doorbell: JobQueue, submitter: Submitter, limits: SubmissionLimits) -> None:
-        self._database = database
-        self._doorbell = doorbell
-        self._submitter = submitter
-        self._limits = limits
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        self.user_client = Client(connections, settings)
+        self._connections = connections
+        self._database = connections.database
+        self._limits = submission_limits(settings)
 
-    async def owner_of(self, job_id: str) -> UUID:
-        """Whose job it is. Raises NotFoundError."""
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, *, lazy_redis: bool = False) -> AsyncIterator[Self]:
+        """Connect; `lazy_redis` as in `Client.open`. Raises ServiceUnavailableError."""
+        async with open_connections(settings, lazy_redis=lazy_redis) as connections:
+            yield cls(connections, settings)
+
+    async def get_job_owner(self, job_id: str) -> UUID:
+        """Return the id of the job's owner. Raises NotFoundError."""
         async with self._database.unit_of_work() as work:
             return (await JobRepository(work).get(job_id)).user_id
 
     async def select_jobs(
         self, user_id: UUID | None, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int
     ) -> list[str]:
-        """The ids of a user's jobs, or everybody's, in these states, the oldest `limit`, oldest first."""
+        """Return the ids of jobs in these states, oldest first; those of all users where `user_id` is None.
+
+        `since` leaves out jobs created before it. Of more than `limit` jobs, the oldest are returned.
+        """
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).select(user_id, statuses, since=since, limit=limit)
 
     async def cancel_jobs(self, job_ids: Sequence[str]) -> list[Job]:
-        """End those that are pending or running; the others are left out of the answer."""
+        """Cancel those that are pending or running, and return them."""
         async with self._database.unit_of_work() as work:
             cancelled = await JobRepository(work).cancel_all(job_ids)
         for job in cancelled:
             if job.source_metadata.get("has_token"):
-                await self._submitter.forget(job.job_id)
-            await self._tell(job)
+                await self._connections.delete_token(job.job_id)
+            await self._connections.publish_state(job)
         return cancelled
 
     async def retry_jobs(self, job_ids: Sequence[str], *, limited_user: UUID | None) -> list[Job]:
-        """Put failed jobs back in line with their attempts forgiven; what cannot be is left out of the answer.
+        """Make failed jobs pending again, with their attempts reset, and return those that could be retried.
 
-        `limited_user` is the one user whose jobs they are, where the limit of unfinished jobs is to hold: then the
-        oldest come first.
+        Pass the owner of all the jobs as `limited_user` to apply that user's limit of unfinished jobs: the oldest jobs
+        are retried first. With None no limit applies.
         """
         async with self._database.unit_of_work() as work:
-            jobs, room = JobRepository(work), None
+            jobs, free = JobRepository(work), None
             if limited_user is not None:
                 await jobs.lock_user(limited_user)
-                room = max(0, self._limits.max_unfinished - (await jobs.usage(limited_user)).unfinished)
-            requeued = await jobs.requeue_all(job_ids, most=room)
-        await self._submitter.ring(requeued)
+                free = max(0, self._limits.max_unfinished - (await jobs.usage(limited_user)).unfinished)
+            requeued = await jobs.requeue_all(job_ids, most=free)
+        await self._connections.enqueue(requeued)
         return requeued
-
-    async def _tell(self, job: Job) -> None:
-        event = {"status": job.status, "stage": job.stage, "progress": job.progress}
-        try:
-            await self._doorbell.publish(job.job_id, event)
-        except ServiceUnavailableError:
-            log.debug("progress.publish_failed", job_id=job.job_id)

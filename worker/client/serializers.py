@@ -1,21 +1,16 @@
 """The JSON documents that the command prints: a job, and a whole result."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from domain.jobs import Job
-from domain.metrics.report import Analysis
 from domain.runs import Run
 from domain.text import JSON
 from domain.webhooks import Notice
-
-if TYPE_CHECKING:  # the client brings the database along, which a local analysis does without
-    from worker.client.client import JobFailed, Unfinished
+from worker.client.results import JobFailed, Unfinished
 
 
-def job_document(job: Job) -> dict[str, JSON]:
+def job_to_json(job: Job) -> dict[str, JSON]:
     """A job without its upload's data; times as ISO 8601 in UTC."""
     metadata = {key: value for key, value in job.source_metadata.items() if key != "file_data"}
     return {
@@ -27,47 +22,42 @@ def job_document(job: Job) -> dict[str, JSON]:
         "result_run_id": None if job.result_run_id is None else str(job.result_run_id),
         "error_message": job.error_message,
         "attempt": job.attempt,
-        "attempt_errors": [{**asdict(error), "at": _time(error.at)} for error in job.attempt_errors],
+        "attempt_errors": [{**asdict(error), "at": _isoformat(error.at)} for error in job.attempt_errors],
         "stage": job.stage,
         "progress": job.progress,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "updated_at": _time(job.updated_at),
-        "run_after": _time(job.run_after),
-        "cancel_requested_at": _time(job.cancel_requested_at),
+        "created_at": _isoformat(job.created_at),
+        "started_at": _isoformat(job.started_at),
+        "finished_at": _isoformat(job.finished_at),
+        "updated_at": _isoformat(job.updated_at),
+        "run_after": _isoformat(job.run_after),
+        "cancel_requested_at": _isoformat(job.cancel_requested_at),
         "notify_url": job.notify_url,
     }
 
 
-def notice_document(notice: Notice) -> dict[str, JSON]:
+def webhook_delivery_to_json(notice: Notice) -> dict[str, JSON]:
     """How telling of a job's end went; `state` is `waiting`, `delivered` or `given up`."""
     return {
         "notice_id": str(notice.notice_id),
         "state": notice.state,
         "status": notice.status,
         "attempt": notice.attempt,
-        "due_at": _time(notice.due_at),
-        "delivered_at": _time(notice.delivered_at),
-        "given_up_at": _time(notice.given_up_at),
+        "due_at": _isoformat(notice.due_at),
+        "delivered_at": _isoformat(notice.delivered_at),
+        "given_up_at": _isoformat(notice.given_up_at),
         "last_error": notice.last_error,
     }
 
 
-def _time(moment: datetime | None) -> str | None:
+def _isoformat(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def analysis_document(analysis: Analysis, source: Mapping[str, JSON]) -> dict[str, JSON]:
-    """What `vibe8 analyze --json` prints: `job` is null, `source` says what was analysed."""
-    return {"job": None, "source": dict(source), **analysis.document()}
-
-
-def run_document(run: Run, job: Job | None) -> dict[str, JSON]:
+def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
     """What `vibe8 submit --wait --json` and `vibe8 result --json` print; the same shape as an analysis."""
     return {
-        "job": None if job is None else job_document(job),
-        "source": {"run_id": str(run.run_id), "created_at": _time(run.created_at), **asdict(run.origin)},
+        "job": None if job is None else job_to_json(job),
+        "source": {"run_id": str(run.run_id), "created_at": _isoformat(run.created_at), **asdict(run.origin)},
         "metrics": run.metrics,
         "file_tree": run.file_tree,
         "findings": run.findings,
@@ -78,17 +68,17 @@ def run_document(run: Run, job: Job | None) -> dict[str, JSON]:
     }
 
 
-def unfinished_document(taken: "Unfinished | JobFailed") -> dict[str, JSON]:
+def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:
     """The shape of a result without one: nulls, and the job's error among the errors."""
-    job = job_document(taken.job)
-    error = getattr(taken, "error", None)
+    job = job_to_json(result.job)
+    errors = [result.error] if isinstance(result, JobFailed) else []
     return {
         "job": job,
         "source": job["source_metadata"],
         "metrics": None,
         "file_tree": None,
         "findings": None,
-        "errors": [error] if error else [],
+        "errors": errors,
         "completeness": None,
         "tool_versions": None,
         "timings_ms": None,

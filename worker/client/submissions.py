@@ -7,28 +7,22 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import structlog
-
-from domain.errors import InvalidInputError, ServiceUnavailableError
+from domain.errors import InvalidInputError
 from domain.jobs import Job, SubmissionLimits
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import one_line
 from domain.webhooks import is_allowed, notify_url
-from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, Submitted
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.public_addresses import is_public_address, parse_ip_literal
-from infrastructure.redis.queue import JobQueue
-from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
+from worker.client.connections import Connections
 from worker.jobs.attempt_trace import TRACEPARENT
 
 MAX_SUBMISSIONS = 1_000
 MAX_TOTAL_MB = 64
 """Of all uploads of one call, as they were before base64: they pass through one statement."""
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +101,18 @@ def _notify_url(url: str, settings: Settings) -> str:
     return checked
 
 
+def submission_limits(settings: Settings) -> SubmissionLimits:
+    """Return the limits of one user: unfinished jobs, and submissions a day."""
+    return SubmissionLimits(
+        max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitter:
     """Hands submissions to the queue."""
 
-    database: Database
-    doorbell: JobQueue
-    vault: TokenVault
+    connections: Connections
     settings: Settings
     limits: SubmissionLimits
     tracer: Tracer = field(default_factory=NoTracer)
@@ -123,7 +122,7 @@ class Submitter:
         new = self._new_jobs(submissions)
         with self.tracer.span("submit", {"vibe8.jobs": len(new)}) as traceparent:
             if traceparent is not None:
-                new = [_carrying(job, traceparent) for job in new]
+                new = [_with_traceparent(job, traceparent) for job in new]
             return await self._submit(user_id, submissions, new)
 
     async def _submit(self, user_id: UUID, submissions: Sequence[Submission], new: Sequence[NewJob]) -> list[Job]:
@@ -135,13 +134,13 @@ class Submitter:
         created: list[Job] = []
         try:
             for job_id, token in tokens.items():
-                await self.vault.put(job_id, token)  # before the row: a worker may claim it at once
-            submitted = await self._written(user_id, new)
+                await self.connections.vault.put(job_id, token)  # before the row: a worker may claim it at once
+            submitted = await self._insert(user_id, new)
             created = [each.job for each in submitted if each.created]
         finally:
             for job_id in tokens.keys() - {job.job_id for job in created}:
-                await self.forget(job_id)
-        await self.ring(created)
+                await self.connections.delete_token(job_id)
+        await self.connections.enqueue(created)
         return [each.job for each in submitted]
 
     def _new_jobs(self, submissions: Sequence[Submission]) -> list[NewJob]:
@@ -150,35 +149,19 @@ class Submitter:
         size = sum(len(each.content) for each in submissions if isinstance(each, UploadSubmission))
         if len(submissions) > 1 and size > MAX_TOTAL_MB * 1024 * 1024:
             raise InvalidInputError(f"the uploads are more than {MAX_TOTAL_MB} MB together; submit them in parts")
-        return [_numbered(submissions, place, self.settings) for place in range(len(submissions))]
+        return [_new_job_at(submissions, place, self.settings) for place in range(len(submissions))]
 
-    async def _written(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
-        async with self.database.unit_of_work() as work:
+    async def _insert(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
+        async with self.connections.database.unit_of_work() as work:
             return await JobRepository(work).submit(user_id, new, self.limits)
 
-    async def ring(self, jobs: Sequence[Job]) -> None:
-        """A failed ring is no error to the submitter: the sweep rings again."""
-        if not jobs:
-            return
-        try:
-            await self.doorbell.enqueue_many([(job.job_id, job.ring) for job in jobs])
-        except ServiceUnavailableError as error:
-            log.warning("queue.enqueue_failed", job_id=jobs[0].job_id, jobs=len(jobs), reason=str(error))
 
-    async def forget(self, job_id: str) -> None:
-        """Forget a job's token; where Redis is away, its time limit ends it."""
-        try:
-            await self.vault.delete(job_id)
-        except ServiceUnavailableError:
-            log.debug("token.unforgotten", job_id=job_id)
-
-
-def _carrying(job: NewJob, traceparent: str) -> NewJob:
+def _with_traceparent(job: NewJob, traceparent: str) -> NewJob:
     """With the submission's context in its row, where every later attempt finds it."""
     return replace(job, source_metadata={**job.source_metadata, TRACEPARENT: traceparent})
 
 
-def _numbered(submissions: Sequence[Submission], place: int, settings: Settings) -> NewJob:
+def _new_job_at(submissions: Sequence[Submission], place: int, settings: Settings) -> NewJob:
     try:
         return new_job(submissions[place], settings)
     except InvalidInputError as error:

@@ -28,12 +28,12 @@ def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
     claimed = job.started_at.timestamp()
     parent = traceparent_of(job.source_metadata)
     tracer.record(SpanRecord(name="queue", began=min(job.run_after.timestamp(), claimed), ended=claimed), parent)
-    shift = claimed - timeline.began
+    shift = claimed - timeline.started
     spans = tuple(_stage(span, shift, timeline.timings_ms) for span in timeline.spans)
     attempt = SpanRecord(
         name="attempt",
         began=claimed,
-        ended=claimed + timeline.milliseconds / 1000,
+        ended=claimed + timeline.elapsed_ms / 1000,
         attributes={
             "vibe8.job_id": job.job_id,
             "vibe8.attempt": job.attempt,
@@ -61,9 +61,9 @@ def record_lost_attempt(
 
 
 def _stage(span: Span, shift: float, timings_ms: Mapping[str, int]) -> SpanRecord:
-    began, ended = span.began + shift, span.ended + shift
+    began, ended = span.started + shift, span.ended + shift
     children = _collectors(began, ended, timings_ms) if span.name == "collecting" else ()
-    return SpanRecord(name=span.name, began=began, ended=ended, fault=span.fault, children=children)
+    return SpanRecord(name=span.name, began=began, ended=ended, fault=span.error_type, children=children)
 
 
 def _collectors(earliest: float, ended: float, timings_ms: Mapping[str, int]) -> tuple[SpanRecord, ...]:

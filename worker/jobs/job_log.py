@@ -43,7 +43,7 @@ def end_of_job_fields(
         "outcome": outcome,
         "source": source_name(job.source_kind, job.source_metadata),
         "queue_wait_ms": queue_wait_ms(job),
-        "duration_ms": timeline.milliseconds,
+        "duration_ms": timeline.elapsed_ms,
         "stages_ms": timeline.stages_ms(),
     }
     if analysis is not None:

@@ -27,7 +27,7 @@ from infrastructure.observability.prometheus_metrics import CLAIMS, FINISHED, JO
 from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
-from worker.analysis.pipeline import Analysed, Pipeline
+from worker.analysis.pipeline import Pipeline, PipelineResult
 from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
@@ -124,7 +124,7 @@ class JobRunner:
         async with self.database.unit_of_work() as work:
             return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token, most=too_much)
 
-    async def _complete(self, claim: Claim, analysed: Analysed, timeline: Timeline) -> None:
+    async def _complete(self, claim: Claim, analysed: PipelineResult, timeline: Timeline) -> None:
         """The run's row and the job's end in one transaction, fenced: without the lease nothing is written."""
         job, fetched = claim.job, analysed.fetched
         origin = RunOrigin.of(job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha)
@@ -134,7 +134,7 @@ class JobRunner:
             job_id=job.job_id,
             origin=origin,
             analysis=analysed.analysis,
-            duration_ms=timeline.milliseconds,
+            duration_ms=timeline.elapsed_ms,
         )
 
         async def write() -> None:

@@ -19,9 +19,9 @@ from infrastructure.redis.token_vault import TokenVault
 from infrastructure.redis.wakeup_worker import WakeupWorker
 from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
-from worker.analysis.pipeline import Cores
-from worker.analysis.pipeline_factory import MB, local_pipeline
-from worker.analysis.source_facts import FactsKeeper
+from worker.analysis.core_pool import CorePool
+from worker.analysis.pipeline_factory import MB, open_pipeline
+from worker.analysis.source_facts import SourceFacts
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.maintenance import Maintenance
 from worker.jobs.runner import JobRunner
@@ -48,7 +48,7 @@ class Services:
     pool: JobPool
     webhooks: WebhookDispatcher
     maintenance: Maintenance
-    cores: Cores
+    cores: CorePool
     registry: WorkerRegistry
     guarantees: Sequence[Guarantee]
 
@@ -68,10 +68,10 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         await database.ping()
         redis = await connect(settings.redis_dsn().get_secret_value())
         stack.push_async_callback(redis.aclose)
-        pipeline = await stack.enter_async_context(local_pipeline(settings))
+        pipeline = await stack.enter_async_context(open_pipeline(settings))
         if settings.facts_cache_mb:
             cache = RedisFactsCache(redis, settings.facts_cache_mb * MB)
-            pipeline = replace(pipeline, facts=FactsKeeper(cache, pipeline.limits))
+            pipeline = replace(pipeline, facts=SourceFacts(cache, pipeline.limits))
         queue = JobQueue(redis)
         leases = LeaseKeeper(database, queue)
         vault = token_vault(settings, redis)

@@ -25,7 +25,7 @@ from tests.faults.fault_table import alive
 from tests.fixtures.servers import Servers
 from tests.hostile.support.attacks import ATTACKS
 from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, Siege, besieged
-from worker.analysis.workspace import job_directory
+from worker.analysis.workspace import job_workspace
 
 ROOT = os.geteuid() == 0
 OUR_CODE_IS_OURS = os.access(syscall_numbers.__file__, os.W_OK)
@@ -268,7 +268,7 @@ async def test_a_child_that_closes_its_channel_is_still_watched(siege: Siege) ->
 
 async def test_a_jobs_directory_goes_whatever_is_in_it(siege: Siege) -> None:
     for name, more in {"deep_directories": {"depth": 1500}, "a_closed_directory": {"megabytes": 1}}.items():
-        async with job_directory(siege.directory) as scratch:
+        async with job_workspace(siege.directory) as scratch:
             request = {"scratch": str(scratch), "linger": 0, **more}
             await siege.runner.run(f"{ENTRIES}:{name}", request, sandbox=None, deadline=60)
         assert not scratch.exists()

@@ -18,7 +18,7 @@ from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.settings import Settings
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import System, new_system
-from worker.client.client import Client
+from worker.client import Client
 
 PASSWORD = "pa55 w/rd:@%"
 ENCODED = quote(PASSWORD, safe="")

@@ -24,7 +24,7 @@ from tests.fixtures.git_server import Fault, GitServer
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, new_system, until_finished
 from tests.hostile.support.leaks import Processes, database_text, files_below, forms_of, found_in, redis_contents
-from worker.client.client import Client
+from worker.client import Client
 
 TOKEN = "ghp_S3cret/T0ken+that=nobody&may:see"  # with all that an encoding would change
 FORMS = forms_of(TOKEN)

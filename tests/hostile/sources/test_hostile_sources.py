@@ -14,7 +14,7 @@ from domain.metrics.report import Analysis
 from infrastructure.settings import Settings
 from tests.fixtures.archives import make_zip
 from worker.analysis.pipeline import Pipeline
-from worker.analysis.pipeline_factory import local_pipeline
+from worker.analysis.pipeline_factory import open_pipeline
 
 GOOD = '"""A module."""\n\nimport os\n\n\ndef run(command, unused):\n    if command:\n        os.system(command)\n'
 
@@ -27,7 +27,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture
 async def pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
-    async with local_pipeline(settings) as running:
+    async with open_pipeline(settings) as running:
         yield running
 
 

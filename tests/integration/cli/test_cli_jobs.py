@@ -13,7 +13,7 @@ from tests.faults.fault_table import Rows
 from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from tests.integration.cli.cli_support import TEN, assert_complaint
-from worker.client.client import Client
+from worker.client import Client
 
 RESULT = {"job", "source", "metrics", "file_tree", "findings", "errors", "completeness", "tool_versions", "timings_ms"}
 

@@ -11,8 +11,7 @@ from domain.jobs import JobStatus
 from tests.faults.fault_table import Rows
 from tests.fixtures.worker_process import System
 from tests.integration.cli.cli_support import assert_complaint, on_terminal, quick_system
-from worker.client.client import Client
-from worker.client.submissions import UploadSubmission
+from worker.client import Client, UploadSubmission
 
 URL = "https://github.com/owner/repo"
 
@@ -109,7 +108,7 @@ async def test_who_is_told_and_with_which_secret(system: System, client: Client,
     shown = await system.run("job", submitted.document["job_id"])
     assert "notice   when it ends\n" in shown.out
     secrets = await system.run("webhook", "--json")
-    assert secrets.document == client.notice_secrets(local)
+    assert secrets.document == client.webhook_secrets(local)
     assert (await system.run("webhook")).out.split() == secrets.document
     assert (await system.run("webhook", "--user", "bob@example.org")).out.split() != secrets.document
     assert_complaint(await system.run("webhook", WEBHOOK_SECRETS=""), 2, "WEBHOOK_SECRETS is not set")
@@ -166,7 +165,7 @@ async def test_retrying_many_within_the_limit(system: System, client: Client, lo
     await fail(system, failed)
     waiting = await submitted(client, local, 2)
     cancelled = await submitted(client, local, 1)
-    await client.cancel_jobs(cancelled)  # its upload is gone
+    await client.cancel_job(local, cancelled[0])  # its upload is gone
     assert_complaint(await system.run("retry", "--status", "failed"), 2, "retry 5 failed jobs of local@localhost? say")
     done = await system.run("retry", "--status", "failed", "--yes", "--json")
     assert done.document == {"matched": 5, "changed": failed[:3], "unchanged": [failed[3], *cancelled]}

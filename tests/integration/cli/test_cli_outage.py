@@ -16,8 +16,8 @@ from tests.fixtures.tcp_proxy import Cable
 from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, until_finished
 from tests.integration.cli.cli_support import TEN
 from worker.cli.commands import submit
-from worker.cli.output.output import Output
-from worker.client.client import Client
+from worker.cli.output.writer import OutputWriter
+from worker.client import Client
 
 
 async def test_both_servers_away_while_it_watches(
@@ -64,4 +64,4 @@ async def test_an_outage_without_end_says_how_to_find_the_job_later(monkeypatch:
     monkeypatch.setattr(submit, "AGAIN_SECONDS", 0.001)
     how = "`vibe8 job 1` shows it"
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
-        await submit._watch_and_take(cast("Client", Away()), uuid.uuid4(), "1", Output(as_json=True), how)
+        await submit._watch_and_take(cast("Client", Away()), uuid.uuid4(), "1", OutputWriter(as_json=True), how)

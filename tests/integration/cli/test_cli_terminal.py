@@ -15,7 +15,7 @@ from domain.jobs import JobStatus
 from tests.faults.fault_table import alive, descendants, slow_source, until
 from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, until_finished
 from tests.integration.cli.cli_support import TEN, Terminal, on_terminal, without_services
-from worker.client.client import Client
+from worker.client import Client
 
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 

@@ -16,7 +16,7 @@ from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import Finished, System
 from tests.integration.cli.cli_support import quick_system
-from worker.cli.commands.doctor_services import clock_check
+from worker.cli.commands.doctor_services import check_clock
 
 SetRedis = Callable[[str, str], None]
 
@@ -142,7 +142,7 @@ async def test_a_service_that_is_away(database_url: str, redis_url: str, tmp_pat
     ],
 )
 def test_clocks_that_differ(ahead: float, ok: bool, words: str) -> None:
-    check = clock_check(ahead)
+    check = check_clock(ahead)
     assert check.ok is ok
     assert words in check.advice
     assert f"{abs(ahead):.1f} s" in check.found

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.output.jobs import in_words, timeline
+from worker.cli.output.jobs import format_age, job_history
 from worker.cli.output.results import metrics_grid
 
 
@@ -54,7 +54,7 @@ def test_an_eleventh_collector_is_shown_as_it_is() -> None:
     [(-3, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (172_800, "2 d")],
 )
 def test_ages(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert format_age(seconds) == words
 
 
 def test_the_story_of_a_job_that_is_tried_again() -> None:
@@ -75,7 +75,7 @@ def test_the_story_of_a_job_that_is_tried_again() -> None:
             {"attempt": 2, "at": at(9), "kind": "AnalysisKilledError", "message": "killed"},
         ],
     }
-    assert [(moment[17:19], words) for moment, words in timeline(job)] == [
+    assert [(moment[17:19], words) for moment, words in job_history(job)] == [
         ("00", "submitted"),
         ("03", "attempt 1 failed: the git host is away (ServiceUnavailableError)"),
         ("05", "attempt 2 started"),

@@ -13,7 +13,8 @@ from domain.metrics.report import Analysis
 from domain.ports import BEFORE
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
-from worker.analysis.pipeline import AT_ONCE_SECONDS, Cores, Pipeline
+from worker.analysis.core_pool import CorePool
+from worker.analysis.pipeline import SINGLE_CHILD_SECONDS, Pipeline
 
 HEALTH = [
     {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},
@@ -50,7 +51,7 @@ def pipeline(index: Index | None) -> Pipeline:
         packages=index,
         limits=SourceLimits(),
         scratch_dir=Path("unused"),
-        cores=Cores(1),
+        cores=CorePool(1),
         timeout=1,
         collector_timeout=1,
     )
@@ -79,26 +80,26 @@ async def test_nothing_to_look_up(health: Any) -> None:
 
 
 async def test_cores_are_shared_and_given_back() -> None:
-    cores = Cores(3)
-    async with cores.some() as taken:
+    cores = CorePool(3)
+    async with cores.acquire() as taken:
         assert taken == 3
-    async with cores.some(1) as one, cores.some() as others:
+    async with cores.acquire(1) as one, cores.acquire() as others:
         assert (one, others) == (1, 2)
-    async with cores.some() as taken:
+    async with cores.acquire() as taken:
         assert taken == 3
 
 
 async def test_nobody_takes_a_core_that_others_wait_for() -> None:
-    cores = Cores(4)
+    cores = CorePool(4)
     taken: list[int] = []
 
     async def work() -> None:
-        async with cores.some() as count:
+        async with cores.acquire() as count:
             taken.append(count)
             while len(taken) < 3:
                 await asyncio.sleep(0)
 
-    async with cores.some() as all_of_them:
+    async with cores.acquire() as all_of_them:
         assert all_of_them == 4
         working = [asyncio.create_task(work()) for _ in range(3)]
         await asyncio.sleep(0)
@@ -138,7 +139,7 @@ async def test_what_one_process_does_not_survive_is_taken_with_the_usual_precaut
     frail = replace(pipeline(None), children=children, scratch_dir=tmp_path, timeout=600)
     assert (await frail.run(upload("eA=="), nothing)).analysis.metrics == ANALYSIS.metrics
     assert [asked[:2] for asked in children.asked] == [("fetch", True), ("fetch", False), ("collect", False)]
-    assert [asked[3] for asked in children.asked] == [AT_ONCE_SECONDS, 600, 600]
+    assert [asked[3] for asked in children.asked] == [SINGLE_CHILD_SECONDS, 600, 600]
     assert children.asked[0][2] != children.asked[1][2] == children.asked[2][2]
     assert list(tmp_path.iterdir()) == []
 

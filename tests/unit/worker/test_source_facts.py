@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.sources.tree.limits import SourceLimits
-from worker.analysis.facts_exchange import HISTORY, OTHER_HISTORY, pack, unpack
-from worker.analysis.source_facts import FactsKeeper
+from worker.analysis.facts_wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
+from worker.analysis.source_facts import SourceFacts
 
 MINE = ("user", "upload", "a.zip")
 OTHERS = [("other", "upload", "a.zip"), ("user", "github", "a.zip"), ("user", "upload", "b.zip")]
@@ -58,52 +58,55 @@ def test_other_kinds_of_data_are_refused(data: bytes) -> None:
 
 
 async def test_what_was_learned_is_known_next_time(tree: Path) -> None:
-    keeper = FactsKeeper(Shelf(), SourceLimits(), b"code")
-    first = await keeper.recall(MINE, tree)
+    facts = SourceFacts(Shelf(), SourceLimits(), b"code")
+    first = await facts.get(MINE, tree)
     assert unpack(first.attachment) == {}
-    await first.keep(pack({b"a.py": b"of a", b"a.py/": b"of a's place", b"b.py": b"of b"}))
+    await facts.put(first, pack({b"a.py": b"of a", b"a.py/": b"of a's place", b"b.py": b"of b"}))
     (tree / "b.py").write_text("changed = True\n")
-    second = await keeper.recall(MINE, tree)
+    second = await facts.get(MINE, tree)
     assert unpack(second.attachment) == {b"a.py": b"of a", b"a.py/": b"of a's place"}
 
 
 @pytest.mark.parametrize("other", OTHERS)
 async def test_nobody_else_is_told(tree: Path, other: Sequence[str]) -> None:
-    keeper = FactsKeeper(Shelf(), SourceLimits(), b"code")
-    await (await keeper.recall(MINE, tree)).keep(pack({b"a.py": b"of a"}))
-    assert unpack((await keeper.recall(other, tree)).attachment) == {}
+    facts = SourceFacts(Shelf(), SourceLimits(), b"code")
+    await facts.put(await facts.get(MINE, tree), pack({b"a.py": b"of a"}))
+    assert unpack((await facts.get(other, tree)).attachment) == {}
 
 
 async def test_other_code_starts_anew(tree: Path) -> None:
     shelf = Shelf()
-    await (await FactsKeeper(shelf, SourceLimits(), b"old").recall(MINE, tree)).keep(pack({b"a.py": b"of a"}))
-    assert unpack((await FactsKeeper(shelf, SourceLimits(), b"new").recall(MINE, tree)).attachment) == {}
+    old = SourceFacts(shelf, SourceLimits(), b"old")
+    await old.put(await old.get(MINE, tree), pack({b"a.py": b"of a"}))
+    assert unpack((await SourceFacts(shelf, SourceLimits(), b"new").get(MINE, tree)).attachment) == {}
 
 
 async def test_a_child_speaks_for_files_of_its_tree_that_were_not_known(tree: Path) -> None:
     shelf = Shelf()
-    keeper = FactsKeeper(shelf, SourceLimits(), b"code")
-    await (await keeper.recall(MINE, tree)).keep(pack({b"a.py": b"honest"}))
+    facts = SourceFacts(shelf, SourceLimits(), b"code")
+    await facts.put(await facts.get(MINE, tree), pack({b"a.py": b"honest"}))
     before = dict(shelf.entries)
-    again = await keeper.recall(MINE, tree)
+    again = await facts.get(MINE, tree)
     (digest_of_b,) = [digest for name, digest in again.missing.items() if name == b"b.py"]
-    await again.keep(pack({b"a.py": b"lie", b"../a.py": b"lie", b"": b"lie", digest_of_b: b"lie", b"b.py": b"own"}))
+    lies = {b"a.py": b"lie", b"../a.py": b"lie", b"": b"lie", digest_of_b: b"lie"}
+    await facts.put(again, pack({**lies, b"b.py": b"own"}))
     assert shelf.entries == {**before, digest_of_b: b"own"}
 
 
 @pytest.mark.parametrize("learned", [b"\xff\xff", b"\x81\xc4\x01a\xc4\x01b", b"\xc4\x04a.py"])
 async def test_a_child_that_talks_nonsense_is_not_listened_to(tree: Path, learned: bytes) -> None:
     shelf = Shelf()
-    await (await FactsKeeper(shelf, SourceLimits(), b"code").recall(MINE, tree)).keep(learned)
+    facts = SourceFacts(shelf, SourceLimits(), b"code")
+    await facts.put(await facts.get(MINE, tree), learned)
     assert shelf.entries == {}
 
 
 async def test_commits_are_remembered_by_branch_and_for_any_branch(tree: Path) -> None:
-    keeper = FactsKeeper(Shelf(), SourceLimits(), b"code")
-    await (await keeper.recall(MINE, tree, "main")).keep(pack({HISTORY: b"of main"}))
-    assert unpack((await keeper.recall(MINE, tree, "side")).attachment) == {OTHER_HISTORY: b"of main"}
-    await (await keeper.recall(MINE, tree, "side")).keep(pack({HISTORY: b"of side"}))
-    known = unpack((await keeper.recall(MINE, tree, "main")).attachment)
-    assert known == {HISTORY: b"of main", OTHER_HISTORY: b"of side"}
+    facts = SourceFacts(Shelf(), SourceLimits(), b"code")
+    await facts.put(await facts.get(MINE, tree, "main"), pack({HISTORY_KEY: b"of main"}))
+    assert unpack((await facts.get(MINE, tree, "side")).attachment) == {LATEST_HISTORY_KEY: b"of main"}
+    await facts.put(await facts.get(MINE, tree, "side"), pack({HISTORY_KEY: b"of side"}))
+    known = unpack((await facts.get(MINE, tree, "main")).attachment)
+    assert known == {HISTORY_KEY: b"of main", LATEST_HISTORY_KEY: b"of side"}
     for other in OTHERS:
-        assert unpack((await keeper.recall(other, tree, "main")).attachment) == {}
+        assert unpack((await facts.get(other, tree, "main")).attachment) == {}

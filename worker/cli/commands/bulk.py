@@ -11,9 +11,9 @@ from domain.errors import InvalidInputError
 from domain.jobs import Job, JobStatus
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
-from worker.cli.output.jobs import in_words
-from worker.cli.output.output import Output
-from worker.client.client import Client
+from worker.cli.output.jobs import format_age
+from worker.cli.output.writer import OutputWriter
+from worker.client.operator import OperatorClient
 
 MAX_JOBS = 10_000
 UNFINISHED = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -37,7 +37,7 @@ class Selection:
         return [self.status]
 
 
-async def cancel(selection: Selection, output: Output, *, yes: bool) -> int:
+async def cancel(selection: Selection, output: OutputWriter, *, yes: bool) -> int:
     """End the pending and running ones."""
     statuses = selection.statuses(UNFINISHED, "cancelled")
     async with _found(selection, statuses) as (client, _, job_ids):
@@ -45,7 +45,7 @@ async def cancel(selection: Selection, output: Output, *, yes: bool) -> int:
     return _tell(output, job_ids, changed, "cancelled, or being cancelled", "had ended meanwhile")
 
 
-async def retry(selection: Selection, output: Output, *, yes: bool) -> int:
+async def retry(selection: Selection, output: OutputWriter, *, yes: bool) -> int:
     """Put the failed ones back in line: an owner's within their limit, oldest first; an operator's all."""
     statuses = selection.statuses([JobStatus.FAILED], "retried")
     async with _found(selection, statuses) as (client, user_id, job_ids):
@@ -59,10 +59,10 @@ async def retry(selection: Selection, output: Output, *, yes: bool) -> int:
 @asynccontextmanager
 async def _found(
     selection: Selection, statuses: Sequence[JobStatus]
-) -> AsyncIterator[tuple[Client, UUID | None, list[str]]]:
+) -> AsyncIterator[tuple[OperatorClient, UUID | None, list[str]]]:
     earliest = None if selection.since is None else datetime.now(UTC) - selection.since
-    async with Client.open(load_settings()) as client:
-        user_id = None if selection.email is None else await client.get_or_create_user(selection.email)
+    async with OperatorClient.open(load_settings()) as client:
+        user_id = None if selection.email is None else await client.user_client.get_or_create_user(selection.email)
         yield client, user_id, await client.select_jobs(user_id, statuses, since=earliest, limit=MAX_JOBS)
 
 
@@ -74,7 +74,7 @@ def _agreed(
         return True
     most = "the oldest " if len(job_ids) == MAX_JOBS else ""
     whose = "of everybody" if selection.email is None else f"of {selection.email}"
-    age = "" if selection.since is None else f", younger than {in_words(selection.since.total_seconds())}"
+    age = "" if selection.since is None else f", younger than {format_age(selection.since.total_seconds())}"
     jobs = f"{most}{len(job_ids)} {' or '.join(statuses)} job{'s' if len(job_ids) != 1 else ''} {whose}{age}"
     if not sys.stdin.isatty():
         raise InvalidInputError(f"{verb} {jobs}? say --yes, since there is no terminal to ask on")
@@ -84,15 +84,15 @@ def _agreed(
     return True
 
 
-def _tell(output: Output, job_ids: Sequence[str], changed: Sequence[Job], what: str, why_not: str) -> int:
+def _tell(output: OutputWriter, job_ids: Sequence[str], changed: Sequence[Job], what: str, why_not: str) -> int:
     done = {job.job_id for job in changed}
     left = [job_id for job_id in job_ids if job_id not in done]
     if output.as_json:
         ids = [job_id for job_id in job_ids if job_id in done]
-        output.document({"matched": len(job_ids), "changed": ids, "unchanged": left})
+        output.print_json({"matched": len(job_ids), "changed": ids, "unchanged": left})
     elif not job_ids:
-        output.say("no jobs")
+        output.print_line("no jobs")
     else:
         rest = f"; {len(left)} left as they are: they {why_not}" if left else ""
-        output.say(f"{len(done)} of {len(job_ids)} jobs {what}{rest}")
+        output.print_line(f"{len(done)} of {len(job_ids)} jobs {what}{rest}")
     return DONE

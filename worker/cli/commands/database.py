@@ -5,11 +5,11 @@ from infrastructure.database.migrate import current, head, upgrade
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
-from worker.cli.output.output import Output
+from worker.cli.output.writer import OutputWriter
 from worker.jobs.maintenance import cleanup
 
 
-async def clean_up(output: Output) -> int:
+async def clean_up(output: OutputWriter) -> int:
     """The 6-hourly clean-up, now."""
     settings = load_settings()
     database = Database.from_settings(settings, "vibe8-cleanup")
@@ -19,21 +19,21 @@ async def clean_up(output: Output) -> int:
         await database.close()
     if output.as_json:
         counts = {"deleted": done.deleted, "stale_running": done.stale_running, "stale_pending": done.stale_pending}
-        output.document(counts)
+        output.print_json(counts)
     else:
-        output.say(f"{done.deleted} finished jobs deleted, {len(done.stale)} stale jobs failed")
+        output.print_line(f"{done.deleted} finished jobs deleted, {len(done.stale)} stale jobs failed")
     return DONE
 
 
-async def migrate(output: Output) -> int:
+async def migrate(output: OutputWriter) -> int:
     """Bring the database's schema up to what this version needs."""
     url = sqlalchemy_url(load_settings(need_redis=False))
     before = await current(url)
     await upgrade(url)
     if output.as_json:
-        output.document({"before": before, "after": head()})
+        output.print_json({"before": before, "after": head()})
     elif before == head():
-        output.say(f"the schema is up to date ({head()})")
+        output.print_line(f"the schema is up to date ({head()})")
     else:
-        output.say(f"the schema went from {before or 'nothing'} to {head()}")
+        output.print_line(f"the schema went from {before or 'nothing'} to {head()}")
     return DONE

@@ -20,21 +20,21 @@ from domain.text import one_line
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.settings import Settings, load_settings
 from worker.analysis.pipeline_factory import child_limits
-from worker.analysis.workspace import worker_directory
-from worker.cli.commands.doctor_services import Check, examine_services
+from worker.analysis.workspace import worker_workspace
+from worker.cli.commands.doctor_services import Check, check_services
 from worker.cli.exit_codes import DONE, FAILED, UNREACHABLE
-from worker.cli.output.output import Output
+from worker.cli.output.writer import OutputWriter
 from worker.process.backpressure import available_memory_mb
 
 NEW_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
-async def examine(*, as_json: bool, quiet: bool) -> int:
+async def run_checks(*, as_json: bool, quiet: bool) -> int:
     """Look at everything. Exit code 0: all well, but for warnings; 1: something is amiss; 3: a service is away."""
     checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _sandbox(), *await _services()]
-    output = Output(as_json=as_json)
+    output = OutputWriter(as_json=as_json)
     if as_json:
-        output.document([asdict(check) for check in checks])
+        output.print_json([asdict(check) for check in checks])
     elif not quiet:
         for check in checks:
             _show(output.console, check)
@@ -71,7 +71,7 @@ def _git() -> Check:
 async def _sandbox() -> list[Check]:
     settings = load_settings(need_services=False)
     try:
-        with worker_directory(settings.scratch_dir) as scratch:
+        with worker_workspace(settings.scratch_dir) as scratch:
             children = ZygoteRunner((), child_limits(settings, cores=1), scratch=scratch)
             try:
                 await children.start()
@@ -98,7 +98,7 @@ async def _services() -> list[Check]:
         _scratch(settings),
         _memory(settings),
         _tokens(settings),
-        *await examine_services(settings),
+        *await check_services(settings),
     ]
 
 

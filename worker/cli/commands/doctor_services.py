@@ -32,7 +32,7 @@ class Check:
     unreachable: bool = False
 
 
-async def examine_services(settings: Settings) -> list[Check]:
+async def check_services(settings: Settings) -> list[Check]:
     """PostgreSQL, its schema and clock; Redis, what it may evict and what it keeps; the package index."""
     return [
         *await _reached("postgresql", lambda: _postgresql(settings), "check DATABASE_URL, and that the server runs"),
@@ -58,7 +58,7 @@ async def _postgresql(settings: Settings) -> list[Check]:
     finally:
         await database.close()
     reached = Check(name="postgresql", found=f"{version}, answers in {took * 1000:.1f} ms")
-    return [reached, await _schema(settings), clock_check(theirs - (asked + took / 2))]
+    return [reached, await _schema(settings), check_clock(theirs - (asked + took / 2))]
 
 
 async def _schema(settings: Settings) -> Check:
@@ -69,7 +69,7 @@ async def _schema(settings: Settings) -> Check:
     return Check(name="schema", found=wrong, ok=False, advice="run `vibe8 migrate`")
 
 
-def clock_check(ahead: float) -> Check:
+def check_clock(ahead: float) -> Check:
     """Of how many seconds PostgreSQL's clock is ahead of this machine's."""
     found = f"PostgreSQL's and this machine's differ by {abs(ahead):.1f} s"
     if abs(ahead) <= SKEW_SECONDS:

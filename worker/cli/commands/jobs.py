@@ -10,100 +10,121 @@ from domain.jobs import JobStatus
 from domain.text import JSON
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE, FAILED
+from worker.cli.output.errors import print_error
 from worker.cli.output.jobs import show_job, show_jobs
-from worker.cli.output.output import Output
-from worker.cli.output.results import complain, show_result
-from worker.client.client import Client, Completed, JobFailed, Taken, Unfinished
-from worker.client.serializers import job_document, notice_document, run_document, unfinished_document
+from worker.cli.output.results import show_result
+from worker.cli.output.writer import OutputWriter
+from worker.client import (
+    Client,
+    Completed,
+    JobFailed,
+    JobResult,
+    Unfinished,
+    empty_result_to_json,
+    job_to_json,
+    run_to_json,
+    webhook_delivery_to_json,
+)
+from worker.client.operator import OperatorClient
 
 
 @asynccontextmanager
-async def client_and_user(email: str, *, redis_later: bool = False) -> AsyncIterator[tuple[Client, UUID]]:
-    """The client for the running services, and the id of the user who asks."""
-    async with Client.open(load_settings(), redis_later=redis_later) as client:
+async def client_and_user(email: str, *, lazy_redis: bool = False) -> AsyncIterator[tuple[Client, UUID]]:
+    """Open a client, and yield it with the id of the user who makes the request."""
+    async with Client.open(load_settings(), lazy_redis=lazy_redis) as client:
         yield client, await client.get_or_create_user(email)
 
 
-async def jobs(email: str, status: JobStatus | None, since: timedelta | None, limit: int, output: Output) -> int:
+@asynccontextmanager
+async def _client_for_job(
+    email: str, job_id: str, *, as_operator: bool, lazy_redis: bool = False
+) -> AsyncIterator[tuple[Client, UUID]]:
+    """As `client_and_user`; for an operator the user is the job's owner, whoever that is."""
+    if as_operator:
+        async with OperatorClient.open(load_settings(), lazy_redis=lazy_redis) as operator:
+            yield operator.user_client, await operator.get_job_owner(job_id)
+    else:
+        async with client_and_user(email, lazy_redis=lazy_redis) as (client, user_id):
+            yield client, user_id
+
+
+async def jobs(email: str, status: JobStatus | None, since: timedelta | None, limit: int, output: OutputWriter) -> int:
     """The user's jobs, newest first."""
-    async with client_and_user(email, redis_later=True) as (client, user_id):
+    async with client_and_user(email, lazy_redis=True) as (client, user_id):
         found = await client.list_jobs(user_id, status=status, since=since, limit=limit)
-    documents = [job_document(job) for job in found]
+    documents = [job_to_json(job) for job in found]
     if output.as_json:
-        output.document(documents)
+        output.print_json(documents)
     else:
         show_jobs(output.console, documents, datetime.now(UTC))
     return DONE
 
 
-async def job(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
+async def job(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
     """One job and the story of its attempts."""
-    async with client_and_user(email, redis_later=True) as (client, user_id):
-        owner = await client.owner_of(job_id) if as_operator else user_id
-        found = await client.get_job(owner, job_id)
-        notices = await client.list_notices(owner, job_id) if found.notify_url is not None else []
-    document = {**job_document(found), "notices": [notice_document(notice) for notice in notices]}
+    async with _client_for_job(email, job_id, as_operator=as_operator, lazy_redis=True) as (client, user_id):
+        found = await client.get_job(user_id, job_id)
+        deliveries = await client.list_webhook_deliveries(user_id, job_id) if found.notify_url is not None else []
+    document = {**job_to_json(found), "notices": [webhook_delivery_to_json(delivery) for delivery in deliveries]}
     if output.as_json:
-        output.document(document)
+        output.print_json(document)
     else:
         show_job(output.console, document)
     return DONE
 
 
-async def webhook(email: str, output: Output) -> int:
+async def webhook(email: str, output: OutputWriter) -> int:
     """The secrets of the user's notices."""
     async with client_and_user(email) as (client, user_id):
-        secrets = client.notice_secrets(user_id)
+        secrets = client.webhook_secrets(user_id)
     if not secrets:
         raise InvalidInputError("WEBHOOK_SECRETS is not set: no notices are sent")
     if output.as_json:
-        output.document(list[JSON](secrets))
+        output.print_json(list[JSON](secrets))
     else:
         for secret in secrets:
-            output.say(secret)
+            output.print_line(secret)
     return DONE
 
 
-async def result(email: str, job_id: str, output: Output) -> int:
+async def result(email: str, job_id: str, output: OutputWriter) -> int:
     """Take the result: the job's row goes, the run stays."""
     async with client_and_user(email) as (client, user_id):
         taken = await client.take_result(user_id, job_id)
     return show_taken(taken, output)
 
 
-def show_taken(taken: Taken, output: Output) -> int:
+def show_taken(taken: JobResult, output: OutputWriter) -> int:
     """Print the result, the failure or the state of a job; FAILED where the job has failed, else DONE."""
     if isinstance(taken, Completed):
-        show_result(run_document(taken.run, taken.job), output)
+        show_result(run_to_json(taken.run, taken.job), output)
         return DONE
     if output.as_json:
-        output.document(unfinished_document(taken))
+        output.print_json(empty_result_to_json(taken))
     elif isinstance(taken, JobFailed):
-        complain(f"job {taken.job.job_id} failed: {taken.error}")
+        print_error(f"job {taken.job.job_id} failed: {taken.error}")
     elif isinstance(taken, Unfinished):
-        show_job(output.console, job_document(taken.job))
+        show_job(output.console, job_to_json(taken.job))
     return FAILED if isinstance(taken, JobFailed) else DONE
 
 
-async def cancel(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
+async def cancel(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
     """Ask for the end of a job."""
-    async with client_and_user(email) as (client, user_id):
-        owner = await client.owner_of(job_id) if as_operator else user_id
-        found = await client.cancel_job(owner, job_id)
+    async with _client_for_job(email, job_id, as_operator=as_operator) as (client, user_id):
+        found = await client.cancel_job(user_id, job_id)
     if output.as_json:
-        output.document(job_document(found))
+        output.print_json(job_to_json(found))
     else:
-        output.say(f"{job_id} is {'being cancelled' if found.status is JobStatus.RUNNING else 'cancelled'}")
+        output.print_line(f"{job_id} is {'being cancelled' if found.status is JobStatus.RUNNING else 'cancelled'}")
     return DONE
 
 
-async def retry(email: str, job_id: str, output: Output, *, as_operator: bool) -> int:
+async def retry(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
     """Put a failed job back in line."""
-    async with client_and_user(email) as (client, user_id):
-        owner = await client.owner_of(job_id) if as_operator else user_id
-        found = await client.retry_job(owner, job_id)
+    async with _client_for_job(email, job_id, as_operator=as_operator) as (client, user_id):
+        found = await client.retry_job(user_id, job_id)
     if output.as_json:
-        output.document(job_document(found))
+        output.print_json(job_to_json(found))
     else:
-        output.say(f"{job_id} is pending again")
+        output.print_line(f"{job_id} is pending again")
     return DONE

@@ -20,7 +20,7 @@ from infrastructure.redis.worker_registry import ALL_WORKERS, DRAIN, WorkerRegis
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
 from worker.cli.output.grid import Grid
-from worker.cli.output.output import Output
+from worker.cli.output.writer import OutputWriter
 
 REFRESH_SECONDS = 1.0
 RING_LIMIT = 1_000
@@ -40,16 +40,16 @@ async def _opened() -> AsyncIterator[tuple[Database, WorkerRegistry, JobQueue]]:
         await database.close()
 
 
-async def workers(output: Output) -> int:
+async def workers(output: OutputWriter) -> int:
     """The replicas that have reported lately, their jobs and their last heartbeat."""
     async with _opened() as (_, registry, _):
         found = await registry.workers()
     if output.as_json:
-        output.document([replica.to_json() for replica in found])
+        output.print_json([replica.to_json() for replica in found])
     elif found:
         _replica_grid(found).show(output.console)
     else:
-        output.say("no worker has reported within the last minute")
+        output.print_line("no worker has reported within the last minute")
     return DONE
 
 
@@ -76,7 +76,7 @@ def _replica_grid(replicas: list[WorkerInfo]) -> Grid:
     return grid
 
 
-async def pause(output: Output, *, on: bool) -> int:
+async def pause(output: OutputWriter, *, on: bool) -> int:
     """Keep every worker from claiming, or let them again. Running jobs go on; submissions wait."""
     async with _opened() as (database, _, doorbell):
         async with database.unit_of_work() as work:
@@ -88,13 +88,13 @@ async def pause(output: Output, *, on: bool) -> int:
             await doorbell.enqueue(ring.job_id, ring.ring)
     state = "paused: no worker claims; `vibe8 resume` ends this" if on else "running"
     if output.as_json:
-        output.document({"paused": on, "changed": changed})
+        output.print_json({"paused": on, "changed": changed})
     else:
-        output.say(f"the fleet is {state}" if changed else f"the fleet was already {state}")
+        output.print_line(f"the fleet is {state}" if changed else f"the fleet was already {state}")
     return DONE
 
 
-async def drain(replica_id: str | None, output: Output) -> int:
+async def drain(replica_id: str | None, output: OutputWriter) -> int:
     """Tell one worker, or all, to finish and end, as SIGTERM does. Raises NotFoundError for an unknown one."""
     async with _opened() as (_, registry, _):
         known = {replica.replica_id for replica in await registry.workers()}
@@ -103,18 +103,18 @@ async def drain(replica_id: str | None, output: Output) -> int:
         told = sorted(known) if replica_id is None else [replica_id]
         await registry.send_command(DRAIN, replica_id or ALL_WORKERS)
     if output.as_json:
-        output.document({"draining": list[JSON](told)})
+        output.print_json({"draining": list[JSON](told)})
     else:
-        output.say(f"draining: {', '.join(told) or 'no worker has reported'}")
+        output.print_line(f"draining: {', '.join(told) or 'no worker has reported'}")
     return DONE
 
 
-async def top(output: Output) -> int:
+async def top(output: OutputWriter) -> int:
     """A live view until Ctrl-C; in a pipe or with --json, one look."""
     async with _opened() as (database, registry, _):
         console = output.console
         if output.as_json:
-            output.document(await _facts(database, registry))
+            output.print_json(await _facts(database, registry))
             return DONE
         if not console.is_terminal:
             for grid in await _grids(database, registry):

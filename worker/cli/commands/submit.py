@@ -9,15 +9,15 @@ from domain.errors import ServiceUnavailableError
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
 from infrastructure.settings import Settings, load_settings
+from infrastructure.sources.local.packing import pack_directory
+from worker.analysis.pipeline_factory import source_limits
 from worker.cli.commands.jobs import show_taken
-from worker.cli.exit_codes import DONE, LOCAL_USER, InterruptedByUserError
-from worker.cli.output.output import Output
+from worker.cli.exit_codes import DONE, InterruptedByUserError
+from worker.cli.options import DEFAULT_USER
 from worker.cli.output.progress import WAITING, ProgressDisplay
-from worker.cli.pack_source import upload_of
-from worker.cli.source_argument import Remote, Source, parse_source
-from worker.client.client import Client, Taken
-from worker.client.serializers import job_document
-from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
+from worker.cli.output.writer import OutputWriter
+from worker.cli.source_argument import Directory, File, RemoteRepository, Source, parse_source, read_file
+from worker.client import Client, JobResult, RepositorySubmission, Submission, UploadSubmission, job_to_json
 
 OUTAGE_SECONDS = 60.0
 """How long it waits for a service that went away meanwhile."""
@@ -32,7 +32,7 @@ async def submit(
     branch: str | None,
     authorship: Authorship,
     email: str,
-    output: Output,
+    output: OutputWriter,
     *,
     wait: bool,
     notify: str | None = None,
@@ -49,9 +49,9 @@ async def submit(
         if wait:
             return await _watch_and_take(client, user_id, job.job_id, output, how)
     if output.as_json:
-        output.document(job_document(job))
+        output.print_json(job_to_json(job))
     else:
-        output.say(job.job_id)
+        output.print_line(job.job_id)
         if sys.stdout.isatty():
             print(how, file=sys.stderr)
     return DONE
@@ -66,7 +66,7 @@ def submission_of(
     notify_url: str | None = None,
 ) -> Submission:
     """The source, read. Raises InvalidInputError where it cannot be."""
-    if isinstance(source, Remote):
+    if isinstance(source, RemoteRepository):
         return RepositorySubmission(
             url=source.url,
             branch=source.branch,
@@ -75,7 +75,7 @@ def submission_of(
             idempotency_key=idempotency_key,
             notify_url=notify_url,
         )
-    filename, content = upload_of(source, settings)
+    filename, content = _read_upload(source, settings)
     return UploadSubmission(
         filename=filename,
         content=content,
@@ -85,17 +85,25 @@ def submission_of(
     )
 
 
+def _read_upload(source: Directory | File, settings: Settings) -> tuple[str, bytes]:
+    """Return the name and the bytes to upload. A directory is packed as a zip, with its git history."""
+    if isinstance(source, File):
+        return source.path.name, read_file(source.path, settings)
+    name = source.path.resolve().name or "root"
+    return f"{name}.zip", pack_directory(source.path, with_history=True, limits=source_limits(settings))
+
+
 def _how_to_follow(job_id: str, email: str) -> str:
-    whose = "" if email == LOCAL_USER else f" --user {email}"
+    whose = "" if email == DEFAULT_USER else f" --user {email}"
     verbs = (("job", "shows it"), ("result", "takes its result"), ("cancel", "ends it"))
     return ", ".join(f"`vibe8 {verb} {job_id}{whose}` {does}" for verb, does in verbs)
 
 
-async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: Output, how: str) -> int:
+async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: OutputWriter, how: str) -> int:
     """The job outlives this command: whatever ends the watching early says how to follow it."""
     try:
         with ProgressDisplay(quiet=output.as_json, stage=WAITING) as display:
-            await Watch(client, user_id, job_id, display).until_finished()
+            await JobWatcher(client, user_id, job_id, display).until_finished()
         taken = await _take(client, user_id, job_id)
     except asyncio.CancelledError:
         raise InterruptedByUserError(f"no longer watching; the job goes on: {how}") from None
@@ -104,8 +112,8 @@ async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: Ou
     return show_taken(taken, output)
 
 
-async def _take(client: Client, user_id: UUID, job_id: str) -> Taken:
-    patience = _Patience()
+async def _take(client: Client, user_id: UUID, job_id: str) -> JobResult:
+    patience = _OutageTimer()
     while True:
         try:
             return await client.take_result(user_id, job_id)
@@ -113,7 +121,7 @@ async def _take(client: Client, user_id: UUID, job_id: str) -> Taken:
             await patience.wait(error)
 
 
-class Watch:
+class JobWatcher:
     """Shows one job until it has ended."""
 
     def __init__(self, client: Client, user_id: UUID, job_id: str, display: ProgressDisplay) -> None:
@@ -133,7 +141,7 @@ class Watch:
             hint.cancel()
 
     async def _follow(self) -> None:
-        patience = _Patience()
+        patience = _OutageTimer()
         while True:
             try:
                 async for job in self._client.watch(self._user_id, self._job_id):
@@ -148,7 +156,7 @@ class Watch:
         self._claimed = self._claimed or job.attempt > 0 or job.status is not JobStatus.PENDING
         if not job.status.finished:  # the end is told with the result
             for error in job.attempt_errors[self._failed_attempts :]:
-                self._display.say(f"attempt {error.attempt} failed: {error.message}; it is tried again")
+                self._display.print_line(f"attempt {error.attempt} failed: {error.message}; it is tried again")
             self._failed_attempts = len(job.attempt_errors)
         if job.status is JobStatus.PENDING:
             self._display.show(WAITING, 0)
@@ -157,10 +165,10 @@ class Watch:
 
     def _say_unclaimed(self) -> None:
         if not self._claimed:
-            self._display.say("no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)")
+            self._display.print_line("no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)")
 
 
-class _Patience:
+class _OutageTimer:
     """Waits for a service that is away, for OUTAGE_SECONDS at a time."""
 
     def __init__(self) -> None:

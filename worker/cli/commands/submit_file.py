@@ -14,17 +14,16 @@ from domain.text import JSON, one_line
 from infrastructure.settings import Settings, load_settings
 from worker.cli.commands.submit import submission_of
 from worker.cli.exit_codes import DONE
-from worker.cli.output.output import Output
+from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import parse_source
-from worker.client.client import Client
-from worker.client.serializers import job_document
-from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB, Submission, UploadSubmission, new_job
+from worker.client import Client, Submission, UploadSubmission, job_to_json
+from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB, new_job
 
 MAX_LINE = 65_536
 FIELDS = ("source", "branch", "project", "author_type", "author_model", "idempotency_key", "notify_url")
 
 
-async def submit_file(path: Path, authorship: Authorship, notify: str | None, email: str, output: Output) -> int:
+async def submit_file(path: Path, authorship: Authorship, notify: str | None, email: str, output: OutputWriter) -> int:
     """Submit every line; what a line does not say comes from `authorship` and `notify`.
 
     Raises InvalidInputError that names the first bad line, before anything is submitted.
@@ -34,10 +33,10 @@ async def submit_file(path: Path, authorship: Authorship, notify: str | None, em
     async with Client.open(load_settings()) as client:
         jobs = await client.submit_many(await client.get_or_create_user(email), submissions)
     if output.as_json:
-        output.document([job_document(job) for job in jobs])
+        output.print_json([job_to_json(job) for job in jobs])
     else:
         for job in jobs:
-            output.say(job.job_id)
+            output.print_line(job.job_id)
     return DONE
 
 

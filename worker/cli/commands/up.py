@@ -15,7 +15,7 @@ from infrastructure.embedded.stack_file import default_directory
 from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import Settings, load_settings
 from worker.cli.commands.database import migrate
-from worker.cli.output.output import Output
+from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
 
 _SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
@@ -37,7 +37,7 @@ def up() -> None:
 
     Raises ServiceUnavailableError where the servers cannot be started.
     """
-    on_end_signals(signal.default_int_handler)
+    handle_termination_signals(signal.default_int_handler)
     load_settings(need_services=False)  # what is wrong with them is told before anything is started
     _set_service_variables_aside()
     stack = EmbeddedStack()
@@ -46,18 +46,18 @@ def up() -> None:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
         print(f"PostgreSQL and Valkey are up; their data is in {default_directory()}")
-        asyncio.run(migrate(Output(as_json=False)))
+        asyncio.run(migrate(OutputWriter(as_json=False)))
         print("vibe8 is up; in another terminal: vibe8 submit . --wait", flush=True)
         while _serve(settings):
-            on_end_signals(signal.default_int_handler)
+            handle_termination_signals(signal.default_int_handler)
     finally:
         # A second Ctrl-C may hurry the worker; stopping the servers takes a moment, and leaves none behind.
-        on_end_signals(signal.SIG_IGN)
+        handle_termination_signals(signal.SIG_IGN)
         stack.stop()
     print("vibe8 has ended")
 
 
-def on_end_signals(handler: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
+def handle_termination_signals(handler: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
     """Set what SIGTERM, Ctrl-C and a closed terminal do; one that is ignored (by `nohup`, say) stays so."""
     for number in _END_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from domain.text import JSON, one_line
 from worker.cli.output.grid import Grid
-from worker.cli.output.results import say
+from worker.cli.output.writer import print_line
 
 _COLOURS: Mapping[str, str] = {"completed": "green", "failed": "red", "running": "yellow"}
 
@@ -16,13 +16,13 @@ _COLOURS: Mapping[str, str] = {"completed": "green", "failed": "red", "running":
 def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetime) -> None:
     """A line a job, or one that says that there is none."""
     if not jobs:
-        say(console, "no jobs")
+        print_line(console, "no jobs")
         return
     grid = Grid(headings=("job", "status", "age", "source", "what"), numbers=frozenset({"age"}))
     for job in jobs:
         age = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
         source = escape(one_line(str(job["source"]), 60))
-        grid.rows.append((job["job_id"], _status(job["status"]), in_words(age), source, escape(_what(job))))
+        grid.rows.append((job["job_id"], _status(job["status"]), format_age(age), source, escape(_what(job))))
     grid.show(console)
 
 
@@ -41,7 +41,7 @@ def _what(job: Mapping[str, JSON]) -> str:
     return job["error_message"] or ""
 
 
-def in_words(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """An age in its largest whole unit, such as `42 s`, `5 min`, `3 h` or `2 d`."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
@@ -63,10 +63,10 @@ def show_job(console: Console, job: Mapping[str, JSON]) -> None:
     }
     for name, value in facts.items():
         if value:
-            say(console, f"{name:<9}{value}")
+            print_line(console, f"{name:<9}{value}")
     console.print()
-    for moment, words in timeline(job):
-        say(console, f"{_clock(moment)}  {words}")
+    for moment, words in job_history(job):
+        print_line(console, f"{_clock(moment)}  {words}")
 
 
 def _source(job: Mapping[str, JSON]) -> str:
@@ -94,7 +94,7 @@ def _author(metadata: Mapping[str, JSON]) -> str:
     return ", ".join(word for word in (metadata.get("author_type"), metadata.get("author_model")) if word)
 
 
-def timeline(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
+def job_history(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
     """What is known to have happened, in order: an ISO time in UTC, and words.
 
     The row keeps when each attempt failed, and when the last one began.

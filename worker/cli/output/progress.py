@@ -42,7 +42,7 @@ class ProgressDisplay:
                 print(f"{stage} ...", file=sys.stderr, flush=True)
         self._stage = stage
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """One line that stays, above the bar where there is one."""
         if not self._silent:
             self._console.print(unbroken(line), markup=False, soft_wrap=True)

@@ -1,7 +1,6 @@
 """How a result looks: the ten metrics, the worst files, what went wrong."""
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,14 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from domain.text import JSON, one_line, unbroken
+from domain.text import JSON, unbroken
 from worker.cli.output.grid import Grid
-from worker.cli.output.output import Output
+from worker.cli.output.writer import OutputWriter, print_line
 
 WORST_FILES = 10
 ERROR_LINES = 10
 SHA_SHOWN = 12
-LINE_LIMIT = 2_000
 
 _ROWS: Sequence[tuple[str, str, str | None]] = (
     # collector, what is said of its aggregate, the key of its score
@@ -85,7 +83,7 @@ def _state(word: str) -> str:
     return f"[{colour}]{escape(word)}[/{colour}]"
 
 
-def files_of(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
+def iter_files(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
     """Every file node of a file tree, in the tree's order."""
     waiting = [node]
     while waiting:
@@ -98,7 +96,7 @@ def files_of(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
 
 def worst_files_grid(document: Mapping[str, JSON]) -> Grid | None:
     """The files of the lowest health, worst first; None where there is no file."""
-    files = sorted(files_of(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
+    files = sorted(iter_files(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
     if not files:
         return None
     numbers = ("health", "cc", "lint", "sec", "docs", "mi", "dead", "dupes", "churn")
@@ -135,24 +133,24 @@ def _graded(value: float | None, severity: str | None) -> str:
     return f"[{colour}]{text}[/{colour}]" if colour else text
 
 
-def show_result(document: Mapping[str, JSON], output: Output) -> None:
+def show_result(document: Mapping[str, JSON], output: OutputWriter) -> None:
     """Print a whole result."""
     if output.as_json:
-        output.document(document)
+        output.print_json(document)
     else:
-        show_document(output.console, document)
+        print_result(output.console, document)
 
 
-def show_document(console: Console, document: Mapping[str, JSON]) -> None:
+def print_result(console: Console, document: Mapping[str, JSON]) -> None:
     """A whole result: what was analysed, metrics, worst files, errors, and what was skipped."""
-    say(console, _headline(document))
+    print_line(console, _headline(document))
     for grid in (metrics_grid(document), worst_files_grid(document)):
         if grid is not None:
             console.print()
             grid.show(console)
     console.print()
     for line in _footnotes(document):
-        say(console, line)
+        print_line(console, line)
 
 
 def _headline(document: Mapping[str, JSON]) -> str:
@@ -182,13 +180,3 @@ def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
     if skipped:
         first, total = skipped[0], document["completeness"]["skipped_total"]
         yield f"{total} left out, such as {unbroken(first['path'])}: {first['reason']} (all are in --json)"
-
-
-def say(console: Console, line: str) -> None:
-    """One line as it is, nothing in it taken for markup."""
-    console.print(unbroken(line), markup=False, soft_wrap=True)
-
-
-def complain(words: str) -> None:
-    """One line on standard error, in the command's name."""
-    print(f"vibe8: {one_line(words, LINE_LIMIT)}", file=sys.stderr)

@@ -23,7 +23,7 @@ from tests.faults.fault_table import job_scratch, slow_source, until
 from tests.fixtures.servers import Servers, temporary_directory
 from tests.fixtures.worker_process import PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
 from tests.unit.deploy.project_files import ROOT, documents
-from worker.client.client import Client
+from worker.client import Client
 
 (COMPOSE,) = documents(ROOT / "docker-compose.yml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

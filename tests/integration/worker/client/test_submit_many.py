@@ -15,9 +15,7 @@ from domain.jobs import Job, JobStatus
 from tests.faults.fault_table import PYTHON_FILE
 from tests.fixtures.tcp_proxy import cable
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
-from worker.client import submissions
-from worker.client.client import Client
-from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
+from worker.client import Client, RepositorySubmission, Submission, UploadSubmission, submissions
 
 URL = "https://github.com/owner/repo"
 

@@ -17,7 +17,7 @@ from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
 from tests.hostile.support.poison import insert_job
-from worker.client.client import Client
+from worker.client import Client
 
 ENDS = ("job.completed", "job.failed")
 TOKEN = "s3cret-t0ken"

@@ -14,7 +14,7 @@ from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
-from worker.client.client import Client, Completed, JobFailed
+from worker.client import Client, Completed, JobFailed
 
 TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
 SOURCE = '''"""A module."""

@@ -21,7 +21,7 @@ from tests.faults.fault_table import slow_source, until
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
-from worker.client.client import Client, Completed
+from worker.client import Client, Completed
 
 FILES = {
     "a.py": 'import os\n\n\ndef used(x):\n    """Doc."""\n    assert x\n    return os.system(x)  # noqa\n',

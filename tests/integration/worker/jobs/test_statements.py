@@ -14,8 +14,7 @@ from domain.jobs import JobStatus
 from infrastructure.observability.tracing import NoTracer
 from tests.faults.fault_table import PYTHON_FILE
 from tests.fixtures.worker_process import System
-from worker.client.client import Client
-from worker.client.submissions import UploadSubmission
+from worker.client import Client, UploadSubmission
 from worker.process.bootstrap import Services, open_services
 
 SUBMIT = ["SELECT users", "SELECT jobs", "INSERT jobs", "commit"]
@@ -79,7 +78,7 @@ def ledger() -> Iterator[Ledger]:
 async def services(system: System) -> AsyncIterator[Services]:
     """A worker without its loops, whose pipeline does nothing."""
     settings = system.settings.model_copy(update={"facts_cache_mb": 0})
-    with patch("worker.process.bootstrap.local_pipeline", noop_pipeline):
+    with patch("worker.process.bootstrap.open_pipeline", noop_pipeline):
         async with open_services(settings, on_job=lambda: None, tracer=NoTracer()) as services:
             yield services
 

@@ -22,7 +22,7 @@ from infrastructure.observability.opentelemetry_tracer import OpenTelemetryTrace
 from infrastructure.observability.tracing import NoTracer, open_tracer
 from tests.faults.fault_table import PYTHON_FILE, slow_source, until
 from tests.fixtures.worker_process import PATIENCE_SECONDS, System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 from worker.process.worker_process import WorkerProcess
 
 # ARQ closes its connections by a name that redis-py has given up.
@@ -259,7 +259,7 @@ OFF: tuple[dict[str, str], ...] = (
 @pytest.mark.parametrize("variables", OFF, ids=["unset", "disabled", "none"])
 async def test_switched_off_nothing_is_imported(system: System, variables: dict[str, str]) -> None:
     code = (
-        "import sys, worker.cli.app, worker.process.worker_process, worker.client.client;"
+        "import sys, worker.cli.app, worker.process.worker_process, worker.client;"
         "from infrastructure.observability.tracing import open_tracer;"
         "tracer = open_tracer(); print(tracer.on, [name for name in sys.modules if name.startswith('opentelemetry')])"
     )

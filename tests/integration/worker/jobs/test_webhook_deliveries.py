@@ -18,7 +18,7 @@ from infrastructure.outbound.webhook_sender import WebhookSender
 from tests.faults.fault_table import PYTHON_FILE, Rows, until
 from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
 from tests.fixtures.worker_process import System, new_system, until_finished
-from worker.client.client import Client
+from worker.client import Client
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
 
 SECRET = "s" * 40
@@ -58,20 +58,20 @@ async def test_the_end_of_a_job_is_told_once(
             "run_id": str(job.result_run_id),
             "finished_at": job.finished_at.isoformat(),
         }
-        assert verify(client.notice_secrets(user_id)[0], received.headers, received.body)
+        assert verify(client.webhook_secrets(user_id)[0], received.headers, received.body)
         doomed = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
         received = (await listening.wait_for(2))[1]
         assert received.document["job_id"] == doomed
         assert (received.document["status"], received.document["run_id"]) == ("failed", None)
         assert "not a zip" in received.document["error"]
         await until_finished(client, user_id, silent.job_id)
-        assert await client.list_notices(user_id, silent.job_id) == []
+        assert await client.list_webhook_deliveries(user_id, silent.job_id) == []
         await worker.until("webhook.delivered", 2)
         assert await worker.stop() == 0
     assert SECRET not in worker.log_file.read_text()
     assert "/hook" not in worker.log_file.read_text()
     assert len(listening.received) == 2
-    (notice,) = await client.list_notices(user_id, job_id)
+    (notice,) = await client.list_webhook_deliveries(user_id, job_id)
     assert (notice.state, notice.attempt, notice.last_error) == ("delivered", 1, None)
 
 
@@ -140,7 +140,7 @@ async def test_a_worker_that_dies_while_it_delivers(
         await listening.wait_for(1)
         dying.process.kill()
         await asyncio.to_thread(dying.process.wait)
-    assert [notice.state for notice in await client.list_notices(user_id, job_id)] == ["waiting"]
+    assert [notice.state for notice in await client.list_webhook_deliveries(user_id, job_id)] == ["waiting"]
     await Rows(system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
     async with system.worker():
         first, second = await listening.wait_for(2)
@@ -190,7 +190,7 @@ async def test_it_is_given_up_in_the_end_and_forgotten_later(
     async with system.worker() as worker:
         (given_up,) = await worker.until("webhook.given_up")
     assert (given_up["delivery"], given_up["reason"]) == (MAX_ATTEMPTS, "answered 500")
-    (notice,) = await client.list_notices(user_id, job_id)
+    (notice,) = await client.list_webhook_deliveries(user_id, job_id)
     assert notice.state == "given up"
     await Rows(system).all("UPDATE notices SET due_at = now()")
     shown = await system.run("job", job_id, "--user", "ann@example.org")
@@ -198,7 +198,7 @@ async def test_it_is_given_up_in_the_end_and_forgotten_later(
     assert len(listening.received) == 1
     await Rows(system).all("UPDATE notices SET given_up_at = now() - interval '1 day'")
     assert (await system.run("cleanup")).code == 0
-    assert await client.list_notices(user_id, job_id) == []
+    assert await client.list_webhook_deliveries(user_id, job_id) == []
 
 
 async def test_many_replicas_tell_each_end_once(
@@ -240,7 +240,7 @@ async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
     async with database.unit_of_work() as work:
         await NoticeRepository(work).delivered(first)  # but what has arrived has arrived
         await NoticeRepository(work).failed(second, "x", delay_seconds=0, give_up=True)
-    (notice,) = await client.list_notices(user_id, first.job_id)
+    (notice,) = await client.list_webhook_deliveries(user_id, first.job_id)
     assert (notice.state, notice.attempt) == ("delivered", 2)
 
 

@@ -15,7 +15,7 @@ from infrastructure.redis.worker_registry import ENTRY_TTL_SECONDS, WorkerRegist
 from tests.faults.fault_table import job_scratch, slow_source, until
 from tests.fixtures.tcp_proxy import Cable
 from tests.fixtures.worker_process import System, WorkerProcess
-from worker.client.client import Client
+from worker.client import Client
 from worker.process import health as readiness
 from worker.process.health import Health
 

@@ -15,7 +15,7 @@ from infrastructure.redis.queue import JobQueue, connect
 from tests.faults.fault_table import PYTHON_FILE, Rows, until
 from tests.fixtures.worker_process import System, until_finished
 from tests.hostile.support.poison import bell, ring
-from worker.client.client import Client
+from worker.client import Client
 from worker.jobs import maintenance
 from worker.jobs.maintenance import Maintenance
 from worker.process.bootstrap import token_vault

@@ -6,7 +6,7 @@ from uuid import UUID
 from domain.jobs import JobStatus
 from tests.faults.fault_table import PYTHON_FILE, until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 
 async def test_workers_top_pause_resume_drain(

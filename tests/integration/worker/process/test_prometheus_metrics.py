@@ -13,7 +13,7 @@ from domain.metrics.report import COLLECTORS
 from infrastructure.observability.prometheus_metrics import OUTCOMES
 from tests.faults.fault_table import PYTHON_FILE, until
 from tests.fixtures.worker_process import System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 

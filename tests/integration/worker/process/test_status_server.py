@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.fault_table import PYTHON_FILE, until
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 ROOT = Path(__file__).parents[4]
 

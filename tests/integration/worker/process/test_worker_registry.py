@@ -11,7 +11,7 @@ from infrastructure.redis.queue import connect
 from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
 from tests.faults.fault_table import PYTHON_FILE, slow_source, until
 from tests.fixtures.worker_process import System, until_finished
-from worker.client.client import Client
+from worker.client import Client
 
 
 async def test_replicas_report_and_say_goodbye(system: System, client: Client, user_id: UUID) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import msgpack
 
-HISTORY = b"/churn"
+HISTORY_KEY = b"/churn"
 """The name of what is remembered of the commits; no file's relative path begins like this."""
 
-OTHER_HISTORY = HISTORY + b"/"
+LATEST_HISTORY_KEY = HISTORY_KEY + b"/"
 """The same of the branch that was looked at last, whichever that was."""
 
 

@@ -1,0 +1,70 @@
+"""Connections of a client to PostgreSQL, the queue and the token vault."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from domain.errors import ServiceUnavailableError
+from domain.jobs import Job
+from infrastructure.database.engine import Database
+from infrastructure.redis.queue import JobQueue, connect, connect_lazily
+from infrastructure.redis.token_vault import TokenVault
+from infrastructure.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """The services that a client uses.
+
+    PostgreSQL holds the truth. The three methods write to Redis after a commit: where Redis is unreachable they log the
+    failure and return, because a worker finds the row without them.
+    """
+
+    database: Database
+    queue: JobQueue
+    vault: TokenVault
+
+    async def enqueue(self, jobs: Sequence[Job]) -> None:
+        """Add the jobs to the queue. Idle workers find pending rows within seconds if this fails."""
+        if not jobs:
+            return
+        try:
+            await self.queue.enqueue_many([(job.job_id, job.ring) for job in jobs])
+        except ServiceUnavailableError as error:
+            log.warning("queue.enqueue_failed", job_id=jobs[0].job_id, jobs=len(jobs), reason=str(error))
+
+    async def publish_state(self, job: Job) -> None:
+        """Publish the job's status, stage and progress to those who watch it."""
+        event = {"status": job.status, "stage": job.stage, "progress": job.progress}
+        try:
+            await self.queue.publish(job.job_id, event)
+        except ServiceUnavailableError:
+            log.debug("progress.publish_failed", job_id=job.job_id)
+
+    async def delete_token(self, job_id: str) -> None:
+        """Delete the job's repository token. It expires by itself if this fails."""
+        try:
+            await self.vault.delete(job_id)
+        except ServiceUnavailableError:
+            log.debug("token.delete_failed", job_id=job_id)
+
+
+@contextlib.asynccontextmanager
+async def open_connections(settings: Settings, *, lazy_redis: bool = False) -> AsyncIterator[Connections]:
+    """Connect, and close everything at the end.
+
+    With `lazy_redis`, Redis is contacted by the first call that needs it. Raises ServiceUnavailableError.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        database = Database.from_settings(settings, "vibe8-client")
+        stack.push_async_callback(database.close)
+        address = settings.redis_dsn().get_secret_value()
+        redis = connect_lazily(address) if lazy_redis else await connect(address)
+        stack.push_async_callback(redis.aclose)
+        keys = [key.get_secret_value() for key in settings.token_encryption_keys]
+        vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+        yield Connections(database=database, queue=JobQueue(redis), vault=vault)

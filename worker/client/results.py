@@ -1,0 +1,41 @@
+"""What the client returns: the three outcomes of taking a result, and a page of runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.jobs import Job
+from domain.runs import Run, RunCursor, RunSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """The job is pending or running; nothing was deleted."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The job completed and its row was deleted. The run stays until its owner deletes it."""
+
+    job: Job
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed:
+    """The job failed and its row was deleted. `error` is one line for the job's owner."""
+
+    job: Job
+    error: str
+
+
+JobResult = Unfinished | Completed | JobFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Runs, newest first. `next` is the cursor of the following page, None on the last one."""
+
+    runs: Sequence[RunSummary]
+    next: RunCursor | None
