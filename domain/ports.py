@@ -66,18 +66,18 @@ ProgressListener = Callable[[Mapping[str, JSON]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sequel:
-    """What a child does next: `entry` is called with the request, in which BEFORE is the first function's answer."""
+class FollowUp:
+    """A second call in the same child: `entry` gets `request`, with the first call's result under PREVIOUS_RESULT."""
 
     entry: str
     request: Mapping[str, JSON]
 
 
-BEFORE = "before"
+PREVIOUS_RESULT = "previous_result"
 
 
 class ChildRunner(Protocol):
-    """Runs a function of ours on hostile input, in a process group of its own that can always be killed."""
+    """Runs functions of this program on hostile input, each in a process group that can be killed at any time."""
 
     async def run(
         self,
@@ -87,17 +87,17 @@ class ChildRunner(Protocol):
         sandbox: SandboxProfile | None,
         deadline: float,
         on_progress: ProgressListener | None = None,
-        then: Sequel | None = None,
+        follow_up: FollowUp | None = None,
     ) -> Mapping[str, JSON]:
-        """Call `entry` (`"module:function"`) with the request in a child and return its answer.
+        """Call `entry` (`"module:function"`) with the request in a child process and return its result.
 
-        Both may hold bytes under the key `attachment`, and JSON otherwise.
+        Request and result hold JSON, and optionally bytes under the key `attachment`.
 
-        `sandbox` is what the child may touch; with None it is limited in what it uses, and confined in nothing else.
-        `then` is done by the same child, which may write nothing any more; its answer is returned, with the first one
-        under BEFORE.
+        `sandbox` is what the child may access. With None only its resource usage is limited. `follow_up` is called in
+        the same child after write access has been revoked; `run` then returns the follow-up's result, with the first
+        result under PREVIOUS_RESULT.
 
-        Raises the PermanentError or TransientError that the function raised, and AnalysisKilledError when the child
-        died or passed `deadline` (seconds). Cancelling kills the whole process group before it returns.
+        Raises the PermanentError or TransientError that the function raised, and AnalysisKilledError if the child died
+        or exceeded `deadline` (seconds). A cancelled call returns only after the whole process group is killed.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a child may touch, in the words of whoever starts it, and what a machine can promise of that."""
+"""The sandbox of a child process: what its profile allows, and what this machine guarantees."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,40 +8,40 @@ from domain.text import JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxProfile:
-    """What one child may touch beside the interpreter, the tools and the system's libraries. Paths are absolute.
+    """What one child may access beside the interpreter, the tools and the system's libraries. Paths are absolute.
 
-    `scratch` is a directory of its own, to read, and to write only where `writable`. `readable` are further files and
-    directories. `ports` are the TCP ports that it may connect to; with any of them it may also ask name servers over
-    UDP, with none it has no network at all.
+    `scratch` is the child's own directory. It may read there, and write only with `scratch_writable`.
+    `readable_paths` are further files and directories. `tcp_ports` are the TCP ports to which it may connect; with at
+    least one of them it may also query name servers over UDP. Without any it has no network.
     """
 
     scratch: str
-    writable: bool = False
-    readable: tuple[str, ...] = ()
-    ports: tuple[int, ...] = ()
+    scratch_writable: bool = False
+    readable_paths: tuple[str, ...] = ()
+    tcp_ports: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, JSON]:
-        """As a child's guardian receives it."""
+        """Return the profile as it is sent to a child's supervisor."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON]) -> "SandboxProfile":
-        """What `to_json` has made."""
+        """Rebuild a profile from the result of `to_json`."""
         return cls(
             scratch=document["scratch"],
-            writable=document["writable"],
-            readable=tuple(document["readable"]),
-            ports=tuple(document["ports"]),
+            scratch_writable=document["scratch_writable"],
+            readable_paths=tuple(document["readable_paths"]),
+            tcp_ports=tuple(document["tcp_ports"]),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarantee:
-    """One promise about every confined child.
+    """One restriction that the sandbox guarantees for every child, if this machine can enforce it.
 
-    `name` is the promise, `feature` the kernel's part that keeps it, `available` whether this machine has that,
-    `detail` what it means here, and `remedy` what an operator can do to have it. One that is not `mandatory` is a
-    second lock on a door that another keeps shut.
+    `name` is the restriction and `feature` the kernel feature that enforces it. `available` says whether this machine
+    has that feature. `detail` describes the effect here, and `remedy` what an operator can do to get the feature.
+    One that is not `mandatory` is defence in depth: another guarantee already enforces the same restriction.
     """
 
     name: str

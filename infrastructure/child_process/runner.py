@@ -17,26 +17,33 @@ from domain.errors import (
     TransientError,
     Vibe8Error,
 )
-from domain.ports import ProgressListener, Sequel
+from domain.ports import FollowUp, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON, one_line
-from infrastructure.child_process.supervisor_client import Leash
-from infrastructure.child_process.wire_protocol import ATTACHMENT, HEADER, MAX_ATTACHMENT, MAX_BODY, Kind, encode
-from infrastructure.child_process.zygote_process import ZygoteProcess, launch
+from infrastructure.child_process.supervisor_client import SupervisorClient
+from infrastructure.child_process.wire_protocol import (
+    ATTACHMENT,
+    HEADER,
+    MAX_ATTACHMENT_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MessageKind,
+    encode_message,
+)
+from infrastructure.child_process.zygote_process import ZygoteProcess, launch_zygote
 from infrastructure.json_codec import loads
 from infrastructure.observability.prometheus_metrics import CHILD_CPU, CHILDREN
 from infrastructure.sandbox.sandbox import ChildLimits
 
-SILENCE_SECONDS = 20.0
+HEARTBEAT_TIMEOUT_SECONDS = 20.0
 """Less than a lease: the child of a silent worker is gone before anybody else may claim its job."""
 
-ALIVE_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 """How often a guardian hears that its worker lives; a fraction of its patience."""
 
-PATIENCE_SECONDS = 60.0
+KILL_GRACE_SECONDS = 60.0
 """How much longer than its deadline a child may take to be ended, on a machine that is busy."""
 
-IDLE_GUARDIANS = 8
+MAX_IDLE_SUPERVISORS = 8
 """Kept for the next children: to start a guardian and to end it costs as much as a fifth of a small file's analysis."""
 
 _MAY_BE_RAISED = (InvalidInputError, PermanentError, ServiceUnavailableError, TransientError)
@@ -59,27 +66,28 @@ class ZygoteRunner:
         limits: ChildLimits,
         *,
         scratch: Path | None = None,
-        silence_seconds: float = SILENCE_SECONDS,
-        launched: ZygoteProcess | None = None,
-        prepared: bool = True,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT_SECONDS,
+        zygote: ZygoteProcess | None = None,
+        warm_up: str | None = None,
     ) -> None:
         """`preload` names the modules whose import each child would otherwise pay for.
 
         `scratch` is where the directories of children will be made (None: where temporary files are). A child is ended
-        when its guardian has not heard from this process for `silence_seconds`. `launched` is a zygote with the same
-        preload that has been started already. One for a single child need not be `prepared`: that child would wait.
+        when its supervisor has had no heartbeat for `heartbeat_timeout` seconds. `zygote` has been started already with
+        the same preload. `warm_up` is a function (`"module:function"`) that the zygote calls once with `scratch` before
+        it starts the first child.
         """
         self.guarantees: tuple[Guarantee, ...] = ()
         """What the sandbox is worth on this machine; empty before the start."""
         self._scratch = scratch or Path(tempfile.gettempdir())
-        self._silence = silence_seconds
+        self._silence = heartbeat_timeout
         self._preload = tuple(preload)
         self._limits = limits
         self._lock = asyncio.Lock()
-        self._launched = launched
-        self._prepared = prepared
+        self._prestarted = zygote
+        self._warm_up = warm_up
         self._zygote: ZygoteProcess | None = None
-        self._idle: list[Leash] = []
+        self._idle: list[SupervisorClient] = []
 
     @property
     def pid(self) -> int | None:
@@ -94,14 +102,16 @@ class ZygoteRunner:
             if self._zygote is not None:
                 self._zygote.control.close()
                 self._let_go()
-            launched = self._launched
-            self._launched = None
-            if launched is None:
-                launched = await asyncio.to_thread(launch, self._preload)
-            self._zygote = launched
-            control = launched.control
+            zygote = self._prestarted
+            self._prestarted = None
+            if zygote is None:
+                zygote = await asyncio.to_thread(launch_zygote, self._preload)
+            self._zygote = zygote
+            control = zygote.control
             control.setblocking(False)  # noqa: FBT003 - the method has no keyword
-            control.sendall(encode(Kind.REQUEST, {"scratch": str(self._scratch), "prepare": self._prepared}))
+            control.sendall(
+                encode_message(MessageKind.REQUEST, {"scratch": str(self._scratch), "warm_up": self._warm_up})
+            )
             self.guarantees = await _ready(control)
 
     async def run(
@@ -112,7 +122,7 @@ class ZygoteRunner:
         sandbox: SandboxProfile | None,
         deadline: float,
         on_progress: ProgressListener | None = None,
-        then: Sequel | None = None,
+        follow_up: FollowUp | None = None,
     ) -> Mapping[str, JSON]:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
@@ -126,9 +136,9 @@ class ZygoteRunner:
             "entry": entry,
             "request": {key: value for key, value in request.items() if key != ATTACHMENT},
             **({ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}),
-            "then": then and {"entry": then.entry, "request": then.request},
+            "follow_up": follow_up and {"entry": follow_up.entry, "request": follow_up.request},
         }
-        what = "+".join(name.rpartition(":")[2] for name in (entry, *([then.entry] if then else [])))
+        what = "+".join(name.rpartition(":")[2] for name in (entry, *([follow_up.entry] if follow_up else [])))
         with CHILDREN.labels(what).track_inprogress():
             said, end = await self._lead(order, message, on_progress)
         CHILD_CPU.labels(what).inc(end["cpu"])
@@ -139,8 +149,8 @@ class ZygoteRunner:
     async def stop(self) -> None:
         """End the zygote; children end with their own leashes."""
         async with self._lock:
-            ending = [each for each in (self._zygote, self._launched) if each is not None]
-            self._zygote = self._launched = None
+            ending = [each for each in (self._zygote, self._prestarted) if each is not None]
+            self._zygote = self._prestarted = None
             self._let_go()
             for each in ending:
                 await asyncio.to_thread(each.end)
@@ -149,9 +159,9 @@ class ZygoteRunner:
         self, order: Mapping[str, JSON], message: Mapping[str, JSON], on_progress: ProgressListener | None
     ) -> tuple[Mapping[str, JSON] | None, Mapping[str, Any]]:
         """What a body says and how it ended; nothing of it is left, however this ends."""
-        leash, channel = self._take_guardian(order)
+        leash, channel = self._take_supervisor(order)
         try:
-            async with asyncio.timeout(order["deadline"] + PATIENCE_SECONDS):
+            async with asyncio.timeout(order["deadline"] + KILL_GRACE_SECONDS):
                 said, end = await _converse(leash, channel, message, on_progress)
         except TimeoutError as error:
             await _to_its_end(leash.give_up())
@@ -159,13 +169,13 @@ class ZygoteRunner:
         except BaseException:
             await _to_its_end(leash.give_up())
             raise
-        if self._zygote is not None and len(self._idle) < IDLE_GUARDIANS:
+        if self._zygote is not None and len(self._idle) < MAX_IDLE_SUPERVISORS:
             self._idle.append(leash)
         else:
             leash.close()
         return said, end
 
-    def _take_guardian(self, order: Mapping[str, JSON]) -> tuple[Leash, socket.socket]:
+    def _take_supervisor(self, order: Mapping[str, JSON]) -> tuple[SupervisorClient, socket.socket]:
         """One that has nothing to do, or a new one; its leash, and the channel to the body that it starts."""
         while self._idle:
             leash = self._idle.pop()
@@ -175,7 +185,7 @@ class ZygoteRunner:
                 leash.close()
         assert self._zygote is not None  # nosec B101 # noqa: S101 - start() has set it
         try:
-            leash = Leash.of_new_guardian(self._zygote.control)
+            leash = SupervisorClient.for_new_supervisor(self._zygote.control)
             return leash, leash.start(order)
         except OSError as error:
             raise AnalysisKilledError("the process that starts children has gone; it is started again") from error
@@ -202,14 +212,14 @@ async def _exactly(control: socket.socket, count: int) -> bytes:
 
 
 async def _converse(
-    leash: Leash, channel: socket.socket, message: Mapping[str, JSON], on_progress: ProgressListener | None
+    leash: SupervisorClient, channel: socket.socket, message: Mapping[str, JSON], on_progress: ProgressListener | None
 ) -> tuple[Mapping[str, JSON] | None, Mapping[str, Any]]:
     """Tell the body what to do and hear it out; then its guardian."""
     reader, writer = await asyncio.open_unix_connection(sock=channel)
     alive = asyncio.create_task(_keep_alive(leash, writer))
     try:
         with contextlib.suppress(ConnectionError):  # it has died already; its guardian says of what
-            writer.write(encode(Kind.REQUEST, message))
+            writer.write(encode_message(MessageKind.REQUEST, message))
             await writer.drain()
         said = await _hear_out(reader, on_progress)
         return said, await leash.ended()
@@ -218,11 +228,11 @@ async def _converse(
         writer.close()
 
 
-async def _keep_alive(leash: Leash, writer: asyncio.StreamWriter) -> None:
+async def _keep_alive(leash: SupervisorClient, writer: asyncio.StreamWriter) -> None:
     """Until cancelled, or until there is no guardian to hear it: what a body may still say counts no more."""
     with contextlib.suppress(OSError):
         while True:
-            await asyncio.sleep(ALIVE_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             leash.live()
     writer.transport.abort()
 
@@ -247,20 +257,20 @@ async def _hear_out(reader: asyncio.StreamReader, on_progress: ProgressListener 
             kind, body = await _receive(reader)
         except (ConnectionError, asyncio.IncompleteReadError):
             return said
-        if kind is Kind.PROGRESS and on_progress is not None:
+        if kind is MessageKind.PROGRESS and on_progress is not None:
             await on_progress(body)
-        elif kind is Kind.ANSWER:
+        elif kind is MessageKind.ANSWER:
             said = body
-        elif kind is Kind.ERROR:
+        elif kind is MessageKind.ERROR:
             raise _translate(body)
 
 
-async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, dict[str, Any]]:
+async def _receive(reader: asyncio.StreamReader) -> tuple[MessageKind, dict[str, Any]]:
     """The next message. The child may have been taken over: what cannot be understood ends it, and nothing else."""
     attached: dict[str, Any] = {}
     try:
         kind, body = await _frame(reader)
-        while kind is Kind.ATTACHMENT:
+        while kind is MessageKind.ATTACHMENT:
             attached = {ATTACHMENT: body}
             kind, body = await _frame(reader)
         # A big answer takes a while to parse; the event loop has heartbeats to keep.
@@ -272,10 +282,10 @@ async def _receive(reader: asyncio.StreamReader) -> tuple[Kind, dict[str, Any]]:
     return kind, message | attached
 
 
-async def _frame(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
+async def _frame(reader: asyncio.StreamReader) -> tuple[MessageKind, bytes]:
     length, number = HEADER.unpack(await reader.readexactly(HEADER.size))
-    kind = Kind(number)
-    if length > (MAX_ATTACHMENT if kind is Kind.ATTACHMENT else MAX_BODY):
+    kind = MessageKind(number)
+    if length > (MAX_ATTACHMENT_BYTES if kind is MessageKind.ATTACHMENT else MAX_PAYLOAD_BYTES):
         raise AnalysisKilledError("the analysis process sent more than is sane")
     return kind, await reader.readexactly(length)
 

@@ -18,30 +18,30 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from domain.sandbox import SandboxProfile
-from infrastructure.child_process.child import run_body
+from infrastructure.child_process.child import run_child
 from infrastructure.json_codec import dumps, loads
 from infrastructure.sandbox.libc import prctl
-from infrastructure.sandbox.resource_usage import Census, children
+from infrastructure.sandbox.resource_usage import ResourceUsage, children
 from infrastructure.sandbox.sandbox import ChildLimits, Sandbox
 
-MAX_ORDER = 128 * 1024
+MAX_SPAWN_REQUEST_BYTES = 128 * 1024
 """Bytes of one message on a leash, which keeps messages apart (SOCK_SEQPACKET): less than a socket's usual buffer."""
 
-FAREWELL_SECONDS = 20.0
+EXIT_REPORT_TIMEOUT_SECONDS = 20.0
 """How long a guardian tries to tell a worker that does not read how the body ended."""
 
-LOOK_SECONDS = 0.1
+RESOURCE_CHECK_SECONDS = 0.1
 """Between two looks at what a child uses."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def guard(leash: socket.socket, sandbox: Sandbox) -> NoReturn:
+def run_supervisor(leash: socket.socket, sandbox: Sandbox) -> NoReturn:
     """Serve one child after another, until the worker has gone or has given one up. Never returns."""
     status = 1
     try:
-        _take_guard()
-        sandbox.guard()
+        _become_session_leader()
+        sandbox.unshare_network()
         while _serve(leash, sandbox):
             pass
         status = 0
@@ -51,7 +51,7 @@ def guard(leash: socket.socket, sandbox: Sandbox) -> NoReturn:
         os._exit(status)
 
 
-def _take_guard() -> None:
+def _become_session_leader() -> None:
     """A session of its own, and whoever loses its parent comes to us."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -69,23 +69,23 @@ def _serve(leash: socket.socket, sandbox: Sandbox) -> bool:
     profile = None if order["sandbox"] is None else SandboxProfile.from_json(order["sandbox"])
     limits = ChildLimits.from_json(order["limits"])
     if profile is not None:
-        sandbox.give(profile)
+        sandbox.chown_scratch(profile)
     ourselves, body = os.getpid(), os.fork()
     if body == 0:
         leash.close()
-        run_body(socket.socket(fileno=descriptors[0]), sandbox, profile, limits, ourselves)
+        run_child(socket.socket(fileno=descriptors[0]), sandbox, profile, limits, ourselves)
     os.close(descriptors[0])
     with contextlib.suppress(OSError):  # the body does the same: whoever is first, the group exists from here on
         os.setpgid(body, body)
     try:
-        census = sandbox.census(profile, limits) if profile is not None else None
+        resource_usage = sandbox.resource_usage(profile, limits) if profile is not None else None
         deadline = time.monotonic() + order["deadline"]
-        why, code = _watch(leash, body, census, deadline=deadline, silence=order["silence"])
+        why, code = _watch(leash, body, resource_usage, deadline=deadline, silence=order["silence"])
     finally:
         _kill_group(body)
     if why == "abandoned":  # a worker that stands still reads nothing
         return False
-    leash.settimeout(FAREWELL_SECONDS)
+    leash.settimeout(EXIT_REPORT_TIMEOUT_SECONDS)
     leash.sendall(dumps({"why": why, "code": code, "cpu": round(_cpu_seconds() - before, 4)}))
     leash.settimeout(None)
     return True
@@ -94,7 +94,7 @@ def _serve(leash: socket.socket, sandbox: Sandbox) -> bool:
 def _receive_order(leash: socket.socket) -> tuple[Mapping[str, Any] | None, list[int]]:
     """What is to be done, and the body's channel; None where the worker has gone."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(leash, MAX_ORDER, 1)
+        message, descriptors, _, _ = socket.recv_fds(leash, MAX_SPAWN_REQUEST_BYTES, 1)
         if descriptors:
             return loads(message), descriptors
         if not message:
@@ -109,11 +109,11 @@ def _cpu_seconds() -> float:
 
 
 def _watch(
-    leash: socket.socket, body: int, census: Census | None, *, deadline: float, silence: float
+    leash: socket.socket, body: int, resource_usage: ResourceUsage | None, *, deadline: float, silence: float
 ) -> tuple[str, int]:
     """Wait for the body to end or for a reason to end it: (`exited`, code), or (the reason, 0).
 
-    Reasons are `deadline`, `abandoned`, and whatever the census finds too much of.
+    Reasons are `deadline`, `abandoned`, and whatever the resource_usage finds too much of.
     """
     body_end = os.pidfd_open(body)
     silent_since = time.monotonic()
@@ -122,7 +122,7 @@ def _watch(
     poll.register(leash, select.POLLIN)
     try:
         while True:
-            ready = {fd for fd, _ in poll.poll(1000 * (LOOK_SECONDS if census else 1.0))}
+            ready = {fd for fd, _ in poll.poll(1000 * (RESOURCE_CHECK_SECONDS if resource_usage else 1.0))}
             now = time.monotonic()
             if body_end in ready:
                 _, status = os.waitpid(body, 0)
@@ -135,9 +135,9 @@ def _watch(
                 return "deadline", 0
             if now - silent_since > silence:
                 return "abandoned", 0
-            excess = census.excess() if census else None
-            if excess is not None:
-                return excess, 0
+            exceeded_limit = resource_usage.exceeded_limit() if resource_usage else None
+            if exceeded_limit is not None:
+                return exceeded_limit, 0
     finally:
         os.close(body_end)
 
@@ -156,4 +156,4 @@ def _kill_group(body: int) -> None:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        time.sleep(0.002)  # a killed process takes a moment to become waitable
+        time.sleep(0.002)  # a killed process takes a moment to drop_privileges waitable

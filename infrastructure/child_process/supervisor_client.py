@@ -10,16 +10,16 @@ from domain.errors import AnalysisKilledError
 from domain.text import JSON
 from infrastructure.json_codec import dumps, loads
 
-GIVE_UP_SECONDS = 30.0
+SHUTDOWN_TIMEOUT_SECONDS = 30.0
 """The longest wait for a guardian that has been given up: it kills in milliseconds, or something holds it."""
 
 _MESSAGE = 4096
 """Bytes of what a guardian says, at most."""
 
-GONE = "the process that watched the analysis has gone, and the analysis with it"
+SUPERVISOR_LOST = "the process that watched the analysis has gone, and the analysis with it"
 
 
-class Leash:
+class SupervisorClient:
     """Of one guardian, which serves one child at a time, and alone holds the other end.
 
     Messages are kept apart by the socket (SOCK_SEQPACKET), so each is sent and received whole.
@@ -31,7 +31,7 @@ class Leash:
         self._end = end
 
     @classmethod
-    def of_new_guardian(cls, control: socket.socket) -> "Leash":
+    def for_new_supervisor(cls, control: socket.socket) -> "SupervisorClient":
         """Let the zygote behind the control socket fork one. Raises OSError where it has gone."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -72,7 +72,7 @@ class Leash:
         except OSError:
             message = b""
         if not message:
-            raise AnalysisKilledError(GONE)
+            raise AnalysisKilledError(SUPERVISOR_LOST)
         end: Mapping[str, Any] = loads(message)
         return end
 
@@ -81,7 +81,7 @@ class Leash:
         try:
             with contextlib.suppress(OSError, TimeoutError):
                 self._end.shutdown(socket.SHUT_WR)
-                async with asyncio.timeout(GIVE_UP_SECONDS):
+                async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
                     while await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE):
                         pass
         finally:

@@ -14,13 +14,13 @@ HEADER = struct.Struct(">IB")
 ATTACHMENT = "attachment"
 """The key of a message under which there may be bytes."""
 
-MAX_BODY = 512 * 1024 * 1024
+MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
 """Bytes; a child that announces more is broken or hostile."""
 
-MAX_ATTACHMENT = 128 * 1024 * 1024
+MAX_ATTACHMENT_BYTES = 128 * 1024 * 1024
 
 
-class Kind(IntEnum):
+class MessageKind(IntEnum):
     """What a message is."""
 
     REQUEST = 1
@@ -31,31 +31,31 @@ class Kind(IntEnum):
     ATTACHMENT = 6
 
 
-def encode(kind: Kind, body: Any = None) -> bytes:
+def encode_message(kind: MessageKind, body: Any = None) -> bytes:
     """One message, ready to send; the bytes under its key `attachment` go ahead of it, as they are."""
     ahead = b""
     if isinstance(body, dict) and ATTACHMENT in body:
         attachment: bytes = body[ATTACHMENT]
-        ahead = HEADER.pack(len(attachment), Kind.ATTACHMENT) + attachment
+        ahead = HEADER.pack(len(attachment), MessageKind.ATTACHMENT) + attachment
         body = {key: value for key, value in body.items() if key != ATTACHMENT}
     data = b"" if body is None else dumps(body)
     return ahead + HEADER.pack(len(data), kind) + data
 
 
-def receive(channel: socket.socket) -> tuple[Kind, Any]:
+def receive_message(channel: socket.socket) -> tuple[MessageKind, Any]:
     """The next message, blocking, with its attachment. Raises EOFError when the other side has gone."""
     kind, body = _frame(channel)
-    if kind is not Kind.ATTACHMENT:
+    if kind is not MessageKind.ATTACHMENT:
         return kind, loads(body) if body else None
-    kind, message = receive(channel)
+    kind, message = receive_message(channel)
     return kind, {**message, ATTACHMENT: body}
 
 
-def _frame(channel: socket.socket) -> tuple[Kind, bytes]:
+def _frame(channel: socket.socket) -> tuple[MessageKind, bytes]:
     length, kind = HEADER.unpack(_exactly(channel, HEADER.size))
-    if length > MAX_BODY:
+    if length > MAX_PAYLOAD_BYTES:
         raise EOFError("oversized message")
-    return Kind(kind), _exactly(channel, length)
+    return MessageKind(kind), _exactly(channel, length)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:

@@ -18,10 +18,10 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from infrastructure.child_process.supervisor import guard
-from infrastructure.child_process.wire_protocol import Kind, encode, receive
-from infrastructure.sandbox.privileges import die_with, hide
-from infrastructure.sandbox.sandbox import Sandbox, dump_no_core
+from infrastructure.child_process.supervisor import run_supervisor
+from infrastructure.child_process.wire_protocol import MessageKind, encode_message, receive_message
+from infrastructure.sandbox.privileges import set_parent_death_signal, set_undumpable
+from infrastructure.sandbox.sandbox import Sandbox, disable_core_dumps
 
 BIND_NOW = "LD_BIND_NOW"
 """Of the zygote's own environment: its libraries' symbols are looked up once, and not again in every child."""
@@ -30,37 +30,39 @@ BIND_NOW = "LD_BIND_NOW"
 def main() -> None:
     """`python -m infrastructure.child_process.zygote FD MODULE...`: preload the modules and serve the control socket.
 
-    The first message on it names the directory in which children will have theirs, and whether to prepare for them: a
-    module's function `prepare` is then called with that directory before there is any child. The answer says what the
+    The first message on it names the directory in which children will have theirs, and the function that warms up this
+    process, if any: it is called with that directory before there is any child. The answer says what the
     sandbox is worth there.
     """
     control = socket.socket(fileno=int(sys.argv[1]))
     os.environ.pop(BIND_NOW, None)  # it was for us, and not for the programs that children start
-    die_with(os.getppid())
-    hide()
-    dump_no_core()
-    modules = [importlib.import_module(name) for name in sys.argv[2:]]
+    set_parent_death_signal(os.getppid())
+    set_undumpable()
+    disable_core_dumps()
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
     # A threaded fork is what this warning is about; the zygote has one thread.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
-        _, told = receive(control)
+        _, told = receive_message(control)
     except (OSError, EOFError):
         return  # the worker has gone
     scratch = Path(told["scratch"])
-    for module in modules if told["prepare"] else ():
-        getattr(module, "prepare", lambda _: None)(scratch)
+    if told["warm_up"] is not None:
+        module, _, function = told["warm_up"].partition(":")
+        getattr(importlib.import_module(module), function)(scratch)
     sandbox = Sandbox.prepare(scratch)
     gc.collect()
     gc.freeze()  # what there is by now is shared with every child; a collection there would write to all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians reap themselves
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the worker drains; closing the control socket ends us
-    control.sendall(encode(Kind.READY, [asdict(guarantee) for guarantee in sandbox.guarantees()]))
+    control.sendall(encode_message(MessageKind.READY, [asdict(guarantee) for guarantee in sandbox.guarantees()]))
     while True:
         leash = _receive_leash(control)
         if os.fork() == 0:
             control.close()
-            guard(leash, sandbox)
+            run_supervisor(leash, sandbox)
         leash.close()
 
 

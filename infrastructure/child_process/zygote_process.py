@@ -41,7 +41,7 @@ class ZygoteProcess:
         self.end()
 
 
-def launch(preload: Sequence[str]) -> ZygoteProcess:
+def launch_zygote(preload: Sequence[str]) -> ZygoteProcess:
     """Start a zygote that imports the modules, and then waits to be told where scratch directories will be."""
     ours, theirs = socket.socketpair()
     path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # noqa: PTH120

@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from infrastructure.sandbox.landlock import DEVICE, READ, RUN, on
+from infrastructure.sandbox.landlock import ACCESS_DEVICE, ACCESS_EXECUTE, ACCESS_READ, applicable_access
 
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 _SYSTEM_FILES = (
@@ -45,20 +45,23 @@ _NETWORK_FILES = (
 )
 
 
-def places() -> dict[str, int]:
+def allowed_paths() -> dict[str, int]:
     """Paths that are there, with what every child may do below them. Call it when all modules are imported."""
     run = (*_interpreter(), *_code(), *_tools(), *map(Path, _LIBRARIES), *_mapped())
-    found = {path: on(path, RUN) for path in _outermost(path.resolve() for path in run if path.exists())}
-    return {**found, **_readable(_SYSTEM_FILES), "/dev/null": DEVICE}
+    found = {
+        path: applicable_access(path, ACCESS_EXECUTE)
+        for path in _outermost(path.resolve() for path in run if path.exists())
+    }
+    return {**found, **_readable(_SYSTEM_FILES), "/dev/null": ACCESS_DEVICE}
 
 
-def network_places() -> dict[str, int]:
+def network_paths() -> dict[str, int]:
     """What whoever speaks to a git host reads besides."""
     return _readable(_NETWORK_FILES)
 
 
 def _readable(paths: Iterable[str]) -> dict[str, int]:
-    return {path: on(path, READ) for path in paths if Path(path).exists()}
+    return {path: applicable_access(path, ACCESS_READ) for path in paths if Path(path).exists()}
 
 
 def _outermost(paths: Iterable[Path]) -> list[str]:

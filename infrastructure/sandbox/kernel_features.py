@@ -13,20 +13,20 @@ from pathlib import Path
 from infrastructure.sandbox import landlock, seccomp
 from infrastructure.sandbox.landlock import Ruleset
 from infrastructure.sandbox.privileges import (
-    become,
-    gain_nothing,
-    hide,
-    leave_network,
-    own_namespaces,
-    return_to_network,
-    user_of,
-    user_range,
+    allocatable_uids,
+    drop_privileges,
+    rejoin_network,
+    set_no_new_privs,
+    set_undumpable,
+    uid_for_directory,
+    unshare_namespaces,
+    unshare_network,
 )
 from infrastructure.sandbox.resource_usage import children, open_files, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class KernelFeatures:
     """`landlock` is the version, 0 where there is none.
 
     `users` are those that children may be, None where the worker is not root or has none to give. As one of them a
@@ -34,51 +34,51 @@ class Means:
     to `search`, which is given only where Landlock then says what may be read.
     """
 
-    landlock: int = 0
-    seccomp: bool = False
+    landlock_abi: int = 0
+    seccomp_filter: bool = False
     network_namespace: bool = False
-    network_return: bool = False
+    network_rejoin: bool = False
     """Whether a process can leave the network and come back, so that one has left it for many."""
     user_namespace: bool = False
-    users: range | None = None
-    plain: bool = False
-    search: bool = False
-    root: bool = False
-    counts: bool = False
+    uid_range: range | None = None
+    uid_works: bool = False
+    uid_works_with_read_search: bool = False
+    is_root: bool = False
+    lists_descendants: bool = False
     """Whether the kernel tells which processes a process has started."""
-    sees_files: bool = False
+    lists_open_files: bool = False
     """Whether it also tells which files such a process holds open, be they without a name."""
 
     @property
-    def own_user(self) -> bool:
+    def own_uid(self) -> bool:
         """Whether every child gets a user of its own."""
-        return self.users is not None and (self.plain or self.search)
+        return self.uid_range is not None and (self.uid_works or self.uid_works_with_read_search)
 
 
-def find_means(parent: Path, places: Iterable[str]) -> Means:
-    """Try everything; `parent` is where scratch directories are made, `places` what children must reach."""
+def probe_kernel_features(parent: Path, allowed_paths: Iterable[str]) -> KernelFeatures:
+    """Try everything; `parent` is where scratch directories are made, `allowed_paths` what children must reach."""
     if sys.platform != "linux":
-        return Means()
+        return KernelFeatures()
     is_root = os.geteuid() == 0
-    version = landlock.version()
+    version = landlock.abi_version()
     has_landlock = version > 0 and _succeeds(lambda: _try_landlock(version))
-    in_user_namespace = not is_root and _succeeds(lambda: _work_as_nobody_else(places))
-    users = user_range()
-    plain = users is not None and _can_work(users, parent, places, search=False)
-    search = has_landlock and users is not None and _can_work(users, parent, places, search=True)
+    in_user_namespace = not is_root and _succeeds(lambda: _work_as_nobody_else(allowed_paths))
+    users = allocatable_uids()
+    plain = users is not None and _can_work(users, parent, allowed_paths, keep_read_search=False)
+    search = has_landlock and users is not None and _can_work(users, parent, allowed_paths, keep_read_search=True)
     counts, sees_files = _what_is_seen(users[0] if users and (plain or search) else None, hidden=not has_landlock)
-    return Means(
-        landlock=version if has_landlock else 0,
-        seccomp=seccomp.is_known() and _succeeds(_try_seccomp),
-        network_namespace=_succeeds(lambda: own_namespaces(user=in_user_namespace, network=True)),
-        network_return=not in_user_namespace and _succeeds(lambda: return_to_network(leave_network())),
+    return KernelFeatures(
+        landlock_abi=version if has_landlock else 0,
+        seccomp_filter=seccomp.is_supported() and _succeeds(_try_seccomp),
+        network_namespace=_succeeds(lambda: unshare_namespaces(user=in_user_namespace, network=True)),
+        network_rejoin=not in_user_namespace and _succeeds(lambda: rejoin_network(unshare_network())),
         user_namespace=in_user_namespace,
-        users=users,
-        plain=plain,
-        search=search,
-        root=is_root,
-        counts=counts,
-        sees_files=sees_files,
+        uid_range=users,
+        uid_works=plain,
+        uid_works_with_read_search=search,
+        is_root=is_root,
+        lists_descendants=counts,
+        lists_open_files=sees_files,
     )
 
 
@@ -103,8 +103,8 @@ def _what_is_seen(user: int | None, *, hidden: bool) -> tuple[bool, bool]:
     if pid == 0:
         try:
             os.close(ours)
-            become(user, search=False)
-            hide(hidden)
+            drop_privileges(user, keep_read_search=False)
+            set_undumpable(hidden)
             os.write(theirs, b"+")
             signal.pause()
         finally:
@@ -119,15 +119,15 @@ def _what_is_seen(user: int | None, *, hidden: bool) -> tuple[bool, bool]:
 
 
 def _try_landlock(version: int) -> None:
-    gain_nothing()
+    set_no_new_privs()
     with Ruleset(version) as ruleset:
         ruleset.enforce()
     _must_fail(lambda: os.close(os.open("/", os.O_RDONLY)))
 
 
 def _try_seccomp() -> None:
-    gain_nothing()
-    seccomp.install(seccomp.program(network=False))
+    set_no_new_privs()
+    seccomp.install(seccomp.build_program(allow_network=False))
     _must_fail(lambda: os.close(os.memfd_create("vibe8")))
     os.getpid()
 
@@ -140,40 +140,40 @@ def _must_fail(action: Callable[[], object]) -> None:
     raise RuntimeError("what is forbidden was done")
 
 
-def _can_work(users: range, parent: Path, places: Iterable[str], *, search: bool) -> bool:
+def _can_work(users: range, parent: Path, allowed_paths: Iterable[str], *, keep_read_search: bool) -> bool:
     """Whether one of the users could read what every child reads, and work in a directory that is given to it."""
     try:
         directory = tempfile.mkdtemp(prefix="probe-", dir=parent)
     except OSError:
         return False
     try:
-        user = user_of(directory, users)
+        user = uid_for_directory(directory, users)
         os.chown(directory, user, user)
-        return _succeeds(lambda: _work_as(user, directory, places, search=search))
+        return _succeeds(lambda: _work_as(user, directory, allowed_paths, keep_read_search=keep_read_search))
     except OSError:
         return False
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _work_as(user: int, directory: str, places: Iterable[str], *, search: bool) -> None:
-    become(user, search=search)
+def _work_as(user: int, directory: str, allowed_paths: Iterable[str], *, keep_read_search: bool) -> None:
+    drop_privileges(user, keep_read_search=keep_read_search)
     file = Path(directory) / "file"
     file.write_bytes(b"x")
-    _reach([*places, str(file)])
+    _reach([*allowed_paths, str(file)])
     with suppress(PermissionError):
         os.setuid(0)
         raise RuntimeError("root can be had again")
 
 
-def _work_as_nobody_else(places: Iterable[str]) -> None:
-    own_namespaces(user=True, network=False)
-    become(None, search=False)
-    _reach(places)
+def _work_as_nobody_else(allowed_paths: Iterable[str]) -> None:
+    unshare_namespaces(user=True, network=False)
+    drop_privileges(None, keep_read_search=False)
+    _reach(allowed_paths)
 
 
-def _reach(places: Iterable[str]) -> None:
-    for place in places:
+def _reach(allowed_paths: Iterable[str]) -> None:
+    for place in allowed_paths:
         needed = os.R_OK | os.X_OK if Path(place).is_dir() else os.R_OK
         if not os.access(place, needed):
             raise PermissionError(place)

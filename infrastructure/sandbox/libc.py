@@ -11,7 +11,7 @@ _LIBC.unshare.argtypes = [ctypes.c_int]
 _LIBC.setns.argtypes = [ctypes.c_int, ctypes.c_int]
 
 
-def system_call(number: int, *arguments: int) -> int:
+def syscall(number: int, *arguments: int) -> int:
     """Call the kernel by number; arguments that are left out are 0. Raises OSError."""
     return _checked(_LIBC.syscall(number, *arguments, *[0] * (6 - len(arguments))))
 
@@ -26,12 +26,12 @@ def unshare(flags: int) -> None:
     _checked(_LIBC.unshare(flags))
 
 
-def set_namespace(descriptor: int, kind: int) -> None:
+def setns(descriptor: int, kind: int) -> None:
     """`setns(2)`. Raises OSError."""
     _checked(_LIBC.setns(descriptor, kind))
 
 
-def set_file_user(user: int, group: int) -> None:
+def set_filesystem_ids(user: int, group: int) -> None:
     """`setfsuid(2)` and `setfsgid(2)`: for whom this process looks at files, and at other processes in /proc."""
     _LIBC.setfsgid(group)
     _LIBC.setfsuid(user)

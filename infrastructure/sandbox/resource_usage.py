@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from infrastructure.sandbox.libc import set_file_user
+from infrastructure.sandbox.libc import set_filesystem_ids
 
 MAX_DEPTH = 100
 """Directories inside each other; a source tree has at most 64."""
@@ -23,12 +23,12 @@ _RESTING = 20
 """How many times longer to rest than a look at the disk has taken."""
 
 
-class HiddenError(Exception):
+class UnreadableDirectoryError(Exception):
     """There is more below a directory than can be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class ResourceLimits:
     """On all of a child together: threads of all processes, bytes of memory, bytes and entries in its directory."""
 
     tasks: int
@@ -38,17 +38,17 @@ class Bounds:
 
 
 @dataclass(slots=True)
-class Census:
-    """Counts the offspring of this process; `directory` is what they may write to, None where that is nothing."""
+class ResourceUsage:
+    """Counts the descendants of this process; `directory` is what they may write to, None where that is nothing."""
 
-    bounds: Bounds
+    bounds: ResourceLimits
     directory: str | None
     _next_disk: float = field(default=0.0)
 
-    def excess(self) -> str | None:
+    def exceeded_limit(self) -> str | None:
         """Of what there is too much: `tasks`, `memory` or `disk`; None where all is well."""
         tasks = pages = 0
-        for pid in offspring(os.getpid()):
+        for pid in descendants(os.getpid()):
             threads, resident = size(pid)
             tasks += threads
             pages += resident
@@ -67,7 +67,7 @@ class Census:
         return full
 
 
-def offspring(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
     """Every process that this one, or one of its own, has started and that is still there."""
     pending = [pid]
     while pending:
@@ -96,7 +96,7 @@ def size(pid: int) -> tuple[int, int]:
         return 0, 0
 
 
-def _exceeds(directory: str, bounds: Bounds) -> bool:
+def _exceeds(directory: str, bounds: ResourceLimits) -> bool:
     used = entries = 0
     try:
         for status in chain(_walk(directory, None, MAX_DEPTH), _unlinked()):
@@ -104,7 +104,7 @@ def _exceeds(directory: str, bounds: Bounds) -> bool:
             used += status.st_blocks * 512
             if used > bounds.disk_bytes or entries > bounds.disk_entries:
                 return True
-    except HiddenError:
+    except UnreadableDirectoryError:
         return True
     return False
 
@@ -112,13 +112,13 @@ def _exceeds(directory: str, bounds: Bounds) -> bool:
 def _walk(name: str, parent: int | None, depth: int) -> Iterator[os.stat_result]:
     """Whatever lies below the directory; by descriptors, since a path can be longer than any call takes."""
     if depth == 0:
-        raise HiddenError
+        raise UnreadableDirectoryError
     try:
         directory = os.open(name, _DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
         return
     except OSError as error:  # nobody who has nothing to hide closes a directory to us
-        raise HiddenError from error
+        raise UnreadableDirectoryError from error
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -132,8 +132,8 @@ def _walk(name: str, parent: int | None, depth: int) -> Iterator[os.stat_result]
 
 
 def _unlinked() -> Iterator[os.stat_result]:
-    """Files that have no name any more and that the offspring holds open."""
-    for pid in offspring(os.getpid()):
+    """Files that have no name any more and that the descendants holds open."""
+    for pid in descendants(os.getpid()):
         for status in open_files(pid):
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
                 yield status
@@ -144,9 +144,9 @@ def open_files(pid: int) -> list[os.stat_result]:
     found = []
     with suppress(OSError):
         owner = Path(f"/proc/{pid}/fd").stat()  # root where it hides
-        set_file_user(owner.st_uid, owner.st_gid)
+        set_filesystem_ids(owner.st_uid, owner.st_gid)
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
                 found.append(descriptor.stat())
-    set_file_user(os.geteuid(), os.getegid())
+    set_filesystem_ids(os.geteuid(), os.getegid())
     return found

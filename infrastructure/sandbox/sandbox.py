@@ -14,22 +14,29 @@ from typing import Self
 
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON
-from infrastructure.sandbox import allowed_paths as reach
+from infrastructure.sandbox import allowed_paths as paths
 from infrastructure.sandbox import seccomp
-from infrastructure.sandbox.guarantees import guarantees
-from infrastructure.sandbox.kernel_features import Means, find_means
-from infrastructure.sandbox.landlock import CHANGE, DEVICE, READ, WRITE, Ruleset, on
-from infrastructure.sandbox.privileges import (
-    become,
-    die_with,
-    gain_nothing,
-    hide,
-    leave_network,
-    own_namespaces,
-    return_to_network,
-    user_of,
+from infrastructure.sandbox.guarantees import sandbox_guarantees
+from infrastructure.sandbox.kernel_features import KernelFeatures, probe_kernel_features
+from infrastructure.sandbox.landlock import (
+    ACCESS_DEVICE,
+    ACCESS_MODIFY,
+    ACCESS_READ,
+    ACCESS_READ_WRITE,
+    Ruleset,
+    applicable_access,
 )
-from infrastructure.sandbox.resource_usage import Bounds, Census
+from infrastructure.sandbox.privileges import (
+    drop_privileges,
+    rejoin_network,
+    set_no_new_privs,
+    set_parent_death_signal,
+    set_undumpable,
+    uid_for_directory,
+    unshare_namespaces,
+    unshare_network,
+)
+from infrastructure.sandbox.resource_usage import ResourceLimits, ResourceUsage
 
 _NAME_SERVER_PORT = 53
 _NO_CORE = 1
@@ -69,122 +76,126 @@ class ChildLimits:
 class Sandbox:
     """What has been found out and prepared."""
 
-    def __init__(self, means: Means, places: Mapping[str, int]) -> None:
-        """`places` are what every child may reach."""
-        self.means = means
-        self._places = places
-        self._network_places = reach.network_places()
+    def __init__(self, features: KernelFeatures, allowed_paths: Mapping[str, int]) -> None:
+        """`allowed_paths` are what every child may reach."""
+        self.features = features
+        self._allowed_paths = allowed_paths
+        self._network_paths = paths.network_paths()
         self._network: int | None = None
-        self._programs = {network: seccomp.program(network=network) for network in (False, True) if means.seccomp}
+        self._programs = {
+            network: seccomp.build_program(allow_network=network)
+            for network in (False, True)
+            if features.seccomp_filter
+        }
 
     @classmethod
     def prepare(cls, parent: Path) -> "Sandbox":
         """Find out everything, with every module imported; `parent` is where scratch directories will be made."""
-        places = reach.places()
-        return cls(find_means(parent, places), places)
+        allowed_paths = paths.allowed_paths()
+        return cls(probe_kernel_features(parent, allowed_paths), allowed_paths)
 
     def guarantees(self) -> list[Guarantee]:
         """What this is worth."""
-        return guarantees(self.means)
+        return sandbox_guarantees(self.features)
 
-    def user(self, profile: SandboxProfile) -> int | None:
+    def uid(self, profile: SandboxProfile) -> int | None:
         """Whom a child becomes; None where it stays who it is."""
-        users = self.means.users
-        if users is None or not (self.means.plain or self.means.search):
+        users = self.features.uid_range
+        if users is None or not (self.features.uid_works or self.features.uid_works_with_read_search):
             return None
-        if self._must_search(profile) and not self.means.search:
+        if self._needs_read_search(profile) and not self.features.uid_works_with_read_search:
             return None
-        return user_of(profile.scratch, users)
+        return uid_for_directory(profile.scratch, users)
 
-    def _must_search(self, profile: SandboxProfile) -> bool:
+    def _needs_read_search(self, profile: SandboxProfile) -> bool:
         """A directory of this machine is read whoever owns it: as root, or by that capability."""
-        return not self.means.plain or bool(profile.readable)
+        return not self.features.uid_works or bool(profile.readable_paths)
 
-    def guard(self) -> None:
+    def unshare_network(self) -> None:
         """Of a guardian: leave the machine's network for all of its children at once, if it can."""
-        if self.means.network_return:
+        if self.features.network_rejoin:
             with suppress(OSError):  # then each leaves it by itself, or says why not
-                self._network = leave_network()
+                self._network = unshare_network()
 
-    def return_to_network(self, profile: SandboxProfile | None) -> None:
+    def rejoin_network(self, profile: SandboxProfile | None) -> None:
         """Of a child that needs the network, before it closes what its guardian holds open. Raises OSError."""
-        if self._network is not None and (profile is None or profile.ports):
-            return_to_network(self._network)
+        if self._network is not None and (profile is None or profile.tcp_ports):
+            rejoin_network(self._network)
 
-    def give(self, profile: SandboxProfile) -> None:
+    def chown_scratch(self, profile: SandboxProfile) -> None:
         """Let the scratch directory belong to the child's user. Raises OSError."""
-        user = self.user(profile)
+        user = self.uid(profile)
         if user is not None:
             os.chown(profile.scratch, user, user, follow_symlinks=False)
 
-    def census(self, profile: SandboxProfile, limits: ChildLimits) -> Census:
+    def resource_usage(self, profile: SandboxProfile, limits: ChildLimits) -> ResourceUsage:
         """Who counts what the child uses."""
-        bounds = Bounds(
+        bounds = ResourceLimits(
             tasks=limits.tasks,
             memory_bytes=limits.total_memory_bytes,
             disk_bytes=limits.disk_bytes,
             disk_entries=limits.disk_entries,
         )
-        return Census(bounds, profile.scratch if profile.writable else None)
+        return ResourceUsage(bounds, profile.scratch if profile.scratch_writable else None)
 
     def enter(self, profile: SandboxProfile, limits: ChildLimits) -> None:
         """Confine this process and all that it will start, for ever. Raises OSError where any part fails."""
-        guardian, user = os.getppid(), self.user(profile)
-        ruleset = self._ruleset(profile) if self.means.landlock else None
-        leave = self._network is None and self.means.network_namespace and not profile.ports
-        own_namespaces(user=self.means.user_namespace, network=leave)
-        become(user, search=user is not None and self._must_search(profile))
+        guardian, user = os.getppid(), self.uid(profile)
+        ruleset = self._ruleset(profile) if self.features.landlock_abi else None
+        leave = self._network is None and self.features.network_namespace and not profile.tcp_ports
+        unshare_namespaces(user=self.features.user_namespace, network=leave)
+        drop_privileges(user, keep_read_search=user is not None and self._needs_read_search(profile))
         self._limit(profile, limits, own_user=user is not None)
         # Where Landlock keeps children out of each other, the guardian's user may see which files each holds open.
-        hide(ruleset is None)
-        die_with(guardian)
-        gain_nothing()
+        set_undumpable(ruleset is None)
+        set_parent_death_signal(guardian)
+        set_no_new_privs()
         if ruleset is not None:
             ruleset.enforce()
             ruleset.close()
-        if self.means.seccomp:
-            seccomp.install(self._programs[bool(profile.ports)])
+        if self.features.seccomp_filter:
+            seccomp.install(self._programs[bool(profile.tcp_ports)])
 
-    def write_no_more(self) -> None:
+    def revoke_write(self) -> None:
         """Take back what `enter` allowed of writing, from this process and all that it will start. Raises OSError."""
         _limit(resource.RLIMIT_FSIZE, 0)
-        if self.means.landlock:
-            with Ruleset(self.means.landlock, CHANGE) as ruleset:
-                for path, access in self._places.items():
-                    if access == DEVICE:
-                        ruleset.allow(path, CHANGE & DEVICE)
+        if self.features.landlock_abi:
+            with Ruleset(self.features.landlock_abi, ACCESS_MODIFY) as ruleset:
+                for path, access in self._allowed_paths.items():
+                    if access == ACCESS_DEVICE:
+                        ruleset.allow_path(path, ACCESS_MODIFY & ACCESS_DEVICE)
                 ruleset.enforce()
 
     def _ruleset(self, profile: SandboxProfile) -> Ruleset:
-        ruleset = Ruleset(self.means.landlock)
-        network = self._network_places if profile.ports else {}
-        for path, access in (*self._places.items(), *network.items()):
-            ruleset.allow(path, access)
-        for path in profile.readable:
-            ruleset.allow(path, on(path, READ))
-        ruleset.allow(profile.scratch, WRITE if profile.writable else READ)
-        if profile.ports:
-            ruleset.allow_ports((*profile.ports, _NAME_SERVER_PORT))
+        ruleset = Ruleset(self.features.landlock_abi)
+        network = self._network_paths if profile.tcp_ports else {}
+        for path, access in (*self._allowed_paths.items(), *network.items()):
+            ruleset.allow_path(path, access)
+        for path in profile.readable_paths:
+            ruleset.allow_path(path, applicable_access(path, ACCESS_READ))
+        ruleset.allow_path(profile.scratch, ACCESS_READ_WRITE if profile.scratch_writable else ACCESS_READ)
+        if profile.tcp_ports:
+            ruleset.allow_tcp_connect((*profile.tcp_ports, _NAME_SERVER_PORT))
         return ruleset
 
     def _limit(self, profile: SandboxProfile, limits: ChildLimits, *, own_user: bool) -> None:
-        confine(limits)
-        if not profile.writable:
+        apply_limits(limits)
+        if not profile.scratch_writable:
             _limit(resource.RLIMIT_FSIZE, 0)
-        if own_user or self.means.user_namespace:  # or it would count all processes of the worker's user
+        if own_user or self.features.user_namespace:  # or it would count all processes of the worker's user
             _limit(resource.RLIMIT_NPROC, limits.tasks)
 
 
-def confine(limits: ChildLimits) -> None:
+def apply_limits(limits: ChildLimits) -> None:
     """Apply the limits on each process to this one and to all that it will start; no core dumps."""
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_CPU, limits.cpu_seconds, most=limits.cpu_seconds + _LAST_SECONDS)
     _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
-    dump_no_core()
+    disable_core_dumps()
 
 
-def dump_no_core() -> None:
+def disable_core_dumps() -> None:
     """Neither this process nor any that it starts is to leave its memory, with a token in it, in a file or a pipe."""
     _limit(resource.RLIMIT_CORE, _NO_CORE)
 

@@ -40,13 +40,13 @@ Instruction = tuple[int, int, int, int]
 """Operation, how many to skip if true, if false, and the operand."""
 
 
-def is_known(machine: str = platform.machine()) -> bool:
+def is_supported(machine: str = platform.machine()) -> bool:
     """Whether there is a filter for this kind of processor."""
     return machine in _ARCHITECTURES
 
 
-def program(*, network: bool, machine: str = platform.machine()) -> bytes:
-    """The filter; `network` allows TCP and UDP sockets and to connect them. Raises KeyError for an unknown machine."""
+def build_program(*, allow_network: bool, machine: str = platform.machine()) -> bytes:
+    """Return the BPF program; `allow_network` permits TCP and UDP clients. Raises KeyError for an unknown machine."""
     column, architecture = _ARCHITECTURES[machine]
     instructions = [
         _load(_ARCHITECTURE),
@@ -54,10 +54,10 @@ def program(*, network: bool, machine: str = platform.machine()) -> bytes:
         _return(_KILL),
         _load(_NUMBER),
         *([(_IF_AT_LEAST, 0, 1, _X32), _refuse(errno.ENOSYS)] if machine == "x86_64" else []),
-        (_IF_GREATER, 0, 1, numbers.NEWEST),
+        (_IF_GREATER, 0, 1, numbers.NEWEST_KNOWN),
         _refuse(errno.ENOSYS),
     ]
-    for name, body in _rules(network=network).items():
+    for name, body in _rules(allow_network=allow_network).items():
         number = name[column]
         if number is not None:
             instructions += [(_IF_EQUAL, 0, len(body), number), *body]
@@ -65,13 +65,13 @@ def program(*, network: bool, machine: str = platform.machine()) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
 
 
-def _rules(*, network: bool) -> dict[tuple[int, int | None], list[Instruction]]:
+def _rules(*, allow_network: bool) -> dict[tuple[int, int | None], list[Instruction]]:
     """Numbers to what happens at that call; each list ends in an answer."""
     never = [_refuse(errno.EPERM)]
     no_socket = [_refuse(errno.EACCES)]
     rules: dict[tuple[int, int | None], list[Instruction]] = dict.fromkeys(numbers.FORBIDDEN.values(), never)
-    rules |= dict.fromkeys(numbers.SERVING.values(), no_socket)
-    if network:
+    rules |= dict.fromkeys(numbers.SERVER_CALLS.values(), no_socket)
+    if allow_network:
         rules[numbers.SOCKET] = _socket_of((socket.AF_INET, socket.AF_INET6), (1, 2), _TCP_AND_UDP)
     else:
         rules |= {numbers.SOCKET: no_socket, numbers.CONNECT: no_socket}

@@ -1,6 +1,6 @@
 """Numbers of the system calls that the sandbox's filter names: `asm/unistd_64.h` and `asm-generic/unistd.h`."""
 
-NEWEST = 462
+NEWEST_KNOWN = 462
 """The last one that was looked at (`mseal`, Linux 6.10): what came later is unknown to the filter."""
 
 FORBIDDEN: dict[str, tuple[int, int | None]] = {
@@ -104,7 +104,7 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
 }
 """Name to its numbers on x86-64 and on AArch64; refused in every profile."""
 
-SERVING: dict[str, tuple[int, int]] = {
+SERVER_CALLS: dict[str, tuple[int, int]] = {
     "bind": (49, 200),
     "listen": (50, 201),
     "accept": (43, 202),

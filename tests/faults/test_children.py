@@ -16,7 +16,7 @@ from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.sandbox import SandboxProfile
 from infrastructure.child_process import runner as children
 from infrastructure.child_process import supervisor_client as leash
-from infrastructure.child_process.runner import IDLE_GUARDIANS, ZygoteRunner
+from infrastructure.child_process.runner import MAX_IDLE_SUPERVISORS, ZygoteRunner
 from infrastructure.sandbox.sandbox import ChildLimits
 from tests.faults.fault_table import descendants, until
 
@@ -44,7 +44,7 @@ async def until_gone(*pids: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_child_answers_reports_and_sees_no_secret(
+async def test_child_returns_result_and_progress_and_sees_no_secret(
     runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
@@ -60,7 +60,7 @@ async def test_a_child_answers_reports_and_sees_no_secret(
     assert gone(answer["pid"])
 
 
-async def test_errors_keep_their_kind_and_become_one_line(runner: ZygoteRunner) -> None:
+async def test_errors_keep_their_type_and_become_one_line(runner: ZygoteRunner) -> None:
     with pytest.raises(InvalidInputError, match=r"^no good: second line$"):
         await runner.run(f"{ENTRIES}:refuse", {}, sandbox=None, deadline=30)
     with pytest.raises(AnalysisKilledError, match="KeyError: 'x'"):
@@ -75,12 +75,12 @@ async def test_errors_keep_their_kind_and_become_one_line(runner: ZygoteRunner) 
         (signal.SIGRTMIN + 6, f"crashed (signal {signal.SIGRTMIN + 6})"),
     ],
 )
-async def test_a_child_that_dies_is_told_apart(runner: ZygoteRunner, sign: int, words: str) -> None:
+async def test_error_names_the_signal_that_killed_the_child(runner: ZygoteRunner, sign: int, words: str) -> None:
     with pytest.raises(AnalysisKilledError, match=re.escape(words)):
         await runner.run(f"{ENTRIES}:die", {"signal": int(sign)}, sandbox=None, deadline=30)
 
 
-async def test_memory_is_bounded(runner: ZygoteRunner) -> None:
+async def test_memory_is_limited(runner: ZygoteRunner) -> None:
     assert await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 20}, sandbox=None, deadline=30) == {"bytes": 1 << 20}
     with pytest.raises(AnalysisKilledError, match="MemoryError"):
         await runner.run(f"{ENTRIES}:hoard", {"bytes": 1 << 31}, sandbox=None, deadline=30)
@@ -96,14 +96,14 @@ class Started:
         self.pids.set_result(progress["pids"])
 
 
-async def test_the_deadline_ends_the_child_and_its_offspring(runner: ZygoteRunner) -> None:
+async def test_deadline_kills_the_child_and_its_descendants(runner: ZygoteRunner) -> None:
     started = Started()
     with pytest.raises(AnalysisKilledError, match="longer than it may"):
         await runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=2, on_progress=started)
     assert [pid for pid in await started.pids if not gone(pid)] == []
 
 
-async def test_cancelling_leaves_nothing_behind(runner: ZygoteRunner) -> None:
+async def test_cancellation_leaves_no_process(runner: ZygoteRunner) -> None:
     started = Started()
     work = runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=600, on_progress=started)
     task = asyncio.create_task(work)
@@ -118,22 +118,22 @@ async def echoed(runner: ZygoteRunner) -> Mapping[str, Any]:
     return await runner.run(f"{ENTRIES}:echo", {"say": 1}, sandbox=None, deadline=30)
 
 
-async def test_children_have_their_guardian_one_after_another(runner: ZygoteRunner) -> None:
+async def test_supervisor_is_reused_for_later_children(runner: ZygoteRunner) -> None:
     parents = [(await echoed(runner))["parent"] for _ in range(3)]
     with pytest.raises(AnalysisKilledError):
         await runner.run(f"{ENTRIES}:die", {"signal": int(signal.SIGSEGV)}, sandbox=None, deadline=30)
     with pytest.raises(AnalysisKilledError, match="longer than it may"):
         await runner.run(f"{ENTRIES}:sleep_with_offspring", {}, sandbox=None, deadline=1)
     assert {*parents, (await echoed(runner))["parent"]} == {parents[0]}
-    await asyncio.gather(*(echoed(runner) for _ in range(2 * IDLE_GUARDIANS)))
+    await asyncio.gather(*(echoed(runner) for _ in range(2 * MAX_IDLE_SUPERVISORS)))
     zygote = runner.pid
     assert zygote is not None
-    await until(lambda: len(descendants(zygote)) <= IDLE_GUARDIANS)
+    await until(lambda: len(descendants(zygote)) <= MAX_IDLE_SUPERVISORS)
     await runner.stop()
     await until_gone(parents[0])
 
 
-async def test_a_guardian_that_was_killed_is_replaced(runner: ZygoteRunner) -> None:
+async def test_killed_idle_supervisor_is_replaced(runner: ZygoteRunner) -> None:
     first = (await echoed(runner))["parent"]
     os.kill(first, signal.SIGKILL)
     await until_gone(first)
@@ -156,7 +156,7 @@ async def sleeping(runner: ZygoteRunner, deadline: float = 600) -> AsyncIterator
                 process.kill()
 
 
-async def test_a_guardian_that_is_killed_at_work_takes_the_body_along(runner: ZygoteRunner) -> None:
+async def test_child_dies_with_its_killed_supervisor(runner: ZygoteRunner) -> None:
     async with sleeping(runner) as (task, (guardian, body, *_)):
         os.kill(guardian, signal.SIGKILL)
         with pytest.raises(AnalysisKilledError, match="has gone"):
@@ -164,10 +164,10 @@ async def test_a_guardian_that_is_killed_at_work_takes_the_body_along(runner: Zy
         await until_gone(body)
 
 
-async def test_a_dead_guardian_is_noticed_whoever_holds_the_channel(
+async def test_dead_supervisor_is_detected_while_another_process_holds_the_channel(
     runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(children, "HEARTBEAT_SECONDS", 0.05)
     started = Started()
     work = runner.run(f"{ENTRIES}:share_the_channel", {}, sandbox=None, deadline=600, on_progress=started)
     task = asyncio.create_task(work)
@@ -181,9 +181,9 @@ async def test_a_dead_guardian_is_noticed_whoever_holds_the_channel(
         os.kill(holder, signal.SIGKILL)
 
 
-async def test_a_stopped_guardian_holds_nobody_for_ever(runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(leash, "GIVE_UP_SECONDS", 0.1)
+async def test_stopped_supervisor_does_not_block_forever(runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "KILL_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(leash, "SHUTDOWN_TIMEOUT_SECONDS", 0.1)
     async with sleeping(runner, deadline=1) as (task, (guardian, *_)):
         os.kill(guardian, signal.SIGSTOP)
         with pytest.raises(AnalysisKilledError, match="does not answer"):
@@ -191,7 +191,7 @@ async def test_a_stopped_guardian_holds_nobody_for_ever(runner: ZygoteRunner, mo
     assert (await echoed(runner))["said"] == 1
 
 
-async def test_cancelling_again_and_again_leaves_nothing_behind_either(runner: ZygoteRunner) -> None:
+async def test_repeated_cancellation_leaves_no_process(runner: ZygoteRunner) -> None:
     async with sleeping(runner) as (task, (guardian, *pids)):
         os.kill(guardian, signal.SIGSTOP)
         for _ in range(5):
@@ -205,14 +205,14 @@ async def test_cancelling_again_and_again_leaves_nothing_behind_either(runner: Z
 
 
 @pytest.mark.parametrize("size", [10, 2_000_000])
-async def test_why_a_child_could_not_be_confined_is_told(runner: ZygoteRunner, tmp_path: Path, size: int) -> None:
+async def test_error_says_why_the_sandbox_could_not_be_entered(runner: ZygoteRunner, tmp_path: Path, size: int) -> None:
     """A request that is still being written when the body says so, too."""
-    profile = SandboxProfile(scratch=str(tmp_path), readable=("no\0name",))
+    profile = SandboxProfile(scratch=str(tmp_path), readable_paths=("no\0name",))
     with pytest.raises(AnalysisKilledError, match="ValueError: embedded null"):
         await runner.run(f"{ENTRIES}:echo", {"say": "x" * size}, sandbox=profile, deadline=30)
 
 
-async def test_what_one_child_was_told_is_nowhere_in_the_next(runner: ZygoteRunner) -> None:
+async def test_request_of_one_child_is_not_in_memory_of_the_next(runner: ZygoteRunner) -> None:
     """Both are forked from one guardian, which must therefore not have read it."""
     secret = "ghp_" + "abc123" * 8
     said = await runner.run(f"{ENTRIES}:remember", {"say": secret, "look": True}, sandbox=None, deadline=30)
@@ -221,7 +221,7 @@ async def test_what_one_child_was_told_is_nowhere_in_the_next(runner: ZygoteRunn
     assert following == {"found": 0, "parent": said["parent"]}
 
 
-async def test_a_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
+async def test_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
     await runner.start()
     assert runner._zygote is not None
     runner._zygote.process.kill()
@@ -235,7 +235,7 @@ from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.sandbox.sandbox import ChildLimits
 
 async def main():
-    runner = ZygoteRunner(["{ENTRIES}"], ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20), silence_seconds=2)
+    runner = ZygoteRunner(["{ENTRIES}"], ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20), heartbeat_timeout=2)
     async def listen(progress):
         print(json.dumps([runner.pid, *progress["pids"]]), flush=True)
     await runner.run("{ENTRIES}:sleep_with_offspring", {{}}, sandbox=None, deadline=600, on_progress=listen)
@@ -245,7 +245,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
-async def test_a_worker_that_is_killed_or_falls_silent_takes_its_children_along(sign: int) -> None:
+async def test_children_die_with_a_killed_or_stopped_worker(sign: int) -> None:
     root = str(Path(__file__).parents[2])
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WORKER, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": root}
@@ -265,10 +265,10 @@ async def test_a_worker_that_is_killed_or_falls_silent_takes_its_children_along(
     assert await worker.stdout.read() == b""  # nobody holds it any more
 
 
-def test_where_no_core_may_be_dumped_anyway_that_is_left_so() -> None:
+def test_lower_core_dump_limit_is_kept() -> None:
     code = (
-        "import resource as r; from infrastructure.sandbox.sandbox import dump_no_core;"
-        "r.setrlimit(r.RLIMIT_CORE, (0, 0)); dump_no_core(); print(r.getrlimit(r.RLIMIT_CORE))"
+        "import resource as r; from infrastructure.sandbox.sandbox import disable_core_dumps;"
+        "r.setrlimit(r.RLIMIT_CORE, (0, 0)); disable_core_dumps(); print(r.getrlimit(r.RLIMIT_CORE))"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ from domain.jobs import JobStatus
 from domain.runs import Run
 from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.text import safe_json
-from infrastructure.child_process.wire_protocol import Kind, encode
+from infrastructure.child_process.wire_protocol import MessageKind, encode_message
 from infrastructure.database.engine import _dumps
 from infrastructure.observability.log_setup import _harmless, _traceback
 from infrastructure.sources.local.packing import pack_directory
@@ -313,7 +313,7 @@ NULL = '{"a":[null]}'
 
 
 def test_numbers_that_are_none_are_written_nowhere() -> None:
-    for writer in (_dumps, lambda value: encode(Kind.ANSWER, value)):
+    for writer in (_dumps, lambda value: encode_message(MessageKind.ANSWER, value)):
         for number in (math.nan, math.inf, -math.inf):
             assert writer({"a": [number]})[-len(NULL) :] in (NULL, NULL.encode())
             with pytest.raises(ValueError, match="not JSON compliant"):

@@ -17,7 +17,7 @@ from collectors.engine.discovery import discover
 from collectors.engine.file_facts import Memory
 from collectors.source.source_tree import load_tree
 from domain.errors import InvalidInputError, Vibe8Error
-from domain.ports import BEFORE
+from domain.ports import PREVIOUS_RESULT
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.child_process.wire_protocol import ATTACHMENT
@@ -37,17 +37,17 @@ Tell = Callable[[Mapping[str, JSON]], None]
 discover()  # while the zygote preloads this module, so that no child imports the tools again
 
 
-def prepare(scratch: Path) -> None:
+def warm_up(scratch: Path) -> None:
     """Analyse a file of our own, so that no child is the first to do anything: each would be, being forked from here.
 
     The interpreter has then seen what it can take short cuts in, and the tools have made their tables. Never raises.
     """
     content = base64.b64encode(Path(__file__).read_bytes()).decode()
     source = {"kind": "upload", "filename": "sample.py", "file_data": content}
-    with suppress(OSError, Vibe8Error), tempfile.TemporaryDirectory(prefix="prepare-", dir=scratch) as directory:
+    with suppress(OSError, Vibe8Error), tempfile.TemporaryDirectory(prefix="warm-up-", dir=scratch) as directory:
         request = {"scratch": directory, "source": source, "limits": SourceLimits().to_json()}
         before = fetch(request, lambda _: None)
-        collect({**request, "processes": 0, "collector_timeout": 10.0, BEFORE: before}, lambda _: None)
+        collect({**request, "processes": 0, "collector_timeout": 10.0, PREVIOUS_RESULT: before}, lambda _: None)
     gc.enable()
 
 
@@ -89,7 +89,7 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     emit("collecting", 0.0)
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
     scratch = SourceLayout(Path(request["scratch"]))
-    fetched = FetchedSource.from_json(request[BEFORE])
+    fetched = FetchedSource.from_json(request[PREVIOUS_RESULT])
     history = GitHistory(scratch.repository) if fetched.has_history else None
     tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
     if not tree.entries:

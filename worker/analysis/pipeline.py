@@ -14,7 +14,7 @@ import structlog
 from domain.errors import AnalysisKilledError
 from domain.metrics.packages import with_latest_versions
 from domain.metrics.report import Analysis
-from domain.ports import BEFORE, ChildRunner, PackageIndex, ProgressListener, Sequel
+from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from domain.text import JSON, one_line
@@ -88,7 +88,7 @@ class Pipeline:
         if output is None:
             output = await self._run_two_children(source, on_progress, timeline, scope)
         FETCHED_BYTES.labels(source["kind"]).inc(output.fetched["bytes"])
-        fields = {key: value for key, value in output.collected.items() if key not in (ATTACHMENT, BEFORE)}
+        fields = {key: value for key, value in output.collected.items() if key not in (ATTACHMENT, PREVIOUS_RESULT)}
         with timeline.span("looking_up"):
             analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), self._put_facts(output))
         reported = {name: min(max(int(took), 0), MAX_TIMING_MS) for name, took in analysis.timings_ms.items()}
@@ -115,12 +115,12 @@ class Pipeline:
                         sandbox=sandbox,
                         deadline=min(self.timeout, SINGLE_CHILD_SECONDS),
                         on_progress=_start_collecting_span(start_span, on_progress),
-                        then=Sequel(entry=COLLECT, request=self._collect_request(scratch, processes=0)),
+                        follow_up=FollowUp(entry=COLLECT, request=self._collect_request(scratch, processes=0)),
                     )
                 except AnalysisKilledError as error:
                     log.info("analysis.single_child_killed", reason=str(error))
                     return None
-        return _ChildOutput(fetched=collected[BEFORE], collected=collected)
+        return _ChildOutput(fetched=collected[PREVIOUS_RESULT], collected=collected)
 
     async def _run_two_children(
         self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline, scope: Sequence[str]
@@ -147,7 +147,7 @@ class Pipeline:
             with timeline.span("core_wait"):
                 processes = await stack.enter_async_context(self.cores.acquire())
             scratch, known = Path(sandbox.scratch), None
-            request = {**self._collect_request(scratch, processes), BEFORE: fetched}
+            request = {**self._collect_request(scratch, processes), PREVIOUS_RESULT: fetched}
             with timeline.span("collecting"):
                 if self.facts is not None and scope:
                     known = await self.facts.get(scope, SourceLayout(scratch).tree, fetched["branch"])

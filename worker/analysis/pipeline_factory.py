@@ -11,14 +11,14 @@ from domain.ports import PackageIndex
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.child_process.zygote_process import ZygoteProcess
 from infrastructure.outbound.lazy_package_index import LazyPackageIndex
-from infrastructure.sandbox.guarantees import require
-from infrastructure.sandbox.privileges import hide
-from infrastructure.sandbox.sandbox import ChildLimits, dump_no_core
+from infrastructure.sandbox.guarantees import require_guarantees
+from infrastructure.sandbox.privileges import set_undumpable
+from infrastructure.sandbox.sandbox import ChildLimits, disable_core_dumps
 from infrastructure.settings import Settings
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
 from worker.analysis.pipeline import Pipeline
-from worker.analysis.preload import PRELOAD
+from worker.analysis.preload import PRELOAD, WARM_UP
 from worker.analysis.workspace import worker_workspace
 
 MB = 1024 * 1024
@@ -35,20 +35,24 @@ async def open_pipeline(settings: Settings, launched: ZygoteProcess | None = Non
     Raises InvalidInputError where SCRATCH_DIR cannot be written, and where the settings ask for a sandbox that there
     is not.
     """
-    dump_no_core()
-    hide()
+    disable_core_dumps()
+    set_undumpable()
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(worker_workspace(settings.scratch_dir))
         cores = CorePool()
         children = ZygoteRunner(
-            PRELOAD, child_limits(settings, cores.count), scratch=scratch, launched=launched, prepared=launched is None
+            PRELOAD,
+            child_limits(settings, cores.count),
+            scratch=scratch,
+            zygote=launched,
+            warm_up=None if launched else WARM_UP,
         )
         stack.push_async_callback(children.stop)
         packages = _package_index(settings)
         if packages is not None:
             stack.push_async_callback(packages.aclose)
         await children.start()
-        require(settings.sandbox, children.guarantees)
+        require_guarantees(settings.sandbox, children.guarantees)
         yield _pipeline(settings, children, packages, scratch, cores)
 
 

@@ -30,8 +30,10 @@ def profiles(scratch: Path, source: Mapping[str, JSON]) -> tuple[SandboxProfile,
         places = paths_to_read(Path(source["path"]))
         fetching, collecting = list(places.fetching), list(places.collecting)
     return (
-        SandboxProfile(scratch=str(scratch), writable=True, readable=_absolute(fetching), ports=ports),
-        SandboxProfile(scratch=str(scratch), readable=_absolute(collecting)),
+        SandboxProfile(
+            scratch=str(scratch), scratch_writable=True, readable_paths=_absolute(fetching), tcp_ports=ports
+        ),
+        SandboxProfile(scratch=str(scratch), readable_paths=_absolute(collecting)),
     )
 
 

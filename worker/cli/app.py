@@ -94,10 +94,10 @@ def migrate(as_json: JsonOption = False) -> None:
 )
 def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOption = False) -> None:
     """Run the ten collectors here and now, without any server."""
-    from infrastructure.child_process.zygote_process import launch
+    from infrastructure.child_process.zygote_process import launch_zygote
 
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
-    with launch(PRELOAD) as launched:  # first of all: it imports the tools while we import the rest
+    with launch_zygote(PRELOAD) as launched:  # first of all: it imports the tools while we import the rest
         from worker.cli.commands import analyze as analyze_command
         from worker.cli.output.writer import OutputWriter
 

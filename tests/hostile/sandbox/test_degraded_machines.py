@@ -18,7 +18,7 @@ from worker.analysis.workspace import remove_tree
 
 ROOT = os.geteuid() == 0
 USER = ("--public-python", "--user", "12345") if ROOT else ()
-NAMESPACE, PORTS = "no network, second lock", "git's port alone"
+NAMESPACE, PORTS = "separate network namespace", "only git's TCP port"
 
 OPEN_TO_ALL = {"read_passwd", "list_the_root", "run_a_shell"}
 OF_THE_SAME_USER = {
@@ -56,7 +56,7 @@ MACHINES = {
     "a user without Landlock": Machine(
         options=(*USER, "--without", "landlock", "--without", "unshare"),
         missing=frozenset(
-            {"only its own files", NAMESPACE, PORTS, "no signals to others", "bounded memory, CPU and disk"}
+            {"only its own files", NAMESPACE, PORTS, "no signals to other processes", "limited memory, CPU and disk"}
         ),
         won=frozenset(
             OPEN_TO_ALL | OF_THE_SAME_USER | {"read_the_workers_environment", "read_the_workers_map_of_memory"}
@@ -89,7 +89,7 @@ NOT_MANDATORY = {NAMESPACE, PORTS}
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_what_holds_and_what_is_said_to_be_missing(name: str) -> None:
+def test_remaining_guarantees_hold_and_missing_ones_are_reported(name: str) -> None:
     machine = EVERY[name]
     finished = machine.run(sys.executable, "-m", "tests.hostile.support.sandbox_environment")
     assert finished.returncode == 0, finished.stderr
@@ -117,7 +117,7 @@ def source(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_an_analysis_works_everywhere_and_is_refused_where_a_whole_sandbox_is_required(name: str, source: Path) -> None:
+def test_analysis_works_with_a_degraded_sandbox_and_is_refused_with_sandbox_required(name: str, source: Path) -> None:
     machine = EVERY[name]
     environment = {"SCRATCH_DIR": str(source.parent / "scratch"), "PACKAGE_INDEX_URL": ""}
     command = (*COMMAND, "analyze", str(source), "--json")

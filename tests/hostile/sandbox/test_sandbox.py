@@ -17,14 +17,14 @@ import psutil
 import pytest
 
 from domain.errors import AnalysisKilledError
-from domain.ports import BEFORE, Sequel
+from domain.ports import PREVIOUS_RESULT, FollowUp
 from infrastructure.child_process.runner import ZygoteRunner
-from infrastructure.child_process.wire_protocol import HEADER, Kind, encode
+from infrastructure.child_process.wire_protocol import HEADER, MessageKind, encode_message
 from infrastructure.sandbox import syscall_numbers
 from tests.faults.fault_table import alive
 from tests.fixtures.servers import Servers
 from tests.hostile.support.attacks import ATTACKS
-from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, Siege, besieged
+from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, SandboxEnvironment, sandbox_environment
 from worker.analysis.workspace import job_workspace
 
 ROOT = os.geteuid() == 0
@@ -39,43 +39,47 @@ UDP_IS_OPEN = {"send_by_udp"}
 
 
 @pytest.fixture
-async def siege() -> AsyncIterator[Siege]:
-    with besieged() as siege:
-        yield siege
-        await siege.runner.stop()
+async def environment() -> AsyncIterator[SandboxEnvironment]:
+    with sandbox_environment() as environment:
+        yield environment
+        await environment.runner.stop()
 
 
-async def test_every_attack_works_on_a_child_without_a_sandbox(siege: Siege) -> None:
-    won = await siege.all_attacks(None)
+async def test_every_attack_succeeds_without_a_sandbox(environment: SandboxEnvironment) -> None:
+    won = await environment.all_attacks(None)
     assert set(ATTACKS) - set(won) == BEYOND_THIS_USER
-    assert siege.heard == [b"stolen", b"stolen"]
+    assert environment.heard == [b"stolen", b"stolen"]
 
 
-async def test_no_attack_works_on_a_collecting_child(siege: Siege) -> None:
-    assert await siege.all_attacks(siege.profiles()["collecting"]) == {}
-    assert siege.heard == []
+async def test_no_attack_succeeds_in_a_collecting_child(environment: SandboxEnvironment) -> None:
+    assert await environment.all_attacks(environment.profiles()["collecting"]) == {}
+    assert environment.heard == []
 
 
-async def test_no_attack_works_on_a_fetching_child_but_udp(siege: Siege) -> None:
-    assert set(await siege.all_attacks(siege.profiles()["fetching"])) == UDP_IS_OPEN
+async def test_only_udp_succeeds_in_a_fetching_child(environment: SandboxEnvironment) -> None:
+    assert set(await environment.all_attacks(environment.profiles()["fetching"])) == UDP_IS_OPEN
 
 
-async def test_a_fetching_child_reaches_its_hosts_port_and_writes_where_it_should(siege: Siege) -> None:
-    fetching = siege.profiles(port=siege.aims["tcp"])["fetching"]
-    assert await siege.attack("connect_by_tcp", fetching) == "b'welcome'"
-    request = {"scratch": str(siege.scratch), "megabytes": 1, "linger": 0}
-    assert await siege.runner.run(f"{ENTRIES}:many_files", request, sandbox=fetching, deadline=30) == {"had": True}
-    assert [path.name for path in siege.scratch.iterdir()] == ["0"]
+async def test_fetching_child_connects_to_its_port_and_writes_to_scratch(
+    environment: SandboxEnvironment,
+) -> None:
+    fetching = environment.profiles(port=environment.aims["tcp"])["fetching"]
+    assert await environment.attack("connect_by_tcp", fetching) == "b'welcome'"
+    request = {"scratch": str(environment.scratch), "megabytes": 1, "linger": 0}
+    assert await environment.runner.run(f"{ENTRIES}:many_files", request, sandbox=fetching, deadline=30) == {
+        "had": True
+    }
+    assert [path.name for path in environment.scratch.iterdir()] == ["0"]
 
 
-async def test_a_collecting_child_writes_nothing_at_all(siege: Siege) -> None:
-    request = {"scratch": str(siege.scratch), "megabytes": 1, "linger": 0}
-    for profile, words in ((siege.profiles()["collecting"], "PermissionError"), (None, None)):
-        child = siege.runner.run(f"{ENTRIES}:many_files", request, sandbox=profile, deadline=30)
+async def test_collecting_child_cannot_write(environment: SandboxEnvironment) -> None:
+    request = {"scratch": str(environment.scratch), "megabytes": 1, "linger": 0}
+    for profile, words in ((environment.profiles()["collecting"], "PermissionError"), (None, None)):
+        child = environment.runner.run(f"{ENTRIES}:many_files", request, sandbox=profile, deadline=30)
         if words:
             with pytest.raises(AnalysisKilledError, match=words):
                 await child
-            assert list(siege.scratch.iterdir()) == []
+            assert list(environment.scratch.iterdir()) == []
         else:
             assert await child == {"had": True}
 
@@ -84,24 +88,24 @@ WRITERS = ("many_files", "empty_files", "deep_directories")
 
 
 @pytest.mark.parametrize("entry", WRITERS)
-async def test_what_a_child_does_second_writes_nothing_at_all(siege: Siege, entry: str) -> None:
-    request = {"scratch": str(siege.scratch), "megabytes": 1, "count": 1, "depth": 1, "linger": 0}
-    for profile in (siege.profiles()["fetching"], None):
-        then = Sequel(entry=f"{ENTRIES}:{entry}", request=request)
-        child = siege.runner.run(f"{ENTRIES}:nothing", {}, sandbox=profile, deadline=30, then=then)
+async def test_follow_up_cannot_write(environment: SandboxEnvironment, entry: str) -> None:
+    request = {"scratch": str(environment.scratch), "megabytes": 1, "count": 1, "depth": 1, "linger": 0}
+    for profile in (environment.profiles()["fetching"], None):
+        follow_up = FollowUp(entry=f"{ENTRIES}:{entry}", request=request)
+        child = environment.runner.run(f"{ENTRIES}:nothing", {}, sandbox=profile, deadline=30, follow_up=follow_up)
         if profile is None:
-            assert await child == {"had": True, BEFORE: {"was": "nice"}}
-            assert list(siege.scratch.iterdir()) != []
+            assert await child == {"had": True, PREVIOUS_RESULT: {"was": "nice"}}
+            assert list(environment.scratch.iterdir()) != []
         else:
             with pytest.raises(AnalysisKilledError, match="PermissionError"):
                 await child
-            assert list(siege.scratch.iterdir()) == []
+            assert list(environment.scratch.iterdir()) == []
 
 
-async def test_no_attack_works_on_what_a_child_does_second(siege: Siege) -> None:
-    upload = replace(siege.profiles()["fetching"], ports=())
-    assert await siege.all_attacks(upload, second=True) == {}
-    assert siege.heard == []
+async def test_no_attack_succeeds_in_a_follow_up(environment: SandboxEnvironment) -> None:
+    upload = replace(environment.profiles()["fetching"], tcp_ports=())
+    assert await environment.all_attacks(upload, second=True) == {}
+    assert environment.heard == []
 
 
 NOT_TRIED_OUTSIDE = {
@@ -112,14 +116,16 @@ NOT_TRIED_OUTSIDE = {
 }  # fmt: skip
 
 
-async def test_dangerous_system_calls_are_refused_before_their_arguments_are_read(siege: Siege) -> None:
+async def test_forbidden_system_calls_are_refused_before_their_arguments_are_checked(
+    environment: SandboxEnvironment,
+) -> None:
     calls = [name for name, numbers in syscall_numbers.FORBIDDEN.items() if _number(numbers) is not None]
-    for profile in siege.profiles().values():
+    for profile in environment.profiles().values():
         request = {"calls": calls}
-        answers = await siege.runner.run(f"{ENTRIES}:call_all", request, sandbox=profile, deadline=30)
+        answers = await environment.runner.run(f"{ENTRIES}:call_all", request, sandbox=profile, deadline=30)
         assert {name: answer for name, answer in answers.items() if answer != 1} == {}  # EPERM
     request = {"calls": sorted(set(calls) - NOT_TRIED_OUTSIDE)}
-    outside = await siege.runner.run(f"{ENTRIES}:call_all", request, sandbox=None, deadline=30)
+    outside = await environment.runner.run(f"{ENTRIES}:call_all", request, sandbox=None, deadline=30)
     assert sum(answer != 1 for answer in outside.values()) > len(calls) / 3  # judged by what they were asked
 
 
@@ -127,42 +133,44 @@ def _number(numbers: tuple[int, int | None]) -> int | None:
     return numbers[0] if os.uname().machine == "x86_64" else numbers[1]
 
 
-async def test_who_a_child_is(siege: Siege, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_child_has_its_own_user_and_inherits_nothing(
+    environment: SandboxEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://worker:secret@db/vibe8")
     users = set()
-    for profile in siege.profiles().values():
-        me = await siege.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profile, deadline=30)
+    for profile in environment.profiles().values():
+        me = await environment.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profile, deadline=30)
         assert "secret" not in str(me["environment"])
         assert (me["descriptors"], me["core"]) == (1, 1)
         assert me["user"] == (me["user"] if ROOT else os.getuid())
         users.add(me["user"])
-        neighbour = replace(profile, scratch=str(siege.neighbour))
-        users.add((await siege.runner.run(f"{ENTRIES}:whoami", {}, sandbox=neighbour, deadline=30))["user"])
+        neighbour = replace(profile, scratch=str(environment.neighbour))
+        users.add((await environment.runner.run(f"{ENTRIES}:whoami", {}, sandbox=neighbour, deadline=30))["user"])
     assert len(users) == (2 if ROOT else 1)  # one for each scratch directory
     assert os.getuid() not in users or not ROOT
 
 
-async def test_one_guardians_children_have_the_network_that_their_profile_says(siege: Siege) -> None:
+async def test_network_namespace_follows_the_profile_under_one_supervisor(environment: SandboxEnvironment) -> None:
     """Two locks keep a child from the network; of the second, alone, no attack here would tell."""
     ours = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - its text is no path
-    profiles = {**siege.profiles(), "none": None}
+    profiles = {**environment.profiles(), "none": None}
     told = {
-        turn: (await siege.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profiles[turn], deadline=30))["network"]
+        turn: (await environment.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profiles[turn], deadline=30))["network"]
         for turn in ("collecting", "fetching", "none")
     }
     assert (told["fetching"], told["none"]) == (ours, ours)
-    second_lock = {each.name: each.available for each in siege.runner.guarantees}["no network, second lock"]
+    second_lock = {each.name: each.available for each in environment.runner.guarantees}["separate network namespace"]
     assert (told["collecting"] != ours) == second_lock
 
 
-async def test_postgresqls_own_socket_cannot_be_reached(siege: Siege, servers: Servers) -> None:
+async def test_postgresql_socket_is_unreachable(environment: SandboxEnvironment, servers: Servers) -> None:
     host = parse_qs(urlsplit(servers.postgres.url()).query)["host"][0]
     request = {"path": f"{host}/.s.PGSQL.5432"}
     assert Path(request["path"]).is_socket()
     entry = f"{ENTRIES}:ask_postgresql"
-    assert (await siege.runner.run(entry, request, sandbox=None, deadline=30))["said"] == "N"
-    for profile in siege.profiles().values():
-        assert (await siege.runner.run(entry, request, sandbox=profile, deadline=30))["said"] is None
+    assert (await environment.runner.run(entry, request, sandbox=None, deadline=30))["said"] == "N"
+    for profile in environment.profiles().values():
+        assert (await environment.runner.run(entry, request, sandbox=profile, deadline=30))["said"] is None
 
 
 HOW_STOPPED = {
@@ -178,29 +186,31 @@ HOW_STOPPED = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_is_stopped_and_leaves_nothing(siege: Siege, name: str) -> None:
-    fetching = siege.profiles()["fetching"]
+async def test_resource_flood_is_stopped_and_leaves_nothing(environment: SandboxEnvironment, name: str) -> None:
+    fetching = environment.profiles()["fetching"]
     limits = replace(LIMITS, memory_bytes=4 << 30)  # or threads would lack room first
-    siege.runner = ZygoteRunner([ENTRIES], limits, scratch=siege.directory)
-    assert await siege.flood(name, None) is None
-    stopped = await siege.flood(name, fetching)
+    environment.runner = ZygoteRunner([ENTRIES], limits, scratch=environment.directory)
+    assert await environment.flood(name, None) is None
+    stopped = await environment.flood(name, fetching)
     assert stopped is not None
     assert re.search(HOW_STOPPED[name], stopped)
 
 
-async def test_what_breeds_and_dies_faster_than_anyone_looks_is_ended_whole(siege: Siege) -> None:
+async def test_fork_chain_is_killed_completely(environment: SandboxEnvironment) -> None:
     entry = f"{ENTRIES}:breed"
-    for profile, generations in ((None, 5), (siege.profiles()["fetching"], 1 << 30)):
+    for profile, generations in ((None, 5), (environment.profiles()["fetching"], 1 << 30)):
         with suppress(AnalysisKilledError):  # the first of them may have ended, or another have answered in its place
             request = {"generations": generations, "linger": 0}
-            await siege.runner.run(entry, request, sandbox=profile, deadline=30)
-        assert siege.left() == []
+            await environment.runner.run(entry, request, sandbox=profile, deadline=30)
+        assert environment.left() == []
 
 
 @pytest.mark.parametrize(("seconds", "stopped"), [(1, True), (60, False)])
-async def test_computing_has_an_end(siege: Siege, seconds: int, stopped: bool) -> None:
-    siege.runner = ZygoteRunner([ENTRIES], replace(LIMITS, cpu_seconds=seconds), scratch=siege.directory)
-    work = siege.runner.run(f"{ENTRIES}:burn", {"seconds": 2}, sandbox=siege.profiles()["collecting"], deadline=120)
+async def test_cpu_time_is_limited(environment: SandboxEnvironment, seconds: int, stopped: bool) -> None:
+    environment.runner = ZygoteRunner([ENTRIES], replace(LIMITS, cpu_seconds=seconds), scratch=environment.directory)
+    work = environment.runner.run(
+        f"{ENTRIES}:burn", {"seconds": 2}, sandbox=environment.profiles()["collecting"], deadline=120
+    )
     if stopped:
         with pytest.raises(AnalysisKilledError, match="more CPU time than it may"):
             await work
@@ -213,30 +223,33 @@ def frame(kind: int, body: bytes) -> bytes:
 
 
 LIES = {
-    "no JSON": (frame(Kind.ANSWER, b"{"), "cannot be understood"),
-    "JSON of endless depth": (frame(Kind.ANSWER, b"[" * 100_000), "cannot be understood"),
-    "no object": (frame(Kind.ANSWER, b"[1]"), "cannot be understood"),
+    "no JSON": (frame(MessageKind.ANSWER, b"{"), "cannot be understood"),
+    "JSON of endless depth": (frame(MessageKind.ANSWER, b"[" * 100_000), "cannot be understood"),
+    "no object": (frame(MessageKind.ANSWER, b"[1]"), "cannot be understood"),
     "no such kind": (frame(99, b"{}"), "cannot be understood"),
-    "no text": (frame(Kind.ANSWER, b"\xff"), "cannot be understood"),
-    "more than is sane": (HEADER.pack(0xFFFFFFFF, Kind.ANSWER), "more than is sane"),
-    "a lost lease": (encode(Kind.ERROR, {"type": "LeaseLostError", "message": "x"}), "the analysis process failed: x"),
-    "no error at all": (encode(Kind.ERROR, {}), "the analysis process failed: None"),
+    "no text": (frame(MessageKind.ANSWER, b"\xff"), "cannot be understood"),
+    "more than is sane": (HEADER.pack(0xFFFFFFFF, MessageKind.ANSWER), "more than is sane"),
+    "a lost lease": (
+        encode_message(MessageKind.ERROR, {"type": "LeaseLostError", "message": "x"}),
+        "the analysis process failed: x",
+    ),
+    "no error at all": (encode_message(MessageKind.ERROR, {}), "the analysis process failed: None"),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_a_lie_costs_the_job_and_nothing_else(siege: Siege, lie: str) -> None:
+async def test_malformed_answer_fails_only_its_job(environment: SandboxEnvironment, lie: str) -> None:
     data, words = LIES[lie]
-    pids = await said(siege, data, words)
+    pids = await said(environment, data, words)
     assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
 
 
-async def test_an_answer_that_comes_too_early_counts_when_all_has_ended(siege: Siege) -> None:
-    pids = await said(siege, encode(Kind.ANSWER, {"x": 1}), None, deadline=3)
+async def test_early_answer_is_returned_after_all_processes_end(environment: SandboxEnvironment) -> None:
+    pids = await said(environment, encode_message(MessageKind.ANSWER, {"x": 1}), None, deadline=3)
     assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
 
 
-async def said(siege: Siege, data: bytes, words: str | None, deadline: float = 60) -> list[int]:
+async def said(environment: SandboxEnvironment, data: bytes, words: str | None, deadline: float = 60) -> list[int]:
     """Let a child say this, and leave a process behind; the two processes' ids."""
     pids: list[int] = []
 
@@ -244,8 +257,8 @@ async def said(siege: Siege, data: bytes, words: str | None, deadline: float = 6
         pids.extend(progress["pids"])
 
     request = {"bytes": data.hex(), "shutdown": False}
-    profile = siege.profiles()["collecting"]
-    work = siege.runner.run(f"{ENTRIES}:say", request, sandbox=profile, deadline=deadline, on_progress=listen)
+    profile = environment.profiles()["collecting"]
+    work = environment.runner.run(f"{ENTRIES}:say", request, sandbox=profile, deadline=deadline, on_progress=listen)
     if words is None:
         assert await work == {"x": 1}
     else:
@@ -255,20 +268,20 @@ async def said(siege: Siege, data: bytes, words: str | None, deadline: float = 6
     return pids
 
 
-async def test_a_child_that_closes_its_channel_is_still_watched(siege: Siege) -> None:
+async def test_child_that_closes_its_channel_is_still_supervised(environment: SandboxEnvironment) -> None:
     request = {"bytes": "", "shutdown": True}
     entry = f"{ENTRIES}:say"
     with pytest.raises(AnalysisKilledError, match="longer than it may"):
-        await siege.runner.run(entry, request, sandbox=None, deadline=3)
-    assert siege.left() == []
+        await environment.runner.run(entry, request, sandbox=None, deadline=3)
+    assert environment.left() == []
     with pytest.raises(AnalysisKilledError, match="PermissionError"):
-        await siege.runner.run(entry, request, sandbox=siege.profiles()["collecting"], deadline=60)
-    assert siege.left() == []
+        await environment.runner.run(entry, request, sandbox=environment.profiles()["collecting"], deadline=60)
+    assert environment.left() == []
 
 
-async def test_a_jobs_directory_goes_whatever_is_in_it(siege: Siege) -> None:
+async def test_job_directory_is_removed_with_any_content(environment: SandboxEnvironment) -> None:
     for name, more in {"deep_directories": {"depth": 1500}, "a_closed_directory": {"megabytes": 1}}.items():
-        async with job_workspace(siege.directory) as scratch:
+        async with job_workspace(environment.directory) as scratch:
             request = {"scratch": str(scratch), "linger": 0, **more}
-            await siege.runner.run(f"{ENTRIES}:{name}", request, sandbox=None, deadline=60)
+            await environment.runner.run(f"{ENTRIES}:{name}", request, sandbox=None, deadline=60)
         assert not scratch.exists()

@@ -1,4 +1,4 @@
-"""What code that has taken a child over would try. Each attack returns its trophy, or fails."""
+"""What code that has taken a child over would try. Each attack returns its leak, or fails."""
 
 import ctypes
 import os
@@ -28,12 +28,12 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def attack(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Try one; `trophy` is None where it failed, and `error` then says why."""
+    """Try one; `leak` is None where it failed, and `error` then says why."""
     try:
         won = ATTACKS[request["attack"]](request["aims"])
     except Exception as error:  # noqa: BLE001 - whatever stopped it
-        return {"trophy": None, "error": f"{type(error).__name__}: {error}"}
-    return {"trophy": "done" if won is None else repr(won), "error": None}
+        return {"leak": None, "error": f"{type(error).__name__}: {error}"}
+    return {"leak": "done" if won is None else repr(won), "error": None}
 
 
 def nothing(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:

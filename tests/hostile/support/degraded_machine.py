@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from infrastructure.sandbox.libc import prctl, unshare
-from infrastructure.sandbox.privileges import _CAPABILITIES, _lay_down, _set_capabilities, gain_nothing
+from infrastructure.sandbox.privileges import CAPABILITY_COUNT, drop_capability, set_capabilities, set_no_new_privs
 
 _ON_X86 = platform.machine() == "x86_64"
 NUMBERS = {
@@ -45,12 +45,12 @@ def take_away(numbers: list[int], code: int, option: int | None = None) -> None:
     prctl(_SET_SECCOMP, 2, ctypes.addressof(whole))
 
 
-def lay_down_capabilities() -> None:
+def drop_container_capabilities() -> None:
     """All but those that a container's root has by default and that matter here: no SYS_ADMIN, no SYS_PTRACE."""
     kept = (0, 1, 3, 5, 6, 7, 8)  # CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETPCAP
-    for capability in set(range(_CAPABILITIES)) - set(kept):
-        _lay_down(capability)
-    _set_capabilities(sum(1 << capability for capability in kept))
+    for capability in set(range(CAPABILITY_COUNT)) - set(kept):
+        drop_capability(capability)
+    set_capabilities(sum(1 << capability for capability in kept))
 
 
 def make_python_public() -> None:
@@ -91,12 +91,12 @@ def main() -> None:
     if wanted.public_python:
         make_python_public()
     if wanted.container_root:
-        lay_down_capabilities()
+        drop_container_capabilities()
     if wanted.user is not None:
         os.setgroups([])
         os.setresgid(wanted.user, wanted.user, wanted.user)
         os.setresuid(wanted.user, wanted.user, wanted.user)
-    gain_nothing()
+    set_no_new_privs()
     for name in sorted(wanted.without, key="seccomp".__eq__):  # which is needed until the last
         take_away(*NUMBERS[name], option=_SET_SECCOMP if name == "seccomp" else None)
     os.execv(wanted.command[0], wanted.command)  # noqa: S606 - no shell on purpose

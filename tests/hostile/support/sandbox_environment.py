@@ -1,6 +1,6 @@
 """Puts what a worker must protect in reach of its children, and lets each attack of `attacks` loose on it.
 
-python -m tests.hostile.support.sandbox_environment: as JSON, what this machine's sandbox is worth, and the trophies
+python -m tests.hostile.support.sandbox_environment: as JSON, what this machine's sandbox is worth, and the leaks
 that were won in it.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from domain.errors import AnalysisKilledError
-from domain.ports import Sequel
+from domain.ports import FollowUp
 from domain.sandbox import SandboxProfile
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.sandbox.sandbox import ChildLimits
@@ -46,7 +46,7 @@ LIMITS = ChildLimits(
 
 def open_directory(parent: str | Path | None = None) -> Path:
     """A temporary directory through which every user may go."""
-    path = Path(tempfile.mkdtemp(prefix="vibe8-siege-", dir=parent))
+    path = Path(tempfile.mkdtemp(prefix="vibe8-environment-", dir=parent))
     path.chmod(0o711)
     return path
 
@@ -66,7 +66,7 @@ FLOODS: Mapping[str, Mapping[str, Any]] = {
 PATIENCE = 60
 
 
-class Siege:
+class SandboxEnvironment:
     """A worker's directory with a neighbour's in it, a file of the worker's, and listeners of all kinds."""
 
     def __init__(self, runner: ZygoteRunner, directory: Path, stack: ExitStack) -> None:
@@ -120,7 +120,7 @@ class Siege:
             return
 
     async def attack(self, name: str, profile: SandboxProfile | None, *, second: bool = False) -> str | None:
-        """The trophy that this attack has won from a child with that profile; or None.
+        """The leak that this attack has won from a child with that profile; or None.
 
         With `second`, from one that has done something else before.
         """
@@ -128,22 +128,22 @@ class Siege:
             request = {"attack": name, "aims": {**self.aims, "victim": process.pid}}
             entry = f"{ENTRIES}:attack"
             if second:
-                then = Sequel(entry=entry, request=request)
+                follow_up = FollowUp(entry=entry, request=request)
                 entry, request = f"{ENTRIES}:nothing", {}
             else:
-                then = None
-            answer = await self.runner.run(entry, request, sandbox=profile, deadline=30, then=then)
+                follow_up = None
+            answer = await self.runner.run(entry, request, sandbox=profile, deadline=30, follow_up=follow_up)
             unharmed = process.poll() is None and (self.neighbour / "source.py").read_text() == SOURCE
         (self.neighbour / "source.py").write_text(SOURCE)
         for trace in (*self.open.iterdir(), *self.scratch.iterdir()):
             trace.unlink()
-        trophy: str | None = answer["trophy"]
-        return trophy or (None if unharmed else "harmed")
+        leak: str | None = answer["leak"]
+        return leak or (None if unharmed else "harmed")
 
     async def all_attacks(self, profile: SandboxProfile | None, *, second: bool = False) -> Mapping[str, str]:
         """What each attack has won; those that failed are left out."""
         won = {name: await self.attack(name, profile, second=second) for name in ATTACKS}
-        return {name: trophy for name, trophy in won.items() if trophy is not None}
+        return {name: leak for name, leak in won.items() if leak is not None}
 
     async def flood(self, name: str, profile: SandboxProfile | None) -> str | None:
         """How it was stopped; None where it was not."""
@@ -161,7 +161,7 @@ class Siege:
         return None
 
     def _sees_all_files(self) -> bool:
-        return all(one.available for one in self.runner.guarantees if one.name.startswith("bounded"))
+        return all(one.available for one in self.runner.guarantees if one.name.startswith("limited memory"))
 
     async def all_floods(self) -> Mapping[str, str | None]:
         """How each was stopped that came from a child that may write."""
@@ -215,25 +215,25 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def besieged(runner_limits: ChildLimits = LIMITS) -> Iterator[Siege]:
-    """A siege, and nothing of it afterwards."""
+def sandbox_environment(runner_limits: ChildLimits = LIMITS) -> Iterator[SandboxEnvironment]:
+    """A environment, and nothing of it afterwards."""
     directory = open_directory()
     try:
         with ExitStack() as stack:
-            yield Siege(ZygoteRunner([ENTRIES], runner_limits, scratch=directory), directory, stack)
+            yield SandboxEnvironment(ZygoteRunner([ENTRIES], runner_limits, scratch=directory), directory, stack)
     finally:
         remove_tree(directory)
 
 
 async def _report() -> Mapping[str, Any]:
-    with besieged() as siege:
+    with sandbox_environment() as environment:
         try:
-            won = {name: await siege.all_attacks(profile) for name, profile in siege.profiles().items()}
-            floods = await siege.all_floods()
-            guarantees = [dataclasses.asdict(one) for one in siege.runner.guarantees]
+            won = {name: await environment.all_attacks(profile) for name, profile in environment.profiles().items()}
+            floods = await environment.all_floods()
+            guarantees = [dataclasses.asdict(one) for one in environment.runner.guarantees]
             return {"guarantees": guarantees, "won": won, "floods": floods}
         finally:
-            await siege.runner.stop()
+            await environment.runner.stop()
 
 
 if __name__ == "__main__":

@@ -7,54 +7,57 @@ import pytest
 
 from domain.errors import InvalidInputError
 from infrastructure.sandbox import seccomp
-from infrastructure.sandbox.guarantees import guarantees, require
-from infrastructure.sandbox.kernel_features import Means
+from infrastructure.sandbox.guarantees import require_guarantees, sandbox_guarantees
+from infrastructure.sandbox.kernel_features import KernelFeatures
 
-WHOLE = Means(seccomp=True, counts=True, sees_files=True)
-SECOND_LOCKS = {"no network, second lock", "git's port alone"}
-LANDLOCK_3 = replace(WHOLE, landlock=3)
+WHOLE = KernelFeatures(seccomp_filter=True, lists_descendants=True, lists_open_files=True)
+SECOND_LOCKS = {"separate network namespace", "only git's TCP port"}
+LANDLOCK_3 = replace(WHOLE, landlock_abi=3)
 """An ordinary user in a plain container, on Linux 6.2."""
-LANDLOCK_6 = replace(WHOLE, landlock=6)
+LANDLOCK_6 = replace(WHOLE, landlock_abi=6)
 
 
-def missing(means: Means) -> set[str]:
-    return {one.name for one in guarantees(means) if not one.available}
+def missing(features: KernelFeatures) -> set[str]:
+    return {one.name for one in sandbox_guarantees(features) if not one.available}
 
 
 @pytest.mark.parametrize(
-    ("means", "lacking"),
+    ("features", "lacking"),
     [
-        (LANDLOCK_6, {"no network, second lock"}),
-        (LANDLOCK_3, {"no signals to others", *SECOND_LOCKS}),
-        (replace(WHOLE, landlock=3, root=True, users=range(9), plain=True), SECOND_LOCKS),
-        (replace(WHOLE, landlock=6, root=True), {"no privileges", "no network, second lock"}),
-        (Means(landlock=6, seccomp=True, counts=True), {"bounded memory, CPU and disk", "no network, second lock"}),
-        (Means(), {one.name for one in guarantees(Means())} - {"no privileges"}),
+        (LANDLOCK_6, {"separate network namespace"}),
+        (LANDLOCK_3, {"no signals to other processes", *SECOND_LOCKS}),
+        (replace(WHOLE, landlock_abi=3, is_root=True, uid_range=range(9), uid_works=True), SECOND_LOCKS),
+        (replace(WHOLE, landlock_abi=6, is_root=True), {"no privileges", "separate network namespace"}),
+        (
+            KernelFeatures(landlock_abi=6, seccomp_filter=True, lists_descendants=True),
+            {"limited memory, CPU and disk", "separate network namespace"},
+        ),
+        (KernelFeatures(), {one.name for one in sandbox_guarantees(KernelFeatures())} - {"no privileges"}),
     ],
 )
-def test_what_is_missing(means: Means, lacking: set[str]) -> None:
-    assert missing(means) == lacking
+def test_missing_guarantees(features: KernelFeatures, lacking: set[str]) -> None:
+    assert missing(features) == lacking
 
 
-def test_required_names_all_that_is_missing_in_one_line() -> None:
-    require("required", guarantees(LANDLOCK_6))
-    require("auto", guarantees(Means()))
+def test_sandbox_required_lists_missing_guarantees_in_one_line() -> None:
+    require_guarantees("required", sandbox_guarantees(LANDLOCK_6))
+    require_guarantees("auto", sandbox_guarantees(KernelFeatures()))
     with pytest.raises(InvalidInputError) as raised:
-        require("required", guarantees(LANDLOCK_3))
+        require_guarantees("required", sandbox_guarantees(LANDLOCK_3))
     assert str(raised.value).count("\n") == 0
-    assert "no signals to others (Landlock 6 (signals)" in str(raised.value)
-    assert "second lock" not in str(raised.value)
+    assert "no signals to other processes (Landlock 6 (signals)" in str(raised.value)
+    assert "network namespace" not in str(raised.value)
 
 
-def test_each_says_what_to_do_about_it() -> None:
-    assert all(one.remedy and one.detail and one.feature for one in guarantees(Means()))
+def test_each_guarantee_has_detail_and_remedy() -> None:
+    assert all(one.remedy and one.detail and one.feature for one in sandbox_guarantees(KernelFeatures()))
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("network", [False, True])
-def test_a_filter_is_a_program_that_the_kernel_takes(machine: str, network: bool) -> None:
+def test_filter_is_a_valid_bpf_program(machine: str, network: bool) -> None:
     """Each jump stays inside, and each way ends in an answer; at most 4096 steps (`BPF_MAXINSNS`)."""
-    steps = list(struct.iter_unpack("=HBBI", seccomp.program(network=network, machine=machine)))
+    steps = list(struct.iter_unpack("=HBBI", seccomp.build_program(allow_network=network, machine=machine)))
     assert len(steps) < 4096
     assert steps[-1][0] == 0x06
     for place, (operation, if_true, if_false, _) in enumerate(steps):

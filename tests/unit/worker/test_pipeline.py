@@ -10,7 +10,7 @@ import pytest
 
 from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.metrics.report import Analysis
-from domain.ports import BEFORE
+from domain.ports import PREVIOUS_RESULT
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
@@ -115,11 +115,11 @@ class FrailChildren:
         self.asked: list[tuple[str, bool, str, float]] = []
 
     async def run(
-        self, entry: str, request: Mapping[str, Any], *, deadline: float, then: object = None, **_: Any
+        self, entry: str, request: Mapping[str, Any], *, deadline: float, follow_up: object = None, **_: Any
     ) -> Mapping[str, Any]:
         assert list(Path(request["scratch"]).iterdir()) == []
-        self.asked.append((entry.partition(":")[2], then is not None, request["scratch"], deadline))
-        if then is not None:
+        self.asked.append((entry.partition(":")[2], follow_up is not None, request["scratch"], deadline))
+        if follow_up is not None:
             (Path(request["scratch"]) / "left").touch()
             raise self.error
         if entry.endswith(":fetch"):
@@ -165,7 +165,7 @@ class Boaster:
 
     async def run(self, *_: Any, **__: Any) -> Mapping[str, Any]:
         told = replace(ANALYSIS, timings_ms={"collecting": 10**400, "summarizing": -5, "collect.mi": 7})
-        return {**told.document(), BEFORE: {**FetchedSource(has_history=False).to_json(), "bytes": 1}}
+        return {**told.document(), PREVIOUS_RESULT: {**FetchedSource(has_history=False).to_json(), "bytes": 1}}
 
 
 async def test_no_time_is_believed_that_would_break_a_clock(tmp_path: Path) -> None:

@@ -19,10 +19,14 @@ def repository(url: Any, ca_bundle: str | None = None) -> dict[str, Any]:
 
 def test_a_repository_is_fetched_from_its_hosts_port_and_collected_without_any() -> None:
     fetching, collecting = profiles(SCRATCH, repository("https://host.example:8443/a/b", "/etc/our-ca.pem"))
-    assert (fetching.ports, fetching.readable, fetching.writable) == ((8443,), ("/etc/our-ca.pem",), True)
-    assert (collecting.ports, collecting.readable, collecting.writable) == ((), (), False)
+    assert (fetching.tcp_ports, fetching.readable_paths, fetching.scratch_writable) == (
+        (8443,),
+        ("/etc/our-ca.pem",),
+        True,
+    )
+    assert (collecting.tcp_ports, collecting.readable_paths, collecting.scratch_writable) == ((), (), False)
     assert fetching.scratch == collecting.scratch == str(SCRATCH)
-    assert profiles(SCRATCH, repository("https://host.example/a/b"))[0].ports == (443,)
+    assert profiles(SCRATCH, repository("https://host.example/a/b"))[0].tcp_ports == (443,)
 
 
 @pytest.mark.parametrize("url", ["http://[x", "https://host.example:99999/a/b", 5, None, "https://other.example/a/b"])
@@ -33,7 +37,7 @@ def test_what_may_not_be_fetched_gets_no_port(url: Any) -> None:
 
 def test_an_upload_needs_nothing_but_scratch() -> None:
     for profile in profiles(SCRATCH, {"kind": "upload"}):
-        assert (profile.ports, profile.readable) == ((), ())
+        assert (profile.tcp_ports, profile.readable_paths) == ((), ())
 
 
 def test_of_a_directorys_repository_only_head_refs_and_objects(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ def test_of_a_directorys_repository_only_head_refs_and_objects(tmp_path: Path) -
     inner = work.path / "inner"
     inner.mkdir()
     fetching, collecting = profiles(SCRATCH, {"kind": "directory", "path": str(inner)})
-    assert collecting.readable == (str(work.path / ".git/objects"),)
-    readable = {Path(path).relative_to(work.path).as_posix() for path in fetching.readable}
+    assert collecting.readable_paths == (str(work.path / ".git/objects"),)
+    readable = {Path(path).relative_to(work.path).as_posix() for path in fetching.readable_paths}
     assert {"inner", ".git/HEAD", ".git/refs", ".git/objects"} <= readable
     assert not readable & {".", ".git/config", ".git/hooks"}
