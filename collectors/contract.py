@@ -1,28 +1,33 @@
-"""What a collector is: a name, the tool whose number it equals, a map over files (or the whole tree), and a reduce.
+"""The contract of a collector: what it declares, and the abilities that the engine uses.
 
-An eleventh metric is one module in this package with a `COLLECTOR` of one of these two kinds.
+A collector measures one metric. It maps files (or the whole tree) to facts, and reduces the facts to a report. A new
+metric is one module in `collectors/metrics` with a `COLLECTOR` of one of the two kinds below.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
-from collectors.schemas import Shape
+from collectors.schemas import Schema
 from collectors.source.source_tree import SourceFile, SourceTree
 from domain.metrics.report import Report
 
 Facts = Any
 """Plain data that msgpack carries unchanged: None, bool, int, float, str, bytes, list, dict with str keys.
 
-It crosses process borders and may come out of a cache, so tuples come back as lists.
+Facts cross process borders and may come from a cache. Tuples become lists on the way.
 """
+
+TREE_PATH = ""
+"""The path that stands for the tree as a whole where facts are kept by path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What every summary may need of the tree: display paths in sorted order, and source lines by path.
+    """What every `summarize` may need to know of the tree: display paths in sorted order, and source lines by path.
 
-    `sloc` is None for a file that cannot even be tokenized; `total_sloc` adds up the rest.
+    `sloc` is None for a file that cannot be tokenized; `total_sloc` adds up the others.
     """
 
     sloc: Mapping[str, int | None]
@@ -34,12 +39,12 @@ class Totals:
 
     @property
     def total_sloc(self) -> int:
-        """Source lines of all files that have a number."""
+        """The source lines of all files whose lines could be counted."""
         return sum(count for count in self.sloc.values() if count is not None)
 
 
 class Collector(Protocol):
-    """What both kinds declare.
+    """What both kinds of collector declare.
 
     `name` is the key in `metrics`; `tool` and `version` go to `tool_versions`; `revision` counts changes of our own
     facts and, with the versions, keys any cache of them; `fields` are the aggregate's keys, nulls when it fails.
@@ -54,45 +59,97 @@ class Collector(Protocol):
 
 @runtime_checkable
 class FileCollector(Collector, Protocol):
-    """A metric that looks at one file at a time; `needs_syntax` keeps files that do not parse from it.
+    """A collector that inspects one file at a time.
 
-    A collector that also needs something of the tree as a whole (`deps` its manifests, `lint` ruff's answers) has a
-    method `survey(tree) -> Facts`: it runs beside the map, and `summarize` finds its answer under the path `""`. One
-    whose survey goes through the files one by one may have a method `consult(tree, known) -> (facts, answers)`, too:
-    the same facts, but the tool is asked only about files of which no answer is known; `answers` are what it said of
-    those, by path, each of `answer_shape`. They depend on a file's bytes and on all names and modes of the tree.
+    Files that do not parse are kept from a collector with `needs_syntax`. One that also needs something of the tree
+    as a whole implements `SupportsTreeFacts` or `SupportsFileAnswers`; `summarize` finds those facts at `TREE_PATH`.
     """
 
     needs_syntax: ClassVar[bool]
-    shape: ClassVar[Shape]
-    """What `inspect` returns: facts that come out of a cache and look otherwise are not believed."""
+    facts_schema: ClassVar[Schema]
+    """What `inspect` returns. Cached facts that do not match it are discarded."""
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Map: what this file alone can tell. Depends on nothing but the file's bytes and path."""
+        """Return the facts of one file. They depend on nothing but the file's bytes and path."""
         ...
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Reduce: facts by path, for the files that could be inspected, in sorted order."""
+        """Reduce the facts of all files that could be inspected, by path in sorted order, to a report."""
         ...
 
 
 @runtime_checkable
-class TreeCollector(Collector, Protocol):
-    """A metric whose tool is native or needs the whole tree at once (git).
+class SupportsTreeFacts(Collector, Protocol):
+    """A collector that collects facts of the tree as a whole, beside the map over files."""
 
-    One that can build on what earlier runs left has a method `resume(tree, states) -> (facts, state)` beside
-    `collect`: with whatever states it gives the same facts, and the state (bytes, or None) is for later runs.
-    """
-
-    def collect(self, tree: SourceTree) -> Facts:
-        """What the tool says of the tree. Runs beside the map over files."""
+    def collect_tree(self, tree: SourceTree) -> Facts:
+        """Return the facts of the tree."""
         ...
+
+
+@runtime_checkable
+class TreeCollector(SupportsTreeFacts, Protocol):
+    """A collector whose tool is native or needs the whole tree at once, such as git."""
 
     def summarize(self, facts: Facts, totals: Totals) -> Report:
-        """The numbers, once the source lines are known."""
+        """Reduce the facts of the tree to a report."""
         ...
 
 
-def is_by_file(collector: FileCollector | TreeCollector) -> TypeGuard[FileCollector]:
-    """Which of the two it is. Asking a protocol takes a hundred times as long."""
-    return hasattr(collector, "inspect")
+AnyCollector = FileCollector | TreeCollector
+
+
+@runtime_checkable
+class SupportsFileAnswers(FileCollector, Protocol):
+    """A file collector whose tool looks at the whole tree but answers for each file.
+
+    An answer depends on the file's bytes, and on the names and modes of all files of the tree.
+    """
+
+    answer_schema: ClassVar[Schema]
+    """What one answer looks like. Cached answers that do not match it are discarded."""
+
+    def collect_incremental(self, tree: SourceTree, known: Mapping[str, Facts]) -> tuple[Facts, Mapping[str, Facts]]:
+        """Return the facts that `collect_tree` returns, and the new answers by path.
+
+        `known` maps paths to answers of earlier runs; the tool is run on the other files only.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsSavedState(TreeCollector, Protocol):
+    """A tree collector that can continue from what earlier runs saved."""
+
+    def collect_incremental(self, tree: SourceTree, states: Sequence[bytes]) -> tuple[Facts, bytes | None]:
+        """Return the facts that `collect_tree` returns, whatever `states` holds, and a state for later runs.
+
+        The state is None where there is nothing new to save.
+        """
+        ...
+
+
+@cache
+def _is_instance(collector: object, protocol: type) -> bool:
+    """Cached, since `isinstance` with a runtime protocol takes a hundred times as long as a lookup."""
+    return isinstance(collector, protocol)
+
+
+def is_file_collector(collector: object) -> TypeGuard[FileCollector]:
+    """Return whether the collector inspects files one at a time."""
+    return _is_instance(collector, FileCollector)
+
+
+def supports_tree_facts(collector: object) -> TypeGuard[SupportsTreeFacts]:
+    """Return whether the collector collects facts of the whole tree."""
+    return _is_instance(collector, SupportsTreeFacts)
+
+
+def supports_file_answers(collector: object) -> TypeGuard[SupportsFileAnswers]:
+    """Return whether the collector can leave out files whose answers are known."""
+    return _is_instance(collector, SupportsFileAnswers)
+
+
+def supports_saved_state(collector: object) -> TypeGuard[SupportsSavedState]:
+    """Return whether the collector can continue from a saved state."""
+    return not is_file_collector(collector) and _is_instance(collector, SupportsSavedState)

@@ -1,6 +1,6 @@
-"""What facts look like, checked before facts from a cache are believed: whatever stands there may be broken or forged.
+"""Schemas of facts. Cached facts may be damaged or forged, so they are checked before they are used.
 
-A column checks many values at once, at the speed of C; a shape checks one.
+A column checks a sequence of values at once, in C where possible; a schema checks one value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,111 +10,111 @@ from typing import Any
 
 Column = Callable[[Sequence[Any]], bool]
 
-MOST = 1 << 24
-"""More lines than any file has, and more of anything that is counted in one."""
+MAX_COUNT = 1 << 24
+"""The largest count that is accepted: more than a file has lines, or anything else that is counted in a file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """`holds` says of any value whether it looks like this; it never raises."""
+class Schema:
+    """`matches` returns whether a value matches; it accepts any value and never raises."""
 
-    holds: Callable[[Any], bool]
+    matches: Callable[[Any], bool]
 
 
-def texts(values: Sequence[Any]) -> bool:
-    """All are text."""
+def strings(values: Sequence[Any]) -> bool:
+    """Return whether all values are strings."""
     return set(map(type, values)) <= {str}
 
 
-def texts_or_none(values: Sequence[Any]) -> bool:
-    """Each is text or None."""
+def strings_or_none(values: Sequence[Any]) -> bool:
+    """Return whether each value is a string or None."""
     return set(map(type, values)) <= {str, type(None)}
 
 
-def words(*known: str) -> Column:
-    """Each is one of the known texts."""
-    return lambda values: texts(values) and set(values) <= set(known)
+def one_of(*known: str) -> Column:
+    """Return a column of which each value is one of the known strings."""
+    return lambda values: strings(values) and set(values) <= set(known)
 
 
-def flags(values: Sequence[Any]) -> bool:
-    """All are True or False."""
+def booleans(values: Sequence[Any]) -> bool:
+    """Return whether all values are True or False."""
     return set(map(type, values)) <= {bool}
 
 
 def counts(values: Sequence[Any]) -> bool:
-    """All are whole numbers from 0 to MOST, as lines and counts of lines are."""
-    return set(map(type, values)) <= {int} and (not values or (min(values) >= 0 and max(values) <= MOST))
+    """Return whether all values are integers from 0 to MAX_COUNT, as line numbers and counts are."""
+    return set(map(type, values)) <= {int} and (not values or (min(values) >= 0 and max(values) <= MAX_COUNT))
 
 
 def counts_or_none(values: Sequence[Any]) -> bool:
-    """Each is such a number or None."""
+    """Return whether each value is such an integer or None."""
     return counts([value for value in values if value is not None])
 
 
-def one(column: Column) -> Shape:
-    """A single value as it might stand in that column."""
-    return Shape(lambda value: column((value,)))
+def single(column: Column) -> Schema:
+    """Return the schema of one value of that column."""
+    return Schema(lambda value: column((value,)))
 
 
-def many(column: Column) -> Shape:
-    """A list of values as they stand in that column."""
-    return Shape(lambda value: isinstance(value, list) and column(value))
+def list_of(column: Column) -> Schema:
+    """Return the schema of a list of values of that column."""
+    return Schema(lambda value: isinstance(value, list) and column(value))
 
 
-def row(*columns: Column) -> Shape:
-    """A list with one value for each column."""
+def row(*columns: Column) -> Schema:
+    """Return the schema of a list with one value for each column."""
     rows = table(*columns)
-    return Shape(lambda value: rows.holds([value]))
+    return Schema(lambda value: rows.matches([value]))
 
 
-def table(*columns: Column) -> Shape:
-    """A list of rows, each a list with one value for each column."""
+def table(*columns: Column) -> Schema:
+    """Return the schema of a list of rows, each a list with one value for each column."""
 
-    def holds(value: Any) -> bool:
+    def matches(value: Any) -> bool:
         if not isinstance(value, list) or not set(map(type, value)) <= {list}:
             return False
         if not set(map(len, value)) <= {len(columns)}:
             return False
         return all(column(values) for column, values in zip(columns, zip(*value, strict=True), strict=False))
 
-    return Shape(holds)
+    return Schema(matches)
 
 
 def tables(*columns: Column) -> Column:
-    """Each value is such a table."""
-    shape = table(*columns)
-    return lambda values: all(map(shape.holds, values))
+    """Return a column of which each value is such a table."""
+    schema = table(*columns)
+    return lambda values: all(map(schema.matches, values))
 
 
-def record(fields: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None) -> Shape:
-    """A dict with all of `fields`, perhaps some of `optional`, and nothing else."""
-    shapes = {**fields, **(optional or {})}
+def record(fields: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    """Return the schema of a dict with all of `fields`, any of `optional`, and nothing else."""
+    schemas = {**fields, **(optional or {})}
 
-    def holds(value: Any) -> bool:
+    def matches(value: Any) -> bool:
         return (
             isinstance(value, dict)
-            and fields.keys() <= value.keys() <= shapes.keys()
-            and all(shapes[key].holds(item) for key, item in value.items())
+            and fields.keys() <= value.keys() <= schemas.keys()
+            and all(schemas[key].matches(item) for key, item in value.items())
         )
 
-    return Shape(holds)
+    return Schema(matches)
 
 
-def mapping(keys: Column, values: Column) -> Shape:
-    """A dict of any size."""
-    return Shape(lambda value: isinstance(value, dict) and keys(tuple(value)) and values(tuple(value.values())))
+def mapping(keys: Column, values: Column) -> Schema:
+    """Return the schema of a dict of any size."""
+    return Schema(lambda value: isinstance(value, dict) and keys(tuple(value)) and values(tuple(value.values())))
 
 
-def either(*shapes: Shape) -> Shape:
-    """One of several shapes."""
-    return Shape(lambda value: any(shape.holds(value) for shape in shapes))
+def any_of(*schemas: Schema) -> Schema:
+    """Return the schema of a value that matches at least one of the schemas."""
+    return Schema(lambda value: any(schema.matches(value) for schema in schemas))
 
 
-def number(least: float, most: float) -> Shape:
-    """A float from `least` to `most`."""
-    return Shape(lambda value: type(value) is float and isfinite(value) and least <= value <= most)
+def float_between(least: float, most: float) -> Schema:
+    """Return the schema of a float from `least` to `most`."""
+    return Schema(lambda value: type(value) is float and isfinite(value) and least <= value <= most)
 
 
-def or_none(shape: Shape) -> Shape:
-    """That shape, or None."""
-    return Shape(lambda value: value is None or shape.holds(value))
+def nullable(schema: Schema) -> Schema:
+    """Return the schema of a value that matches `schema` or is None."""
+    return Schema(lambda value: value is None or schema.matches(value))

@@ -10,7 +10,7 @@ from typing import Any
 
 from collectors.cpd.fingerprints import FINGERPRINT_TOKENS, compute_fingerprints
 from collectors.cpd.lexer import LexedFile
-from collectors.schemas import Shape, counts, one, record
+from collectors.schemas import Schema, counts, record, single
 
 _DIGEST_BYTES = 8
 _TYPECODES = {code: 256 ** array(code).itemsize for code in "BHI"}
@@ -64,20 +64,20 @@ def _is_packed(value: Any) -> bool:
 
 _PARTS = record(
     {
-        "digests": Shape(lambda value: type(value) is bytes and len(value) % _DIGEST_BYTES == 0),
-        "tokens": Shape(_is_packed),
-        "anchors": Shape(_is_packed),
-        "blocks": Shape(_is_packed),
-        "per_line": Shape(_is_packed),
-        "tall": Shape(_is_packed),
-        "hidden": one(counts),
+        "digests": Schema(lambda value: type(value) is bytes and len(value) % _DIGEST_BYTES == 0),
+        "tokens": Schema(_is_packed),
+        "anchors": Schema(_is_packed),
+        "blocks": Schema(_is_packed),
+        "per_line": Schema(_is_packed),
+        "tall": Schema(_is_packed),
+        "hidden": single(counts),
     }
 )
 
 
 def _fit_together(value: Any) -> bool:
     """Whether each token is one of the distinct ones, and lies on a line; whether each block lies in the file."""
-    if not _PARTS.holds(value):
+    if not _PARTS.matches(value):
         return False
     tokens, lines, tall = (_unpacked(value[name]) for name in ("tokens", "per_line", "tall"))
     anchors, blocks = (_unpacked(value[name]) for name in ("anchors", "blocks"))
@@ -91,7 +91,7 @@ def _fit_together(value: Any) -> bool:
     )
 
 
-PACKED_SCHEMA = Shape(_fit_together)
+PACKED_SCHEMA = Schema(_fit_together)
 """What `pack_file` gives."""
 
 

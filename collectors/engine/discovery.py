@@ -1,22 +1,22 @@
-"""Find the collectors: every module of this package that has a `COLLECTOR`."""
+"""Discovery of the collectors: every module of `collectors.metrics` that has a `COLLECTOR`."""
 
 import importlib
 import pkgutil
 from functools import cache
 
 import collectors.metrics
-from collectors.contract import FileCollector, TreeCollector
+from collectors.contract import AnyCollector, FileCollector, TreeCollector
 
 _DECLARED = ("name", "tool", "version", "revision", "fields")
 
 
 class MalformedCollectorError(Exception):
-    """A module's COLLECTOR lacks something; the text names the module and what is missing."""
+    """A module's COLLECTOR is incomplete. The message names the file and what is missing."""
 
 
 @cache
-def discover() -> tuple[FileCollector | TreeCollector, ...]:
-    """All collectors, sorted by name. Raises MalformedCollectorError."""
+def discover() -> tuple[AnyCollector, ...]:
+    """Return all collectors, sorted by name. Raises MalformedCollectorError."""
     found = []
     for module_info in pkgutil.iter_modules(collectors.metrics.__path__):
         module = importlib.import_module(f"collectors.metrics.{module_info.name}")
@@ -25,10 +25,12 @@ def discover() -> tuple[FileCollector | TreeCollector, ...]:
     return tuple(sorted(found, key=lambda collector: collector.name))
 
 
-def _checked(candidate: object, where: str) -> FileCollector | TreeCollector:
+def _checked(candidate: object, where: str) -> AnyCollector:
     missing = [name for name in _DECLARED if not hasattr(candidate, name)]
     if missing:
         raise MalformedCollectorError(f"{where}: COLLECTOR does not declare {', '.join(missing)}")
     if not isinstance(candidate, FileCollector | TreeCollector):
-        raise MalformedCollectorError(f"{where}: COLLECTOR has neither inspect and summarize nor collect and summarize")
+        raise MalformedCollectorError(
+            f"{where}: COLLECTOR has neither inspect and summarize nor collect_tree and summarize"
+        )
     return candidate

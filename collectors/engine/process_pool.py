@@ -1,8 +1,8 @@
-"""Run units of work in disposable processes, so that a step that hangs or dies costs itself and nothing else.
+"""Pool of disposable processes that run units of work, so that a step that hangs or crashes fails alone.
 
-A unit (one file, say) has steps (one a collector). Each lane is a forked process with a stack deep enough for the
-parser's own limit. It notes in shared memory which step it is in; when it dies, or sits in one step past the unit's
-deadline, the supervisor charges that step, starts another lane, and gives it what the lost one still owed.
+A unit (one file, say) has steps (one for each collector). A pool process is forked from this one and has a stack deep
+enough for the parser. It writes the current unit and step to shared memory. When it dies, or stays in one step past
+the unit's deadline, that step is marked as failed, and a new process gets the units that were in flight.
 """
 
 import contextlib
@@ -22,72 +22,73 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from collectors.engine.steps import Unit, UnitResult, on_deep_stack, pack, run_unit, unpack
+from collectors.engine.steps import Unit, UnitResult, pack, run_on_deep_stack, run_unit, unpack
 
 POLL_SECONDS = 0.1
-LANE_WEIGHT = 1.0
-"""How much unfinished weight a lane is given in advance."""
+QUEUED_WEIGHT = 1.0
+"""The weight of units that a process is given in advance."""
 
-MAX_LOSSES = 2
-"""How often a unit may be lost between steps (its lane killed from outside) before it is given up."""
+MAX_CRASHES = 2
+"""How often a unit may be in flight when its process is killed between steps, by something else, before it fails."""
 
 _LENGTH = struct.Struct("<I")
 
 
-class Lane:
-    """One forked process and what it owes."""
+class PoolProcess:
+    """A forked process and the units it has in flight."""
 
     def __init__(self, units: Sequence[Unit]) -> None:
-        # One aligned word, since a reader must never see half of a change: unit + 1 (0: between steps), step, ms.
+        # One aligned 64-bit word, so that a reader never sees half of a change: unit + 1 (0: between steps), step, ms.
         self._marker = ctypes.c_uint64.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
         self._mark(-1, 0)
-        self.owed: dict[int, float] = {}
+        self.in_flight: dict[int, float] = {}
+        """The weight of each unit that was queued and has not been answered, by index."""
         ours, theirs = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            _lane_main(theirs, units, self._mark)
+            _run_child(theirs, units, self._mark)
         theirs.close()
         self.socket = ours
-        self._buffer = bytearray()
-        self._outgoing = bytearray()
+        self._received = bytearray()
+        self._unsent = bytearray()
 
     def _mark(self, unit: int, step: int) -> None:
         self._marker.value = (unit + 1) << 40 | (step & 0xFF) << 32 | _milliseconds()
 
     def position(self) -> tuple[int, int, float]:
-        """Unit, step and the seconds spent in it; unit -1 between steps."""
+        """Return the current unit and step, and the seconds spent in that step. Unit -1 means between steps."""
         word = self._marker.value
         return (word >> 40) - 1, word >> 32 & 0xFF, (_milliseconds() - word & 0xFFFFFFFF) / 1000
 
-    def give(self, unit: int, weight: float, skip: Mapping[str, str]) -> None:
-        """Queue a unit, with the steps to leave out and why; `flush` sends it."""
-        self.owed[unit] = weight
-        self._outgoing += _frame([unit, dict(skip)])
+    def enqueue(self, unit: int, weight: float, skip: Mapping[str, str]) -> None:
+        """Queue a unit, with the steps to leave out and the reasons. `flush` sends it."""
+        self.in_flight[unit] = weight
+        self._unsent += encode_frame([unit, dict(skip)])
 
     def flush(self) -> bool:
-        """Send what the process takes now, and say whether that was all.
+        """Send what the process accepts now. Return whether everything has been sent.
 
-        Never waits: the process may be waiting for us to read its answers.
+        Never blocks: the process may itself be blocked until its answers are read.
         """
         with contextlib.suppress(BlockingIOError):
-            while self._outgoing:
-                del self._outgoing[: self.socket.send(self._outgoing, socket.MSG_DONTWAIT)]
-        return not self._outgoing
+            while self._unsent:
+                del self._unsent[: self.socket.send(self._unsent, socket.MSG_DONTWAIT)]
+        return not self._unsent
 
     def receive(self) -> list[Any] | None:
-        """The answers that have arrived, or None when the process is gone."""
+        """Return the answers that have arrived, or None if the process has ended."""
         try:
             chunk = self.socket.recv(1 << 20)
         except ConnectionResetError:
             chunk = b""
         if not chunk:
             return None
-        self._buffer += chunk
-        return _take_frames(self._buffer)
+        self._received += chunk
+        return decode_frames(self._received)
 
-    def end(self) -> str:
-        """Kill the process, reap it, and say how it had ended."""
+    def kill(self) -> str:
+        """Kill and reap the process. Return how it ended, in words."""
         self.socket.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
@@ -100,150 +101,152 @@ def _milliseconds() -> int:
     return time.monotonic_ns() // 1_000_000 & 0xFFFFFFFF
 
 
-def _frame(message: Any) -> bytes:
-    body = pack(message)
-    return _LENGTH.pack(len(body)) + body
+def encode_frame(message: Any) -> bytes:
+    """Encode plain data with its length in front."""
+    payload = pack(message)
+    return _LENGTH.pack(len(payload)) + payload
 
 
-def _take_frames(buffer: bytearray) -> list[Any]:
+def decode_frames(buffer: bytearray) -> list[Any]:
+    """Remove all complete frames from the front of the buffer and return their messages."""
     frames, offset = [], 0
     while len(buffer) - offset >= _LENGTH.size:
         (length,) = _LENGTH.unpack_from(buffer, offset)
         end = offset + _LENGTH.size + length
         if len(buffer) < end:
             break
-        body = memoryview(buffer)[offset + _LENGTH.size : end]
-        frames.append(unpack(body))
-        body.release()
+        payload = memoryview(buffer)[offset + _LENGTH.size : end]
+        frames.append(unpack(payload))
+        payload.release()
         offset = end
     del buffer[:offset]
     return frames
 
 
-def _lane_main(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
-    """The child's whole life; never returns."""
+def _run_child(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
+    """Run the child until its socket is closed, and exit; never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _keep_only(channel.fileno())
-        faulthandler.disable()  # how a lane crashed is the supervisor's to tell, not the worker's log
-        gc.disable()  # trees are freed by reference counts; cycles are collected between units
+        _close_other_fds(channel.fileno())
+        faulthandler.disable()  # the parent reports how a child crashed; the worker's log need not
+        gc.disable()  # syntax trees are freed by reference counts; cycles are collected between units
         gc.freeze()
-        on_deep_stack(partial(_work, channel, units, mark))
+        run_on_deep_stack(partial(_serve, channel, units, mark))
         status = 0
     finally:
         os._exit(status)
 
 
-def _work(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
+def _serve(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
     buffer = bytearray()
     done = 0.0
     while chunk := channel.recv(1 << 16):
         buffer += chunk
-        for index, skip in _take_frames(buffer):
+        for index, skip in decode_frames(buffer):
             unit = units[index]
             result = run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
             mark(-1, 0)
-            channel.sendall(_frame([index, result.values, result.failures, result.cpu_ms]))
+            channel.sendall(encode_frame([index, result.values, result.failures, result.cpu_ms]))
             done += unit.weight
-            if done >= LANE_WEIGHT:
+            if done >= QUEUED_WEIGHT:
                 gc.collect()
                 done = 0.0
 
 
-def _keep_only(descriptor: int) -> None:
-    """Close what was inherited beside it and the standard three: the way to our worker, and to the other lanes."""
+def _close_other_fds(descriptor: int) -> None:
+    """Close all descriptors but this one and the standard three: sockets of the worker and of other processes."""
     os.closerange(3, descriptor)
     os.closerange(descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-class Supervisor:
-    """Hands units to lanes and gathers what they answer."""
+class ProcessPool:
+    """Distributes units to pool processes and gathers the results."""
 
     def __init__(
         self,
         units: Sequence[Unit],
         *,
-        lanes: int,
+        processes: int,
         budget_ms: float,
         on_result: Callable[[int, UnitResult], None],
     ) -> None:
-        """`budget_ms` is the CPU time that all steps of one name may take together; after that they are left out."""
+        """`budget_ms` is the CPU time that all steps of one name may use together; after that they are skipped."""
         self._units = units
-        self._lane_count = min(lanes, len(units))
+        self._size = min(processes, len(units))
         self._budget_ms = budget_ms
         self._on_result = on_result
         self._pending = deque(range(len(units)))
         self._skip: dict[int, dict[str, str]] = {}
-        self._losses: dict[int, int] = {}
+        self._crashes: dict[int, int] = {}
         self._spent_ms: dict[str, float] = {}
         self._exhausted: dict[str, str] = {}
         self._unanswered = len(units)
-        self._lanes: list[Lane] = []
+        self._processes: list[PoolProcess] = []
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
-        """Return when every unit has been answered for, one way or another."""
+        """Run all units; return when each of them has a result."""
         try:
-            for _ in range(self._lane_count):
-                self._start_lane()
+            for _ in range(self._size):
+                self._start_process()
             while self._unanswered:
                 for key, events in self._selector.select(POLL_SECONDS):
                     if events & selectors.EVENT_WRITE:
                         self._send(key.data)
                     if events & selectors.EVENT_READ:
-                        self._listen(key.data)
-                for lane in [lane for lane in self._lanes if self._overdue(lane)]:
-                    self._lose(lane, hung=True)
+                        self._receive(key.data)
+                for process in [process for process in self._processes if self._is_overdue(process)]:
+                    self._handle_crash(process, hung=True)
         finally:
-            for lane in list(self._lanes):
-                self._stop_lane(lane)
+            for process in list(self._processes):
+                self._kill_process(process)
             self._selector.close()
 
-    def _start_lane(self) -> None:
-        lane = Lane(self._units)
-        self._lanes.append(lane)
-        self._selector.register(lane.socket, selectors.EVENT_READ, lane)
-        self._feed(lane)
+    def _start_process(self) -> None:
+        process = PoolProcess(self._units)
+        self._processes.append(process)
+        self._selector.register(process.socket, selectors.EVENT_READ, process)
+        self._fill_queue(process)
 
-    def _stop_lane(self, lane: Lane) -> str:
-        self._lanes.remove(lane)
-        self._selector.unregister(lane.socket)
-        return lane.end()
+    def _kill_process(self, process: PoolProcess) -> str:
+        self._processes.remove(process)
+        self._selector.unregister(process.socket)
+        return process.kill()
 
-    def _feed(self, lane: Lane) -> None:
-        while self._pending and sum(lane.owed.values()) < LANE_WEIGHT:
+    def _fill_queue(self, process: PoolProcess) -> None:
+        while self._pending and sum(process.in_flight.values()) < QUEUED_WEIGHT:
             index = self._pending.popleft()
             skip = {**self._exhausted, **self._skip.get(index, {})}
-            lane.give(index, self._units[index].weight, skip)
-        self._send(lane)
+            process.enqueue(index, self._units[index].weight, skip)
+        self._send(process)
 
-    def _send(self, lane: Lane) -> None:
+    def _send(self, process: PoolProcess) -> None:
         try:
-            all_sent = lane.flush()
+            all_sent = process.flush()
         except OSError:
-            all_sent = True  # the lane has just died; `_listen` will see it and take back what it owes
+            all_sent = True  # the process has just died; `_receive` sees that and takes its units back
         events = selectors.EVENT_READ if all_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._selector.modify(lane.socket, events, lane)
+        self._selector.modify(process.socket, events, process)
 
-    def _listen(self, lane: Lane) -> None:
-        answers = lane.receive()
+    def _receive(self, process: PoolProcess) -> None:
+        answers = process.receive()
         if answers is None:
-            self._lose(lane, hung=False)
+            self._handle_crash(process, hung=False)
             return
         for index, values, failures, cpu_ms in answers:
-            if index not in lane.owed or not self._is_about(index, values):
-                self._lose(lane, hung=False)
+            if index not in process.in_flight or not self._has_known_steps(index, values):
+                self._handle_crash(process, hung=False)
                 return
-            lane.owed.pop(index)
-            self._answer(index, UnitResult(values=values, failures=failures, cpu_ms=cpu_ms))
-        self._feed(lane)
+            process.in_flight.pop(index)
+            self._finish(index, UnitResult(values=values, failures=failures, cpu_ms=cpu_ms))
+        self._fill_queue(process)
 
-    def _is_about(self, index: int, values: Mapping[str, Any]) -> bool:
-        """A lane speaks for what it was given and nothing else: the file in it may have taken it over."""
+    def _has_known_steps(self, index: int, values: Mapping[str, Any]) -> bool:
+        """A process may answer only for its own units and their steps: a hostile file may have taken it over."""
         return values.keys() <= {name for name, _ in self._units[index].steps()}
 
-    def _answer(self, index: int, result: UnitResult) -> None:
+    def _finish(self, index: int, result: UnitResult) -> None:
         self._unanswered -= 1
         for name, spent in result.cpu_ms.items():
             self._spent_ms[name] = self._spent_ms.get(name, 0.0) + spent
@@ -251,24 +254,25 @@ class Supervisor:
                 self._exhausted[name] = f"out of time after {self._budget_ms / 1000:g} s"
         self._on_result(index, result)
 
-    def _overdue(self, lane: Lane) -> bool:
-        unit, _, seconds = lane.position()
+    def _is_overdue(self, process: PoolProcess) -> bool:
+        unit, _, seconds = process.position()
         return unit >= 0 and seconds > self._units[unit].deadline
 
-    def _lose(self, lane: Lane, *, hung: bool) -> None:
-        unit, step, seconds = lane.position()
-        how = self._stop_lane(lane)
+    def _handle_crash(self, process: PoolProcess, *, hung: bool) -> None:
+        """Replace the process: its current step fails, and the units in flight go back to the queue."""
+        unit, step, seconds = process.position()
+        how = self._kill_process(process)
         if unit >= 0:
             names = [name for name, _ in self._units[unit].steps()]
             reason = f"no answer within {seconds:.0f} s" if hung else how
-            lost = names if step == 0 else [names[step]]
-            self._skip.setdefault(unit, {}).update(dict.fromkeys(lost, reason))
-        for index in reversed(lane.owed):
-            self._losses[index] = self._losses.get(index, 0) + (unit < 0)
-            if self._losses[index] > MAX_LOSSES:
+            failed = names if step == 0 else [names[step]]
+            self._skip.setdefault(unit, {}).update(dict.fromkeys(failed, reason))
+        for index in reversed(process.in_flight):
+            self._crashes[index] = self._crashes.get(index, 0) + (unit < 0)
+            if self._crashes[index] > MAX_CRASHES:
                 failures = {name: how for name, _ in self._units[index].steps()}
-                self._answer(index, UnitResult(failures=failures))
+                self._finish(index, UnitResult(failures=failures))
             else:
                 self._pending.appendleft(index)
         if self._unanswered:
-            self._start_lane()
+            self._start_process()

@@ -1,39 +1,37 @@
-"""Put the collectors' outcomes together into the one document of a run."""
+"""Assembly of the collectors' outcomes into the document of a run."""
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectors.contract import FileCollector, TreeCollector, is_by_file
-from collectors.engine.steps import UnitResult
-from collectors.engine.summaries import Summary, listed
+from collectors.contract import TREE_PATH, AnyCollector, is_file_collector
+from collectors.engine.steps import FILE_STEP, UnitResult
+from collectors.engine.summaries import Summary, list_findings
 from collectors.source.source_tree import SourceTree
-from domain.metrics.file_tree import FileNumbers, build_file_tree
+from domain.metrics.file_tree import MeasuredFile, build_file_tree
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Failed, Ok
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line, safe_json
 
-AnyCollector = FileCollector | TreeCollector
 Outcome = Ok[Summary] | Failed
-BASE = ""
 
 
 @dataclass(slots=True)
-class Surveyed:
-    """Everything that the map phase answered, by collector and path; the path `""` is the tree as a whole."""
+class CollectedFacts:
+    """The results of the map phase, by step (`FILE_STEP` or a collector's name) and path (a file's or `TREE_PATH`)."""
 
     paths: Sequence[str]
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
     cpu_ms: dict[str, float] = field(default_factory=dict)
-    answered: dict[str, float] = field(default_factory=dict)
-    """When each collector answered last, by the monotonic clock."""
+    answered_at: dict[str, float] = field(default_factory=dict)
+    """When each step's last result arrived, by the monotonic clock, in seconds."""
 
     def add(self, path: str, result: UnitResult) -> None:
-        """Keep one unit's answers."""
+        """Add the result of one unit."""
         for name, value in result.values.items():
-            if value is not None or path == BASE:  # no syntax: no facts for those who need it
+            if value is not None or path == TREE_PATH:  # None: the file does not parse and the collector needs syntax
                 self.facts.setdefault(name, {})[path] = value
         for name, reason in result.failures.items():
             self.failures.setdefault(name, {})[path] = reason
@@ -42,30 +40,30 @@ class Surveyed:
 
     @property
     def sloc(self) -> dict[str, int | None]:
-        """Source lines by path, in sorted order; None for a file that does not parse or was lost."""
-        base = self.facts.get(BASE, {})
-        return {path: base[path][1] if path in base else None for path in self.paths}
+        """Source lines by path, in sorted order; None for a file that cannot be tokenized or was not read."""
+        facts = self.facts.get(FILE_STEP, {})
+        return {path: facts[path][1] if path in facts else None for path in self.paths}
 
     def parse_error(self, path: str) -> str | None:
-        """Why the file has no syntax tree, in one line."""
-        lost = self.failures.get(BASE, {}).get(path)
-        if lost is not None:
-            return lost
-        facts = self.facts.get(BASE, {}).get(path)
+        """Return why the file has no syntax tree, in one line; None if it has one."""
+        failure = self.failures.get(FILE_STEP, {}).get(path)
+        if failure is not None:
+            return failure
+        facts = self.facts.get(FILE_STEP, {}).get(path)
         return facts[0] if facts else None
 
     def facts_of(self, collector: AnyCollector) -> Any:
-        """What `summarize` wants: the tree's facts, or those of each file in sorted order."""
+        """Return the facts for `summarize`: those of the tree, or those of each file in sorted order."""
         facts = self.facts.get(collector.name, {})
-        if not is_by_file(collector):
-            return facts[BASE]
-        return {path: facts[path] for path in (BASE, *self.paths) if path in facts}
+        if not is_file_collector(collector):
+            return facts[TREE_PATH]
+        return {path: facts[path] for path in (TREE_PATH, *self.paths) if path in facts}
 
     def failure_of(self, collector: AnyCollector) -> str | None:
-        """Why there is nothing honest to summarize: the tree was lost, every file was, or time ran out."""
+        """Return why the collector cannot be summarized: the tree, every file or the time budget failed; else None."""
         failures = self.failures.get(collector.name, {})
-        if BASE in failures:
-            return failures[BASE]
+        if TREE_PATH in failures:
+            return failures[TREE_PATH]
         out_of_time = next((reason for reason in failures.values() if reason.startswith("out of time")), None)
         if out_of_time is not None:
             return out_of_time
@@ -74,13 +72,13 @@ class Surveyed:
         return None
 
     def gaps_of(self, collector: AnyCollector) -> list[str]:
-        """One line for each file that this collector lost, files that nobody could read left out."""
-        unreadable = self.failures.get(BASE, {})
+        """Return one line for each file on which this collector failed, except files that could not be read at all."""
+        unreadable = self.failures.get(FILE_STEP, {})
         failures = self.failures.get(collector.name, {})
         return [
             f"{path}: {collector.name} skipped: {reason}"
             for path, reason in sorted(failures.items())
-            if path != BASE and path not in unreadable
+            if path != TREE_PATH and path not in unreadable
         ]
 
 
@@ -88,26 +86,26 @@ def assemble(
     tree: SourceTree,
     fetched: FetchedSource,
     collectors: Sequence[AnyCollector],
-    surveyed: Surveyed,
+    collected: CollectedFacts,
     outcomes: Mapping[str, Outcome],
     timings_ms: Mapping[str, int],
 ) -> Analysis:
-    """The document of the run, safe for JSONB, every list within its limit."""
+    """Return the document of the run: valid as JSONB, every list within its limit."""
     reports = {name: outcome.value for name, outcome in outcomes.items() if isinstance(outcome, Ok)}
     metrics = {collector.name: _aggregate(collector, reports.get(collector.name)) for collector in collectors}
     return Analysis(
         metrics=safe_json(metrics),
-        file_tree=safe_json(build_file_tree(_numbers(tree, surveyed, reports))),
-        findings=listed(reports, FINDINGS_LIMIT),
-        errors=_errors(surveyed, outcomes),
-        completeness=safe_json(_completeness(fetched, surveyed, outcomes)),
+        file_tree=safe_json(build_file_tree(_numbers(tree, collected, reports))),
+        findings=list_findings(reports, FINDINGS_LIMIT),
+        errors=_errors(collected, outcomes),
+        completeness=safe_json(_completeness(fetched, collected, outcomes)),
         tool_versions=tool_versions(collectors),
         timings_ms=timings_ms,
     )
 
 
 def tool_versions(collectors: Iterable[AnyCollector]) -> dict[str, str]:
-    """Each tool and Python itself, to the version that made the numbers."""
+    """Return the version of each tool and of Python."""
     tools = {collector.tool: collector.version for collector in collectors}
     return {"python": platform.python_version(), **dict(sorted(tools.items()))}
 
@@ -116,14 +114,14 @@ def _aggregate(collector: AnyCollector, report: Summary | None) -> dict[str, JSO
     return {key: None if report is None else report.aggregate[key] for key in collector.fields}
 
 
-def _numbers(tree: SourceTree, surveyed: Surveyed, reports: Mapping[str, Summary]) -> dict[str, FileNumbers]:
-    sloc = surveyed.sloc
+def _numbers(tree: SourceTree, collected: CollectedFacts, reports: Mapping[str, Summary]) -> dict[str, MeasuredFile]:
+    sloc = collected.sloc
     return {
-        entry.path: FileNumbers(
+        entry.path: MeasuredFile(
             path=entry.path,
             size=entry.size,
             sloc=sloc[entry.path],
-            parse_error=surveyed.parse_error(entry.path),
+            parse_error=collected.parse_error(entry.path),
             numbers={
                 name: report.per_file[entry.path] for name, report in reports.items() if entry.path in report.per_file
             },
@@ -132,18 +130,18 @@ def _numbers(tree: SourceTree, surveyed: Surveyed, reports: Mapping[str, Summary
     }
 
 
-def _errors(surveyed: Surveyed, outcomes: Mapping[str, Outcome]) -> list[str]:
+def _errors(collected: CollectedFacts, outcomes: Mapping[str, Outcome]) -> list[str]:
     lines = [
         f"{name} collector failed: {outcome.reason}"
         for name, outcome in sorted(outcomes.items())
         if isinstance(outcome, Failed)
     ]
-    unreadable = surveyed.failures.get(BASE, {})
-    for path in surveyed.paths:
-        error = surveyed.parse_error(path)
+    unreadable = collected.failures.get(FILE_STEP, {})
+    for path in collected.paths:
+        error = collected.parse_error(path)
         if error is not None:
-            what = "not analysed" if path in unreadable else "does not parse"
-            lines.append(f"{path}: {what}: {error}")
+            problem = "not analysed" if path in unreadable else "does not parse"
+            lines.append(f"{path}: {problem}: {error}")
     for _, outcome in sorted(outcomes.items()):
         if isinstance(outcome, Ok):
             lines.extend(outcome.value.gaps)
@@ -152,15 +150,17 @@ def _errors(surveyed: Surveyed, outcomes: Mapping[str, Outcome]) -> list[str]:
     return [*kept, f"and {left_out} more"] if left_out > 0 else kept
 
 
-def _completeness(fetched: FetchedSource, surveyed: Surveyed, outcomes: Mapping[str, Outcome]) -> dict[str, JSON]:
-    words = {
+def _completeness(
+    fetched: FetchedSource, collected: CollectedFacts, outcomes: Mapping[str, Outcome]
+) -> dict[str, JSON]:
+    states = {
         name: "failed" if isinstance(outcome, Failed) else "partial" if outcome.value.gaps else "ok"
         for name, outcome in sorted(outcomes.items())
     }
     return {
-        "files": len(surveyed.paths),
-        "analyzed": sum(surveyed.parse_error(path) is None for path in surveyed.paths),
+        "files": len(collected.paths),
+        "analyzed": sum(collected.parse_error(path) is None for path in collected.paths),
         "skipped": [{"path": item.path, "reason": item.reason} for item in fetched.skipped[:SKIPPED_LIMIT]],
         "skipped_total": fetched.skipped_total,
-        "collectors": words,
+        "collectors": states,
     }

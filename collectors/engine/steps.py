@@ -1,4 +1,4 @@
-"""A unit of work and its steps: run here, in whatever process this is, on a stack as deep as the parser may want."""
+"""Units of work and their steps, run in this process on a stack deep enough for the parser."""
 
 import sys
 import threading
@@ -15,13 +15,18 @@ from domain.text import one_line
 STACK_BYTES = 512 * 1024 * 1024
 RECURSION_LIMIT = 100_000
 
+FILE_STEP = ""
+"""The name of a file's first step, which reads and parses it: `[parse error or None, source lines or None]`."""
+
 Step = tuple[str, Callable[[], Any]]
+"""A name and a function that returns plain data for msgpack."""
 
 
 class Unit(Protocol):
-    """A piece of work: `weight` is its share of a lane's queue, `deadline` the seconds one of its steps may take.
+    """A piece of work in steps.
 
-    The first step is the foundation of the others: where it cannot be survived, all of the unit is lost.
+    `weight` is its share of a process's queue; `deadline` is how many seconds one step may take. The other steps
+    build on the first one: if the first crashes the process, the whole unit fails.
     """
 
     @property
@@ -29,27 +34,31 @@ class Unit(Protocol):
     @property
     def deadline(self) -> float: ...  # noqa: D102
     def steps(self) -> Iterable[Step]:
-        """Name and thunk of each step, in order; a thunk returns plain data for msgpack."""
+        """Yield the steps in order."""
         ...
 
 
 @dataclass(slots=True)
 class UnitResult:
-    """Per step: its value, or why there is none; and the CPU milliseconds it took."""
+    """The outcome of each step, by name: its value or the reason of its failure, and its CPU time in milliseconds."""
 
     values: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     cpu_ms: dict[str, float] = field(default_factory=dict)
 
 
-def run_unit(unit: Unit, skip: Mapping[str, str], mark: Callable[[int], None]) -> UnitResult:
-    """Run its steps; `mark` is told the position of each, and `skip` names those to leave out, and says why."""
+def run_unit(unit: Unit, skip: Mapping[str, str], on_step: Callable[[int], None]) -> UnitResult:
+    """Run the steps of a unit.
+
+    `skip` maps the steps to leave out to the reason, which becomes their failure. `on_step` is called with the
+    position of each step before it runs. No exception of a step is raised; it becomes the step's failure.
+    """
     result = UnitResult()
     for position, (name, step) in enumerate(unit.steps()):
         if name in skip:
             result.failures[name] = skip[name]
             continue
-        mark(position)
+        on_step(position)
         started = time.thread_time()
         try:
             result.values[name] = step()
@@ -57,16 +66,16 @@ def run_unit(unit: Unit, skip: Mapping[str, str], mark: Callable[[int], None]) -
             result.failures[name] = "nested too deeply"
         except MemoryError:
             result.failures[name] = "out of memory"
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises costs this step only
+        except Exception as error:  # noqa: BLE001 - an error of a tool must fail its step only
             result.failures[name] = one_line(f"{type(error).__name__}: {error}", 200)
         result.cpu_ms[name] = (time.thread_time() - started) * 1000
     return result
 
 
-def run_here(units: Sequence[Unit], on_result: Callable[[int, UnitResult], None]) -> None:
-    """Run them in order, with nobody to survive what one of them may do to this process.
+def run_in_this_process(units: Sequence[Unit], on_result: Callable[[int, UnitResult], None]) -> None:
+    """Run the units in order, without the protection of a pool process: a crash ends this process.
 
-    Values are what they would be if they came from elsewhere.
+    Values pass through msgpack, so that they equal those of a pool process.
     """
 
     def work() -> None:
@@ -76,11 +85,11 @@ def run_here(units: Sequence[Unit], on_result: Callable[[int, UnitResult], None]
                 result.values = unpack(pack(result.values))
                 on_result(index, result)
 
-    on_deep_stack(work)
+    run_on_deep_stack(work)
 
 
-def on_deep_stack(work: Callable[[], None]) -> None:
-    """Do the work in a thread of its own and wait for it. Raises what it raises."""
+def run_on_deep_stack(work: Callable[[], None]) -> None:
+    """Run the function in a thread with a deep stack and wait for it. Raises what it raises."""
     raised: list[BaseException] = []
 
     def attempt() -> None:
@@ -103,11 +112,11 @@ def on_deep_stack(work: Callable[[], None]) -> None:
 
 
 def pack(value: Any) -> bytes:
-    """Plain data as bytes; text may hold lone surrogates."""
+    """Encode plain data with msgpack. Strings may hold lone surrogates."""
     packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
     return packed
 
 
 def unpack(data: bytes | memoryview) -> Any:
-    """The inverse, save that tuples have become lists. Raises ValueError and msgpack's own errors."""
+    """Decode what `pack` returned; tuples have become lists. Raises ValueError and msgpack's own errors."""
     return msgpack.unpackb(data, raw=False, strict_map_key=False, unicode_errors="surrogatepass")

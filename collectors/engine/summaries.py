@@ -1,4 +1,4 @@
-"""A collector's report on its way to the document of a run: plain, compact, and harmless to show."""
+"""Summaries: reports as plain, compact data whose texts are safe to show, on the way to the document of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,18 @@ from domain.text import JSON, one_line, printable
 
 FUNCTION_LIMIT = 200
 MESSAGE_LIMIT = 300
+"""The longest name of a function and message of a finding, in characters."""
 
 Row = Sequence[Any]
-"""Line, rule, message, function of one finding."""
+"""Line, rule, message and function of one finding."""
 
-_IN_ORDER = itemgetter(0, 1, 2, 3)
+_SORT_KEY = itemgetter(0, 1, 2, 3)
 """Line, metric, rule, message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """`aggregate`, `per_file` and `gaps` as the report has them; `findings` by path, texts already cut and harmless."""
+    """A report: `aggregate`, `per_file` and `gaps` as they were, `findings` by path, with texts shortened and safe."""
 
     aggregate: Mapping[str, JSON]
     per_file: Mapping[str, Mapping[str, JSON]]
@@ -28,21 +29,21 @@ class Summary:
     gaps: Sequence[str]
 
     @classmethod
-    def of(cls, report: Report) -> Self:
-        """Of a whole report. This is where the time goes, so that it is done where many can do it at once."""
+    def from_report(cls, report: Report) -> Self:
+        """Summarize a report. Shortening texts takes most of the time, so this runs in the pool processes."""
         findings: dict[str, list[Row]] = {}
         for finding in report.findings:
             findings.setdefault(finding.path, []).append(_row(finding))
         return cls(aggregate=report.aggregate, per_file=report.per_file, findings=findings, gaps=report.gaps)
 
-    def plain(self) -> list[Any]:
-        """For msgpack."""
+    def to_plain(self) -> list[Any]:
+        """Return plain data for msgpack."""
         per_file = {path: dict(row) for path, row in self.per_file.items()}
         return [dict(self.aggregate), per_file, dict(self.findings), list(self.gaps)]
 
     @classmethod
     def from_plain(cls, plain: Sequence[Any], more_gaps: Sequence[str]) -> Self:
-        """What `plain` gave, with gaps that the collector itself knows nothing of."""
+        """Return the summary that `to_plain` encoded, with gaps that the engine adds to the collector's own."""
         aggregate, per_file, findings, gaps = plain
         return cls(aggregate=aggregate, per_file=per_file, findings=findings, gaps=[*gaps, *more_gaps])
 
@@ -52,8 +53,8 @@ def _row(finding: Finding) -> Row:
     return [finding.line, printable(finding.rule), one_line(finding.message, MESSAGE_LIMIT), function]
 
 
-def listed(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSON]:
-    """The findings of all metrics, by path, line, metric, rule and message: their number, and the first of them."""
+def list_findings(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSON]:
+    """Return the total number of findings, and the first `limit` by path, line, metric, rule and message."""
     total = sum(len(rows) for summary in summaries.values() for rows in summary.findings.values())
     items: list[JSON] = []
     for path in sorted({path for summary in summaries.values() for path in summary.findings}):
@@ -69,7 +70,7 @@ def _of_file(path: str, summaries: Mapping[str, Summary]) -> Iterable[JSON]:
         for metric, summary in summaries.items()
         for line, rule, message, function in summary.findings.get(path, ())
     ]
-    rows.sort(key=_IN_ORDER)
+    rows.sort(key=_SORT_KEY)
     shown = printable(path)
     return [
         {"metric": metric, "rule": rule, "path": shown, "line": line, "function": function, "message": message}

@@ -1,44 +1,50 @@
-"""What is asked of a tree as a whole, beside the map over its files, as far as it is not remembered."""
+"""Collection from the tree as a whole, beside the map over its files, continued from cached data where possible."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from collectors.contract import Facts, FileCollector, TreeCollector, is_by_file
-from collectors.engine.file_facts import Memory
+from collectors.contract import (
+    AnyCollector,
+    Collector,
+    Facts,
+    SupportsTreeFacts,
+    supports_file_answers,
+    supports_saved_state,
+    supports_tree_facts,
+)
+from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import SourceTree
 
-AnyCollector = FileCollector | TreeCollector
-Asked = Callable[[], tuple[Facts, Any]]
-"""Answers facts, and what to remember of them: a state in bytes, answers by path, or None."""
+Collect = Callable[[], tuple[Facts, Any]]
+"""Returns facts, and what to cache: a state (bytes), answers by path, or None."""
 
 
-def questions(
-    tree: SourceTree, collectors: Sequence[AnyCollector], memory: Memory | None
-) -> Iterable[tuple[AnyCollector, Asked]]:
-    """Each collector that has something to ask of the tree, with how it asks."""
+def tree_steps(
+    tree: SourceTree, collectors: Sequence[AnyCollector], cache: FileFactsCache | None
+) -> Iterable[tuple[Collector, Collect]]:
+    """Yield each collector that collects from the tree as a whole, with the function that does it."""
     for collector in collectors:
-        whole = getattr(collector, "survey" if is_by_file(collector) else "collect", None)
-        if whole is None:
+        if not supports_tree_facts(collector):
             continue
-        if memory is not None and hasattr(collector, "resume"):
-            yield collector, partial(collector.resume, tree, memory.states(collector.name))
-        elif memory is not None and hasattr(collector, "consult"):
-            known = memory.recall_answers(collector, tree.entries)
-            yield collector, partial(collector.consult, tree, known)
+        if cache is not None and supports_saved_state(collector):
+            yield collector, partial(collector.collect_incremental, tree, cache.get_states(collector.name))
+        elif cache is not None and supports_file_answers(collector):
+            known = cache.get_answers(collector.name, collector.answer_schema, tree.entries)
+            yield collector, partial(collector.collect_incremental, tree, known)
         else:
-            yield collector, partial(_forgetfully, whole, tree)
+            yield collector, partial(_collect_all, collector, tree)
 
 
-def _forgetfully(whole: Callable[[SourceTree], Facts], tree: SourceTree) -> tuple[Facts, None]:
-    return whole(tree), None
+def _collect_all(collector: SupportsTreeFacts, tree: SourceTree) -> tuple[Facts, None]:
+    return collector.collect_tree(tree), None
 
 
-def remember(collector: AnyCollector, tree: SourceTree, kept: Any, memory: Memory | None) -> None:
-    """Put away what came with the facts."""
-    if memory is None or kept is None:
+def cache_outcome(collector: Collector, tree: SourceTree, outcome: Any, cache: FileFactsCache | None) -> None:
+    """Cache what came with the facts."""
+    if cache is None or outcome is None:
         return
-    if isinstance(kept, Mapping):
-        memory.learn_answers(collector, tree.entries, kept)
+    if isinstance(outcome, Mapping) and supports_file_answers(collector):
+        cache.put_answers(collector.name, collector.answer_schema, tree.entries, outcome)
     else:
-        memory.leave(collector.name, kept)
+        cache.put_state(collector.name, outcome)

@@ -44,14 +44,14 @@ class Churn:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total_commits", "totalChurn", "churn_score")
 
-    def collect(self, tree: SourceTree) -> Facts:
+    def collect_tree(self, tree: SourceTree) -> Facts:
         """Commits, lines in all and by display path, and whether the history is shallow; None without history.
 
         Raises PermanentError where git cannot read the history.
         """
-        return self.resume(tree, ())[0]
+        return self.collect_incremental(tree, ())[0]
 
-    def resume(self, tree: SourceTree, remembered: Sequence[bytes]) -> tuple[Facts, bytes | None]:
+    def collect_incremental(self, tree: SourceTree, remembered: Sequence[bytes]) -> tuple[Facts, bytes | None]:
         """The same, walking only over commits that nothing is remembered of; and what to remember of all of them.
 
         The latter is None where there is nothing new, or nothing that could be added to. A shallow history is walked

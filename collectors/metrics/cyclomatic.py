@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, counts, table, texts
+from collectors.schemas import Schema, counts, strings, table
 from collectors.source.source_tree import SourceFile
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import complexity_score
@@ -36,7 +36,7 @@ class Cyclomatic:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("avg_cc", "complexity_score")
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = table(texts, counts, counts)
+    facts_schema: ClassVar[Schema] = table(strings, counts, counts)
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[name, line, complexity]]`, a method's name being `Class.method`, in order of lines."""

@@ -9,7 +9,19 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, counts, either, flags, many, one, record, table, texts, texts_or_none, words
+from collectors.schemas import (
+    Schema,
+    any_of,
+    booleans,
+    counts,
+    list_of,
+    one_of,
+    record,
+    single,
+    strings,
+    strings_or_none,
+    table,
+)
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.source.syntax_walk import walk_syntax_tree
@@ -30,15 +42,15 @@ def whitelists() -> frozenset[str]:
     return frozenset(name.removesuffix(_WHITELIST) for name in names if name.endswith(_WHITELIST))
 
 
-_SHAPE = either(
-    record({"rejected": one(texts)}),
+_FACTS_SCHEMA = any_of(
+    record({"rejected": single(strings)}),
     record(
         {
-            "candidates": table(texts, texts, counts, texts, texts_or_none, flags),
-            "used": many(texts),
-            "whitelists": many(words(*whitelists())),
+            "candidates": table(strings, strings, counts, strings, strings_or_none, booleans),
+            "used": list_of(strings),
+            "whitelists": list_of(one_of(*whitelists())),
         },
-        {"stopped": one(texts)},
+        {"stopped": single(strings)},
     ),
 )
 
@@ -74,7 +86,7 @@ class DeadCode:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("unused_symbols", "suppressed")
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = _SHAPE
+    facts_schema: ClassVar[Schema] = _FACTS_SCHEMA
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{candidates: [[typ, name, line, text, function, hidden]], used: [name], whitelists: [module]}`.

@@ -6,16 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from collectors.contract import Facts, Totals
+from collectors.contract import TREE_PATH, Facts, Totals
 from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, STANDARD_LIBRARY, distributions_for
 from collectors.dependencies.manifests import read_manifests
 from collectors.dependencies.module_index import ModuleIndex
-from collectors.schemas import Shape, counts, many, record, table, texts
+from collectors.schemas import Schema, counts, list_of, record, strings, table
 from collectors.source.source_tree import SourceFile, SourceTree
 from domain.metrics.report import Report
-
-TREE = ""
-"""The path under which the engine hands over the survey of the whole tree."""
 
 PACKAGES_LIMIT = 1_000
 """How many packages `package_health` lists."""
@@ -53,7 +50,7 @@ class Deps:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total_modules", "package_health")
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = record({"absolute": many(texts), "relative": table(counts, texts)})
+    facts_schema: ClassVar[Schema] = record({"absolute": list_of(strings), "relative": table(counts, strings)})
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{absolute: [dotted], relative: [[level, dotted]]}`, each once; the imported name is part of `dotted`."""
@@ -71,17 +68,17 @@ class Deps:
                     absolute.add(dotted)
         return {"absolute": sorted(absolute), "relative": [list(item) for item in sorted(relative)]}
 
-    def survey(self, tree: SourceTree) -> Facts:
+    def collect_tree(self, tree: SourceTree) -> Facts:
         """`{declared: {distribution: version or None}, gaps: [line]}` of the tree's manifests."""
         manifests = read_manifests(tree.manifests)
         return {"declared": manifests.declared, "gaps": manifests.gaps}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Tell the imports apart, now that all files of the tree are known."""
-        survey = facts.get(TREE, {"declared": {}, "gaps": []})
+        survey = facts.get(TREE_PATH, {"declared": {}, "gaps": []})
         sorter = _Sorter(ModuleIndex(totals.files), survey["declared"])
         for path, fact in facts.items():
-            if path != TREE:
+            if path != TREE_PATH:
                 sorter.add(path, fact)
         internal, foreign = sorter.internal, sorter.foreign
         names = {name for dotted in foreign.values() for name in dotted}

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, counts, one, record, table, texts_or_none
+from collectors.schemas import Schema, counts, record, single, strings_or_none, table
 from collectors.source.source_tree import SourceFile
 from domain.metrics.report import Finding, Report
 
@@ -57,7 +57,7 @@ class Docs:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("coverage_pct",)
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = record({"needed": one(counts), "missing": table(texts_or_none, counts)})
+    facts_schema: ClassVar[Schema] = record({"needed": single(counts), "missing": table(strings_or_none, counts)})
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{needed, missing: [[name, line]]}`: how many are needed, and which are not there; the module's name is null.

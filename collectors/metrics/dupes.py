@@ -7,7 +7,7 @@ from collectors.contract import Facts, Totals
 from collectors.cpd.corpus import Comparison, Corpus, Duplication, Location
 from collectors.cpd.facts import PACKED_SCHEMA, PackedFile, pack_file
 from collectors.cpd.lexer import LexicalError, decode, lex
-from collectors.schemas import Shape, either, one, record, texts
+from collectors.schemas import Schema, any_of, record, single, strings
 from collectors.source.source_tree import SourceFile
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import duplication_score
@@ -38,7 +38,7 @@ class Dupes:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("duplicate_lines", "duplicate_pct", "duplication_score", "suppressed")
     needs_syntax: ClassVar[bool] = False
-    shape: ClassVar[Shape] = either(record({"error": one(texts)}), PACKED_SCHEMA)
+    facts_schema: ClassVar[Schema] = any_of(record({"error": single(strings)}), PACKED_SCHEMA)
 
     def inspect(self, file: SourceFile) -> Facts:
         """The file's tokens, as `collectors.cpd.facts.pack_file` gives them, or `{error: reason}`."""

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, counts, row, table, tables, texts
+from collectors.contract import TREE_PATH, Facts, Totals
+from collectors.schemas import Schema, counts, row, strings, table, tables
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import linting_score
-
-TREE = ""
-"""The path under which the engine hands over the survey of the whole tree."""
 
 SECONDS = 100.0
 """For all runs of ruff together: less than a collector may take, so that what is known by then is not lost."""
@@ -47,21 +44,21 @@ class Lint:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total", "suppressed", "linting_score")
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = table(texts, counts, counts)
-    answer_shape: ClassVar[Shape] = row(counts, counts, tables(texts, counts, texts))
+    facts_schema: ClassVar[Schema] = table(strings, counts, counts)
+    answer_schema: ClassVar[Schema] = row(counts, counts, tables(strings, counts, strings))
 
     def inspect(self, file: SourceFile) -> Facts:
         """`[[dotted name, first line, last line]]` of every function and class, outer before inner."""
         return [list(scope) for scope in file.scopes]
 
-    def survey(self, tree: SourceTree) -> Facts:
+    def collect_tree(self, tree: SourceTree) -> Facts:
         """What ruff says: `{"files": {path: [count, suppressed]}, "findings": [...], "gaps": [...]}`.
 
         A finding is `[path, code, line, message]`; a count is None where ruff was lost. Raises RuffError.
         """
-        return self.consult(tree, {})[0]
+        return self.collect_incremental(tree, {})[0]
 
-    def consult(self, tree: SourceTree, known: Mapping[str, Facts]) -> tuple[Facts, Mapping[str, Facts]]:
+    def collect_incremental(self, tree: SourceTree, known: Mapping[str, Facts]) -> tuple[Facts, Mapping[str, Facts]]:
         """The same, asking ruff about those files alone of which no answer is known, and what it said of these.
 
         An answer is `[count, suppressed, [[code, line, message]]]`.
@@ -88,7 +85,7 @@ class Lint:
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Add up, and place each finding in its function; nulls where ruff was lost on every file."""
-        survey = facts[TREE]
+        survey = facts[TREE_PATH]
         numbers = {path: {"count": row[0], "suppressed": row[1]} for path, row in survey["files"].items()}
         counted = [row for row in numbers.values() if row["count"] is not None]
         if numbers and not counted:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from radon.metrics import mi_compute
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, number
+from collectors.schemas import Schema, float_between
 from collectors.source.source_tree import SourceFile
 from domain.metrics.report import Report
 
@@ -32,7 +32,7 @@ class Maintainability:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("mi_avg",)
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = number(0.0, 100.0)
+    facts_schema: ClassVar[Schema] = float_between(0.0, 100.0)
 
     def inspect(self, file: SourceFile) -> Facts:
         """The index, a float."""

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, counts, mapping, one, record, table, texts, texts_or_none, words
+from collectors.schemas import Schema, counts, mapping, one_of, record, single, strings, strings_or_none, table
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.tools.bandit_driver import run_bandit
@@ -15,11 +15,11 @@ from domain.metrics.scoring import security_score
 from domain.text import one_line
 
 _SEVERITIES = ("high", "medium", "low")
-_SHAPE = record(
+_FACTS_SCHEMA = record(
     {
-        "findings": table(texts, words(*_SEVERITIES), counts, texts_or_none, texts),
-        "suppressed": one(counts),
-        "failures": mapping(texts, texts),
+        "findings": table(strings, one_of(*_SEVERITIES), counts, strings_or_none, strings),
+        "suppressed": single(counts),
+        "failures": mapping(strings, strings),
     }
 )
 
@@ -46,7 +46,7 @@ class Security:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = (*_SEVERITIES, "suppressed", "security_score")
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = _SHAPE
+    facts_schema: ClassVar[Schema] = _FACTS_SCHEMA
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{"findings": [[test id, severity, line, function, text]], "suppressed": n, "failures": {id: error}}`."""

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Shape, counts, one, record
+from collectors.schemas import Schema, counts, record, single
 from collectors.source.line_counts import LineCounts
 from collectors.source.source_tree import SourceFile
 from domain.metrics.report import Report
@@ -30,7 +30,7 @@ class Size:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("files", "sloc", "avg_file_sloc")
     needs_syntax: ClassVar[bool] = False
-    shape: ClassVar[Shape] = record(dict.fromkeys(LineCounts.__slots__, one(counts)))
+    facts_schema: ClassVar[Schema] = record(dict.fromkeys(LineCounts.__slots__, single(counts)))
 
     def inspect(self, file: SourceFile) -> Facts:
         """`{loc, lloc, sloc, comments, multi, single_comments, blank}`, in lines. Raises UnparsableError."""

@@ -10,7 +10,7 @@ from domain.text import JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileNumbers:
+class MeasuredFile:
     """One file and what each collector said of it: collector name to numbers, absent where it failed.
 
     `size` is in bytes; `sloc` is None where the file cannot be tokenized.
@@ -23,7 +23,7 @@ class FileNumbers:
     numbers: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
 
 
-def file_metrics(file: FileNumbers) -> dict[str, JSON]:
+def file_metrics(file: MeasuredFile) -> dict[str, JSON]:
     """The `metrics` object of one file: each number with its severity, null where it was not measured."""
     sloc = file.sloc or 0
     numbers = file.numbers
@@ -74,7 +74,7 @@ def file_metrics(file: FileNumbers) -> dict[str, JSON]:
     }
 
 
-def _health_inputs(file: FileNumbers) -> dict[str, float]:
+def _health_inputs(file: MeasuredFile) -> dict[str, float]:
     """What `HEALTH_WEIGHTS` weighs, of what was measured."""
     sloc = file.sloc or 0
     inputs: dict[str, float] = {}
@@ -101,7 +101,7 @@ def _health_inputs(file: FileNumbers) -> dict[str, float]:
     return inputs
 
 
-def build_file_tree(files: Mapping[str, FileNumbers]) -> dict[str, JSON]:
+def build_file_tree(files: Mapping[str, MeasuredFile]) -> dict[str, JSON]:
     """`{name: "root", type: "directory", path: "", children}`; directories first, then by name."""
     root = _directory("root", "")
     directories: dict[str, dict[str, JSON]] = {"": root}
@@ -130,7 +130,7 @@ def _ensure_directory(directories: dict[str, dict[str, JSON]], path: str) -> dic
     return directories[path]
 
 
-def _file_node(file: FileNumbers) -> dict[str, JSON]:
+def _file_node(file: MeasuredFile) -> dict[str, JSON]:
     name = file.path.rpartition("/")[2]
     node: dict[str, JSON] = {
         "name": name,

@@ -5,15 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collectors.contract import FileCollector, Totals, TreeCollector
-from collectors.engine.analysis import BASE, FileUnit
+from collectors.contract import TREE_PATH, FileCollector, Totals, supports_tree_facts
+from collectors.engine.analysis import FileUnit
 from collectors.engine.discovery import discover
-from collectors.engine.file_facts import _BASE_SHAPE, pack, unpack
-from collectors.engine.process_pool import _frame, _take_frames
-from collectors.engine.report_assembly import Outcome, Surveyed, assemble
-from collectors.engine.steps import UnitResult, on_deep_stack
+from collectors.engine.file_facts_cache import FILE_STEP_SCHEMA, pack, unpack
+from collectors.engine.process_pool import decode_frames, encode_frame
+from collectors.engine.report_assembly import CollectedFacts, Outcome, assemble
+from collectors.engine.steps import FILE_STEP, UnitResult, run_on_deep_stack
 from collectors.engine.summaries import Summary
-from collectors.schemas import or_none
+from collectors.schemas import nullable
 from collectors.source.source_tree import FileEntry, SourceTree, load_tree
 from domain.metrics.report import Analysis, Failed, Ok
 from domain.sources import FetchedSource
@@ -22,14 +22,14 @@ from tests.hostile.support.naughty_strings import assert_harmless
 
 COLLECTORS = discover()
 BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]
-SHAPES = {BASE: _BASE_SHAPE, **{collector.name: or_none(collector.shape) for collector in BY_FILE}}
+SCHEMAS = {FILE_STEP: FILE_STEP_SCHEMA, **{collector.name: nullable(collector.facts_schema) for collector in BY_FILE}}
 FETCHED = FetchedSource(has_history=False)
 
 
 def collect(root: Path, surface: str) -> Analysis:
     """All ten over the tree; fails where one raises what is not a reason, or says what no row can hold."""
     answers: list[Analysis] = []
-    on_deep_stack(lambda: answers.append(_collect(load_tree(root), surface)))
+    run_on_deep_stack(lambda: answers.append(_collect(load_tree(root), surface)))
     (analysis,) = answers
     assert_sound(analysis)
     assert analysis.completeness["files"] == sum(path.is_file() for path in root.rglob("*"))
@@ -45,25 +45,24 @@ def assert_sound(analysis: Analysis) -> None:
 
 
 def _collect(tree: SourceTree, surface: str) -> Analysis:
-    surveyed = Surveyed(paths=tuple(entry.path for entry in tree.entries))
+    surveyed = CollectedFacts(paths=tuple(entry.path for entry in tree.entries))
     for entry in tree.entries:
         surveyed.add(entry.path, inspect(entry, surface))
     return summed_up(tree, surveyed)
 
 
-def summed_up(tree: SourceTree, surveyed: Surveyed) -> Analysis:
+def summed_up(tree: SourceTree, surveyed: CollectedFacts) -> Analysis:
     """The tools that see the whole tree, all summaries, and the document."""
     for collector in COLLECTORS:
-        whole = collector.collect if isinstance(collector, TreeCollector) else getattr(collector, "survey", None)
-        if whole is not None:
-            surveyed.add(BASE, UnitResult(values={collector.name: _carried(whole(tree))}))
+        if supports_tree_facts(collector):
+            surveyed.add(TREE_PATH, UnitResult(values={collector.name: _carried(collector.collect_tree(tree))}))
     totals = Totals(sloc=surveyed.sloc)
     outcomes: dict[str, Outcome] = {}
     for collector in COLLECTORS:
         lost = surveyed.failure_of(collector)
         if lost is None:
             report = collector.summarize(surveyed.facts_of(collector), totals)
-            outcomes[collector.name] = Ok(value=Summary.of(report))
+            outcomes[collector.name] = Ok(value=Summary.from_report(report))
         else:
             outcomes[collector.name] = Failed(reason=lost)
     return assemble(tree, FETCHED, COLLECTORS, surveyed, outcomes, {})
@@ -82,13 +81,13 @@ def inspect(entry: FileEntry, surface: str) -> UnitResult:
             error.add_note(f"by {name or 'reading and parsing'}, of:\n{entry.location.read_bytes()[:5000]!r}")
             raise
     if not result.failures:
-        assert unpack(pack(result.values), SHAPES) == result.values  # what is found will be believed
-    parse_error = result.values[BASE][0] if BASE in result.values else "lost"
+        assert unpack(pack(result.values), SCHEMAS) == result.values  # what is found will be believed
+    parse_error = result.values[FILE_STEP][0] if FILE_STEP in result.values else "lost"
     note(surface, "files that do not parse" if parse_error else "files that parse")
     return result
 
 
 def _carried(value: Any) -> Any:
     """As it comes out of a lane."""
-    (carried,) = _take_frames(bytearray(_frame(value)))
+    (carried,) = decode_frames(bytearray(encode_frame(value)))
     return carried

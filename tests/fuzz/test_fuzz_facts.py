@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.engine.file_facts import pack, unpack
-from collectors.engine.report_assembly import Surveyed
-from collectors.engine.steps import UnitResult, on_deep_stack
+from collectors.engine.file_facts_cache import pack, unpack
+from collectors.engine.report_assembly import CollectedFacts
+from collectors.engine.steps import UnitResult, run_on_deep_stack
 from collectors.source.source_tree import load_tree
-from tests.fuzz.collecting import SHAPES, assert_sound, inspect, summed_up
+from tests.fuzz.collecting import SCHEMAS, assert_sound, inspect, summed_up
 from tests.fuzz.generators import mutate, note, odd_sources, tried
 
 SEEDS = odd_sources()
@@ -42,7 +42,7 @@ def forged(facts: Any, chance: random.Random) -> Any:
 @tried(60)
 @given(name=st.sampled_from(sorted(SEEDS)), seed=st.integers(0, 2**32), times=st.integers(1, 4), raw=st.booleans())
 def test_forged_facts(name: str, seed: int, times: int, raw: bool) -> None:
-    on_deep_stack(lambda: forge(name, random.Random(seed), times, raw=raw))
+    run_on_deep_stack(lambda: forge(name, random.Random(seed), times, raw=raw))
 
 
 def forge(name: str, chance: random.Random, times: int, *, raw: bool) -> None:
@@ -50,11 +50,11 @@ def forge(name: str, chance: random.Random, times: int, *, raw: bool) -> None:
         for file in (name, "honest.py"):
             (Path(place) / f"{file}.py").write_bytes(SEEDS[name])
         tree = load_tree(Path(place))
-        surveyed = Surveyed(paths=tuple(entry.path for entry in tree.entries))
+        surveyed = CollectedFacts(paths=tuple(entry.path for entry in tree.entries))
         for entry in tree.entries:
             result = inspect(entry, "facts")
             if "honest" not in entry.path:
-                believed = unpack(_packed(copy.deepcopy(result.values), chance, times, raw=raw), SHAPES)
+                believed = unpack(_packed(copy.deepcopy(result.values), chance, times, raw=raw), SCHEMAS)
                 note("facts", "believed" if believed else "found anew")
                 result = UnitResult(values=dict(believed)) if believed else result
             surveyed.add(entry.path, result)

@@ -59,7 +59,7 @@ def taken(source: FetchedSource, scratch: SourceLayout) -> str:
     assert_ours(scratch.repository)
     tree = load_tree(scratch.tree, history=GitHistory(scratch.repository))
     try:
-        facts = CHURN.collect(tree)
+        facts = CHURN.collect_tree(tree)
     except PermanentError as error:
         assert_clear(str(error))
         return "completed without churn"

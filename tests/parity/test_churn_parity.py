@@ -60,7 +60,7 @@ def measure(scratch: SourceLayout, source: FetchedSource) -> Report:
     history = GitHistory(scratch.repository) if source.has_history else None
     tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
     totals = Totals(sloc=dict.fromkeys(entry.path for entry in tree.entries))
-    return COLLECTOR.summarize(COLLECTOR.collect(tree), totals)
+    return COLLECTOR.summarize(COLLECTOR.collect_tree(tree), totals)
 
 
 # Histories

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
-from collectors.contract import Totals
+from collectors.contract import TREE_PATH, Totals
 from collectors.metrics import lint
 from collectors.source.source_tree import load_tree
 from domain.metrics.report import Report
@@ -95,7 +95,7 @@ def run_ruff(root: Path, *options: str) -> Said:
 def run_lint(root: Path) -> Report:
     sloc = count_sloc(root)
     facts = inspect_files(lint.COLLECTOR, root)
-    facts[lint.TREE] = lint.COLLECTOR.survey(load_tree(root))
+    facts[TREE_PATH] = lint.COLLECTOR.collect_tree(load_tree(root))
     return lint.COLLECTOR.summarize(facts, Totals(sloc=sloc))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import discover
-from collectors.engine.file_facts import Memory
+from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import load_tree
 from domain.errors import InvalidInputError, Vibe8Error
 from domain.ports import PREVIOUS_RESULT
@@ -97,9 +97,9 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
     if ATTACHMENT not in request:
         return analyse(tree, fetched, options, emit).document()
-    memory = Memory(facts_wire_format.unpack(request[ATTACHMENT]))
-    analysis = analyse(tree, fetched, options, emit, memory)
-    return {**analysis.document(), ATTACHMENT: facts_wire_format.pack(memory.learned)}
+    cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT]))
+    analysis = analyse(tree, fetched, options, emit, cache)
+    return {**analysis.document(), ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
 
 
 def _why_none(fetched: FetchedSource) -> str:

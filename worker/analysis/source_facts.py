@@ -14,7 +14,7 @@ digest, and so does the same user for another repository. That is why nothing is
 although it would save work. A lie ends when the file, the tools or our code change, or with the cache.
 
 Who can write to Redis can change what is remembered. An entry that does not decode or looks wrong is a miss
-(`collectors.engine.file_facts`); one that looks right is believed.
+(`collectors.engine.file_facts_cache`); one that looks right is believed.
 """
 
 import asyncio

@@ -111,7 +111,7 @@ from infrastructure.sources.git.history import GitHistory
 scratch = Path(sys.argv[1])
 try:
     history = GitHistory(scratch / "repo.git")
-    facts = COLLECTOR.collect(load_tree(scratch / "tree", history=history))
+    facts = COLLECTOR.collect_tree(load_tree(scratch / "tree", history=history))
     print(json.dumps({"facts": facts}))
 except PermanentError as error:
     print(json.dumps({"error": str(error)}))

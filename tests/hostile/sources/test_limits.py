@@ -13,9 +13,9 @@ from collectors.contract import FileCollector, Totals
 from collectors.engine import analysis as engine
 from collectors.engine import report_assembly as assembly
 from collectors.engine.analysis import Options, analyse
-from collectors.engine.process_pool import Supervisor
+from collectors.engine.process_pool import ProcessPool
 from collectors.engine.steps import Step, UnitResult
-from collectors.schemas import Shape, counts, one
+from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, load_tree
 from domain.errors import InvalidInputError
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
@@ -37,7 +37,7 @@ class Talkative:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total",)
     needs_syntax: ClassVar[bool] = False
-    shape: ClassVar[Shape] = one(counts)
+    facts_schema: ClassVar[Schema] = single(counts)
 
     def __init__(self, *, findings: int = 0, gaps: int = 0) -> None:
         self._findings, self._gaps = findings, gaps
@@ -181,8 +181,11 @@ def patience(seconds: int) -> Iterator[None]:
 def test_thousands_of_tiny_files_do_not_jam_the_lanes() -> None:
     answers: list[UnitResult] = []
     with patience(120):
-        Supervisor(
-            [Tiny() for _ in range(5_000)], lanes=2, budget_ms=1e9, on_result=lambda _, result: answers.append(result)
+        ProcessPool(
+            [Tiny() for _ in range(5_000)],
+            processes=2,
+            budget_ms=1e9,
+            on_result=lambda _, result: answers.append(result),
         ).run()
     assert len(answers) == 5_000
     assert all(answer.values == {"": "x" * 4096} for answer in answers)
@@ -196,7 +199,7 @@ def test_a_lane_that_dies_while_hundreds_of_units_wait_for_it_loses_none() -> No
     answers: dict[int, UnitResult] = {}
     units = [Dying() if number % 500 == 250 else Tiny() for number in range(2_000)]
     with patience(120):
-        Supervisor(units, lanes=2, budget_ms=1e9, on_result=answers.__setitem__).run()
+        ProcessPool(units, processes=2, budget_ms=1e9, on_result=answers.__setitem__).run()
     lost = {number for number, answer in answers.items() if answer.failures}
     assert len(answers) == 2_000
     assert lost == {250, 750, 1_250, 1_750}

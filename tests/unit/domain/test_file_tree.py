@@ -1,6 +1,6 @@
 from typing import Any
 
-from domain.metrics.file_tree import FileNumbers, build_file_tree, file_metrics
+from domain.metrics.file_tree import MeasuredFile, build_file_tree, file_metrics
 
 NUMBERS: dict[str, dict[str, Any]] = {
     "cyclomatic": {"max": 12, "avg": 3.5},
@@ -15,7 +15,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
 
 
 def test_the_metrics_of_a_file() -> None:
-    metrics = file_metrics(FileNumbers(path="a.py", size=10, sloc=100, numbers=NUMBERS))
+    metrics = file_metrics(MeasuredFile(path="a.py", size=10, sloc=100, numbers=NUMBERS))
     health = metrics.pop("health_score")
     assert metrics == {
         "complexity": {"value": 12, "avg": 3.5, "severity": "high"},
@@ -32,7 +32,7 @@ def test_the_metrics_of_a_file() -> None:
 
 
 def test_what_was_not_measured_is_null() -> None:
-    metrics = file_metrics(FileNumbers(path="a.py", size=10, sloc=None, parse_error="SyntaxError"))
+    metrics = file_metrics(MeasuredFile(path="a.py", size=10, sloc=None, parse_error="SyntaxError"))
     assert metrics["complexity"] == {"value": None, "avg": None, "severity": None}
     assert metrics["security"]["severity"] is None
     assert metrics["churn"] == {"count": None, "severity": None}
@@ -40,7 +40,7 @@ def test_what_was_not_measured_is_null() -> None:
 
 def test_the_tree() -> None:
     files = {
-        path: FileNumbers(path=path, size=1, sloc=1, parse_error="bad" if path == "b/z.py" else None)
+        path: MeasuredFile(path=path, size=1, sloc=1, parse_error="bad" if path == "b/z.py" else None)
         for path in ("z.py", "b/c/d.py", "a.py", "b/z.py", "b/c/e")
     }
     root = build_file_tree(files)

@@ -40,8 +40,8 @@ def tree_of(work: WorkTree) -> tuple[SourceTree, Walks]:
 def resumed(work: WorkTree, *states: bytes) -> tuple[Walks, bytes | None]:
     """From where it was walked, and what to remember; the numbers must be those of a whole walk."""
     tree, walks = tree_of(work)
-    facts, state = COLLECTOR.resume(tree, states)
-    assert facts == COLLECTOR.collect(tree_of(work)[0])
+    facts, state = COLLECTOR.collect_incremental(tree, states)
+    assert facts == COLLECTOR.collect_tree(tree_of(work)[0])
     return walks, state
 
 
@@ -127,10 +127,10 @@ def test_what_is_too_much_is_not_remembered(work: WorkTree, monkeypatch: pytest.
     work.commit(gone_py="1\n2\n", lost_py="1\n")
     work.git("rm", "-q", "gone.py", "lost.py")
     work.commit()
-    whole = COLLECTOR.collect(tree_of(work)[0])
+    whole = COLLECTOR.collect_tree(tree_of(work)[0])
     monkeypatch.setattr(commit_tally, "PATHS_LIMIT", 1)
     tree, _ = tree_of(work)
-    assert COLLECTOR.resume(tree, ()) == (whole, None)
+    assert COLLECTOR.collect_incremental(tree, ()) == (whole, None)
 
 
 def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:

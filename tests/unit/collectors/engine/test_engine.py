@@ -12,7 +12,7 @@ import pytest
 from collectors.contract import FileCollector, Totals, TreeCollector
 from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
-from collectors.schemas import Shape, counts, one
+from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree, load_tree
 from domain.metrics.report import Analysis, Finding, Report
 from domain.sources import FetchedSource
@@ -29,7 +29,7 @@ class Names:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total",)
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = one(counts)
+    facts_schema: ClassVar[Schema] = single(counts)
 
     def inspect(self, file: SourceFile) -> Any:
         return len(file.tree.body)
@@ -67,7 +67,7 @@ class Whole:
     def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
         self.act = act
 
-    def collect(self, tree: SourceTree) -> Any:
+    def collect_tree(self, tree: SourceTree) -> Any:
         self.act()
         return len(tree.entries)
 

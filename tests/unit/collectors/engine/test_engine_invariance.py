@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import discover
-from collectors.engine.file_facts import Memory
+from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import SourceTree, load_tree
 from domain.sources import FetchedSource
 
@@ -34,9 +34,9 @@ FILES = st.dictionaries(
 )
 
 
-def document(tree: SourceTree, processes: int, memory: Memory | None = None) -> dict[str, Any]:
+def document(tree: SourceTree, processes: int, cache: FileFactsCache | None = None) -> dict[str, Any]:
     options = Options(processes=processes, collector_timeout=300)
-    plain = analyse(tree, FetchedSource(has_history=False), options, memory=memory).document()
+    plain = analyse(tree, FetchedSource(has_history=False), options, cache=cache).document()
     del plain["timings_ms"]
     return plain
 
@@ -61,7 +61,7 @@ def write(root: Path, files: dict[str, str]) -> SourceTree:
 def test_order_and_spread_change_nothing(
     files: dict[str, str], seed: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "LANE_BYTES", 16)  # so that even tiny files are spread over all lanes
+    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # so that even tiny files are spread over all lanes
     tree = write(tmp_path_factory.mktemp("tree"), files)
     shuffled = list(tree.entries)
     random.Random(seed).shuffle(shuffled)
@@ -77,21 +77,21 @@ def test_order_and_spread_change_nothing(
 def test_what_is_remembered_changes_nothing(
     files: dict[str, str], changed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    first = Memory({})
+    first = FileFactsCache({})
     before = write(tmp_path_factory.mktemp("before"), files)
     cold = document(before, 2, first)
-    assert set(first.learned) == names(before) | places(before)
-    again = Memory(first.learned)
+    assert set(first.new_entries) == names(before) | places(before)
+    again = FileFactsCache(first.new_entries)
     assert document(before, 2, again) == cold
-    assert again.learned == {}
+    assert again.new_entries == {}
 
     after = write(tmp_path_factory.mktemp("after"), {**files, **changed})
     same = {name.encode() for name, text in files.items() if changed.get(name, text) == text}
-    warm = Memory({name: facts for name, facts in first.learned.items() if name in same})
+    warm = FileFactsCache({name: facts for name, facts in first.new_entries.items() if name in same})
     assert document(after, 2, warm) == document(after, 1)
-    assert set(warm.learned) == names(after) - same | places(after)
+    assert set(warm.new_entries) == names(after) - same | places(after)
     if names(before) == names(after):  # so that every place is as it was
         unchanged = same | {name + b"/" for name in same}
-        warm = Memory({name: facts for name, facts in first.learned.items() if name in unchanged})
+        warm = FileFactsCache({name: facts for name, facts in first.new_entries.items() if name in unchanged})
         assert document(after, 2, warm) == document(after, 1)
-        assert set(warm.learned) == names(after) - same | places(after) - unchanged
+        assert set(warm.new_entries) == names(after) - same | places(after) - unchanged

@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 
 def measure(tree: SourceTree) -> Report:
     return COLLECTOR.summarize(
-        COLLECTOR.collect(tree), Totals(sloc=dict.fromkeys(entry.path for entry in tree.entries))
+        COLLECTOR.collect_tree(tree), Totals(sloc=dict.fromkeys(entry.path for entry in tree.entries))
     )
 
 
@@ -107,4 +107,4 @@ def test_a_git_that_fails_is_not_flattered(root: Path) -> None:
             raise PermanentError("the history cannot be read: bad object")
 
     with pytest.raises(PermanentError, match="bad object"):
-        COLLECTOR.collect(load_tree(root, history=Broken()))
+        COLLECTOR.collect_tree(load_tree(root, history=Broken()))

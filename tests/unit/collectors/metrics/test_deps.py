@@ -218,7 +218,7 @@ def test_the_list_is_bounded() -> None:
 def test_the_survey_reads_the_manifests(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("one==1\n")
     (tmp_path / "uv.lock").write_text("[")
-    survey = COLLECTOR.survey(SourceTree(root=tmp_path, entries=(), manifests=tmp_path))
+    survey = COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=(), manifests=tmp_path))
     assert survey["declared"] == {"one": "1"}
     assert len(survey["gaps"]) == 1
-    assert COLLECTOR.survey(SourceTree(root=tmp_path, entries=())) == {"declared": {}, "gaps": []}
+    assert COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=())) == {"declared": {}, "gaps": []}

@@ -165,7 +165,7 @@ def test_lines_from_facts() -> None:
 
 def test_facts_that_do_not_fit_together_are_not_believed() -> None:
     honest = pack_file(lex("x = 1\ny = '''a\nb'''\n"))
-    assert COLLECTOR.shape.holds(honest)
+    assert COLLECTOR.facts_schema.matches(honest)
     forged: dict[str, Any] = {
         "digests": honest["digests"][:-8],  # a token that is none of the distinct ones
         "per_line": ["B", honest["per_line"][1] + b"\x01"],  # more tokens on lines than there are
@@ -173,5 +173,5 @@ def test_facts_that_do_not_fit_together_are_not_believed() -> None:
         "tall": ["B", honest["tall"][1] + b"\x01"],  # half a pair
     }
     for name, value in forged.items():
-        assert not COLLECTOR.shape.holds({**honest, name: value}), name
-    assert COLLECTOR.shape.holds(pack_file(lex("")))
+        assert not COLLECTOR.facts_schema.matches({**honest, name: value}), name
+    assert COLLECTOR.facts_schema.matches(pack_file(lex("")))

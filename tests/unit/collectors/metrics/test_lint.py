@@ -6,8 +6,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from collectors.contract import FileCollector, Totals
-from collectors.metrics.lint import COLLECTOR, TREE
+from collectors.contract import TREE_PATH, FileCollector, Totals
+from collectors.metrics.lint import COLLECTOR
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, load_tree
 from collectors.tools import ruff_runner
 from collectors.tools.ruff_runner import RuffError, RuffResult, RuffRunner
@@ -26,7 +26,7 @@ def tree_of(root: Path, **files: bytes) -> SourceTree:
 
 
 def run_lint(tree: SourceTree) -> Report:
-    facts: dict[str, Any] = {TREE: msgpack.unpackb(msgpack.packb(COLLECTOR.survey(tree)))}
+    facts: dict[str, Any] = {TREE_PATH: msgpack.unpackb(msgpack.packb(COLLECTOR.collect_tree(tree)))}
     sloc: dict[str, int | None] = {}
     for entry in tree.entries:
         file = SourceFile(entry.path, entry.location.read_bytes())
@@ -143,7 +143,7 @@ def test_a_tree_that_is_lost_as_a_whole_has_nulls(tmp_path: Path) -> None:
 
 def test_no_configuration_is_read_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path / "tree", a=b"import os\n")
-    before = COLLECTOR.survey(tree)
+    before = COLLECTOR.collect_tree(tree)
     for place in (tmp_path, tree.root, tmp_path / "home" / ".config" / "ruff"):
         place.mkdir(parents=True, exist_ok=True)
         (place / "pyproject.toml").write_text('[tool.ruff]\nextend = "/etc/passwd"\n[tool.ruff.lint]\nselect = []\n')
@@ -162,7 +162,7 @@ def test_no_configuration_is_read_and_nothing_is_written(tmp_path: Path, monkeyp
         monkeypatch.setenv(name, str(value))
     monkeypatch.chdir(tmp_path)
     files = sorted(tmp_path.rglob("*"))
-    assert COLLECTOR.survey(tree) == before
+    assert COLLECTOR.collect_tree(tree) == before
     assert sorted(tmp_path.rglob("*")) == files
 
 
@@ -207,7 +207,7 @@ def test_where_ruff_does_not_work_at_all_the_collector_fails(tmp_path: Path, mon
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
     asked = scripted(monkeypatch, lambda _: answer(2))
     with pytest.raises(RuffError, match="ruff does not work: broken"):
-        COLLECTOR.survey(tree)
+        COLLECTOR.collect_tree(tree)
     assert asked == [["./a.py", "./b.py"], ["-"]]
 
 
@@ -217,7 +217,7 @@ def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, mon
 
     scripted(monkeypatch, refuse)
     with pytest.raises(RuffError, match="cannot be started: not here"):
-        COLLECTOR.survey(tree_of(tmp_path / "tree", a=b""))
+        COLLECTOR.collect_tree(tree_of(tmp_path / "tree", a=b""))
 
 
 @pytest.mark.parametrize(
@@ -299,9 +299,9 @@ def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
 
 def test_ruff_is_asked_only_about_files_without_a_known_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path / "tree", a=b"import os\n", b=b"import sys  # noqa\n", c=b"x = 1\n", d=b"def (\n")
-    facts, answers = COLLECTOR.consult(tree, {})
+    facts, answers = COLLECTOR.collect_incremental(tree, {})
     assert set(answers) == {"a.py", "b.py", "c.py", "d.py"}
-    assert all(COLLECTOR.answer_shape.holds(answer) for answer in answers.values())
+    assert all(COLLECTOR.answer_schema.matches(answer) for answer in answers.values())
     asked: list[str] = []
     check = RuffRunner.check
 
@@ -311,7 +311,7 @@ def test_ruff_is_asked_only_about_files_without_a_known_answer(tmp_path: Path, m
 
     monkeypatch.setattr(RuffRunner, "check", watched)
     known = {path: answer for path, answer in answers.items() if path != "b.py"}
-    assert COLLECTOR.consult(tree, known) == (facts, {"b.py": answers["b.py"]})
+    assert COLLECTOR.collect_incremental(tree, known) == (facts, {"b.py": answers["b.py"]})
     assert asked == ["b.py", "b.py"]  # with its comment, and without
     monkeypatch.setattr(RuffRunner, "_run", None)
-    assert COLLECTOR.consult(tree, answers) == (facts, {})
+    assert COLLECTOR.collect_incremental(tree, answers) == (facts, {})

@@ -15,13 +15,13 @@ from collectors.contract import FileCollector, Totals
 from collectors.engine import analysis as engine
 from collectors.engine import process_pool as lanes
 from collectors.engine.analysis import Options, analyse
-from collectors.engine.file_facts import FORMAT, Memory, pack, unpack
-from collectors.schemas import Shape, counts, one
+from collectors.engine.file_facts_cache import FORMAT, FileFactsCache, pack, unpack
+from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree, load_tree
 from domain.metrics.report import Analysis, Report
 from domain.sources import FetchedSource
 
-SHAPES = {"": one(lambda _: True), "names": one(counts)}
+SCHEMAS = {"": single(lambda _: True), "names": single(counts)}
 
 
 class Names:
@@ -33,7 +33,7 @@ class Names:
     revision: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("total",)
     needs_syntax: ClassVar[bool] = True
-    shape: ClassVar[Shape] = one(counts)
+    facts_schema: ClassVar[Schema] = single(counts)
 
     def inspect(self, file: SourceFile) -> Any:
         return len(file.tree.body)
@@ -49,21 +49,24 @@ def tree_of(root: Path, files: Mapping[str, str]) -> SourceTree:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, tree: SourceTree, memory: Memory, collectors: Sequence[FileCollector] = (Names(),)
+    monkeypatch: pytest.MonkeyPatch,
+    tree: SourceTree,
+    cache: FileFactsCache,
+    collectors: Sequence[FileCollector] = (Names(),),
 ) -> Analysis:
     monkeypatch.setattr(engine, "discover", lambda: tuple(collectors))
-    return analyse(tree, FetchedSource(has_history=False), Options(processes=3, collector_timeout=20), memory=memory)
+    return analyse(tree, FetchedSource(has_history=False), Options(processes=3, collector_timeout=20), cache=cache)
 
 
 def test_a_known_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path, {"a.py": "x = 1\n", "b.py": "y = 2\nz = 3\n"})
-    known = Memory({b"a.py": pack({"": [None, 1], "names": 41})})
+    known = FileFactsCache({b"a.py": pack({"": [None, 1], "names": 41})})
     (tmp_path / "a.py").rename(tmp_path / "away")
     analysis = run(monkeypatch, tree, known)
     assert analysis.metrics["names"] == {"total": 43}
     assert analysis.errors == []
-    assert set(known.learned) == {b"b.py"}
-    assert unpack(known.learned[b"b.py"], SHAPES) == {"": [None, 2], "names": 2}
+    assert set(known.new_entries) == {b"b.py"}
+    assert unpack(known.new_entries[b"b.py"], SCHEMAS) == {"": [None, 2], "names": 2}
 
 
 @pytest.mark.parametrize(
@@ -94,15 +97,15 @@ def test_a_known_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_is_not_to_be_believed_is_found_anew(
     entry: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory = Memory({b"a.py": entry})
-    analysis = run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), memory)
+    cache = FileFactsCache({b"a.py": entry})
+    analysis = run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), cache)
     assert analysis.metrics["names"] == {"total": 1}
-    assert set(memory.learned) == {b"a.py"}
+    assert set(cache.new_entries) == {b"a.py"}
 
 
 @given(st.binary(max_size=64))
 def test_no_bytes_raise(entry: bytes) -> None:
-    assert unpack(entry, SHAPES) is None
+    assert unpack(entry, SCHEMAS) is None
 
 
 def test_what_went_wrong_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +113,9 @@ def test_what_went_wrong_is_not_remembered(tmp_path: Path, monkeypatch: pytest.M
         def inspect(self, file: SourceFile) -> Any:
             raise MemoryError
 
-    memory = Memory({})
-    run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), memory, [Unlucky()])
-    assert memory.learned == {}
+    cache = FileFactsCache({})
+    run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), cache, [Unlucky()])
+    assert cache.new_entries == {}
 
 
 def own_channel() -> int:
@@ -128,7 +131,7 @@ def own_channel() -> int:
 def test_a_lane_that_answers_for_what_it_was_not_asked_is_refused(
     forged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "LANE_BYTES", 16)  # one file a lane
+    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # one file a lane
     texts = {"bad.py": "x = 1\n" * 3, "b.py": "x = 1\n" * 2, "c.py": "x = 1\n"}
 
     class Liar(Names):
@@ -136,14 +139,14 @@ def test_a_lane_that_answers_for_what_it_was_not_asked_is_refused(
             if file.path == "bad.py":
                 lie = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
                 message = [2 if forged == "index" else 0, lie, {}, {}]
-                os.write(own_channel(), lanes._frame(message))
+                os.write(own_channel(), lanes.encode_frame(message))
             return super().inspect(file)
 
-    memory = Memory({})
-    analysis = run(monkeypatch, tree_of(tmp_path, texts), memory, [Liar()])
+    cache = FileFactsCache({})
+    analysis = run(monkeypatch, tree_of(tmp_path, texts), cache, [Liar()])
     assert analysis.metrics["names"] == {"total": 3}  # b.py and c.py; the liar's own file is lost
     [line] = analysis.errors
     assert line.startswith("bad.py: ")
     assert line.endswith(": crashed (SIGKILL)")
-    assert set(memory.learned) == {b"b.py", b"c.py"}
-    assert unpack(memory.learned[b"c.py"], SHAPES) == {"": [None, 1], "names": 1}
+    assert set(cache.new_entries) == {b"b.py", b"c.py"}
+    assert unpack(cache.new_entries[b"c.py"], SCHEMAS) == {"": [None, 1], "names": 1}
