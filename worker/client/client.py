@@ -82,12 +82,12 @@ class Client:
     # Users
 
     async def get_or_create_user(self, email: str, auth0_sub: str | None = None) -> UUID:
-        """The user's id; safe when called many times at once."""
+        """Return the user's id, and create the user if necessary. Safe under concurrent calls."""
         async with self._database.unit_of_work() as work:
             return await UserRepository(work).get_or_create(email, auth0_sub)
 
     async def delete_user(self, user_id: UUID) -> None:
-        """Delete the user with all runs and jobs; running jobs are stopped by their workers."""
+        """Delete the user with all runs and jobs. Workers stop the running ones. Raises NotFoundError."""
         async with self._database.unit_of_work() as work:
             jobs = await UserRepository(work).delete(user_id)
             await NoticeRepository(work).forget_user(user_id)
@@ -108,9 +108,9 @@ class Client:
     ) -> Job:
         """Submit one `.py` or `.zip` file.
 
-        The same `idempotency_key` of the same user returns the same job, for as long as that job's row exists. When
-        the job ends, `notify_url` is sent a signed notice. Raises InvalidInputError, LimitExceededError,
-        ServiceUnavailableError.
+        A second call with the same user and `idempotency_key` returns the first call's job, for as long as its row
+        exists. When the job ends, a signed webhook is sent to `notify_url`. Raises InvalidInputError,
+        LimitExceededError, NotFoundError (no such user), ServiceUnavailableError.
         """
         submission = UploadSubmission(
             filename=filename,
@@ -132,10 +132,10 @@ class Client:
         idempotency_key: str | None = None,
         notify_url: str | None = None,
     ) -> Job:
-        """Submit a git repository; no branch means its default one. For the rest see `submit_upload`.
+        """Submit a git repository. Without `branch`, its default branch is analysed. See `submit_upload` for the rest.
 
-        A token is kept encrypted in Redis alone, for a limited time. Raises InvalidInputError, LimitExceededError,
-        ServiceUnavailableError (with a token also when only Redis is away: without the token the job would fail).
+        A `token` is stored in Redis only, encrypted, for TOKEN_TTL seconds. Raises as `submit_upload`; with a token,
+        ServiceUnavailableError also when only Redis is unreachable, because the job would fail without its token.
         """
         submission = RepositorySubmission(
             url=url,
@@ -148,27 +148,27 @@ class Client:
         return (await self.submit_many(user_id, [submission]))[0]
 
     async def submit_many(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
-        """Submit all of them in one transaction, or none; the jobs are in the submissions' order.
+        """Submit all of them in one transaction, or none. Returns the jobs in the order of the submissions.
 
-        At most `worker.client.submissions.MAX_SUBMISSIONS`, and MAX_TOTAL_MB of uploads. They count against the user's
-        limits together; those whose idempotency key is known do not count. Raises as the two above; an error of one
-        submission says which.
+        The limits are MAX_SUBMISSIONS and MAX_TOTAL_MB of uploads (`worker.client.submissions`), and the user's limits
+        for all of them together; a submission whose idempotency key is known does not count. Raises as the methods for
+        one submission; the message of an InvalidInputError names the submission.
         """
         return await self._submitter.submit(user_id, submissions)
 
     # Jobs
 
     async def get_job(self, user_id: UUID, job_id: str) -> Job:
-        """The job's state, without an upload's data. Raises NotFoundError, ForbiddenError."""
+        """Return the job, without the data of its upload. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
             return _owned_job(await JobRepository(work).get(job_id), user_id)
 
     async def list_jobs(
         self, user_id: UUID, *, status: JobStatus | None = None, since: timedelta | None = None, limit: int = 50
     ) -> list[Job]:
-        """The user's jobs that still have a row, newest first, at most MAX_LISTED_JOBS.
+        """Return the user's jobs that still have a row, newest first, at most `limit` and MAX_LISTED_JOBS.
 
-        `since` leaves out what is older than that.
+        `since` is an age: jobs created longer ago are left out.
         """
         limit = max(1, min(limit, MAX_LISTED_JOBS))
         earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), MAX_JOB_AGE)
@@ -176,23 +176,24 @@ class Client:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
     async def list_webhook_deliveries(self, user_id: UUID, job_id: str) -> list[Notice]:
-        """How telling of the job's end went, oldest first; empty where nobody asked, or it has not ended.
+        """Return the webhook deliveries about the job, oldest first.
 
-        Raises NotFoundError, ForbiddenError.
+        There are none for a job without `notify_url`, and for one that has not ended. Raises NotFoundError,
+        ForbiddenError.
         """
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
             return await NoticeRepository(work).of_job(job_id)
 
     def webhook_secrets(self, user_id: UUID) -> list[str]:
-        """What the user's receivers verify notices with (`whsec_...`), the newest first; any one of them will do."""
+        """Return the secrets of the user's webhooks (`whsec_...`), newest first. A receiver may verify with any."""
         secrets = self._webhook_secrets
         return [derive_user_secret(secret.get_secret_value(), user_id) for secret in secrets]
 
     async def take_result(self, user_id: UUID, job_id: str) -> JobResult:
-        """The end of a job, once: its row is deleted with it. An unfinished job is left alone.
+        """Return the result or the error of a finished job, and delete the job's row. An unfinished job stays.
 
-        Raises NotFoundError (also the second time), ForbiddenError.
+        Raises NotFoundError, also on the second call, and ForbiddenError.
         """
         async with self._database.unit_of_work() as work:
             job = _owned_job(await JobRepository(work).get(job_id), user_id)
@@ -200,15 +201,16 @@ class Client:
                 return Unfinished(job=job)
             run = None if job.result_run_id is None else await RunRepository(work).get(job.result_run_id)
             if not await JobRepository(work).delete(job_id):
-                raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken")
+                raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken by another call")
         if run is not None:
             return Completed(job=job, run=run)
-        return JobFailed(job=job, error=job.error_message or "its run was deleted")
+        return JobFailed(job=job, error=job.error_message or "the run of this job was deleted")
 
     async def cancel_job(self, user_id: UUID, job_id: str) -> Job:
-        """End a pending or running job as `failed: cancelled by user`; its processes are gone within five seconds.
+        """Cancel a pending or running job: it becomes `failed`, with the error `cancelled by user`.
 
-        Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has ended already.
+        A running job's processes end within five seconds. Raises NotFoundError, ForbiddenError, and
+        IllegalTransitionError for a job that has already ended.
         """
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
@@ -220,10 +222,10 @@ class Client:
         return job
 
     async def retry_job(self, user_id: UUID, job_id: str) -> Job:
-        """Put a failed job back in line with its attempts forgiven.
+        """Make a failed job pending again, with its attempts reset.
 
         Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has not failed, InvalidInputError
-        where its upload is gone (it was cancelled), and LimitExceededError for too many unfinished jobs.
+        where its upload was deleted (a cancelled job), and LimitExceededError for too many unfinished jobs.
         """
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
@@ -235,20 +237,20 @@ class Client:
         return job
 
     async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
-        """The job now, and again whenever its state, stage or progress has changed, until it has ended.
+        """Yield the job now and after each change of its status, stage or progress, until it has ended.
 
-        Events come from Redis at once; the row is looked at every second, so that a lost event costs no more than
-        that. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
+        Redis delivers changes at once. The row is also read every second, so a lost event delays a change by one second
+        at most. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
         """
-        await self.get_job(user_id, job_id)  # nobody else's ear is to be on the channel
+        await self.get_job(user_id, job_id)  # check the owner before subscribing to the job's channel
         shown: Job | None = None
-        async with aclosing(self._connections.queue.events(job_id, WATCH_POLL_SECONDS)) as ticks:
-            async for event in ticks:
+        async with aclosing(self._connections.queue.events(job_id, WATCH_POLL_SECONDS)) as events:
+            async for event in events:
                 if event is not None and shown is not None and event["status"] == JobStatus.RUNNING:
                     job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])
                 else:
                     job = await self.get_job(user_id, job_id)
-                if shown is None or _visible(job) != _visible(shown):
+                if shown is None or _watched_state(job) != _watched_state(shown):
                     yield job
                 shown = job
                 if job.status.finished:
@@ -257,25 +259,24 @@ class Client:
     # Runs
 
     async def list_runs(self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None) -> Page:
-        """One page of the user's history, newest first, at most MAX_PAGE_SIZE runs."""
+        """Return one page of the user's runs, newest first, at most `limit` and MAX_PAGE_SIZE."""
         limit = max(1, min(limit, MAX_PAGE_SIZE))
         async with self._database.unit_of_work() as work:
             runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
-        shown = runs[:limit]
-        more = len(runs) > limit
-        return Page(
-            runs=shown, next=RunCursor(created_at=shown[-1].created_at, run_id=shown[-1].run_id) if more else None
-        )
+        page = runs[:limit]
+        if len(runs) <= limit:
+            return Page(runs=page, next=None)
+        return Page(runs=page, next=RunCursor(created_at=page[-1].created_at, run_id=page[-1].run_id))
 
     async def get_run(self, user_id: UUID, run_id: UUID) -> Run:
-        """The whole run. Raises NotFoundError, ForbiddenError."""
+        """Return the run with its metrics, file tree and findings. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
             run = await RunRepository(work).get(run_id)
         _require_owner(run.user_id, user_id, f"run {run_id}")
         return run
 
     async def get_file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
-        """The run's file tree; None for a run older than file trees. Raises NotFoundError, ForbiddenError."""
+        """Return the run's file tree, None for a run without one. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
             _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
             tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
@@ -288,7 +289,7 @@ class Client:
             await RunRepository(work).delete(run_id)
 
 
-def _visible(job: Job) -> tuple[JobStatus, str | None, int]:
+def _watched_state(job: Job) -> tuple[JobStatus, str | None, int]:
     return job.status, job.stage, job.progress
 
 

@@ -1,4 +1,4 @@
-"""The JSON documents that the command prints: a job, and a whole result."""
+"""JSON documents of a job, a result and a webhook delivery, as the command prints them."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -11,7 +11,7 @@ from worker.client.results import JobFailed, Unfinished
 
 
 def job_to_json(job: Job) -> dict[str, JSON]:
-    """A job without its upload's data; times as ISO 8601 in UTC."""
+    """Return the job without its upload's data. Times are ISO 8601 in UTC."""
     metadata = {key: value for key, value in job.source_metadata.items() if key != "file_data"}
     return {
         "job_id": job.job_id,
@@ -35,17 +35,17 @@ def job_to_json(job: Job) -> dict[str, JSON]:
     }
 
 
-def webhook_delivery_to_json(notice: Notice) -> dict[str, JSON]:
-    """How telling of a job's end went; `state` is `waiting`, `delivered` or `given up`."""
+def webhook_delivery_to_json(delivery: Notice) -> dict[str, JSON]:
+    """Return a webhook delivery; `state` is `waiting`, `delivered` or `given up`."""
     return {
-        "notice_id": str(notice.notice_id),
-        "state": notice.state,
-        "status": notice.status,
-        "attempt": notice.attempt,
-        "due_at": _isoformat(notice.due_at),
-        "delivered_at": _isoformat(notice.delivered_at),
-        "given_up_at": _isoformat(notice.given_up_at),
-        "last_error": notice.last_error,
+        "notice_id": str(delivery.notice_id),
+        "state": delivery.state,
+        "status": delivery.status,
+        "attempt": delivery.attempt,
+        "due_at": _isoformat(delivery.due_at),
+        "delivered_at": _isoformat(delivery.delivered_at),
+        "given_up_at": _isoformat(delivery.given_up_at),
+        "last_error": delivery.last_error,
     }
 
 
@@ -54,7 +54,7 @@ def _isoformat(moment: datetime | None) -> str | None:
 
 
 def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
-    """What `vibe8 submit --wait --json` and `vibe8 result --json` print; the same shape as an analysis."""
+    """Return a whole result. `vibe8 analyze --json` prints the same shape, with a null `job`."""
     return {
         "job": None if job is None else job_to_json(job),
         "source": {"run_id": str(run.run_id), "created_at": _isoformat(run.created_at), **asdict(run.origin)},
@@ -69,7 +69,7 @@ def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
 
 
 def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:
-    """The shape of a result without one: nulls, and the job's error among the errors."""
+    """Return the shape of a result for a job without one: its values are null, and `errors` holds the job's error."""
     job = job_to_json(result.job)
     errors = [result.error] if isinstance(result, JobFailed) else []
     return {

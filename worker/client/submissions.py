@@ -1,4 +1,4 @@
-"""What can be submitted, and how it becomes rows: checked, then all in one transaction, then rung for at once."""
+"""Submissions: validate them, insert their jobs in one transaction, and enqueue the jobs after the commit."""
 
 import base64
 import uuid
@@ -22,12 +22,12 @@ from worker.jobs.attempt_trace import TRACEPARENT
 
 MAX_SUBMISSIONS = 1_000
 MAX_TOTAL_MB = 64
-"""Of all uploads of one call, as they were before base64: they pass through one statement."""
+"""Limit of all uploads of one call together, before base64. One SQL statement carries them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSubmission:
-    """One `.py` or `.zip` file. `notify_url` is told when the job ends."""
+    """One `.py` or `.zip` file. A webhook is sent to `notify_url` when the job ends."""
 
     filename: str
     content: bytes = field(repr=False)
@@ -38,7 +38,7 @@ class UploadSubmission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositorySubmission:
-    """A git repository; no branch means its default one. The token is kept encrypted in Redis alone."""
+    """A git repository; None as `branch` means its default branch. The token is stored in Redis only, encrypted."""
 
     url: str
     branch: str | None = None
@@ -52,34 +52,34 @@ Submission = UploadSubmission | RepositorySubmission
 
 
 def new_job(submission: Submission, settings: Settings) -> NewJob:
-    """The row of a submission. Raises InvalidInputError with what is wrong with it."""
+    """Validate a submission and return its row. Raises InvalidInputError."""
     if isinstance(submission, UploadSubmission):
-        kind, metadata = SourceKind.UPLOAD, _upload(submission, settings).metadata()
+        kind, metadata = SourceKind.UPLOAD, _validate_upload(submission, settings).metadata()
     else:
         kind = SourceKind.GITHUB
-        metadata = {**_repository(submission, settings).metadata(), "has_token": submission.token is not None}
+        metadata = {**_validate_repository(submission, settings).metadata(), "has_token": submission.token is not None}
     return NewJob(
         job_id=uuid.uuid4().hex,
         source_kind=kind,
         source_metadata=metadata,
         idempotency_key=submission.idempotency_key,
-        notify_url=None if submission.notify_url is None else _notify_url(submission.notify_url, settings),
+        notify_url=None if submission.notify_url is None else _validate_notify_url(submission.notify_url, settings),
     )
 
 
-def _upload(submission: UploadSubmission, settings: Settings) -> Upload:
-    limit, name = settings.max_upload_mb, one_line(submission.filename, 80)
+def _validate_upload(submission: UploadSubmission, settings: Settings) -> Upload:
+    limit, name, size = settings.max_upload_mb, one_line(submission.filename, 80), len(submission.content)
     if not submission.filename.lower().endswith((".py", ".zip")):
         raise InvalidInputError(f"{name!r} is neither a .py nor a .zip file")
-    if not submission.content:
+    if not size:
         raise InvalidInputError(f"{name!r} is empty")
-    if len(submission.content) > limit * 1024 * 1024:
-        raise InvalidInputError(f"{name!r} is larger than {limit} MB (MAX_UPLOAD_MB)")
+    if size > limit * 1024 * 1024:
+        raise InvalidInputError(f"{name!r} ({size} bytes) is larger than {limit} MB (MAX_UPLOAD_MB)")
     data = base64.b64encode(submission.content).decode()
     return Upload(filename=submission.filename, file_data=data, authorship=submission.authorship)
 
 
-def _repository(submission: RepositorySubmission, settings: Settings) -> Repository:
+def _validate_repository(submission: RepositorySubmission, settings: Settings) -> Repository:
     return Repository(
         url=normalize_repository_url(submission.url, settings.git_allowed_hosts),
         branch=None if submission.branch is None else validate_branch_name(submission.branch),
@@ -87,9 +87,9 @@ def _repository(submission: RepositorySubmission, settings: Settings) -> Reposit
     )
 
 
-def _notify_url(url: str, settings: Settings) -> str:
+def _validate_notify_url(url: str, settings: Settings) -> str:
     if not settings.webhook_secrets:
-        raise InvalidInputError("notices are signed, and WEBHOOK_SECRETS is not set")
+        raise InvalidInputError("no webhook can be signed: WEBHOOK_SECRETS is not set")
     checked = notify_url(url, settings.webhook_allowed_hosts)
     address = parse_ip_literal(urlsplit(checked).hostname or "")
     if (
@@ -97,7 +97,9 @@ def _notify_url(url: str, settings: Settings) -> str:
         and not is_public_address(address)
         and not is_allowed(checked, settings.webhook_allowed_hosts)
     ):
-        raise InvalidInputError("the notify URL leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
+        raise InvalidInputError(
+            "the notify URL names a private address, which is refused unless WEBHOOK_ALLOWED_HOSTS lists it"
+        )
     return checked
 
 
@@ -110,7 +112,7 @@ def submission_limits(settings: Settings) -> SubmissionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitter:
-    """Hands submissions to the queue."""
+    """Inserts submissions as pending jobs and enqueues them."""
 
     connections: Connections
     settings: Settings
@@ -118,7 +120,7 @@ class Submitter:
     tracer: Tracer = field(default_factory=NoTracer)
 
     async def submit(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
-        """All or none, in their order. See `worker.client.Client.submit_many`."""
+        """Submit all or none; see `worker.client.Client.submit_many`."""
         new = self._new_jobs(submissions)
         with self.tracer.span("submit", {"vibe8.jobs": len(new)}) as traceparent:
             if traceparent is not None:
@@ -134,7 +136,7 @@ class Submitter:
         created: list[Job] = []
         try:
             for job_id, token in tokens.items():
-                await self.connections.vault.put(job_id, token)  # before the row: a worker may claim it at once
+                await self.connections.vault.put(job_id, token)  # before the insert: a worker may claim the job at once
             submitted = await self._insert(user_id, new)
             created = [each.job for each in submitted if each.created]
         finally:
@@ -145,11 +147,15 @@ class Submitter:
 
     def _new_jobs(self, submissions: Sequence[Submission]) -> list[NewJob]:
         if len(submissions) > MAX_SUBMISSIONS:
-            raise InvalidInputError(f"{len(submissions)} submissions are more than {MAX_SUBMISSIONS} at once")
+            raise InvalidInputError(
+                f"{len(submissions)} submissions are more than {MAX_SUBMISSIONS} at once; submit them in parts"
+            )
         size = sum(len(each.content) for each in submissions if isinstance(each, UploadSubmission))
         if len(submissions) > 1 and size > MAX_TOTAL_MB * 1024 * 1024:
-            raise InvalidInputError(f"the uploads are more than {MAX_TOTAL_MB} MB together; submit them in parts")
-        return [_new_job_at(submissions, place, self.settings) for place in range(len(submissions))]
+            raise InvalidInputError(
+                f"the uploads ({size} bytes) are more than {MAX_TOTAL_MB} MB together; submit them in parts"
+            )
+        return [_new_job_at(submissions, index, self.settings) for index in range(len(submissions))]
 
     async def _insert(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
         async with self.connections.database.unit_of_work() as work:
@@ -157,14 +163,14 @@ class Submitter:
 
 
 def _with_traceparent(job: NewJob, traceparent: str) -> NewJob:
-    """With the submission's context in its row, where every later attempt finds it."""
+    """Store the trace context in the job's row, where every attempt reads it."""
     return replace(job, source_metadata={**job.source_metadata, TRACEPARENT: traceparent})
 
 
-def _new_job_at(submissions: Sequence[Submission], place: int, settings: Settings) -> NewJob:
+def _new_job_at(submissions: Sequence[Submission], index: int, settings: Settings) -> NewJob:
     try:
-        return new_job(submissions[place], settings)
+        return new_job(submissions[index], settings)
     except InvalidInputError as error:
         if len(submissions) == 1:
             raise
-        raise InvalidInputError(f"submission {place + 1} of {len(submissions)}: {error}") from None
+        raise InvalidInputError(f"submission {index + 1} of {len(submissions)}: {error}") from None
