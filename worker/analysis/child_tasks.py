@@ -1,7 +1,7 @@
-"""What runs inside a child: fetch a source into scratch, and analyse the scratch tree.
+"""Tasks that run inside a child process: fetch a source into the scratch directory, and analyse the tree there.
 
-These functions are all that meets hostile input. They speak plain JSON with the worker and know no database, no
-queue and no secret but a repository's token, which comes with the request and stays in this process.
+Only these functions handle hostile input. They exchange plain JSON with the worker. They have no access to the database
+or the queue, and to no secret but the repository's token, which is part of the request.
 """
 
 import base64
@@ -30,33 +30,36 @@ from infrastructure.sources.uploads.upload import fetch_upload
 from worker.analysis import facts_wire_format
 
 PROGRESS_SECONDS = 0.2
-"""The least time between two messages about progress."""
+"""Minimum time between two progress reports of one stage."""
 
-Tell = Callable[[Mapping[str, JSON]], None]
+ReportProgress = Callable[[Mapping[str, JSON]], None]
 
-discover()  # while the zygote preloads this module, so that no child imports the tools again
+discover()  # imports the collectors when the zygote preloads this module, so that no child has to
 
 
 def warm_up(scratch: Path) -> None:
-    """Analyse a file of our own, so that no child is the first to do anything: each would be, being forked from here.
+    """Analyse a file of this package in the zygote, before it forks children.
 
-    The interpreter has then seen what it can take short cuts in, and the tools have made their tables. Never raises.
+    The children then inherit the interpreter's specialised bytecode and the tools' tables. A failure of the file system
+    or of the analysis is ignored, because it costs only time. Garbage collection is enabled again, which `collect`
+    disables.
     """
     content = base64.b64encode(Path(__file__).read_bytes()).decode()
     source = {"kind": "upload", "filename": "sample.py", "file_data": content}
     with suppress(OSError, Vibe8Error), tempfile.TemporaryDirectory(prefix="warm-up-", dir=scratch) as directory:
         request = {"scratch": directory, "source": source, "limits": SourceLimits().to_json()}
-        before = fetch(request, lambda _: None)
-        collect({**request, "processes": 0, "collector_timeout": 10.0, PREVIOUS_RESULT: before}, lambda _: None)
+        fetched = fetch(request, lambda _: None)
+        collect({**request, "processes": 0, "collector_timeout": 10.0, PREVIOUS_RESULT: fetched}, lambda _: None)
     gc.enable()
 
 
-def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
-    """Bring the request's source into its scratch directory; answers `FetchedSource.to_json()` and its `bytes` there.
+def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
+    """Fetch the source of the request into its scratch directory.
 
-    Raises InvalidInputError, PermanentError or TransientError with one line for the submitter.
+    Returns `FetchedSource.to_json()`, and the size of the scratch directory as `bytes`. Raises InvalidInputError,
+    PermanentError or TransientError, each with one line for the submitter.
     """
-    tell({"stage": "fetching", "progress": 0})
+    report({"stage": "fetching", "progress": 0})
     scratch = SourceLayout(Path(request["scratch"]))
     limits = SourceLimits.from_json(request["limits"])
     source = request["source"]
@@ -71,29 +74,28 @@ def fetch(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
             limits,
             ca_bundle=Path(source["ca_bundle"]) if source["ca_bundle"] else None,
             allowed_hosts=source["allowed_hosts"],
-            on_progress=lambda percent: tell({"stage": "fetching", "progress": percent // 10}),
+            on_progress=lambda percent: report({"stage": "fetching", "progress": percent // 10}),
         )
     else:
         fetched = fetch_directory(Path(source["path"]), scratch, limits)
     return {**fetched.to_json(), "bytes": directory_size(scratch.root)}
 
 
-def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
-    """Run the ten collectors over the scratch tree; answers the fields of `domain.metrics.report.Analysis`.
+def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
+    """Run the collectors over the scratch tree, and return the fields of `domain.metrics.report.Analysis`.
 
-    Where an attachment says what is remembered of the files (`worker.analysis.facts_wire_format`), what was found out
-    is attached.
-    Raises InvalidInputError where there is no Python file at all.
+    If cached facts are attached to the request (`worker.analysis.facts_wire_format`), the newly found ones are attached
+    to the result. Raises InvalidInputError for a tree without a Python file.
     """
-    emit = _progress(tell)
+    emit = _progress_emitter(report)
     emit("collecting", 0.0)
-    gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
+    gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
     scratch = SourceLayout(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request[PREVIOUS_RESULT])
     history = GitHistory(scratch.repository) if fetched.has_history else None
     tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
     if not tree.entries:
-        raise InvalidInputError(f"no Python file to analyse{_why_none(fetched)}")
+        raise InvalidInputError(f"no Python file to analyse{_skipped_note(fetched)}")
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
     if ATTACHMENT not in request:
         return analyse(tree, fetched, options, emit).document()
@@ -102,15 +104,18 @@ def collect(request: Mapping[str, JSON], tell: Tell) -> Mapping[str, JSON]:
     return {**analysis.document(), ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
 
 
-def _why_none(fetched: FetchedSource) -> str:
+def _skipped_note(fetched: FetchedSource) -> str:
     if not fetched.skipped:
         return ""
     first = fetched.skipped[0]
     return f" ({fetched.skipped_total} skipped, such as {one_line(first.path, 200)}: {first.reason})"
 
 
-def _progress(tell: Tell) -> Callable[[str, float], None]:
-    """Stage and share as a percentage of the whole job: fetching ends at 10, collecting at 90."""
+def _progress_emitter(report: ReportProgress) -> Callable[[str, float], None]:
+    """Return a function that reports a stage and its share (0..1) as a percentage of the whole job.
+
+    Fetching ends at 10 %, collecting at 90 %.
+    """
     last = ("", 0.0)
 
     def emit(stage: str, share: float) -> None:
@@ -118,6 +123,6 @@ def _progress(tell: Tell) -> Callable[[str, float], None]:
         now = time.monotonic()
         if stage != last[0] or now - last[1] >= PROGRESS_SECONDS:
             last = (stage, now)
-            tell({"stage": stage, "progress": round(10 + 80 * share) if stage == "collecting" else 90})
+            report({"stage": stage, "progress": round(10 + 80 * share) if stage == "collecting" else 90})
 
     return emit

@@ -1,6 +1,7 @@
-"""What worker and collecting child tell each other about remembered files: names and entries in a row, as bytes.
+"""Wire format of cached facts between the worker and the child that collects: names and entries, alternating.
 
-The child may have been taken over, so nothing is decoded here but plain byte strings, each within its limit.
+The analysed code may have taken over the child. So the worker decodes nothing but plain byte strings, whose lengths the
+attachment's own length limits.
 """
 
 from collections.abc import Mapping
@@ -8,19 +9,19 @@ from collections.abc import Mapping
 import msgpack
 
 HISTORY_KEY = b"/churn"
-"""The name of what is remembered of the commits; no file's relative path begins like this."""
+"""Name of the facts about the commits of the analysed branch. No relative path of a file starts with a slash."""
 
 LATEST_HISTORY_KEY = HISTORY_KEY + b"/"
-"""The same of the branch that was looked at last, whichever that was."""
+"""Name of the facts about the commits of the branch that was analysed last."""
 
 
 def pack(entries: Mapping[bytes, bytes]) -> bytes:
-    """One attachment."""
+    """Encode entries by name as one attachment."""
     return b"".join(msgpack.packb(part, use_bin_type=True) for pair in entries.items() for part in pair)
 
 
 def unpack(attachment: bytes) -> dict[bytes, bytes]:
-    """The inverse. Raises ValueError for what `pack` does not make."""
+    """Decode an attachment. Raises ValueError for anything that `pack` does not produce."""
     reader = msgpack.Unpacker(
         None, max_buffer_size=len(attachment) + 1, max_str_len=0, max_array_len=0, max_map_len=0, max_ext_len=0
     )

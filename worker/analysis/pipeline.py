@@ -24,7 +24,7 @@ from infrastructure.outbound.package_versions import is_older
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
-from worker.analysis.sandbox_profiles import profiles
+from worker.analysis.sandbox_profiles import build_profiles
 from worker.analysis.source_facts import KnownFacts, SourceFacts
 from worker.analysis.timeline import Timeline
 from worker.analysis.workspace import job_workspace
@@ -47,6 +47,15 @@ class PipelineResult:
 
     analysis: Analysis
     fetched: FetchedSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ChildOutput:
+    """What `fetch` and `collect` returned, and what the cache held before."""
+
+    fetched: Mapping[str, JSON]
+    collected: Mapping[str, JSON]
+    known: KnownFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +106,14 @@ class Pipeline:
 
     async def _run_single_child(
         self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
-    ) -> "_ChildOutput | None":
+    ) -> _ChildOutput | None:
         """Fetch and collect in one child, without the cache of facts.
 
         For a small upload, a second child or the cache would take as long as the analysis itself. Returns None where
         the child is killed: then two children run, so that a hostile file is contained as in any other source.
         """
         async with job_workspace(self.scratch_dir) as scratch, AsyncExitStack() as stack:
-            sandbox, _ = profiles(scratch, source)
+            sandbox, _ = build_profiles(scratch, source)
             with timeline.span("core_wait"):
                 await stack.enter_async_context(self.cores.acquire(1))
             with timeline.consecutive_spans("fetching") as start_span:
@@ -124,10 +133,10 @@ class Pipeline:
 
     async def _run_two_children(
         self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline, scope: Sequence[str]
-    ) -> "_ChildOutput":
+    ) -> _ChildOutput:
         """Fetch in one child, which may use the network, and collect in another, which may not."""
         async with job_workspace(self.scratch_dir) as scratch:
-            fetching, collecting = profiles(scratch, source)
+            fetching, collecting = build_profiles(scratch, source)
             request = self._fetch_request(scratch, source)
             with timeline.span("fetching"):
                 fetched = await self.children.run(
@@ -142,7 +151,7 @@ class Pipeline:
         on_progress: ProgressListener,
         timeline: Timeline,
         scope: Sequence[str],
-    ) -> "_ChildOutput":
+    ) -> _ChildOutput:
         async with AsyncExitStack() as stack:
             with timeline.span("core_wait"):
                 processes = await stack.enter_async_context(self.cores.acquire())
@@ -157,7 +166,7 @@ class Pipeline:
                 )
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
 
-    async def _put_facts(self, output: "_ChildOutput") -> None:
+    async def _put_facts(self, output: _ChildOutput) -> None:
         if self.facts is not None and output.known is not None:
             await self.facts.put(output.known, output.collected.get(ATTACHMENT, b""))
 
@@ -179,16 +188,7 @@ class Pipeline:
         deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
         analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
         unknown = sorted(row["package"] for row in health if row["package"] not in latest)
-        return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ChildOutput:
-    """What `fetch` and `collect` returned, and what the cache held before."""
-
-    fetched: Mapping[str, JSON]
-    collected: Mapping[str, JSON]
-    known: KnownFacts | None = None
+        return _with_missing_versions(analysis, "deps", unknown, len(health)) if unknown else analysis
 
 
 def _start_collecting_span(start_span: Callable[[str], None], on_progress: ProgressListener) -> ProgressListener:
@@ -205,9 +205,9 @@ def _start_collecting_span(start_span: Callable[[str], None], on_progress: Progr
     return listen
 
 
-def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
+def _with_missing_versions(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
     shown = ", ".join(unknown[:MAX_NAMES_SHOWN]) + (", ..." if len(unknown) > MAX_NAMES_SHOWN else "")
     line = one_line(f"{collector}: the package index gave no answer for {len(unknown)} of {total} packages: {shown}")
-    words = {**analysis.completeness["collectors"], collector: "partial"}
-    completeness = {**analysis.completeness, "collectors": words}
+    states = {**analysis.completeness["collectors"], collector: "partial"}
+    completeness = {**analysis.completeness, "collectors": states}
     return replace(analysis, errors=[*analysis.errors, line], completeness=completeness)

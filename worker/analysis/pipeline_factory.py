@@ -1,6 +1,7 @@
-"""How this machine analyses a source, from its settings: needs neither queue nor database, and imports neither.
+"""Build the pipeline from the settings.
 
-`vibe8 analyze` starts in half the time for that; the queue's workers use the very same pipeline.
+`vibe8 analyze` and the workers use the same pipeline. This module imports neither the database nor the queue: `vibe8
+analyze` needs neither, and starts in half the time without them.
 """
 
 from collections.abc import AsyncIterator
@@ -22,18 +23,16 @@ from worker.analysis.preload import PRELOAD, WARM_UP
 from worker.analysis.workspace import worker_workspace
 
 MB = 1024 * 1024
-THREADS_AT_WORK = 4
-"""The most that one process of a child has: ruff's."""
+MAX_BUSY_THREADS = 4
+"""The largest number of threads that compute in one process of a child: those of ruff."""
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings, launched: ZygoteProcess | None = None) -> AsyncIterator[Pipeline]:
-    """How this machine analyses a source: children, scratch and the package index; nothing of them left at the end.
+async def open_pipeline(settings: Settings, zygote: ZygoteProcess | None = None) -> AsyncIterator[Pipeline]:
+    """Start the children's zygote, create the workspace and open the package index; undo all of it at the end.
 
-    `launched` is a zygote that has been started with PRELOAD already, to save time.
-
-    Raises InvalidInputError where SCRATCH_DIR cannot be written, and where the settings ask for a sandbox that there
-    is not.
+    `zygote` is one that was already started with PRELOAD, to save time; it is not warmed up. Raises InvalidInputError
+    where SCRATCH_DIR cannot be written, and where the settings require a sandbox that this machine does not offer.
     """
     disable_core_dumps()
     set_undumpable()
@@ -44,8 +43,8 @@ async def open_pipeline(settings: Settings, launched: ZygoteProcess | None = Non
             PRELOAD,
             child_limits(settings, cores.count),
             scratch=scratch,
-            zygote=launched,
-            warm_up=None if launched else WARM_UP,
+            zygote=zygote,
+            warm_up=None if zygote else WARM_UP,
         )
         stack.push_async_callback(children.stop)
         packages = _package_index(settings)
@@ -57,7 +56,7 @@ async def open_pipeline(settings: Settings, launched: ZygoteProcess | None = Non
 
 
 def _package_index(settings: Settings) -> LazyPackageIndex | None:
-    """None where look-ups are switched off."""
+    """Return the configured package index, None where look-ups are switched off."""
     if settings.package_index_url is None:
         return LazyPackageIndex(None)
     address = settings.package_index_url.get_secret_value()
@@ -65,16 +64,16 @@ def _package_index(settings: Settings) -> LazyPackageIndex | None:
 
 
 def child_limits(settings: Settings, cores: int) -> ChildLimits:
-    """What one child may use: room for a lane on each core and for the tools, and for whatever a source may bring."""
+    """Return the limits of one child: enough for a pool process on each core, the tools, and any allowed source."""
     memory = settings.analysis_memory_mb * MB
     largest = max(settings.max_clone_mb, settings.max_inflated_mb) * MB
     return ChildLimits(
         memory_bytes=memory,
         file_bytes=largest,
-        cpu_seconds=THREADS_AT_WORK * settings.arq_job_timeout,
+        cpu_seconds=MAX_BUSY_THREADS * settings.arq_job_timeout,
         tasks=64 + 4 * cores,
         total_memory_bytes=(cores + 2) * memory,
-        disk_bytes=3 * largest,  # the objects, their index, and the files written from them
+        disk_bytes=3 * largest,  # git objects, their index, and the files written from them
         disk_entries=4 * settings.max_tree_files + 100_000,
     )
 
@@ -95,7 +94,7 @@ def _pipeline(
 
 
 def source_limits(settings: Settings) -> SourceLimits:
-    """The limits of a submission's size, in bytes and counts."""
+    """Return the limits of a source: sizes in bytes, and counts."""
     return SourceLimits(
         max_upload_bytes=settings.max_upload_mb * MB,
         max_zip_entries=settings.max_zip_entries,

@@ -1,4 +1,4 @@
-"""The modules that a zygote imports, and the function that it calls, before it forks a child."""
+"""What the zygote does before it forks children: the modules it imports, and the function it calls."""
 
 PRELOAD = ("worker.analysis.child_tasks",)
 WARM_UP = "worker.analysis.child_tasks:warm_up"

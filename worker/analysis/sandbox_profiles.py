@@ -1,4 +1,4 @@
-"""What the two children of an analysis may touch: the one that fetches, and the one that collects."""
+"""Sandbox profiles of an analysis: one for fetching, one for collecting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,26 +9,28 @@ from domain.sources import normalize_repository_url
 from domain.text import JSON
 from infrastructure.sources.local.history import paths_to_read
 
-HTTPS = 443
+HTTPS_PORT = 443
 
 
-def profiles(scratch: Path, source: Mapping[str, JSON]) -> tuple[SandboxProfile, SandboxProfile]:
-    """For fetching: it writes into scratch, and reaches the git host. For collecting: it reads scratch, and no more.
+def build_profiles(scratch: Path, source: Mapping[str, JSON]) -> tuple[SandboxProfile, SandboxProfile]:
+    """Return the profile for fetching `source` into `scratch`, and the one for collecting.
 
-    `source` is what `worker.analysis.child_tasks.fetch` reads. A directory's history stays where it is, so both read
-    it there.
-    Raises InvalidInputError for a repository that may not be fetched at all.
+    Fetching may write `scratch` and connect to the git host. Collecting may only read `scratch`. Both may read the git
+    history of a local directory, which is not copied. `source` is what `worker.analysis.child_tasks.fetch` reads.
+    Raises InvalidInputError for a repository URL that is not allowed.
     """
     fetching: list[Path] = []
     collecting: list[Path] = []
     ports: tuple[int, ...] = ()
     if source["kind"] == "repository":
-        url = normalize_repository_url(str(source["url"]), source["allowed_hosts"])  # a row may hold anything
-        ports = (urlsplit(url).port or HTTPS,)
+        url = normalize_repository_url(
+            str(source["url"]), source["allowed_hosts"]
+        )  # the row may have been written by another program
+        ports = (urlsplit(url).port or HTTPS_PORT,)
         fetching = [Path(source["ca_bundle"])] if source["ca_bundle"] else []
     elif source["kind"] == "directory":
-        places = paths_to_read(Path(source["path"]))
-        fetching, collecting = list(places.fetching), list(places.collecting)
+        paths = paths_to_read(Path(source["path"]))
+        fetching, collecting = list(paths.fetching), list(paths.collecting)
     return (
         SandboxProfile(
             scratch=str(scratch), scratch_writable=True, readable_paths=_absolute(fetching), tcp_ports=ports

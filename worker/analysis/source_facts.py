@@ -1,20 +1,19 @@
-"""What is remembered of a source's files between runs, and why no file can speak for another.
+"""Cache of the facts about a source's files between runs, and why a hostile file cannot forge another's facts.
 
-The facts of a file are kept under a digest of its bytes, its path, the code that finds facts (our sources, every
-distribution installed, Python itself), the user and the source. This worker computes the digests: it reads the files
-and parses nothing. The child that collects is handed what is known, and hands over what it found out: it names files,
-never digests, and what it says of a file that was known, or is not in the tree, is dropped.
+The facts of a file are stored under a digest of: its bytes, its path, the code that finds facts (this project's
+sources, all installed distributions and Python itself), the user, and the source. The worker computes the digests; it
+reads the files and parses nothing. The child that collects receives the known facts and returns those that it found. It
+names files, never digests. The worker drops what the child says about a file that was known or that is not in the tree.
 
-Suppose that a file takes over the lane that parses it. It can lie about itself, and about the other files that this
-lane was given: files of the same tree. It cannot answer for a file of another lane, which the supervisor refuses
-(`collectors.engine.process_pool`), and it holds no descriptor to anyone else. Its lies outlive the run, under the
-digests of those
-files: for the same user and the same source alone. Another user who has the very same file asks under another
-digest, and so does the same user for another repository. That is why nothing is shared between users or sources,
-although it would save work. A lie ends when the file, the tools or our code change, or with the cache.
+Suppose that a file takes over the pool process that parses it. It can then return false facts about itself, and about
+the other files of the tree that this process was given. It cannot return facts about files of another pool process:
+`collectors.engine.process_pool` refuses them. The false facts outlive the run, but only for the same user and the same
+source: another user, or another source of the same user, stores the same file under another digest. This is why nothing
+is shared between users or sources, although sharing would save work. False facts end when the file, the tools or this
+project's code change, or when the cache entry expires.
 
-Who can write to Redis can change what is remembered. An entry that does not decode or looks wrong is a miss
-(`collectors.engine.file_facts_cache`); one that looks right is believed.
+Whoever can write to Redis can change the cached facts. An entry that does not decode, or has a wrong shape, is a miss
+(`collectors.engine.file_facts_cache`). An entry of the right shape is believed.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Scratch space: a directory for each worker, locked while it lives, and in it a directory for each job.
+"""Workspaces: a directory for each worker, locked while the worker lives, with a directory in it for each job.
 
-The lock and not a process id says whether a worker lives: it holds across containers that share a volume, and goes
-with its holder, whatever ends it.
+A lock says whether a worker lives, not a process id: it is valid across containers that share a volume, and the kernel
+releases it however the worker ends.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ _PREFIX = "worker-"
 
 @contextmanager
 def worker_workspace(parent: Path) -> Iterator[Path]:
-    """A directory of our own under `parent`, gone afterwards; those of dead workers are removed first.
+    """Create this worker's directory in `parent`, and remove it at the end.
 
-    Raises InvalidInputError where `parent` cannot be written.
+    The directories of dead workers are removed first. Raises InvalidInputError where `parent` cannot be written.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        sweep(parent)
+        remove_abandoned_workspaces(parent)
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        directory.chmod(0o711)  # a child that has a user of its own must get through to its own directory
+        directory.chmod(0o711)  # a child that runs as another user must be able to reach its own directory
     except OSError as error:
         raise InvalidInputError(f"SCRATCH_DIR {parent} cannot be written ({error.strerror})") from error
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -41,8 +41,8 @@ def worker_workspace(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(parent: Path) -> int:
-    """Remove the directories of workers that live no more, and say how many there were."""
+def remove_abandoned_workspaces(parent: Path) -> int:
+    """Remove the directories of dead workers, and return how many there were."""
     removed = 0
     for directory in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):
@@ -57,28 +57,28 @@ def sweep(parent: Path) -> int:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove it with all that is in it, as far as the system lets us, whatever its maker did to keep it.
+    """Remove a directory with its content, as far as permissions allow. Works on trees that were made to resist it.
 
-    Directories inside are moved up before they are emptied: nested deeper than any path or stack can be, they are
-    still removed; and what was closed to its own user is opened.
+    Each subdirectory is moved up into `directory` before it is emptied, so that nesting deeper than the limits on paths
+    and on recursion is no obstacle. Directories that their own user may not open are made accessible.
     """
     token, pending = secrets.token_hex(8), [directory]
-    for number, place in enumerate(pending):
+    for number, current in enumerate(pending):
         with suppress(OSError):
-            for entry in _opened(place):
+            for entry in _open_and_list(current):
                 with suppress(OSError):
                     if entry.is_dir(follow_symlinks=False):
-                        Path(entry).chmod(0o700)  # or it may not be moved
+                        Path(entry).chmod(0o700)  # moving a directory needs write permission on it
                         pending.append(Path(entry).rename(directory / f"{token}-{number}-{len(pending)}"))
                     else:
                         os.unlink(entry)  # noqa: PTH108 - there may be very many
-            if place != directory:
-                place.rmdir()
+            if current != directory:
+                current.rmdir()
     with suppress(OSError):
         directory.rmdir()
 
 
-def _opened(directory: Path) -> list["os.DirEntry[str]"]:
+def _open_and_list(directory: Path) -> list["os.DirEntry[str]"]:
     directory.chmod(0o700)
     with os.scandir(directory) as entries:
         return list(entries)
@@ -86,9 +86,9 @@ def _opened(directory: Path) -> list["os.DirEntry[str]"]:
 
 @asynccontextmanager
 async def job_workspace(parent: Path) -> AsyncIterator[Path]:
-    """A fresh directory for one job, readable by us alone, and gone afterwards.
+    """Create a directory for one job, which only this user can read, and remove it at the end.
 
-    Raises TransientError where there is no room for it: another worker, or this one later, may have some.
+    Raises TransientError where it cannot be created: another worker, or this one later, may have free space.
     """
     try:
         directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=parent))

@@ -97,11 +97,11 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
     from infrastructure.child_process.zygote_process import launch_zygote
 
     gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
-    with launch_zygote(PRELOAD) as launched:  # first of all: it imports the tools while we import the rest
+    with launch_zygote(PRELOAD) as zygote:  # first of all: it imports the tools while we import the rest
         from worker.cli.commands import analyze as analyze_command
         from worker.cli.output.writer import OutputWriter
 
-        run_and_exit(analyze_command.analyze(source, branch, OutputWriter(as_json=as_json), launched))
+        run_and_exit(analyze_command.analyze(source, branch, OutputWriter(as_json=as_json), zygote))
 
 
 @app.command(epilog=examples_epilog("vibe8 cleanup"))

@@ -26,7 +26,7 @@ from domain.sandbox import SandboxProfile
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.sandbox.sandbox import ChildLimits
 from tests.hostile.support.attacks import ATTACKS
-from worker.analysis.sandbox_profiles import profiles
+from worker.analysis.sandbox_profiles import build_profiles
 from worker.analysis.workspace import remove_tree
 
 ENTRIES = "tests.hostile.support.attacks"
@@ -186,7 +186,7 @@ class SandboxEnvironment:
         """Those that the worker gives to its two children for a repository."""
         host = "host.example" if port == 443 else f"host.example:{port}"
         source = {"kind": "repository", "url": f"https://{host}/a/b", "ca_bundle": None, "allowed_hosts": [host]}
-        fetching, collecting = profiles(self.scratch, source)
+        fetching, collecting = build_profiles(self.scratch, source)
         return {"fetching": fetching, "collecting": collecting}
 
 

@@ -11,13 +11,13 @@ from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 
 
-async def analyze(source_text: str, branch: str | None, output: OutputWriter, launched: ZygoteProcess) -> int:
+async def analyze(source_text: str, branch: str | None, output: OutputWriter, zygote: ZygoteProcess) -> int:
     """Analyse the source, with the zygote that is given, and print the result, in the shape of a job's."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     request = pipeline_source(source, settings)
     with ProgressDisplay(quiet=output.as_json) as display:
-        async with open_pipeline(settings, launched) as pipeline:
+        async with open_pipeline(settings, zygote) as pipeline:
             analysed = await pipeline.run(request, display.on_event)
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     show_result({"job": None, "source": origin, **analysed.analysis.document()}, output)
