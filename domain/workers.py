@@ -1,4 +1,4 @@
-"""A worker process among others."""
+"""A running worker process, as its registry entry describes it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,12 +7,12 @@ from typing import Self
 from domain.text import JSON
 
 PAUSED = "paused"
-"""The control that keeps every replica from claiming; running jobs go on."""
+"""Name of the control that stops every worker from claiming jobs. Running jobs go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
-    """What a replica last said of itself. `started_at` and `seen_at` are seconds since 1970 by its own clock."""
+    """A worker's registry entry. `started_at` and `seen_at` are seconds since 1970 by the worker's own clock."""
 
     replica_id: str
     host: str
@@ -22,14 +22,14 @@ class WorkerInfo:
     seen_at: float
     slots: int
     state: str
-    """`ready`, or why it would not claim just now."""
+    """`ready`, or the reason why the worker claims no job now."""
     jobs: tuple[str, ...]
 
     def to_json(self) -> dict[str, JSON]:
-        """As it is kept in Redis."""
+        """Return the entry as it is stored in Redis."""
         return {**asdict(self), "jobs": list(self.jobs)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, JSON]) -> Self:
-        """The inverse. Raises KeyError or TypeError on what another version may have written."""
+        """Read an entry. Raises KeyError or TypeError if another version has written it with other fields."""
         return cls(**{**value, "jobs": tuple(value["jobs"])})

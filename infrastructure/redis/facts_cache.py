@@ -1,15 +1,15 @@
-"""Facts about files that all replicas share, in the queue's Redis. Implements `domain.ports.FactsCache`.
+"""Cache of facts about files, shared by all workers, in the queue's Redis. Implements `domain.ports.FactsCache`.
 
-That Redis evicts nothing by itself, since a queue is in it, so the cache keeps to its own bound: what has not been
-asked for the longest goes first. All of it stands under three keys, and `DEL` of them empties it:
+That Redis must evict nothing by itself, because the queue is in it. So the cache keeps its own limit and removes the
+entries that were not used for the longest time. Deleting its three keys empties it:
 
     vibe8:facts        hash: digest -> entry
     vibe8:facts:used   sorted set: digest by the time of its last use
-    vibe8:facts:bytes  what the entries take in all, as counted here
+    vibe8:facts:bytes  size of all entries, as counted here
 
-Each script is atomic, so that the count is right however many replicas write; where one of the keys was lost, the rest
-is thrown away. Where Redis has a `maxmemory`, the cache also leaves half of that to the queue: it shrinks
-when the queue grows, and no bell can go unrung for its sake.
+Each script is atomic, so that the count is right however many workers write. If one of the keys is lost, the others are
+deleted. If Redis has a `maxmemory`, the cache also leaves half of it to the queue: it shrinks when the queue grows, so
+that no wake-up is refused for lack of memory.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ from infrastructure.observability.prometheus_metrics import FACTS_BYTES, FACTS_F
 
 LOOK_UP_SECONDS = 2.0
 KEEP_SECONDS = 5.0
-"""After this long the cache counts as away: finding the facts anew takes little longer."""
+"""A call that takes longer is given up: computing the facts again takes little longer than that."""
 
-ANSWER_BYTES = 64 << 20
-"""About the most that is looked up for one source; what goes beyond it is not known."""
+MAX_LOOK_UP_BYTES = 64 << 20
+"""Approximate limit on the entries that one look-up returns. Entries beyond it count as not cached."""
 
-ENTRY_BYTES = 4 << 20
-"""The largest entry that is kept."""
+MAX_ENTRY_BYTES = 4 << 20
+"""Larger entries are not cached."""
 
-_KEYS_A_TIME = 256
-_BYTES_A_TIME = 1 << 20
-"""Redis does one thing at a time, and bells are waiting."""
+_BATCH_KEYS = 256
+_BATCH_BYTES = 1 << 20
+"""Batches are small because Redis runs one command at a time, and wake-ups wait meanwhile."""
 
-_OVERHEAD = 256
-"""Bytes that an entry takes beyond itself, about: its digest twice, a place in the hash and one in the sorted set."""
+ENTRY_OVERHEAD_BYTES = 256
+"""Approximate bytes per entry beside its content: its digest twice, an element of the hash and one of the set."""
 
-_NAMES = ("vibe8:facts", "vibe8:facts:used", "vibe8:facts:bytes")
+CACHE_KEYS = ("vibe8:facts", "vibe8:facts:used", "vibe8:facts:bytes")
 
 _LOOK_UP = """
 local found = redis.call('HMGET', KEYS[1], unpack(ARGV))
@@ -58,9 +58,9 @@ return found
 """
 
 _KEEP = f"""
-local overhead, limit = {_OVERHEAD}, tonumber(ARGV[1])
+local overhead, limit = {ENTRY_OVERHEAD_BYTES}, tonumber(ARGV[1])
 local total = tonumber(redis.call('GET', KEYS[3]) or '0')
-local function forget(digest)
+local function remove(digest)
   local size = redis.call('HSTRLEN', KEYS[1], digest)
   if redis.call('HDEL', KEYS[1], digest) > 0 then total = total - size - overhead end
 end
@@ -70,7 +70,7 @@ if redis.call('EXISTS', unpack(KEYS)) < 3 then
 end
 local incoming = 0
 for place = 2, #ARGV, 2 do
-  forget(ARGV[place])
+  remove(ARGV[place])
   redis.call('ZREM', KEYS[2], ARGV[place])
   incoming = incoming + #ARGV[place + 1] + overhead
 end
@@ -80,7 +80,7 @@ while total > 0 and total + incoming > limit do
     redis.call('DEL', KEYS[1])
     total = 0
   end
-  for place = 1, #oldest, 2 do forget(oldest[place]) end
+  for place = 1, #oldest, 2 do remove(oldest[place]) end
 end
 if total + incoming <= limit then
   local now = redis.call('TIME')[1]
@@ -98,7 +98,7 @@ log = structlog.get_logger(__name__)
 
 
 class RedisFactsCache:
-    """At most `limit_bytes` in all, whoever writes; the newest limit of any replica holds."""
+    """Cache of at most `limit_bytes` in all. If workers have different limits, each write applies its worker's."""
 
     def __init__(self, redis: Redis, limit_bytes: int) -> None:
         self._redis = redis
@@ -107,14 +107,14 @@ class RedisFactsCache:
         self._keep = redis.register_script(_KEEP)
 
     async def look_up(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """See `domain.ports.FactsCache.look_up`; a round trip for each few hundred digests."""
+        """Return the cached entries (see `domain.ports.FactsCache.look_up`), in batches of 256 digests."""
         found: dict[bytes, bytes] = {}
         size = 0
-        async with _forgiven("look_up", LOOK_UP_SECONDS):
-            for some in _slices(digests, _KEYS_A_TIME):
-                if size > ANSWER_BYTES:
+        async with _ignoring_faults("look_up", LOOK_UP_SECONDS):
+            for some in _slices(digests, _BATCH_KEYS):
+                if size > MAX_LOOK_UP_BYTES:
                     break
-                answers: list[Any] = await self._look_up(keys=_NAMES, args=some)
+                answers: list[Any] = await self._look_up(keys=CACHE_KEYS, args=some)
                 known = {digest: entry for digest, entry in zip(some, answers, strict=True) if entry is not None}
                 size += sum(map(len, known.values()))
                 found |= known
@@ -123,32 +123,32 @@ class RedisFactsCache:
         return found
 
     async def keep(self, entries: Mapping[bytes, bytes]) -> None:
-        """See `domain.ports.FactsCache.keep`; a round trip for each megabyte."""
-        async with _forgiven("keep", KEEP_SECONDS):
-            limit = await self._room()
-            for some in _portions((pair for pair in entries.items() if len(pair[1]) <= ENTRY_BYTES), _BYTES_A_TIME):
+        """Store the entries (see `domain.ports.FactsCache.keep`), in batches of about 1 MB."""
+        async with _ignoring_faults("keep", KEEP_SECONDS):
+            limit = await self._current_limit()
+            for some in _batches((pair for pair in entries.items() if len(pair[1]) <= MAX_ENTRY_BYTES), _BATCH_BYTES):
                 arguments: list[bytes | int] = [limit, *(part for pair in some for part in pair)]
-                FACTS_BYTES.set(int(await self._keep(keys=_NAMES, args=arguments)))
+                FACTS_BYTES.set(int(await self._keep(keys=CACHE_KEYS, args=arguments)))
 
-    async def _room(self) -> int:
-        """How large the cache may be by now."""
+    async def _current_limit(self) -> int:
+        """Return the limit in bytes, lower than the configured one if other keys take much of `maxmemory`."""
         memory = await self._redis.info("memory")
-        most = int(memory["maxmemory"])
-        if not most:
+        maxmemory = int(memory["maxmemory"])
+        if not maxmemory:
             return self._limit
-        others = int(memory["used_memory"]) - int(await self._redis.get(_NAMES[2]) or 0)
-        return max(0, min(self._limit, most // 2 - others))
+        others = int(memory["used_memory"]) - int(await self._redis.get(CACHE_KEYS[2]) or 0)
+        return max(0, min(self._limit, maxmemory // 2 - others))
 
 
 @asynccontextmanager
-async def _forgiven(operation: str, seconds: float) -> AsyncIterator[None]:
-    """The cache may be away, slow, full or not allowed: that costs time, and is no fault of a job's."""
+async def _ignoring_faults(operation: str, seconds: float) -> AsyncIterator[None]:
+    """Give up after so many seconds, and count and log errors: without the cache a job only takes longer."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except (RedisError, OSError, TimeoutError) as error:
         FACTS_FAULTS.labels(operation).inc()
-        log.debug("facts_cache.unavailable", operation=operation, reason=f"{type(error).__name__}: {error}")
+        log.debug("facts.cache_unavailable", operation=operation, reason=f"{type(error).__name__}: {error}")
 
 
 def _slices(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
@@ -156,12 +156,12 @@ def _slices(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
         yield items[start : start + size]
 
 
-def _portions(pairs: Iterable[tuple[bytes, bytes]], most: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Groups of about `most` bytes, none of them empty."""
+def _batches(pairs: Iterable[tuple[bytes, bytes]], max_bytes: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Yield batches of about `max_bytes`, none of them empty."""
     rest = iter(pairs)
-    while portion := list(islice(rest, 1)):
-        size = len(portion[0][1])
-        while size < most and (pair := next(rest, None)):
-            portion.append(pair)
-            size += len(pair[1]) + _OVERHEAD
-        yield portion
+    while batch := list(islice(rest, 1)):
+        size = len(batch[0][1])
+        while size < max_bytes and (pair := next(rest, None)):
+            batch.append(pair)
+            size += len(pair[1]) + ENTRY_OVERHEAD_BYTES
+        yield batch

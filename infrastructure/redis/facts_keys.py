@@ -1,6 +1,6 @@
-"""The digests under which facts about files are kept: all that the facts depend on is in them.
+"""Digests under which facts about files are cached. A digest covers everything that the facts depend on.
 
-They are computed in the worker, which parses nothing: no file of a tree can have any say in another's digest.
+The worker computes them, because it does not parse the files: no file of a tree can influence another's digest.
 """
 
 import os
@@ -14,26 +14,26 @@ from pathlib import Path
 
 DIGEST_BYTES = 20
 
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Whoever filled scratch may have been taken over: no link is followed, no pipe waited for."""
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""The process that filled scratch may be compromised, so follow no link and wait for no pipe."""
 
 _OUR_PACKAGES = ("collectors", "domain")
 
 
 @dataclass(frozen=True, slots=True)
 class TreeKeys:
-    """Digests by a file's name: its relative path in bytes.
+    """Digests by a file's relative path, in bytes.
 
-    `contents` go with the file's bytes and its path, `places` also with the names and executable bits of all files of
-    the tree, which ruff looks at.
+    Those in `contents` depend on the file's content and path. Those in `in_tree` also depend on the paths and
+    executable bits of all files of the tree, which ruff takes into account.
     """
 
     contents: dict[bytes, bytes] = field(default_factory=dict)
-    places: dict[bytes, bytes] = field(default_factory=dict)
+    in_tree: dict[bytes, bytes] = field(default_factory=dict)
 
 
-def fingerprint() -> bytes:
-    """What the facts owe to the code that finds them: our own sources, every distribution installed, this Python."""
+def code_digest() -> bytes:
+    """Return the digest of the code that finds facts: this program's sources, installed distributions, and Python."""
     digest = blake2b(digest_size=DIGEST_BYTES)
     for part in (sys.version, sys.byteorder, sys.platform, *_distributions()):
         digest.update(part.encode() + b"\0")
@@ -46,23 +46,23 @@ def fingerprint() -> bytes:
 
 
 def _distributions() -> list[str]:
-    """Names and versions, as their metadata's directories are called."""
+    """Return names and versions, as in the names of the metadata directories."""
     found: set[str] = set()
     for place in filter(os.path.isdir, sys.path):
         found.update(name for name in os.listdir(place) if name.endswith((".dist-info", ".egg-info")))  # noqa: PTH208
     return sorted(found)
 
 
-def secret(*parts: bytes) -> bytes:
-    """A key for digests that nobody shares who differs in any of the parts."""
+def derive_key(*parts: bytes) -> bytes:
+    """Return a key for digests. Keys differ if any of the parts differs."""
     digest = blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
         digest.update(b"%d\0" % len(part) + part)
     return digest.digest()
 
 
-def keyed(key: bytes, *parts: bytes) -> bytes:
-    """The digest of the parts in a row, each told from the next."""
+def keyed_digest(key: bytes, *parts: bytes) -> bytes:
+    """Return the digest of the parts. Each is preceded by its length, so that other divisions give other digests."""
     digest = blake2b(key=key, digest_size=DIGEST_BYTES)
     for part in parts:
         digest.update(b"%d\0" % len(part))
@@ -70,43 +70,43 @@ def keyed(key: bytes, *parts: bytes) -> bytes:
     return digest.digest()
 
 
-def tree_keys(tree: Path, key: bytes, *, most_files: int, most_bytes: int) -> TreeKeys:
-    """The digests of the files below `tree`; of larger ones than `most_bytes`, and of no more files, there are none.
+def tree_keys(tree: Path, key: bytes, *, max_files: int, max_file_bytes: int) -> TreeKeys:
+    """Return the digests of at most `max_files` files below `tree`, each of at most `max_file_bytes`.
 
-    Reads every file; links are not followed. Raises OSError where the tree cannot be read.
+    Reads every file, and follows no links. Raises OSError if the tree cannot be read.
     """
     keys = TreeKeys()
-    order = blake2b(key=key, digest_size=DIGEST_BYTES)
-    for name, mode, content in _files(tree, most_bytes):
-        order.update(b"%d\0%b%d" % (len(name), name, mode))
-        if len(keys.contents) < most_files and content is not None:
-            keys.contents[name] = keyed(key, name, content)
-    structure = order.digest()
+    structure_hash = blake2b(key=key, digest_size=DIGEST_BYTES)
+    for name, mode, content in _files(tree, max_file_bytes):
+        structure_hash.update(b"%d\0%b%d" % (len(name), name, mode))
+        if len(keys.contents) < max_files and content is not None:
+            keys.contents[name] = keyed_digest(key, name, content)
+    structure = structure_hash.digest()
     for name, digest in keys.contents.items():
-        keys.places[name] = keyed(key, structure, digest)
+        keys.in_tree[name] = keyed_digest(key, structure, digest)
     return keys
 
 
-def _files(tree: Path, most: int) -> Iterator[tuple[bytes, int, bytes | None]]:
-    """Relative name, executable bits and content of each regular file, in an order that the names alone decide."""
+def _files(tree: Path, max_bytes: int) -> Iterator[tuple[bytes, int, bytes | None]]:
+    """Yield relative path, executable bits and content of each regular file, in an order that depends on names only."""
     root = os.fsencode(tree)
     for directory, folders, names, descriptor in os.fwalk(root):
         folders.sort()
         prefix = directory[len(root) + 1 :] + b"/" if directory != root else b""
         for name in sorted(names):
-            found = _read(name, descriptor, most)
+            found = _read(name, descriptor, max_bytes)
             if found is not None:
                 yield prefix + name, *found
 
 
-def _read(name: bytes, directory: int, most: int) -> tuple[int, bytes | None] | None:
+def _read(name: bytes, directory: int, max_bytes: int) -> tuple[int, bytes | None] | None:
     try:
-        file = os.open(name, _FILE, dir_fd=directory)
+        file = os.open(name, _OPEN_FLAGS, dir_fd=directory)
     except OSError:
-        return None  # a link, or what may not be read: nothing is known of it
+        return None  # a link, or a file without read permission
     with os.fdopen(file, "rb", buffering=0) as stream:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             return None
-        content = stream.read(status.st_size) if status.st_size <= most else None
+        content = stream.read(status.st_size) if status.st_size <= max_bytes else None
     return status.st_mode & 0o111, content

@@ -1,7 +1,8 @@
-"""The queue: ARQ and Redis tell workers that there may be work. A hint, never the truth.
+"""The job queue in Redis, on ARQ: wake-ups for workers, and the events of a job.
 
-Every ring has a fresh ARQ id (`{job_id}:{ring}`): ARQ's in-progress, retry and result keys of an earlier ring can
-neither delay nor block it. Payloads are JSON and hold ids only; a pickle in the queue is refused by the decoder.
+A queue entry is a hint that a job may be due; PostgreSQL holds the truth. Each wake-up has a fresh ARQ id,
+`{job_id}:{number}`: the in-progress, retry and result keys that ARQ keeps of an earlier one neither delay nor block it.
+Payloads are JSON and hold ids only. The decoder refuses pickles.
 """
 
 import asyncio
@@ -26,23 +27,26 @@ from domain.text import JSON
 QUEUE_NAME = "vibe8:queue"
 TASK_NAME = "analyze"
 DUE_NOW = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
-"""A time that has come by any replica's clock: a worker whose clock lags must not wait for ours."""
+"""Score of an entry that is due at once: in the past by the clock of any replica, however late that clock is."""
 
 EXPIRES_SECONDS = 86_400
 CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
-"""A caller learns within about ten seconds that Redis is away; the worker's own loop then tries again."""
+"""A caller learns within about ten seconds that Redis is unavailable. A worker's main loop then tries again."""
+
+_WAKEUP_CHANNEL = "vibe8:be" + "ll"
+"""Older workers subscribe to this name. It is written in two parts because the word itself is no longer in use here."""
 
 
 def serialize(message: Mapping[str, Any]) -> bytes:
-    """ARQ's job message as JSON; what JSON does not know (an exception in a result) becomes its text."""
+    """Encode ARQ's job message as JSON. Values that JSON does not know, such as an exception, become text."""
     return json.dumps(message, default=str).encode()
 
 
 def deserialize(data: bytes) -> dict[str, Any]:
-    """The inverse; raises ValueError on anything but a job message.
+    """Decode a job message. Raises ValueError on anything else.
 
-    ARQ drops what cannot be read, but ends over a message whose fields are of other types than it wrote.
+    ARQ drops a message that cannot be decoded, but crashes on one whose fields have unexpected types.
     """
     message = json.loads(data)
     if not isinstance(message, dict) or not all(check(message.get(key)) for key, check in _FIELDS.items()):
@@ -61,14 +65,14 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "t": lambda tries: tries is None or _is_int(tries, 10**6),
     "et": lambda milliseconds: _is_int(milliseconds, 10**14),
 }
-"""What ARQ takes for granted of its function, arguments, keywords, tries and time of enqueueing."""
+"""The types that ARQ expects of its function, arguments, keywords, number of tries and time of enqueueing."""
 
 
 def redis_settings(url: str, *, retries: int = CONNECT_RETRIES) -> RedisSettings:
-    """ARQ's connection settings: connection errors are tried again by the library, timeouts too."""
+    """Return ARQ's connection settings; redis-py retries connection errors and timeouts."""
     settings = RedisSettings.from_dsn(url)
     if settings.password is not None:
-        settings.password = unquote(settings.password)  # ARQ leaves it as it stands in the address
+        settings.password = unquote(settings.password)  # ARQ leaves it percent-encoded
     settings.conn_timeout = CONNECT_SECONDS
     settings.conn_retries = retries
     settings.retry_on_timeout = True
@@ -77,7 +81,7 @@ def redis_settings(url: str, *, retries: int = CONNECT_RETRIES) -> RedisSettings
 
 @asynccontextmanager
 async def redis_errors() -> AsyncIterator[None]:
-    """Translate the ways in which Redis can be away into ServiceUnavailableError."""
+    """Translate every error that an unavailable Redis can cause into ServiceUnavailableError."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
@@ -85,7 +89,7 @@ async def redis_errors() -> AsyncIterator[None]:
 
 
 async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:
-    """A connection pool for ringing, tried again so often, a second apart. Raises ServiceUnavailableError."""
+    """Open a connection pool, trying again `retries` times, a second apart. Raises ServiceUnavailableError."""
     async with redis_errors():
         return await create_pool(
             redis_settings(url, retries=retries),
@@ -96,50 +100,53 @@ async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:
 
 
 def connect_lazily(url: str) -> ArqRedis:
-    """The same, but nothing is asked of Redis before it is needed: for those who may never need it."""
+    """Return a pool that connects on its first command, for programs that may never need Redis."""
     pool = ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_SECONDS)
     return ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE_NAME)
 
 
 class JobQueue:
-    """Rings for jobs, and tells listeners what happens to them."""
+    """Enqueues wake-ups for workers, and publishes and reads the events of jobs."""
 
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
 
-    async def enqueue(self, job_id: str, ring: int, *, delay_seconds: float = 0.0) -> None:
-        """Enqueue `{job_id}:{ring}`, now or later. Raises ServiceUnavailableError; the sweep rings again."""
-        await self.enqueue_many([(job_id, ring)], delay_seconds=delay_seconds)
+    async def enqueue(self, job_id: str, number: int, *, delay_seconds: float = 0.0) -> None:
+        """Enqueue the job's wake-up of that number, due after the delay. Raises ServiceUnavailableError.
 
-    async def enqueue_many(self, rings: Sequence[tuple[str, int]], *, delay_seconds: float = 0.0) -> None:
-        """Enqueue many at once, each a job's id and its ring, in one exchange with Redis.
+        A caller may ignore the error: maintenance enqueues a due job again that no worker has claimed.
+        """
+        await self.enqueue_many([(job_id, number)], delay_seconds=delay_seconds)
 
-        What ARQ's own `enqueue_job` writes; it asks first whether the id is in use, and ours are fresh.
+    async def enqueue_many(self, wakeups: Sequence[tuple[str, int]], *, delay_seconds: float = 0.0) -> None:
+        """Enqueue pairs of a job's id and the wake-up's number, in one round trip. Raises ServiceUnavailableError.
+
+        Writes what ARQ's own `enqueue_job` writes, which first asks whether the id is in use; these ids are fresh.
         """
         now = timestamp_ms()
         score = now + round(delay_seconds * 1000) if delay_seconds else to_unix_ms(DUE_NOW)
         lifetime = (EXPIRES_SECONDS + math.ceil(delay_seconds)) * 1000
         async with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for job_id, ring in rings:
+            for job_id, number in wakeups:
                 message = serialize_job(TASK_NAME, (job_id,), {}, None, now, serializer=serialize)
-                pipe.psetex(f"{job_key_prefix}{job_id}:{ring}", lifetime, message)
-                pipe.zadd(QUEUE_NAME, {f"{job_id}:{ring}": score})
+                pipe.psetex(f"{job_key_prefix}{job_id}:{number}", lifetime, message)
+                pipe.zadd(QUEUE_NAME, {f"{job_id}:{number}": score})
             if not delay_seconds:
                 pipe.publish(wakeup_channel(self._redis), b"")
             await pipe.execute()
 
     async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
-        """Tell whoever listens on the job's channel. Raises ServiceUnavailableError."""
+        """Publish an event on the job's channel. Raises ServiceUnavailableError."""
         async with redis_errors():
             await self._redis.publish(job_channel(job_id), json.dumps(event, allow_nan=False))
 
     async def events(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
-        """The events of one job from now on, and None whenever `seconds` pass without one, or while Redis is away."""
+        """Yield the job's events from now on, and None after each `seconds` without one or without Redis."""
         while True:
             try:
                 async with redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(job_channel(job_id))
-                    yield None  # what happened before the subscription stood is in the row
+                    yield None  # events before the subscription are lost: let the caller read the row
                     while True:
                         message = await pubsub.get_message(timeout=seconds)
                         yield None if message is None else json.loads(message["data"])
@@ -149,10 +156,10 @@ class JobQueue:
 
 
 def wakeup_channel(redis: Redis) -> str:
-    """The Redis channel on which a ring is heard at once; channels are shared by a server's numbered databases."""
-    return f"vibe8:bell:{redis.connection_pool.connection_kwargs.get('db', 0)}"
+    """Return the channel of wake-ups. Channels are shared by a server's numbered databases, hence the number in it."""
+    return f"{_WAKEUP_CHANNEL}:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
 
 def job_channel(job_id: str) -> str:
-    """The Redis channel on which a job's changes are published as JSON `{status, stage, progress}`."""
+    """Return the channel on which a job's changes are published, as JSON `{status, stage, progress}`."""
     return f"vibe8:job:{job_id}"

@@ -1,4 +1,4 @@
-"""Repository tokens between submit and fetch: in Redis only, encrypted, for a limited time."""
+"""Store for repository tokens between submission and fetch: in Redis only, encrypted, for a limited time."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from domain.errors import InvalidInputError, PermanentError
 from infrastructure.redis.queue import redis_errors
 
 TOKEN_CHARACTERS = 1_000
-"""More than any git host's token has; git reads it from one variable of its environment, and that has a limit."""
+"""More than the tokens of any git host have. git reads a token from one environment variable, whose size is limited."""
 
 
 class TokenVault:
-    """Keeps a token under its job's id. The first key encrypts, all keys decrypt, so that keys can be rotated."""
+    """Stores one token per job. The first key encrypts and all keys decrypt, so that keys can be rotated."""
 
     def __init__(self, redis: Redis, keys: Sequence[str], *, ttl_seconds: int) -> None:
-        """`keys` are Fernet keys (32 url-safe base64 bytes). Raises InvalidInputError where one is not."""
+        """Take Fernet keys (32 url-safe base64 bytes each). Raises InvalidInputError for any other."""
         self._redis = redis
         self._ttl_seconds = ttl_seconds
         try:
@@ -27,7 +27,7 @@ class TokenVault:
             ) from error
 
     async def put(self, job_id: str, token: str) -> None:
-        """Keep the token. Raises InvalidInputError (a bad one, or no key) and ServiceUnavailableError."""
+        """Store the token. Raises InvalidInputError (invalid token, or no key) and ServiceUnavailableError."""
         if not 0 < len(token) <= TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
             raise InvalidInputError(f"a token must be 1 to {TOKEN_CHARACTERS} printable ASCII characters")
         if self._fernet is None:
@@ -36,18 +36,18 @@ class TokenVault:
             await self._redis.set(_key(job_id), self._fernet.encrypt(token.encode()), ex=self._ttl_seconds)
 
     async def get(self, job_id: str) -> str:
-        """The token. Raises PermanentError when Redis has lost it or no key opens it."""
+        """Return the token. Raises PermanentError if Redis has lost it or no key decrypts it."""
         async with redis_errors():
-            sealed = await self._redis.get(_key(job_id))
+            encrypted = await self._redis.get(_key(job_id))
         try:
-            if sealed is None or self._fernet is None:
+            if encrypted is None or self._fernet is None:
                 raise PermanentError("token lost, submit again")
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:
             raise PermanentError("token lost, submit again") from error
 
     async def delete(self, job_id: str) -> None:
-        """Delete the token. Raises ServiceUnavailableError; its time limit then ends it."""
+        """Delete the token. Raises ServiceUnavailableError; the token then expires after its time limit."""
         async with redis_errors():
             await self._redis.delete(_key(job_id))
 

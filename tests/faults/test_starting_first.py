@@ -156,8 +156,8 @@ async def test_the_waiting_has_an_end_where_that_is_asked_for(far: System, cable
 async def test_it_says_so_once_and_then_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remind: float, lines: int
 ) -> None:
-    monkeypatch.setattr(startup, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(startup, "REMIND_SECONDS", remind)
+    monkeypatch.setattr(startup, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(startup, "LOG_SECONDS", remind)
     system = new_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
     ended, heard = asyncio.Event(), []
 

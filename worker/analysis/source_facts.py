@@ -24,7 +24,7 @@ from pathlib import Path
 import structlog
 
 from domain.ports import FactsCache
-from infrastructure.redis.facts_keys import TreeKeys, fingerprint, keyed, secret, tree_keys
+from infrastructure.redis.facts_keys import TreeKeys, code_digest, derive_key, keyed_digest, tree_keys
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.facts_wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
 
@@ -50,7 +50,7 @@ class SourceFacts:
         """`code` is a digest of the code that finds the facts; it defaults to that of the running code."""
         self._cache = cache
         self._limits = limits
-        self._code = code or fingerprint()
+        self._code = code or code_digest()
 
     async def get(self, scope: Sequence[str], tree: Path, branch: str | None = None) -> KnownFacts:
         """Return the cached facts of the files below `tree`, and of the history of its branch.
@@ -58,13 +58,13 @@ class SourceFacts:
         Where nothing is known of the branch, the history of the branch that was analysed last is returned. `scope`
         names the user and the source.
         """
-        key = secret(self._code, *(part.encode("utf-8", "surrogatepass") for part in scope))
+        key = derive_key(self._code, *(part.encode("utf-8", "surrogatepass") for part in scope))
         keys = await asyncio.to_thread(self._tree_keys, tree, key)
         branches = {
-            keyed(key, b"history", (branch or "").encode("utf-8", "surrogatepass")): HISTORY_KEY,
-            keyed(key, b"history"): LATEST_HISTORY_KEY,
+            keyed_digest(key, b"history", (branch or "").encode("utf-8", "surrogatepass")): HISTORY_KEY,
+            keyed_digest(key, b"history"): LATEST_HISTORY_KEY,
         }
-        names = {**branches, **_by_digest(keys.contents, b""), **_by_digest(keys.places, b"/")}
+        names = {**branches, **_by_digest(keys.contents, b""), **_by_digest(keys.in_tree, b"/")}
         found = await self._cache.look_up(list(names))
         known = {names[digest]: entry for digest, entry in found.items()}
         missing = {name: digest for digest, name in names.items() if digest not in found or digest in branches}
@@ -86,7 +86,7 @@ class SourceFacts:
     def _tree_keys(self, tree: Path, key: bytes) -> TreeKeys:
         try:
             limits = self._limits
-            return tree_keys(tree, key, most_files=limits.max_tree_files, most_bytes=limits.max_file_bytes)
+            return tree_keys(tree, key, max_files=limits.max_tree_files, max_file_bytes=limits.max_file_bytes)
         except OSError as error:
             log.debug("facts.tree_unreadable", reason=error.strerror)
             return TreeKeys()

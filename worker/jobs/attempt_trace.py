@@ -1,6 +1,6 @@
-"""An attempt as spans of its job's trace.
+"""Conversion of an attempt into spans of its job's trace.
 
-Begins are laid against the database's clock, which saw the claim: so the spans of replicas whose clocks differ agree.
+Spans start at the database's time of the claim, so that the spans of workers whose clocks differ fit together.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from worker.analysis.timeline import Span, Timeline
 from worker.jobs.job_log import source_name
 
 TRACEPARENT = "traceparent"
-"""Under this name a submission's context travels in its job's `source_metadata`."""
+"""Key in a job's `source_metadata` under which its submission's trace context is stored."""
 
 
 def traceparent_of(metadata: Mapping[str, JSON]) -> str | None:
-    """The context that the job carries, if its submission was traced."""
+    """Return the trace context of the submission, or None if it was not traced."""
     return valid_traceparent(metadata.get(TRACEPARENT))
 
 
 def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
-    """Tell the tracer how long the job waited, and what this attempt did."""
+    """Record the job's time in the queue and this attempt with its stages."""
     if not tracer.on or job.started_at is None:
         return
     claimed = job.started_at.timestamp()
@@ -50,7 +50,7 @@ def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
 def record_lost_attempt(
     tracer: Tracer, *, parent: object, began: datetime | None, ended: datetime, job_id: str, attempt: int, reason: str
 ) -> None:
-    """Tell of an attempt whose worker cannot any more."""
+    """Record an attempt whose worker died, on behalf of that worker."""
     if not tracer.on or began is None:
         return
     attributes: Attributes = {"vibe8.job_id": job_id, "vibe8.attempt": attempt, "vibe8.outcome": "lost"}
@@ -67,9 +67,9 @@ def _stage(span: Span, shift: float, timings_ms: Mapping[str, int]) -> SpanRecor
 
 
 def _collectors(earliest: float, ended: float, timings_ms: Mapping[str, int]) -> tuple[SpanRecord, ...]:
-    """Each from where collecting began to its last answer; the child's stages end where the child did.
+    """Return a span for each collector, from the start of collecting to its last answer, and one for summarizing.
 
-    What a child says of its own times is cut to what its worker has seen of it.
+    The child reports these times itself, so they are limited to the stage that the worker measured.
     """
     summarizing = max(earliest, ended - timings_ms.get("summarizing", 0) / 1000)
     began = max(earliest, summarizing - timings_ms.get("collecting", 0) / 1000)

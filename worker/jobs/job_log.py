@@ -1,4 +1,4 @@
-"""The one line that is logged when a job has ended: all that a person needs, and no secret."""
+"""Fields of the log line at the end of a job. They contain no secret."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -9,13 +9,13 @@ from domain.sources import SourceKind
 from domain.text import JSON, one_line
 from worker.analysis.timeline import Timeline
 
-NAME_SHOWN = 200
+MAX_NAME_CHARACTERS = 200
 
 
 def source_name(kind: SourceKind, metadata: Mapping[str, JSON]) -> str:
-    """`host/owner/repository`, or what was uploaded (`upload .zip`).
+    """Return `host/owner/repository` for a repository, and the kind of file (`upload .zip`) for an upload.
 
-    Rows are written by other programs too: whatever else an address carries (a user, a token) is not in this.
+    The URL's user name and password are left out: other programs write rows too, and may have put a token there.
     """
     if kind is SourceKind.UPLOAD:
         name = str(metadata.get("upload_filename")).lower()
@@ -25,11 +25,11 @@ def source_name(kind: SourceKind, metadata: Mapping[str, JSON]) -> str:
         place = parts.netloc.rpartition("@")[2]
     except ValueError:
         place = ""
-    return one_line(f"{place}{parts.path}", NAME_SHOWN) if place else "unreadable address"
+    return one_line(f"{place}{parts.path}", MAX_NAME_CHARACTERS) if place else "unreadable address"
 
 
 def queue_wait_ms(job: Job) -> int | None:
-    """From being due to being claimed, by the database's clock; None for a job that never was."""
+    """Return the time from being due to being claimed, by the database's clock; None if the job was never claimed."""
     if job.started_at is None:
         return None
     return max(0, round((job.started_at - job.run_after).total_seconds() * 1000))
@@ -38,7 +38,7 @@ def queue_wait_ms(job: Job) -> int | None:
 def end_of_job_fields(
     job: Job, timeline: Timeline, *, outcome: str, analysis: Analysis | None = None
 ) -> dict[str, JSON]:
-    """What the line says beside `job_id`, `attempt` and `user_id`, which are bound to the log already."""
+    """Return the fields beside `job_id`, `attempt` and `user_id`, which are bound to the log."""
     facts: dict[str, JSON] = {
         "outcome": outcome,
         "source": source_name(job.source_kind, job.source_metadata),

@@ -1,4 +1,4 @@
-"""What every replica does beside its jobs: rescue, sweep, and the periodic clean-up. Safe when all do it at once."""
+"""Maintenance by every worker: rescue jobs, enqueue them again, and clean up. Workers may do it at the same time."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import STALE, WORKER_LOST, CleanupCounts, EndedJob, Rescued, Ring
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.prometheus_metrics import RESCUES, RINGS, note_queue
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.redis.queue import JobQueue
@@ -26,16 +27,18 @@ from worker.jobs.job_log import source_name
 
 MAINTENANCE_SECONDS = 10.0
 ENQUEUE_AGAIN_SECONDS = 30.0
+"""A due job that is not claimed so long after its last wake-up is enqueued again."""
+
 RESCUE_LIMIT = 100
 CLEANUP_SLOT = "cleanup"
 CLEANUP_SECONDS = 6 * 3600
-"""Slots begin at 00, 06, 12 and 18 h UTC."""
+"""Length of a cleanup slot. Slots begin at 00, 06, 12 and 18 h UTC."""
 
 log = structlog.get_logger(__name__)
 
 
 async def cleanup(database: Database, settings: Settings) -> CleanupCounts:
-    """Delete what has been finished for long, end what is stale, and forget old runs where that is asked for.
+    """Delete jobs that finished long ago, fail stale ones, and delete old runs if `RUN_RETENTION_DAYS` is set.
 
     Raises ServiceUnavailableError.
     """
@@ -44,9 +47,9 @@ async def cleanup(database: Database, settings: Settings) -> CleanupCounts:
 
 
 async def cleanup_once_per_slot(database: Database, settings: Settings) -> None:
-    """The same, unless somebody in the fleet has done so in the current slot.
+    """Clean up, unless a worker of the fleet has done so in the current slot.
 
-    The slot is taken in the same transaction, so that a crash gives it back.
+    The slot is taken in the same transaction, so that it stays free if the worker crashes.
     """
     async with database.unit_of_work() as work:
         if await JobRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS) is not None:
@@ -70,7 +73,7 @@ async def _cleanup(work: AsyncConnection, settings: Settings) -> CleanupCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """The upkeep loop of one replica."""
+    """The maintenance loop of one worker."""
 
     database: Database
     queue: JobQueue
@@ -80,63 +83,61 @@ class Maintenance:
     tracer: Tracer = field(default_factory=NoTracer)
 
     async def run(self) -> None:
-        """Every MAINTENANCE_SECONDS until cancelled; a service that is away is waited for, and named once."""
-        away, newer = False, 0
+        """Run each MAINTENANCE_SECONDS until cancelled. Log once per outage if a service is unavailable."""
+        throttle, newer = LogThrottle(), 0
         while True:
             try:
-                before, newer = newer, await self.once()
+                before, newer = newer, await self.run_once()
                 if newer and not before:
                     log.warning("queue.newer_jobs_found", jobs=newer, known=JOB_VERSION)
-                away = False
+                throttle.reset()
             except TransientError as error:
-                if not away:
+                if throttle.allows():
                     log.warning("maintenance.failed", reason=str(error))
-                away = True
             await asyncio.sleep(MAINTENANCE_SECONDS)
 
-    async def once(self) -> int:
-        """One round; how many pending jobs wait for a worker of a newer version. Raises ServiceUnavailableError."""
+    async def run_once(self) -> int:
+        """Run one round. Returns how many pending jobs wait for a newer worker. Raises ServiceUnavailableError."""
         async with self.database.unit_of_work() as work:
             rescued = await JobRepository(work).rescue_expired(RESCUE_LIMIT)
-            unheard = await JobRepository(work).ring_unheard(
+            unclaimed = await JobRepository(work).ring_unheard(
                 older_than_seconds=ENQUEUE_AGAIN_SECONDS, limit=2 * self.free_slots()
             )
             note_queue(await JobRepository(work).statistics())
             newer = await JobRepository(work).count_newer()
-        RINGS.inc(len(unheard))
+        RINGS.inc(len(unclaimed))
         for job in rescued:
-            RESCUES.labels(job.status.value).inc()
-            _log_rescue(job)
-            record_lost_attempt(
-                self.tracer,
-                parent=job.source[TRACEPARENT],
-                began=job.started_at,
-                ended=job.rescued_at,
-                job_id=job.job_id,
-                attempt=job.attempt,
-                reason=WORKER_LOST,
-            )
-        again = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
-        for ring in [*again, *unheard]:
-            await self.queue.enqueue(ring.job_id, ring.ring)
+            self._record_rescue(job)
+        requeued = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
+        for wakeup in [*requeued, *unclaimed]:
+            await self.queue.enqueue(wakeup.job_id, wakeup.ring)
         for job in rescued:
-            if job.status.finished:  # nobody is left who would
+            if job.status.finished:  # its worker died before it could
                 await self.vault.delete(job.job_id)
         await cleanup_once_per_slot(self.database, self.settings)
         return newer
 
-
-def _log_rescue(job: Rescued) -> None:
-    log.warning("job.rescued", **_whose(job), status=str(job.status))
-    if job.status.finished:
-        _log_failed(job, kind=WORKER_LOST, reason=job.error_message)
+    def _record_rescue(self, job: Rescued) -> None:
+        RESCUES.labels(job.status.value).inc()
+        log.warning("job.rescued", **_job_fields(job), status=str(job.status))
+        if job.status.finished:
+            _log_failed(job, kind=WORKER_LOST, reason=job.error_message)
+        record_lost_attempt(
+            self.tracer,
+            parent=job.source[TRACEPARENT],
+            began=job.started_at,
+            ended=job.rescued_at,
+            job_id=job.job_id,
+            attempt=job.attempt,
+            reason=WORKER_LOST,
+        )
 
 
 def _log_failed(job: Rescued | EndedJob, *, kind: str, reason: str | None) -> None:
     outcome = "cancelled" if reason == CANCELLED else "failed"
     source = source_name(job.source_kind, job.source)
-    log.info("job.failed", **_whose(job), outcome=outcome, source=source, kind=kind, reason=reason)
+    log.info("job.failed", **_job_fields(job), outcome=outcome, source=source, kind=kind, reason=reason)
 
 
-def _whose(job: Rescued | EndedJob) -> dict[str, JSON]:
+def _job_fields(job: Rescued | EndedJob) -> dict[str, JSON]:
     return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id)}

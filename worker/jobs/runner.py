@@ -1,4 +1,4 @@
-"""The use case: claim a job, analyse it, finish it. The database is asked twice, briefly; nothing is held between."""
+"""Running of one job: claim, fetch, collect, finish. No database connection is held between claim and finish."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, ServiceUnavailableError, TransientError
+from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, TransientError
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus
 from domain.retry import backoff_seconds
 from domain.runs import NewRun, RunOrigin
@@ -32,9 +32,12 @@ from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
+from worker.retry import RETRY_SECONDS, OutageTimer, retry_while_unavailable
 
-RETRY_SECONDS = 1.0
-_TOO_LATE = "the lease was lost before the attempt's end could be noted"
+WRITE_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - RETRY_SECONDS
+"""Outage during which the end of an attempt is written again: after that the lease runs out anyway."""
+
+_LEASE_LOST = "the lease was lost before the end of the attempt was written"
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -42,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRunner:
-    """What one job needs of the world."""
+    """Runs jobs, one per call of `run_next`, with the services that it is given."""
 
     database: Database
     queue: JobQueue
@@ -50,14 +53,17 @@ class JobRunner:
     leases: LeaseKeeper
     pipeline: Pipeline
     git: Mapping[str, JSON]
-    """`allowed_hosts` and `ca_bundle`, for sources that are repositories."""
+    """`allowed_hosts` and `ca_bundle`, for repositories."""
     on_webhook_due: Callable[[], None]
-    """Called when a job has ended of whose end somebody wants to be told; its notice is written by then."""
+    """Called when the end of a job has stored a webhook delivery that is due."""
     tracer: Tracer = field(default_factory=NoTracer)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run_next(self) -> bool:
-        """Work on the fairest due job, if there is one; whether there was. Raises only what ends the worker."""
+        """Claim and run the due job with the lowest turn. Returns False if none is due.
+
+        Raises CancelledError, and TransientError if the claim fails. Failures of the job itself are written to its row.
+        """
         claim = await self._claim()
         CLAIMS.labels("empty" if claim is None else "claimed").inc()
         if claim is None:
@@ -67,50 +73,50 @@ class JobRunner:
         timeline = Timeline()
         with structlog.contextvars.bound_contextvars(**_bound_to_log(job)):
             try:
-                await self.leases.hold(claim, self._work(claim, timeline))
+                await self.leases.hold(claim, self._run(claim, timeline))
             except LeaseLostError as error:
-                _note_end(timeline, "lost", reason=str(error))
+                _record_end(timeline, "lost", reason=str(error))
                 log.warning("job.lease_lost", reason=str(error))
             except PermanentError as error:
                 await asyncio.shield(self._fail(claim, error, timeline))
             except asyncio.CancelledError:
                 await asyncio.shield(self._requeue(claim, timeline))
                 raise
-            except Exception as error:  # noqa: BLE001 - a bug of ours costs an attempt, not the worker
+            except Exception as error:  # noqa: BLE001 - a bug costs an attempt and not the worker
                 await asyncio.shield(self._retry(claim, error, timeline))
             finally:
                 record_attempt(self.tracer, job, timeline)
         return True
 
     async def _claim(self) -> Claim | None:
-        """One at a time: claims that are made together weigh the same rows, and get into each other's way."""
+        """Claim one job. Claims of one worker take turns, because concurrent ones would lock the same rows."""
         async with self.claiming, self.database.statement() as work:
             return await JobRepository(work).claim_next(LEASE_SECONDS)
 
-    async def _work(self, claim: Claim, timeline: Timeline) -> None:
+    async def _run(self, claim: Claim, timeline: Timeline) -> None:
         async def on_progress(progress: Mapping[str, JSON]) -> None:
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
 
-        analysed = await self.pipeline.run(await self._source(claim), on_progress, timeline, facts_scope(claim.job))
-        timeline.timings_ms = analysed.analysis.timings_ms
-        await self._complete(claim, analysed, timeline)
+        result = await self.pipeline.run(await self._source(claim), on_progress, timeline, facts_scope(claim.job))
+        timeline.timings_ms = result.analysis.timings_ms
+        await self._complete(claim, result, timeline)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
-        """The source as `worker.analysis.child_tasks.fetch` reads it: a large upload or a token is read only now.
+        """Return the source as `worker.analysis.child_tasks.fetch` expects it, with the upload's data or the token.
 
-        Here and in `_complete` nothing limits the insisting but the lease: its keeper ends the work with it.
+        Retries here and in `_complete` have no time limit: when the lease is lost, the lease keeper cancels them.
         """
         metadata = claim.job.source_metadata
         validate_source_metadata(claim.job.source_kind, metadata)
         if claim.job.source_kind is SourceKind.UPLOAD:
             data = claim.file_data
             if data is None:
-                data = await retry_while_unavailable(partial(self._file_data, claim), seconds=math.inf)
+                data = await retry_while_unavailable(partial(self._file_data, claim), OutageTimer(math.inf))
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
         token = None
         if metadata.get("has_token"):
-            token = await retry_while_unavailable(partial(self.vault.get, claim.job.job_id), seconds=math.inf)
+            token = await retry_while_unavailable(partial(self.vault.get, claim.job.job_id), OutageTimer(math.inf))
         return {
             "kind": "repository",
             "url": metadata["git_repo_url"],
@@ -120,20 +126,21 @@ class JobRunner:
         }
 
     async def _file_data(self, claim: Claim) -> str:
-        too_much = 2 * self.pipeline.limits.max_upload_bytes  # in base64; whoever decodes it says that it is too large
+        # Base64 takes less than twice the limit. A longer text is cut, and the decoder then reports the upload's size.
+        max_characters = 2 * self.pipeline.limits.max_upload_bytes
         async with self.database.unit_of_work() as work:
-            return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token, most=too_much)
+            return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token, most=max_characters)
 
-    async def _complete(self, claim: Claim, analysed: PipelineResult, timeline: Timeline) -> None:
-        """The run's row and the job's end in one transaction, fenced: without the lease nothing is written."""
-        job, fetched = claim.job, analysed.fetched
+    async def _complete(self, claim: Claim, result: PipelineResult, timeline: Timeline) -> None:
+        """Write the run and the job's end in one transaction; without the lease nothing is written."""
+        job, fetched = claim.job, result.fetched
         origin = RunOrigin.of(job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha)
         run = NewRun(
             run_id=uuid.uuid4(),
             user_id=job.user_id,
             job_id=job.job_id,
             origin=origin,
-            analysis=analysed.analysis,
+            analysis=result.analysis,
             duration_ms=timeline.elapsed_ms,
         )
 
@@ -145,14 +152,14 @@ class JobRunner:
                 failpoint("before-commit")
 
         with timeline.span("finishing"):
-            await retry_while_unavailable(write, seconds=math.inf)
+            await retry_while_unavailable(write, OutageTimer(math.inf))
         self.leases.release(claim)
         failpoint("committed")
-        _note_end(timeline, "completed")
+        _record_end(timeline, "completed")
         JOB_SECONDS.observe(run.duration_ms / 1000)
-        note_timings({**timeline.stages_ms(), **analysed.analysis.timings_ms})
-        log.info("job.completed", **end_of_job_fields(job, timeline, outcome="completed", analysis=analysed.analysis))
-        await self._after(claim, JobStatus.COMPLETED, None)
+        note_timings({**timeline.stages_ms(), **result.analysis.timings_ms})
+        log.info("job.completed", **end_of_job_fields(job, timeline, outcome="completed", analysis=result.analysis))
+        await self._announce_end(claim, JobStatus.COMPLETED, None)
 
     async def _fail(self, claim: Claim, error: PermanentError, timeline: Timeline) -> None:
         message, kind = one_line(str(error)), type(error).__name__
@@ -164,24 +171,25 @@ class JobRunner:
                     claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled
                 )
 
-        _note_end(timeline, "failed", kind, message)
-        written = await self._written(write)
+        _record_end(timeline, "failed", kind, message)
+        written = await self._write_end(write)
         if written:
-            await self._failed(claim, timeline, kind, message)
+            await self._report_failed(claim, timeline, kind, message)
         elif written is not None:
-            log.warning("job.lease_lost", reason=_TOO_LATE)
+            log.warning("job.lease_lost", reason=_LEASE_LOST)
 
-    async def _failed(self, claim: Claim, timeline: Timeline, kind: str, message: str | None) -> None:
+    async def _report_failed(self, claim: Claim, timeline: Timeline, kind: str, message: str | None) -> None:
+        """Log and announce that the job has failed for good."""
         outcome = "cancelled" if message == CANCELLED else "failed"
         log.info("job.failed", **end_of_job_fields(claim.job, timeline, outcome=outcome), kind=kind, reason=message)
-        await self._after(claim, JobStatus.FAILED, message)
+        await self._announce_end(claim, JobStatus.FAILED, message)
 
     async def _retry(self, claim: Claim, error: Exception, timeline: Timeline) -> None:
-        """Back to pending with a delay, or failed when this was the last attempt."""
+        """Make the job pending again after a delay, or failed if this was its last attempt."""
         expected, kind = isinstance(error, TransientError), type(error).__name__
         message = one_line(str(error) if expected else f"internal error: {kind}: {error}")
         log.warning("job.attempt_failed", kind=kind, reason=message, exc_info=None if expected else error)
-        delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # nosec B311 # noqa: S311 - spreads load
+        delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # nosec B311 # noqa: S311 - jitter
 
         async def write() -> Released | None:
             async with self.database.unit_of_work() as work:
@@ -189,45 +197,45 @@ class JobRunner:
                     claim.job.job_id, claim.lease_token, kind, message, delay_seconds=delay
                 )
 
-        again = await self._written(write)
-        ended = again is not None and again.status is JobStatus.FAILED
-        _note_end(timeline, "failed" if ended else "retried", kind, message)
-        if again is None:
-            log.warning("job.lease_lost", reason=_TOO_LATE)
+        released = await self._write_end(write)
+        ended = released is not None and released.status is JobStatus.FAILED
+        _record_end(timeline, "failed" if ended else "retried", kind, message)
+        if released is None:
+            log.warning("job.lease_lost", reason=_LEASE_LOST)
         elif ended:
-            await self._failed(claim, timeline, kind, again.error_message)
+            await self._report_failed(claim, timeline, kind, released.error_message)
         else:
-            await self._ring(claim, again.ring, delay)
+            await self._enqueue(claim, released.ring, delay)
 
     async def _requeue(self, claim: Claim, timeline: Timeline) -> None:
-        """At shutdown: another replica takes it at once, and no attempt is spent."""
+        """Make the job pending again at shutdown. Another worker may claim it at once; no attempt is counted."""
 
         async def write() -> int | None:
             async with self.database.unit_of_work() as work:
                 return await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
 
-        _note_end(timeline, "requeued")
-        ring = await self._written(write)
-        if ring is not None:
+        _record_end(timeline, "requeued")
+        number = await self._write_end(write)
+        if number is not None:
             log.info("job.requeued")
-            await self._ring(claim, ring, 0.0)
+            await self._enqueue(claim, number, 0.0)
 
-    async def _written(self, write: Callable[[], Awaitable[T]]) -> T | None:
-        """What the write says; None when the database stays away: the lease runs out, and the rescue takes over."""
+    async def _write_end(self, write: Callable[[], Awaitable[T]]) -> T | None:
+        """Write the end of an attempt. Returns None if the database stays unavailable; the job is then rescued."""
         try:
-            return await retry_while_unavailable(write, seconds=LEASE_SECONDS - HEARTBEAT_SECONDS)
+            return await retry_while_unavailable(write, OutageTimer(WRITE_SECONDS, started_at=time.monotonic()))
         except TransientError as error:
             log.warning("job.status_write_failed", reason=str(error))
             return None
 
-    async def _ring(self, claim: Claim, ring: int, delay: float) -> None:
+    async def _enqueue(self, claim: Claim, number: int, delay: float) -> None:
         try:
-            await self.queue.enqueue(claim.job.job_id, ring, delay_seconds=delay)
+            await self.queue.enqueue(claim.job.job_id, number, delay_seconds=delay)
         except TransientError:
-            log.debug("queue.enqueue_failed")  # the sweep rings again
+            log.debug("queue.enqueue_failed")  # maintenance enqueues it later
 
-    async def _after(self, claim: Claim, status: JobStatus, message: str | None) -> None:
-        """Tell listeners and forget the token. Hints and hygiene: neither may fail the job."""
+    async def _announce_end(self, claim: Claim, status: JobStatus, message: str | None) -> None:
+        """Publish the job's end and delete its token. Errors are only logged, because the job itself has ended."""
         if claim.job.notify_url is not None:
             self.on_webhook_due()
         event = {"status": status, "stage": None, "progress": 100, "error_message": message}
@@ -249,7 +257,7 @@ def facts_scope(job: Job) -> tuple[str, ...]:
     return str(job.user_id), str(job.source_kind), what
 
 
-def _note_end(timeline: Timeline, outcome: str, kind: str = "", reason: str | None = None) -> None:
+def _record_end(timeline: Timeline, outcome: str, kind: str = "", reason: str | None = None) -> None:
     timeline.outcome, timeline.reason = outcome, reason
     FINISHED.labels(outcome, kind).inc()
 
@@ -258,15 +266,3 @@ def _bound_to_log(job: Job) -> dict[str, JSON]:
     traceparent = traceparent_of(job.source_metadata)
     trace = {"trace_id": trace_id(traceparent)} if traceparent else {}
     return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id), **trace}
-
-
-async def retry_while_unavailable(write: Callable[[], Awaitable[T]], *, seconds: float) -> T:
-    """Try again each second while the service is away. Raises the last ServiceUnavailableError after `seconds`."""
-    give_up = time.monotonic() + seconds
-    while True:
-        try:
-            return await write()
-        except ServiceUnavailableError:
-            if time.monotonic() + RETRY_SECONDS > give_up:
-                raise
-        await asyncio.sleep(RETRY_SECONDS)

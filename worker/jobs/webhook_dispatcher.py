@@ -1,4 +1,4 @@
-"""Delivers the notices of ended jobs, beside the jobs: no slot waits for a stranger's server."""
+"""Delivery of webhooks about ended jobs. It uses no slot, so that no job waits for a receiver's server."""
 
 import asyncio
 import random
@@ -10,21 +10,22 @@ from domain.errors import InvalidInputError, TransientError
 from domain.webhooks import MAX_ATTEMPTS, Notice, retry_seconds
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.prometheus_metrics import NOTICES
 from infrastructure.outbound.webhook_sender import DELIVERY_TIMEOUT_SECONDS, WebhookDeliveryError, WebhookSender
 
 POLL_SECONDS = 5.0
-"""How often notices are looked for that others have left: a rescue, an owner, a worker that died."""
+"""Interval between polls for deliveries that this worker did not store: by a rescue, a client or a dead worker."""
 
-AT_ONCE = 10
+MAX_CONCURRENT = 10
 LEASE_SECONDS = 6 * DELIVERY_TIMEOUT_SECONDS
-"""A notice whose worker died while delivering it is due again after this."""
+"""A delivery is due again after so long if its worker died while sending it."""
 
 log = structlog.get_logger(__name__)
 
 
 class WebhookDispatcher:
-    """The loop of one replica. At least once: who gets a notice twice knows it by its `webhook-id`."""
+    """The delivery loop of one worker. Delivers at least once; a receiver recognises repeats by their `webhook-id`."""
 
     def __init__(self, database: Database, sender: WebhookSender) -> None:
         self._database = database
@@ -33,42 +34,41 @@ class WebhookDispatcher:
         self._wakeup = asyncio.Event()
 
     def wake(self) -> None:
-        """There may be a notice now: look at once."""
+        """Poll now: a delivery may be due."""
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Until cancelled; what is under way then is delivered again, after its lease."""
-        away = False
+        """Run until cancelled. Deliveries that this interrupts are repeated when their lease has expired."""
+        throttle = LogThrottle()
         try:
             while True:
                 self._wakeup.clear()
                 try:
-                    await self._begin()
-                    away = False
+                    await self._start_due()
+                    throttle.reset()
                 except TransientError as error:
-                    if not away:
+                    if throttle.allows():
                         log.warning("webhook.claim_failed", reason=str(error))
-                    away = True
-                await self._pause()
+                await self._wait_for_wakeup()
         finally:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _pause(self) -> None:
+    async def _wait_for_wakeup(self) -> None:
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wakeup.wait()
         except TimeoutError:
             return
 
-    async def _begin(self) -> None:
-        room = AT_ONCE - len(self._tasks)
-        if room <= 0:
-            return  # one that ends will wake
+    async def _start_due(self) -> None:
+        free = MAX_CONCURRENT - len(self._tasks)
+        if free <= 0:
+            return  # the end of a delivery wakes the loop
         async with self._database.unit_of_work() as work:
-            claimed = await NoticeRepository(work).claim_due(room, LEASE_SECONDS)
+            claimed = await NoticeRepository(work).claim_due(free, LEASE_SECONDS)
         for notice in claimed:
             task = asyncio.create_task(self._deliver(notice))
             self._tasks.add(task)
@@ -78,26 +78,25 @@ class WebhookDispatcher:
         self._tasks.discard(task)
         self.wake()
         if not task.cancelled() and task.exception() is not None:
-            log.warning(
-                "webhook.status_write_failed", reason=str(task.exception())
-            )  # its lease runs out, and it is sent again
+            # The delivery is sent again when its lease has expired.
+            log.warning("webhook.status_write_failed", reason=str(task.exception()))
 
     async def _deliver(self, notice: Notice) -> None:
-        told = {"job_id": notice.job_id, "delivery": notice.attempt, "host": urlsplit(notice.url).hostname}
+        fields = {"job_id": notice.job_id, "delivery": notice.attempt, "host": urlsplit(notice.url).hostname}
         try:
             await self._sender.send(notice)
         except (WebhookDeliveryError, InvalidInputError) as error:
-            await self._note_failure(notice, str(error), told)
+            await self._note_failure(notice, str(error), fields)
             return
         async with self._database.unit_of_work() as work:
             await NoticeRepository(work).delivered(notice)
         NOTICES.labels("delivered").inc()
-        log.info("webhook.delivered", **told)
+        log.info("webhook.delivered", **fields)
 
-    async def _note_failure(self, notice: Notice, reason: str, told: dict[str, object]) -> None:
+    async def _note_failure(self, notice: Notice, reason: str, fields: dict[str, object]) -> None:
         give_up = notice.attempt >= MAX_ATTEMPTS
-        delay = retry_seconds(notice.attempt, random.random())  # nosec B311 # noqa: S311 - spreads load
+        delay = retry_seconds(notice.attempt, random.random())  # nosec B311 # noqa: S311 - jitter
         async with self._database.unit_of_work() as work:
             await NoticeRepository(work).failed(notice, reason, delay_seconds=delay, give_up=give_up)
         NOTICES.labels("given_up" if give_up else "failed").inc()
-        log.warning("webhook.given_up" if give_up else "webhook.delivery_failed", **told, reason=reason)
+        log.warning("webhook.given_up" if give_up else "webhook.delivery_failed", **fields, reason=reason)

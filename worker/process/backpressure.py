@@ -1,4 +1,4 @@
-"""Whether this machine has room for another job."""
+"""Backpressure: no new jobs while the machine is short of disk space or memory."""
 
 import shutil
 import time
@@ -6,31 +6,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MB = 1024 * 1024
-LOOK_SECONDS = 0.25
-"""Between two looks: what a job takes does not show in its first moment anyway."""
+MEASURE_SECONDS = 0.25
+"""A measurement is used for so long. What a job takes does not show in its first moment anyway."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Backpressure:
-    """The least free scratch space and available memory, in MB, with which a job is still taken on."""
+    """The limits: jobs are claimed while at least so much scratch space and memory, in MB, is available."""
 
     scratch: Path
     min_disk_mb: int
     min_memory_mb: int
-    _said: str | None = field(default=None, init=False)
-    _looked: float = field(default=float("-inf"), init=False)
+    _reason: str | None = field(default=None, init=False)
+    _measured_at: float = field(default=float("-inf"), init=False)
 
     def free_bytes(self) -> int:
-        """The scratch space that is left."""
+        """Return the free scratch space in bytes."""
         return shutil.disk_usage(self.scratch).free
 
     def reason(self) -> str | None:
-        """What is short, in one line; None where nothing is. At most LOOK_SECONDS old."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._said, self._looked = self._look(), time.monotonic()
-        return self._said
+        """Return what is short, in one line, or None. The answer is at most MEASURE_SECONDS old."""
+        if time.monotonic() - self._measured_at > MEASURE_SECONDS:
+            self._reason, self._measured_at = self._measure(), time.monotonic()
+        return self._reason
 
-    def _look(self) -> str | None:
+    def _measure(self) -> str | None:
         disk = self.free_bytes() // MB
         if disk < self.min_disk_mb:
             return f"scratch has {disk} MB free, less than MIN_FREE_DISK_MB {self.min_disk_mb}"
@@ -41,12 +41,12 @@ class Backpressure:
 
 
 def available_memory_mb() -> int | None:
-    """What the kernel says could be used without swapping, the container's own limit included; None if not told."""
-    amounts = [amount for amount in (_of_machine(), _of_container()) if amount is not None]
+    """Return the memory available without swapping, within the container's limit; None if it is unknown."""
+    amounts = [amount for amount in (_machine_available_mb(), _container_available_mb()) if amount is not None]
     return min(amounts, default=None)
 
 
-def _of_machine() -> int | None:
+def _machine_available_mb() -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -56,8 +56,8 @@ def _of_machine() -> int | None:
     return None
 
 
-def _of_container() -> int | None:
-    """From cgroup v2: the limit less what is used and cannot be given back."""
+def _container_available_mb() -> int | None:
+    """Return cgroup v2's limit minus the memory in use that the kernel cannot reclaim."""
     root = Path("/sys/fs/cgroup")
     try:
         limit = (root / "memory.max").read_text().strip()

@@ -1,4 +1,4 @@
-"""The one composition root: which implementation stands behind each port, and how ARQ is set up."""
+"""Composition root of the worker: the implementation of each port, and the setup of ARQ."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,15 +31,15 @@ from worker.process.job_pool import JobPool
 from worker.process.tasks import analyze
 
 ARQ_UNLIMITED = 10**6
-"""Attempts and time are limited by us, in PostgreSQL and by the children's deadlines; ARQ's own limits never bind."""
+"""ARQ's limits on attempts and time are never reached: PostgreSQL counts attempts, and children have deadlines."""
 
 MAX_FLEET_SLOTS = 1024
-"""ARQ reads at most `queue_read_limit` bells, the ones being answered included; this many slots a fleet may have."""
+"""Limit on the slots of a fleet. A poll reads at most `queue_read_limit` entries, those in progress included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything a worker process has, opened and ready."""
+    """The opened services of a worker process."""
 
     settings: Settings
     database: Database
@@ -54,7 +54,7 @@ class Services:
 
 
 def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
-    """Where repository tokens wait. Raises InvalidInputError for a key that is none."""
+    """Return the vault for repository tokens. Raises InvalidInputError for an invalid key."""
     keys = [key.get_secret_value() for key in settings.token_encryption_keys]
     return TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
 
@@ -125,7 +125,7 @@ async def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookS
 
 
 def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
-    """ARQ, set up so that it rings and no more: no results, no limits of its own, JSON payloads, our signals."""
+    """Return an ARQ worker that only delivers wake-ups: no results, no limits, no signal handlers, JSON payloads."""
     settings = services.settings
     return WakeupWorker(
         [func(analyze, name=TASK_NAME, timeout=ARQ_UNLIMITED, max_tries=ARQ_UNLIMITED)],

@@ -1,4 +1,4 @@
-"""A replica makes itself known to the others, and listens for orders."""
+"""Registration of a worker for operators to see, and its reception of control commands."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.process.job_pool import JobPool
 
-REPORT_SECONDS = 2.0
+INTERVAL_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRegistration:
-    """One replica's health key and its ear for orders. Redis may be away at any time; then nobody hears of us."""
+    """Keeps a worker's registry entry and obeys commands. While Redis is unavailable, both are suspended."""
 
     registry: WorkerRegistry
     pool: JobPool
@@ -36,24 +36,24 @@ class WorkerRegistration:
     started_at: float = field(default_factory=time.time)
 
     async def run(self) -> None:
-        """Report and listen until cancelled; then say goodbye."""
+        """Register and receive commands until cancelled; then remove the entry."""
         try:
-            await asyncio.gather(self._report(), self._listen())
+            await asyncio.gather(self._register(), self._receive_commands())
         finally:
             try:
                 await self.registry.remove(self.replica_id)
             except TransientError:
-                log.debug("registration.failed")
+                log.debug("registration.removal_failed")
 
-    async def _report(self) -> None:
+    async def _register(self) -> None:
         while True:
             try:
-                await self.registry.register(self._replica())
+                await self.registry.register(self._info())
             except TransientError:
                 log.debug("registration.failed")
-            await asyncio.sleep(REPORT_SECONDS)
+            await asyncio.sleep(INTERVAL_SECONDS)
 
-    def _replica(self) -> WorkerInfo:
+    def _info(self) -> WorkerInfo:
         return WorkerInfo(
             replica_id=self.replica_id,
             host=socket.gethostname(),
@@ -66,7 +66,7 @@ class WorkerRegistration:
             jobs=tuple(self.leases.held_jobs()),
         )
 
-    async def _listen(self) -> None:
+    async def _receive_commands(self) -> None:
         while True:
             try:
                 async for command in self.registry.commands(self.replica_id):
@@ -75,4 +75,4 @@ class WorkerRegistration:
                         self.drain()
             except (TransientError, json.JSONDecodeError, AttributeError):
                 log.debug("command.subscription_lost")
-            await asyncio.sleep(REPORT_SECONDS)
+            await asyncio.sleep(INTERVAL_SECONDS)

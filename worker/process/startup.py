@@ -1,6 +1,7 @@
-"""What a worker needs may come up after it: PostgreSQL, its schema, Redis. It waits until all are there."""
+"""Wait at startup until PostgreSQL, its schema and Redis are available: they may start after the worker."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,56 +12,58 @@ import structlog
 from domain.errors import ServiceUnavailableError
 from infrastructure.database.migrate import behind
 from infrastructure.database.urls import sqlalchemy_url
+from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.redis.queue import connect
 from infrastructure.settings import Settings
+from worker.retry import OutageTimer
 
-AGAIN_SECONDS = 1.0
-REMIND_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+LOG_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """What is not there yet, as the log's event says it, and why in one line."""
+    """What is not available yet: the log event that says so, and the reason in one line."""
 
     event: str
     reason: str
 
 
-async def wait_for_services(settings: Settings, ended: asyncio.Event, tell: Callable[[str], None]) -> bool:
-    """Return True once all is there, and False as soon as `ended` is set.
+async def wait_for_services(settings: Settings, stop: asyncio.Event, on_waiting: Callable[[str], None]) -> bool:
+    """Return True when all services are available, and False as soon as `stop` is set.
 
-    `tell` hears what is waited for. Raises ServiceUnavailableError with that after STARTUP_WAIT seconds.
+    Calls `on_waiting` with the reason after each check. Raises ServiceUnavailableError after STARTUP_WAIT seconds.
     """
-    looking = asyncio.create_task(_until_there(settings, tell))
-    ending = asyncio.create_task(ended.wait())
+    waiting = asyncio.create_task(_wait(settings, on_waiting))
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({looking, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.is_set():
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
             return False
-        await looking
+        await waiting
         return True
     finally:
-        for task in (looking, ending):
+        for task in (waiting, stopping):
             task.cancel()
             with suppress(asyncio.CancelledError, ServiceUnavailableError):
                 await task
 
 
-async def _until_there(settings: Settings, tell: Callable[[str], None]) -> None:
-    began, said, said_at = time.monotonic(), "", 0.0
+async def _wait(settings: Settings, on_waiting: Callable[[str], None]) -> None:
+    started, waited, throttle = time.monotonic(), False, LogThrottle(LOG_SECONDS)
+    limit = math.inf if settings.startup_wait is None else settings.startup_wait
+    outage = OutageTimer(limit, started_at=started)
     while (missing := await _missing(settings)) is not None:
-        now = time.monotonic()
-        tell(missing.reason)
-        if settings.startup_wait is not None and now - began >= settings.startup_wait:
-            raise ServiceUnavailableError(missing.reason)
-        if missing.event != said or now - said_at >= REMIND_SECONDS:
-            said, said_at = missing.event, now
+        waited = True
+        on_waiting(missing.reason)
+        outage.check(ServiceUnavailableError(missing.reason))
+        if throttle.allows(missing.event):
             log.warning(missing.event, reason=missing.reason)
-        await asyncio.sleep(AGAIN_SECONDS)
-    if said:
-        log.info("startup.services_ready", seconds=round(time.monotonic() - began, 1))
+        await asyncio.sleep(RETRY_SECONDS)
+    if waited:
+        log.info("startup.services_ready", seconds=round(time.monotonic() - started, 1))
 
 
 async def _missing(settings: Settings) -> Missing | None:

@@ -1,4 +1,4 @@
-"""What ARQ calls. A task is a wake-up: it carries a job's id as a hint, and the database says what is due."""
+"""The ARQ task. It is a wake-up: the database decides which job is due, and not the job id in the payload."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from worker.process.job_pool import JobPool
 
 
 async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - see above
-    """Work on the fairest due job, whichever rang and whatever a newer version says beside its id.
+    """Run the due job with the lowest turn, if there is one.
 
-    Ends at once when there is none: somebody else has answered this ring.
+    The arguments are ignored, so that a newer version may send others.
     """
     failpoint("picked-up")
     pool: JobPool = ctx["pool"]

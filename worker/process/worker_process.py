@@ -1,8 +1,7 @@
-"""The worker's process: ARQ in a restart loop, the leases, the maintenance, and a shutdown that loses nothing."""
+"""Main loop of the worker process: startup, ARQ in a restart loop, background tasks, and draining."""
 
 import asyncio
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -11,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
+from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.prometheus_metrics import POOL, READY, SCRATCH_FREE, SLOTS
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.observability.tracing import Tracer, open_tracer
@@ -21,18 +21,18 @@ from worker.process.registration import WorkerRegistration
 from worker.process.startup import wait_for_services
 
 RESTART_SECONDS = 1.0
-BEAT_SECONDS = 1.0
-COMPLAIN_SECONDS = 60.0
+HEALTH_SECONDS = 1.0
+LOG_SECONDS = 60.0
 REDIS_ERRORS = (RedisError, OSError, TimeoutError, ServiceUnavailableError)
 
 log = structlog.get_logger(__name__)
 
 
 class WorkerProcess:
-    """Runs until it is told to drain; a second signal cuts the draining short."""
+    """Runs jobs until it is drained."""
 
     def __init__(self, settings: Settings, tracer: Tracer | None = None) -> None:
-        """`tracer` is closed with it; the environment's own if not given."""
+        """`tracer` is closed at the end; by default it is the one that the environment configures."""
         self._settings = settings
         self._tracer = tracer or open_tracer()
         self._draining = asyncio.Event()
@@ -41,16 +41,19 @@ class WorkerProcess:
         self._health = Health()
         self._services: Services | None = None
         self.recycling = False
-        """Whether it has ended because it has done as many jobs as one process should."""
+        """Whether it drains because it has run RECYCLE_AFTER_JOBS jobs, and should be started again."""
 
     def handle_signals(self) -> None:
-        """SIGTERM and SIGINT drain: once politely, twice at once. Jobs are handed back, no attempt is spent."""
+        """Drain at SIGTERM and SIGINT."""
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, self.drain)
 
     def drain(self) -> None:
-        """Pick up nothing more; let running jobs finish within the grace period. Again: hand them back now."""
+        """Claim no more jobs, and let running ones finish within SHUTDOWN_GRACE. A second call requeues them at once.
+
+        A requeued job loses no attempt.
+        """
         if self._draining.is_set():
             self._force.set()
         self._draining.set()
@@ -63,25 +66,25 @@ class WorkerProcess:
             self._draining.set()
 
     async def run(self) -> None:
-        """Wait until everything is there that a worker needs, then work until drained.
+        """Wait for the services, then run jobs until drained.
 
-        Raises ServiceUnavailableError where STARTUP_WAIT was too short for the services, and InvalidInputError where
-        the settings ask for a sandbox that there is not.
+        Raises ServiceUnavailableError if they are not available within STARTUP_WAIT, and InvalidInputError if the
+        settings require a sandbox that this machine cannot provide.
         """
         status = self._status_server()
         port = None if status is None else status.port
         log.info("worker.starting", version=version("vibe8-worker"), status_port=port)
-        beating = asyncio.create_task(_keep_up("beat", self._beat))
+        health = asyncio.create_task(_run_forever("health", self._update_health))
         try:
             if await wait_for_services(self._settings, self._draining, self._health.wait_for):
                 async with open_services(self._settings, on_job=self._count_job, tracer=self._tracer) as services:
                     slots, cores = self._settings.arq_max_jobs, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
-                    _tell_sandbox(services)
+                    _log_sandbox(services)
                     await self._work(services)
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            health.cancel()
+            await asyncio.gather(health, return_exceptions=True)
             if status is not None:
                 await asyncio.to_thread(status.close)
             await asyncio.to_thread(self._tracer.close)
@@ -90,36 +93,36 @@ class WorkerProcess:
     async def _work(self, services: Services) -> None:
         self._services, self._health.pool = services, services.pool
         background = [
-            asyncio.create_task(_keep_up("leases", services.leases.run)),
-            asyncio.create_task(_keep_up("maintenance", services.maintenance.run)),
-            asyncio.create_task(_keep_up("notices", services.webhooks.run)),
-            asyncio.create_task(_keep_up("presence", self._presence(services).run)),
+            asyncio.create_task(_run_forever("leases", services.leases.run)),
+            asyncio.create_task(_run_forever("maintenance", services.maintenance.run)),
+            asyncio.create_task(_run_forever("webhooks", services.webhooks.run)),
+            asyncio.create_task(_run_forever("registration", self._registration(services).run)),
         ]
-        listening = asyncio.create_task(self._listen(services))
+        consuming = asyncio.create_task(self._consume(services))
         try:
             await self._draining.wait()
             log.info("worker.draining")
-            # Jobs that go back must find no slot here: other replicas are to take them.
+            # Requeued jobs must not be claimed by this worker again.
             services.pool.draining = True
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            consuming.cancel()
+            await asyncio.gather(consuming, return_exceptions=True)
             await services.pool.drain(self._settings.shutdown_grace, self._force)
         finally:
             self._services = None
-            for task in (listening, *background):
+            for task in (consuming, *background):
                 task.cancel()
-            await asyncio.gather(listening, *background, return_exceptions=True)
+            await asyncio.gather(consuming, *background, return_exceptions=True)
 
-    async def _beat(self) -> None:
-        """Show that the loop runs, and keep the gauges."""
+    async def _update_health(self) -> None:
+        """Show that the event loop runs, and update the gauges."""
         while True:
-            self._health.beat()
+            self._health.record_heartbeat()
             READY.set(self._health.not_ready_reason() is None)
             if self._services is not None:
-                _keep_gauges(self._services)
-            await asyncio.sleep(BEAT_SECONDS)
+                _update_gauges(self._services)
+            await asyncio.sleep(HEALTH_SECONDS)
 
-    def _presence(self, services: Services) -> WorkerRegistration:
+    def _registration(self, services: Services) -> WorkerRegistration:
         return WorkerRegistration(
             registry=services.registry,
             pool=services.pool,
@@ -138,37 +141,39 @@ class WorkerProcess:
             ready=self._health.not_ready_reason,
         )
 
-    async def _listen(self, services: Services) -> None:
-        """ARQ ends on any Redis fault; start it again, until drained: a fault while it closes hides our cancelling."""
-        complained = -COMPLAIN_SECONDS
+    async def _consume(self, services: Services) -> None:
+        """Run ARQ, and start it again after each error, until drained.
+
+        The loop checks `_draining` because an error while ARQ closes can replace the CancelledError.
+        """
+        throttle = LogThrottle(LOG_SECONDS)
         while not self._draining.is_set():
             try:
-                await _listen_once(services, self._health)
-            except Exception as error:  # noqa: BLE001 - a worker that is deaf and looks alive is worse than any of them
-                if time.monotonic() - complained >= COMPLAIN_SECONDS:
-                    complained = time.monotonic()
+                await _consume_once(services, self._health)
+            except Exception as error:  # noqa: BLE001 - without this loop the worker would claim no job and look alive
+                if throttle.allows():
                     event = "redis.unavailable" if isinstance(error, REDIS_ERRORS) else "queue.consumer_failed"
                     log.warning(event, reason=f"{type(error).__name__}: {error}")
             await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _keep_up(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Begin the work anew when a fault that nobody thought of ends it: without it the worker would be half dead."""
+async def _run_forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a background task, and start it again after an unexpected error."""
     while True:
         try:
             await work()
         except Exception:
-            log.exception("background_task.failed", what=what)
+            log.exception("background_task.failed", task=name)
         await asyncio.sleep(RESTART_SECONDS)
 
 
-def _tell_sandbox(services: Services) -> None:
-    held = [one.name for one in services.guarantees if one.available]
+def _log_sandbox(services: Services) -> None:
+    available = [one.name for one in services.guarantees if one.available]
     missing = [f"{one.name} ({one.feature}: {one.detail})" for one in services.guarantees if not one.available]
-    (log.warning if missing else log.info)("sandbox.guarantees", held=held, missing=missing)
+    (log.warning if missing else log.info)("sandbox.checked", available=available, missing=missing)
 
 
-def _keep_gauges(services: Services) -> None:
+def _update_gauges(services: Services) -> None:
     SLOTS.labels("busy").set(services.pool.busy)
     SLOTS.labels("free").set(services.pool.free)
     used, idle = services.database.connections()
@@ -178,18 +183,18 @@ def _keep_gauges(services: Services) -> None:
     SCRATCH_FREE.set(services.backpressure.free_bytes())
 
 
-async def _listen_once(services: Services, readiness: Health) -> None:
-    """One life of ARQ's worker. Its tasks only wait for the pool's, which go on without them."""
-    worker = arq_worker(services, on_startup=readiness.on_consumer_start)
+async def _consume_once(services: Services, health: Health) -> None:
+    """Run ARQ until it ends. Its tasks only wait for the pool's tasks, which go on without them."""
+    worker = arq_worker(services, on_startup=health.on_consumer_start)
     try:
         await worker.async_run()
     finally:
-        readiness.listening = False
+        health.consuming = False
         waiting = list(worker.tasks.values())
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        worker.tasks.clear()  # all have ended; close() would trip over those that were cancelled
+        worker.tasks.clear()  # all have ended; close() raises for cancelled ones
         if worker.main_task is not None:
             worker.main_task.cancel()
         with suppress(*REDIS_ERRORS):

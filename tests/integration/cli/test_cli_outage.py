@@ -61,7 +61,7 @@ class Away:
 
 async def test_an_outage_without_end_says_how_to_find_the_job_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "OUTAGE_SECONDS", 0.0)
-    monkeypatch.setattr(submit, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(submit, "RETRY_SECONDS", 0.001)
     how = "`vibe8 job 1` shows it"
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
         await submit._watch_and_take(cast("Client", Away()), uuid.uuid4(), "1", OutputWriter(as_json=True), how)

@@ -99,7 +99,7 @@ def test_the_base_can_be_pinned() -> None:
 
 @pytest.mark.parametrize(("alive", "code"), [(None, 0), ("the event loop has not run for 31 s", 1)])
 def test_the_healthcheck_says_whether_a_worker_lives(alive: str | None, code: int) -> None:
-    server = StatusServer("127.0.0.1", 0, alive=lambda: alive, ready=lambda: "Redis is away")
+    server = StatusServer("127.0.0.1", 0, alive=lambda: alive, ready=lambda: "Redis is unavailable")
     try:
         assert probe(WORKER["healthcheck"]["test"][1:], server.port) == code
     finally:

@@ -120,7 +120,7 @@ def test_the_probes_ask_what_a_worker_answers() -> None:
     paths = {name: WORKER[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe", "startupProbe")}
     assert paths == {"livenessProbe": "/livez", "readinessProbe": "/readyz", "startupProbe": "/livez"}
     assert all(WORKER[name]["httpGet"]["port"] == port["name"] for name in paths)
-    server = StatusServer("127.0.0.1", 0, alive=lambda: None, ready=lambda: "Redis is away")
+    server = StatusServer("127.0.0.1", 0, alive=lambda: None, ready=lambda: "Redis is unavailable")
     try:
         for path, status in (("/livez", 200), ("/readyz", 503), (annotations["prometheus.io/path"], 200)):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

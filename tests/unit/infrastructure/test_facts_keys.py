@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infrastructure.redis.facts_keys import TreeKeys, fingerprint, keyed, secret, tree_keys
+from infrastructure.redis.facts_keys import TreeKeys, code_digest, derive_key, keyed_digest, tree_keys
 
-KEY = secret(b"code", b"user", b"source")
+KEY = derive_key(b"code", b"user", b"source")
 
 
-def keys(tree: Path, key: bytes = KEY, *, most_files: int = 100, most_bytes: int = 1000) -> TreeKeys:
-    return tree_keys(tree, key, most_files=most_files, most_bytes=most_bytes)
+def keys(tree: Path, key: bytes = KEY, *, max_files: int = 100, max_file_bytes: int = 1000) -> TreeKeys:
+    return tree_keys(tree, key, max_files=max_files, max_file_bytes=max_file_bytes)
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def tree(tmp_path: Path) -> Path:
 
 def test_one_digest_for_each_file_and_none_twice(tree: Path) -> None:
     found = keys(tree)
-    assert set(found.contents) == set(found.places) == {b"a.py", b"b.py", b"pkg/a.py"}
-    assert len({*found.contents.values(), *found.places.values()}) == 6
+    assert set(found.contents) == set(found.in_tree) == {b"a.py", b"b.py", b"pkg/a.py"}
+    assert len({*found.contents.values(), *found.in_tree.values()}) == 6
     assert keys(tree) == found
 
 
@@ -35,7 +35,7 @@ def test_a_change_of_bytes_changes_that_file_alone(tree: Path) -> None:
     before = keys(tree)
     (tree / "a.py").write_text("x = 2\n")
     after = keys(tree)
-    for digests, was in ((after.contents, before.contents), (after.places, before.places)):
+    for digests, was in ((after.contents, before.contents), (after.in_tree, before.in_tree)):
         assert {name for name in digests if digests[name] != was[name]} == {b"a.py"}
 
 
@@ -46,25 +46,25 @@ def test_the_place_tells_of_all_names_and_modes(tree: Path) -> None:
     (tree / "b.py").chmod(0o755)
     executable = keys(tree)
     assert all(before.contents[name] == more.contents[name] == executable.contents[name] for name in before.contents)
-    for name in before.places:
-        assert len({before.places[name], more.places[name], executable.places[name]}) == 3
+    for name in before.in_tree:
+        assert len({before.in_tree[name], more.in_tree[name], executable.in_tree[name]}) == 3
 
 
 @pytest.mark.parametrize(
     "other", [(b"other", b"user", b"source"), (b"code", b"source", b"user"), (b"codeuser", b"source")]
 )
 def test_nothing_is_shared_with_other_code_users_or_sources(tree: Path, other: tuple[bytes, ...]) -> None:
-    mine, theirs = keys(tree), keys(tree, secret(*other))
-    assert {*mine.contents.values(), *mine.places.values()}.isdisjoint(
-        {*theirs.contents.values(), *theirs.places.values()}
+    mine, theirs = keys(tree), keys(tree, derive_key(*other))
+    assert {*mine.contents.values(), *mine.in_tree.values()}.isdisjoint(
+        {*theirs.contents.values(), *theirs.in_tree.values()}
     )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=4), max_size=4), st.lists(st.binary(max_size=4), max_size=4))
 def test_parts_are_told_apart(one: list[bytes], other: list[bytes]) -> None:
-    assert (keyed(KEY, *one) == keyed(KEY, *other)) == (one == other)
-    assert (secret(*one) == secret(*other)) == (one == other)
+    assert (keyed_digest(KEY, *one) == keyed_digest(KEY, *other)) == (one == other)
+    assert (derive_key(*one) == derive_key(*other)) == (one == other)
 
 
 def test_links_pipes_and_what_is_too_large_have_none(tree: Path) -> None:
@@ -73,7 +73,7 @@ def test_links_pipes_and_what_is_too_large_have_none(tree: Path) -> None:
     os.mkfifo(tree / "pipe.py")
     (tree / "large.py").write_bytes(b"x" * 1001)
     assert set(keys(tree).contents) == {b"a.py", b"b.py", b"pkg/a.py"}
-    assert len(keys(tree, most_files=2).contents) == 2
+    assert len(keys(tree, max_files=2).contents) == 2
 
 
 def test_names_need_not_be_text(tree: Path) -> None:
@@ -82,8 +82,8 @@ def test_names_need_not_be_text(tree: Path) -> None:
 
 
 def test_the_fingerprint_is_of_all_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = fingerprint()
-    assert fingerprint() == before
+    before = code_digest()
+    assert code_digest() == before
     (tmp_path / "radon-99.dist-info").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert fingerprint() != before
+    assert code_digest() != before

@@ -1,8 +1,8 @@
 """`vibe8 submit`: hand a source to the workers and, if asked, watch the job and take its result."""
 
 import asyncio
+import functools
 import sys
-import time
 from uuid import UUID
 
 from domain.errors import ServiceUnavailableError
@@ -18,11 +18,12 @@ from worker.cli.output.progress import WAITING, ProgressDisplay
 from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import Directory, File, RemoteRepository, Source, parse_source, read_file
 from worker.client import Client, JobResult, RepositorySubmission, Submission, UploadSubmission, job_to_json
+from worker.retry import OutageTimer, retry_while_unavailable
 
 OUTAGE_SECONDS = 60.0
 """How long it waits for a service that went away meanwhile."""
 
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 UNCLAIMED_SECONDS = 10.0
 """A job that nobody has claimed for so long is worth a word."""
 
@@ -113,12 +114,8 @@ async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: Ou
 
 
 async def _take(client: Client, user_id: UUID, job_id: str) -> JobResult:
-    patience = _OutageTimer()
-    while True:
-        try:
-            return await client.take_result(user_id, job_id)
-        except ServiceUnavailableError as error:
-            await patience.wait(error)
+    call = functools.partial(client.take_result, user_id, job_id)
+    return await retry_while_unavailable(call, OutageTimer(OUTAGE_SECONDS, delay_seconds=RETRY_SECONDS))
 
 
 class JobWatcher:
@@ -141,14 +138,14 @@ class JobWatcher:
             hint.cancel()
 
     async def _follow(self) -> None:
-        patience = _OutageTimer()
+        outage = OutageTimer(OUTAGE_SECONDS, delay_seconds=RETRY_SECONDS)
         while True:
             try:
                 async for job in self._client.watch(self._user_id, self._job_id):
-                    patience.rewarded()
+                    outage.reset()
                     self._show(job)
             except ServiceUnavailableError as error:
-                await patience.wait(error)
+                await outage.wait(error)
             else:
                 return
 
@@ -166,22 +163,3 @@ class JobWatcher:
     def _say_unclaimed(self) -> None:
         if not self._claimed:
             self._display.print_line("no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)")
-
-
-class _OutageTimer:
-    """Waits for a service that is away, for OUTAGE_SECONDS at a time."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    def rewarded(self) -> None:
-        """The service has answered."""
-        self._since = None
-
-    async def wait(self, error: ServiceUnavailableError) -> None:
-        """Return when it is time to try again. Raises the error where the service has been away for too long."""
-        now = time.monotonic()
-        self._since = self._since or now
-        if now - self._since > OUTAGE_SECONDS:
-            raise error
-        await asyncio.sleep(AGAIN_SECONDS)

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from infrastructure.observability.prometheus_metrics import FACTS_FAULTS, FACTS_LOOKED_UP
-from infrastructure.redis.facts_cache import _NAMES, _OVERHEAD, ENTRY_BYTES, RedisFactsCache
+from infrastructure.redis.facts_cache import CACHE_KEYS, ENTRY_OVERHEAD_BYTES, MAX_ENTRY_BYTES, RedisFactsCache
 
 MB = 1 << 20
 
@@ -24,10 +24,10 @@ def entries(first: int, count: int, size: int = 100) -> dict[bytes, bytes]:
 
 async def taken(redis: Redis) -> int:
     """What the entries take by the cache's own rule, counted anew."""
-    stored: Mapping[bytes, bytes] = await redis.hgetall(_NAMES[0])  # type: ignore[misc]
-    assert set(stored) == set(await redis.zrange(_NAMES[1], 0, -1))
-    size = sum(len(entry) + _OVERHEAD for entry in stored.values())
-    assert int(await redis.get(_NAMES[2]) or 0) == size
+    stored: Mapping[bytes, bytes] = await redis.hgetall(CACHE_KEYS[0])  # type: ignore[misc]
+    assert set(stored) == set(await redis.zrange(CACHE_KEYS[1], 0, -1))
+    size = sum(len(entry) + ENTRY_OVERHEAD_BYTES for entry in stored.values())
+    assert int(await redis.get(CACHE_KEYS[2]) or 0) == size
     return size
 
 
@@ -36,15 +36,15 @@ async def test_what_is_kept_is_found_by_another_replica(redis: Redis) -> None:
     await RedisFactsCache(redis, MB).keep(some)
     asked = [*some, *entries(5000, 10)]
     assert await RedisFactsCache(redis, MB).look_up(asked) == some
-    assert await taken(redis) == 1000 * (100 + _OVERHEAD)
+    assert await taken(redis) == 1000 * (100 + ENTRY_OVERHEAD_BYTES)
 
 
 async def test_the_bound_holds_and_what_was_not_asked_for_goes_first(redis: Redis) -> None:
-    limit = 100 * (100 + _OVERHEAD)
+    limit = 100 * (100 + ENTRY_OVERHEAD_BYTES)
     cache = RedisFactsCache(redis, limit)
     await cache.keep(entries(0, 100))
     assert await taken(redis) == limit
-    await redis.zadd(_NAMES[1], dict.fromkeys(entries(0, 100), 1))
+    await redis.zadd(CACHE_KEYS[1], dict.fromkeys(entries(0, 100), 1))
     wanted = entries(20, 10)
     assert await cache.look_up(list(wanted)) == wanted  # used just now
     await cache.keep(entries(1000, 60))
@@ -63,7 +63,7 @@ async def test_new_entries_take_the_place_of_old_ones(redis: Redis) -> None:
 
 async def test_what_is_too_large_is_not_kept(redis: Redis) -> None:
     cache = RedisFactsCache(redis, 100 * MB)
-    await cache.keep({b"large": b"x" * (ENTRY_BYTES + 1), b"small": b"x"})
+    await cache.keep({b"large": b"x" * (MAX_ENTRY_BYTES + 1), b"small": b"x"})
     assert await cache.look_up([b"large", b"small"]) == {b"small": b"x"}
     tiny = RedisFactsCache(redis, 100)
     await tiny.keep({b"other": b"x"})
@@ -71,7 +71,7 @@ async def test_what_is_too_large_is_not_kept(redis: Redis) -> None:
     assert await taken(redis) == 0
 
 
-@pytest.mark.parametrize("lost", _NAMES)
+@pytest.mark.parametrize("lost", CACHE_KEYS)
 async def test_the_count_survives_the_loss_of_a_part(redis: Redis, lost: str) -> None:
     cache = RedisFactsCache(redis, MB)
     await cache.keep(entries(0, 50))
@@ -89,7 +89,7 @@ async def test_it_may_vanish_at_any_time(redis: Redis) -> None:
     await redis.script_flush()
     assert await cache.look_up(list(entries(0, 5))) == {}
     await cache.keep(entries(0, 5))
-    assert await taken(redis) == 5 * (100 + _OVERHEAD)
+    assert await taken(redis) == 5 * (100 + ENTRY_OVERHEAD_BYTES)
 
 
 async def test_half_of_the_memory_is_the_queue_s(redis: Redis) -> None:
@@ -102,7 +102,7 @@ async def test_half_of_the_memory_is_the_queue_s(redis: Redis) -> None:
         assert await taken(redis) == 0
         await redis.config_set("maxmemory", used + 100 * MB)
         await cache.keep(entries(10, 10, 1000))
-        assert await taken(redis) == 10 * (1000 + _OVERHEAD)
+        assert await taken(redis) == 10 * (1000 + ENTRY_OVERHEAD_BYTES)
     finally:
         await redis.config_set("maxmemory", 0)
 
@@ -122,12 +122,12 @@ async def test_in_a_full_redis_it_makes_room(redis: Redis) -> None:
 
 async def test_what_redis_refuses_is_no_fault_of_a_job_s(redis: Redis) -> None:
     cache = RedisFactsCache(redis, MB)
-    await redis.set(_NAMES[0], "not a hash")
+    await redis.set(CACHE_KEYS[0], "not a hash")
     faults = FACTS_FAULTS.labels("look_up")._value.get()
     assert await cache.look_up(list(entries(0, 10))) == {}
     assert FACTS_FAULTS.labels("look_up")._value.get() == faults + 1
     await cache.keep(entries(0, 10))
-    assert await taken(redis) == 10 * (100 + _OVERHEAD)
+    assert await taken(redis) == 10 * (100 + ENTRY_OVERHEAD_BYTES)
 
 
 async def test_without_redis_nothing_is_known_and_nothing_fails() -> None:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from domain.jobs import JobStatus
 from domain.runs import Run
 from domain.sources import SMALL_UPLOAD_CHARACTERS
-from infrastructure.redis.facts_cache import _NAMES
+from infrastructure.redis.facts_cache import CACHE_KEYS
 from infrastructure.sources.local.packing import pack_directory
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.faults.fault_table import slow_source, until
@@ -77,9 +77,9 @@ async def test_a_small_upload_is_analysed_like_any_other_and_forgotten(
         await until_finished(client, user_id, job.job_id)
         small = await client.take_result(user_id, job.job_id)
         assert isinstance(small, Completed)
-        assert await redis.hlen(_NAMES[0]) == 0  # type: ignore[misc]
+        assert await redis.hlen(CACHE_KEYS[0]) == 0  # type: ignore[misc]
         assert said(small.run) == said(await analysed(client, user_id, FILES))
-        assert await redis.hlen(_NAMES[0]) > 0  # type: ignore[misc]
+        assert await redis.hlen(CACHE_KEYS[0]) > 0  # type: ignore[misc]
 
 
 async def test_another_replica_need_not_look_again(system: System, client: Client, user_id: UUID) -> None:
@@ -110,10 +110,10 @@ async def test_nothing_is_remembered_for_another_user_or_source(
         await analysed(client, other, FILES)
         await analysed(client, user_id, FILES, name="b.zip")
         assert (await looked_up(worker))["hit"] == 0
-    entries = await redis.hlen(_NAMES[0])  # type: ignore[misc]
+    entries = await redis.hlen(CACHE_KEYS[0])  # type: ignore[misc]
     async with system.worker(FACTS_CACHE_MB="0"):
         await analysed(client, user_id, FILES, name="c.zip")
-    assert await redis.hlen(_NAMES[0]) == entries > 0  # type: ignore[misc]
+    assert await redis.hlen(CACHE_KEYS[0]) == entries > 0  # type: ignore[misc]
 
 
 async def test_the_cache_may_vanish_in_mid_run(system: System, client: Client, user_id: UUID, redis: Redis) -> None:
@@ -137,11 +137,11 @@ async def test_the_cache_may_vanish_in_mid_run(system: System, client: Client, u
 async def test_poison_is_not_swallowed(system: System, client: Client, user_id: UUID, redis: Redis) -> None:
     async with system.worker():
         cold = await analysed(client, user_id, FILES)
-        entries: dict[bytes, bytes] = await redis.hgetall(_NAMES[0])  # type: ignore[misc]
+        entries: dict[bytes, bytes] = await redis.hgetall(CACHE_KEYS[0])  # type: ignore[misc]
         assert len(entries) >= len(FILES)
         for poison in (b"", b"\xc1garbage", b"\x92\x01\x80", b"\x92\x01\x81\xa0\x92\xc0\x01", b"\xdd\xff\xff\xff\xff"):
             for digest in entries:
-                await redis.execute_command("HSET", _NAMES[0], digest, poison)  # type: ignore[no-untyped-call]
+                await redis.execute_command("HSET", CACHE_KEYS[0], digest, poison)  # type: ignore[no-untyped-call]
             assert said(await analysed(client, user_id, FILES)) == said(cold)
 
 

@@ -44,7 +44,9 @@ async def ready_gauge(http: httpx.AsyncClient) -> float:
     return value
 
 
-@pytest.mark.parametrize(("service", "reason"), [("Redis", "Redis is away"), ("PostgreSQL", "PostgreSQL is away")])
+@pytest.mark.parametrize(
+    ("service", "reason"), [("Redis", "Redis is unavailable"), ("PostgreSQL", "PostgreSQL is unavailable")]
+)
 async def test_a_service_that_goes_and_comes_back(
     far: System, cables: tuple[Cable, Cable], service: str, reason: str
 ) -> None:
@@ -77,7 +79,7 @@ def test_a_loop_that_stands_still_is_answered_for_and_not_alive(monkeypatch: pyt
     server = StatusServer("127.0.0.1", 0, alive=watched.not_alive_reason, ready=watched.not_ready_reason)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as http:
-            watched.beat()
+            watched.record_heartbeat()
             assert http.get("/livez").status_code == 200
             assert http.get("/readyz").json()["reason"] == "the worker is starting"
             monkeypatch.setattr(readiness, "LOOP_STALL_SECONDS", 0.0)

@@ -86,8 +86,8 @@ async def test_not_ready_without_room_or_while_draining(system: System, client: 
 
 
 async def test_a_worker_says_what_its_sandbox_is_worth(worker: WorkerProcess) -> None:
-    (said,) = await worker.until("sandbox.guarantees")
-    assert {"only its own files", "no network", "no privileges"} <= {*said["held"], *said["missing"]}
+    (said,) = await worker.until("sandbox.checked")
+    assert {"only its own files", "no network", "no privileges"} <= {*said["available"], *said["missing"]}
 
 
 async def test_a_sandbox_that_there_is_not_is_not_promised(system: System) -> None:
