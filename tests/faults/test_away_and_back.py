@@ -1,46 +1,18 @@
 """Redis or PostgreSQL gone for a while: the worker stays, says so once, and goes on when they return."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.faults.fault_table import PYTHON_FILE, Rows, slow_source, until
-from tests.fixtures.tcp_proxy import Cable, cable
-from tests.fixtures.worker_process import System, WorkerProcess, new_system
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import PYTHON_FILE, slow_source
+from tests.fixtures.tcp_proxy import Proxies, TcpProxy
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import System, WorkerProcess
 from worker.client import Client
 
 BACK_SECONDS = 10
 POSTGRESQL_EVENTS = {"maintenance.failed", "lease.renewal_failed", "claim.paused", "claim.failed"}
-
-
-@pytest.fixture
-async def redis_cable(redis_url: str) -> AsyncIterator[Cable]:
-    parts = urlsplit(redis_url)
-    assert parts.hostname
-    assert parts.port
-    async with cable((parts.hostname, parts.port)) as plugged:
-        yield plugged
-
-
-@pytest.fixture
-async def postgres_cable(database_url: str) -> AsyncIterator[Cable]:
-    directory = parse_qs(urlsplit(database_url).query)["host"][0]
-    async with cable(f"{directory}/.s.PGSQL.5432") as plugged:
-        yield plugged
-
-
-@pytest.fixture
-def far_system(database_url: str, redis_url: str, redis_cable: Cable, postgres_cable: Cable, tmp_path: Path) -> System:
-    """The worker's system, behind the cables; tests and clients use the direct one."""
-    database, redis = urlsplit(database_url), urlsplit(redis_url)
-    return new_system(
-        f"postgresql://postgres@127.0.0.1:{postgres_cable.port}{database.path}",
-        f"redis://:{redis.password}@127.0.0.1:{redis_cable.port}{redis.path}",
-        tmp_path,
-    )
 
 
 async def completed(rows: Rows, job_id: str) -> bool:
@@ -57,18 +29,18 @@ def quiet(worker: WorkerProcess, events: set[str]) -> None:
 
 
 async def away_and_back(
-    far: System, near: System, client: Client, plugged: Cable, seconds: float, events: set[str]
+    proxied_system: System, system: System, client: Client, proxy: TcpProxy, seconds: float, events: set[str]
 ) -> None:
-    rows = Rows(near)
+    rows = Rows(system)
     user_id = await client.get_or_create_user("ann@example.org")
-    async with far.worker() as worker:
+    async with proxied_system.worker() as worker:
         running = await client.submit_upload(user_id, filename="slow.py", content=slow_source(1500))
         await until(lambda: _is_running(rows, running.job_id))
-        await plugged.cut()
+        await proxy.disconnect()
         await asyncio.sleep(seconds)
         waiting = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
         assert worker.process.poll() is None
-        await plugged.mend()
+        await proxy.connect()
         await until(lambda: completed(rows, waiting.job_id), BACK_SECONDS + 20)
         await until(lambda: completed(rows, running.job_id), BACK_SECONDS + 20)
         quiet(worker, events)
@@ -81,31 +53,35 @@ async def _is_running(rows: Rows, job_id: str) -> bool:
 
 
 @pytest.mark.fault("Redis away for 3 s")
-async def test_redis_away_for_3_seconds(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
-    await away_and_back(far_system, system, client, redis_cable, 3, {"redis.unavailable"})
+async def test_redis_away_for_3_seconds(
+    proxied_system: System, system: System, client: Client, proxies: Proxies
+) -> None:
+    await away_and_back(proxied_system, system, client, proxies.redis, 3, {"redis.unavailable"})
     assert await Rows(system).all("SELECT 1 FROM jobs WHERE attempt > 1") == []
 
 
 @pytest.mark.fault("PostgreSQL away for 5 s")
 async def test_postgresql_away_for_5_seconds(
-    far_system: System, system: System, client: Client, postgres_cable: Cable
+    proxied_system: System, system: System, client: Client, proxies: Proxies
 ) -> None:
-    await away_and_back(far_system, system, client, postgres_cable, 5, POSTGRESQL_EVENTS)
+    await away_and_back(proxied_system, system, client, proxies.postgresql, 5, POSTGRESQL_EVENTS)
     assert await Rows(system).all("SELECT 1 FROM jobs WHERE attempt > 1") == []
 
 
 @pytest.mark.slow
 @pytest.mark.fault("Redis away for 60 s")
-async def test_redis_away_for_a_minute(far_system: System, system: System, client: Client, redis_cable: Cable) -> None:
-    await away_and_back(far_system, system, client, redis_cable, 60, {"redis.unavailable"})
+async def test_redis_away_for_a_minute(
+    proxied_system: System, system: System, client: Client, proxies: Proxies
+) -> None:
+    await away_and_back(proxied_system, system, client, proxies.redis, 60, {"redis.unavailable"})
 
 
 @pytest.mark.slow
 @pytest.mark.fault("PostgreSQL away for 60 s")
 async def test_postgresql_away_for_a_minute(
-    far_system: System, system: System, client: Client, postgres_cable: Cable
+    proxied_system: System, system: System, client: Client, proxies: Proxies
 ) -> None:
-    await away_and_back(far_system, system, client, postgres_cable, 60, POSTGRESQL_EVENTS)
+    await away_and_back(proxied_system, system, client, proxies.postgresql, 60, POSTGRESQL_EVENTS)
 
 
 @pytest.mark.fault("pg_terminate_backend twice a second for 5 s")

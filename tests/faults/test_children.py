@@ -18,7 +18,8 @@ from infrastructure.child_process import runner as children
 from infrastructure.child_process import supervisor_client as leash
 from infrastructure.child_process.runner import MAX_IDLE_SUPERVISORS, ZygoteRunner
 from infrastructure.sandbox.sandbox import ChildLimits
-from tests.faults.fault_table import descendants, until
+from tests.fixtures.processes import descendants
+from tests.fixtures.waiting import until
 
 LIMITS = ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20)
 ENTRIES = "tests.faults.child_entries"

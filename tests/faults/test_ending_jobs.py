@@ -9,16 +9,10 @@ import pytest
 
 from domain.errors import InvalidInputError
 from domain.jobs import Job, JobStatus
-from tests.faults.fault_table import (
-    PYTHON_FILE,
-    Rows,
-    alive,
-    descendants,
-    job_processes,
-    job_scratch,
-    slow_source,
-    until,
-)
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import PYTHON_FILE, slow_source
+from tests.fixtures.processes import alive, descendants, job_processes, job_scratch
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client
 

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.fault_table import PYTHON_FILE, Rows, alive, descendants, job_scratch, until
 from tests.faults.transition_audit import kept
+from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.servers import Servers
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, new_system, until_finished
 from worker.client import Client
 

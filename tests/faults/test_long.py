@@ -14,19 +14,13 @@ import psutil
 import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.fault_table import (
-    PYTHON_FILE,
-    Rows,
-    alive,
-    descendants,
-    job_scratch,
-    slow_source,
-    submit_for_many,
-    until,
-)
 from tests.fixtures.archives import make_zip
+from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
+from tests.fixtures.jobs import PYTHON_FILE, slow_source, submit_for_many
+from tests.fixtures.processes import alive, descendants, job_scratch
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, System, until_finished
 from worker.client import Client
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import signal
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import asyncpg
@@ -15,9 +13,10 @@ from structlog.testing import capture_logs
 from domain.jobs import JobStatus
 from infrastructure.database.migrate import downgrade
 from infrastructure.database.urls import asyncpg_url
-from tests.faults.fault_table import PYTHON_FILE, until
-from tests.fixtures.tcp_proxy import Cable
-from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.tcp_proxy import Proxies
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import TIMEOUT_SECONDS, System, WorkerProcess, new_system, until_finished
 from worker.client import Client
 from worker.process import startup
 from worker.process.startup import wait_for_services
@@ -25,24 +24,9 @@ from worker.process.startup import wait_for_services
 WAITING = ("startup.waiting_for_postgresql", "startup.waiting_for_migration", "startup.waiting_for_redis")
 
 
-@asynccontextmanager
-async def starting(system: System, **environment: str) -> AsyncIterator[WorkerProcess]:
-    """A worker that has begun to start."""
-    log_file = system.directory / "worker.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [*COMMAND, "worker"],
-            env=system.process_environment(STATUS_PORT="0", **environment),
-            stdout=log,
-            stderr=log,
-        )
-    worker = WorkerProcess(process=process, log_file=log_file)
-    try:
-        await worker.until("worker.starting")
-        yield worker
-    finally:
-        process.kill()
-        await asyncio.to_thread(process.wait)
+def starting(system: System, name: str = "worker", **environment: str) -> AbstractAsyncContextManager[WorkerProcess]:
+    """Start a worker; the block begins before it has reached its services."""
+    return system.worker(name, ready="worker.starting", STATUS_PORT="0", **environment)
 
 
 def said(worker: WorkerProcess) -> list[str]:
@@ -57,21 +41,20 @@ async def probes(worker: WorkerProcess) -> tuple[int, int, str | None]:
         return alive.status_code, ready.status_code, ready.json()["reason"]
 
 
-async def test_before_its_servers(far: System, cables: tuple[Cable, Cable], client: Client) -> None:
-    to_postgresql, to_redis = cables
+async def test_before_its_servers(proxied_system: System, proxies: Proxies, client: Client) -> None:
     user_id = await client.get_or_create_user("ann@example.org")
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
-    for each in cables:
-        await each.cut()
-    async with starting(far) as worker:
+    for each in proxies:
+        await each.disconnect()
+    async with starting(proxied_system) as worker:
         (told,) = await worker.until("startup.waiting_for_postgresql")
         assert "PostgreSQL cannot be reached" in told["reason"]
         assert await probes(worker) == (200, 503, told["reason"])
-        await to_postgresql.mend()
+        await proxies.postgresql.connect()
         (told,) = await worker.until("startup.waiting_for_redis")
         assert "REDIS_URL" in told["reason"]
         assert await probes(worker) == (200, 503, told["reason"])
-        await to_redis.mend()
+        await proxies.redis.connect()
         assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
 
         async def ready() -> bool:
@@ -111,16 +94,16 @@ async def test_an_older_schema_is_waited_for_and_a_newer_one_is_not(system: Syst
     connection = await asyncpg.connect(system.environment["DATABASE_URL"])
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")  # a release to come
     await connection.close()
-    async with starting(system) as worker:
+    async with starting(system, "second") as worker:
         await worker.until("worker.started")
         assert said(worker) == []
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_the_waiting(far: System, cables: tuple[Cable, Cable], sign: signal.Signals) -> None:
-    for each in cables:
-        await each.cut()
-    async with starting(far) as worker:
+async def test_a_signal_ends_the_waiting(proxied_system: System, proxies: Proxies, sign: signal.Signals) -> None:
+    for each in proxies:
+        await each.disconnect()
+    async with starting(proxied_system) as worker:
         await worker.until("startup.waiting_for_postgresql")
         assert await worker.stop(sign) == 0
         assert worker.log()[-1]["event"] == "worker.stopped"
@@ -145,10 +128,10 @@ async def test_a_signal_ends_the_waiting_for_a_server_that_says_nothing(redis_ur
     server.close()
 
 
-async def test_the_waiting_has_an_end_where_that_is_asked_for(far: System, cables: tuple[Cable, Cable]) -> None:
-    await cables[1].cut()
-    async with starting(far, STARTUP_WAIT="1") as worker:
-        assert await asyncio.to_thread(worker.process.wait, PATIENCE_SECONDS) == 3
+async def test_the_waiting_has_an_end_where_that_is_asked_for(proxied_system: System, proxies: Proxies) -> None:
+    await proxies.redis.disconnect()
+    async with starting(proxied_system, STARTUP_WAIT="1") as worker:
+        assert await asyncio.to_thread(worker.process.wait, TIMEOUT_SECONDS) == 3
         assert worker.log_file.read_text().splitlines()[-1].startswith("vibe8: Redis cannot be reached")
 
 

@@ -6,7 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from tests.faults.fault_table import Rows, alive, job_processes, slow_source, until
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.processes import alive, job_processes
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client
 

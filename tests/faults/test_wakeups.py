@@ -12,7 +12,9 @@ from arq.constants import job_key_prefix
 
 from domain.jobs import JobStatus
 from infrastructure.redis.queue import QUEUE_NAME, connect
-from tests.faults.fault_table import PYTHON_FILE, Rows, slow_source, submit_for_many, until
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import PYTHON_FILE, slow_source, submit_for_many
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System
 from worker.client import Client
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from domain.errors import PermanentError
 from infrastructure.settings import Settings
-from tests.faults.fault_table import alive, descendants
 from tests.fixtures.archives import make_zip
+from tests.fixtures.processes import alive, descendants
 from tests.fuzz.generators import AS_FOUND, mutate, note, rearrange, tried
 from tests.fuzz.jail import assert_clear, assert_nothing_runs
 from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES

@@ -5,7 +5,7 @@ import hashlib
 import random
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -249,17 +249,11 @@ def test_uploaded_objects_that_no_git_would_write(objects: Objects) -> None:
     fetched("uploaded git objects", upload(objects.files))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[GitServer]:
-    with tempfile.TemporaryDirectory() as place, GitServer(Path(place)) as running:
-        yield running
-
-
-def served(server: GitServer, surface: str, write: Callable[[Path], None]) -> None:
+def served(git_server: GitServer, surface: str, write: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory() as place:
         repository = Path(place) / "served.git"
         write(repository)
-        url = server.add("owner/repository", repository)
+        url = git_server.add("owner/repository", repository)
         try:
             fetched(
                 surface,
@@ -269,19 +263,19 @@ def served(server: GitServer, surface: str, write: Callable[[Path], None]) -> No
                     None,
                     scratch,
                     LIMITS,
-                    ca_bundle=server.ca_file,
-                    allowed_hosts=[server.allowed_host],
+                    ca_bundle=git_server.ca_file,
+                    allowed_hosts=[git_server.allowed_host],
                     stall_seconds=5,
                 ),
             )
         finally:
-            (server.root / "owner/repository").unlink()
+            (git_server.root / "owner/repository").unlink()
 
 
 @tried(25)
 @given(objects=HISTORIES)
-def test_served_trees_that_no_git_would_write(server: GitServer, objects: Objects) -> None:
-    served(server, "served git objects", objects.write)
+def test_served_trees_that_no_git_would_write(git_server: GitServer, objects: Objects) -> None:
+    served(git_server, "served git objects", objects.write)
 
 
 def copy_of(files: Files) -> Callable[[Path], None]:
@@ -295,7 +289,7 @@ def copy_of(files: Files) -> Callable[[Path], None]:
 
 @tried(25)
 @given(form=st.sampled_from(["delta", "loose", "packed", "shallow"]), seed=st.integers(0, 2**32))
-def test_a_host_that_answers_anything(server: GitServer, form: str, seed: int) -> None:
+def test_a_host_that_answers_anything(git_server: GitServer, form: str, seed: int) -> None:
     chance = random.Random(seed)
     turn = chance.randrange(3)
     asked = 0
@@ -305,8 +299,8 @@ def test_a_host_that_answers_anything(server: GitServer, form: str, seed: int) -
         asked += 1
         return mutate(answer, seed, PIECES) if asked > turn else answer
 
-    server.garble = garble
+    git_server.garble = garble
     try:
-        served(server, "answers of a git host", copy_of(FORMS[form]))
+        served(git_server, "answers of a git host", copy_of(FORMS[form]))
     finally:
-        server.garble = None
+        git_server.garble = None

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from domain.errors import PermanentError
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
-from tests.faults.fault_table import Rows, alive, job_processes, job_scratch, until
+from tests.fixtures.database import Rows
+from tests.fixtures.processes import alive, job_processes, job_scratch
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess
 from tests.fuzz.generators import AS_FOUND, naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear

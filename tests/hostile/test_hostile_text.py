@@ -28,7 +28,7 @@ from infrastructure.sources.local.packing import pack_directory
 from tests.fixtures.archives import ZipMember, build_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
-from tests.fixtures.worker_process import System, new_system, until_finished
+from tests.fixtures.worker_process import System, until_finished
 from tests.fuzz.generators import tried
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_tame, strings_in
 from tests.integration.cli.cli_support import on_terminal
@@ -88,7 +88,7 @@ def sources() -> Iterator[tuple[bytes, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> WorkTree:
+def hostile_tree(tmp_path_factory: pytest.TempPathFactory) -> WorkTree:
     """All of it, committed on a branch of a hostile name; and some of it deleted since."""
     tree = WorkTree(tmp_path_factory.mktemp("hostile") / "tree\n\x1b[31mFORGED", branch="f\u202e\x9b31m\ufeff-x")
     for name, content in sources():
@@ -129,41 +129,31 @@ def _decoded(document: str) -> Any:
     return json.loads(document, parse_constant=pytest.fail)
 
 
-@pytest.fixture
-def server(tmp_path: Path, work: WorkTree) -> Iterator[GitServer]:
-    with GitServer(tmp_path / "git") as server:
-        server.add("owner/hostile", work.dot_git)
-        yield server
-
-
-@pytest.fixture
-def hosted(server: GitServer, database_url: str, redis_url: str, tmp_path: Path) -> System:
-    allowed = {"GIT_ALLOWED_HOSTS": server.allowed_host, "GIT_CA_BUNDLE": str(server.ca_file)}
-    return new_system(database_url, redis_url, tmp_path, LOG_LEVEL="debug", **allowed)
-
-
+@pytest.mark.settings(LOG_LEVEL="debug")
 @pytest.mark.parametrize("way", ["repository", "archive", "packed"])
 async def test_a_run_of_hostile_names_and_text_is_harmless(
-    hosted: System, server: GitServer, work: WorkTree, way: str
+    git_system: System, git_server: GitServer, hostile_tree: WorkTree, way: str
 ) -> None:
-    async with Client.open(hosted.settings) as client, hosted.worker() as worker:
+    async with Client.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         if way == "repository":
-            job = await client.submit_repository(user_id, url=server.url("owner/hostile"))
+            job = await client.submit_repository(user_id, url=git_server.add("owner/hostile", hostile_tree.dot_git))
         else:
-            content = zipped() if way == "archive" else pack_directory(work.path, with_history=True)
+            content = zipped() if way == "archive" else pack_directory(hostile_tree.path, with_history=True)
             name = "a\x1b[31m\u202e\nFORGED.zip"
             authorship = Authorship(project_name="\ud800\x00[red]", author_type="ai", author_model="\x1b[2J\nFORGED")
             job = await client.submit_upload(user_id, filename=name, content=content, authorship=authorship)
         ended = await until_finished(client, user_id, job.job_id)
         assert ended.status is JobStatus.COMPLETED, ended.error_message
         for command in ("jobs", "job"):
-            shown = await hosted.run(command, *([job.job_id] if command == "job" else []), "--user", "ann@example.org")
+            shown = await git_system.run(
+                command, *([job.job_id] if command == "job" else []), "--user", "ann@example.org"
+            )
             assert shown.code == 0, shown.error
             assert_tame(shown.out + shown.error)
         taken = await client.take_result(user_id, job.job_id)
         assert isinstance(taken, Completed)
-    row = await stored(hosted, taken.run)
+    row = await stored(git_system, taken.run)
     assert_harmless(row)
     files = taken.run.metrics["size"]["files"]
     assert files > 2 * len(TEXTS)
@@ -172,8 +162,8 @@ async def test_a_run_of_hostile_names_and_text_is_harmless(
 
 
 @pytest.mark.parametrize("place", ["pipe", "terminal"])
-async def test_the_command_shows_nothing_that_acts(system: System, work: WorkTree, place: str) -> None:
-    command = ["analyze", str(work.path)]
+async def test_the_command_shows_nothing_that_acts(system: System, hostile_tree: WorkTree, place: str) -> None:
+    command = ["analyze", str(hostile_tree.path)]
     if place == "pipe":
         shown = await system.run(*command)
         assert shown.code == 0, shown.error
@@ -215,8 +205,8 @@ async def test_no_file_s_name_makes_a_line_of_its_own(system: System, tmp_path: 
         assert_tame(terminal.text.replace("\r", "\n"))  # the bar goes back itself
 
 
-async def test_the_command_s_document_is_harmless(system: System, work: WorkTree) -> None:
-    shown = await system.run("analyze", str(work.path), "--json")
+async def test_the_command_s_document_is_harmless(system: System, hostile_tree: WorkTree) -> None:
+    shown = await system.run("analyze", str(hostile_tree.path), "--json")
     assert shown.code == 0, shown.error
     assert_tame(shown.out)
     assert_harmless(shown.document)

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
 from infrastructure.redis.queue import QUEUE_NAME, deserialize, serialize
-from tests.faults.fault_table import Rows, until
+from tests.fixtures.database import Rows
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
 from tests.hostile.support.poison import bell, insert_job, ring
 from worker.client import Client

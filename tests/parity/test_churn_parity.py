@@ -6,7 +6,7 @@ import os
 import subprocess
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,16 +192,10 @@ HISTORIES = [
 # Ways
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("host")) as running:
-        yield running
-
-
-def by_clone(work: WorkTree, scratch: SourceLayout, server: GitServer) -> FetchedSource:
-    url = server.add(f"owner/{abs(hash(work.path))}", work.dot_git)
-    hosts = [server.allowed_host]
-    return fetch_repository(url, None, None, scratch, SourceLimits(), ca_bundle=server.ca_file, allowed_hosts=hosts)
+def by_clone(work: WorkTree, scratch: SourceLayout, git_server: GitServer) -> FetchedSource:
+    url = git_server.add(f"owner/{abs(hash(work.path))}", work.dot_git)
+    hosts = [git_server.allowed_host]
+    return fetch_repository(url, None, None, scratch, SourceLimits(), ca_bundle=git_server.ca_file, allowed_hosts=hosts)
 
 
 def by_directory(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
@@ -229,22 +223,15 @@ WAYS = [by_clone, by_directory, by_archive, by_packing]
 Way = Callable[[WorkTree, SourceLayout, GitServer], FetchedSource]
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> SourceLayout:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return SourceLayout(root)
-
-
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("history", HISTORIES)
 def test_churn_is_git_log_s(
-    tmp_path: Path, scratch: SourceLayout, server: GitServer, history: Callable[[WorkTree], None], way: Way
+    tmp_path: Path, scratch: SourceLayout, git_server: GitServer, history: Callable[[WorkTree], None], way: Way
 ) -> None:
     work = WorkTree(tmp_path / "work")
     history(work)
     oracle = ask_git(work, tmp_path)
-    report = measure(scratch, way(work, scratch, server))
+    report = measure(scratch, way(work, scratch, git_server))
     assert report.aggregate == {
         "total_commits": oracle.commits,
         "totalChurn": oracle.total,
@@ -271,7 +258,7 @@ def test_the_histories_are_as_odd_as_they_should_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", [by_clone, by_directory, by_packing])
 def test_a_shallow_history_is_counted_as_git_counts_it_and_says_so(
-    tmp_path: Path, scratch: SourceLayout, server: GitServer, way: Way
+    tmp_path: Path, scratch: SourceLayout, git_server: GitServer, way: Way
 ) -> None:
     full = WorkTree(tmp_path / "full")
     many_commits(full)
@@ -279,7 +266,7 @@ def test_a_shallow_history_is_counted_as_git_counts_it_and_says_so(
     shallow.path = tmp_path / "shallow"
     git(tmp_path, "clone", "-q", "--depth=5", full.path.as_uri(), "shallow")
     oracle = ask_git(shallow, tmp_path)
-    report = measure(scratch, way(shallow, scratch, server))
+    report = measure(scratch, way(shallow, scratch, git_server))
     assert oracle.commits == 5
     assert (report.aggregate["total_commits"], report.aggregate["totalChurn"]) == (5, oracle.total)
     assert list(report.gaps) == ["history is shallow: its oldest commit counts every file as added"]

@@ -21,7 +21,7 @@ from domain.ports import PREVIOUS_RESULT, FollowUp
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.child_process.wire_protocol import HEADER, MessageKind, encode_message
 from infrastructure.sandbox import syscall_numbers
-from tests.faults.fault_table import alive
+from tests.fixtures.processes import alive
 from tests.fixtures.servers import Servers
 from tests.hostile.support.attacks import ATTACKS
 from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, SandboxEnvironment, sandbox_environment

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import signal
-import subprocess
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,13 @@ from redis.asyncio import Redis
 
 from domain.errors import PermanentError
 from domain.jobs import Job, JobStatus
-from tests.faults.fault_table import Rows, alive, descendants, job_scratch, until
+from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import Fault, GitServer
+from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.servers import Servers
-from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, new_system, until_finished
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from tests.hostile.support.leaks import Processes, database_text, files_below, forms_of, found_in, redis_contents
 from worker.client import Client
 
@@ -30,40 +31,15 @@ TOKEN = "ghp_S3cret/T0ken+that=nobody&may:see"  # with all that an encoding woul
 FORMS = forms_of(TOKEN)
 NAME = "owner/private"
 
+pytestmark = pytest.mark.settings(LOG_LEVEL="debug")
 
-@pytest.fixture
-def git_server(tmp_path: Path) -> Iterator[GitServer]:
+
+@pytest.fixture(autouse=True)
+def private_repository(git_server: GitServer, tmp_path: Path) -> None:
+    """Serve a repository that requires the token."""
     tree = WorkTree(tmp_path / "tree")
     tree.commit("one", a_py="x = 1\n")
-    with GitServer(tmp_path / "git") as server:
-        server.add(NAME, tree.dot_git, token=TOKEN)
-        yield server
-
-
-@asynccontextmanager
-async def a_worker(system: System, log_format: str) -> AsyncIterator[WorkerProcess]:
-    if log_format == "json":
-        async with system.worker() as worker:
-            yield worker
-        return
-    log_file = system.directory / "console.log"
-    environment = system.process_environment(LOG_FORMAT=log_format)
-    with log_file.open("wb") as log, subprocess.Popen([*COMMAND, "worker"], env=environment, stderr=log) as process:
-        await until(lambda: b"worker.started" in log_file.read_bytes())
-        yield WorkerProcess(process=process, log_file=log_file)
-        process.kill()
-
-
-@pytest.fixture
-def private(git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path) -> System:
-    return new_system(
-        database_url,
-        redis_url,
-        tmp_path,
-        GIT_ALLOWED_HOSTS=git_server.allowed_host,
-        GIT_CA_BUNDLE=str(git_server.ca_file),
-        LOG_LEVEL="debug",
-    )
+    git_server.add(NAME, tree.dot_git, token=TOKEN)
 
 
 @dataclass
@@ -93,8 +69,8 @@ class Watch:
 
 
 @pytest.fixture
-async def watch(private: System, servers: Servers) -> AsyncIterator[Watch]:
-    async with Redis.from_url(private.environment["REDIS_URL"]) as redis, redis.pubsub() as pubsub:
+async def watch(git_system: System, servers: Servers) -> AsyncIterator[Watch]:
+    async with Redis.from_url(git_system.environment["REDIS_URL"]) as redis, redis.pubsub() as pubsub:
         heard: list[bytes] = []
         await pubsub.psubscribe("*")
 
@@ -103,7 +79,7 @@ async def watch(private: System, servers: Servers) -> AsyncIterator[Watch]:
                 heard.append(repr(message).encode())  # noqa: PERF401 - it never ends
 
         listening = asyncio.create_task(listen())
-        yield Watch(system=private, servers=servers, redis=redis, heard=heard)
+        yield Watch(system=git_system, servers=servers, redis=redis, heard=heard)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
 
@@ -136,9 +112,9 @@ def assert_no_process_shows_it(pid: int) -> None:
 
 
 @pytest.mark.parametrize("place", ["row", "key", "value", "message", "log", "scratch"])
-async def test_this_watch_sees_what_it_looks_for(private: System, watch: Watch, place: str, tmp_path: Path) -> None:
+async def test_this_watch_sees_what_it_looks_for(git_system: System, watch: Watch, place: str, tmp_path: Path) -> None:
     """Otherwise the tests below would prove nothing."""
-    Path(private.environment["SCRATCH_DIR"]).mkdir()
+    Path(git_system.environment["SCRATCH_DIR"]).mkdir()
     worker = WorkerProcess(process=None, log_file=tmp_path / "log")  # type: ignore[arg-type]
     worker.log_file.touch()
     watch.forms = forms_of(uuid.uuid4().hex)  # these servers are other tests' too
@@ -146,7 +122,7 @@ async def test_this_watch_sees_what_it_looks_for(private: System, watch: Watch, 
     for form in watch.forms:
         text = f"<{form.decode()}>"
         if place == "row":
-            async with Client.open(private.settings) as client:
+            async with Client.open(git_system.settings) as client:
                 await client.get_or_create_user(f"{text}@example.org")
         elif place == "message":
             await watch.redis.publish("x", text)
@@ -154,21 +130,21 @@ async def test_this_watch_sees_what_it_looks_for(private: System, watch: Watch, 
         elif place in ("key", "value"):
             await watch.redis.set(text if place == "key" else "k", text)
         else:
-            (worker.log_file if place == "log" else Path(private.environment["SCRATCH_DIR"]) / "f").write_text(text)
+            (worker.log_file if place == "log" else Path(git_system.environment["SCRATCH_DIR"]) / "f").write_text(text)
         with pytest.raises(AssertionError):
             await watch.nowhere(worker)
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 async def test_a_token_is_nowhere_while_its_job_runs_and_after(
-    git_server: GitServer, private: System, watch: Watch, log_format: str
+    git_server: GitServer, git_system: System, watch: Watch, log_format: str
 ) -> None:
-    async with Client.open(private.settings) as client, a_worker(private, log_format) as worker:
+    async with Client.open(git_system.settings) as client, git_system.worker(LOG_FORMAT=log_format) as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         async with cloning(git_server, client, user_id) as job:
             (key,) = await watch.keys_of_tokens()
             assert key.decode() == f"vibe8:token:{job.job_id}"
-            assert 0 < await watch.redis.ttl(key) <= private.settings.token_ttl
+            assert 0 < await watch.redis.ttl(key) <= git_system.settings.token_ttl
             await watch.nowhere(worker)
             assert_no_process_shows_it(worker.process.pid)
         assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
@@ -177,7 +153,7 @@ async def test_a_token_is_nowhere_while_its_job_runs_and_after(
         await client.take_result(user_id, job.job_id)
         await watch.nowhere(worker)
         assert watch.heard
-        assert job_scratch(private) == []
+        assert job_scratch(git_system) == []
 
 
 async def gone(watch: Watch) -> bool:
@@ -202,11 +178,11 @@ ECHOES = {
 
 @pytest.mark.parametrize("echo", ECHOES)
 async def test_a_failed_job_s_error_and_log_hold_no_token_even_if_the_host_sends_it_back(
-    git_server: GitServer, private: System, watch: Watch, echo: str
+    git_server: GitServer, git_system: System, watch: Watch, echo: str
 ) -> None:
     fault, words = ECHOES[echo]
     git_server.fail(NAME, fault)
-    async with Client.open(private.settings) as client, private.worker() as worker:
+    async with Client.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
         ended = await until_finished(client, user_id, job.job_id)
@@ -217,19 +193,19 @@ async def test_a_failed_job_s_error_and_log_hold_no_token_even_if_the_host_sends
 
 
 async def test_a_killed_worker_leaves_no_token_and_the_next_one_has_it(
-    git_server: GitServer, private: System, watch: Watch
+    git_server: GitServer, git_system: System, watch: Watch
 ) -> None:
-    async with Client.open(private.settings) as client:
+    async with Client.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
-        async with private.worker("first") as first, cloning(git_server, client, user_id) as job:
+        async with git_system.worker("first") as first, cloning(git_server, client, user_id) as job:
             children = descendants(first.process.pid)
             first.process.send_signal(signal.SIGKILL)
             await asyncio.to_thread(first.process.wait)
             await until(lambda: not alive(children))
-            assert job_scratch(private)
+            assert job_scratch(git_system)
             await watch.nowhere(first)
-        await expire_lease(private, job.job_id)
-        async with private.worker("second") as second:
+        await expire_lease(git_system, job.job_id)
+        async with git_system.worker("second") as second:
             ended = await until_finished(client, user_id, job.job_id)
             assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 2)
             await until(lambda: gone(watch))
@@ -254,33 +230,33 @@ async def expire_lease(system: System, job_id: str, *, failed_attempts: int = 0)
 
 
 async def test_a_job_that_has_lost_its_last_worker_forgets_its_token(
-    git_server: GitServer, private: System, watch: Watch
+    git_server: GitServer, git_system: System, watch: Watch
 ) -> None:
-    async with Client.open(private.settings) as client:
+    async with Client.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
-        async with private.worker("first") as first, cloning(git_server, client, user_id) as job:
+        async with git_system.worker("first") as first, cloning(git_server, client, user_id) as job:
             first.process.send_signal(signal.SIGKILL)
             await asyncio.to_thread(first.process.wait)
-        await expire_lease(private, job.job_id, failed_attempts=2)
+        await expire_lease(git_system, job.job_id, failed_attempts=2)
         assert await watch.keys_of_tokens()
-        async with private.worker("second"):
+        async with git_system.worker("second"):
             ended = await until_finished(client, user_id, job.job_id)
             assert (ended.status, ended.error_message) == (JobStatus.FAILED, "worker lost")
             await until(lambda: gone(watch))
 
 
 async def test_a_process_that_crashes_in_the_middle_dumps_no_core(
-    git_server: GitServer, private: System, watch: Watch
+    git_server: GitServer, git_system: System, watch: Watch
 ) -> None:
-    async with Client.open(private.settings) as client, private.worker() as worker:
+    async with Client.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         async with cloning(git_server, client, user_id) as job:
             for process in descendants(worker.process.pid):
                 if process.name().startswith("git"):
                     process.send_signal(signal.SIGSEGV)
-            (error, *_) = await until(lambda: attempt_errors(private, job.job_id))
+            (error, *_) = await until(lambda: attempt_errors(git_system, job.job_id))
             assert "signal 11" in error
-        assert [path for path, _ in files_below(private.directory) if path.name.startswith("core")] == []
+        assert [path for path, _ in files_below(git_system.directory) if path.name.startswith("core")] == []
         await client.cancel_job(user_id, job.job_id)
         await until(lambda: gone(watch))
         await watch.nowhere(worker)
@@ -297,9 +273,9 @@ async def attempt_errors(system: System, job_id: str) -> list[str]:
 
 @pytest.mark.parametrize("ended_by", ["cancel", "delete_user", "limit", "host"])
 async def test_every_other_end_forgets_the_token_too(
-    git_server: GitServer, private: System, watch: Watch, ended_by: str
+    git_server: GitServer, git_system: System, watch: Watch, ended_by: str
 ) -> None:
-    async with Client.open(private.settings) as client:
+    async with Client.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         if ended_by == "limit":
             for _ in range(5):
@@ -319,12 +295,12 @@ async def test_every_other_end_forgets_the_token_too(
 
 @pytest.mark.parametrize("command", ["analyze", "submit"])
 async def test_a_command_reads_the_token_from_its_environment_and_shows_it_nowhere(
-    git_server: GitServer, private: System, watch: Watch, command: str
+    git_server: GitServer, git_system: System, watch: Watch, command: str
 ) -> None:
-    async with private.worker() as worker:
+    async with git_system.worker() as worker:
         arguments = [command, git_server.url(NAME), *(["--wait"] if command == "submit" else [])]
         hold = git_server.held[NAME] = threading.Event()
-        running = asyncio.create_task(private.run(*arguments, VIBE8_GIT_TOKEN=TOKEN, LOG_LEVEL="debug"))
+        running = asyncio.create_task(git_system.run(*arguments, VIBE8_GIT_TOKEN=TOKEN, LOG_LEVEL="debug"))
         try:
             await until(lambda: git_server.waiting)
             await watch.nowhere(worker)
@@ -340,10 +316,10 @@ async def test_a_command_reads_the_token_from_its_environment_and_shows_it_nowhe
 
 
 async def test_the_client_logs_no_token(
-    git_server: GitServer, private: System, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    git_server: GitServer, git_system: System, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with Client.open(private.settings) as client:
+    async with Client.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
         assert not found_in(repr((job, client.__dict__)).encode(), FORMS)

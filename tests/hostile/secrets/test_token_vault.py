@@ -1,7 +1,6 @@
 """Tokens between submit and fetch: encrypted, for a time, by keys that can be changed."""
 
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,12 +13,6 @@ OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 JOB = uuid.uuid4().hex
 KEY = f"vibe8:token:{JOB}"
 TOKEN = "a-token"
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator["Redis"]:
-    async with Redis.from_url(redis_url) as redis:
-        yield redis
 
 
 def vault(redis: "Redis", *keys: str, ttl: int = 60) -> TokenVault:

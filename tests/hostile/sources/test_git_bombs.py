@@ -24,76 +24,82 @@ from tests.fixtures.git_server import GitServer
 LEVELS, WIDTH = 10, 10  # ten to the tenth files
 
 
-def fetch(server: GitServer, url: str, scratch: SourceLayout, **limits: int) -> object:
+def fetch(git_server: GitServer, url: str, scratch: SourceLayout, **limits: int) -> object:
     return fetch_repository(
-        url, None, None, scratch, SourceLimits(**limits), ca_bundle=server.ca_file, allowed_hosts=[server.allowed_host]
+        url,
+        None,
+        None,
+        scratch,
+        SourceLimits(**limits),
+        ca_bundle=git_server.ca_file,
+        allowed_hosts=[git_server.allowed_host],
     )
 
 
-def make_tree(work: WorkTree, entries: list[tuple[str, str, str]]) -> str:
+def make_tree(small_tree: WorkTree, entries: list[tuple[str, str, str]]) -> str:
     """A tree of (kind, object id, name)."""
     modes = {"tree": "040000", "blob": "100644"}
     listing = "".join(f"{modes[kind]} {kind} {sha}\t{name}\n" for kind, sha, name in entries)
-    return work.git("mktree", stdin=listing.encode()).decode().strip()
+    return small_tree.git("mktree", stdin=listing.encode()).decode().strip()
 
 
-def write_tree_object(work: WorkTree, body: bytes) -> str:
+def write_tree_object(small_tree: WorkTree, body: bytes) -> str:
     """Without a git process for each, since there are thousands."""
     content = b"tree %d\0" % len(body) + body
     sha = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-    place = work.dot_git / "objects" / sha[:2]
+    place = small_tree.dot_git / "objects" / sha[:2]
     place.mkdir(exist_ok=True)
     (place / sha[2:]).write_bytes(zlib.compress(content))
     return sha
 
 
-def bomb(work: WorkTree, extension: str, *, levels: int = LEVELS) -> str:
-    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
-    tree = make_tree(work, [("blob", blob, f"{number}{extension}") for number in range(WIDTH)])
+def bomb(small_tree: WorkTree, extension: str, *, levels: int = LEVELS) -> str:
+    blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
+    tree = make_tree(small_tree, [("blob", blob, f"{number}{extension}") for number in range(WIDTH)])
     for _ in range(levels - 1):
-        tree = make_tree(work, [("tree", tree, f"d{number}") for number in range(WIDTH)])
+        tree = make_tree(small_tree, [("tree", tree, f"d{number}") for number in range(WIDTH)])
     return tree
 
 
-def commit(work: WorkTree, tree: str, *parents: str) -> str:
+def commit(small_tree: WorkTree, tree: str, *parents: str) -> str:
     options = [option for parent in parents for option in ("-p", parent)]
-    sha = work.git("commit-tree", tree, "-m", "boom", *options).decode().strip()
-    work.git("update-ref", "refs/heads/main", sha)
+    sha = small_tree.git("commit-tree", tree, "-m", "boom", *options).decode().strip()
+    small_tree.git("update-ref", "refs/heads/main", sha)
     return sha
 
 
 @pytest.mark.parametrize(("extension", "words"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
 def test_a_tree_of_ten_billion_files(
-    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str, extension: str, words: str
+    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str, extension: str, words: str
 ) -> None:
-    commit(work, bomb(work, extension))
-    assert directory_size(work.dot_git / "objects") < 300_000
+    commit(small_tree, bomb(small_tree, extension))
+    assert directory_size(small_tree.dot_git / "objects") < 300_000
     with pytest.raises(InvalidInputError, match=words):
-        fetch(server, server.add(name, work.dot_git), scratch, max_tree_files=1000)
+        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch, max_tree_files=1000)
     assert directory_size(scratch.root) < MIB
 
 
 def test_one_blob_of_a_megabyte_under_a_thousand_names(
-    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    work.commit(a_py="x = 1\n" * 170_000)
-    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
-    commit(work, make_tree(work, [("blob", blob, f"{number:04}.py") for number in range(1000)]))
+    small_tree.commit(a_py="x = 1\n" * 170_000)
+    blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
+    commit(small_tree, make_tree(small_tree, [("blob", blob, f"{number:04}.py") for number in range(1000)]))
     with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
-        fetch(server, server.add(name, work.dot_git), scratch, max_clone_bytes=20 * MIB)
+        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch, max_clone_bytes=20 * MIB)
     assert directory_size(scratch.root) < 25 * MIB
 
 
 def test_a_tree_nested_deeper_than_any_stack(
-    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
-    tree = make_tree(work, [("blob", blob, "a.py")])
+    blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
+    tree = make_tree(small_tree, [("blob", blob, "a.py")])
     for _ in range(3000):
-        tree = write_tree_object(work, b"40000 d\0" + bytes.fromhex(tree))
-    commit(work, make_tree(work, [("blob", blob, "good.py"), ("tree", tree, "deep")]))
+        tree = write_tree_object(small_tree, b"40000 d\0" + bytes.fromhex(tree))
+    commit(small_tree, make_tree(small_tree, [("blob", blob, "good.py"), ("tree", tree, "deep")]))
     try:
-        fetch(server, server.add(name, work.dot_git), scratch)
+        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch)
     except PermanentError as error:  # a newer git refuses such a tree by itself
         assert "\n" not in str(error)  # noqa: PT017
     else:
@@ -132,12 +138,12 @@ def read_history(scratch: SourceLayout, *, memory: int) -> dict[str, object]:
 
 
 def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
-    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    clean = work.git("rev-parse", "HEAD^{tree}").decode().strip()
-    boom = commit(work, bomb(work, ".py"), work.head())
-    commit(work, clean, boom)
-    fetch(server, server.add(name, work.dot_git), scratch)
+    clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
+    boom = commit(small_tree, bomb(small_tree, ".py"), small_tree.head())
+    commit(small_tree, clean, boom)
+    fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch)
     assert [path.name for path in scratch.tree.rglob("*.py")] == ["a.py"]
     answer = read_history(scratch, memory=512 * MIB)
     assert str(answer["error"]).startswith("the history cannot be read: ")
@@ -145,22 +151,22 @@ def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
 
 
 def test_the_same_little_memory_is_enough_for_an_honest_history(
-    server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    fetch(server, server.add(name, work.dot_git), scratch)
+    fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch)
     assert read_history(scratch, memory=512 * MIB) == {
         "facts": {"commits": 1, "total": 1, "lines": {"a.py": 1}, "shallow": False}
     }
 
 
-def test_an_uploaded_bomb_is_checked_without_being_unfolded(work: WorkTree, scratch: SourceLayout) -> None:
-    clean = work.git("rev-parse", "HEAD^{tree}").decode().strip()
-    commit(work, clean, commit(work, bomb(work, ".py"), work.head()))
+def test_an_uploaded_bomb_is_checked_without_being_unfolded(small_tree: WorkTree, scratch: SourceLayout) -> None:
+    clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
+    commit(small_tree, clean, commit(small_tree, bomb(small_tree, ".py"), small_tree.head()))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(work.path.rglob("*")):
+        for path in sorted(small_tree.path.rglob("*")):
             if path.is_file():
-                archive.write(path, path.relative_to(work.path))
+                archive.write(path, path.relative_to(small_tree.path))
     source = fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), scratch, SourceLimits())
     assert source.has_history
     assert git(scratch.repository, "rev-list", "--count", "HEAD") == b"3\n"

@@ -23,20 +23,20 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(server: GitServer, scratch: SourceLayout) -> Fetch:
+def fetch(git_server: GitServer, scratch: SourceLayout) -> Fetch:
     def call(url: str, branch: str | None = None, **limits: int) -> FetchedSource:
-        hosts = [server.allowed_host, "github.com"]
-        options: dict[str, Any] = {"ca_bundle": server.ca_file, "allowed_hosts": hosts}
+        hosts = [git_server.allowed_host, "github.com"]
+        options: dict[str, Any] = {"ca_bundle": git_server.ca_file, "allowed_hosts": hosts}
         return fetch_repository(url, branch, None, scratch, SourceLimits(**limits), **options)
 
     return call
 
 
 def unguarded(
-    server: GitServer, directory: Path, *arguments: str, **environment: str
+    git_server: GitServer, directory: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """git with nothing but the host's certificate."""
-    known = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_SSL_CAINFO": str(server.ca_file)}
+    known = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_SSL_CAINFO": str(git_server.ca_file)}
     command = ["git", *arguments]
     return subprocess.run(
         command, cwd=directory, env={**known, **IDENTITY, **environment}, capture_output=True, check=False
@@ -71,23 +71,23 @@ def test_urls_that_are_no_repository_of_an_allowed_host(
 
 
 def test_a_transport_that_runs_a_program_is_refused_by_git_as_well(
-    server: GitServer, work: WorkTree, tmp_path: Path
+    git_server: GitServer, small_tree: WorkTree, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
     url = f"ext::touch {marker}"
-    unguarded(server, tmp_path, "ls-remote", url, GIT_ALLOW_PROTOCOL="ext")
+    unguarded(git_server, tmp_path, "ls-remote", url, GIT_ALLOW_PROTOCOL="ext")
     assert marker.exists()
     marker.unlink()
     with pytest.raises(GitFailedError, match="not allowed"):
-        run_git(work.dot_git, "ls-remote", url, protocols="https")
+        run_git(small_tree.dot_git, "ls-remote", url, protocols="https")
     assert not marker.exists()
 
 
-def test_files_of_this_machine_are_no_repository(server: GitServer, work: WorkTree, tmp_path: Path) -> None:
-    assert unguarded(server, tmp_path, "ls-remote", f"file://{work.path}").returncode == 0
+def test_files_of_this_machine_are_no_repository(git_server: GitServer, small_tree: WorkTree, tmp_path: Path) -> None:
+    assert unguarded(git_server, tmp_path, "ls-remote", f"file://{small_tree.path}").returncode == 0
     for protocols in ("https", "none"):
         with pytest.raises(GitFailedError, match="not allowed"):
-            run_git(work.dot_git, "ls-remote", f"file://{work.path}", protocols=protocols)
+            run_git(small_tree.dot_git, "ls-remote", f"file://{small_tree.path}", protocols=protocols)
 
 
 @pytest.mark.parametrize(
@@ -113,25 +113,25 @@ def test_files_of_this_machine_are_no_repository(server: GitServer, work: WorkTr
     ],
 )
 def test_branches_that_are_options_or_revisions(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str, branch: str
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, branch: str
 ) -> None:
     with pytest.raises(InvalidInputError, match="branch"):
-        fetch(server.add(name, work.dot_git), branch)
+        fetch(git_server.add(repository_name, small_tree.dot_git), branch)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(
-    fetch: Fetch, server: GitServer, work: WorkTree, tmp_path: Path, name: str, status: int
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, tmp_path: Path, repository_name: str, status: int
 ) -> None:
-    target = server.add(f"{name}-target", work.dot_git)
+    target = git_server.add(f"{repository_name}-target", small_tree.dot_git)
     location = {"Location": f"{target}/info/refs?service=git-upload-pack"}
-    url = server.fail(name, Fault(status, location))
-    assert unguarded(server, tmp_path, "ls-remote", url).returncode == 0
-    before = len([path for _, path, _ in server.requests if "-target" in path])
+    url = git_server.fail(repository_name, Fault(status, location))
+    assert unguarded(git_server, tmp_path, "ls-remote", url).returncode == 0
+    before = len([path for _, path, _ in git_server.requests if "-target" in path])
     assert before > 0
     with pytest.raises(PermanentError, match="redirect; give its new URL"):
         fetch(url)
-    assert len([path for _, path, _ in server.requests if "-target" in path]) == before
+    assert len([path for _, path, _ in git_server.requests if "-target" in path]) == before
 
 
 def test_a_name_that_now_leads_inside_is_refused(
@@ -145,24 +145,34 @@ def test_a_name_that_now_leads_inside_is_refused(
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch,
+    git_server: GitServer,
+    small_tree: WorkTree,
+    repository_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = server.add(name, work.dot_git)
+    url = git_server.add(repository_name, small_tree.dot_git)
     for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
-    assert unguarded(server, tmp_path, "ls-remote", url, HTTPS_PROXY="http://127.0.0.1:1").returncode != 0
-    assert fetch(url).commit_sha == work.head()
+    assert unguarded(git_server, tmp_path, "ls-remote", url, HTTPS_PROXY="http://127.0.0.1:1").returncode != 0
+    assert fetch(url).commit_sha == small_tree.head()
 
 
 def test_a_netrc_and_a_credential_helper_are_not_asked(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch,
+    git_server: GitServer,
+    small_tree: WorkTree,
+    repository_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / ".netrc").write_text("machine 127.0.0.1 login x password operators-own\n")
     (home / ".netrc").chmod(0o600)
-    url = server.add(name, work.dot_git, token="operators-own")
-    assert unguarded(server, tmp_path, "ls-remote", url, HOME=str(home)).returncode == 0
+    url = git_server.add(repository_name, small_tree.dot_git, token="operators-own")
+    assert unguarded(git_server, tmp_path, "ls-remote", url, HOME=str(home)).returncode == 0
     monkeypatch.setenv("HOME", str(home))
     with pytest.raises(PermanentError, match="authentication required"):
         fetch(url)
@@ -178,14 +188,18 @@ def marker_attack(tmp_path: Path) -> tuple[Path, Path]:
     return program, marker
 
 
-def test_a_submodule_is_not_entered(fetch: Fetch, server: GitServer, work: WorkTree, name: str, tmp_path: Path) -> None:
+def test_a_submodule_is_not_entered(
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, tmp_path: Path
+) -> None:
     _, marker = marker_attack(tmp_path)
-    work.write(".gitmodules", f'[submodule "s"]\n\tpath = s\n\turl = ext::touch {marker}\n')
-    work.git("add", "-A")
-    work.git("update-index", "--add", "--cacheinfo", f"160000,{work.head()},s")
-    work.git("commit", "-q", "-m", "a submodule")
-    url = server.add(name, work.dot_git)
-    unguarded(server, tmp_path, "clone", "-q", "--recurse-submodules", url, "unwary", GIT_ALLOW_PROTOCOL="https:ext")
+    small_tree.write(".gitmodules", f'[submodule "s"]\n\tpath = s\n\turl = ext::touch {marker}\n')
+    small_tree.git("add", "-A")
+    small_tree.git("update-index", "--add", "--cacheinfo", f"160000,{small_tree.head()},s")
+    small_tree.git("commit", "-q", "-m", "a submodule")
+    url = git_server.add(repository_name, small_tree.dot_git)
+    unguarded(
+        git_server, tmp_path, "clone", "-q", "--recurse-submodules", url, "unwary", GIT_ALLOW_PROTOCOL="https:ext"
+    )
     assert marker.exists()
     marker.unlink()
     source = fetch(url)
@@ -195,10 +209,10 @@ def test_a_submodule_is_not_entered(fetch: Fetch, server: GitServer, work: WorkT
 
 def test_a_filter_named_in_the_tree_has_no_program_here(
     fetch: Fetch,
-    server: GitServer,
-    work: WorkTree,
+    git_server: GitServer,
+    small_tree: WorkTree,
     scratch: SourceLayout,
-    name: str,
+    repository_name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -207,12 +221,12 @@ def test_a_filter_named_in_the_tree_has_no_program_here(
     home = tmp_path / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(f'[filter "lfs"]\n\tsmudge = {program}\n')
-    work.write(".gitattributes", "*.py filter=lfs\n")
+    small_tree.write(".gitattributes", "*.py filter=lfs\n")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12\n"
-    work.commit(model_py=pointer)
-    url = server.add(name, work.dot_git)
+    small_tree.commit(model_py=pointer)
+    url = git_server.add(repository_name, small_tree.dot_git)
     unguarded(
-        server, tmp_path, "clone", "-q", url, "unwary", HOME=str(home), GIT_CONFIG_GLOBAL=str(home / ".gitconfig")
+        git_server, tmp_path, "clone", "-q", url, "unwary", HOME=str(home), GIT_CONFIG_GLOBAL=str(home / ".gitconfig")
     )
     assert marker.exists()
     marker.unlink()
@@ -223,31 +237,31 @@ def test_a_filter_named_in_the_tree_has_no_program_here(
     assert (scratch.tree / "model.py").read_text() == pointer
 
 
-def raw_tree(work: WorkTree, *entries: tuple[str, bytes, str]) -> str:
+def raw_tree(small_tree: WorkTree, *entries: tuple[str, bytes, str]) -> str:
     """A tree object as no git would write it: (mode, name, object id)."""
     body = b"".join(f"{mode} ".encode() + name + b"\0" + bytes.fromhex(sha) for mode, name, sha in entries)
-    return work.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=body).decode().strip()
+    return small_tree.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=body).decode().strip()
 
 
-def commit_tree(work: WorkTree, tree: str) -> str:
-    sha = work.git("commit-tree", tree, "-m", "crafted").decode().strip()
-    work.git("update-ref", "refs/heads/main", sha)
+def commit_tree(small_tree: WorkTree, tree: str) -> str:
+    sha = small_tree.git("commit-tree", tree, "-m", "crafted").decode().strip()
+    small_tree.git("update-ref", "refs/heads/main", sha)
     return sha
 
 
 def test_names_that_leave_the_tree(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
-    up = raw_tree(work, ("100644", b"evil.py", blob))
-    dot_git = raw_tree(work, ("100755", b"post-checkout.py", blob))
+    blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
+    up = raw_tree(small_tree, ("100644", b"evil.py", blob))
+    dot_git = raw_tree(small_tree, ("100755", b"post-checkout.py", blob))
     crafted = raw_tree(
-        work,
+        small_tree,
         ("40000", b"..", up), ("40000", b".git", dot_git), ("40000", b".", up), ("100644", b"good.py", blob),
         ("100644", b"sl/ash.py", blob), ("100644", b"/abs.py", blob),
     )  # fmt: skip
-    commit_tree(work, crafted)
-    source = fetch(server.add(name, work.dot_git))
+    commit_tree(small_tree, crafted)
+    source = fetch(git_server.add(repository_name, small_tree.dot_git))
     assert {item.path: item.reason for item in source.skipped} == {
         "../evil.py": "unsafe name",
         ".git": "excluded directory",
@@ -260,19 +274,24 @@ def test_names_that_leave_the_tree(
 
 
 def test_a_link_and_a_directory_of_one_name(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str, tmp_path: Path
+    fetch: Fetch,
+    git_server: GitServer,
+    small_tree: WorkTree,
+    scratch: SourceLayout,
+    repository_name: str,
+    tmp_path: Path,
 ) -> None:
     # CVE-2021-21300 and its kin: first a link, then a file that is written through it.
     outside = tmp_path / "outside"
     outside.mkdir()
-    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
-    link = work.git("hash-object", "-w", "--stdin", stdin=os.fsencode(outside)).decode().strip()
-    inner = raw_tree(work, ("100644", b"x.py", blob))
+    blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
+    link = small_tree.git("hash-object", "-w", "--stdin", stdin=os.fsencode(outside)).decode().strip()
+    inner = raw_tree(small_tree, ("100644", b"x.py", blob))
     crafted = raw_tree(
-        work, ("120000", b"d", link), ("40000", b"d", inner), ("120000", b"l.py", link), ("100644", b"l.py", blob)
+        small_tree, ("120000", b"d", link), ("40000", b"d", inner), ("120000", b"l.py", link), ("100644", b"l.py", blob)
     )
-    commit_tree(work, crafted)
-    source = fetch(server.add(name, work.dot_git))
+    commit_tree(small_tree, crafted)
+    source = fetch(git_server.add(repository_name, small_tree.dot_git))
     assert list(outside.iterdir()) == []
     assert {item.path for item in source.skipped} == {"d", "l.py"}
     assert {str(path.relative_to(scratch.tree)) for path in scratch.tree.rglob("*.py")} == {"d/x.py", "l.py"}
@@ -280,42 +299,42 @@ def test_a_link_and_a_directory_of_one_name(
 
 
 def test_the_default_branch_may_not_be_an_option(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str, tmp_path: Path
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, tmp_path: Path
 ) -> None:
-    git(tmp_path, "clone", "-q", "--bare", str(work.path), "evil.git")
+    git(tmp_path, "clone", "-q", "--bare", str(small_tree.path), "evil.git")
     evil = tmp_path / "evil.git"
-    (evil / "refs/heads/-x").write_text(work.head() + "\n")
+    (evil / "refs/heads/-x").write_text(small_tree.head() + "\n")
     (evil / "HEAD").write_text("ref: refs/heads/-x\n")
     with pytest.raises(InvalidInputError, match="'-x' is not a branch name"):
-        fetch(server.add(name, evil))
+        fetch(git_server.add(repository_name, evil))
 
 
 def test_replace_refs_of_the_host_do_not_come(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    first = work.head()
-    head = work.commit(a_py="x = 2\n")
-    work.git("replace", "--graft", head)
-    fetch(server.add(name, work.dot_git))
+    first = small_tree.head()
+    head = small_tree.commit(a_py="x = 2\n")
+    small_tree.git("replace", "--graft", head)
+    fetch(git_server.add(repository_name, small_tree.dot_git))
     assert list(GitHistory(scratch.repository).commits()) == [head, first]
 
 
 def test_alternates_over_plain_http_files_are_not_followed(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str
 ) -> None:
     # The old, dumb protocol lets a host name another one to fetch the objects from.
-    head = work.head()
-    url = server.url(name)
-    server.exact[f"/{name}/info/refs"] = Fault(
+    head = small_tree.head()
+    url = git_server.url(repository_name)
+    git_server.exact[f"/{repository_name}/info/refs"] = Fault(
         200, {"Content-Type": "text/plain"}, f"{head}\trefs/heads/main\n".encode()
     )
-    server.exact[f"/{name}/HEAD"] = Fault(200, {"Content-Type": "text/plain"}, b"ref: refs/heads/main\n")
-    other = server.url("other-host/objects")
-    server.exact[f"/{name}/objects/info/http-alternates"] = Fault(
+    git_server.exact[f"/{repository_name}/HEAD"] = Fault(200, {"Content-Type": "text/plain"}, b"ref: refs/heads/main\n")
+    other = git_server.url("other-host/objects")
+    git_server.exact[f"/{repository_name}/objects/info/http-alternates"] = Fault(
         200, {"Content-Type": "text/plain"}, f"{other}\n".encode()
     )
     with pytest.raises(PermanentError):
         fetch(url, "main")
-    asked = [path for _, path, _ in server.requests]
-    assert any(path.startswith(f"/{name}/objects/") for path in asked)
+    asked = [path for _, path, _ in git_server.requests]
+    assert any(path.startswith(f"/{repository_name}/objects/") for path in asked)
     assert not any(path.startswith("/other-host/") for path in asked)

@@ -116,13 +116,6 @@ def test_the_real_limits_bound_the_document(talk: Any) -> None:
 # Names
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> SourceLayout:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return SourceLayout(root)
-
-
 def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: SourceLayout) -> None:
     fits, too_long = b"\x01" * 255 + b"/.py", b"\x01" * 255 + b"/a.py"
     with TreeWriter(scratch, SourceLimits()) as writer:

@@ -24,14 +24,6 @@ from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> WorkTree:
-    tree = WorkTree(tmp_path / "work")
-    tree.commit(a_py="x = 1\n")
-    tree.commit(a_py="x = 1\ny = 2\n")
-    return tree
-
-
 class Program:
     """The attacker's: it leaves a marker, and can be told apart from one that never ran."""
 
@@ -70,73 +62,73 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def unwary(work: WorkTree, *arguments: str) -> bytes:
+def unwary(two_commit_tree: WorkTree, *arguments: str) -> bytes:
     """git as it runs where the upload was unpacked, whatever comes of it."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(work.path), **IDENTITY}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(two_commit_tree.path), **IDENTITY}
     command = ["git", *arguments]
-    return subprocess.run(command, cwd=work.path, env=environment, capture_output=True, check=False).stdout
+    return subprocess.run(command, cwd=two_commit_tree.path, env=environment, capture_output=True, check=False).stdout
 
 
-def configure(work: WorkTree, text: str) -> None:
-    with (work.dot_git / "config").open("a") as config:
+def configure(two_commit_tree: WorkTree, text: str) -> None:
+    with (two_commit_tree.dot_git / "config").open("a") as config:
         config.write(text)
 
 
-def fsmonitor(work: WorkTree, program: Program) -> None:
-    configure(work, f"[core]\n\tfsmonitor = {program.path}\n")
+def fsmonitor(two_commit_tree: WorkTree, program: Program) -> None:
+    configure(two_commit_tree, f"[core]\n\tfsmonitor = {program.path}\n")
 
 
-def include(work: WorkTree, program: Program) -> None:
-    (work.dot_git / "more").write_text(f"[core]\n\tfsmonitor = {program.path}\n")
-    configure(work, "[include]\n\tpath = more\n")
+def include(two_commit_tree: WorkTree, program: Program) -> None:
+    (two_commit_tree.dot_git / "more").write_text(f"[core]\n\tfsmonitor = {program.path}\n")
+    configure(two_commit_tree, "[include]\n\tpath = more\n")
 
 
-def signature(work: WorkTree, program: Program) -> None:
-    configure(work, f"[log]\n\tshowSignature = true\n[gpg]\n\tprogram = {program.path}\n")
-    body = work.git("cat-file", "commit", "HEAD").decode()
+def signature(two_commit_tree: WorkTree, program: Program) -> None:
+    configure(two_commit_tree, f"[log]\n\tshowSignature = true\n[gpg]\n\tprogram = {program.path}\n")
+    body = two_commit_tree.git("cat-file", "commit", "HEAD").decode()
     head, _, message = body.partition("\n\n")
     signed = f"{head}\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n{message}"
-    sha = work.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=signed.encode()).decode().strip()
-    work.git("update-ref", "refs/heads/main", sha)
+    sha = two_commit_tree.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=signed.encode()).decode().strip()
+    two_commit_tree.git("update-ref", "refs/heads/main", sha)
 
 
-def promisor(work: WorkTree, program: Program) -> None:
+def promisor(two_commit_tree: WorkTree, program: Program) -> None:
     configure(
-        work,
+        two_commit_tree,
         "[core]\n\trepositoryFormatVersion = 1\n"
         f'\tsshCommand = {program.path}\n[extensions]\n\tpartialClone = origin\n[remote "origin"]\n'
         "\turl = ssh://host/x\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n",
     )
-    blob = work.git("rev-parse", "HEAD:a.py").decode().strip()
-    (work.dot_git / "objects" / blob[:2] / blob[2:]).unlink()
+    blob = two_commit_tree.git("rev-parse", "HEAD:a.py").decode().strip()
+    (two_commit_tree.dot_git / "objects" / blob[:2] / blob[2:]).unlink()
 
 
-def hook(work: WorkTree, program: Program) -> None:
+def hook(two_commit_tree: WorkTree, program: Program) -> None:
     for name in ("post-checkout", "post-index-change", "reference-transaction"):
-        (work.dot_git / "hooks").mkdir(exist_ok=True)
-        (work.dot_git / "hooks" / name).write_text(program.path.read_text())
-        (work.dot_git / "hooks" / name).chmod(0o755)
+        (two_commit_tree.dot_git / "hooks").mkdir(exist_ok=True)
+        (two_commit_tree.dot_git / "hooks" / name).write_text(program.path.read_text())
+        (two_commit_tree.dot_git / "hooks" / name).chmod(0o755)
 
 
-def smudge(work: WorkTree, program: Program) -> None:
-    configure(work, f'[filter "evil"]\n\tsmudge = {program.path}\n\tclean = {program.path}\n')
-    (work.dot_git / "info").mkdir(exist_ok=True)
-    (work.dot_git / "info" / "attributes").write_text("* filter=evil\n")
-    (work.path / "a.py").unlink()
+def smudge(two_commit_tree: WorkTree, program: Program) -> None:
+    configure(two_commit_tree, f'[filter "evil"]\n\tsmudge = {program.path}\n\tclean = {program.path}\n')
+    (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
+    (two_commit_tree.dot_git / "info" / "attributes").write_text("* filter=evil\n")
+    (two_commit_tree.path / "a.py").unlink()
 
 
-def external_diff(work: WorkTree, program: Program) -> None:
-    configure(work, f"[diff]\n\texternal = {program.path}\n")
+def external_diff(two_commit_tree: WorkTree, program: Program) -> None:
+    configure(two_commit_tree, f"[diff]\n\texternal = {program.path}\n")
 
 
-def text_conversion(work: WorkTree, program: Program) -> None:
-    configure(work, f'[diff "evil"]\n\ttextconv = {program.path}\n')
-    (work.dot_git / "info").mkdir(exist_ok=True)
-    (work.dot_git / "info" / "attributes").write_text("* diff=evil\n")
+def text_conversion(two_commit_tree: WorkTree, program: Program) -> None:
+    configure(two_commit_tree, f'[diff "evil"]\n\ttextconv = {program.path}\n')
+    (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
+    (two_commit_tree.dot_git / "info" / "attributes").write_text("* diff=evil\n")
 
 
-def pager_alias(work: WorkTree, program: Program) -> None:
-    configure(work, f"[alias]\n\tlg = !{program.path}\n")
+def pager_alias(two_commit_tree: WorkTree, program: Program) -> None:
+    configure(two_commit_tree, f"[alias]\n\tlg = !{program.path}\n")
 
 
 PROGRAMS = pytest.mark.parametrize(
@@ -157,16 +149,16 @@ PROGRAMS = pytest.mark.parametrize(
 
 @PROGRAMS
 def test_no_program_of_an_uploaded_git_directory_runs(
-    work: WorkTree,
+    two_commit_tree: WorkTree,
     program: Program,
     scratch: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
     careless: list[str],
 ) -> None:
-    work.write("b.py", "b = 1\n")
-    attack(work, program)
-    data = archive_of(work.path)
-    unwary(work, *careless)
+    two_commit_tree.write("b.py", "b = 1\n")
+    attack(two_commit_tree, program)
+    data = archive_of(two_commit_tree.path)
+    unwary(two_commit_tree, *careless)
     assert program.ran()
     source = upload(data, scratch)
     if source.has_history:
@@ -182,15 +174,15 @@ def test_no_program_of_an_uploaded_git_directory_runs(
 
 @PROGRAMS
 def test_no_program_of_an_analysed_directory_runs(
-    work: WorkTree,
+    two_commit_tree: WorkTree,
     program: Program,
     scratch: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
     careless: list[str],
 ) -> None:
-    work.write("b.py", "b = 1\n")
-    attack(work, program)
-    source = fetch_directory(work.path, scratch, SourceLimits())
+    two_commit_tree.write("b.py", "b = 1\n")
+    attack(two_commit_tree, program)
+    source = fetch_directory(two_commit_tree.path, scratch, SourceLimits())
     history = GitHistory(scratch.repository)
     assert history.commit_count() == 2
     if attack is promisor:
@@ -200,39 +192,41 @@ def test_no_program_of_an_analysed_directory_runs(
         assert len(list(history.numstat())) == 2
     assert source.commit_sha is not None
     assert not program.ran()
-    unwary(work, *careless)
+    unwary(two_commit_tree, *careless)
     assert program.ran()
 
 
 def test_alternates_do_not_reach_another_repository_of_this_machine(
-    work: WorkTree, scratch: SourceLayout, tmp_path: Path
+    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
 ) -> None:
     victim = WorkTree(tmp_path / "victim")
     secret = victim.commit("the secret's history", secret_py="secret = 1\n")
-    (work.dot_git / "objects/info").mkdir(exist_ok=True)
-    (work.dot_git / "objects/info/alternates").write_text(f"{victim.dot_git / 'objects'}\n")
-    (work.dot_git / "refs/heads/main").write_text(f"{secret}\n")
-    assert b"the secret's history" in unwary(work, "log")
-    source = upload(archive_of(work.path), scratch)
+    (two_commit_tree.dot_git / "objects/info").mkdir(exist_ok=True)
+    (two_commit_tree.dot_git / "objects/info/alternates").write_text(f"{victim.dot_git / 'objects'}\n")
+    (two_commit_tree.dot_git / "refs/heads/main").write_text(f"{secret}\n")
+    assert b"the secret's history" in unwary(two_commit_tree, "log")
+    source = upload(archive_of(two_commit_tree.path), scratch)
     assert reasons(source) == {".git": "history unusable: HEAD's commit is missing"}
     assert not scratch.repository.exists()
 
 
-def test_a_common_directory_elsewhere_is_not_followed(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_common_directory_elsewhere_is_not_followed(
+    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+) -> None:
     victim = WorkTree(tmp_path / "victim", branch="main")
     victim.commit("the secret's history", secret_py="secret = 1\n")
-    own = work.head()
-    (work.dot_git / "commondir").write_text(str(victim.dot_git))
-    assert b"the secret's history" in unwary(work, "log")
-    assert upload(archive_of(work.path), scratch).commit_sha == own
+    own = two_commit_tree.head()
+    (two_commit_tree.dot_git / "commondir").write_text(str(victim.dot_git))
+    assert b"the secret's history" in unwary(two_commit_tree, "log")
+    assert upload(archive_of(two_commit_tree.path), scratch).commit_sha == own
 
 
-def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_work_tree_elsewhere_is_not_written(two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    configure(work, f"[core]\n\tworktree = {outside}\n")
-    data = archive_of(work.path)
-    unwary(work, "checkout", "-q", "-f")
+    configure(two_commit_tree, f"[core]\n\tworktree = {outside}\n")
+    data = archive_of(two_commit_tree.path)
+    unwary(two_commit_tree, "checkout", "-q", "-f")
     assert [path.name for path in outside.iterdir()] == ["a.py"]
     (outside / "a.py").unlink()
     assert upload(data, scratch).has_history
@@ -241,43 +235,45 @@ def test_a_work_tree_elsewhere_is_not_written(work: WorkTree, scratch: SourceLay
 
 
 @pytest.mark.parametrize("kind", ["replace", "grafts"])
-def test_the_history_cannot_be_told_otherwise(work: WorkTree, scratch: SourceLayout, kind: str) -> None:
-    first, head = work.git("rev-parse", "HEAD~1").decode().strip(), work.head()
+def test_the_history_cannot_be_told_otherwise(two_commit_tree: WorkTree, scratch: SourceLayout, kind: str) -> None:
+    first, head = two_commit_tree.git("rev-parse", "HEAD~1").decode().strip(), two_commit_tree.head()
     if kind == "replace":
-        work.git("replace", "--graft", head)
-        assert unwary(work, "rev-list", "--count", "HEAD") == b"1\n"
+        two_commit_tree.git("replace", "--graft", head)
+        assert unwary(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
     else:
-        (work.dot_git / "info").mkdir(exist_ok=True)
-        (work.dot_git / "info/grafts").write_text(f"{head}\n")
-        assert unwary(work, "rev-list", "--count", "HEAD") == b"1\n"
-    upload(archive_of(work.path), scratch)
+        (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
+        (two_commit_tree.dot_git / "info/grafts").write_text(f"{head}\n")
+        assert unwary(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
+    upload(archive_of(two_commit_tree.path), scratch)
     assert list(GitHistory(scratch.repository).commits()) == [head, first]
 
 
-def test_attributes_cannot_hide_churn(work: WorkTree, scratch: SourceLayout) -> None:
-    (work.dot_git / "info").mkdir(exist_ok=True)
-    (work.dot_git / "info/attributes").write_text("*.py -diff\n")
-    work.write(".gitattributes", "*.py -diff\n")
-    work.commit()
-    assert b"-\t-\ta.py" in unwary(work, "log", "--numstat")
-    upload(archive_of(work.path), scratch)
+def test_attributes_cannot_hide_churn(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+    (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
+    (two_commit_tree.dot_git / "info/attributes").write_text("*.py -diff\n")
+    two_commit_tree.write(".gitattributes", "*.py -diff\n")
+    two_commit_tree.commit()
+    assert b"-\t-\ta.py" in unwary(two_commit_tree, "log", "--numstat")
+    upload(archive_of(two_commit_tree.path), scratch)
     lines = list(GitHistory(scratch.repository).numstat())
     assert [line for line in lines if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_a_lying_index_of_a_pack_is_made_anew(work: WorkTree, scratch: SourceLayout) -> None:
-    work.git("gc", "-q")
-    (index,) = (work.dot_git / "objects/pack").glob("*.idx")
+def test_a_lying_index_of_a_pack_is_made_anew(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+    two_commit_tree.git("gc", "-q")
+    (index,) = (two_commit_tree.dot_git / "objects/pack").glob("*.idx")
     index.chmod(0o644)
     index.write_bytes(index.read_bytes()[:8] + bytes(index.stat().st_size - 8))
-    assert unwary(work, "log") == b""
-    source = upload(archive_of(work.path), scratch)
+    assert unwary(two_commit_tree, "log") == b""
+    source = upload(archive_of(two_commit_tree.path), scratch)
     assert source.has_history
     assert GitHistory(scratch.repository).commit_count() == 2
 
 
-def test_a_shallow_history_needs_its_shallow_file(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
-    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
+def test_a_shallow_history_needs_its_shallow_file(
+    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{two_commit_tree.path}", "shallow")
     data = archive_of(tmp_path / "shallow")
     source = upload(data, scratch)
     assert (source.has_history, source.shallow) == (True, True)
@@ -289,29 +285,31 @@ def test_a_shallow_history_needs_its_shallow_file(work: WorkTree, scratch: Sourc
     assert reasons(source)[".git"].startswith("history unusable: ")
 
 
-def loose_object(work: WorkTree, revision: str) -> Path:
-    sha = work.git("rev-parse", revision).decode().strip()
-    file = work.dot_git / "objects" / sha[:2] / sha[2:]
+def loose_object(two_commit_tree: WorkTree, revision: str) -> Path:
+    sha = two_commit_tree.git("rev-parse", revision).decode().strip()
+    file = two_commit_tree.dot_git / "objects" / sha[:2] / sha[2:]
     file.chmod(0o644)
     return file
 
 
-def truncated_pack(work: WorkTree) -> None:
-    work.git("gc", "-q")
-    (pack,) = (work.dot_git / "objects/pack").glob("*.pack")
+def truncated_pack(two_commit_tree: WorkTree) -> None:
+    two_commit_tree.git("gc", "-q")
+    (pack,) = (two_commit_tree.dot_git / "objects/pack").glob("*.pack")
     pack.chmod(0o644)
     pack.write_bytes(pack.read_bytes()[:-30])
 
 
-def garbage_pack(work: WorkTree) -> None:
-    (work.dot_git / "objects/pack" / f"pack-{'a' * 40}.pack").write_bytes(b"PACK\0\0\0\2\xff\xff\xff\xff" + bytes(100))
+def garbage_pack(two_commit_tree: WorkTree) -> None:
+    (two_commit_tree.dot_git / "objects/pack" / f"pack-{'a' * 40}.pack").write_bytes(
+        b"PACK\0\0\0\2\xff\xff\xff\xff" + bytes(100)
+    )
 
 
-def false_object(work: WorkTree) -> None:
+def false_object(two_commit_tree: WorkTree) -> None:
     """Another content under the name of HEAD's file, as git would tell it without a word."""
-    loose_object(work, "HEAD:a.py").write_bytes(zlib.compress(b"blob 4\0\n\n\n\n"))
-    assert b"4\t1\ta.py" in work.git("log", "-1", "--numstat")
-    work.git("rev-list", "--objects", "--quiet", "HEAD")
+    loose_object(two_commit_tree, "HEAD:a.py").write_bytes(zlib.compress(b"blob 4\0\n\n\n\n"))
+    assert b"4\t1\ta.py" in two_commit_tree.git("log", "-1", "--numstat")
+    two_commit_tree.git("rev-list", "--objects", "--quiet", "HEAD")
 
 
 BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
@@ -334,10 +332,10 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
 
 @pytest.mark.parametrize(("damage", "reason"), BROKEN)
 def test_a_broken_history_costs_the_history_and_never_the_upload(
-    work: WorkTree, scratch: SourceLayout, damage: Callable[[WorkTree], object], reason: str
+    two_commit_tree: WorkTree, scratch: SourceLayout, damage: Callable[[WorkTree], object], reason: str
 ) -> None:
-    damage(work)
-    source = upload(archive_of(work.path), scratch)
+    damage(two_commit_tree)
+    source = upload(archive_of(two_commit_tree.path), scratch)
     assert not source.has_history
     assert reasons(source)[".git"].startswith(f"history unusable: {reason}")
     assert "\n" not in reasons(source)[".git"]
@@ -345,8 +343,8 @@ def test_a_broken_history_costs_the_history_and_never_the_upload(
     assert not scratch.repository.exists()
 
 
-def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: SourceLayout) -> None:
-    data = archive_of(work.path)
+def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+    data = archive_of(two_commit_tree.path)
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(".git/objects/../../../escape", "x")
@@ -370,28 +368,30 @@ def test_files_under_other_names_stay_in_the_archive(work: WorkTree, scratch: So
     assert sections == ["[core]"]
 
 
-def test_the_objects_count_toward_the_archive_s_budget(work: WorkTree, scratch: SourceLayout) -> None:
-    work.write("noise.bin", os.urandom(MIB))
-    work.commit()
+def test_the_objects_count_toward_the_archive_s_budget(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+    two_commit_tree.write("noise.bin", os.urandom(MIB))
+    two_commit_tree.commit()
     with pytest.raises(InvalidInputError, match="MAX_INFLATED_MB"):
-        upload(archive_of(work.path), scratch, SourceLimits(max_inflated_bytes=MIB // 2))
+        upload(archive_of(two_commit_tree.path), scratch, SourceLimits(max_inflated_bytes=MIB // 2))
 
 
-def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(work: WorkTree, scratch: SourceLayout) -> None:
-    blob = loose_object(work, "HEAD:a.py")
+def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(
+    two_commit_tree: WorkTree, scratch: SourceLayout
+) -> None:
+    blob = loose_object(two_commit_tree, "HEAD:a.py")
     blob.write_bytes(zlib.compress(b"blob 104857600\0" + bytes(100 * MIB), 9))
-    source = upload(archive_of(work.path), scratch)
+    source = upload(archive_of(two_commit_tree.path), scratch)
     assert sum(path.stat().st_size for path in scratch.root.rglob("*")) < MIB
     assert source.skipped_total <= 1
 
 
 @pytest.mark.parametrize("place", ["", "project/"])
 def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
-    work: WorkTree, scratch: SourceLayout, tmp_path: Path, place: str
+    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path, place: str
 ) -> None:
     holder = tmp_path / "holder" / place
     holder.parent.mkdir(parents=True, exist_ok=True)
-    work.path.rename(holder)
+    two_commit_tree.path.rename(holder)
     source = upload(archive_of(tmp_path / "holder"), scratch)
     assert source.has_history
     assert {path for path, _, _ in GitHistory(scratch.repository).numstat()} == {f"{place}a.py"}
@@ -399,10 +399,10 @@ def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
     assert source.skipped == ()
 
 
-def test_two_projects_have_no_one_history(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_two_projects_have_no_one_history(two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
     other = WorkTree(tmp_path / "holder/two")
     other.commit(b_py="b = 1\n")
-    work.path.rename(tmp_path / "holder/one")
+    two_commit_tree.path.rename(tmp_path / "holder/one")
     source = upload(archive_of(tmp_path / "holder"), scratch)
     assert not source.has_history
     assert reasons(source) == {"one/.git": "excluded directory", "two/.git": "excluded directory"}

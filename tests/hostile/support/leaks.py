@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 from redis.asyncio import Redis
 
-from tests.faults.fault_table import descendants
+from tests.fixtures.processes import descendants
 
 
 def forms_of(token: str) -> list[bytes]:

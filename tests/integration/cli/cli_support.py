@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, Finished, System, new_system
+from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, CommandResult, System, new_system
 from tests.integration.cli.command_server import quick
 
 TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
@@ -28,7 +28,7 @@ def quick_system(database_url: str, redis_url: str, directory: Path, **more: str
     return quick(new_system(database_url, redis_url, directory, **more))
 
 
-def assert_complaint(finished: Finished, code: int, *words: str) -> None:
+def assert_complaint(finished: CommandResult, code: int, *words: str) -> None:
     """One line on standard error that says these words, nothing on standard output, and this exit code."""
     assert finished.out == ""
     assert finished.error.endswith("\n")
@@ -74,7 +74,7 @@ class Terminal:
         return ESCAPES.sub("", self.raw.decode()).replace("\r\n", "\n")
 
     async def until(self, pattern: str) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not re.search(pattern, self.text):
                 assert self.process.poll() is None, self.text
                 self._changed.clear()
@@ -85,8 +85,8 @@ class Terminal:
 
     async def wait(self) -> int:
         """Its exit code, once it has ended and all that it showed is here."""
-        code = await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        code = await asyncio.to_thread(self.process.wait, TIMEOUT_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._over.wait()
         return code
 

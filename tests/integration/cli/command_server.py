@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tests.fixtures.worker_process import PATIENCE_SECONDS, Finished, System
+from tests.fixtures.worker_process import TIMEOUT_SECONDS, CommandResult, System
 from worker.cli.app import main
 
 MODULES = ("analyze", "bulk", "database", "doctor", "jobs", "operators", "submit", "submit_file", "up")
@@ -30,7 +30,7 @@ MAX_REQUEST = 1 << 17
 class QuickSystem(System):
     """A system whose commands run in forked processes, while there is a `command_server`."""
 
-    async def run(self, *arguments: str, **environment: str) -> Finished:
+    async def run(self, *arguments: str, **environment: str) -> CommandResult:
         request = {
             "arguments": arguments,
             "environment": self.process_environment(**environment),
@@ -40,11 +40,11 @@ class QuickSystem(System):
             code = await asyncio.to_thread(self._ask, request, out.fileno(), error.fileno())
             out.seek(0)
             error.seek(0)
-            return Finished(code=code, out=out.read().decode(), error=error.read().decode())
+            return CommandResult(code=code, out=out.read().decode(), error=error.read().decode())
 
     def _ask(self, request: object, out: int, error: int) -> int:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-            connection.settimeout(PATIENCE_SECONDS)
+            connection.settimeout(TIMEOUT_SECONDS)
             connection.connect(str(_socket_path()))
             socket.send_fds(connection, [json.dumps(request).encode()], [out, error])
             return int(connection.recv(16))

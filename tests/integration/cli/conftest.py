@@ -1,10 +1,11 @@
+"""Fixtures of the command's tests."""
+
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.fixtures.servers import temporary_directory
-from tests.fixtures.worker_process import System, new_system
+from tests.fixtures.worker_process import System
 from tests.integration.cli.command_server import command_server, quick
 
 
@@ -15,5 +16,6 @@ def commands() -> Iterator[None]:
 
 
 @pytest.fixture
-def system(database_url: str, redis_url: str, tmp_path: Path) -> System:
-    return quick(new_system(database_url, redis_url, tmp_path))
+def cli(system: System) -> System:
+    """The test's system; its commands run in processes that are forked from the command server."""
+    return quick(system)

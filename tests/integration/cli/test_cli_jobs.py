@@ -9,8 +9,8 @@ import pytest
 
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
-from tests.faults.fault_table import Rows
 from tests.fixtures.archives import make_zip
+from tests.fixtures.database import Rows
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from tests.integration.cli.cli_support import TEN, assert_complaint
 from worker.client import Client
@@ -40,19 +40,19 @@ def story(shown: str) -> list[str]:
     return [line.partition(" UTC  ")[2] for line in shown.splitlines() if " UTC  " in line]
 
 
-async def test_a_job_that_waits(system: System, client: Client, local: UUID) -> None:
-    (system.directory / "code.py").write_bytes(CODE)
-    empty, submitted = await asyncio.gather(system.run("jobs"), system.run("submit", "code.py"))
+async def test_a_job_that_waits(cli: System, client: Client, local: UUID) -> None:
+    (cli.directory / "code.py").write_bytes(CODE)
+    empty, submitted = await asyncio.gather(cli.run("jobs"), cli.run("submit", "code.py"))
     assert (submitted.code, submitted.error) == (0, "")
     job_id = submitted.out.strip()  # for `id=$(vibe8 submit ...)`
     assert submitted.out == f"{job_id}\n"
     assert empty.code == 0
     plain, listed, shown, taken, taken_json = await asyncio.gather(
-        system.run("jobs"),
-        system.run("jobs", "--json"),
-        system.run("job", job_id),
-        system.run("result", job_id),
-        system.run("result", job_id, "--json"),
+        cli.run("jobs"),
+        cli.run("jobs", "--json"),
+        cli.run("job", job_id),
+        cli.run("result", job_id),
+        cli.run("result", job_id, "--json"),
     )
     assert [each.code for each in (plain, listed, shown, taken, taken_json)] == [0] * 5
     heading, line = plain.out.splitlines()
@@ -71,34 +71,32 @@ async def test_a_job_that_waits(system: System, client: Client, local: UUID) -> 
     await client.get_job(local, job_id)  # it was not deleted
 
 
-async def test_cancelling(system: System, client: Client, local: UUID) -> None:
+async def test_cancelling(cli: System, client: Client, local: UUID) -> None:
     first, second = await submitted(client, local), await submitted(client, local)
-    cancelled, cancelled_json = await asyncio.gather(
-        system.run("cancel", first), system.run("cancel", second, "--json")
-    )
+    cancelled, cancelled_json = await asyncio.gather(cli.run("cancel", first), cli.run("cancel", second, "--json"))
     assert (cancelled.code, cancelled.out, cancelled.error) == (0, f"{first} is cancelled\n", "")
     document = cancelled_json.document
     assert (document["job_id"], document["status"]) == (second, "failed")
     assert document["error_message"] == "cancelled by user"
     again, retried, shown = await asyncio.gather(
-        system.run("cancel", first), system.run("retry", first), system.run("job", first)
+        cli.run("cancel", first), cli.run("retry", first), cli.run("job", first)
     )
     assert again.code == 0  # it is what was asked for
     assert_complaint(retried, 2, "submit it again")
     assert story(shown.out) == ["submitted", "cancelling asked for", "failed: cancelled by user"]
-    taken, taken_json = await asyncio.gather(system.run("result", first), system.run("result", second, "--json"))
+    taken, taken_json = await asyncio.gather(cli.run("result", first), cli.run("result", second, "--json"))
     assert_complaint(taken, 1, first, "failed: cancelled by user")
     document = taken_json.document
     assert (taken_json.code, document["errors"], document["metrics"]) == (1, ["cancelled by user"], None)
-    assert (await system.run("jobs")).out == "no jobs\n"
+    assert (await cli.run("jobs")).out == "no jobs\n"
 
 
-async def test_a_completed_job(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+async def test_a_completed_job(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
     authorship = Authorship(project_name="P", author_type="ai", author_model="m-1")
     job = await client.submit_upload(local, filename="code.py", content=CODE, authorship=authorship)
     await ended(client, local, job.job_id)
     shown, cancelled, retried = await asyncio.gather(
-        *(system.run(command, job.job_id) for command in ("job", "cancel", "retry"))
+        *(cli.run(command, job.job_id) for command in ("job", "cancel", "retry"))
     )
     assert "source   code.py (upload, project P)\nauthor   ai, m-1\n" in shown.out
     assert story(shown.out)[:2] == ["submitted", "attempt 1 started"]
@@ -106,19 +104,19 @@ async def test_a_completed_job(system: System, client: Client, local: UUID, work
     assert_complaint(cancelled, 2, "completed", "nothing to cancel")
     assert_complaint(retried, 2, "completed", "only a failed job can be retried")
 
-    taken = await system.run("result", job.job_id, "--json")
+    taken = await cli.run("result", job.job_id, "--json")
     assert (taken.code, taken.error) == (0, "")
     assert set(taken.document) == RESULT
     assert taken.document["job"]["job_id"] == job.job_id
     assert taken.document["source"]["project_name"] == "P"
     assert taken.document["metrics"]["size"]["sloc"] == 3
-    assert_complaint(await system.run("result", job.job_id), 2, "there is no job", job.job_id)
+    assert_complaint(await cli.run("result", job.job_id), 2, "there is no job", job.job_id)
 
 
-async def test_a_result_in_words(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+async def test_a_result_in_words(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
     job_id = await submitted(client, local, "[b]:fire: \u00fc.py", b"x = 1\n")
     await ended(client, local, job_id)
-    taken = await system.run("result", job_id)
+    taken = await cli.run("result", job_id)
     assert (taken.code, taken.error) == (0, "")
     first, *lines = taken.out.splitlines()
     assert first.startswith("run ")
@@ -128,14 +126,14 @@ async def test_a_result_in_words(system: System, client: Client, local: UUID, wo
     assert any(line.endswith("[b]:fire: \u00fc.py") for line in lines)
 
 
-async def test_a_failed_job_and_its_retry(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+async def test_a_failed_job_and_its_retry(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
     job_id = await submitted(client, local, "without.zip", WITHOUT)
     await ended(client, local, job_id)
-    again = await system.run("retry", job_id)
+    again = await cli.run("retry", job_id)
     assert (again.code, again.out, again.error) == (0, f"{job_id} is pending again\n", "")
     job = await ended(client, local, job_id)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
-    shown, cancelled = await asyncio.gather(system.run("job", job_id), system.run("cancel", job_id))
+    shown, cancelled = await asyncio.gather(cli.run("job", job_id), cli.run("cancel", job_id))
     assert f"error    {job.error_message}\n" in shown.out
     assert story(shown.out) == [
         "submitted",
@@ -144,17 +142,17 @@ async def test_a_failed_job_and_its_retry(system: System, client: Client, local:
         "failed",
     ]
     assert_complaint(cancelled, 2, "failed", "nothing to cancel")
-    assert_complaint(await system.run("result", job_id), 1, "no Python file")
-    assert_complaint(await system.run("result", job_id), 2, "there is no job")
+    assert_complaint(await cli.run("result", job_id), 1, "no Python file")
+    assert_complaint(await cli.run("result", job_id), 2, "there is no job")
 
 
-async def test_filters(system: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+async def test_filters(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
     old = await submitted(client, local, "without.zip", WITHOUT)
     failed = await submitted(client, local, "without.zip", WITHOUT)
     good = await submitted(client, local)
     for job_id in (failed, good, old):
         await ended(client, local, job_id)
-    await Rows(system).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", old)
+    await Rows(cli).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", old)
     expected = {
         (): [good, failed, old],
         ("--status", "failed"): [failed, old],
@@ -163,59 +161,59 @@ async def test_filters(system: System, client: Client, local: UUID, worker: Work
         ("--status", "running"): [],
     }
     for options, ids in expected.items():
-        found = (await system.run("jobs", "--json", *options)).document
+        found = (await cli.run("jobs", "--json", *options)).document
         assert [job["job_id"] for job in found] == ids, options
-    plain = (await system.run("jobs", "--status", "failed")).out.splitlines()
+    plain = (await cli.run("jobs", "--status", "failed")).out.splitlines()
     assert [line.split()[0] for line in plain] == ["job", failed, old]
     assert all(line.endswith("no Python file to analyse") for line in plain[1:])
     assert plain[2].split()[2:4] == ["2", "h"]
 
 
-async def test_other_peoples_jobs(system: System, client: Client, local: UUID, user_id: UUID) -> None:
+async def test_other_peoples_jobs(cli: System, client: Client, local: UUID, user_id: UUID) -> None:
     job_id = await submitted(client, user_id)
-    refused = await asyncio.gather(*(system.run(command, job_id) for command in ("job", "result", "cancel", "retry")))
+    refused = await asyncio.gather(*(cli.run(command, job_id) for command in ("job", "result", "cancel", "retry")))
     for finished in refused:
         assert_complaint(finished, 2, job_id, "belongs to another user")
     listed, own, nobody = await asyncio.gather(
-        system.run("jobs", "--user", "bob@example.org"),
-        system.run("job", job_id, "--user", "ann@example.org"),
-        system.run("jobs", "--user", "nobody"),
+        cli.run("jobs", "--user", "bob@example.org"),
+        cli.run("job", job_id, "--user", "ann@example.org"),
+        cli.run("jobs", "--user", "nobody"),
     )
     assert (listed.out, own.code) == ("no jobs\n", 0)
     assert_complaint(nobody, 2, "name@host")
 
 
-async def test_an_unknown_job(system: System) -> None:
+async def test_an_unknown_job(cli: System) -> None:
     for command in ("job", "result", "cancel", "retry"):
-        assert_complaint(await system.run(command, "no\nsuch\x1b[31m"), 2, "there is no job no such\\x1b[31m")
+        assert_complaint(await cli.run(command, "no\nsuch\x1b[31m"), 2, "there is no job no such\\x1b[31m")
 
 
-async def test_a_user_with_too_many_jobs(system: System, client: Client, local: UUID) -> None:
-    (system.directory / "code.py").write_bytes(CODE)
+async def test_a_user_with_too_many_jobs(cli: System, client: Client, local: UUID) -> None:
+    (cli.directory / "code.py").write_bytes(CODE)
     for _ in range(2):
         await submitted(client, local)
-    refused = await system.run("submit", "code.py", "--json", MAX_CONCURRENT_JOBS_PER_USER="2")
+    refused = await cli.run("submit", "code.py", "--json", MAX_CONCURRENT_JOBS_PER_USER="2")
     assert_complaint(refused, 2, "2 unfinished jobs (limit 2)", "cancel one")
 
 
-async def test_cleanup(system: System, client: Client, local: UUID) -> None:
+async def test_cleanup(cli: System, client: Client, local: UUID) -> None:
     job_id = await submitted(client, local)
     await client.cancel_job(local, job_id)
-    kept = await system.run("cleanup")
+    kept = await cli.run("cleanup")
     assert (kept.code, kept.out, kept.error) == (0, "0 finished jobs deleted, 0 stale jobs failed\n", "")
-    rows = Rows(system)
+    rows = Rows(cli)
     await rows.all("ALTER TABLE jobs DISABLE TRIGGER USER")  # it would move updated_at
     await rows.all("UPDATE jobs SET updated_at = now() - interval '7 hours'")
-    counts = (await system.run("cleanup", "--json")).document
+    counts = (await cli.run("cleanup", "--json")).document
     assert counts["deleted"] == 1
     assert await client.list_jobs(local) == []
 
 
-async def test_a_reader_that_has_seen_enough_is_no_error(system: System) -> None:
+async def test_a_reader_that_has_seen_enough_is_no_error(cli: System) -> None:
     with subprocess.Popen(
         [*COMMAND, "jobs", "--json"],
-        env=system.process_environment(),
-        cwd=system.directory,
+        env=cli.process_environment(),
+        cwd=cli.directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -226,10 +224,10 @@ async def test_a_reader_that_has_seen_enough_is_no_error(system: System) -> None
     assert (process.returncode, error) == (0, b"")
 
 
-async def test_times_are_utc(system: System, client: Client, local: UUID) -> None:
+async def test_times_are_utc(cli: System, client: Client, local: UUID) -> None:
     job_id = await submitted(client, local)
     shown, document = await asyncio.gather(
-        system.run("job", job_id, TZ="Pacific/Auckland"), system.run("job", job_id, "--json", TZ="Pacific/Auckland")
+        cli.run("job", job_id, TZ="Pacific/Auckland"), cli.run("job", job_id, "--json", TZ="Pacific/Auckland")
     )
     created = datetime.fromisoformat(document.document["created_at"])
     assert created.utcoffset() == timedelta(0)

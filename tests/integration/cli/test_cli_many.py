@@ -8,20 +8,21 @@ from uuid import UUID
 import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.fault_table import Rows
+from tests.fixtures.database import Rows
 from tests.fixtures.worker_process import System
-from tests.integration.cli.cli_support import assert_complaint, on_terminal, quick_system
+from tests.integration.cli.cli_support import assert_complaint, on_terminal
 from worker.client import Client, UploadSubmission
 
 URL = "https://github.com/owner/repo"
 
+pytestmark = pytest.mark.settings(WEBHOOK_SECRETS="s" * 32)
 
-@pytest.fixture
-def system(database_url: str, redis_url: str, tmp_path: Path) -> System:
+
+@pytest.fixture(autouse=True)
+def source_files(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("x = 1\n")
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "a.py").write_text("y = 1\n")
-    return quick_system(database_url, redis_url, tmp_path, WEBHOOK_SECRETS="s" * 32)
 
 
 @pytest.fixture
@@ -29,15 +30,15 @@ async def local(client: Client) -> UUID:
     return await client.get_or_create_user("local@localhost")
 
 
-def write(system: System, *lines: Any, name: str = "many.jsonl") -> str:
+def write(cli: System, *lines: Any, name: str = "many.jsonl") -> str:
     text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
-    (system.directory / name).write_text(text)
+    (cli.directory / name).write_text(text)
     return name
 
 
-async def test_a_file_of_sources(system: System, client: Client, local: UUID) -> None:
+async def test_a_file_of_sources(cli: System, client: Client, local: UUID) -> None:
     many = write(
-        system,
+        cli,
         {"source": URL, "branch": "main", "project": "one", "idempotency_key": "k"},
         "\n",
         {"source": "code.py", "author_type": "ai", "author_model": "m", "notify_url": "https://example.org/own"},
@@ -45,7 +46,7 @@ async def test_a_file_of_sources(system: System, client: Client, local: UUID) ->
         {"source": URL, "idempotency_key": "k"},
     )
     options = ("--project", "all", "--author-type", "human", "--notify", "https://example.org/all")
-    finished = await system.run("submit", "--from", many, *options)
+    finished = await cli.run("submit", "--from", many, *options)
     assert (finished.code, finished.error) == (0, "")
     ids = finished.out.split()
     assert len(ids) == 4
@@ -58,7 +59,7 @@ async def test_a_file_of_sources(system: System, client: Client, local: UUID) ->
         {"upload_filename": "project.zip", "project_name": "all", "author_type": "human"},
     ]
     assert [job.notify_url for job in jobs] == [f"https://example.org/{which}" for which in ("all", "own", "all")]
-    again = await system.run("submit", "--from", many, "--json", "--user", "bob@example.org")
+    again = await cli.run("submit", "--from", many, "--json", "--user", "bob@example.org")
     assert [job["status"] for job in again.document] == ["pending"] * 4
 
 
@@ -83,35 +84,35 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: line[:40])
 async def test_a_bad_line_is_named_and_nothing_is_submitted(
-    system: System, client: Client, local: UUID, line: str
+    cli: System, client: Client, local: UUID, line: str
 ) -> None:
-    many = write(system, {"source": URL}, "\n", line + "\n", {"source": URL})
-    assert_complaint(await system.run("submit", "--from", many), 2, "many.jsonl, line 3: ", *BAD_LINES[line])
+    many = write(cli, {"source": URL}, "\n", line + "\n", {"source": URL})
+    assert_complaint(await cli.run("submit", "--from", many), 2, "many.jsonl, line 3: ", *BAD_LINES[line])
     assert await client.list_jobs(local) == []
 
 
-async def test_a_file_that_is_none_or_too_much(system: System, client: Client, local: UUID) -> None:
-    assert_complaint(await system.run("submit", "--from", "none.jsonl"), 2, "none.jsonl cannot be read: No such file")
-    assert_complaint(await system.run("submit", "--from", write(system, "\n\n")), 2, "has no line to submit")
-    six = write(system, *[{"source": URL}] * 6)
-    assert_complaint(await system.run("submit", "--from", six), 2, "limit 5) and want 6 more")
-    thousand = write(system, *[{"source": URL}] * 1001)
-    assert_complaint(await system.run("submit", "--from", thousand), 2, "line 1001: more than 1000 sources")
+async def test_a_file_that_is_none_or_too_much(cli: System, client: Client, local: UUID) -> None:
+    assert_complaint(await cli.run("submit", "--from", "none.jsonl"), 2, "none.jsonl cannot be read: No such file")
+    assert_complaint(await cli.run("submit", "--from", write(cli, "\n\n")), 2, "has no line to submit")
+    six = write(cli, *[{"source": URL}] * 6)
+    assert_complaint(await cli.run("submit", "--from", six), 2, "limit 5) and want 6 more")
+    thousand = write(cli, *[{"source": URL}] * 1001)
+    assert_complaint(await cli.run("submit", "--from", thousand), 2, "line 1001: more than 1000 sources")
     for odd in (("code.py",), ("--wait",), ("--branch", "x")):
-        assert_complaint(await system.run("submit", "--from", six, *odd), 2, "--from goes with no SOURCE")
+        assert_complaint(await cli.run("submit", "--from", six, *odd), 2, "--from goes with no SOURCE")
     assert await client.list_jobs(local) == []
 
 
-async def test_who_is_told_and_with_which_secret(system: System, client: Client, local: UUID) -> None:
-    submitted = await system.run("submit", "code.py", "--notify", "https://example.org/hook", "--json")
+async def test_who_is_told_and_with_which_secret(cli: System, client: Client, local: UUID) -> None:
+    submitted = await cli.run("submit", "code.py", "--notify", "https://example.org/hook", "--json")
     assert submitted.document["notify_url"] == "https://example.org/hook"
-    shown = await system.run("job", submitted.document["job_id"])
+    shown = await cli.run("job", submitted.document["job_id"])
     assert "notice   when it ends\n" in shown.out
-    secrets = await system.run("webhook", "--json")
+    secrets = await cli.run("webhook", "--json")
     assert secrets.document == client.webhook_secrets(local)
-    assert (await system.run("webhook")).out.split() == secrets.document
-    assert (await system.run("webhook", "--user", "bob@example.org")).out.split() != secrets.document
-    assert_complaint(await system.run("webhook", WEBHOOK_SECRETS=""), 2, "WEBHOOK_SECRETS is not set")
+    assert (await cli.run("webhook")).out.split() == secrets.document
+    assert (await cli.run("webhook", "--user", "bob@example.org")).out.split() != secrets.document
+    assert_complaint(await cli.run("webhook", WEBHOOK_SECRETS=""), 2, "WEBHOOK_SECRETS is not set")
 
 
 async def submitted(client: Client, user_id: UUID, count: int, name: str = "a.py") -> list[str]:
@@ -123,29 +124,29 @@ async def statuses(client: Client, user_id: UUID) -> dict[str, JobStatus]:
     return {job.job_id: job.status for job in await client.list_jobs(user_id)}
 
 
-async def test_cancelling_many(system: System, client: Client, local: UUID) -> None:
+async def test_cancelling_many(cli: System, client: Client, local: UUID) -> None:
     other = await client.get_or_create_user("bob@example.org")
     mine, theirs = await submitted(client, local, 3), await submitted(client, other, 2)
-    await Rows(system).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", mine[0])
-    asked = await system.run("cancel", "--since", "1h")
+    await Rows(cli).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", mine[0])
+    asked = await cli.run("cancel", "--since", "1h")
     words = "cancel 2 pending or running jobs of local@localhost, younger than 1 h? say --yes"
     assert_complaint(asked, 2, words)
     assert set((await statuses(client, local)).values()) == {JobStatus.PENDING}
-    done = await system.run("cancel", "--since", "1h", "--yes")
+    done = await cli.run("cancel", "--since", "1h", "--yes")
     assert (done.code, done.out, done.error) == (0, "2 of 2 jobs cancelled, or being cancelled\n", "")
     assert (await statuses(client, local))[mine[0]] is JobStatus.PENDING
     assert set((await statuses(client, other)).values()) == {JobStatus.PENDING}
-    assert (await system.run("cancel", "--status", "running")).out == "no jobs\n"
-    asked = await system.run("cancel", "--status", "pending", "--operator")
+    assert (await cli.run("cancel", "--status", "running")).out == "no jobs\n"
+    asked = await cli.run("cancel", "--status", "pending", "--operator")
     assert_complaint(asked, 2, "cancel 3 pending jobs of everybody? say --yes")
-    whole = await system.run("cancel", "--status", "pending", "--operator", "--yes", "--json")
+    whole = await cli.run("cancel", "--status", "pending", "--operator", "--yes", "--json")
     assert whole.document == {"matched": 3, "changed": [mine[0], *theirs], "unchanged": []}
 
 
 @pytest.mark.parametrize(("key", "code"), [(b"y\n", 0), (b"\n", 2), (b"n\n", 2), (b"\x04", 2)], ids=str)
-async def test_on_a_terminal_it_asks(system: System, client: Client, local: UUID, key: bytes, code: int) -> None:
+async def test_on_a_terminal_it_asks(cli: System, client: Client, local: UUID, key: bytes, code: int) -> None:
     await submitted(client, local, 2)
-    async with on_terminal(system, "cancel", "--status", "pending") as terminal:
+    async with on_terminal(cli, "cancel", "--status", "pending") as terminal:
         await terminal.until(r"cancel 2 pending jobs of local@localhost\? \[y/N\] ")
         terminal.press(key)
         assert await terminal.wait() == code
@@ -154,35 +155,35 @@ async def test_on_a_terminal_it_asks(system: System, client: Client, local: UUID
     assert ("nothing was done" in terminal.text) == bool(code)
 
 
-async def fail(system: System, job_ids: list[str]) -> None:
-    await Rows(system).all(
+async def fail(cli: System, job_ids: list[str]) -> None:
+    await Rows(cli).all(
         "UPDATE jobs SET status = 'failed', error_message = 'x' WHERE job_id = ANY($1::varchar[])", job_ids
     )
 
 
-async def test_retrying_many_within_the_limit(system: System, client: Client, local: UUID) -> None:
+async def test_retrying_many_within_the_limit(cli: System, client: Client, local: UUID) -> None:
     failed = await submitted(client, local, 4)
-    await fail(system, failed)
+    await fail(cli, failed)
     waiting = await submitted(client, local, 2)
     cancelled = await submitted(client, local, 1)
     await client.cancel_job(local, cancelled[0])  # its upload is gone
-    assert_complaint(await system.run("retry", "--status", "failed"), 2, "retry 5 failed jobs of local@localhost? say")
-    done = await system.run("retry", "--status", "failed", "--yes", "--json")
+    assert_complaint(await cli.run("retry", "--status", "failed"), 2, "retry 5 failed jobs of local@localhost? say")
+    done = await cli.run("retry", "--status", "failed", "--yes", "--json")
     assert done.document == {"matched": 5, "changed": failed[:3], "unchanged": [failed[3], *cancelled]}
-    again = await system.run("retry", "--since", "1h", "--yes")
+    again = await cli.run("retry", "--since", "1h", "--yes")
     assert again.out.startswith("0 of 2 jobs pending again; 2 left as they are: they would pass the limit")
     now = await statuses(client, local)
     assert {job for job, status in now.items() if status is JobStatus.PENDING} == {*failed[:3], *waiting}
 
 
-async def test_an_operators_retries_pass_the_limit(system: System, client: Client, local: UUID) -> None:
+async def test_an_operators_retries_pass_the_limit(cli: System, client: Client, local: UUID) -> None:
     other = await client.get_or_create_user("bob@example.org")
     failed = [*await submitted(client, local, 5), *await submitted(client, other, 5)]
-    await fail(system, failed)
+    await fail(cli, failed)
     await submitted(client, local, 5)
-    done = await system.run("retry", "--since", "1d", "--operator", "--user", "bob@example.org", "--yes", "--json")
+    done = await cli.run("retry", "--since", "1d", "--operator", "--user", "bob@example.org", "--yes", "--json")
     assert done.document["changed"] == failed[5:]
-    done = await system.run("retry", "--since", "1d", "--operator", "--yes", "--json")
+    done = await cli.run("retry", "--since", "1d", "--operator", "--yes", "--json")
     assert done.document["changed"] == failed[:5]
     assert len(await client.list_jobs(local, status=JobStatus.PENDING)) == 10
 
@@ -198,5 +199,5 @@ async def test_an_operators_retries_pass_the_limit(system: System, client: Clien
         (("retry", "--since", "soon"), "90s, 30m, 1h or 2d"),
     ],
 )
-async def test_what_cannot_be_meant(system: System, arguments: tuple[str, ...], words: str) -> None:
-    assert_complaint(await system.run(*arguments), 2, words)
+async def test_what_cannot_be_meant(cli: System, arguments: tuple[str, ...], words: str) -> None:
+    assert_complaint(await cli.run(*arguments), 2, words)

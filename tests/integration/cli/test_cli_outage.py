@@ -11,9 +11,9 @@ import pytest
 
 from domain.errors import ServiceUnavailableError
 from domain.jobs import Job, JobStatus
-from tests.faults.fault_table import until
-from tests.fixtures.tcp_proxy import Cable
-from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, until_finished
+from tests.fixtures.tcp_proxy import Proxies
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, until_finished
 from tests.integration.cli.cli_support import TEN
 from worker.cli.commands import submit
 from worker.cli.output.writer import OutputWriter
@@ -21,27 +21,27 @@ from worker.client import Client
 
 
 async def test_both_servers_away_while_it_watches(
-    far: System, system: System, cables: tuple[Cable, Cable], client: Client
+    proxied_system: System, system: System, proxies: Proxies, client: Client
 ) -> None:
-    (far.directory / "code.py").write_text("import os\n")
+    (proxied_system.directory / "code.py").write_text("import os\n")
     user_id = await client.get_or_create_user("local@localhost")
     process = subprocess.Popen(
         [*COMMAND, "submit", "code.py", "--wait"],
-        env=far.process_environment(),
-        cwd=far.directory,
+        env=proxied_system.process_environment(),
+        cwd=proxied_system.directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         (job,) = await until(lambda: client.list_jobs(user_id))
-        for each in cables:
-            await each.cut()
+        for each in proxies:
+            await each.disconnect()
         async with system.worker():
             assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
-        for each in cables:
-            await each.mend()
-        out, error = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
+        for each in proxies:
+            await each.connect()
+        out, error = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_SECONDS)
     finally:
         process.kill()
         process.wait()

@@ -20,11 +20,11 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def complaints(system: System, commands: tuple[tuple[str, ...], ...], *words: str) -> None:
-    (system.directory / "code.py").write_text("x = 1\n")
+async def complaints(cli: System, commands: tuple[tuple[str, ...], ...], *words: str) -> None:
+    (cli.directory / "code.py").write_text("x = 1\n")
     for command in commands:
         as_json = () if command == ("worker",) else ("--json",)
-        assert_complaint(await system.run(*command, *as_json), 3, *words)
+        assert_complaint(await cli.run(*command, *as_json), 3, *words)
 
 
 async def test_no_stack_at_all(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ async def test_a_database_that_does_not_exist(database_url: str, redis_url: str,
     await complaints(system, (("jobs",),), "PostgreSQL", "does not exist")
 
 
-async def test_keys_that_are_none(system: System) -> None:
-    finished = await system.run("jobs", TOKEN_ENCRYPTION_KEYS="no-key")
+async def test_keys_that_are_none(cli: System) -> None:
+    finished = await cli.run("jobs", TOKEN_ENCRYPTION_KEYS="no-key")
     assert_complaint(finished, 2, "TOKEN_ENCRYPTION_KEYS", "Fernet")
     assert "no-key" not in finished.error
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +11,43 @@ import pytest
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
-from tests.fixtures.worker_process import COMMAND, Finished, System, WorkerProcess
-from tests.integration.cli.cli_support import TEN, assert_complaint, quick_system
+from tests.fixtures.worker_process import COMMAND, CommandResult, System, WorkerProcess
+from tests.integration.cli.cli_support import TEN, assert_complaint
+from tests.integration.cli.command_server import quick
 
 TOKEN = "t0ken-of-a-private-repository"
 CODE = '"""A module."""\n\nimport os\n\n\ndef run(command):\n    """Run it."""\n    os.system(command)\n'
 SAME = ("metrics", "file_tree", "findings", "errors", "completeness", "tool_versions")
 
 
-@pytest.fixture
-def git_server(tmp_path: Path) -> Iterator[GitServer]:
-    with GitServer(tmp_path / "git") as server:
-        tree = WorkTree(tmp_path / "served")
-        tree.commit("one", a_py=CODE)
-        tree.git("branch", "old")
-        tree.commit("two", b_py="import a\n")
-        server.add("owner/public", tree.path / ".git")
-        server.add("owner/private", tree.path / ".git", token=TOKEN)
-        yield server
+@pytest.fixture(autouse=True)
+def repositories(git_server: GitServer, tmp_path: Path) -> None:
+    """Serve one repository with two branches, without and with a token."""
+    tree = WorkTree(tmp_path / "served")
+    tree.commit("one", a_py=CODE)
+    tree.git("branch", "old")
+    tree.commit("two", b_py="import a\n")
+    git_server.add("owner/public", tree.dot_git)
+    git_server.add("owner/private", tree.dot_git, token=TOKEN)
 
 
 @pytest.fixture
-def system(database_url: str, redis_url: str, tmp_path: Path, git_server: GitServer) -> System:
-    return quick_system(
-        database_url,
-        redis_url,
-        tmp_path,
-        GIT_ALLOWED_HOSTS=git_server.allowed_host,
-        GIT_CA_BUNDLE=str(git_server.ca_file),
-    )
+def git_cli(git_system: System) -> System:
+    """Like `cli`, but with the git host allowed."""
+    return quick(git_system)
 
 
 @pytest.fixture
-async def working(system: System) -> AsyncIterator[WorkerProcess]:
-    async with system.worker() as worker:
+async def git_worker(git_system: System) -> AsyncIterator[WorkerProcess]:
+    async with git_system.worker() as worker:
         yield worker
 
 
-async def both(system: System, *source: str, **environment: str) -> tuple[dict[str, Any], dict[str, Any]]:
+async def both(git_cli: System, *source: str, **environment: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `analyze` and `submit --wait` say of it; they agree in all that is measured."""
     here, there = await asyncio.gather(
-        system.run("analyze", *source, "--json", **environment),
-        system.run("submit", *source, "--wait", "--json", **environment),
+        git_cli.run("analyze", *source, "--json", **environment),
+        git_cli.run("submit", *source, "--wait", "--json", **environment),
     )
     for finished in (here, there):
         assert (finished.code, finished.error) == (0, "")
@@ -65,22 +60,22 @@ async def both(system: System, *source: str, **environment: str) -> tuple[dict[s
     return here.document, there.document
 
 
-async def test_a_file_and_an_archive(system: System, working: WorkerProcess, tmp_path: Path) -> None:
+async def test_a_file_and_an_archive(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
     (tmp_path / "code.ZIP").write_bytes(make_zip({"src/a.py": CODE, "src/b.py": "import a\n"}))
-    here, there = await both(system, "code.py")
+    here, there = await both(git_cli, "code.py")
     assert here["source"] == {"kind": "upload", "path": "code.py", "git_branch": None, "git_commit_sha": None}
     assert there["source"]["upload_filename"] == "code.py"
     assert here["metrics"]["size"]["files"] == 1
-    here, _ = await both(system, "code.ZIP")
+    here, _ = await both(git_cli, "code.ZIP")
     assert here["metrics"]["size"]["files"] == 2
     assert here["metrics"]["churn"]["total_commits"] is None
 
 
-async def test_a_directory_with_and_without_history(system: System, working: WorkerProcess, tmp_path: Path) -> None:
+async def test_a_directory_with_and_without_history(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "a.py").write_text(CODE)
-    here, there = await both(system, "plain")
+    here, there = await both(git_cli, "plain")
     assert here["source"]["kind"] == "directory"
     assert there["source"]["upload_filename"] == "plain.zip"
     assert here["metrics"]["churn"]["total_commits"] is None
@@ -89,62 +84,66 @@ async def test_a_directory_with_and_without_history(system: System, working: Wor
     tree.commit("one", a_py=CODE)
     tree.commit("two", a_py=CODE + "x = 1\n")
     tree.write("a.py", CODE)  # not committed: analysed as it lies there
-    here, _ = await both(system, "tree")
+    here, _ = await both(git_cli, "tree")
     assert here["metrics"]["churn"]["total_commits"] == 2
     assert here["metrics"]["size"]["sloc"] == 3  # that of HEAD has 4
     assert (here["source"]["git_branch"], here["source"]["git_commit_sha"]) == ("main", tree.head())
 
 
-async def test_the_working_directory_is_analysed_and_never_imported(system: System, tmp_path: Path) -> None:
+async def test_the_working_directory_is_analysed_and_never_imported(git_cli: System, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     names = ("worker.py", "rich.py", "infrastructure.py", "ast.py", "sitecustomize.py")
     for name in names:
         (project / name).write_text(f"raise SystemExit({name!r})\n")
-    inside = System(environment=system.environment, directory=project)
+    inside = System(environment=git_cli.environment, directory=project)
     # As for the installed script, the working directory is no place to import from.
     finished = await inside.run("analyze", ".", "--json", PYTHONSAFEPATH="1")
     assert (finished.code, finished.error) == (0, "")
     assert finished.document["metrics"]["size"]["files"] == len(names)
 
 
-async def test_a_repository(system: System, working: WorkerProcess, git_server: GitServer) -> None:
-    here, there = await both(system, git_server.url("owner/public"))
+async def test_a_repository(git_cli: System, git_worker: WorkerProcess, git_server: GitServer) -> None:
+    here, there = await both(git_cli, git_server.url("owner/public"))
     assert here["metrics"]["churn"]["total_commits"] == 2
     assert here["source"]["git_repo_url"] == there["source"]["git_repo_url"] == git_server.url("owner/public")
     assert (here["source"]["git_branch"], there["source"]["git_branch"]) == ("main", "main")
     assert here["source"]["git_commit_sha"] == there["source"]["git_commit_sha"]
-    here, _ = await both(system, git_server.url("owner/public"), "--branch", "old")
+    here, _ = await both(git_cli, git_server.url("owner/public"), "--branch", "old")
     assert here["metrics"]["churn"]["total_commits"] == 1
 
 
 async def test_a_private_repository(
-    system: System, working: WorkerProcess, git_server: GitServer, tmp_path: Path
+    git_cli: System, git_worker: WorkerProcess, git_server: GitServer, tmp_path: Path
 ) -> None:
     url = git_server.url("owner/private")
-    here, there = await both(system, url, VIBE8_GIT_TOKEN=f"{TOKEN}\n")  # as `$(cat file)` never gives, but a file does
+    here, there = await both(
+        git_cli, url, VIBE8_GIT_TOKEN=f"{TOKEN}\n"
+    )  # as `$(cat file)` never gives, but a file does
     assert here["metrics"]["churn"]["total_commits"] == 2
     assert there["job"]["source_metadata"]["has_token"] is True
-    for text in (str(here), str(there), working.log_file.read_text()):
+    for text in (str(here), str(there), git_worker.log_file.read_text()):
         assert TOKEN not in text
     without, refused = await asyncio.gather(
-        system.run("analyze", url, "--json"), system.run("submit", url, "--wait", "--json")
+        git_cli.run("analyze", url, "--json"), git_cli.run("submit", url, "--wait", "--json")
     )
     assert without.code == 2
     assert without.error.splitlines()[-1].startswith("vibe8: authentication required")
     assert refused.code == 1
     assert "authentication required" in refused.document["errors"][0]
-    keyless = await system.run("submit", url, VIBE8_GIT_TOKEN=TOKEN, TOKEN_ENCRYPTION_KEYS="")
+    keyless = await git_cli.run("submit", url, VIBE8_GIT_TOKEN=TOKEN, TOKEN_ENCRYPTION_KEYS="")
     assert_complaint(keyless, 2, "TOKEN_ENCRYPTION_KEYS")
 
 
-async def test_a_repository_that_cannot_be_had(system: System, working: WorkerProcess, git_server: GitServer) -> None:
+async def test_a_repository_that_cannot_be_had(
+    git_cli: System, git_worker: WorkerProcess, git_server: GitServer
+) -> None:
     missing, no_branch = git_server.url("owner/missing"), (git_server.url("owner/public"), "--branch", "nowhere")
-    finished: tuple[Finished, ...] = await asyncio.gather(
-        system.run("submit", missing, "--wait"),
-        system.run("submit", *no_branch, "--wait"),
-        system.run("analyze", missing),
-        system.run("analyze", *no_branch),
+    finished: tuple[CommandResult, ...] = await asyncio.gather(
+        git_cli.run("submit", missing, "--wait"),
+        git_cli.run("submit", *no_branch, "--wait"),
+        git_cli.run("analyze", missing),
+        git_cli.run("analyze", *no_branch),
     )
     assert [each.code for each in finished] == [1, 1, 2, 2]
     for each, word in zip(finished, ("not found", "nowhere", "not found", "nowhere"), strict=True):
@@ -154,10 +153,10 @@ async def test_a_repository_that_cannot_be_had(system: System, working: WorkerPr
         assert word in last
 
 
-async def test_a_failed_job_is_exit_code_1(system: System, working: WorkerProcess, tmp_path: Path) -> None:
+async def test_a_failed_job_is_exit_code_1(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "without.zip").write_bytes(make_zip({"README": "x"}))
     plain, as_json = await asyncio.gather(
-        system.run("submit", "without.zip", "--wait"), system.run("submit", "without.zip", "--wait", "--json")
+        git_cli.run("submit", "without.zip", "--wait"), git_cli.run("submit", "without.zip", "--wait", "--json")
     )
     assert (plain.code, plain.out) == (1, "")
     assert plain.error.splitlines()[-1].endswith("failed: the archive has no Python file to analyse")
@@ -167,14 +166,14 @@ async def test_a_failed_job_is_exit_code_1(system: System, working: WorkerProces
     assert as_json.document["metrics"] is None
 
 
-async def test_an_upload_may_be_as_large_as_the_setting_says(system: System, tmp_path: Path) -> None:
+async def test_an_upload_may_be_as_large_as_the_setting_says(git_cli: System, tmp_path: Path) -> None:
     (tmp_path / "wide").mkdir()
     for number in range(4):
         (tmp_path / "wide" / f"{number}.py").write_bytes(b"#" + os.urandom(1536 * 1024))  # nothing compresses it
     (tmp_path / "big.zip").write_bytes(make_zip({"a.py": "#", "b.bin": os.urandom(6 * 1024 * 1024)}))
     for source in ("wide", "big.zip"):
         refused, taken = await asyncio.gather(
-            system.run("submit", source), system.run("submit", source, MAX_UPLOAD_MB="7")
+            git_cli.run("submit", source), git_cli.run("submit", source, MAX_UPLOAD_MB="7")
         )
         assert_complaint(refused, 2, "larger than 5 MB (MAX_UPLOAD_MB)")
         assert taken.code == 0, taken.error

@@ -12,8 +12,10 @@ import psutil
 import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.fault_table import alive, descendants, slow_source, until
-from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess, until_finished
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.processes import alive, descendants
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, WorkerProcess, until_finished
 from tests.integration.cli.cli_support import TEN, Terminal, on_terminal, without_services
 from worker.client import Client
 
@@ -28,10 +30,10 @@ def nothing(tmp_path: Path) -> System:
 
 
 @pytest.fixture
-def with_sources(system: System) -> System:
-    (system.directory / "code.py").write_text("import os\n")
-    (system.directory / "slow.py").write_bytes(slow_source())
-    return system
+def with_sources(cli: System) -> System:
+    (cli.directory / "code.py").write_text("import os\n")
+    (cli.directory / "slow.py").write_bytes(slow_source())
+    return cli
 
 
 def read_all(descriptor: int) -> bytes:
@@ -114,14 +116,14 @@ async def test_a_job_that_no_worker_takes_is_said_to_wait_and_outlives_the_watch
     assert (await client.get_job(user_id, job_id)).status is JobStatus.PENDING
 
 
-async def interrupted(system: System, sign: int, *arguments: str) -> tuple[int, str, list[psutil.Process]]:
+async def interrupted(cli: System, sign: int, *arguments: str) -> tuple[int, str, list[psutil.Process]]:
     """Send the signal once the command says that it is collecting; exit code, standard error, its descendants."""
-    error_file = system.directory / "stderr"
+    error_file = cli.directory / "stderr"
     with error_file.open("wb") as error:
         process = subprocess.Popen(
             [*COMMAND, *arguments],
-            env=system.process_environment(),
-            cwd=system.directory,
+            env=cli.process_environment(),
+            cwd=cli.directory,
             stdout=subprocess.DEVNULL,
             stderr=error,
         )
@@ -129,7 +131,7 @@ async def interrupted(system: System, sign: int, *arguments: str) -> tuple[int, 
         await until(lambda: "collecting" in error_file.read_text())
         family = descendants(process.pid)
         process.send_signal(sign)
-        code = await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+        code = await asyncio.to_thread(process.wait, TIMEOUT_SECONDS)
     finally:
         process.kill()
         process.wait()

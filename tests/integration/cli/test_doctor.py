@@ -14,7 +14,7 @@ import redis
 from infrastructure.database.migrate import downgrade, head
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
-from tests.fixtures.worker_process import Finished, System
+from tests.fixtures.worker_process import CommandResult, System
 from tests.integration.cli.cli_support import quick_system
 from worker.cli.commands.doctor_services import check_clock
 
@@ -36,21 +36,21 @@ def set_redis(servers: Servers) -> Iterator[SetRedis]:
             connection.config_set(name, value)
 
 
-def found_in(finished: Finished, name: str) -> dict[str, Any]:
+def found_in(finished: CommandResult, name: str) -> dict[str, Any]:
     (check,) = [check for check in finished.document if check["name"] == name]
     return dict(check)
 
 
-async def doctor(system: System, **environment: str) -> Finished:
-    return await system.run("doctor", "--json", **environment)
+async def doctor(cli: System, **environment: str) -> CommandResult:
+    return await cli.run("doctor", "--json", **environment)
 
 
-async def test_all_is_well(system: System, set_redis: SetRedis) -> None:
+async def test_all_is_well(cli: System, set_redis: SetRedis) -> None:
     set_redis("appendonly", "yes")
     plain, quiet, finished = (
-        await system.run("doctor"),
-        await system.run("doctor", "--quiet"),
-        await doctor(system),
+        await cli.run("doctor"),
+        await cli.run("doctor", "--quiet"),
+        await doctor(cli),
     )
     assert [each.code for each in (plain, quiet, finished)] == [0, 0, 0], plain.out
     assert (quiet.out, quiet.error, plain.error) == ("", "", "")
@@ -68,43 +68,43 @@ async def test_all_is_well(system: System, set_redis: SetRedis) -> None:
     assert all(line.startswith("ok ") for line in lines)
 
 
-async def test_redis_that_evicts(system: System, set_redis: SetRedis) -> None:
+async def test_redis_that_evicts(cli: System, set_redis: SetRedis) -> None:
     set_redis("maxmemory-policy", "allkeys-lru")
-    finished = await doctor(system)
+    finished = await doctor(cli)
     check = found_in(finished, "redis-eviction")
     assert (finished.code, check["ok"], check["found"]) == (1, False, "allkeys-lru")
     assert "set maxmemory-policy to noeviction" in check["advice"]
 
 
-async def test_redis_that_is_full(system: System, set_redis: SetRedis) -> None:
+async def test_redis_that_is_full(cli: System, set_redis: SetRedis) -> None:
     set_redis("maxmemory", "1mb")
-    finished = await doctor(system)
+    finished = await doctor(cli)
     check = found_in(finished, "redis-memory")
     assert (finished.code, check["ok"]) == (1, False)
     assert "raise maxmemory" in check["advice"]
 
 
-async def test_redis_that_keeps_nothing_is_a_warning(system: System, set_redis: SetRedis) -> None:
+async def test_redis_that_keeps_nothing_is_a_warning(cli: System, set_redis: SetRedis) -> None:
     set_redis("appendonly", "no")
-    finished = await doctor(system)
+    finished = await doctor(cli)
     check = found_in(finished, "redis-aof")
     assert (finished.code, check["ok"]) == (0, True)
     assert "set appendonly to yes" in check["advice"]
-    (line,) = [line for line in (await system.run("doctor")).out.splitlines() if "redis-aof" in line]
+    (line,) = [line for line in (await cli.run("doctor")).out.splitlines() if "redis-aof" in line]
     assert line.startswith("warn ")
 
 
-async def test_an_older_schema_and_a_newer_one(system: System) -> None:
-    url = system.environment["DATABASE_URL"]
+async def test_an_older_schema_and_a_newer_one(cli: System) -> None:
+    url = cli.environment["DATABASE_URL"]
     await downgrade(asyncpg_url(url), "0001")
-    finished = await doctor(system)
+    finished = await doctor(cli)
     check = found_in(finished, "schema")
     assert (finished.code, check["ok"], check["advice"]) == (1, False, "run `vibe8 migrate`")
     assert "0001" in check["found"]
     connection = await asyncpg.connect(url)
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.close()
-    finished = await doctor(system)
+    finished = await doctor(cli)
     assert (finished.code, found_in(finished, "schema")["found"]) == (0, "at 9999")
 
 
@@ -112,8 +112,8 @@ async def test_an_older_schema_and_a_newer_one(system: System) -> None:
     ("name", "variable", "value"),
     [("scratch", "MIN_FREE_DISK_MB", "100000000"), ("memory", "MIN_FREE_MEMORY_MB", "100000000")],
 )
-async def test_too_little_room(system: System, name: str, variable: str, value: str) -> None:
-    finished = await doctor(system, **{variable: value})
+async def test_too_little_room(cli: System, name: str, variable: str, value: str) -> None:
+    finished = await doctor(cli, **{variable: value})
     check = found_in(finished, name)
     assert (finished.code, check["ok"]) == (1, False)
     assert variable in check["advice"]
@@ -170,12 +170,12 @@ def index() -> Iterator[str]:
         thread.join()
 
 
-async def test_the_package_index(system: System, index: str) -> None:
-    answers = await doctor(system, PACKAGE_INDEX_URL=f"{index}/good/")
+async def test_the_package_index(cli: System, index: str) -> None:
+    answers = await doctor(cli, PACKAGE_INDEX_URL=f"{index}/good/")
     assert (answers.code, found_in(answers, "index")["advice"]) == (0, "")
     assert "answers in" in found_in(answers, "index")["found"]
-    silent = await doctor(system, PACKAGE_INDEX_URL=f"{index}/bad/")
+    silent = await doctor(cli, PACKAGE_INDEX_URL=f"{index}/bad/")
     check = found_in(silent, "index")
     assert (silent.code, check["ok"]) == (0, True)  # jobs go on without it
     assert "PACKAGE_INDEX_URL" in check["advice"]
-    assert "switched off" in found_in(await doctor(system, PACKAGE_INDEX_URL=""), "index")["found"]
+    assert "switched off" in found_in(await doctor(cli, PACKAGE_INDEX_URL=""), "index")["found"]

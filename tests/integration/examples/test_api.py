@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.fault_table import until
 from tests.fixtures.archives import make_zip
+from tests.fixtures.waiting import until
 from tests.fixtures.webhook_server import webhook_receiver
 from tests.fixtures.worker_process import System, WorkerProcess, new_system
 

@@ -9,8 +9,8 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,18 @@ import pytest
 
 from domain.jobs import JobStatus
 from infrastructure.embedded.server_process import RunAs, can_run, server_user
-from tests.faults.fault_table import job_scratch, slow_source, until
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.processes import job_scratch
 from tests.fixtures.servers import Servers, temporary_directory
-from tests.fixtures.worker_process import PATIENCE_SECONDS, System, WorkerProcess, new_system, until_finished
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import (
+    TIMEOUT_SECONDS,
+    System,
+    WorkerProcess,
+    new_system,
+    until_finished,
+    worker_process,
+)
 from tests.unit.deploy.project_files import ROOT, documents
 from worker.client import Client
 
@@ -107,7 +116,7 @@ class Container:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             **options,
         )
 
@@ -160,27 +169,17 @@ async def test_the_checkout_is_not_what_runs(container: Container) -> None:
     assert all(Path(path).is_relative_to(container.venv) for path in done.stdout.split())
 
 
-@asynccontextmanager
-async def worker_of(container: Container, log_file: Path) -> AsyncIterator[WorkerProcess]:
+def worker_of(container: Container, log_file: Path) -> AbstractAsyncContextManager[WorkerProcess]:
     command = dockerfile_command(r"^CMD (\[.*\])$")
     assert command == COMPOSE["services"]["worker"]["command"]
     options: dict[str, Any] = container.run_as.options()
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            container.argv(command),
-            env=dict(container.environment),
-            cwd=container.directory,
-            stdout=log,
-            stderr=log,
-            **options,
-        )
-    worker = WorkerProcess(process=process, log_file=log_file)
-    try:
-        await worker.until("worker.started")
-        yield worker
-    finally:
-        process.kill()
-        await asyncio.to_thread(process.wait)
+    return worker_process(
+        container.argv(command),
+        log_file,
+        env=dict(container.environment),
+        cwd=container.directory,
+        **options,
+    )
 
 
 async def test_migrate_work_and_drain(container: Container, running: System, tmp_path: Path) -> None:

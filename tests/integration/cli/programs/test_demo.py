@@ -10,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.fault_table import alive, descendants, slow_source, until
 from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.processes import alive, descendants
 from tests.fixtures.servers import temporary_directory
-from tests.fixtures.worker_process import PATIENCE_SECONDS, System
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import TIMEOUT_SECONDS, System
 from tests.integration.cli.cli_support import TEN, on_terminal
 
 DEMO = (sys.executable, "-P", "-m", "worker.demo")
@@ -54,7 +56,7 @@ async def test_the_whole_demonstration(project: System) -> None:
         cwd=project.directory,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -93,7 +95,7 @@ async def test_sigterm_while_the_servers_start(project: System) -> None:
     try:
         await until(lambda: list(Path(project.environment["TMPDIR"]).glob("*/postgresql")))
         process.send_signal(signal.SIGTERM)
-        _, error = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
+        _, error = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_SECONDS)
     finally:
         process.kill()
         process.wait()

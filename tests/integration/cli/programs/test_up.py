@@ -12,11 +12,13 @@ import psutil
 import pytest
 
 from infrastructure.embedded.stack_file import read_stack
-from tests.faults.fault_table import alive, descendants, slow_source, until
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.processes import alive, descendants
 from tests.fixtures.servers import temporary_directory
-from tests.fixtures.worker_process import COMMAND, PATIENCE_SECONDS, System, WorkerProcess
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, WorkerProcess, worker_process
 from tests.integration.cli.cli_support import TEN, assert_complaint, on_terminal
 from tests.integration.cli.command_server import quick
 
@@ -40,24 +42,17 @@ def home() -> Iterator[System]:
 @asynccontextmanager
 async def up(home: System, **environment: str) -> AsyncIterator[WorkerProcess]:
     """`vibe8 up` whose worker has started."""
-    log_file = home.directory / "up.err"
-    with (home.directory / "up.out").open("wb") as out, log_file.open("wb") as error:
-        process = subprocess.Popen(
+    with (home.directory / "up.out").open("wb") as out:
+        async with worker_process(
             [*COMMAND, "up"],
+            home.directory / "up.err",
+            stdout=out,
+            end_signal=signal.SIGTERM,
             env=home.process_environment(**environment),
             cwd=home.directory,
-            stdout=out,
-            stderr=error,
             start_new_session=True,
-        )
-    worker = WorkerProcess(process=process, log_file=log_file)
-    try:
-        await worker.until("worker.started")
-        yield worker
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+        ) as running:
+            yield running
 
 
 def assert_nothing_left(home: System, family: list[psutil.Process]) -> None:
@@ -108,7 +103,7 @@ async def test_other_signals_end_it_likewise_while_a_job_runs(home: System, sign
         await until(lambda: list((home.directory / "scratch").glob("*/job-*")))
         family = descendants(running.process.pid)
         os.killpg(running.process.pid, sign)  # as a terminal does
-        assert await asyncio.to_thread(running.process.wait, PATIENCE_SECONDS) == 0
+        assert await asyncio.to_thread(running.process.wait, TIMEOUT_SECONDS) == 0
         assert_nothing_left(home, family)
         assert [entry["job_id"] for entry in running.log() if entry["event"] == "job.requeued"] == [
             submitted.document["job_id"]
@@ -133,7 +128,7 @@ async def test_a_signal_while_the_servers_start(home: System) -> None:
     try:
         await until((home.directory / "home" / "postgresql").exists)
         process.terminate()
-        _, error = await asyncio.to_thread(process.communicate, timeout=PATIENCE_SECONDS)
+        _, error = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_SECONDS)
     finally:
         process.kill()
         process.wait()
@@ -160,27 +155,26 @@ async def test_after_a_kill_the_next_up_has_all_the_data(home: System) -> None:
         assert taken.document["job"]["job_id"] == job_id
 
 
-async def test_private_repositories_just_work(home: System, tmp_path: Path) -> None:
-    with GitServer(tmp_path / "git") as server:
-        tree = WorkTree(tmp_path / "tree")
-        tree.commit("one", a_py="x = 1\n")
-        url = server.add("owner/private", tree.path / ".git", token=TOKEN)
-        allowed = {"GIT_ALLOWED_HOSTS": server.allowed_host, "GIT_CA_BUNDLE": str(server.ca_file)}
-        key_file = home.directory / "home" / "token.key"
-        async with up(home, **allowed):
-            first = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
-            assert (first.code, first.error) == (0, "")
-            assert key_file.stat().st_mode & 0o777 == 0o600
-            key = key_file.read_text()
-            stack = read_stack(home.directory / "home")
-            assert stack is not None
-            assert stack.token_key == key
-            assert key not in repr(stack)
-        other = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
-        async with up(home, TOKEN_ENCRYPTION_KEYS=other, **allowed) as running:  # whatever keys either side has
-            again = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
-            assert (again.code, again.error) == (0, "")
-            assert key_file.read_text() == key
-            log = running.log_file.read_text()
-        assert TOKEN not in log
-        assert key not in log
+async def test_private_repositories_just_work(home: System, git_server: GitServer, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path / "tree")
+    tree.commit("one", a_py="x = 1\n")
+    url = git_server.add("owner/private", tree.dot_git, token=TOKEN)
+    allowed = {"GIT_ALLOWED_HOSTS": git_server.allowed_host, "GIT_CA_BUNDLE": str(git_server.ca_file)}
+    key_file = home.directory / "home" / "token.key"
+    async with up(home, **allowed):
+        first = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
+        assert (first.code, first.error) == (0, "")
+        assert key_file.stat().st_mode & 0o777 == 0o600
+        key = key_file.read_text()
+        stack = read_stack(home.directory / "home")
+        assert stack is not None
+        assert stack.token_key == key
+        assert key not in repr(stack)
+    other = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+    async with up(home, TOKEN_ENCRYPTION_KEYS=other, **allowed) as running:  # whatever keys either side has
+        again = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
+        assert (again.code, again.error) == (0, "")
+        assert key_file.read_text() == key
+        log = running.log_file.read_text()
+    assert TOKEN not in log
+    assert key not in log

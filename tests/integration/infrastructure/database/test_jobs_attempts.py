@@ -11,7 +11,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository, LeaseState
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.users import UserRepository
-from tests.fixtures.jobs import UPLOAD, age, look, new_run, new_user, submit
+from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
 
 
 async def claim(database: Database) -> Claim | None:
@@ -35,7 +35,7 @@ async def finish(database: Database, held: Claim) -> bool:
 
 async def test_a_claim_starts_an_attempt_under_a_lease(database: Database) -> None:
     held = await claimed(database)
-    job = await look(database, held.job.job_id)
+    job = await get_job(database, held.job.job_id)
     assert held.job == job
     assert (job.status, job.attempt, job.progress, job.stage) == (JobStatus.RUNNING, 1, 0, None)
     assert job.started_at is not None
@@ -89,7 +89,7 @@ async def test_among_equals_the_oldest_goes_first(database: Database) -> None:
     user_id = await new_user(database)
     jobs = [await submit(database, user_id) for _ in range(3)]
     async with database.unit_of_work() as connection:
-        await age(connection, "jobs", "job_id", jobs[2].job_id, created_at=60)
+        await backdate(connection, "jobs", "job_id", jobs[2].job_id, created_at=60)
     order = [await claim(database) for _ in range(3)]
     assert [held and held.job.job_id for held in order] == [jobs[2].job_id, jobs[0].job_id, jobs[1].job_id]
 
@@ -107,7 +107,7 @@ async def test_the_upload_is_for_the_holder_alone(database: Database) -> None:
 async def test_completion_links_the_run_and_forgets_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     assert await finish(database, held)
-    job = await look(database, held.job.job_id)
+    job = await get_job(database, held.job.job_id)
     assert (job.status, job.progress, job.error_message) == (JobStatus.COMPLETED, 100, None)
     assert job.finished_at is not None
     async with database.unit_of_work() as connection:
@@ -119,12 +119,12 @@ async def test_completion_links_the_run_and_forgets_the_upload(database: Databas
 async def test_the_fence_refuses_every_write_of_a_zombie(database: Database) -> None:
     zombie = await claimed(database)
     async with database.unit_of_work() as connection:
-        await age(connection, "jobs", "job_id", zombie.job.job_id, lease_expires_at=31)
+        await backdate(connection, "jobs", "job_id", zombie.job.job_id, lease_expires_at=31)
         assert len(await JobRepository(connection).rescue_expired(10)) == 1
     second = await claim(database)
     assert second is not None
     assert second.job.job_id == zombie.job.job_id
-    before = await look(database, zombie.job.job_id)
+    before = await get_job(database, zombie.job.job_id)
     job_id, token = zombie.job.job_id, zombie.lease_token
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
@@ -136,7 +136,7 @@ async def test_the_fence_refuses_every_write_of_a_zombie(database: Database) -> 
         assert await jobs.hand_back(job_id, token) is None
         assert await jobs.renew_leases([LeaseState(job_id=job_id, token=token)], 30) == {}
         assert await jobs.check_leases([LeaseState(job_id=job_id, token=token)]) == {}
-    assert await look(database, job_id) == before
+    assert await get_job(database, job_id) == before
     assert await finish(database, second)
 
 
@@ -167,7 +167,7 @@ async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database:
     ]
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        await age(connection, "jobs", "job_id", states[0].job_id, lease_expires_at=25)
+        await backdate(connection, "jobs", "job_id", states[0].job_id, lease_expires_at=25)
         await jobs.request_cancel(states[1].job_id)
         gone = LeaseState(job_id=states[2].job_id, token=uuid.uuid4())
         answer = await jobs.renew_leases([*states[:2], gone], 30)
@@ -177,7 +177,7 @@ async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database:
             text("SELECT count(*) FROM jobs WHERE lease_expires_at > statement_timestamp() + interval '29 seconds'")
         )
         assert renewed == 3  # the third by its claim
-    job = await look(database, states[1].job_id)
+    job = await get_job(database, states[1].job_id)
     assert (job.stage, job.progress) == ("lint", 10)
 
 
@@ -222,7 +222,7 @@ async def test_a_retry_waits_out_its_delay(database: Database) -> None:
         await JobRepository(connection).retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=60)
         waits = await connection.scalar(text("SELECT run_after - statement_timestamp() > interval '59 s' FROM jobs"))
         assert waits is True
-        await age(connection, "jobs", "job_id", held.job.job_id, run_after=61)
+        await backdate(connection, "jobs", "job_id", held.job.job_id, run_after=61)
     assert await claim(database) is not None
 
 
@@ -245,7 +245,7 @@ async def test_a_permanent_fault_fails_at_once_and_keeps_the_upload(database: Da
             held.job.job_id, held.lease_token, "InvalidInputError", "not a\x00zip"
         )
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is True
-    job = await look(database, held.job.job_id)
+    job = await get_job(database, held.job.job_id)
     assert (job.status, job.error_message, len(job.attempt_errors)) == (JobStatus.FAILED, "not a\\x00zip", 1)
 
 
@@ -278,9 +278,9 @@ async def test_a_cancelled_job_is_neither_retried_nor_handed_back_nor_rescued(da
             elif way == "hand back":
                 assert await jobs.hand_back(held.job.job_id, held.lease_token) is None
             else:
-                await age(connection, "jobs", "job_id", held.job.job_id, lease_expires_at=31)
+                await backdate(connection, "jobs", "job_id", held.job.job_id, lease_expires_at=31)
                 await jobs.rescue_expired(1)
-        job = await look(database, held.job.job_id)
+        job = await get_job(database, held.job.job_id)
         endings.append((job.status, job.error_message, job.finished_at is not None))
     assert endings == [(JobStatus.FAILED, "cancelled by user", True)] * 3
     async with database.unit_of_work() as connection:

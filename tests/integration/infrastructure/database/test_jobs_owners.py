@@ -6,7 +6,7 @@ from domain.jobs import JobStatus
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
-from tests.fixtures.jobs import UPLOAD, age, look, new_run, new_user, submit
+from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
 
 
 async def test_a_pending_job_is_cancelled_at_once_and_its_upload_forgotten(database: Database) -> None:
@@ -101,7 +101,7 @@ async def test_an_unfinished_job_is_not_deleted(database: Database) -> None:
         assert await jobs.delete(job.job_id) is False
         await jobs.claim_next(30)
         assert await jobs.delete(job.job_id) is False
-    assert (await look(database, job.job_id)).status is JobStatus.RUNNING
+    assert (await get_job(database, job.job_id)).status is JobStatus.RUNNING
 
 
 async def test_a_list_is_the_users_own_newest_first_and_filtered(database: Database) -> None:
@@ -110,7 +110,7 @@ async def test_a_list_is_the_users_own_newest_first_and_filtered(database: Datab
     await submit(database, other)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        await age(connection, "jobs", "job_id", mine[0].job_id, created_at=3600)
+        await backdate(connection, "jobs", "job_id", mine[0].job_id, created_at=3600)
         await jobs.request_cancel(mine[1].job_id)
         newest = [mine[2].job_id, mine[1].job_id, mine[0].job_id]
         assert [job.job_id for job in await jobs.list_jobs(user_id)] == newest

@@ -11,7 +11,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, Submitted, Usage
 from infrastructure.database.repositories.users import UserRepository
-from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, look, new_job, new_user, submit
+from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, get_job, new_job, new_user, submit
 
 
 async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Database) -> None:
@@ -21,7 +21,7 @@ async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Datab
     assert (job.user_id, job.source_kind, job.source_metadata) == (user_id, SourceKind.GITHUB, REPOSITORY)
     assert job.run_after == job.created_at
     assert job.created_at.tzinfo is not None
-    assert await look(database, job.job_id) == job
+    assert await get_job(database, job.job_id) == job
 
 
 async def test_an_uploads_data_is_kept_but_not_shown(database: Database) -> None:

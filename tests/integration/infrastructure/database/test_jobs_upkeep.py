@@ -6,7 +6,7 @@ from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import CleanupCounts, Rescued, Ring
-from tests.fixtures.jobs import UPLOAD, age, look, new_user, submit
+from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_user, submit
 
 HOUR = 3600
 
@@ -25,7 +25,7 @@ async def rescue(database: Database, limit: int = 100) -> list[Rescued]:
 
 async def let_lease_run_out(database: Database, job_id: str) -> None:
     async with database.unit_of_work() as connection:
-        await age(connection, "jobs", "job_id", job_id, lease_expires_at=31)
+        await backdate(connection, "jobs", "job_id", job_id, lease_expires_at=31)
 
 
 async def test_a_living_lease_is_not_rescued(database: Database) -> None:
@@ -46,7 +46,7 @@ async def test_a_lost_worker_costs_an_attempt_and_three_end_the_job(database: Da
         (JobStatus.PENDING, 3, None),
         (JobStatus.FAILED, 4, "worker lost"),
     ]
-    after = await look(database, job.job_id)
+    after = await get_job(database, job.job_id)
     assert (after.status, after.error_message) == (JobStatus.FAILED, "worker lost")
     assert [error.kind for error in after.attempt_errors] == ["worker lost"] * 3
 
@@ -68,15 +68,15 @@ async def test_what_was_rung_lately_is_not_rung_again(database: Database) -> Non
     fresh, old, never, later = [await submit(database, user_id) for _ in range(4)]
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        await age(connection, "jobs", "job_id", old.job_id, rung_at=31)
+        await backdate(connection, "jobs", "job_id", old.job_id, rung_at=31)
         await connection.execute(text("UPDATE jobs SET rung_at = NULL WHERE job_id = :id"), {"id": never.job_id})
-        await age(connection, "jobs", "job_id", later.job_id, rung_at=31, run_after=-60)
+        await backdate(connection, "jobs", "job_id", later.job_id, rung_at=31, run_after=-60)
         rung = await jobs.ring_unheard(older_than_seconds=30, limit=10)
         assert sorted(rung, key=str) == sorted(
             [Ring(job_id=old.job_id, ring=2), Ring(job_id=never.job_id, ring=2)], key=str
         )
         assert await jobs.ring_unheard(older_than_seconds=30, limit=10) == []
-    assert (await look(database, fresh.job_id)).ring == 1
+    assert (await get_job(database, fresh.job_id)).ring == 1
 
 
 async def test_the_sweep_rings_no_more_than_it_is_told(database: Database) -> None:
@@ -101,10 +101,10 @@ async def test_cleanup_deletes_what_finished_long_ago_and_nothing_else(database:
         jobs = JobRepository(connection)
         await jobs.request_cancel(old.job_id)
         await jobs.request_cancel(recent.job_id)
-        await age(connection, "jobs", "job_id", old.job_id, updated_at=6 * HOUR + 1)
-        await age(connection, "jobs", "job_id", recent.job_id, updated_at=6 * HOUR - 60)
+        await backdate(connection, "jobs", "job_id", old.job_id, updated_at=6 * HOUR + 1)
+        await backdate(connection, "jobs", "job_id", recent.job_id, updated_at=6 * HOUR - 60)
         for job in (pending, running):
-            await age(connection, "jobs", "job_id", job.job_id, updated_at=23 * HOUR, created_at=23 * HOUR)
+            await backdate(connection, "jobs", "job_id", job.job_id, updated_at=23 * HOUR, created_at=23 * HOUR)
         await jobs.claim_next(30)
     assert await cleanup(database) == CleanupCounts(deleted=1, stale_running=0, stale_pending=0)
     async with database.unit_of_work() as connection:
@@ -119,15 +119,15 @@ async def test_cleanup_ends_what_runs_too_long_without_a_lease(database: Databas
         await claimed(database)
     async with database.unit_of_work() as connection:
         for job_id in (leased, lost, leaseless):
-            await age(connection, "jobs", "job_id", job_id, started_at=2 * HOUR + 1)
-        await age(connection, "jobs", "job_id", lost, lease_expires_at=31)
+            await backdate(connection, "jobs", "job_id", job_id, started_at=2 * HOUR + 1)
+        await backdate(connection, "jobs", "job_id", lost, lease_expires_at=31)
         await connection.execute(
             text("UPDATE jobs SET lease_expires_at = NULL, lease_token = NULL WHERE job_id = :id"), {"id": leaseless}
         )
     assert await cleanup(database) == CleanupCounts(deleted=0, stale_running=2, stale_pending=0)
-    assert (await look(database, leased)).status is JobStatus.RUNNING
+    assert (await get_job(database, leased)).status is JobStatus.RUNNING
     for job_id in (lost, leaseless):
-        job = await look(database, job_id)
+        job = await get_job(database, job_id)
         assert (job.status, job.error_message) == (JobStatus.FAILED, "stale")
         assert job.finished_at is not None
 
@@ -136,12 +136,12 @@ async def test_cleanup_ends_what_has_been_due_for_too_long(database: Database) -
     user_id = await new_user(database)
     forgotten, waiting, retried = [await submit(database, user_id, UPLOAD) for _ in range(3)]
     async with database.unit_of_work() as connection:
-        await age(connection, "jobs", "job_id", forgotten.job_id, run_after=24 * HOUR + 1)
-        await age(connection, "jobs", "job_id", waiting.job_id, run_after=24 * HOUR - 60)
-        await age(connection, "jobs", "job_id", retried.job_id, created_at=48 * HOUR)  # due anew since its retry
+        await backdate(connection, "jobs", "job_id", forgotten.job_id, run_after=24 * HOUR + 1)
+        await backdate(connection, "jobs", "job_id", waiting.job_id, run_after=24 * HOUR - 60)
+        await backdate(connection, "jobs", "job_id", retried.job_id, created_at=48 * HOUR)  # due anew since its retry
     assert await cleanup(database) == CleanupCounts(deleted=0, stale_running=0, stale_pending=1)
-    assert (await look(database, forgotten.job_id)).error_message == "stale"
-    assert (await look(database, retried.job_id)).status is JobStatus.PENDING
+    assert (await get_job(database, forgotten.job_id)).error_message == "stale"
+    assert (await get_job(database, retried.job_id)).status is JobStatus.PENDING
 
 
 async def test_cleanup_forgets_usage_and_slots_of_last_week(database: Database) -> None:
@@ -167,7 +167,7 @@ async def test_statistics_count_every_state_and_tell_the_oldest(database: Databa
     jobs = [await submit(database, user_id) for _ in range(3)]
     await claimed(database)
     async with database.unit_of_work() as connection:
-        await age(connection, "jobs", "job_id", jobs[2].job_id, created_at=HOUR)
+        await backdate(connection, "jobs", "job_id", jobs[2].job_id, created_at=HOUR)
         counts = await JobRepository(connection).statistics()
     assert {status: count.jobs for status, count in counts.items()} == {
         JobStatus.PENDING: 2,

@@ -9,7 +9,7 @@ from domain.runs import RunCursor, RunOrigin, RunSummary
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
-from tests.fixtures.jobs import age, look, new_run, new_user, submit
+from tests.fixtures.jobs import backdate, get_job, new_run, new_user, submit
 
 
 async def test_a_run_comes_back_as_it_was_written(database: Database) -> None:
@@ -100,8 +100,8 @@ async def test_pages_are_newest_first_and_miss_nothing_though_times_are_equal(da
         made = [new_run(user_id, f"job {number}") for number in range(7)]
         for run in (*made, new_run(other, "other")):
             await runs.insert(run)
-        await age(connection, "analysis_runs", "run_id", made[3].run_id, created_at=60)
-        await age(connection, "analysis_runs", "run_id", made[5].run_id, created_at=-60)
+        await backdate(connection, "analysis_runs", "run_id", made[3].run_id, created_at=60)
+        await backdate(connection, "analysis_runs", "run_id", made[5].run_id, created_at=-60)
         seen, after = [], None
         while page := await runs.list_runs(user_id, limit=2, after=after):
             seen += page
@@ -124,10 +124,10 @@ async def test_deleting_a_run_leaves_its_job_without_one(database: Database) -> 
         assert held is not None
         await runs.insert(run)
         await jobs.complete(job.job_id, held.lease_token, run.run_id)
-    assert (await look(database, job.job_id)).result_run_id == run.run_id
+    assert (await get_job(database, job.job_id)).result_run_id == run.run_id
     async with database.unit_of_work() as connection:
         assert await RunRepository(connection).delete(run.run_id) is True
-    assert (await look(database, job.job_id)).result_run_id is None
+    assert (await get_job(database, job.job_id)).result_run_id is None
 
 
 async def test_deleting_a_job_leaves_its_run(database: Database) -> None:
@@ -151,7 +151,7 @@ async def test_runs_past_their_retention_go(database: Database) -> None:
         runs = RunRepository(connection)
         await runs.insert(old)
         await runs.insert(young)
-        await age(connection, "analysis_runs", "run_id", old.run_id, created_at=30 * 86_400 + 1)
-        await age(connection, "analysis_runs", "run_id", young.run_id, created_at=30 * 86_400 - 60)
+        await backdate(connection, "analysis_runs", "run_id", old.run_id, created_at=30 * 86_400 + 1)
+        await backdate(connection, "analysis_runs", "run_id", young.run_id, created_at=30 * 86_400 - 60)
         assert await runs.delete_older_than(30) == 1
         assert [run.run_id for run in await runs.list_runs(user_id, limit=9)] == [young.run_id]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.fault_table import descendants
+from tests.fixtures.processes import descendants
 
 CHECKOUT = Path(__file__).parents[4]
 CODE = """

@@ -1,6 +1,6 @@
 """The cache of facts on a real Redis: bounded, shared, forgiving; and away."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 from redis.asyncio import Redis
@@ -10,12 +10,6 @@ from infrastructure.observability.prometheus_metrics import FACTS_FAULTS, FACTS_
 from infrastructure.redis.facts_cache import CACHE_KEYS, ENTRY_OVERHEAD_BYTES, MAX_ENTRY_BYTES, RedisFactsCache
 
 MB = 1 << 20
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 def entries(first: int, count: int, size: int = 100) -> dict[bytes, bytes]:

@@ -22,12 +22,12 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scratch: SourceLayout) -> None:
-    work.write("a.py", "changed = True\n")
-    work.write("untracked.py", "u = 1\n")
-    (work.path / "pkg/run.py").unlink()
-    source = fetch_directory(work.path, scratch, SourceLimits())
-    assert source == FetchedSource(has_history=True, commit_sha=work.head(), branch="main")
+def test_files_as_they_lie_on_disk_with_the_history_of_head(work_tree: WorkTree, scratch: SourceLayout) -> None:
+    work_tree.write("a.py", "changed = True\n")
+    work_tree.write("untracked.py", "u = 1\n")
+    (work_tree.path / "pkg/run.py").unlink()
+    source = fetch_directory(work_tree.path, scratch, SourceLimits())
+    assert source == FetchedSource(has_history=True, commit_sha=work_tree.head(), branch="main")
     assert python_files(scratch) == {"a.py": "changed = True\n", "untracked.py": "u = 1\n"}
     assert (scratch.manifests / "requirements.txt").exists()
     history = GitHistory(scratch.repository)
@@ -35,20 +35,20 @@ def test_files_as_they_lie_on_disk_with_the_history_of_head(work: WorkTree, scra
     assert [line for line in history.numstat() if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_the_objects_stay_where_they_are(work: WorkTree, scratch: SourceLayout) -> None:
-    fetch_directory(work.path, scratch, SourceLimits())
-    assert paths_to_read(work.path).collecting == (work.dot_git / "objects",)
+def test_the_objects_stay_where_they_are(work_tree: WorkTree, scratch: SourceLayout) -> None:
+    fetch_directory(work_tree.path, scratch, SourceLimits())
+    assert paths_to_read(work_tree.path).collecting == (work_tree.dot_git / "objects",)
     copied = [path for path in (scratch.repository / "objects").rglob("*") if path.is_file()]
     assert copied == [scratch.repository / "objects/info/alternates"]
 
 
 def test_objects_that_are_borrowed_themselves_are_named_too(
-    work: WorkTree, scratch: SourceLayout, tmp_path: Path
+    work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
 ) -> None:
-    git(tmp_path, "clone", "-q", "--shared", str(work.path), "borrower")
+    git(tmp_path, "clone", "-q", "--shared", str(work_tree.path), "borrower")
     source = fetch_directory(tmp_path / "borrower", scratch, SourceLimits())
-    assert source.commit_sha == work.head()
-    stores = (tmp_path / "borrower/.git/objects", work.dot_git / "objects")
+    assert source.commit_sha == work_tree.head()
+    stores = (tmp_path / "borrower/.git/objects", work_tree.dot_git / "objects")
     assert paths_to_read(tmp_path / "borrower").collecting == stores
     assert GitHistory(scratch.repository).commit_count() == 2
 
@@ -61,26 +61,28 @@ def test_a_directory_without_history(scratch: SourceLayout, tmp_path: Path) -> N
     assert not scratch.repository.exists()
 
 
-def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(work: WorkTree, scratch: SourceLayout) -> None:
-    work.write("pkg/deep/c.py", "c = 1\n")
-    work.write("pkgother.py", "p = 1\n")
-    work.commit()
-    source = fetch_directory(work.path / "pkg", scratch, SourceLimits())
-    assert source.commit_sha == work.head()
+def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(
+    work_tree: WorkTree, scratch: SourceLayout
+) -> None:
+    work_tree.write("pkg/deep/c.py", "c = 1\n")
+    work_tree.write("pkgother.py", "p = 1\n")
+    work_tree.commit()
+    source = fetch_directory(work_tree.path / "pkg", scratch, SourceLimits())
+    assert source.commit_sha == work_tree.head()
     assert set(python_files(scratch)) == {"run.py", "deep/c.py"}
     assert sorted(GitHistory(scratch.repository).numstat()) == [("deep/c.py", 1, 0), ("run.py", 1, 0)]
     assert GitHistory(scratch.repository).commit_count() == 3
 
 
-def test_a_directory_that_was_never_committed_has_no_history(work: WorkTree, scratch: SourceLayout) -> None:
-    work.write("build/a.py", "a = 1\n")
-    source = fetch_directory(work.path / "build", scratch, SourceLimits())
+def test_a_directory_that_was_never_committed_has_no_history(work_tree: WorkTree, scratch: SourceLayout) -> None:
+    work_tree.write("build/a.py", "a = 1\n")
+    source = fetch_directory(work_tree.path / "build", scratch, SourceLimits())
     assert not source.has_history
     assert reasons(source) == {".git": "history unusable: the directory is not part of HEAD's commit"}
 
 
-def test_a_linked_work_tree_has_its_own_head(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
-    work.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
+def test_a_linked_work_tree_has_its_own_head(work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+    work_tree.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     linked = tmp_path / "linked"
     (linked / "side.py").write_text("s = 1\n")
     git(linked, "add", "-A")
@@ -94,12 +96,12 @@ def test_a_linked_work_tree_has_its_own_head(work: WorkTree, scratch: SourceLayo
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_packed_refs_and_packed_objects(work: WorkTree, scratch: SourceLayout, packed: bool) -> None:
+def test_packed_refs_and_packed_objects(work_tree: WorkTree, scratch: SourceLayout, packed: bool) -> None:
     if packed:
-        work.git("gc", "-q")
-        assert not (work.dot_git / "refs/heads/main").exists()
-    source = fetch_directory(work.path, scratch, SourceLimits())
-    assert source.commit_sha == work.head()
+        work_tree.git("gc", "-q")
+        assert not (work_tree.dot_git / "refs/heads/main").exists()
+    source = fetch_directory(work_tree.path, scratch, SourceLimits())
+    assert source.commit_sha == work_tree.head()
     assert len(list(GitHistory(scratch.repository).numstat())) == 3
 
 
@@ -111,8 +113,8 @@ def test_sha256_objects(scratch: SourceLayout, tmp_path: Path) -> None:
     assert list(GitHistory(scratch.repository).numstat()) == [("a.py", 1, 0)]
 
 
-def test_a_shallow_clone_says_so(work: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
-    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
+def test_a_shallow_clone_says_so(work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", "shallow")
     source = fetch_directory(tmp_path / "shallow", scratch, SourceLimits())
     assert source.shallow
     assert GitHistory(scratch.repository).is_shallow()
@@ -146,10 +148,10 @@ def head_becomes_a_pipe(git_dir: Path) -> None:
     ],
 )
 def test_a_broken_history_costs_the_history_alone(
-    work: WorkTree, scratch: SourceLayout, damage: Callable[[Path], object], reason: str
+    work_tree: WorkTree, scratch: SourceLayout, damage: Callable[[Path], object], reason: str
 ) -> None:
-    damage(work.dot_git)
-    source = fetch_directory(work.path, scratch, SourceLimits())
+    damage(work_tree.dot_git)
+    source = fetch_directory(work_tree.path, scratch, SourceLimits())
     assert reasons(source)[".git"].startswith(f"history unusable: {reason}")
     assert set(python_files(scratch)) == {"a.py", "pkg/run.py"}
     assert not scratch.repository.exists()
@@ -221,7 +223,7 @@ def test_no_directory_and_nothing_in_it(scratch: SourceLayout, tmp_path: Path) -
 
 
 def test_a_link_to_the_directory_is_the_user_s_own_choice(
-    work: WorkTree, scratch: SourceLayout, tmp_path: Path
+    work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
 ) -> None:
-    (tmp_path / "link").symlink_to(work.path)
-    assert fetch_directory(tmp_path / "link", scratch, SourceLimits()).commit_sha == work.head()
+    (tmp_path / "link").symlink_to(work_tree.path)
+    assert fetch_directory(tmp_path / "link", scratch, SourceLimits()).commit_sha == work_tree.head()

@@ -20,12 +20,12 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(server: GitServer, scratch: SourceLayout) -> Fetch:
+def fetch(git_server: GitServer, scratch: SourceLayout) -> Fetch:
     def call(url: str, branch: str | None = None, token: str | None = None, **options: Any) -> FetchedSource:
         options = {
             "limits": SourceLimits(),
-            "ca_bundle": server.ca_file,
-            "allowed_hosts": [server.allowed_host],
+            "ca_bundle": git_server.ca_file,
+            "allowed_hosts": [git_server.allowed_host],
             **options,
         }
         return fetch_repository(url, branch, token, scratch, options.pop("limits"), **options)
@@ -33,20 +33,16 @@ def fetch(server: GitServer, scratch: SourceLayout) -> Fetch:
     return call
 
 
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository's name of this test alone, since the host is shared."""
-    return f"owner/{abs(hash(request.node.nodeid))}"
-
-
 def python_files(scratch: SourceLayout) -> list[str]:
     return sorted(str(path.relative_to(scratch.tree)) for path in scratch.tree.rglob("*") if path.is_file())
 
 
-def test_a_public_repository(fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str) -> None:
+def test_a_public_repository(
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+) -> None:
     percentages: list[int] = []
-    source = fetch(server.add(name, work.dot_git), on_progress=percentages.append)
-    assert source == FetchedSource(has_history=True, commit_sha=work.head(), branch="main")
+    source = fetch(git_server.add(repository_name, work_tree.dot_git), on_progress=percentages.append)
+    assert source == FetchedSource(has_history=True, commit_sha=work_tree.head(), branch="main")
     assert python_files(scratch) == ["a.py", "pkg/run.py"]
     assert (scratch.tree / "a.py").read_text() == "x = 1\ny = 2\n"
     assert (scratch.tree / "pkg/run.py").stat().st_mode & 0o111
@@ -65,13 +61,13 @@ def test_a_public_repository(fetch: Fetch, server: GitServer, work: WorkTree, sc
 
 
 def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    work.git("checkout", "-q", "-b", "other")
-    elsewhere = work.commit(other_py="z = 1\n")
-    work.git("tag", "v1")
-    work.git("checkout", "-q", "main")
-    fetch(server.add(name, work.dot_git))
+    work_tree.git("checkout", "-q", "-b", "other")
+    elsewhere = work_tree.commit(other_py="z = 1\n")
+    work_tree.git("tag", "v1")
+    work_tree.git("checkout", "-q", "main")
+    fetch(git_server.add(repository_name, work_tree.dot_git))
     assert git(scratch.repository, "rev-parse", "--is-bare-repository") == b"true\n"
     refs = git(scratch.repository, "for-each-ref", "--format=%(refname)")
     assert refs == b"refs/heads/analysed\n"
@@ -79,38 +75,42 @@ def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
     assert known.endswith(b"missing\n")
 
 
-def test_a_named_branch(fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str) -> None:
-    work.git("checkout", "-q", "-b", "feature/ünï")
-    sha = work.commit(only_there_py="z = 1\n")
-    work.git("checkout", "-q", "main")
-    source = fetch(server.add(name, work.dot_git), "feature/ünï")
+def test_a_named_branch(
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+) -> None:
+    work_tree.git("checkout", "-q", "-b", "feature/ünï")
+    sha = work_tree.commit(only_there_py="z = 1\n")
+    work_tree.git("checkout", "-q", "main")
+    source = fetch(git_server.add(repository_name, work_tree.dot_git), "feature/ünï")
     assert (source.branch, source.commit_sha) == ("feature/ünï", sha)
     assert "only_there.py" in python_files(scratch)
 
 
 def test_the_default_branch_is_the_one_that_head_names(
-    fetch: Fetch, server: GitServer, tmp_path: Path, name: str
+    fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str
 ) -> None:
     tree = WorkTree(tmp_path / "w", branch="trunk")
     sha = tree.commit(a_py="x = 1\n")
-    source = fetch(server.add(name, tree.dot_git))
+    source = fetch(git_server.add(repository_name, tree.dot_git))
     assert (source.branch, source.commit_sha) == ("trunk", sha)
 
 
-def test_a_detached_head_has_a_commit_and_no_branch(fetch: Fetch, server: GitServer, work: WorkTree, name: str) -> None:
-    first = work.git("rev-parse", "HEAD~1").decode().strip()
-    work.git("checkout", "-q", "--detach", first)
-    source = fetch(server.add(name, work.dot_git))
+def test_a_detached_head_has_a_commit_and_no_branch(
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
+) -> None:
+    first = work_tree.git("rev-parse", "HEAD~1").decode().strip()
+    work_tree.git("checkout", "-q", "--detach", first)
+    source = fetch(git_server.add(repository_name, work_tree.dot_git))
     assert (source.branch, source.commit_sha) == (None, first)
 
 
 def test_a_private_repository_needs_its_token(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    url = server.add(name, work.dot_git, token="s3cret-token")
+    url = git_server.add(repository_name, work_tree.dot_git, token="s3cret-token")
     source = fetch(url, token="s3cret-token")
-    assert source.commit_sha == work.head()
-    sent = {headers.get("Authorization") for _, path, headers in server.requests if name in path}
+    assert source.commit_sha == work_tree.head()
+    sent = {headers.get("Authorization") for _, path, headers in git_server.requests if repository_name in path}
     assert sent == {"Basic " + base64.b64encode(b"x-access-token:s3cret-token").decode()}
 
 
@@ -118,19 +118,19 @@ def test_a_private_repository_needs_its_token(
     ("token", "words"), [(None, "authentication required"), ("wr0ng", "does not accept the token")]
 )
 def test_a_private_repository_without_its_token(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str, token: str | None, words: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str, token: str | None, words: str
 ) -> None:
-    url = server.add(name, work.dot_git, token="s3cret-token")
+    url = git_server.add(repository_name, work_tree.dot_git, token="s3cret-token")
     with pytest.raises(PermanentError, match=words):
         fetch(url, token=token)
 
 
 def test_the_token_is_in_no_argument_no_file_and_no_other_request(
     fetch: Fetch,
-    server: GitServer,
-    work: WorkTree,
+    git_server: GitServer,
+    work_tree: WorkTree,
     scratch: SourceLayout,
-    name: str,
+    repository_name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,7 +141,7 @@ def test_the_token_is_in_no_argument_no_file_and_no_other_request(
     shim.write_text(f'#!/bin/sh\nprintf "%s " "$@" >>{log}\nprintf "\\n" >>{log}\nexec {real} "$@"\n')
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
-    fetch(server.add(name, work.dot_git, token="s3cret-token"), token="s3cret-token")
+    fetch(git_server.add(repository_name, work_tree.dot_git, token="s3cret-token"), token="s3cret-token")
     encoded = base64.b64encode(b"x-access-token:s3cret-token").decode()
     commands = log.read_text()
     assert "\nls-remote " in commands
@@ -155,8 +155,8 @@ def test_the_token_is_in_no_argument_no_file_and_no_other_request(
             assert encoded.encode() not in content
 
 
-def test_an_echoed_token_does_not_reach_the_error(fetch: Fetch, server: GitServer, name: str) -> None:
-    url = server.fail(name, Fault(500, {"Content-Type": "text/plain"}, b"your token is s3cret-token\n"))
+def test_an_echoed_token_does_not_reach_the_error(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
+    url = git_server.fail(repository_name, Fault(500, {"Content-Type": "text/plain"}, b"your token is s3cret-token\n"))
     with pytest.raises(ServiceUnavailableError) as raised:
         fetch(url, token="s3cret-token")
     assert "s3cret" not in str(raised.value)
@@ -164,27 +164,27 @@ def test_an_echoed_token_does_not_reach_the_error(fetch: Fetch, server: GitServe
     assert raised.value.__suppress_context__
 
 
-def test_there_is_no_such_repository(fetch: Fetch, server: GitServer, name: str) -> None:
+def test_there_is_no_such_repository(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
     with pytest.raises(PermanentError, match="repository not found"):
-        fetch(server.url(name))
+        fetch(git_server.url(repository_name))
 
 
-def test_an_empty_repository(fetch: Fetch, server: GitServer, tmp_path: Path, name: str) -> None:
+def test_an_empty_repository(fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str) -> None:
     with pytest.raises(InvalidInputError, match="the repository is empty"):
-        fetch(server.add(name, WorkTree(tmp_path / "empty").dot_git))
+        fetch(git_server.add(repository_name, WorkTree(tmp_path / "empty").dot_git))
 
 
-def test_a_missing_branch(fetch: Fetch, server: GitServer, work: WorkTree, name: str) -> None:
+def test_a_missing_branch(fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str) -> None:
     with pytest.raises(InvalidInputError, match="branch 'nope' not found"):
-        fetch(server.add(name, work.dot_git), "nope")
+        fetch(git_server.add(repository_name, work_tree.dot_git), "nope")
 
 
 def test_a_branch_is_not_found_by_the_end_of_its_name(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
 ) -> None:
-    work.git("update-ref", "refs/heads/refs/heads/tail", "HEAD")
+    work_tree.git("update-ref", "refs/heads/refs/heads/tail", "HEAD")
     with pytest.raises(InvalidInputError, match="branch 'tail' not found"):
-        fetch(server.add(name, work.dot_git), "tail")
+        fetch(git_server.add(repository_name, work_tree.dot_git), "tail")
 
 
 @pytest.mark.parametrize(
@@ -198,29 +198,31 @@ def test_a_branch_is_not_found_by_the_end_of_its_name(
     ],
 )
 def test_what_the_host_answers(
-    fetch: Fetch, server: GitServer, name: str, status: int, kind: type[Vibe8Error], words: str
+    fetch: Fetch, git_server: GitServer, repository_name: str, status: int, kind: type[Vibe8Error], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
-        fetch(server.fail(name, Fault(status)))
+        fetch(git_server.fail(repository_name, Fault(status)))
 
 
-def test_a_web_page_is_no_repository(fetch: Fetch, server: GitServer, name: str) -> None:
-    url = server.fail(name, Fault(200, {"Content-Type": "text/html"}, b"<html>welcome</html>"))
+def test_a_web_page_is_no_repository(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
+    url = git_server.fail(repository_name, Fault(200, {"Content-Type": "text/html"}, b"<html>welcome</html>"))
     with pytest.raises(PermanentError, match="no git repository"):
         fetch(url)
 
 
-def test_a_host_that_falls_silent_is_given_up(fetch: Fetch, server: GitServer, name: str) -> None:
+def test_a_host_that_falls_silent_is_given_up(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
     with pytest.raises(ServiceUnavailableError, match="connection to the git host"):
-        fetch(server.stall(name), stall_seconds=1)
+        fetch(git_server.stall(repository_name), stall_seconds=1)
 
 
-def test_a_certificate_that_is_not_trusted(fetch: Fetch, server: GitServer, work: WorkTree, name: str) -> None:
-    url = server.add(name, work.dot_git)
-    before = len(server.requests)
+def test_a_certificate_that_is_not_trusted(
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
+) -> None:
+    url = git_server.add(repository_name, work_tree.dot_git)
+    before = len(git_server.requests)
     with pytest.raises(PermanentError, match="TLS certificate"):
         fetch(url, ca_bundle=None)
-    assert len(server.requests) == before
+    assert len(git_server.requests) == before
 
 
 def test_nobody_listens(fetch: Fetch) -> None:
@@ -232,27 +234,32 @@ def test_nobody_listens(fetch: Fetch) -> None:
 
 
 def test_git_speaks_to_the_address_that_was_judged(
-    fetch: Fetch, server: GitServer, work: WorkTree, monkeypatch: pytest.MonkeyPatch, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch, repository_name: str
 ) -> None:
     # No resolver knows this name: that git gets through shows that it asked none.
     def getaddrinfo(host: str, port: int, **_: Any) -> Sequence[Any]:
         assert host == "git.example.test"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    server.add(name, work.dot_git)
-    place = f"git.example.test:{server.port}"
+    git_server.add(repository_name, work_tree.dot_git)
+    place = f"git.example.test:{git_server.port}"
     with monkeypatch.context() as patched:
         patched.setattr(socket, "getaddrinfo", getaddrinfo)
         patched.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
-        source = fetch(f"https://{place}/{name}", allowed_hosts=[place])
-    assert source.commit_sha == work.head()
+        source = fetch(f"https://{place}/{repository_name}", allowed_hosts=[place])
+    assert source.commit_sha == work_tree.head()
 
 
 def test_a_shallow_repository_says_so(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, tmp_path: Path, name: str
+    fetch: Fetch,
+    git_server: GitServer,
+    work_tree: WorkTree,
+    scratch: SourceLayout,
+    tmp_path: Path,
+    repository_name: str,
 ) -> None:
-    git(tmp_path, "clone", "-q", "--bare", "--depth=1", f"file://{work.path}", "shallow.git")
-    source = fetch(server.add(name, tmp_path / "shallow.git"))
+    git(tmp_path, "clone", "-q", "--bare", "--depth=1", f"file://{work_tree.path}", "shallow.git")
+    source = fetch(git_server.add(repository_name, tmp_path / "shallow.git"))
     assert source.shallow
     assert source.has_history
     assert GitHistory(scratch.repository).is_shallow()
@@ -260,33 +267,33 @@ def test_a_shallow_repository_says_so(
 
 
 def test_a_clone_stops_at_its_limit(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    work.write("blob.bin", os.urandom(3 * MIB))
-    work.commit()
+    work_tree.write("blob.bin", os.urandom(3 * MIB))
+    work_tree.commit()
     with pytest.raises(InvalidInputError, match=r"larger than 1 MB \(MAX_CLONE_MB\)"):
-        fetch(server.add(name, work.dot_git), limits=SourceLimits(max_clone_bytes=MIB))
+        fetch(git_server.add(repository_name, work_tree.dot_git), limits=SourceLimits(max_clone_bytes=MIB))
     assert directory_size(scratch.root) < 2 * MIB
 
 
-def test_no_python_file(fetch: Fetch, server: GitServer, tmp_path: Path, name: str) -> None:
+def test_no_python_file(fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str) -> None:
     tree = WorkTree(tmp_path / "w")
     tree.write("README.md", "hello\n")
     tree.commit()
     with pytest.raises(InvalidInputError, match="the repository has no Python file"):
-        fetch(server.add(name, tree.dot_git))
+        fetch(git_server.add(repository_name, tree.dot_git))
 
 
 def test_what_is_not_a_file_is_left_out_by_name(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
-    (work.path / "link.py").symlink_to("a.py")
-    work.write("venv/lib/x.py", "x = 1\n")
-    work.write("big.py", b"x" * (2 * MIB + 1))
-    work.git("add", "-A", "-f")
-    work.git("update-index", "--add", "--cacheinfo", f"160000,{work.head()},sub.py")
-    work.git("commit", "-q", "-m", "odd")
-    source = fetch(server.add(name, work.dot_git))
+    (work_tree.path / "link.py").symlink_to("a.py")
+    work_tree.write("venv/lib/x.py", "x = 1\n")
+    work_tree.write("big.py", b"x" * (2 * MIB + 1))
+    work_tree.git("add", "-A", "-f")
+    work_tree.git("update-index", "--add", "--cacheinfo", f"160000,{work_tree.head()},sub.py")
+    work_tree.git("commit", "-q", "-m", "odd")
+    source = fetch(git_server.add(repository_name, work_tree.dot_git))
     assert {item.path: item.reason for item in source.skipped} == {
         "big.py": "larger than 2048 KB",
         "link.py": "symbolic link",
@@ -297,26 +304,31 @@ def test_what_is_not_a_file_is_left_out_by_name(
 
 
 def test_one_blob_under_many_names_is_written_under_each(
-    fetch: Fetch, server: GitServer, work: WorkTree, scratch: SourceLayout, name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
 ) -> None:
     for number in range(300):
-        work.write(f"copies/{number:03}.py", "same = True\n" * 1000)
-    work.commit()
-    fetch(server.add(name, work.dot_git))
+        work_tree.write(f"copies/{number:03}.py", "same = True\n" * 1000)
+    work_tree.commit()
+    fetch(git_server.add(repository_name, work_tree.dot_git))
     copies = list((scratch.tree / "copies").iterdir())
     assert len(copies) == 300
     assert {path.read_text() for path in copies} == {"same = True\n" * 1000}
 
 
 def test_an_old_git_is_refused(
-    fetch: Fetch, server: GitServer, work: WorkTree, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch,
+    git_server: GitServer,
+    work_tree: WorkTree,
+    repository_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shim = tmp_path / "bin" / "git"
     shim.parent.mkdir()
     shim.write_text("#!/bin/sh\necho git version 2.36.9\n")
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
-    before = len(server.requests)
+    before = len(git_server.requests)
     with pytest.raises(PermanentError, match=r"git 2\.37 or newer"):
-        fetch(server.add(name, work.dot_git))
-    assert len(server.requests) == before
+        fetch(git_server.add(repository_name, work_tree.dot_git))
+    assert len(git_server.requests) == before

@@ -9,13 +9,13 @@ from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree
 
 
-def test_any_split_of_the_commits_has_the_lines_of_the_whole(work: WorkTree) -> None:
-    work.git("checkout", "-q", "-b", "side", "HEAD~1")
-    work.commit(side_py="1\n2\n3\n")
-    work.git("checkout", "-q", "main")
-    work.merge("side")
-    work.commit(a_py="rewritten\n")
-    history = GitHistory(work.dot_git)
+def test_any_split_of_the_commits_has_the_lines_of_the_whole(work_tree: WorkTree) -> None:
+    work_tree.git("checkout", "-q", "-b", "side", "HEAD~1")
+    work_tree.commit(side_py="1\n2\n3\n")
+    work_tree.git("checkout", "-q", "main")
+    work_tree.merge("side")
+    work_tree.commit(a_py="rewritten\n")
+    history = GitHistory(work_tree.dot_git)
     whole = sorted(history.numstat())
     commits = list(history.commits())
     assert len(commits) == history.commit_count() == 4
@@ -25,18 +25,18 @@ def test_any_split_of_the_commits_has_the_lines_of_the_whole(work: WorkTree) -> 
     assert list(history.numstat([])) == []
 
 
-def test_binary_files_have_no_lines(work: WorkTree) -> None:
-    work.write("image.py", b"\0\1\2")
-    work.commit(text_py="x\n")
-    assert ("text.py", 1, 0) in list(GitHistory(work.dot_git).numstat())
-    assert "image.py" not in {path for path, _, _ in GitHistory(work.dot_git).numstat()}
+def test_binary_files_have_no_lines(work_tree: WorkTree) -> None:
+    work_tree.write("image.py", b"\0\1\2")
+    work_tree.commit(text_py="x\n")
+    assert ("text.py", 1, 0) in list(GitHistory(work_tree.dot_git).numstat())
+    assert "image.py" not in {path for path, _, _ in GitHistory(work_tree.dot_git).numstat()}
 
 
 @pytest.mark.parametrize("name", [b"tab\t.py", b"new\nline.py", b'"quoted".py', b"\xff\xfe.py", "ünï.py".encode()])
-def test_paths_come_as_they_are(work: WorkTree, name: bytes) -> None:
-    work.write(name, "x\n")
-    work.commit()
-    assert (os.fsdecode(name), 1, 0) in list(GitHistory(work.dot_git).numstat())
+def test_paths_come_as_they_are(work_tree: WorkTree, name: bytes) -> None:
+    work_tree.write(name, "x\n")
+    work_tree.commit()
+    assert (os.fsdecode(name), 1, 0) in list(GitHistory(work_tree.dot_git).numstat())
 
 
 def test_mount_maps_paths_and_travels_with_the_repository(tmp_path: Path) -> None:
@@ -51,25 +51,25 @@ def test_mount_maps_paths_and_travels_with_the_repository(tmp_path: Path) -> Non
     assert PathMapping(tree_directory=b"project").to_tree_path(b"a.py") == b"project/a.py"
 
 
-def test_a_history_that_cannot_be_read_is_an_error_of_one_line(work: WorkTree) -> None:
-    head = work.head()
-    (work.dot_git / "objects" / head[:2] / head[2:]).unlink()
-    history = GitHistory(work.dot_git)
+def test_a_history_that_cannot_be_read_is_an_error_of_one_line(work_tree: WorkTree) -> None:
+    head = work_tree.head()
+    (work_tree.dot_git / "objects" / head[:2] / head[2:]).unlink()
+    history = GitHistory(work_tree.dot_git)
     for attempt in (history.commit_count, lambda: list(history.numstat()), lambda: list(history.commits())):
         with pytest.raises(PermanentError, match="the history cannot be read: ") as raised:
             attempt()
         assert "\n" not in str(raised.value)
 
 
-def test_leaving_early_ends_git(work: WorkTree) -> None:
-    lines = GitHistory(work.dot_git).numstat()
+def test_leaving_early_ends_git(work_tree: WorkTree) -> None:
+    lines = GitHistory(work_tree.dot_git).numstat()
     next(lines)
     lines.close()  # type: ignore[attr-defined]
     assert list(lines) == []
 
 
 def test_nothing_is_inherited_from_whoever_started_us(
-    work: WorkTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work_tree: WorkTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "marker"
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
@@ -78,27 +78,27 @@ def test_nothing_is_inherited_from_whoever_started_us(
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("SECRET_OF_OURS", "s3cret")
-    assert GitHistory(work.dot_git).commit_count() == 2
+    assert GitHistory(work_tree.dot_git).commit_count() == 2
     assert not marker.exists()
-    shown = run_git(work.dot_git, "-c", "alias.show-environment=!env", "show-environment").decode()
+    shown = run_git(work_tree.dot_git, "-c", "alias.show-environment=!env", "show-environment").decode()
     assert "SECRET_OF_OURS" not in shown
     assert "HTTPS_PROXY" not in shown
     assert "GIT_CONFIG_NOSYSTEM=1" in shown
 
 
-def test_attributes_of_the_tree_have_no_say_in_any_git(work: WorkTree) -> None:
-    assert run_git(work.dot_git, "config", "attr.tree").decode().strip() == EMPTY_TREE_ID
+def test_attributes_of_the_tree_have_no_say_in_any_git(work_tree: WorkTree) -> None:
+    assert run_git(work_tree.dot_git, "config", "attr.tree").decode().strip() == EMPTY_TREE_ID
 
 
-def test_a_git_that_takes_too_long_is_killed(work: WorkTree, tmp_path: Path) -> None:
+def test_a_git_that_takes_too_long_is_killed(work_tree: WorkTree, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never.pack")  # nobody ever opens its other end
     with pytest.raises(GitFailedError) as raised:
-        run_git(work.dot_git, "index-pack", str(tmp_path / "never.pack"), timeout=0.2)
+        run_git(work_tree.dot_git, "index-pack", str(tmp_path / "never.pack"), timeout=0.2)
     assert raised.value.status < 0
 
 
-def test_output_has_a_limit(work: WorkTree) -> None:
-    work.write("big.bin", b"x" * (2 << 20))
-    work.commit()
+def test_output_has_a_limit(work_tree: WorkTree) -> None:
+    work_tree.write("big.bin", b"x" * (2 << 20))
+    work_tree.commit()
     with pytest.raises(GitFailedError, match="printed more than"):
-        run_git(work.dot_git, "cat-file", "blob", "HEAD:big.bin")
+        run_git(work_tree.dot_git, "cat-file", "blob", "HEAD:big.bin")

@@ -32,11 +32,11 @@ def contents(scratch: SourceLayout) -> dict[str, tuple[bytes, bool]]:
     }
 
 
-def test_an_upload_of_a_directory_is_the_same_source(work: WorkTree, new_scratch: NewScratch) -> None:
-    work.write("later.py", "not committed\n")
+def test_an_upload_of_a_directory_is_the_same_source(work_tree: WorkTree, new_scratch: NewScratch) -> None:
+    work_tree.write("later.py", "not committed\n")
     packed = new_scratch()
-    source = unpack(pack_directory(work.path, with_history=True), packed)
-    assert source == FetchedSource(has_history=True, commit_sha=work.head(), branch="main")
+    source = unpack(pack_directory(work_tree.path, with_history=True), packed)
+    assert source == FetchedSource(has_history=True, commit_sha=work_tree.head(), branch="main")
     assert contents(packed) == {
         "tree/a.py": (b"x = 1\ny = 2\n", False),
         "tree/later.py": (b"not committed\n", False),
@@ -63,22 +63,22 @@ def test_every_kind_of_head_survives(tmp_path: Path, new_scratch: NewScratch, st
     assert (source.commit_sha, source.branch) == (sha, branch)
 
 
-def test_a_shallow_history_stays_shallow(work: WorkTree, tmp_path: Path, new_scratch: NewScratch) -> None:
-    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", "shallow")
+def test_a_shallow_history_stays_shallow(work_tree: WorkTree, tmp_path: Path, new_scratch: NewScratch) -> None:
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", "shallow")
     scratch = new_scratch()
     assert unpack(pack_directory(tmp_path / "shallow", with_history=True), scratch).shallow
     assert GitHistory(scratch.repository).commit_count() == 1
 
 
-def test_nothing_but_the_history_of_head_leaves_the_machine(work: WorkTree) -> None:
-    work.git("config", "http.extraHeader", "Authorization: s3cret")
-    work.git("checkout", "-q", "-b", "private")
-    work.commit(private_py="private = 1\n")
-    work.git("checkout", "-q", "main")
-    with zipfile.ZipFile(io.BytesIO(pack_directory(work.path, with_history=True))) as archive:
+def test_nothing_but_the_history_of_head_leaves_the_machine(work_tree: WorkTree) -> None:
+    work_tree.git("config", "http.extraHeader", "Authorization: s3cret")
+    work_tree.git("checkout", "-q", "-b", "private")
+    work_tree.commit(private_py="private = 1\n")
+    work_tree.git("checkout", "-q", "main")
+    with zipfile.ZipFile(io.BytesIO(pack_directory(work_tree.path, with_history=True))) as archive:
         names = archive.namelist()
         assert b"s3cret" not in b"".join(archive.read(name) for name in names)
-    sha = work.head()
+    sha = work_tree.head()
     assert [name for name in names if name.startswith(".git/")] == [
         ".git/HEAD",
         ".git/refs/heads/main",
@@ -86,15 +86,15 @@ def test_nothing_but_the_history_of_head_leaves_the_machine(work: WorkTree) -> N
     ]
 
 
-def test_without_history_or_inside_a_work_tree_there_is_none(work: WorkTree, new_scratch: NewScratch) -> None:
-    assert not unpack(pack_directory(work.path, with_history=False), new_scratch()).has_history
+def test_without_history_or_inside_a_work_tree_there_is_none(work_tree: WorkTree, new_scratch: NewScratch) -> None:
+    assert not unpack(pack_directory(work_tree.path, with_history=False), new_scratch()).has_history
     inside = new_scratch()
-    assert not unpack(pack_directory(work.path / "pkg", with_history=True), inside).has_history
+    assert not unpack(pack_directory(work_tree.path / "pkg", with_history=True), inside).has_history
     assert set(contents(inside)) == {"tree/run.py"}
 
 
-def test_the_same_directory_makes_the_same_bytes(work: WorkTree) -> None:
-    assert pack_directory(work.path, with_history=False) == pack_directory(work.path, with_history=False)
+def test_the_same_directory_makes_the_same_bytes(work_tree: WorkTree) -> None:
+    assert pack_directory(work_tree.path, with_history=False) == pack_directory(work_tree.path, with_history=False)
 
 
 def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Path, new_scratch: NewScratch) -> None:
@@ -108,12 +108,12 @@ def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Pa
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_what_no_upload_may_hold_is_refused_here(work: WorkTree, committed: bool) -> None:
-    work.write("noise.bin" if committed else "noise.py", os.urandom(MIB))
+def test_what_no_upload_may_hold_is_refused_here(work_tree: WorkTree, committed: bool) -> None:
+    work_tree.write("noise.bin" if committed else "noise.py", os.urandom(MIB))
     if committed:
-        work.commit()
+        work_tree.commit()
     limits = SourceLimits(max_upload_bytes=MIB // 2)
     with pytest.raises(InvalidInputError, match=r"larger than 0\.5 MB \(MAX_UPLOAD_MB\)"):
-        pack_directory(work.path, with_history=True, limits=limits)
+        pack_directory(work_tree.path, with_history=True, limits=limits)
     if committed:
-        assert pack_directory(work.path, with_history=False, limits=limits)
+        assert pack_directory(work_tree.path, with_history=False, limits=limits)

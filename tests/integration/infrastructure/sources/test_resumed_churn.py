@@ -30,106 +30,106 @@ class Watched(GitHistory):
         return super().numstat(commits, since=since)
 
 
-def tree_of(work: WorkTree) -> tuple[SourceTree, Walks]:
-    history = Watched(work.dot_git)
-    tree = load_tree(work.path, history=history)
+def tree_of(work_tree: WorkTree) -> tuple[SourceTree, Walks]:
+    history = Watched(work_tree.dot_git)
+    tree = load_tree(work_tree.path, history=history)
     entries = tuple(entry for entry in tree.entries if not entry.path.startswith(".git/"))
     return SourceTree(root=tree.root, entries=entries, history=history), history.walks
 
 
-def resumed(work: WorkTree, *states: bytes) -> tuple[Walks, bytes | None]:
+def resumed(work_tree: WorkTree, *states: bytes) -> tuple[Walks, bytes | None]:
     """From where it was walked, and what to remember; the numbers must be those of a whole walk."""
-    tree, walks = tree_of(work)
+    tree, walks = tree_of(work_tree)
     facts, state = COLLECTOR.collect_incremental(tree, states)
-    assert facts == COLLECTOR.collect_tree(tree_of(work)[0])
+    assert facts == COLLECTOR.collect_tree(tree_of(work_tree)[0])
     return walks, state
 
 
-def state_of(work: WorkTree) -> bytes:
-    walks, state = resumed(work)
+def state_of(work_tree: WorkTree) -> bytes:
+    walks, state = resumed(work_tree)
     assert walks == [None]
     assert state is not None
     return state
 
 
-def test_new_commits_alone_are_walked(work: WorkTree) -> None:
-    state, head = state_of(work), work.head()
-    assert resumed(work, state) == ([], None)  # nothing new, so nothing to remember anew
-    work.commit(a_py="other\n", new_py="1\n2\n")
-    walks, further = resumed(work, state)
+def test_new_commits_alone_are_walked(work_tree: WorkTree) -> None:
+    state, head = state_of(work_tree), work_tree.head()
+    assert resumed(work_tree, state) == ([], None)  # nothing new, so nothing to remember anew
+    work_tree.commit(a_py="other\n", new_py="1\n2\n")
+    walks, further = resumed(work_tree, state)
     assert walks == [head]
-    assert further == state_of(work)
-    assert resumed(work, state, further or b"") == ([], None)
+    assert further == state_of(work_tree)
+    assert resumed(work_tree, state, further or b"") == ([], None)
 
 
-def test_the_nearest_ancestor_is_taken(work: WorkTree) -> None:
-    old = state_of(work)
-    middle = work.commit(a_py="2\n")
-    new = state_of(work)
-    work.commit(a_py="3\n")
+def test_the_nearest_ancestor_is_taken(work_tree: WorkTree) -> None:
+    old = state_of(work_tree)
+    middle = work_tree.commit(a_py="2\n")
+    new = state_of(work_tree)
+    work_tree.commit(a_py="3\n")
     for states in ([old, new], [new, old]):
-        assert resumed(work, *states)[0] == [middle]
+        assert resumed(work_tree, *states)[0] == [middle]
 
 
-def test_a_side_branch_and_what_it_reverts_count(work: WorkTree) -> None:
-    state, head = state_of(work), work.head()
-    work.git("checkout", "-q", "-b", "side", "HEAD~1")
-    work.commit(side_py="1\n2\n3\n")
-    work.git("rm", "-q", "side.py")
-    work.commit()
-    work.git("checkout", "-q", "main")
-    work.commit(a_py="rewritten\n")
-    work.merge("side")
-    assert resumed(work, state)[0] == [head]
+def test_a_side_branch_and_what_it_reverts_count(work_tree: WorkTree) -> None:
+    state, head = state_of(work_tree), work_tree.head()
+    work_tree.git("checkout", "-q", "-b", "side", "HEAD~1")
+    work_tree.commit(side_py="1\n2\n3\n")
+    work_tree.git("rm", "-q", "side.py")
+    work_tree.commit()
+    work_tree.git("checkout", "-q", "main")
+    work_tree.commit(a_py="rewritten\n")
+    work_tree.merge("side")
+    assert resumed(work_tree, state)[0] == [head]
 
 
-def test_a_deleted_file_that_comes_back_has_all_its_lines(work: WorkTree) -> None:
-    work.commit(gone_py="1\n2\n")
-    work.git("rm", "-q", "gone.py")
-    work.commit()
-    state, head = state_of(work), work.head()
-    work.commit(gone_py="1\n")
-    assert resumed(work, state)[0] == [head]
+def test_a_deleted_file_that_comes_back_has_all_its_lines(work_tree: WorkTree) -> None:
+    work_tree.commit(gone_py="1\n2\n")
+    work_tree.git("rm", "-q", "gone.py")
+    work_tree.commit()
+    state, head = state_of(work_tree), work_tree.head()
+    work_tree.commit(gone_py="1\n")
+    assert resumed(work_tree, state)[0] == [head]
 
 
-def test_a_rewritten_history_is_walked_anew(work: WorkTree) -> None:
-    work.commit(a_py="2\n")
-    state = state_of(work)
-    work.git("reset", "-q", "--hard", "HEAD~1")
-    assert resumed(work, state)[0] == [None]
-    work.commit(a_py="3\n")
-    assert resumed(work, state)[0] == [None]
+def test_a_rewritten_history_is_walked_anew(work_tree: WorkTree) -> None:
+    work_tree.commit(a_py="2\n")
+    state = state_of(work_tree)
+    work_tree.git("reset", "-q", "--hard", "HEAD~1")
+    assert resumed(work_tree, state)[0] == [None]
+    work_tree.commit(a_py="3\n")
+    assert resumed(work_tree, state)[0] == [None]
 
 
-def test_another_repository_s_is_of_no_use(work: WorkTree, tmp_path: Path) -> None:
+def test_another_repository_s_is_of_no_use(work_tree: WorkTree, tmp_path: Path) -> None:
     other = WorkTree(tmp_path / "other")
     other.commit(x_py="1\n")
-    assert resumed(other, state_of(work))[0] == [None]
+    assert resumed(other, state_of(work_tree))[0] == [None]
 
 
-def test_a_shallow_history_is_neither_resumed_nor_remembered(work: WorkTree, tmp_path: Path) -> None:
-    state = state_of(work)
-    work.commit(a_py="2\n")
+def test_a_shallow_history_is_neither_resumed_nor_remembered(work_tree: WorkTree, tmp_path: Path) -> None:
+    state = state_of(work_tree)
+    work_tree.commit(a_py="2\n")
     clone = tmp_path / "clone"
-    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work.path}", str(clone))
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", str(clone))
     shallow = WorkTree.__new__(WorkTree)
     shallow.path = clone
     assert resumed(shallow, state) == ([None], None)
 
 
-def test_paths_seen_from_elsewhere_are_other_paths(work: WorkTree) -> None:
-    state = state_of(work)
-    PathMapping(tree_directory=b"project").save(work.dot_git)
-    assert resumed(work, state)[0] == [None]
+def test_paths_seen_from_elsewhere_are_other_paths(work_tree: WorkTree) -> None:
+    state = state_of(work_tree)
+    PathMapping(tree_directory=b"project").save(work_tree.dot_git)
+    assert resumed(work_tree, state)[0] == [None]
 
 
-def test_what_is_too_much_is_not_remembered(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
-    work.commit(gone_py="1\n2\n", lost_py="1\n")
-    work.git("rm", "-q", "gone.py", "lost.py")
-    work.commit()
-    whole = COLLECTOR.collect_tree(tree_of(work)[0])
+def test_what_is_too_much_is_not_remembered(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    work_tree.commit(gone_py="1\n2\n", lost_py="1\n")
+    work_tree.git("rm", "-q", "gone.py", "lost.py")
+    work_tree.commit()
+    whole = COLLECTOR.collect_tree(tree_of(work_tree)[0])
     monkeypatch.setattr(commit_tally, "PATHS_LIMIT", 1)
-    tree, _ = tree_of(work)
+    tree, _ = tree_of(work_tree)
     assert COLLECTOR.collect_incremental(tree, ()) == (whole, None)
 
 
@@ -167,10 +167,10 @@ def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
         forged(lambda entry: entry.append(1)),
     ],
 )
-def test_what_is_not_to_be_believed_is_walked_anew(work: WorkTree, forge: Callable[[bytes], bytes]) -> None:
-    state = forge(state_of(work))
-    work.commit(a_py="2\n")
-    assert resumed(work, state)[0] == [None]
+def test_what_is_not_to_be_believed_is_walked_anew(work_tree: WorkTree, forge: Callable[[bytes], bytes]) -> None:
+    state = forge(state_of(work_tree))
+    work_tree.commit(a_py="2\n")
+    assert resumed(work_tree, state)[0] == [None]
 
 
 STEPS = st.lists(st.sampled_from(["commit", "side", "merge", "drop", "delete", "remember"]), min_size=1, max_size=9)

@@ -47,8 +47,8 @@ def test_a_python_file_needs_no_git(tmp_path: Path) -> None:
     assert run(tmp_path / "scratch", "a.py", b"x = 1\n")["skipped"] == []
 
 
-def test_an_archive_loses_its_history_alone(work: WorkTree, tmp_path: Path) -> None:
-    source = run(tmp_path / "scratch", "a.zip", pack_directory(work.path, with_history=True))
+def test_an_archive_loses_its_history_alone(work_tree: WorkTree, tmp_path: Path) -> None:
+    source = run(tmp_path / "scratch", "a.zip", pack_directory(work_tree.path, with_history=True))
     assert source["has_history"] is False
     assert source["skipped"] == [[".git", "history unusable: git is not installed on this machine"]]
 

@@ -1,21 +1,21 @@
 """A job's end is one line of the log, with all that a person needs and nothing secret."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.fault_table import PYTHON_FILE, slow_source, until
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
-from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
+from tests.fixtures.jobs import PYTHON_FILE, slow_source
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from tests.hostile.support.poison import insert_job
 from worker.client import Client
 
@@ -48,15 +48,6 @@ async def end_of(worker: WorkerProcess, job_id: str) -> dict[str, Any]:
     return line
 
 
-@pytest.fixture
-def git_server(tmp_path: Path) -> Iterator[GitServer]:
-    tree = WorkTree(tmp_path / "tree")
-    tree.commit("one", a_py="x = 1\ny = 2\n")
-    with GitServer(tmp_path / "git") as server:
-        server.add("owner/private", tree.dot_git, token=TOKEN)
-        yield server
-
-
 async def test_a_completed_upload(client: Client, user_id: UUID, worker: WorkerProcess) -> None:
     source = make_zip({"a.py": PYTHON_FILE, "broken.py": "def (:\n"})
     job = await client.submit_upload(user_id, filename="Mine.ZIP", content=source)
@@ -71,15 +62,18 @@ async def test_a_completed_upload(client: Client, user_id: UUID, worker: WorkerP
     assert line["duration_ms"] >= max(line["stages_ms"].values()) > 0
 
 
-async def test_a_private_repository(git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path) -> None:
-    hosts = {"GIT_ALLOWED_HOSTS": git_server.allowed_host, "GIT_CA_BUNDLE": str(git_server.ca_file)}
-    system = new_system(database_url, redis_url, tmp_path, **hosts)
-    async with Client.open(system.settings) as client, system.worker(LOG_LEVEL="debug") as worker:
-        user_id = await client.get_or_create_user("ann@example.org")
-        job = await client.submit_repository(user_id, url=git_server.url("owner/private"), token=TOKEN)
+async def test_a_private_repository(
+    git_server: GitServer, git_system: System, git_client: Client, tmp_path: Path
+) -> None:
+    tree = WorkTree(tmp_path / "tree")
+    tree.commit("one", a_py="x = 1\ny = 2\n")
+    url = git_server.add("owner/private", tree.dot_git, token=TOKEN)
+    user_id = await git_client.get_or_create_user("ann@example.org")
+    async with git_system.worker(LOG_LEVEL="debug") as worker:
+        job = await git_client.submit_repository(user_id, url=url, token=TOKEN)
         line = await end_of(worker, job.job_id)
         assert (line["outcome"], line["source"]) == ("completed", f"{git_server.allowed_host}/owner/private")
-        wrong = await client.submit_repository(user_id, url=git_server.url("owner/private"), token=f"{TOKEN}!")
+        wrong = await git_client.submit_repository(user_id, url=url, token=f"{TOKEN}!")
         line = await end_of(worker, wrong.job_id)
         assert (line["outcome"], line["kind"], "files" in line) == ("failed", "PermanentError", False)
         assert "does not accept the token" in line["reason"]
@@ -123,11 +117,9 @@ async def test_a_cancelled_job(client: Client, user_id: UUID, worker: WorkerProc
     assert (line["event"], line["outcome"], line["reason"]) == ("job.failed", "cancelled", "cancelled by user")
 
 
-async def test_the_last_attempt_ends_the_job_in_one_line(
-    git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path
-) -> None:
+async def test_the_last_attempt_ends_the_job_in_one_line(system: System) -> None:
     """A host whose certificate nobody vouches for: a fault of the world, tried three times."""
-    system = new_system(database_url, redis_url, tmp_path, GIT_ALLOWED_HOSTS="127.0.0.1:1")
+    system = system.with_settings(GIT_ALLOWED_HOSTS="127.0.0.1:1")
     before = json.dumps([{**FAILED_BEFORE, "attempt": attempt} for attempt in (1, 2)])
     async with Client.open(system.settings) as client, connected(system) as rows:
         user_id = await client.get_or_create_user("ann@example.org")

@@ -13,7 +13,7 @@ from domain.sources import Authorship
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
-from tests.fixtures.worker_process import System, WorkerProcess, new_system, until_finished
+from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client, Completed, JobFailed
 
 TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
@@ -123,27 +123,14 @@ async def test_bad_uploads_fail_with_one_clear_line(
     assert "\n" not in taken.error
 
 
-@pytest.fixture
-def git_server(tmp_path: Path) -> Any:
-    with GitServer(tmp_path / "git") as server:
-        tree = WorkTree(tmp_path / "tree")
-        tree.commit("one", a_py="x = 1\ny = 2\n")
-        tree.commit("two", a_py="x = 1\n", b_py="z = 3\n")
-        server.add("owner/public", tree.path / ".git")
-        server.add("owner/private", tree.path / ".git", token="s3cret-t0ken")
-        yield server
-
-
-async def test_repositories(git_server: GitServer, database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = new_system(
-        database_url,
-        redis_url,
-        tmp_path,
-        GIT_ALLOWED_HOSTS=git_server.allowed_host,
-        GIT_CA_BUNDLE=str(git_server.ca_file),
-    )
-    async with Client.open(system.settings) as client, system.worker() as worker:
-        user_id = await client.get_or_create_user("ann@example.org")
+async def test_repositories(git_server: GitServer, git_system: System, git_client: Client, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path / "tree")
+    tree.commit("one", a_py="x = 1\ny = 2\n")
+    tree.commit("two", a_py="x = 1\n", b_py="z = 3\n")
+    git_server.add("owner/public", tree.dot_git)
+    git_server.add("owner/private", tree.dot_git, token="s3cret-t0ken")
+    client, user_id = git_client, await git_client.get_or_create_user("ann@example.org")
+    async with git_system.worker() as worker:
         public = await client.submit_repository(user_id, url=git_server.url("owner/public"))
         private = await client.submit_repository(
             user_id, url=git_server.url("owner/private"), branch="main", token="s3cret-t0ken"
@@ -167,7 +154,7 @@ async def test_repositories(git_server: GitServer, database_url: str, redis_url:
             with pytest.raises(AssertionError, match=f"(?i){words}"):
                 raise AssertionError(ended.error_message)
         assert "s3cret" not in worker.log_file.read_text()
-        assert list(Path(system.environment["SCRATCH_DIR"]).glob("*/job-*")) == []
+        assert list(Path(git_system.environment["SCRATCH_DIR"]).glob("*/job-*")) == []
 
 
 async def test_owners_only(client: Client, user_id: UUID, worker: WorkerProcess) -> None:

@@ -2,13 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
@@ -17,9 +15,10 @@ from domain.sources import SMALL_UPLOAD_CHARACTERS
 from infrastructure.redis.facts_cache import CACHE_KEYS
 from infrastructure.sources.local.packing import pack_directory
 from infrastructure.sources.tree.limits import SourceLimits
-from tests.faults.fault_table import slow_source, until
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client, Completed
 
@@ -32,12 +31,6 @@ FILES = {
 
 BALLAST = random.Random(1).randbytes(SMALL_UPLOAD_CHARACTERS)
 """Small uploads are not remembered at all."""
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 async def analysed(client: Client, user_id: UUID, files: dict[str, str], name: str = "a.zip") -> Run:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from benchmarks.queue_workers import noop_pipeline
 from domain.jobs import JobStatus
 from infrastructure.observability.tracing import NoTracer
-from tests.faults.fault_table import PYTHON_FILE
+from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.worker_process import System
 from worker.client import Client, UploadSubmission
 from worker.process.bootstrap import Services, open_services

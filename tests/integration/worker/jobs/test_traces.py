@@ -20,8 +20,9 @@ from collectors.engine.discovery import discover
 from domain.jobs import JobStatus
 from infrastructure.observability.opentelemetry_tracer import OpenTelemetryTracer
 from infrastructure.observability.tracing import NoTracer, open_tracer
-from tests.faults.fault_table import PYTHON_FILE, slow_source, until
-from tests.fixtures.worker_process import PATIENCE_SECONDS, System, until_finished
+from tests.fixtures.jobs import PYTHON_FILE, slow_source
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import TIMEOUT_SECONDS, System, until_finished
 from worker.client import Client
 from worker.process.worker_process import WorkerProcess
 
@@ -266,7 +267,7 @@ async def test_switched_off_nothing_is_imported(system: System, variables: dict[
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, env=system.process_environment(**variables), stdout=asyncio.subprocess.PIPE
     )
-    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
     assert out.decode() == "False []\n"
 
 
@@ -282,7 +283,7 @@ async def test_without_the_extra_it_is_said_and_work_goes_on(system: System) -> 
         env=system.process_environment(OTEL_TRACES_EXPORTER="otlp"),
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
     *said, on = out.decode().splitlines()
     assert on == "False"
     assert "install vibe8-worker[tracing]" in " ".join(said)

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,9 +14,11 @@ from examples.webhook import verify
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
 from infrastructure.outbound.webhook_sender import WebhookSender
-from tests.faults.fault_table import PYTHON_FILE, Rows, until
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.waiting import until
 from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
-from tests.fixtures.worker_process import System, new_system, until_finished
+from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
 
@@ -32,9 +33,15 @@ async def listening() -> AsyncIterator[WebhookReceiver]:
 
 
 @pytest.fixture
-def system(database_url: str, redis_url: str, tmp_path: Path, listening: WebhookReceiver) -> System:
-    more = {"WEBHOOK_SECRETS": SECRET, "WEBHOOK_ALLOWED_HOSTS": listening.host}
-    return new_system(database_url, redis_url, tmp_path, **more)
+def webhook_system(system: System, listening: WebhookReceiver) -> System:
+    """Settings of `system`, with webhooks signed, and the receiver's private address allowed."""
+    return system.with_settings(WEBHOOK_SECRETS=SECRET, WEBHOOK_ALLOWED_HOSTS=listening.host)
+
+
+@pytest.fixture
+async def webhook_client(webhook_system: System) -> AsyncIterator[Client]:
+    async with Client.open(webhook_system.settings) as client:
+        yield client
 
 
 async def submitted(client: Client, user_id: UUID, url: str, content: bytes = PYTHON_FILE, name: str = "a.py") -> str:
@@ -42,13 +49,13 @@ async def submitted(client: Client, user_id: UUID, url: str, content: bytes = PY
 
 
 async def test_the_end_of_a_job_is_told_once(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    async with system.worker() as worker:
-        silent = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
-        job_id = await submitted(client, user_id, listening.url)
+    async with webhook_system.worker() as worker:
+        silent = await webhook_client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+        job_id = await submitted(webhook_client, user_id, listening.url)
         (received,) = await listening.wait_for(1)
-        job = await client.get_job(user_id, job_id)
+        job = await webhook_client.get_job(user_id, job_id)
         assert job.status is JobStatus.COMPLETED
         assert job.finished_at is not None
         assert received.document == {
@@ -58,33 +65,33 @@ async def test_the_end_of_a_job_is_told_once(
             "run_id": str(job.result_run_id),
             "finished_at": job.finished_at.isoformat(),
         }
-        assert verify(client.webhook_secrets(user_id)[0], received.headers, received.body)
-        doomed = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
+        assert verify(webhook_client.webhook_secrets(user_id)[0], received.headers, received.body)
+        doomed = await submitted(webhook_client, user_id, listening.url, b"no zip", "a.zip")
         received = (await listening.wait_for(2))[1]
         assert received.document["job_id"] == doomed
         assert (received.document["status"], received.document["run_id"]) == ("failed", None)
         assert "not a zip" in received.document["error"]
-        await until_finished(client, user_id, silent.job_id)
-        assert await client.list_webhook_deliveries(user_id, silent.job_id) == []
+        await until_finished(webhook_client, user_id, silent.job_id)
+        assert await webhook_client.list_webhook_deliveries(user_id, silent.job_id) == []
         await worker.until("webhook.delivered", 2)
         assert await worker.stop() == 0
     assert SECRET not in worker.log_file.read_text()
     assert "/hook" not in worker.log_file.read_text()
     assert len(listening.received) == 2
-    (notice,) = await client.list_webhook_deliveries(user_id, job_id)
+    (notice,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
     assert (notice.state, notice.attempt, notice.last_error) == ("delivered", 1, None)
 
 
 async def test_a_receiver_that_fails_is_tried_again(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     listening.answers = [http_response(503)]
-    async with system.worker() as worker:
-        job_id = await submitted(client, user_id, listening.url)
-        assert (await until_finished(client, user_id, job_id)).status is JobStatus.COMPLETED
+    async with webhook_system.worker() as worker:
+        job_id = await submitted(webhook_client, user_id, listening.url)
+        assert (await until_finished(webhook_client, user_id, job_id)).status is JobStatus.COMPLETED
         (failed,) = await worker.until("webhook.delivery_failed")
         assert failed["reason"] == "answered 503"
-        waiting = await system.run("job", job_id, "--user", "ann@example.org")
+        waiting = await webhook_system.run("job", job_id, "--user", "ann@example.org")
         assert "notice   waiting: answered 503\n" in waiting.out
         assert re.search(r"notice: delivery \d is due", waiting.out)
         listening.answers = [http_response(500), OK]
@@ -92,26 +99,28 @@ async def test_a_receiver_that_fails_is_tried_again(
         received = await listening.wait_for(3)
         assert len({each.body for each in received}) == 1
         assert len({each.headers["webhook-id"] for each in received}) == 1
-    shown = await system.run("job", job_id, "--user", "ann@example.org")
+    shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
     assert "notice   delivered\n" in shown.out
     assert f"notice delivered, delivery {len(received)}" in shown.out
-    (document,) = (await system.run("job", job_id, "--user", "ann@example.org", "--json")).document["notices"]
+    (document,) = (await webhook_system.run("job", job_id, "--user", "ann@example.org", "--json")).document["notices"]
     assert (document["state"], document["attempt"], document["last_error"]) == ("delivered", len(received), None)
 
 
 async def test_a_receiver_that_never_answers_holds_no_slot_and_delays_nobody(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     async with webhook_receiver(port=0, answers=[None]) as slow:
         more = {"WEBHOOK_ALLOWED_HOSTS": f"{listening.host},{slow.host}", "ARQ_MAX_JOBS": "1"}
         async with (
-            Client.open(system.settings.model_copy(update={"webhook_allowed_hosts": ("127.0.0.1",)})) as trusting,
-            system.worker(**more) as worker,
+            Client.open(
+                webhook_system.settings.model_copy(update={"webhook_allowed_hosts": ("127.0.0.1",)})
+            ) as trusting,
+            webhook_system.worker(**more) as worker,
         ):
             for _ in range(3):
                 await submitted(trusting, user_id, slow.url)
             await slow.wait_for(3)
-            job_id = await submitted(client, user_id, listening.url)
+            job_id = await submitted(webhook_client, user_id, listening.url)
             (received,) = await listening.wait_for(1)
             assert received.document["job_id"] == job_id
             assert len(slow.received) == 3  # all three are still waiting for their answers
@@ -119,55 +128,48 @@ async def test_a_receiver_that_never_answers_holds_no_slot_and_delays_nobody(
 
 
 async def test_a_worker_that_dies_between_commit_and_delivery(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    async with system.worker("dying", VIBE8_FAILPOINTS="committed") as dying:
-        job_id = await submitted(client, user_id, listening.url)
+    async with webhook_system.worker("dying", VIBE8_FAILPOINTS="committed") as dying:
+        job_id = await submitted(webhook_client, user_id, listening.url)
         await asyncio.to_thread(dying.process.wait)
     assert listening.received == []
-    assert (await client.get_job(user_id, job_id)).status is JobStatus.COMPLETED
-    async with system.worker():
+    assert (await webhook_client.get_job(user_id, job_id)).status is JobStatus.COMPLETED
+    async with webhook_system.worker():
         (received,) = await listening.wait_for(1)
     assert received.document["job_id"] == job_id
 
 
 async def test_a_worker_that_dies_while_it_delivers(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     listening.answers = [None, OK]
-    async with system.worker("dying") as dying:
-        job_id = await submitted(client, user_id, listening.url)
+    async with webhook_system.worker("dying") as dying:
+        job_id = await submitted(webhook_client, user_id, listening.url)
         await listening.wait_for(1)
         dying.process.kill()
         await asyncio.to_thread(dying.process.wait)
-    assert [notice.state for notice in await client.list_webhook_deliveries(user_id, job_id)] == ["waiting"]
-    await Rows(system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
-    async with system.worker():
+    assert [notice.state for notice in await webhook_client.list_webhook_deliveries(user_id, job_id)] == ["waiting"]
+    await Rows(webhook_system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
+    async with webhook_system.worker():
         first, second = await listening.wait_for(2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
 async def test_an_end_that_no_worker_wrote_is_told_too_and_a_retry_ends_anew(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    job_id = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
-    await client.cancel_job(user_id, job_id)
-    other = await submitted(client, user_id, listening.url, b"no zip", "a.zip")
-    async with system.worker():
+    job_id = await submitted(webhook_client, user_id, listening.url, b"no zip", "a.zip")
+    await webhook_client.cancel_job(user_id, job_id)
+    other = await submitted(webhook_client, user_id, listening.url, b"no zip", "a.zip")
+    async with webhook_system.worker():
         await listening.wait_for(2)
-        await client.retry_job(user_id, other)
+        await webhook_client.retry_job(user_id, other)
         await listening.wait_for(3)
     told = [(each.document["job_id"], each.document["error"]) for each in listening.received]
     assert min(told, key=lambda each: each[0] == other) == (job_id, "cancelled by user")
     assert [each[0] for each in told].count(other) == 2
     assert len({each.headers["webhook-id"] for each in listening.received}) == 3
-
-
-@pytest.fixture
-async def database(system: System) -> AsyncIterator[Database]:
-    database = Database.from_settings(system.settings)
-    yield database
-    await database.close()
 
 
 async def herald(database: Database, listening: WebhookReceiver) -> AsyncIterator[WebhookDispatcher]:
@@ -181,32 +183,32 @@ async def herald(database: Database, listening: WebhookReceiver) -> AsyncIterato
 
 
 async def test_it_is_given_up_in_the_end_and_forgotten_later(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
     listening.answers = [http_response(500)]
-    job_id = await submitted(client, user_id, listening.url)
-    await client.cancel_job(user_id, job_id)
-    await Rows(system).all(f"UPDATE notices SET attempt = {MAX_ATTEMPTS - 1}")  # noqa: S608
-    async with system.worker() as worker:
+    job_id = await submitted(webhook_client, user_id, listening.url)
+    await webhook_client.cancel_job(user_id, job_id)
+    await Rows(webhook_system).all(f"UPDATE notices SET attempt = {MAX_ATTEMPTS - 1}")  # noqa: S608
+    async with webhook_system.worker() as worker:
         (given_up,) = await worker.until("webhook.given_up")
     assert (given_up["delivery"], given_up["reason"]) == (MAX_ATTEMPTS, "answered 500")
-    (notice,) = await client.list_webhook_deliveries(user_id, job_id)
+    (notice,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
     assert notice.state == "given up"
-    await Rows(system).all("UPDATE notices SET due_at = now()")
-    shown = await system.run("job", job_id, "--user", "ann@example.org")
+    await Rows(webhook_system).all("UPDATE notices SET due_at = now()")
+    shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
     assert "notice   given up: answered 500\n" in shown.out
     assert len(listening.received) == 1
-    await Rows(system).all("UPDATE notices SET given_up_at = now() - interval '1 day'")
-    assert (await system.run("cleanup")).code == 0
-    assert await client.list_webhook_deliveries(user_id, job_id) == []
+    await Rows(webhook_system).all("UPDATE notices SET given_up_at = now() - interval '1 day'")
+    assert (await webhook_system.run("cleanup")).code == 0
+    assert await webhook_client.list_webhook_deliveries(user_id, job_id) == []
 
 
 async def test_many_replicas_tell_each_end_once(
-    client: Client, database: Database, listening: WebhookReceiver, system: System
+    webhook_client: Client, database: Database, listening: WebhookReceiver, webhook_system: System
 ) -> None:
     count = 60
     limits = {"max_concurrent_jobs_per_user": count, "daily_job_limit_per_user": count}
-    async with Client.open(system.settings.model_copy(update=limits)) as generous:
+    async with Client.open(webhook_system.settings.model_copy(update=limits)) as generous:
         user_id = await generous.get_or_create_user("ann@example.org")
         for _ in range(count):
             job_id = await submitted(generous, user_id, listening.url)
@@ -216,7 +218,7 @@ async def test_many_replicas_tell_each_end_once(
         await anext(each)
 
     async def all_delivered() -> bool:
-        rows = await Rows(system).all("SELECT count(*) AS open FROM notices WHERE delivered_at IS NULL")
+        rows = await Rows(webhook_system).all("SELECT count(*) AS open FROM notices WHERE delivered_at IS NULL")
         return bool(rows[0]["open"] == 0)
 
     await until(all_delivered)
@@ -227,9 +229,9 @@ async def test_many_replicas_tell_each_end_once(
 
 
 async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
-    client: Client, user_id: UUID, database: Database, listening: WebhookReceiver
+    webhook_client: Client, user_id: UUID, database: Database, listening: WebhookReceiver
 ) -> None:
-    await client.cancel_job(user_id, await submitted(client, user_id, listening.url))
+    await webhook_client.cancel_job(user_id, await submitted(webhook_client, user_id, listening.url))
     async with database.unit_of_work() as work:
         (first,) = await NoticeRepository(work).claim_due(10, 0)
     async with database.unit_of_work() as work:
@@ -240,17 +242,17 @@ async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
     async with database.unit_of_work() as work:
         await NoticeRepository(work).delivered(first)  # but what has arrived has arrived
         await NoticeRepository(work).failed(second, "x", delay_seconds=0, give_up=True)
-    (notice,) = await client.list_webhook_deliveries(user_id, first.job_id)
+    (notice,) = await webhook_client.list_webhook_deliveries(user_id, first.job_id)
     assert (notice.state, notice.attempt) == ("delivered", 2)
 
 
 async def test_a_deleted_user_is_told_nothing(
-    system: System, client: Client, user_id: UUID, listening: WebhookReceiver
+    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
 ) -> None:
-    await client.cancel_job(user_id, await submitted(client, user_id, listening.url))
-    await submitted(client, user_id, listening.url)
-    await client.delete_user(user_id)
-    assert await Rows(system).all("SELECT * FROM notices") == []
+    await webhook_client.cancel_job(user_id, await submitted(webhook_client, user_id, listening.url))
+    await submitted(webhook_client, user_id, listening.url)
+    await webhook_client.delete_user(user_id)
+    assert await Rows(webhook_system).all("SELECT * FROM notices") == []
 
 
 @pytest.mark.parametrize(
@@ -262,8 +264,8 @@ async def test_a_deleted_user_is_told_nothing(
     ],
 )
 async def test_an_address_that_is_refused_is_refused_at_once(
-    client: Client, user_id: UUID, url: str, words: str
+    webhook_client: Client, user_id: UUID, url: str, words: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=words):
-        await submitted(client, user_id, url)
-    assert await client.list_jobs(user_id) == []
+        await submitted(webhook_client, user_id, url)
+    assert await webhook_client.list_jobs(user_id) == []

@@ -12,8 +12,10 @@ from redis.asyncio import Redis
 
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.redis.worker_registry import ENTRY_TTL_SECONDS, WorkerRegistry
-from tests.faults.fault_table import job_scratch, slow_source, until
-from tests.fixtures.tcp_proxy import Cable
+from tests.fixtures.jobs import slow_source
+from tests.fixtures.processes import job_scratch
+from tests.fixtures.tcp_proxy import Proxies
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess
 from worker.client import Client
 from worker.process import health as readiness
@@ -48,18 +50,18 @@ async def ready_gauge(http: httpx.AsyncClient) -> float:
     ("service", "reason"), [("Redis", "Redis is unavailable"), ("PostgreSQL", "PostgreSQL is unavailable")]
 )
 async def test_a_service_that_goes_and_comes_back(
-    far: System, cables: tuple[Cable, Cable], service: str, reason: str
+    proxied_system: System, proxies: Proxies, service: str, reason: str
 ) -> None:
-    async with probed(far) as (worker, http):
-        cable = cables[("PostgreSQL", "Redis").index(service)]
-        await cable.cut()
+    async with probed(proxied_system) as (worker, http):
+        proxy = proxies[("PostgreSQL", "Redis").index(service)]
+        await proxy.disconnect()
         await until(lambda: says(http, reason))
 
         async def told() -> bool:
             return await ready_gauge(http) == 0
 
         await until(told)
-        await cable.mend()
+        await proxy.connect()
         await until(lambda: says(http, None))
         assert worker.process.poll() is None
 

@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 from domain.jobs import JOB_VERSION, JobStatus
 from infrastructure.database.engine import Database
 from infrastructure.redis.queue import JobQueue, connect
-from tests.faults.fault_table import PYTHON_FILE, Rows, until
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
 from tests.hostile.support.poison import bell, ring
 from worker.client import Client

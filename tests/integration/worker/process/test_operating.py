@@ -4,7 +4,8 @@ import asyncio
 from uuid import UUID
 
 from domain.jobs import JobStatus
-from tests.faults.fault_table import PYTHON_FILE, until
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client
 

@@ -11,7 +11,8 @@ import infrastructure.observability.prometheus_metrics as ours
 from collectors.engine.discovery import discover
 from domain.metrics.report import COLLECTORS
 from infrastructure.observability.prometheus_metrics import OUTCOMES
-from tests.faults.fault_table import PYTHON_FILE, until
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.fault_table import PYTHON_FILE, until
+from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from worker.client import Client
 

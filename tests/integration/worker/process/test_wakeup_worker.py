@@ -24,7 +24,7 @@ OTHERS = 300
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
+async def redis_of_arq(redis_url: str) -> AsyncIterator[ArqRedis]:
     redis = await connect(redis_url)
     yield redis
     await redis.aclose()

@@ -9,7 +9,8 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.redis.queue import connect
 from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
-from tests.faults.fault_table import PYTHON_FILE, slow_source, until
+from tests.fixtures.jobs import PYTHON_FILE, slow_source
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client
 

@@ -11,13 +11,6 @@ from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 from infrastructure.sources.tree.writer import TreeWriter, find_excluded_directory, invalid_name_reason
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> SourceLayout:
-    root = tmp_path / "scratch"
-    root.mkdir()
-    return SourceLayout(root)
-
-
 def put(writer: TreeWriter, path: bytes, data: bytes = b"x = 1\n", *, executable: bool = False) -> bool:
     accepted = writer.accept(path, len(data))
     if accepted:
