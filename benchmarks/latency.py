@@ -1,7 +1,7 @@
-"""A one-file upload through the queue of an idle system, from submit to completed: `make bench-latency`.
+"""Latency of a one-file upload on an idle system, from submission to completion: `make bench-latency`.
 
-Real PostgreSQL and Valkey, started here, and a real worker process. Each job waits for the one before it, and brings a
-file of its own, so that nothing about it is remembered.
+It starts PostgreSQL, Valkey and a worker process. Each job is submitted after the one before it has ended, and each has
+another file, so that nothing is found in the cache.
 """
 
 import argparse
@@ -56,9 +56,9 @@ def _worker(log_file: Path) -> Iterator[None]:
     with log_file.open("wb") as log:
         process = subprocess.Popen([*VIBE8, "worker"], stdout=log, stderr=log)
     try:
-        give_up = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while b"worker.started" not in log_file.read_bytes():
-            if process.poll() is not None or time.monotonic() > give_up:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the worker did not start: {log_file.read_text()[-1000:]}")
             time.sleep(0.05)
         yield
@@ -75,8 +75,8 @@ async def _measure(jobs: int) -> list[Stages]:
 
 
 async def _one(client: Client, user: UUID, text: str) -> Stages:
-    """The stages of one job; those inside the worker by its own clocks, the ends by ours."""
-    began = time.perf_counter()
+    """Run one job and return its stages. The worker measures those inside it; the total is measured here."""
+    started = time.perf_counter()
     job = await client.submit_upload(user, filename="module.py", content=text.encode())
     submitted = time.perf_counter()
     async for seen in client.watch(user, job.job_id):
@@ -90,16 +90,16 @@ async def _one(client: Client, user: UUID, text: str) -> Stages:
     inside = taken.run.timings_ms
     stages = {name: float(inside[name]) for name in ("fetching", "collecting", "summarizing")}
     running = (job.finished_at - job.started_at).total_seconds() * 1000
-    total = (ended - began) * 1000
+    total = (ended - started) * 1000
     waiting = (job.started_at - job.created_at).total_seconds() * 1000
-    submitting = (submitted - began) * 1000
+    submitting = (submitted - started) * 1000
     return {
         "total": total,
         "submitting": submitting,
-        "waiting to be claimed": waiting,
+        "waiting for a claim": waiting,
         **stages,
-        "the rest of running": running - sum(stages.values()),
-        "being told": max(0.0, total - submitting - waiting - running),
+        "other time in the worker": running - sum(stages.values()),
+        "completion event": max(0.0, total - submitting - waiting - running),
     }
 
 

@@ -1,4 +1,4 @@
-"""Procrastinate, as the queue's benchmark uses it at both ends."""
+"""The Procrastinate application that the queue's benchmark submits to and runs."""
 
 import os
 
@@ -6,11 +6,11 @@ import procrastinate
 
 
 def procrastinate_app() -> procrastinate.App:
-    """The application of both ends."""
+    """Return the application, with its connection settings from the environment."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
 
     @app.task(name="nothing")
     async def nothing() -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     return app

@@ -1,7 +1,8 @@
-"""The queue on its own servers: `make bench-queue`. Times are the database's, from the first claim to the last end.
+"""Throughput of the queue: `make bench-queue`. Measured by the database's clock, from the first claim to the last end.
 
-Everything runs on this machine: PostgreSQL (durable, as in production), Redis, whoever submits, and the workers; so
-more replicas share the same processors. Compare the numbers of one run with each other, and mind the load it prints.
+Everything runs on this machine: PostgreSQL (durable, as in production), Redis, the submitter and the workers. More
+replicas therefore share the same processors. Compare the numbers of one run with each other, and consider the load
+average that is printed beside them.
 """
 
 import argparse
@@ -42,14 +43,14 @@ NOOP = [sys.executable, "-m", "benchmarks.queue_workers", "noop"]
 
 
 class Bench:
-    """One run on one pair of servers."""
+    """Measurements on one PostgreSQL and one Redis."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {**os.environ, **environment}
         self.figures: dict[str, float] = {}
 
     async def submit(self, client: Client, count: int, content: bytes) -> None:
-        """So many uploads of USERS users, in batches, no two of them alike: nothing is remembered of any."""
+        """Submit `count` uploads of USERS users, in batches. No two are equal, so that the cache has none of them."""
         for first in range(0, count, BATCH):
             user_id = await self.user(client, first // BATCH % USERS)
             numbers = range(first, min(first + BATCH, count))
@@ -57,11 +58,11 @@ class Bench:
             await client.submit_many(user_id, [UploadSubmission(filename="a.py", content=each) for each in contents])
 
     async def user(self, client: Client, number: int) -> UUID:
-        """The id of a user of the benchmark."""
+        """Return the id of the benchmark's user of that number."""
         return await client.get_or_create_user(f"{number}@example.org")
 
     async def submissions(self, client: Client, count: int) -> None:
-        """Submissions a second: one after the other, twenty at once, and in batches."""
+        """Measure submissions per second: one after the other, of twenty users at once, and in batches."""
         one = UploadSubmission(filename="a.py", content=SOURCE.read_bytes())
         users = [await self.user(client, number) for number in range(USERS)]
         started = time.perf_counter()
@@ -69,36 +70,36 @@ class Bench:
             await client.submit_many(users[number % USERS], [one])
         self.figures["submissions/s, one after the other"] = count / (time.perf_counter() - started)
 
-        async def some(user_id: UUID) -> None:
+        async def submit_share(user_id: UUID) -> None:
             for _ in range(count // USERS):
                 await client.submit_many(user_id, [one])
 
         started = time.perf_counter()
-        await asyncio.gather(*(some(user_id) for user_id in users))
+        await asyncio.gather(*(submit_share(user_id) for user_id in users))
         self.figures["submissions/s, twenty users at once"] = count / (time.perf_counter() - started)
         started = time.perf_counter()
         await self.submit(client, 10 * BATCH, one.content)
         self.figures[f"submissions/s, {BATCH} in a batch"] = 10 * BATCH / (time.perf_counter() - started)
 
-    async def ours(self, client: Client, command: Sequence[str], replicas: int, count: int) -> float:
-        """Jobs a second of so many replicas."""
+    async def vibe8(self, client: Client, command: Sequence[str], replicas: int, count: int) -> float:
+        """Return the jobs per second of so many workers, started with `command`."""
         await self._execute("TRUNCATE jobs, analysis_runs")
         await self.submit(client, count, SOURCE.read_bytes())
         port = self._environment["STATUS_PORT"]
         with self._processes(command, replicas) as running:
             while await self._count("status = 'pending'") == count:
                 await self._wait(running)
-            began = cpu_seconds(port) if replicas == 1 else {}
+            started = cpu_seconds(port) if replicas == 1 else {}
             while await self._count("status IN ('pending', 'running')"):
                 await self._wait(running)
             for name, seconds in cpu_seconds(port).items() if replicas == 1 else ():
-                tell(f"  CPU ms a job: {name}", (seconds - began[name]) * 1000 / count)
+                show(f"  CPU ms a job: {name}", (seconds - started[name]) * 1000 / count)
         if failed := await self._count("status = 'failed'"):
-            raise RuntimeError(f"{failed} of {count} jobs have failed")
+            raise RuntimeError(f"{failed} of {count} jobs failed")
         return await self._rate("SELECT count(*), min(started_at), max(finished_at) FROM jobs")
 
     async def arq(self, replicas: int, count: int) -> float:
-        """Jobs a second of bare ARQ."""
+        """Return the jobs per second of ARQ alone."""
         redis = await create_pool(RedisSettings.from_dsn(self._environment["REDIS_URL"]))
         for _ in range(count):
             await redis.enqueue_job("nothing", _queue_name=ARQ_QUEUE)
@@ -109,7 +110,7 @@ class Bench:
         return count / (max(last for _, last in moments) - min(first for first, _ in moments))
 
     async def procrastinate(self, replicas: int, count: int) -> float:
-        """Jobs a second of Procrastinate, on the same PostgreSQL."""
+        """Return the jobs per second of Procrastinate, on the same PostgreSQL."""
         app = procrastinate_app()
         async with app.open_async():
             if not await self._value("SELECT to_regclass('procrastinate_jobs')"):
@@ -126,7 +127,7 @@ class Bench:
     async def _wait(self, running: Sequence[subprocess.Popen[bytes]]) -> None:
         if any(process.poll() is not None for process in running):
             raise RuntimeError("a worker has ended early")
-        await asyncio.sleep(0.5)  # each look is a connection of its own, on the same processors
+        await asyncio.sleep(0.5)  # each query opens a connection, which takes time of the same processors
 
     def _output(self, command: Sequence[str]) -> str:
         done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -164,26 +165,26 @@ class Bench:
 
 
 async def run(bench: Bench, settings: Settings, scale: float, replicas: Sequence[int]) -> None:
-    """All measurements; prints each as it comes."""
+    """Run all measurements, and print each when it is done."""
     await upgrade(asyncpg_url(settings.database_url.get_secret_value() if settings.database_url else ""))
     async with Client.open(settings) as client:
         await bench.submissions(client, round(1000 * scale))
         for name, value in bench.figures.items():
-            tell(name, value)
+            show(name, value)
         for count in replicas:
-            uploads = await bench.ours(client, WORKER, count, round(1000 * scale))
-            tell(f"one-file uploads/s, ten metrics, {count} replicas", uploads)
+            uploads = await bench.vibe8(client, WORKER, count, round(1000 * scale))
+            show(f"one-file uploads/s, ten metrics, {count} replicas", uploads)
         for count in replicas:
-            noop = await bench.ours(client, NOOP, count, round(1500 * scale))
+            noop = await bench.vibe8(client, NOOP, count, round(1500 * scale))
             arq = await bench.arq(count, round(4000 * scale) // count * count)
             other = await bench.procrastinate(count, round(1500 * scale))
-            tell(f"no-op jobs/s, {count} replicas", noop)
-            tell(f"  the same, bare ARQ ({arq / noop:.1f} times ours)", arq)
-            tell(f"  the same, Procrastinate ({other / noop:.2f} times ours)", other)
+            show(f"no-op jobs/s, {count} replicas", noop)
+            show(f"  the same, ARQ alone ({arq / noop:.1f} times as many)", arq)
+            show(f"  the same, Procrastinate ({other / noop:.2f} times as many)", other)
 
 
 def cpu_seconds(port: str) -> dict[str, float]:
-    """What the one replica says that it and its children have used."""
+    """Return the CPU seconds of the one worker and of its children, from its metrics."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     wanted = {
         'vibe8_child_cpu_seconds_total{entry="fetch+collect"}': "its children",
@@ -194,20 +195,20 @@ def cpu_seconds(port: str) -> dict[str, float]:
 
 
 def free_port() -> int:
-    """One that nobody listens on just now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def tell(name: str, value: float) -> None:
+def show(name: str, value: float) -> None:
     load = os.getloadavg()[0]
     print(f"{name:<55}{value:>10.1f}   (load {load:.1f})", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scale", type=float, default=1.0, help="how many jobs, as a share of the usual")
+    parser.add_argument("--scale", type=float, default=1.0, help="number of jobs, as a factor of the usual number")
     parser.add_argument("--replicas", type=int, nargs="+", default=REPLICAS)
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))

@@ -1,7 +1,7 @@
-"""The processes that `benchmarks.queue` starts: `python -m benchmarks.queue_workers KIND [COUNT]`.
+"""Worker processes that `benchmarks.queue` starts: `python -m benchmarks.queue_workers KIND [COUNT]`.
 
-`noop` is our whole worker with a pipeline that does nothing; `arq` and `procrastinate` are the bare libraries with a
-task that does nothing. They all have SLOTS slots and the same servers, named by the environment.
+`noop` is the whole worker of this program with a pipeline that does nothing. `arq` and `procrastinate` are the bare
+libraries with a task that does nothing. All have SLOTS slots and use the servers that the environment names.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ARQ_QUEUE = "bench:queue"
 
 
 class NoopPipeline:
-    """Analyses nothing."""
+    """Pipeline that does nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self.limits = source_limits(settings)
@@ -43,7 +43,7 @@ class NoopPipeline:
         self.guarantees = ()
 
     async def run(self, *_: Any, **__: Any) -> PipelineResult:
-        """Nothing, at once."""
+        """Return an empty analysis at once."""
         completeness = {"files": 1, "analyzed": 1, "skipped": [], "collectors": {}}
         analysis = Analysis(
             metrics={"size": {"files": 1, "sloc": 1, "avg_file_sloc": 1}},
@@ -63,7 +63,7 @@ async def noop_pipeline(settings: Settings) -> AsyncIterator[NoopPipeline]:
 
 
 async def noop() -> None:
-    """Our worker, until SIGTERM."""
+    """Run this program's worker until SIGTERM."""
     settings = load_settings().model_copy(update={"facts_cache_mb": 0})
     configure_logging(settings.log_level, "json")
     process = WorkerProcess(settings)
@@ -73,7 +73,7 @@ async def noop() -> None:
 
 
 async def arq(count: int) -> None:
-    """ARQ's worker, until so many jobs are done; prints when the first began and the last ended."""
+    """Run ARQ's worker until so many jobs are done, and print when the first started and the last ended."""
     moments: list[float] = []
 
     async def nothing(_: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ async def arq(count: int) -> None:
 
 
 async def run_procrastinate() -> None:
-    """Procrastinate's worker, until nothing is left."""
+    """Run Procrastinate's worker until its queue is empty."""
     app = procrastinate_app()
     async with app.open_async():
         await app.run_worker_async(concurrency=SLOTS, wait=False, listen_notify=False, install_signal_handlers=False)
@@ -104,7 +104,7 @@ async def run_procrastinate() -> None:
 def main() -> None:
     kind = sys.argv[1]
     if kind == "noop":
-        uvloop.run(noop())  # as our worker does
+        uvloop.run(noop())  # as `vibe8 worker` does
     elif kind == "arq":
         asyncio.run(arq(int(sys.argv[2])))
     else:
