@@ -34,7 +34,7 @@ from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.settings import Settings, load_settings
 from worker.client import Client, UploadSubmission
 
-SOURCE = Path(__file__).parents[1] / "domain/retry.py"
+SOURCE = Path(__file__).with_name("one_file_source.py")
 BATCH = 500
 USERS = 20
 REPLICAS = (1, 2, 4)

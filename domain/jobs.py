@@ -1,12 +1,12 @@
-"""A job's states, the moves between them, and the limits on submitting."""
+"""A job: its states and the changes between them, its retries, and the limits on submitting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from uuid import UUID
 
-from domain.errors import IllegalTransitionError, LimitExceededError
+from domain.errors import LimitExceededError
 from domain.sources import SourceKind
 from domain.text import JSON
 
@@ -14,19 +14,22 @@ MAX_ATTEMPTS = 3
 """Failed attempts that end a job."""
 
 LEASE_SECONDS = 30
-"""How long a claim holds without a heartbeat, by the database's clock."""
+"""How long a claim is valid without a heartbeat, by the database's clock."""
 
 HEARTBEAT_SECONDS = 10
 
-JOB_VERSION = 1
-"""The highest version of a job's row that this program knows how to work on, and the one that it writes.
+BACKOFF_BASE_SECONDS = 5.0
+BACKOFF_MAX_SECONDS = 300.0
 
-Raise it with a kind of job that an older worker would fail: those workers then leave such jobs to newer ones.
+JOB_VERSION = 1
+"""The highest version of a job's row that this program can run, and the version that it writes.
+
+Raise it when a new kind of job would fail on an older worker: older workers leave such jobs to newer ones.
 """
 
 
 class JobStatus(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -35,36 +38,44 @@ class JobStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen by itself."""
-        return self in (JobStatus.COMPLETED, JobStatus.FAILED)
+        """Whether the job has ended; only its owner can start it again."""
+        return self in FINISHED_STATUSES
+
+
+FINISHED_STATUSES = (JobStatus.COMPLETED, JobStatus.FAILED)
+UNFINISHED_STATUSES = (JobStatus.PENDING, JobStatus.RUNNING)
+
+
+class Transition(Enum):
+    """Every change of a job's status. The repositories build their SQL from this table, and no other change exists."""
+
+    CLAIM = (JobStatus.PENDING, JobStatus.RUNNING)
+    COMPLETE = (JobStatus.RUNNING, JobStatus.COMPLETED)
+    FAIL = (JobStatus.RUNNING, JobStatus.FAILED)
+    """A permanent error, the last failed attempt, a cancellation, or a stale job without a lease."""
+    REQUEUE = (JobStatus.RUNNING, JobStatus.PENDING)
+    """A failed attempt that is retried, a shutdown of the worker, or a rescue after its lease expired."""
+    DROP = (JobStatus.PENDING, JobStatus.FAILED)
+    """A cancellation before the claim, or a job that was due for too long."""
+    RETRY = (JobStatus.FAILED, JobStatus.PENDING)
+    """The owner asks for it: `vibe8 retry`."""
+
+    def __init__(self, before: JobStatus, after: JobStatus) -> None:
+        self.before = before
+        self.after = after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCount:
-    """How many jobs are in a state, and the age of the oldest in seconds."""
+    """The number of jobs in a state, and the age of the oldest in seconds."""
 
     jobs: int
     oldest_seconds: float
 
 
-TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.FAILED}),
-    # Back to pending: a hand-over at shutdown, a rescue, a retry.
-    JobStatus.RUNNING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.PENDING}),
-    JobStatus.COMPLETED: frozenset(),
-    JobStatus.FAILED: frozenset({JobStatus.PENDING}),  # only when its owner asks: `vibe8 retry`
-}
-
-
-def require_transition(before: JobStatus, after: JobStatus) -> None:
-    """Raise IllegalTransitionError unless a job may go from `before` to `after`."""
-    if after not in TRANSITIONS[before]:
-        raise IllegalTransitionError(f"a {before} job cannot become {after}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptError:
-    """One failed attempt: its number (from 1), when it ended, what kind of fault, and one line."""
+    """One failed attempt: its number (from 1), when it ended, the kind of error, and a message of one line."""
 
     attempt: int
     at: datetime
@@ -74,7 +85,7 @@ class AttemptError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A row of `jobs` as everyone but the database sees it; timestamps are aware and in UTC."""
+    """A row of `jobs`, without the upload's data and the lease. Timestamps are aware and in UTC."""
 
     job_id: str
     user_id: UUID
@@ -87,7 +98,8 @@ class Job:
     updated_at: datetime
     attempt: int
     run_after: datetime
-    ring: int
+    wakeup_number: int
+    """Number of the job's latest wake-up; the queue entry is `{job_id}:{wakeup_number}`."""
     progress: int
     stage: str | None
     started_at: datetime | None
@@ -100,23 +112,23 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to work on a job until the lease runs out. Every write of the attempt carries the token."""
+    """The right to work on a job until its lease expires. Every write of the attempt carries the lease token."""
 
     job: Job
     lease_token: UUID
     file_data: str | None = field(default=None, repr=False)
-    """A small upload, in base64, so that it need not be asked for."""
+    """A small upload in base64, which saves a second query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionLimits:
-    """What one user may have; days are UTC."""
+    """How many unfinished jobs a user may have, and how many submissions a day (UTC)."""
 
     max_unfinished: int = 5
     max_per_day: int = 100
 
     def check(self, *, unfinished: int, today: int, new: int = 1) -> None:
-        """Raise LimitExceededError if so many more submissions would pass a limit."""
+        """Raise LimitExceededError if `new` more submissions would exceed a limit."""
         if unfinished + new > self.max_unfinished:
             raise LimitExceededError(
                 f"you already have {unfinished} unfinished jobs (limit {self.max_unfinished}){_more(new)}; "
@@ -131,3 +143,13 @@ class SubmissionLimits:
 
 def _more(new: int) -> str:
     return f" and want {new} more" if new > 1 else ""
+
+
+def backoff_seconds(failed_attempts: int, jitter: float) -> float:
+    """Return the delay before the next attempt: 5 s, 20 s, 80 s ... at most 5 min, times 0.5 to 1.
+
+    `failed_attempts` counts from 1. `jitter` is a random number from 0 to 1, passed in so that the function stays
+    pure. The jitter keeps jobs that failed together from returning in the same second.
+    """
+    full: float = min(BACKOFF_MAX_SECONDS, BACKOFF_BASE_SECONDS * 4.0 ** (failed_attempts - 1))
+    return full * (0.5 + 0.5 * jitter)

@@ -42,11 +42,11 @@ class History(Protocol):
 class FactsCache(Protocol):
     """Entries that may be gone at any time; whoever asks can find everything out again."""
 
-    async def look_up(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    async def get(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """The entries that there are. Never raises: whatever is wrong, nothing is known."""
         ...
 
-    async def keep(self, entries: Mapping[bytes, bytes]) -> None:
+    async def put(self, entries: Mapping[bytes, bytes]) -> None:
         """Take the entries in, as far as there is room. Never raises."""
         ...
 

@@ -35,7 +35,7 @@ def printable(text: str) -> str:
     return text if text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
-def unbroken(text: str) -> str:
+def printable_line(text: str) -> str:
     """As `printable`, newlines and tabs shown as escapes too: a name cannot begin a line of its own."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 

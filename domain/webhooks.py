@@ -1,4 +1,4 @@
-"""Notices: that a job has ended, told to an address that its submitter gave."""
+"""Webhook deliveries: requests that tell a URL, given at submission, that a job has ended."""
 
 import re
 from collections.abc import Collection
@@ -10,20 +10,20 @@ from uuid import UUID
 from domain.errors import InvalidInputError
 from domain.text import JSON, one_line
 
-MAX_ATTEMPTS = 12
-"""Failed deliveries after which a notice is given up: after about five hours."""
+MAX_DELIVERY_ATTEMPTS = 12
+"""Failed attempts after which a delivery is given up: about five hours."""
 
-BASE_SECONDS = 2.0
-CAP_SECONDS = 3600.0
+BACKOFF_BASE_SECONDS = 2.0
+BACKOFF_MAX_SECONDS = 3600.0
 MAX_URL_LENGTH = 2_000
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """A row of `notices`. `attempt` counts the deliveries begun, the one under way included."""
+class WebhookDelivery:
+    """A row of the table `notices`. `attempt` counts the attempts that have begun, including a running one."""
 
-    notice_id: UUID
+    delivery_id: UUID
     job_id: str
     user_id: UUID
     url: str
@@ -45,7 +45,7 @@ class Notice:
         return "waiting" if self.given_up_at is None else "given up"
 
     def message(self) -> dict[str, JSON]:
-        """The body of the request: no secret is in it, and nothing of the analysed code but a one-line error."""
+        """Return the JSON body of the request. It contains no secret and no code, at most a one-line error."""
         return {
             "job_id": self.job_id,
             "status": self.status,
@@ -55,19 +55,19 @@ class Notice:
         }
 
 
-def retry_seconds(attempt: int, jitter: float) -> float:
-    """How long after the failed delivery number `attempt` the next may begin: 2 s, 8 s, 32 s ... at most an hour.
+def delivery_backoff_seconds(attempt: int, jitter: float) -> float:
+    """Return the delay after failed attempt number `attempt`: 2 s, 8 s, 32 s ... at most 1 h, times 0.5 to 1.
 
-    Times 0.5..1: `jitter` is a random number of 0..1, given so that this stays pure.
+    `attempt` counts from 1. `jitter` is a random number from 0 to 1, passed in so that the function stays pure.
     """
-    full: float = min(CAP_SECONDS, BASE_SECONDS * 4.0 ** (attempt - 1))
+    full: float = min(BACKOFF_MAX_SECONDS, BACKOFF_BASE_SECONDS * 4.0 ** (attempt - 1))
     return full * (0.5 + 0.5 * jitter)
 
 
 def notify_url(url: str, allowed_hosts: Collection[str]) -> str:
-    """The URL, if a notice may be sent there: https, or http to a host that is allowed by name.
+    """Return the URL if deliveries may go there: https, or http to a host in `allowed_hosts`.
 
-    `allowed_hosts` are `host` or `host:port`, in lower case. Raises InvalidInputError with what to do about it.
+    `allowed_hosts` are `host` or `host:port`, in lower case. Raises InvalidInputError that says what to change.
     """
     if len(url) > MAX_URL_LENGTH or not url.isascii() or any(not "!" <= character <= "~" for character in url):
         raise InvalidInputError(f"the notify URL must be at most {MAX_URL_LENGTH} ASCII characters without spaces")
@@ -80,15 +80,15 @@ def notify_url(url: str, allowed_hosts: Collection[str]) -> str:
         raise InvalidInputError("the notify URL must look like https://host/path")
     if "@" in parts.netloc or parts.fragment or "\\" in url:
         raise InvalidInputError("the notify URL must carry no user name, no fragment and no backslash")
-    if parts.scheme == "http" and not is_allowed(url, allowed_hosts):
+    if parts.scheme == "http" and not is_allowed_host(url, allowed_hosts):
         raise InvalidInputError(
             f"the notify URL must start with https:// (the host {one_line(host, 80)!r} is not in WEBHOOK_ALLOWED_HOSTS)"
         )
     return url
 
 
-def is_allowed(url: str, allowed_hosts: Collection[str]) -> bool:
-    """Whether the operator vouches for the URL's host by name, with or without its port."""
+def is_allowed_host(url: str, allowed_hosts: Collection[str]) -> bool:
+    """Return whether the operator has allowed the URL's host by name, with or without its port."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     arq_job_timeout: PositiveInt = 600
     """Seconds that fetching may take, and again that collecting may take; then the attempt has failed."""
     arq_keep_result: NonNegativeInt = 0
-    """Seconds that ARQ keeps a doorbell's own result in Redis; nothing reads it."""
+    """Seconds that ARQ keeps a wake-up's result (`arq:result:*`) in Redis. It is always empty, and nothing reads it."""
     arq_poll_delay: PositiveSeconds = 0.1
     """Seconds between two looks into Redis for a ring."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from domain.text import JSON
 
@@ -69,9 +69,6 @@ class SkippedFile:
 
     path: str
     reason: str
-
-
-CompletenessWord = Literal["ok", "partial", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from infrastructure.child_process.wire_protocol import (
 )
 from infrastructure.child_process.zygote_process import ZygoteProcess, launch_zygote
 from infrastructure.json_codec import loads
-from infrastructure.observability.prometheus_metrics import CHILD_CPU, CHILDREN
+from infrastructure.observability.prometheus_metrics import CHILD_CPU, CHILD_PROCESSES
 from infrastructure.sandbox.sandbox import ChildLimits
 
 HEARTBEAT_TIMEOUT_SECONDS = 20.0
@@ -139,7 +139,7 @@ class ZygoteRunner:
             "follow_up": follow_up and {"entry": follow_up.entry, "request": follow_up.request},
         }
         what = "+".join(name.rpartition(":")[2] for name in (entry, *([follow_up.entry] if follow_up else [])))
-        with CHILDREN.labels(what).track_inprogress():
+        with CHILD_PROCESSES.labels(what).track_inprogress():
             said, end = await self._lead(order, message, on_progress)
         CHILD_CPU.labels(what).inc(end["cpu"])
         if said is None:

@@ -1,1 +1,1 @@
-"""PostgreSQL: engine, tables and one repository an aggregate. Repositories never commit."""
+"""PostgreSQL: engine, tables, migrations and repositories. Repositories never commit."""

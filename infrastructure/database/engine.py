@@ -109,7 +109,7 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def statement(self) -> AsyncIterator[AsyncConnection]:
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """For one statement, which is a transaction by itself: two exchanges less than a unit of work.
 
         Raises what that does; and as there, it may not be known whether it happened.
@@ -122,12 +122,12 @@ class Database:
         async with self.unit_of_work() as connection:
             return str(await connection.scalar(text("SHOW server_version")))
 
-    async def clock(self) -> float:
+    async def server_time(self) -> float:
         """The server's clock, in seconds since 1970. Raises ServiceUnavailableError."""
         async with self.unit_of_work() as connection:
             return float(await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8")))
 
-    def connections(self) -> tuple[int, int]:
+    def pool_usage(self) -> tuple[int, int]:
         """How many pooled connections are in use just now, and how many are idle."""
         pool = self._engine.pool
         assert isinstance(pool, QueuePool)  # nosec B101 # noqa: S101 - `create_engine` makes no other

@@ -34,7 +34,7 @@ def migrations_directory() -> Path:
     return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
 
 
-def head() -> str:
+def head_revision() -> str:
     """The revision that this code needs."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     if revision is None:
@@ -56,27 +56,27 @@ async def downgrade(url: URL, revision: str) -> None:
     await _run(url, lambda config: command.downgrade(config, revision))
 
 
-async def current(url: URL) -> str | None:
+async def current_revision(url: URL) -> str | None:
     """The revision that the database is at; None before the first migration. Raises as `upgrade` does."""
     async with _connection(url) as connection:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
-async def behind(url: URL) -> str | None:
+async def schema_problem(url: URL) -> str | None:
     """Why this code cannot work on the database yet, in one line; None where it can. Raises as `upgrade` does.
 
     A revision that is not known here is a newer release's, and those only add to what this one needs.
     """
-    revision = await current(url)
+    revision = await current_revision(url)
     if revision is None:
-        return f"PostgreSQL is not migrated: run `vibe8 migrate` (to {head()})"
+        return f"PostgreSQL is not migrated: run `vibe8 migrate` (to {head_revision()})"
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision in known and revision != head():
-        return f"PostgreSQL's schema is at {revision}, and this version needs {head()}: run `vibe8 migrate`"
+    if revision in known and revision != head_revision():
+        return f"PostgreSQL's schema is at {revision}, and this version needs {head_revision()}: run `vibe8 migrate`"
     return None
 
 
-async def check(url: URL) -> list[str]:
+async def schema_differences(url: URL) -> list[str]:
     """Where the database and `tables.py` differ, a line each; empty where they agree.
 
     Compares what `alembic check` compares: neither CHECK constraints nor triggers. Raises as `upgrade` does.

@@ -1,4 +1,8 @@
-"""The schema as SQLAlchemy sees it. The migrations build it; triggers live in them alone."""
+"""The schema for SQLAlchemy. The migrations create it; triggers exist only there.
+
+Python names differ from the database's in three places: `wakeup_number` is the column `ring`, `wakeup_at` the column
+`rung_at`, and `WebhookDeliveryRow` the table `notices`.
+"""
 
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -23,7 +27,7 @@ _NEW_UUID = func.gen_random_uuid()
 
 
 class Base(DeclarativeBase):
-    """Root of all tables. A Python None in a JSONB column is SQL's NULL."""
+    """Base class of all tables. None in a JSONB column is stored as NULL, not as JSON's null."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -35,7 +39,7 @@ class Base(DeclarativeBase):
 
 
 class UserRow(Base):
-    """Who submits."""
+    """A user who submits jobs."""
 
     __tablename__ = "users"
 
@@ -47,12 +51,12 @@ class UserRow(Base):
 
 
 class AnalysisRunRow(Base):
-    """What one job found. `job_id` has no foreign key: the job's row goes, the run stays."""
+    """The result of one job. `job_id` has no foreign key: the run stays when the job is deleted."""
 
     __tablename__ = "analysis_runs"
     __table_args__ = (
         CheckConstraint("submission_type IN ('upload', 'github')", name="submission_type"),
-        # One page of a user's history, newest first, whatever its depth.
+        # Serves any page of a user's runs, newest first.
         Index("ix_analysis_runs_user_id_created_at_run_id", "user_id", "created_at", "run_id"),
     )
 
@@ -79,7 +83,7 @@ class AnalysisRunRow(Base):
 
 
 class JobRow(Base):
-    """One submission on its way. A trigger moves `updated_at` on every UPDATE."""
+    """A submitted job. A trigger sets `updated_at` on every UPDATE, and another one inserts webhook deliveries."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -90,10 +94,10 @@ class JobRow(Base):
         CheckConstraint("ring >= 0", name="ring"),
         CheckConstraint("jsonb_typeof(attempt_errors) = 'array'", name="attempt_errors"),
         Index("ix_jobs_status_updated", "status", "updated_at"),
-        # The claim and the sweep look at pending rows only, however many finished ones lie about.
+        # The claim and maintenance read pending rows only, however many finished ones there are.
         Index("ix_jobs_pending_oldest", "created_at", "job_id", postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_pending_due", "run_after", postgresql_where=text("status = 'pending'")),
-        # How many of its owner's jobs run, and whose lease has run out.
+        # Counts a user's running jobs, and finds expired leases.
         Index("ix_jobs_running_user", "user_id", postgresql_where=text("status = 'running'")),
         Index("ix_jobs_running_lease", "lease_expires_at", postgresql_where=text("status = 'running'")),
         Index(
@@ -103,7 +107,7 @@ class JobRow(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
-        # Deleting a run must not read every job to set this null.
+        # Without it, deleting a run would read every job to set the reference to NULL.
         Index("ix_jobs_result_run_id", "result_run_id", postgresql_where=text("result_run_id IS NOT NULL")),
     )
 
@@ -120,8 +124,8 @@ class JobRow(Base):
     lease_token: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
     run_after: Mapped[datetime] = mapped_column(server_default=_NOW)
-    ring: Mapped[int] = mapped_column(server_default="0")
-    rung_at: Mapped[datetime | None]
+    wakeup_number: Mapped[int] = mapped_column("ring", server_default="0")
+    wakeup_at: Mapped[datetime | None] = mapped_column("rung_at")
     progress: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     stage: Mapped[str | None]
     started_at: Mapped[datetime | None]
@@ -133,8 +137,8 @@ class JobRow(Base):
     notify_url: Mapped[str | None]
 
 
-class NoticeRow(Base):
-    """That a job has ended, on its way to whoever wants to know. A trigger on `jobs` writes it."""
+class WebhookDeliveryRow(Base):
+    """A webhook delivery of a job's end. A trigger on `jobs` inserts it."""
 
     __tablename__ = "notices"
     __table_args__ = (
@@ -142,7 +146,7 @@ class NoticeRow(Base):
         Index("ix_notices_due", "due_at", postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL")),
     )
 
-    notice_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
+    delivery_id: Mapped[UUID] = mapped_column("notice_id", primary_key=True, server_default=_NEW_UUID)
     job_id: Mapped[str] = mapped_column(index=True)
     user_id: Mapped[UUID]
     url: Mapped[str]
@@ -159,7 +163,7 @@ class NoticeRow(Base):
 
 
 class DailyUsageRow(Base):
-    """How much a user has submitted on a day (UTC); job rows are deleted, this stays."""
+    """The number of a user's submissions on a day (UTC). It stays when job rows are deleted."""
 
     __tablename__ = "daily_usage"
     __table_args__ = (CheckConstraint("submitted >= 0", name="submitted"),)
@@ -170,7 +174,7 @@ class DailyUsageRow(Base):
 
 
 class FleetControlRow(Base):
-    """What operators tell the whole fleet."""
+    """A control that operators have set for the whole fleet, such as `paused`."""
 
     __tablename__ = "fleet_controls"
 
@@ -179,7 +183,7 @@ class FleetControlRow(Base):
 
 
 class CronSlotRow(Base):
-    """A periodic task's slot that a replica has taken: the key lets only one have it."""
+    """A slot of a periodic task that a replica has taken. The primary key lets only one replica take it."""
 
     __tablename__ = "cron_slots"
 

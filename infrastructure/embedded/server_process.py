@@ -34,7 +34,7 @@ class RunAs:
         """For `subprocess`."""
         return {} if self.uid is None or self.gid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
-    def own(self, path: Path) -> None:
+    def chown(self, path: Path) -> None:
         """Give the path to that user."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
@@ -124,7 +124,7 @@ def can_run(program: Path, user: RunAs) -> bool:
         return False
 
 
-def copy_for_all(source: Path, root: Path, place: str) -> Path:
+def copy_readable_by_all(source: Path, root: Path, place: str) -> Path:
     """A fresh copy of a directory of programs at `root/place`, which everyone may reach, read and run."""
     target = root / place
     shutil.rmtree(target, ignore_errors=True)
@@ -200,7 +200,7 @@ class ServerProcess:
         return one_line(" | ".join(lines[-4:]), 400) or "it said nothing"
 
 
-def end_orphan(pid_file: Path, directory: Path, first: signal.Signals) -> None:
+def stop_orphan(pid_file: Path, directory: Path, first: signal.Signals) -> None:
     """End the server that a killed `vibe8 up` left behind, if the process of the pid file is that server.
 
     It is if its working directory is the server's (Linux); elsewhere nothing is done.

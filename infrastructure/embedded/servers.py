@@ -18,9 +18,9 @@ from infrastructure.embedded.server_process import (
     RunAs,
     ServerProcess,
     can_run,
-    copy_for_all,
-    end_orphan,
+    copy_readable_by_all,
     run_program,
+    stop_orphan,
 )
 
 _MISSING = (
@@ -73,8 +73,8 @@ class Postgres:
     def start(self) -> None:
         """Make the cluster if there is none, and start it. Raises ServiceUnavailableError with what went wrong."""
         self._data.mkdir(mode=0o700, exist_ok=True)
-        self._run_as.own(self._data)
-        end_orphan(self._data / "postmaster.pid", self._data, signal.SIGINT)
+        self._run_as.chown(self._data)
+        stop_orphan(self._data / "postmaster.pid", self._data, signal.SIGINT)
         binaries = self._runnable_binaries()
         if not (self._data / "PG_VERSION").exists():
             self._initialise(binaries)
@@ -119,7 +119,7 @@ class Postgres:
         if len(str(self._data)) + len("/.s.PGSQL.5432.lock") < _SOCKET_PATH_LIMIT and "," not in str(self._data):
             return self._data
         self._own_sockets = Path(tempfile.mkdtemp(prefix="vibe8-"))
-        self._run_as.own(self._own_sockets)
+        self._run_as.chown(self._own_sockets)
         return self._own_sockets
 
     def _runnable_binaries(self) -> Path:
@@ -129,10 +129,10 @@ class Postgres:
             return install / "bin"
         copy = self._data.parent / "binaries"
         # The shared libraries are found relative to the executables: the copy keeps their places.
-        binaries = copy_for_all(install, copy, f"{package.name}/{install.name}") / "bin"
+        binaries = copy_readable_by_all(install, copy, f"{package.name}/{install.name}") / "bin"
         libraries = package.parent / f"{package.name}.libs"
         if libraries.is_dir():
-            copy_for_all(libraries, copy, libraries.name)
+            copy_readable_by_all(libraries, copy, libraries.name)
         if not can_run(binaries / "postgres", self._run_as):
             raise ServiceUnavailableError(f"the user {SERVICE_USER} can run no program in {copy}: set VIBE8_HOME")
         return binaries
@@ -156,7 +156,7 @@ class Valkey:
     def _runnable_binary(self) -> Path:
         if can_run(self._binary, self._run_as):
             return self._binary
-        return copy_for_all(self._binary.parent, self._data.parent / "binaries", "valkey") / self._binary.name
+        return copy_readable_by_all(self._binary.parent, self._data.parent / "binaries", "valkey") / self._binary.name
 
     @property
     def pid(self) -> int:
@@ -173,8 +173,8 @@ class Valkey:
         Raises ServiceUnavailableError with what went wrong.
         """
         self._data.mkdir(mode=0o700, exist_ok=True)
-        self._run_as.own(self._data)
-        end_orphan(self._data / "valkey.pid", self._data, signal.SIGTERM)
+        self._run_as.chown(self._data)
+        stop_orphan(self._data / "valkey.pid", self._data, signal.SIGTERM)
         binary = self._runnable_binary()
         for remaining in reversed(range(_PORT_TRIES)):
             self._port = _free_port()
@@ -209,7 +209,7 @@ class Valkey:
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
-        self._run_as.own(path)
+        self._run_as.chown(path)
 
     def _is_ready(self) -> bool:
         """Whether a server answers there that knows our password, so that it is ours, and has loaded its data."""

@@ -7,7 +7,14 @@ from types import TracebackType
 from domain.errors import ServiceUnavailableError
 from infrastructure.embedded.server_process import RunAs, server_user
 from infrastructure.embedded.servers import Postgres, Valkey
-from infrastructure.embedded.stack_file import Stack, default_directory, hold, remove_stack, token_key, write_stack
+from infrastructure.embedded.stack_file import (
+    Stack,
+    acquire_lock,
+    default_directory,
+    remove_stack,
+    token_key,
+    write_stack,
+)
 
 
 class EmbeddedStack:
@@ -63,7 +70,7 @@ class EmbeddedStack:
     def _start(self) -> Stack:
         run_as = server_user()
         _make_directory(self._directory, run_as)
-        self._lock = hold(self._directory)
+        self._lock = acquire_lock(self._directory)
         if self._lock is None:
             raise ServiceUnavailableError(
                 f"the servers in {self._directory} already run, started by another `vibe8 up`"

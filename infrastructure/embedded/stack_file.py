@@ -86,7 +86,7 @@ def remove_stack(directory: Path) -> None:
     (directory / _FILE).unlink(missing_ok=True)
 
 
-def hold(directory: Path) -> int | None:
+def acquire_lock(directory: Path) -> int | None:
     """Take the directory's lock and return its descriptor (closing it lets go), or None where another has it."""
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _ in range(_TRIES):

@@ -8,7 +8,7 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-from domain.text import printable, unbroken
+from domain.text import printable, printable_line
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
@@ -53,7 +53,7 @@ def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
     """Names and messages come from analysed code: nothing in them may act on a terminal or forge a line."""
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = unbroken(value)
+            event[key] = printable_line(value)
     return event
 
 

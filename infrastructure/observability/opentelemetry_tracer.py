@@ -29,7 +29,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 class OpenTelemetryTracer:
     """Spans through a provider: the program's own where it has one, else one that OTEL_* describe."""
 
-    on = True
+    enabled = True
 
     def __init__(self, provider: TracerProvider, *, ours: bool = True) -> None:
         """`ours`: it ends with us."""

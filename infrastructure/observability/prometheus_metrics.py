@@ -1,4 +1,4 @@
-"""What a replica tells Prometheus. Names and meanings are in docs/metrics.md and the alerts in deploy/."""
+"""The Prometheus metrics of a replica. docs/metrics.md is generated from this module; deploy/ has the alerts."""
 
 from collections.abc import Mapping
 
@@ -15,88 +15,108 @@ ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
 
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_BUCKETS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
-JOBS = Gauge("vibe8_jobs", "Jobs in PostgreSQL by status, the whole fleet's.", ["status"], registry=REGISTRY)
-OLDEST = Gauge(
-    "vibe8_oldest_job_seconds", "Age of the oldest job by status, the whole fleet's.", ["status"], registry=REGISTRY
+JOBS = Gauge("vibe8_jobs", "Jobs in PostgreSQL by status, of the whole fleet.", ["status"], registry=REGISTRY)
+OLDEST_JOB_AGE = Gauge(
+    "vibe8_oldest_job_age_seconds",
+    "Age of the oldest job by status, of the whole fleet; 0 without such a job.",
+    ["status"],
+    registry=REGISTRY,
 )
-SLOTS = Gauge("vibe8_slots", "Slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
-POOL = Gauge(
+SLOTS = Gauge("vibe8_slots", "Job slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
+DATABASE_CONNECTIONS = Gauge(
     "vibe8_database_connections",
-    "This replica's connections to PostgreSQL by state (used, idle, and the limit of both).",
+    "Connections of this replica to PostgreSQL by state (used, idle), and their limit.",
     ["state"],
     registry=REGISTRY,
 )
 SCRATCH_FREE = Gauge(
-    "vibe8_scratch_free_bytes", "Free space where this replica's sources are put (SCRATCH_DIR).", registry=REGISTRY
+    "vibe8_scratch_free_bytes", "Free space in this replica's scratch directory (SCRATCH_DIR).", registry=REGISTRY
 )
 READY = Gauge("vibe8_ready", "Whether this replica can claim a job (1) or not (0).", registry=REGISTRY)
 
-CLAIMS = Counter("vibe8_claims", "Claims of this replica; `empty` found nothing due.", ["result"], registry=REGISTRY)
-FINISHED = Counter(
-    "vibe8_jobs_finished",
-    "Attempts that ended here, by outcome (completed, failed, retried, requeued, lost) and kind of fault.",
+CLAIMS = Counter(
+    "vibe8_claims", "Claims of this replica by result (claimed, empty: no job was due).", ["result"], registry=REGISTRY
+)
+ATTEMPTS_FINISHED = Counter(
+    "vibe8_attempts_finished",
+    "Attempts that ended on this replica, by outcome (completed, failed, retried, requeued, lost) and kind of error.",
     ["outcome", "kind"],
     registry=REGISTRY,
 )
-RESCUES = Counter("vibe8_rescues", "Jobs whose lease ran out, by what became of them.", ["status"], registry=REGISTRY)
-RINGS = Counter("vibe8_rings", "Doorbells that the sweep rang again.", registry=REGISTRY)
-HEARTBEATS = Counter("vibe8_heartbeats", "Renewals of leases (ok, unreachable).", ["result"], registry=REGISTRY)
-LEASES_LOST = Counter("vibe8_leases_lost", "Leases that ended under a running job.", registry=REGISTRY)
+RESCUES = Counter(
+    "vibe8_rescues", "Jobs rescued after their lease expired, by their new status.", ["status"], registry=REGISTRY
+)
+WAKEUPS_REISSUED = Counter(
+    "vibe8_wakeups_reissued", "Wake-ups that maintenance enqueued again for due jobs.", registry=REGISTRY
+)
+HEARTBEATS = Counter("vibe8_heartbeats", "Lease renewals by result (ok, unreachable).", ["result"], registry=REGISTRY)
+LEASES_LOST = Counter("vibe8_leases_lost", "Leases lost while their job was running.", registry=REGISTRY)
 
-WAITED = Histogram("vibe8_job_wait_seconds", "From being due to being claimed.", buckets=_SECONDS, registry=REGISTRY)
-JOB_SECONDS = Histogram("vibe8_job_seconds", "From claim to completion.", buckets=_SECONDS, registry=REGISTRY)
-STAGES = ("fetching", "core_wait", "collecting", "summarizing", "looking_up", "finishing")
-STAGE_SECONDS = Histogram(
-    "vibe8_stage_seconds",
-    f"Wall time of a completed job's stages ({', '.join(STAGES)}).",
-    ["stage"],
-    buckets=_SECONDS,
+JOB_WAIT = Histogram(
+    "vibe8_job_wait_seconds",
+    "Time from when a job is due until its claim.",
+    buckets=_BUCKETS_SECONDS,
     registry=REGISTRY,
 )
-COLLECTOR_SECONDS = Histogram(
-    "vibe8_collector_seconds",
-    "CPU time of a collector for a job.",
+JOB_DURATION = Histogram(
+    "vibe8_job_duration_seconds", "Time from claim to completion.", buckets=_BUCKETS_SECONDS, registry=REGISTRY
+)
+STAGES = ("fetching", "core_wait", "collecting", "summarizing", "looking_up", "finishing")
+STAGE_DURATION = Histogram(
+    "vibe8_stage_duration_seconds",
+    f"Wall time of a completed job's stages ({', '.join(STAGES)}).",
+    ["stage"],
+    buckets=_BUCKETS_SECONDS,
+    registry=REGISTRY,
+)
+COLLECTOR_CPU = Histogram(
+    "vibe8_collector_cpu_seconds",
+    "CPU time of a collector in a job.",
     ["collector"],
-    buckets=_SECONDS,
+    buckets=_BUCKETS_SECONDS,
     registry=REGISTRY,
 )
 CHILD_KINDS = ("fetch", "collect", "fetch+collect")
-"""The last is for small uploads."""
+"""What a child process does; `fetch+collect` is for small uploads."""
 
-CHILDREN = Gauge("vibe8_children", "Children at work on this replica, by entry.", ["entry"], registry=REGISTRY)
+CHILD_PROCESSES = Gauge(
+    "vibe8_child_processes", "Running child processes of this replica, by entry.", ["entry"], registry=REGISTRY
+)
 CHILD_CPU = Counter(
     "vibe8_child_cpu_seconds",
-    "CPU time of children that answered, all their processes together, by entry.",
+    "CPU time of children that returned a result, with all their descendants, by entry.",
     ["entry"],
     registry=REGISTRY,
 )
 FETCHED_BYTES = Counter(
     "vibe8_fetched_bytes",
-    "Bytes that sources took in scratch: their files, and a clone's objects.",
+    "Bytes that fetched sources took in scratch (files, and the objects of a clone), by kind (upload, repository).",
     ["kind"],
     registry=REGISTRY,
 )
 
-FACTS_LOOKED_UP = Counter(
-    "vibe8_facts_looked_up",
-    "Entries that the cache of facts was asked for, by result (hit, miss); two for each file.",
+FACTS_CACHE_LOOKUPS = Counter(
+    "vibe8_facts_cache_lookups",
+    "Entries looked up in the facts cache, by result (hit, miss); two for each file.",
     ["result"],
     registry=REGISTRY,
 )
-FACTS_FAULTS = Counter(
-    "vibe8_facts_faults",
-    "Times that the cache of facts was away, slow or full; the facts were then found anew.",
+FACTS_CACHE_ERRORS = Counter(
+    "vibe8_facts_cache_errors",
+    "Operations (get, put) of the facts cache that failed because Redis was unreachable, slow or full.",
     ["operation"],
     registry=REGISTRY,
 )
-FACTS_BYTES = Gauge(
-    "vibe8_facts_bytes", "Size of the fleet's cache of facts, when this replica last wrote to it.", registry=REGISTRY
+FACTS_CACHE_BYTES = Gauge(
+    "vibe8_facts_cache_bytes",
+    "Size of the fleet's facts cache after this replica's last write to it.",
+    registry=REGISTRY,
 )
-NOTICES = Counter(
-    "vibe8_notices",
-    "Notices of ended jobs by what became of a delivery: delivered, failed (it is tried again), given_up.",
+WEBHOOK_DELIVERIES = Counter(
+    "vibe8_webhook_deliveries",
+    "Webhook deliveries by outcome of the attempt (delivered, failed: it is retried, given_up).",
     ["outcome"],
     registry=REGISTRY,
 )
@@ -109,44 +129,47 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "failed": ("AnalysisKilledError", "CancelledByUserError", "InvalidInputError", "PermanentError",
                "ServiceUnavailableError", "TransientError"),
 }  # fmt: skip
-"""The outcomes of attempts, and the kinds of faults that are foreseen for each."""
+"""Outcomes of an attempt, each with the expected kinds of error."""
 
 
-def _begin_at_zero() -> None:
-    """A counter that first appears as 1 has not risen, as far as `rate` and `increase` can tell."""
+def _create_series() -> None:
+    """Create the known series with value 0: `rate` and `increase` miss the first rise of a series that begins at 1."""
     for outcome, kinds in OUTCOMES.items():
         for kind in kinds:
-            FINISHED.labels(outcome, kind)
+            ATTEMPTS_FINISHED.labels(outcome, kind)
     for metric, values in (
         (CLAIMS, ("claimed", "empty")),
         (RESCUES, (JobStatus.PENDING.value, JobStatus.FAILED.value)),
         (HEARTBEATS, ("ok", "unreachable")),
         (FETCHED_BYTES, ("upload", "repository")),
-        (CHILDREN, CHILD_KINDS),
+        (CHILD_PROCESSES, CHILD_KINDS),
         (CHILD_CPU, CHILD_KINDS),
-        (FACTS_LOOKED_UP, ("hit", "miss")),
-        (FACTS_FAULTS, ("look_up", "keep")),
-        (NOTICES, ("delivered", "failed", "given_up")),
+        (FACTS_CACHE_LOOKUPS, ("hit", "miss")),
+        (FACTS_CACHE_ERRORS, ("get", "put")),
+        (WEBHOOK_DELIVERIES, ("delivered", "failed", "given_up")),
     ):
         for value in values:
             metric.labels(value)
 
 
-_begin_at_zero()
+_create_series()
 
 
-def note_queue(counts: Mapping[JobStatus, StatusCount]) -> None:
-    """Set the fleet's gauges."""
+def set_queue_gauges(counts: Mapping[JobStatus, StatusCount]) -> None:
+    """Set the gauges of the whole fleet's jobs."""
     for status, count in counts.items():
         JOBS.labels(status.value).set(count.jobs)
-        OLDEST.labels(status.value).set(count.oldest_seconds)
+        OLDEST_JOB_AGE.labels(status.value).set(count.oldest_seconds)
 
 
-def note_timings(timings_ms: Mapping[str, int]) -> None:
-    """Observe a finished job's stages and collectors; what a child names besides is not to become a time series."""
+def observe_timings(timings_ms: Mapping[str, int]) -> None:
+    """Observe the stages and collectors of a completed job.
+
+    A child process writes the timings, so unknown names are ignored: they must not create time series.
+    """
     for stage in STAGES:
         if stage in timings_ms:
-            STAGE_SECONDS.labels(stage).observe(timings_ms[stage] / 1000)
+            STAGE_DURATION.labels(stage).observe(timings_ms[stage] / 1000)
     for collector in COLLECTORS:
         if f"collect.{collector}" in timings_ms:
-            COLLECTOR_SECONDS.labels(collector).observe(timings_ms[f"collect.{collector}"] / 1000)
+            COLLECTOR_CPU.labels(collector).observe(timings_ms[f"collect.{collector}"] / 1000)

@@ -21,7 +21,7 @@ from uuid import UUID
 import httpx
 
 from domain.errors import TransientError
-from domain.webhooks import Notice, is_allowed, notify_url
+from domain.webhooks import WebhookDelivery, is_allowed_host, notify_url
 from infrastructure.outbound.public_addresses import IPAddress, is_public_address
 
 DELIVERY_TIMEOUT_SECONDS = 10.0
@@ -85,7 +85,7 @@ class WebhookSender:
         if self._opened is not None:
             await self._opened.aclose()
 
-    async def send(self, notice: Notice) -> None:
+    async def send(self, notice: WebhookDelivery) -> None:
         """Deliver it: any 2xx will do. Raises WebhookDeliveryError."""
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
@@ -101,7 +101,7 @@ class WebhookSender:
         if not 200 <= status < 300:
             raise WebhookDeliveryError(f"answered {status}")
 
-    async def _post(self, notice: Notice) -> int:
+    async def _post(self, notice: WebhookDelivery) -> int:
         url = httpx.URL(notify_url(notice.url, self._allowed))  # what was allowed when it was submitted may not be now
         address = await self._address(notice.url)
         body = json.dumps(notice.message(), separators=(",", ":")).encode()
@@ -117,10 +117,10 @@ class WebhookSender:
         await response.aclose()
         return response.status_code
 
-    def _signed(self, notice: Notice, body: bytes) -> dict[str, str]:
+    def _signed(self, notice: WebhookDelivery, body: bytes) -> dict[str, str]:
         if not self._secrets:
             raise WebhookDeliveryError("this worker has no WEBHOOK_SECRETS to sign with")
-        notice_id, now = str(notice.notice_id), int(time.time())
+        notice_id, now = str(notice.delivery_id), int(time.time())
         secrets = [derive_user_secret(secret, notice.user_id) for secret in self._secrets]
         signatures = " ".join(webhook_signature(secret, notice_id, now, body) for secret in secrets)
         return {"webhook-id": notice_id, "webhook-timestamp": str(now), "webhook-signature": signatures}
@@ -133,7 +133,7 @@ class WebhookSender:
         except (OSError, UnicodeError):
             raise WebhookDeliveryError("the host's name cannot be found (DNS)") from None
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        if not is_allowed(url, self._allowed) and not all(is_public_address(address) for address in addresses):
+        if not is_allowed_host(url, self._allowed) and not all(is_public_address(address) for address in addresses):
             raise WebhookDeliveryError("the host leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
         return addresses[0]
 

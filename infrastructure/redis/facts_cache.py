@@ -22,7 +22,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from infrastructure.observability.prometheus_metrics import FACTS_BYTES, FACTS_FAULTS, FACTS_LOOKED_UP
+from infrastructure.observability.prometheus_metrics import FACTS_CACHE_BYTES, FACTS_CACHE_ERRORS, FACTS_CACHE_LOOKUPS
 
 LOOK_UP_SECONDS = 2.0
 KEEP_SECONDS = 5.0
@@ -106,11 +106,11 @@ class RedisFactsCache:
         self._look_up = redis.register_script(_LOOK_UP)
         self._keep = redis.register_script(_KEEP)
 
-    async def look_up(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """Return the cached entries (see `domain.ports.FactsCache.look_up`), in batches of 256 digests."""
+    async def get(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return the cached entries (see `domain.ports.FactsCache.get`), in batches of 256 digests."""
         found: dict[bytes, bytes] = {}
         size = 0
-        async with _ignoring_faults("look_up", LOOK_UP_SECONDS):
+        async with _ignoring_faults("get", LOOK_UP_SECONDS):
             for some in _slices(digests, _BATCH_KEYS):
                 if size > MAX_LOOK_UP_BYTES:
                     break
@@ -118,17 +118,17 @@ class RedisFactsCache:
                 known = {digest: entry for digest, entry in zip(some, answers, strict=True) if entry is not None}
                 size += sum(map(len, known.values()))
                 found |= known
-        FACTS_LOOKED_UP.labels("hit").inc(len(found))
-        FACTS_LOOKED_UP.labels("miss").inc(len(digests) - len(found))
+        FACTS_CACHE_LOOKUPS.labels("hit").inc(len(found))
+        FACTS_CACHE_LOOKUPS.labels("miss").inc(len(digests) - len(found))
         return found
 
-    async def keep(self, entries: Mapping[bytes, bytes]) -> None:
-        """Store the entries (see `domain.ports.FactsCache.keep`), in batches of about 1 MB."""
-        async with _ignoring_faults("keep", KEEP_SECONDS):
+    async def put(self, entries: Mapping[bytes, bytes]) -> None:
+        """Store the entries (see `domain.ports.FactsCache.put`), in batches of about 1 MB."""
+        async with _ignoring_faults("put", KEEP_SECONDS):
             limit = await self._current_limit()
             for some in _batches((pair for pair in entries.items() if len(pair[1]) <= MAX_ENTRY_BYTES), _BATCH_BYTES):
                 arguments: list[bytes | int] = [limit, *(part for pair in some for part in pair)]
-                FACTS_BYTES.set(int(await self._keep(keys=CACHE_KEYS, args=arguments)))
+                FACTS_CACHE_BYTES.set(int(await self._keep(keys=CACHE_KEYS, args=arguments)))
 
     async def _current_limit(self) -> int:
         """Return the limit in bytes, lower than the configured one if other keys take much of `maxmemory`."""
@@ -147,7 +147,7 @@ async def _ignoring_faults(operation: str, seconds: float) -> AsyncIterator[None
         async with asyncio.timeout(seconds):
             yield
     except (RedisError, OSError, TimeoutError) as error:
-        FACTS_FAULTS.labels(operation).inc()
+        FACTS_CACHE_ERRORS.labels(operation).inc()
         log.debug("facts.cache_unavailable", operation=operation, reason=f"{type(error).__name__}: {error}")
 
 

@@ -25,8 +25,9 @@ from domain.errors import (
 )
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.submissions import SubmissionRepository
 from tests.fixtures.jobs import new_run
 from tests.fixtures.worker_process import System
 from tests.fuzz.generators import tried
@@ -118,7 +119,7 @@ class World:
             await work.execute(
                 text("UPDATE jobs SET run_after = now() + interval '1 day' WHERE job_id <> :id"), {"id": job_id}
             )
-            claim = await JobRepository(work).claim_next(600)
+            claim = await AttemptRepository(work).claim_next(600)
             await work.execute(text("UPDATE jobs SET run_after = now() WHERE status = 'pending'"))
         assert claim is not None
         assert claim.job.job_id == job_id
@@ -129,13 +130,13 @@ class World:
         run = new_run(claim.job.user_id, job_id)
         async with self.database.unit_of_work() as work:
             await RunRepository(work).insert(run)
-            await JobRepository(work).complete(job_id, claim.lease_token, run.run_id)
+            await AttemptRepository(work).complete(job_id, claim.lease_token, run.run_id)
         return run.run_id
 
     async def fail(self, job_id: str) -> None:
         claim = await self.claim(job_id)
         async with self.database.unit_of_work() as work:
-            await JobRepository(work).fail(job_id, claim.lease_token, "x", "it failed")
+            await AttemptRepository(work).fail(job_id, claim.lease_token, "x", "it failed")
 
     async def submit(self, user_id: UUID) -> str:
         return (await self.client.submit_upload(user_id, filename="a.py", content=b"secret = 1\n")).job_id
@@ -385,10 +386,10 @@ class Race:
     async def fail(self, _: UUID, job_id: str) -> None:
         """As a worker would: a failed upload can be retried."""
         async with self.world.database.unit_of_work() as work:
-            claim = await JobRepository(work).claim_next(600)
+            claim = await AttemptRepository(work).claim_next(600)
         if claim is not None:
             async with self.world.database.unit_of_work() as work:
-                await JobRepository(work).fail(claim.job.job_id, claim.lease_token, "x", "it failed")
+                await AttemptRepository(work).fail(claim.job.job_id, claim.lease_token, "x", "it failed")
 
     async def repository(self, number: int) -> None:
         """The other way in, with a token."""
@@ -414,7 +415,7 @@ async def race(world: World, system: System) -> AsyncIterator[Race]:
 
 async def used_today(race: Race) -> int:
     async with race.world.database.unit_of_work() as work:
-        return (await JobRepository(work).usage(race.user_id)).today
+        return (await SubmissionRepository(work).usage(race.user_id)).today
 
 
 async def test_fifty_submissions_at_once_are_five(race: Race) -> None:

@@ -11,11 +11,11 @@ import pytest
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.database.migrate import (
     ADVISORY_LOCK,
-    check,
-    current,
+    current_revision,
     downgrade,
-    head,
+    head_revision,
     migrations_directory,
+    schema_differences,
     upgrade,
 )
 from infrastructure.database.urls import asyncpg_url
@@ -41,23 +41,23 @@ async def objects(url: str) -> set[str]:
 
 async def test_up_down_and_up_again(empty_database_url: str) -> None:
     url = asyncpg_url(empty_database_url)
-    assert await current(url) is None
+    assert await current_revision(url) is None
     await upgrade(url)
     first = await objects(empty_database_url)
     assert {"users", "analysis_runs", "jobs", "daily_usage", "cron_slots", "jobs_set_updated_at"} <= first
-    assert await current(url) == head()
+    assert await current_revision(url) == head_revision()
     await downgrade(url, "base")
     assert await objects(empty_database_url) == {"alembic_version", "alembic_version_pkc"}
     await upgrade(url)
     assert await objects(empty_database_url) == first
-    assert await check(url) == []
+    assert await schema_differences(url) == []
 
 
 async def test_a_difference_is_found(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     await connection.execute("ALTER TABLE jobs DROP COLUMN stage")
     await connection.close()
-    found = await check(asyncpg_url(database_url))
+    found = await schema_differences(asyncpg_url(database_url))
     assert len(found) == 1
     assert "stage" in found[0]
 
@@ -65,8 +65,8 @@ async def test_a_difference_is_found(database_url: str) -> None:
 async def test_migrators_at_once_in_one_process_take_turns(empty_database_url: str) -> None:
     url = asyncpg_url(empty_database_url)
     await asyncio.gather(*(upgrade(url) for _ in range(4)))
-    assert await current(url) == head()
-    assert await check(url) == []
+    assert await current_revision(url) == head_revision()
+    assert await schema_differences(url) == []
 
 
 async def test_migrators_at_once_in_several_processes_take_turns(empty_database_url: str) -> None:
@@ -81,7 +81,7 @@ async def test_migrators_at_once_in_several_processes_take_turns(empty_database_
         await first.close()
     ends = [await asyncio.to_thread(process.communicate) for process in waiting]
     assert [process.returncode for process in waiting] == [0, 0, 0], ends
-    assert await check(asyncpg_url(empty_database_url)) == []
+    assert await schema_differences(asyncpg_url(empty_database_url)) == []
 
 
 async def test_a_locked_table_stops_the_migration_and_leaves_nothing_half_done(database_url: str) -> None:
@@ -93,8 +93,8 @@ async def test_a_locked_table_stops_the_migration_and_leaves_nothing_half_done(d
                 await downgrade(asyncpg_url(database_url), "base")
     finally:
         await holder.close()
-    assert await current(asyncpg_url(database_url)) == head()
-    assert await check(asyncpg_url(database_url)) == []
+    assert await current_revision(asyncpg_url(database_url)) == head_revision()
+    assert await schema_differences(asyncpg_url(database_url)) == []
 
 
 async def test_an_unknown_revision_is_bad_input(database_url: str) -> None:
@@ -128,7 +128,7 @@ def alembic(address: str, *arguments: str, named: bool = False) -> str:
 def test_alembics_own_command_works_in_a_checkout(empty_database_url: str) -> None:
     alembic(empty_database_url, "upgrade", "head")
     assert "No new upgrade operations" in alembic(empty_database_url, "check")
-    assert f"{head()} (head)" in alembic(empty_database_url, "current", named=True)
+    assert f"{head_revision()} (head)" in alembic(empty_database_url, "current", named=True)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_an_installed_wheel_migrates_without_the_checkout(empty_database_url: st
         "from infrastructure.database.urls import asyncpg_url\n"
         "url = asyncpg_url(sys.argv[1])\n"
         "asyncio.run(migrate.upgrade(url))\n"
-        "print(migrate.migrations_directory(), asyncio.run(migrate.check(url)))\n"
+        "print(migrate.migrations_directory(), asyncio.run(migrate.schema_differences(url)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, empty_database_url],

@@ -9,7 +9,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from domain.jobs import JobStatus
-from infrastructure.database.migrate import _config, head, upgrade
+from infrastructure.database.migrate import _config, head_revision, upgrade
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers, in_thread
 from tests.fixtures.worker_process import System, until_finished
@@ -138,4 +138,4 @@ async def test_the_first_releases_attempt_goes_through_on_todays_schema(database
     )
     await connection.close()
     assert done == "UPDATE 1"
-    assert REVISIONS[-1] == head()
+    assert REVISIONS[-1] == head_revision()

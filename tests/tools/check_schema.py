@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from infrastructure.database.migrate import check, downgrade, upgrade
+from infrastructure.database.migrate import downgrade, schema_differences, upgrade
 from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 from tests.fixtures.servers import temporary_directory
@@ -15,7 +15,7 @@ async def differences(address: str) -> list[str]:
     await upgrade(url)
     await downgrade(url, "base")
     await upgrade(url)
-    return await check(url)
+    return await schema_differences(url)
 
 
 def main() -> int:

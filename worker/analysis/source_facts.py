@@ -65,7 +65,7 @@ class SourceFacts:
             keyed_digest(key, b"history"): LATEST_HISTORY_KEY,
         }
         names = {**branches, **_by_digest(keys.contents, b""), **_by_digest(keys.in_tree, b"/")}
-        found = await self._cache.look_up(list(names))
+        found = await self._cache.get(list(names))
         known = {names[digest]: entry for digest, entry in found.items()}
         missing = {name: digest for digest, name in names.items() if digest not in found or digest in branches}
         return KnownFacts(attachment=pack(known), missing=missing)
@@ -81,7 +81,7 @@ class SourceFacts:
             entries[LATEST_HISTORY_KEY] = entries[HISTORY_KEY]
         wanted = {known.missing[name]: entry for name, entry in entries.items() if name in known.missing}
         if wanted:
-            await self._cache.keep(wanted)
+            await self._cache.put(wanted)
 
     def _tree_keys(self, tree: Path, key: bytes) -> TreeKeys:
         try:

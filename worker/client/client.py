@@ -25,12 +25,14 @@ from domain.jobs import Job, JobStatus
 from domain.runs import Run, RunCursor
 from domain.sources import Authorship
 from domain.text import JSON, one_line
-from domain.webhooks import Notice
+from domain.webhooks import WebhookDelivery
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
-from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
-from infrastructure.observability.tracing import NoTracer, Tracer, open_tracer
+from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
+from infrastructure.observability.tracer_factory import open_tracer
+from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
 from worker.client.connections import Connections, open_connections
@@ -74,7 +76,7 @@ class Client:
         the first call that needs it; calls that only read jobs and runs never do.
         """
         async with AsyncExitStack() as stack:
-            if tracer is None and (tracer := open_tracer()).on:
+            if tracer is None and (tracer := open_tracer()).enabled:
                 stack.push_async_callback(asyncio.to_thread, tracer.close)
             connections = await stack.enter_async_context(open_connections(settings, lazy_redis=lazy_redis))
             yield cls(connections, settings, tracer)
@@ -90,7 +92,7 @@ class Client:
         """Delete the user with all runs and jobs. Workers stop the running ones. Raises NotFoundError."""
         async with self._database.unit_of_work() as work:
             jobs = await UserRepository(work).delete(user_id)
-            await NoticeRepository(work).forget_user(user_id)
+            await WebhookDeliveryRepository(work).delete_for_user(user_id)
         for job_id in jobs:
             await self._connections.delete_token(job_id)
 
@@ -175,7 +177,7 @@ class Client:
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
 
-    async def list_webhook_deliveries(self, user_id: UUID, job_id: str) -> list[Notice]:
+    async def list_webhook_deliveries(self, user_id: UUID, job_id: str) -> list[WebhookDelivery]:
         """Return the webhook deliveries about the job, oldest first.
 
         There are none for a job without `notify_url`, and for one that has not ended. Raises NotFoundError,
@@ -183,7 +185,7 @@ class Client:
         """
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
-            return await NoticeRepository(work).of_job(job_id)
+            return await WebhookDeliveryRepository(work).list_for_job(job_id)
 
     def webhook_secrets(self, user_id: UUID) -> list[str]:
         """Return the secrets of the user's webhooks (`whsec_...`), newest first. A receiver may verify with any."""
@@ -229,10 +231,10 @@ class Client:
         """
         async with self._database.unit_of_work() as work:
             _owned_job(await JobRepository(work).get(job_id), user_id)
-            jobs = JobRepository(work)
-            await jobs.lock_user(user_id)
-            self._limits.check(unfinished=(await jobs.usage(user_id)).unfinished, today=0)
-            job = await jobs.requeue_failed(job_id)
+            submissions = SubmissionRepository(work)
+            await submissions.lock_user(user_id)
+            self._limits.check(unfinished=(await submissions.usage(user_id)).unfinished, today=0)
+            job = await JobRepository(work).retry_failed(job_id)
         await self._connections.enqueue([job])
         return job
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.jobs import Job, JobStatus
 from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.settings import Settings
 from worker.client.client import Client
 from worker.client.connections import Connections, open_connections
@@ -46,7 +47,7 @@ class OperatorClient:
         `since` leaves out jobs created before it. Of more than `limit` jobs, the oldest are returned.
         """
         async with self._database.unit_of_work() as work:
-            return await JobRepository(work).select(user_id, statuses, since=since, limit=limit)
+            return await JobRepository(work).select_ids(user_id, statuses, since=since, limit=limit)
 
     async def cancel_jobs(self, job_ids: Sequence[str]) -> list[Job]:
         """Cancel those that are pending or running, and return them."""
@@ -65,10 +66,10 @@ class OperatorClient:
         are retried first. With None no limit applies.
         """
         async with self._database.unit_of_work() as work:
-            jobs, free = JobRepository(work), None
+            submissions, free = SubmissionRepository(work), None
             if limited_user is not None:
-                await jobs.lock_user(limited_user)
-                free = max(0, self._limits.max_unfinished - (await jobs.usage(limited_user)).unfinished)
-            requeued = await jobs.requeue_all(job_ids, most=free)
+                await submissions.lock_user(limited_user)
+                free = max(0, self._limits.max_unfinished - (await submissions.usage(limited_user)).unfinished)
+            requeued = await JobRepository(work).retry_all(job_ids, limit=free)
         await self._connections.enqueue(requeued)
         return requeued

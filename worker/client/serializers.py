@@ -6,7 +6,7 @@ from datetime import datetime
 from domain.jobs import Job
 from domain.runs import Run
 from domain.text import JSON
-from domain.webhooks import Notice
+from domain.webhooks import WebhookDelivery
 from worker.client.results import JobFailed, Unfinished
 
 
@@ -35,10 +35,10 @@ def job_to_json(job: Job) -> dict[str, JSON]:
     }
 
 
-def webhook_delivery_to_json(delivery: Notice) -> dict[str, JSON]:
+def webhook_delivery_to_json(delivery: WebhookDelivery) -> dict[str, JSON]:
     """Return a webhook delivery; `state` is `waiting`, `delivered` or `given up`."""
     return {
-        "notice_id": str(delivery.notice_id),
+        "notice_id": str(delivery.delivery_id),
         "state": delivery.state,
         "status": delivery.status,
         "attempt": delivery.attempt,

@@ -11,9 +11,8 @@ from domain.errors import InvalidInputError
 from domain.jobs import Job, SubmissionLimits
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import one_line
-from domain.webhooks import is_allowed, notify_url
-from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.submissions import NewJob, Submitted
+from domain.webhooks import is_allowed_host, notify_url
+from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.public_addresses import is_public_address, parse_ip_literal
 from infrastructure.settings import Settings
@@ -95,7 +94,7 @@ def _validate_notify_url(url: str, settings: Settings) -> str:
     if (
         address is not None
         and not is_public_address(address)
-        and not is_allowed(checked, settings.webhook_allowed_hosts)
+        and not is_allowed_host(checked, settings.webhook_allowed_hosts)
     ):
         raise InvalidInputError(
             "the notify URL names a private address, which is refused unless WEBHOOK_ALLOWED_HOSTS lists it"
@@ -159,7 +158,7 @@ class Submitter:
 
     async def _insert(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
         async with self.connections.database.unit_of_work() as work:
-            return await JobRepository(work).submit(user_id, new, self.limits)
+            return await SubmissionRepository(work).submit(user_id, new, self.limits)
 
 
 def _with_traceparent(job: NewJob, traceparent: str) -> NewJob:

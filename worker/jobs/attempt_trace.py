@@ -23,7 +23,7 @@ def traceparent_of(metadata: Mapping[str, JSON]) -> str | None:
 
 def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
     """Record the job's time in the queue and this attempt with its stages."""
-    if not tracer.on or job.started_at is None:
+    if not tracer.enabled or job.started_at is None:
         return
     claimed = job.started_at.timestamp()
     parent = traceparent_of(job.source_metadata)
@@ -51,7 +51,7 @@ def record_lost_attempt(
     tracer: Tracer, *, parent: object, began: datetime | None, ended: datetime, job_id: str, attempt: int, reason: str
 ) -> None:
     """Record an attempt whose worker died, on behalf of that worker."""
-    if not tracer.on or began is None:
+    if not tracer.enabled or began is None:
         return
     attributes: Attributes = {"vibe8.job_id": job_id, "vibe8.attempt": attempt, "vibe8.outcome": "lost"}
     span = SpanRecord(

@@ -12,8 +12,7 @@ from domain.errors import CancelledByUserError, LeaseLostError, TransientError, 
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim
 from domain.text import JSON
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.attempts import LeaseState
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
 from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.prometheus_metrics import HEARTBEATS, LEASES_LOST
 from infrastructure.redis.queue import JobQueue
@@ -143,11 +142,11 @@ class LeaseKeeper:
             for held in leases
         ]
         try:
-            async with asyncio.timeout(LEASE_SECONDS / 3), self._database.statement() as work:
+            async with asyncio.timeout(LEASE_SECONDS / 3), self._database.autocommit() as work:
                 if renew:
-                    cancel_requested = await JobRepository(work).renew_leases(states, LEASE_SECONDS)
+                    cancel_requested = await AttemptRepository(work).renew_leases(states, LEASE_SECONDS)
                 else:
-                    cancel_requested = await JobRepository(work).check_leases(states)
+                    cancel_requested = await AttemptRepository(work).check_leases(states)
         except (TransientError, TimeoutError):
             HEARTBEATS.labels("unreachable").inc()
             self.healthy = False

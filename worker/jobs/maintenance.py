@@ -12,12 +12,19 @@ from domain.jobs import JOB_VERSION, JobStatus
 from domain.text import JSON
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import CANCELLED
-from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.maintenance import STALE, WORKER_LOST, CleanupCounts, EndedJob, Rescued, Ring
+from infrastructure.database.repositories.maintenance import (
+    STALE,
+    WORKER_LOST,
+    CleanupCounts,
+    EndedJob,
+    MaintenanceRepository,
+    RescuedJob,
+    Wakeup,
+)
 from infrastructure.database.repositories.runs import RunRepository
-from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.observability.log_throttle import LogThrottle
-from infrastructure.observability.prometheus_metrics import RESCUES, RINGS, note_queue
+from infrastructure.observability.prometheus_metrics import RESCUES, WAKEUPS_REISSUED, set_queue_gauges
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
@@ -52,17 +59,17 @@ async def cleanup_once_per_slot(database: Database, settings: Settings) -> None:
     The slot is taken in the same transaction, so that it stays free if the worker crashes.
     """
     async with database.unit_of_work() as work:
-        if await JobRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS) is not None:
+        if await MaintenanceRepository(work).take_slot(CLEANUP_SLOT, CLEANUP_SECONDS) is not None:
             await _cleanup(work, settings)
 
 
 async def _cleanup(work: AsyncConnection, settings: Settings) -> CleanupCounts:
-    counts = await JobRepository(work).cleanup(
+    counts = await MaintenanceRepository(work).cleanup(
         retention=settings.completed_job_retention,
         stale=settings.stale_job_threshold,
         pending_max_age=settings.pending_job_max_age,
     )
-    await NoticeRepository(work).forget_old(settings.completed_job_retention)
+    await WebhookDeliveryRepository(work).delete_ended(settings.completed_job_retention)
     if settings.run_retention_days is not None:
         await RunRepository(work).delete_older_than(settings.run_retention_days)
     for job in counts.stale:
@@ -99,25 +106,27 @@ class Maintenance:
     async def run_once(self) -> int:
         """Run one round. Returns how many pending jobs wait for a newer worker. Raises ServiceUnavailableError."""
         async with self.database.unit_of_work() as work:
-            rescued = await JobRepository(work).rescue_expired(RESCUE_LIMIT)
-            unclaimed = await JobRepository(work).ring_unheard(
+            rescued = await MaintenanceRepository(work).rescue_expired(RESCUE_LIMIT)
+            unclaimed = await MaintenanceRepository(work).reissue_wakeups(
                 older_than_seconds=ENQUEUE_AGAIN_SECONDS, limit=2 * self.free_slots()
             )
-            note_queue(await JobRepository(work).statistics())
-            newer = await JobRepository(work).count_newer()
-        RINGS.inc(len(unclaimed))
+            set_queue_gauges(await MaintenanceRepository(work).statistics())
+            newer = await MaintenanceRepository(work).count_newer_version()
+        WAKEUPS_REISSUED.inc(len(unclaimed))
         for job in rescued:
             self._record_rescue(job)
-        requeued = [Ring(job_id=job.job_id, ring=job.ring) for job in rescued if job.status is JobStatus.PENDING]
+        requeued = [
+            Wakeup(job_id=job.job_id, number=job.wakeup_number) for job in rescued if job.status is JobStatus.PENDING
+        ]
         for wakeup in [*requeued, *unclaimed]:
-            await self.queue.enqueue(wakeup.job_id, wakeup.ring)
+            await self.queue.enqueue(wakeup.job_id, wakeup.number)
         for job in rescued:
             if job.status.finished:  # its worker died before it could
                 await self.vault.delete(job.job_id)
         await cleanup_once_per_slot(self.database, self.settings)
         return newer
 
-    def _record_rescue(self, job: Rescued) -> None:
+    def _record_rescue(self, job: RescuedJob) -> None:
         RESCUES.labels(job.status.value).inc()
         log.warning("job.rescued", **_job_fields(job), status=str(job.status))
         if job.status.finished:
@@ -133,11 +142,11 @@ class Maintenance:
         )
 
 
-def _log_failed(job: Rescued | EndedJob, *, kind: str, reason: str | None) -> None:
+def _log_failed(job: RescuedJob | EndedJob, *, kind: str, reason: str | None) -> None:
     outcome = "cancelled" if reason == CANCELLED else "failed"
     source = source_name(job.source_kind, job.source)
     log.info("job.failed", **_job_fields(job), outcome=outcome, source=source, kind=kind, reason=reason)
 
 
-def _job_fields(job: Rescued | EndedJob) -> dict[str, JSON]:
+def _job_fields(job: RescuedJob | EndedJob) -> dict[str, JSON]:
     return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id)}

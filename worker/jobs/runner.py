@@ -13,17 +13,21 @@ from typing import TypeVar
 import structlog
 
 from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, TransientError
-from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus
-from domain.retry import backoff_seconds
+from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus, backoff_seconds
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, validate_source_metadata
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.attempts import CANCELLED, Released
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.attempts import CANCELLED, AttemptRepository, ReleasedJob
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.failpoints import failpoint
-from infrastructure.observability.prometheus_metrics import CLAIMS, FINISHED, JOB_SECONDS, WAITED, note_timings
+from infrastructure.observability.prometheus_metrics import (
+    ATTEMPTS_FINISHED,
+    CLAIMS,
+    JOB_DURATION,
+    JOB_WAIT,
+    observe_timings,
+)
 from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
@@ -69,7 +73,7 @@ class JobRunner:
         if claim is None:
             return False
         job = claim.job
-        WAITED.observe((queue_wait_ms(job) or 0) / 1000)
+        JOB_WAIT.observe((queue_wait_ms(job) or 0) / 1000)
         timeline = Timeline()
         with structlog.contextvars.bound_contextvars(**_bound_to_log(job)):
             try:
@@ -90,8 +94,8 @@ class JobRunner:
 
     async def _claim(self) -> Claim | None:
         """Claim one job. Claims of one worker take turns, because concurrent ones would lock the same rows."""
-        async with self.claiming, self.database.statement() as work:
-            return await JobRepository(work).claim_next(LEASE_SECONDS)
+        async with self.claiming, self.database.autocommit() as work:
+            return await AttemptRepository(work).claim_next(LEASE_SECONDS)
 
     async def _run(self, claim: Claim, timeline: Timeline) -> None:
         async def on_progress(progress: Mapping[str, JSON]) -> None:
@@ -129,7 +133,7 @@ class JobRunner:
         # Base64 takes less than twice the limit. A longer text is cut, and the decoder then reports the upload's size.
         max_characters = 2 * self.pipeline.limits.max_upload_bytes
         async with self.database.unit_of_work() as work:
-            return await JobRepository(work).file_data(claim.job.job_id, claim.lease_token, most=max_characters)
+            return await AttemptRepository(work).file_data(claim.job.job_id, claim.lease_token, limit=max_characters)
 
     async def _complete(self, claim: Claim, result: PipelineResult, timeline: Timeline) -> None:
         """Write the run and the job's end in one transaction; without the lease nothing is written."""
@@ -147,7 +151,7 @@ class JobRunner:
         async def write() -> None:
             async with self.database.unit_of_work() as work:
                 await RunRepository(work).insert(run)
-                if not await JobRepository(work).complete(job.job_id, claim.lease_token, run.run_id):
+                if not await AttemptRepository(work).complete(job.job_id, claim.lease_token, run.run_id):
                     raise LeaseLostError("the result came too late and was not written")
                 failpoint("before-commit")
 
@@ -156,8 +160,8 @@ class JobRunner:
         self.leases.release(claim)
         failpoint("committed")
         _record_end(timeline, "completed")
-        JOB_SECONDS.observe(run.duration_ms / 1000)
-        note_timings({**timeline.stages_ms(), **result.analysis.timings_ms})
+        JOB_DURATION.observe(run.duration_ms / 1000)
+        observe_timings({**timeline.stages_ms(), **result.analysis.timings_ms})
         log.info("job.completed", **end_of_job_fields(job, timeline, outcome="completed", analysis=result.analysis))
         await self._announce_end(claim, JobStatus.COMPLETED, None)
 
@@ -167,7 +171,7 @@ class JobRunner:
 
         async def write() -> bool:
             async with self.database.unit_of_work() as work:
-                return await JobRepository(work).fail(
+                return await AttemptRepository(work).fail(
                     claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled
                 )
 
@@ -191,9 +195,9 @@ class JobRunner:
         log.warning("job.attempt_failed", kind=kind, reason=message, exc_info=None if expected else error)
         delay = backoff_seconds(len(claim.job.attempt_errors) + 1, random.random())  # nosec B311 # noqa: S311 - jitter
 
-        async def write() -> Released | None:
+        async def write() -> ReleasedJob | None:
             async with self.database.unit_of_work() as work:
-                return await JobRepository(work).retry_later(
+                return await AttemptRepository(work).retry_later(
                     claim.job.job_id, claim.lease_token, kind, message, delay_seconds=delay
                 )
 
@@ -205,14 +209,14 @@ class JobRunner:
         elif ended:
             await self._report_failed(claim, timeline, kind, released.error_message)
         else:
-            await self._enqueue(claim, released.ring, delay)
+            await self._enqueue(claim, released.wakeup_number, delay)
 
     async def _requeue(self, claim: Claim, timeline: Timeline) -> None:
         """Make the job pending again at shutdown. Another worker may claim it at once; no attempt is counted."""
 
         async def write() -> int | None:
             async with self.database.unit_of_work() as work:
-                return await JobRepository(work).hand_back(claim.job.job_id, claim.lease_token)
+                return await AttemptRepository(work).requeue(claim.job.job_id, claim.lease_token)
 
         _record_end(timeline, "requeued")
         number = await self._write_end(write)
@@ -259,7 +263,7 @@ def facts_scope(job: Job) -> tuple[str, ...]:
 
 def _record_end(timeline: Timeline, outcome: str, kind: str = "", reason: str | None = None) -> None:
     timeline.outcome, timeline.reason = outcome, reason
-    FINISHED.labels(outcome, kind).inc()
+    ATTEMPTS_FINISHED.labels(outcome, kind).inc()
 
 
 def _bound_to_log(job: Job) -> dict[str, JSON]:

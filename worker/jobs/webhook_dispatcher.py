@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import structlog
 
 from domain.errors import InvalidInputError, TransientError
-from domain.webhooks import MAX_ATTEMPTS, Notice, retry_seconds
+from domain.webhooks import MAX_DELIVERY_ATTEMPTS, WebhookDelivery, delivery_backoff_seconds
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.observability.log_throttle import LogThrottle
-from infrastructure.observability.prometheus_metrics import NOTICES
+from infrastructure.observability.prometheus_metrics import WEBHOOK_DELIVERIES
 from infrastructure.outbound.webhook_sender import DELIVERY_TIMEOUT_SECONDS, WebhookDeliveryError, WebhookSender
 
 POLL_SECONDS = 5.0
@@ -68,7 +68,7 @@ class WebhookDispatcher:
         if free <= 0:
             return  # the end of a delivery wakes the loop
         async with self._database.unit_of_work() as work:
-            claimed = await NoticeRepository(work).claim_due(free, LEASE_SECONDS)
+            claimed = await WebhookDeliveryRepository(work).claim_due(free, LEASE_SECONDS)
         for notice in claimed:
             task = asyncio.create_task(self._deliver(notice))
             self._tasks.add(task)
@@ -81,7 +81,7 @@ class WebhookDispatcher:
             # The delivery is sent again when its lease has expired.
             log.warning("webhook.status_write_failed", reason=str(task.exception()))
 
-    async def _deliver(self, notice: Notice) -> None:
+    async def _deliver(self, notice: WebhookDelivery) -> None:
         fields = {"job_id": notice.job_id, "delivery": notice.attempt, "host": urlsplit(notice.url).hostname}
         try:
             await self._sender.send(notice)
@@ -89,14 +89,14 @@ class WebhookDispatcher:
             await self._note_failure(notice, str(error), fields)
             return
         async with self._database.unit_of_work() as work:
-            await NoticeRepository(work).delivered(notice)
-        NOTICES.labels("delivered").inc()
+            await WebhookDeliveryRepository(work).mark_delivered(notice)
+        WEBHOOK_DELIVERIES.labels("delivered").inc()
         log.info("webhook.delivered", **fields)
 
-    async def _note_failure(self, notice: Notice, reason: str, fields: dict[str, object]) -> None:
-        give_up = notice.attempt >= MAX_ATTEMPTS
-        delay = retry_seconds(notice.attempt, random.random())  # nosec B311 # noqa: S311 - jitter
+    async def _note_failure(self, notice: WebhookDelivery, reason: str, fields: dict[str, object]) -> None:
+        give_up = notice.attempt >= MAX_DELIVERY_ATTEMPTS
+        delay = delivery_backoff_seconds(notice.attempt, random.random())  # nosec B311 # noqa: S311 - jitter
         async with self._database.unit_of_work() as work:
-            await NoticeRepository(work).failed(notice, reason, delay_seconds=delay, give_up=give_up)
-        NOTICES.labels("given_up" if give_up else "failed").inc()
+            await WebhookDeliveryRepository(work).mark_failed(notice, reason, delay_seconds=delay, give_up=give_up)
+        WEBHOOK_DELIVERIES.labels("given_up" if give_up else "failed").inc()
         log.warning("webhook.given_up" if give_up else "webhook.delivery_failed", **fields, reason=reason)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from domain.errors import ServiceUnavailableError
-from infrastructure.database.migrate import behind
+from infrastructure.database.migrate import schema_problem
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.redis.queue import connect
@@ -68,7 +68,7 @@ async def _wait(settings: Settings, on_waiting: Callable[[str], None]) -> None:
 
 async def _missing(settings: Settings) -> Missing | None:
     try:
-        schema = await behind(sqlalchemy_url(settings))
+        schema = await schema_problem(sqlalchemy_url(settings))
     except ServiceUnavailableError as error:
         return Missing(event="startup.waiting_for_postgresql", reason=str(error))
     if schema is not None:

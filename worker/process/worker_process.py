@@ -11,9 +11,10 @@ from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
 from infrastructure.observability.log_throttle import LogThrottle
-from infrastructure.observability.prometheus_metrics import POOL, READY, SCRATCH_FREE, SLOTS
+from infrastructure.observability.prometheus_metrics import DATABASE_CONNECTIONS, READY, SCRATCH_FREE, SLOTS
 from infrastructure.observability.status_server import StatusServer
-from infrastructure.observability.tracing import Tracer, open_tracer
+from infrastructure.observability.tracer_factory import open_tracer
+from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
 from worker.process.bootstrap import Services, arq_worker, open_services
 from worker.process.health import Health
@@ -176,10 +177,10 @@ def _log_sandbox(services: Services) -> None:
 def _update_gauges(services: Services) -> None:
     SLOTS.labels("busy").set(services.pool.busy)
     SLOTS.labels("free").set(services.pool.free)
-    used, idle = services.database.connections()
-    POOL.labels("used").set(used)
-    POOL.labels("idle").set(idle)
-    POOL.labels("limit").set(services.settings.db_pool_size + services.settings.db_max_overflow)
+    used, idle = services.database.pool_usage()
+    DATABASE_CONNECTIONS.labels("used").set(used)
+    DATABASE_CONNECTIONS.labels("idle").set(idle)
+    DATABASE_CONNECTIONS.labels("limit").set(services.settings.db_pool_size + services.settings.db_max_overflow)
     SCRATCH_FREE.set(services.backpressure.free_bytes())
 
 

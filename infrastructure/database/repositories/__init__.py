@@ -1,1 +1,1 @@
-"""SQL, one class a concern. Repositories act within a transaction and never commit."""
+"""SQL, one class a concern. Repositories work within a transaction of the caller and never commit."""

@@ -1,31 +1,35 @@
-"""Rows to domain objects, in one place. An upload's data is never among a job's columns."""
+"""Columns in SQL, and rows to domain objects. JOB_COLUMNS never include an upload's data."""
 
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from domain.jobs import AttemptError, Job, JobStatus
+from domain.jobs import FINISHED_STATUSES, UNFINISHED_STATUSES, AttemptError, Job, JobStatus
 from domain.runs import Run, RunOrigin, RunSummary
 from domain.sources import SourceKind
 
 METADATA_CHARACTERS = 65_536
-"""More is not read of a job's source without its data."""
+"""Longest source metadata that is read from a row, without the upload's data; longer text is cut."""
+
+FINISHED = "('{}', '{}')".format(*FINISHED_STATUSES)
+UNFINISHED = "('{}', '{}')".format(*UNFINISHED_STATUSES)
+"""The statuses as SQL lists, for `status IN ...`."""
 
 WITHOUT_DATA = """
     CASE jsonb_typeof(jobs.source_metadata)
         WHEN 'object' THEN jobs.source_metadata - 'file_data' ELSE jobs.source_metadata END
 """
-"""The SQL of a source without its data. Other programs write rows, too: what is no object must not be an error here."""
+"""SQL of `source_metadata` without the upload's data. Other programs write rows too, so it need not be an object."""
 
-# As text: a number of 10,000 digits or lists nested by the thousand are JSON to PostgreSQL, but not to Python, and a
-# row that cannot be read must not keep a worker from claiming any other.
+# The metadata is read as text: PostgreSQL accepts JSON that Python cannot parse, such as a number of 10,000 digits or
+# lists nested by the thousand, and one such row must not keep a worker from claiming others.
 JOB_COLUMNS = f"""
     jobs.job_id, jobs.user_id, jobs.status, jobs.source_kind,
     left(CAST({WITHOUT_DATA} AS text), {METADATA_CHARACTERS}) AS source_metadata,
-    jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after, jobs.ring,
-    jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors, jobs.cancel_requested_at,
-    jobs.idempotency_key, jobs.notify_url
+    jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after,
+    jobs.ring AS wakeup_number, jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors,
+    jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url
 """
 
 ORIGIN_COLUMNS = (
@@ -39,8 +43,8 @@ SUMMARY_COLUMNS = (
 )  # fmt: skip
 
 
-def job_from(row: Mapping[Any, Any]) -> Job:
-    """From a row of JOB_COLUMNS."""
+def job_from_row(row: Mapping[Any, Any]) -> Job:
+    """Return the job of a row of JOB_COLUMNS."""
     values = dict(row)
     values["status"] = JobStatus(row["status"])
     values["source_kind"] = SourceKind(row["source_kind"])
@@ -50,7 +54,7 @@ def job_from(row: Mapping[Any, Any]) -> Job:
 
 
 def _metadata(text: str | None) -> Mapping[str, Any]:
-    """Empty where it is nothing that `domain.sources` writes: `validate_source_metadata` then says so."""
+    """Return the parsed object; empty if it is none, which `domain.sources.validate_source_metadata` reports later."""
     try:
         value = json.loads(text or "null")
     except (ValueError, RecursionError):
@@ -63,13 +67,13 @@ def _attempt_error(item: dict[str, Any]) -> AttemptError:
     return AttemptError(attempt=item["attempt"], at=at, kind=item["kind"], message=item["message"])
 
 
-def summary_from(row: Mapping[Any, Any]) -> RunSummary:
-    """From a row of SUMMARY_COLUMNS."""
+def summary_from_row(row: Mapping[Any, Any]) -> RunSummary:
+    """Return the summary of a row of SUMMARY_COLUMNS."""
     return RunSummary(**_summary_values(row))
 
 
-def run_from(row: Mapping[Any, Any]) -> Run:
-    """From a row of SUMMARY_COLUMNS and the big documents."""
+def run_from_row(row: Mapping[Any, Any]) -> Run:
+    """Return the run of a row of SUMMARY_COLUMNS and the large documents."""
     documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms")}
     return Run(**_summary_values(row), **documents)
 

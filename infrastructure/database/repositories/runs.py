@@ -1,4 +1,4 @@
-"""Finished analyses."""
+"""Runs: finished analyses."""
 
 import dataclasses
 from typing import cast
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.errors import LeaseLostError, NotFoundError
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.text import JSON, safe_json
-from infrastructure.database.repositories.mapping import SUMMARY_COLUMNS, run_from, summary_from
+from infrastructure.database.repositories.mapping import SUMMARY_COLUMNS, run_from_row, summary_from_row
 from infrastructure.database.tables import AnalysisRunRow
 
 _TABLE = AnalysisRunRow.__table__
@@ -28,7 +28,7 @@ class RunRepository:
         self._connection = connection
 
     async def insert(self, run: NewRun) -> None:
-        """Write a run. Raises LeaseLostError where its job already has one, or its user was deleted meanwhile."""
+        """Insert a run. Raises LeaseLostError if its job has a run already, or if its user was deleted."""
         analysis = {field.name: getattr(run.analysis, field.name) for field in dataclasses.fields(run.analysis)}
         values = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
         values |= safe_json(dataclasses.asdict(run.origin)) | safe_json(analysis)
@@ -40,21 +40,21 @@ class RunRepository:
             raise LeaseLostError("another attempt has finished the job")
 
     async def get(self, run_id: UUID) -> Run:
-        """The whole run. Raises NotFoundError; whose it is, the caller checks."""
+        """Return the whole run. Raises NotFoundError. The caller checks who owns it."""
         row = (await self._connection.execute(select(_TABLE).where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
         if row is None:
             raise NotFoundError(_no_run(run_id))
-        return run_from(row)
+        return run_from_row(row)
 
     async def summary(self, run_id: UUID) -> RunSummary:
-        """The run without its big documents. Raises NotFoundError."""
+        """Return the run without its large documents. Raises NotFoundError."""
         row = (await self._connection.execute(select(*_SUMMARY).where(_TABLE.c.run_id == run_id))).mappings().first()
         if row is None:
             raise NotFoundError(_no_run(run_id))
-        return summary_from(row)
+        return summary_from_row(row)
 
     async def file_tree(self, run_id: UUID) -> JSON:
-        """The run's file tree alone, None where it has none. Raises NotFoundError."""
+        """Return the run's file tree; None if it has none. Raises NotFoundError."""
         query = select(_TABLE.c.file_tree).where(_TABLE.c.run_id == run_id)
         row = (await self._connection.execute(query)).one_or_none()
         if row is None:
@@ -62,26 +62,26 @@ class RunRepository:
         return row.file_tree
 
     async def list_runs(self, user_id: UUID, *, limit: int, after: RunCursor | None = None) -> list[RunSummary]:
-        """One page of a user's runs, newest first, from behind `after` on; deep pages cost what the first does."""
+        """Return one page of a user's runs, newest first, starting after `after`. All pages cost the same."""
         place = tuple_(_TABLE.c.created_at, _TABLE.c.run_id)
         query = select(*_SUMMARY).where(_TABLE.c.user_id == user_id)
         if after is not None:
             query = query.where(place < tuple_(after.created_at, after.run_id))
         query = query.order_by(_TABLE.c.created_at.desc(), _TABLE.c.run_id.desc()).limit(limit)
-        return [summary_from(row) for row in (await self._connection.execute(query)).mappings()]
+        return [summary_from_row(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def count(self, user_id: UUID) -> int:
-        """How many runs a user has."""
+        """Return the number of a user's runs."""
         query = select(func.count()).select_from(_TABLE).where(_TABLE.c.user_id == user_id)
         return int(await self._connection.scalar(query) or 0)
 
     async def delete(self, run_id: UUID) -> bool:
-        """Delete a run, and say whether it was there. A job that names it forgets it."""
+        """Delete a run and clear it from the job that refers to it. Returns whether a row was deleted."""
         done = await self._connection.execute(delete(AnalysisRunRow).where(_TABLE.c.run_id == run_id))
         return done.rowcount > 0
 
     async def delete_older_than(self, days: int) -> int:
-        """Delete what is older, and say how many."""
+        """Delete runs older than `days`. Returns their number."""
         return (await self._connection.execute(_DELETE_OLD, {"days": days})).rowcount
 
 

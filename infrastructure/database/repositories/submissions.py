@@ -1,4 +1,4 @@
-"""Submitting: new jobs under their user's lock, within its limits, one or many in one transaction."""
+"""Submissions: insert one or many jobs in one transaction, under the user's lock and within its limits."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import InvalidInputError, NotFoundError
-from domain.jobs import JOB_VERSION, Job, SubmissionLimits
+from domain.jobs import JOB_VERSION, Job, JobStatus, SubmissionLimits
 from domain.sources import SourceKind
 from domain.text import JSON, safe_json
-from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from
+from infrastructure.database.repositories.mapping import JOB_COLUMNS, UNFINISHED, job_from_row
 
 MAX_KEY_LENGTH = 200
 
-# Not FOR UPDATE: that would also keep runs and jobs from being written for the user meanwhile.
+# FOR UPDATE would also block the inserts of runs and jobs that refer to the user.
 _LOCK_USER = text("SELECT 1 FROM users WHERE id = :user_id FOR NO KEY UPDATE")
 _TODAY = "(statement_timestamp() AT TIME ZONE 'UTC')::date"
 _USAGE = text(f"""
     SELECT
-        (SELECT count(*) FROM jobs WHERE user_id = :user_id AND status IN ('pending', 'running')) AS unfinished,
+        (SELECT count(*) FROM jobs WHERE user_id = :user_id AND status IN {UNFINISHED}) AS unfinished,
         coalesce((SELECT submitted FROM daily_usage WHERE user_id = :user_id AND day = {_TODAY}), 0) AS today
 """)  # nosec B608 # noqa: S608 - no input in it
 _COUNT_UP = f"""
@@ -33,14 +33,14 @@ _BY_KEYS = text(f"""
     WHERE user_id = :user_id AND idempotency_key = ANY(CAST(:keys AS varchar[]))
 """)  # nosec B608 # noqa: S608 - no input in it
 
-# They are rung right after the commit, so they are born as rung once: no second transaction for that. A microsecond
-# between them keeps their order in lists and in the queue.
+# The jobs are enqueued right after the commit, so the insert counts their first wake-up, which saves a transaction.
+# Creation times differ by a microsecond to keep the order of submission in lists and in the queue.
 _INSERT = text(f"""
     WITH counted AS ({_COUNT_UP})
     INSERT INTO jobs (
         job_id, user_id, status, source_kind, source_metadata, idempotency_key, notify_url, version, ring, rung_at,
         created_at)
-    SELECT new.job_id, :user_id, 'pending', new.kind, CAST(new.metadata AS jsonb), new.key, new.notify_url,
+    SELECT new.job_id, :user_id, '{JobStatus.PENDING}', new.kind, CAST(new.metadata AS jsonb), new.key, new.notify_url,
         {JOB_VERSION}, 1, statement_timestamp(), now() + (new.place - 1) * interval '1 microsecond'
     FROM unnest(
         CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
@@ -52,7 +52,7 @@ _INSERT = text(f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to be. `notify_url` is told when it ends."""
+    """A job to insert. A webhook delivery goes to `notify_url` when the job ends."""
 
     job_id: str
     source_kind: SourceKind
@@ -69,7 +69,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The job of a submission. `created` is False where the same idempotency key had made it before."""
+    """The job of a submission. `created` is False if an earlier submission with the same idempotency key made it."""
 
     job: Job
     created: bool
@@ -77,24 +77,24 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How many of a user's jobs are pending or running, and how many were submitted today (UTC), deleted ones too."""
+    """A user's number of pending and running jobs, and of submissions today (UTC), deleted jobs included."""
 
     unfinished: int
     today: int
 
 
 class SubmissionRepository:
-    """New rows of `jobs`, and `daily_usage`, within one unit of work."""
+    """Inserts into `jobs` and the table `daily_usage`, within one unit of work."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def submit(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> list[Submitted]:
-        """Insert pending jobs under the user's lock, so that no number of submissions at once passes a limit.
+        """Insert pending jobs, all or none, under the user's lock, so that concurrent submissions respect the limits.
 
-        All or none; the answer is in the order of `new`. The same idempotency key is the same job, also twice in one
-        call. They count as rung once: after the commit ring each that was created. Raises LimitExceededError, and
-        NotFoundError for an unknown user.
+        Returns the jobs in the order of `new`. The same idempotency key returns the same job, also within one call.
+        The caller enqueues the created jobs after the commit; their first wake-up is counted already. Raises
+        LimitExceededError, and NotFoundError for an unknown user.
         """
         await self.lock_user(user_id)
         known = await self._by_keys(user_id, [job.idempotency_key for job in new if job.idempotency_key is not None])
@@ -112,19 +112,19 @@ class SubmissionRepository:
         ]
 
     async def lock_user(self, user_id: UUID) -> None:
-        """Let one submission of the user at a time through, until the unit of work ends. Raises NotFoundError."""
+        """Hold the user's submission lock until the unit of work ends. Raises NotFoundError."""
         if await self._connection.scalar(_LOCK_USER, {"user_id": user_id}) is None:
             raise NotFoundError("there is no such user")
 
     async def usage(self, user_id: UUID) -> Usage:
-        """What the limits look at."""
+        """Return the numbers that the limits apply to."""
         return Usage(**(await self._connection.execute(_USAGE, {"user_id": user_id})).mappings().one())
 
     async def _by_keys(self, user_id: UUID, keys: Sequence[str]) -> dict[str, Job]:
         if not keys:
             return {}
         rows = await self._connection.execute(_BY_KEYS, {"user_id": user_id, "keys": keys})
-        return {str(row["idempotency_key"]): job_from(row) for row in rows.mappings()}
+        return {str(row["idempotency_key"]): job_from_row(row) for row in rows.mappings()}
 
     async def _insert(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> dict[str, Job]:
         usage = await self.usage(user_id)
@@ -139,4 +139,4 @@ class SubmissionRepository:
             "notify_urls": [job.notify_url for job in new],
         }
         rows = (await self._connection.execute(_INSERT, values)).mappings()
-        return {str(row["job_id"]): job_from(row) for row in rows}
+        return {str(row["job_id"]): job_from_row(row) for row in rows}

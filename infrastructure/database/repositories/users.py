@@ -1,4 +1,4 @@
-"""Who submits."""
+"""Users, who submit jobs."""
 
 from uuid import UUID
 
@@ -12,10 +12,10 @@ _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
 _FIND_BY_SUB = text("SELECT id FROM users WHERE auth0_sub = :sub")
 _ADD = text("INSERT INTO users (email, auth0_sub) VALUES (:email, :sub) ON CONFLICT (email) DO NOTHING")
 _IDENTIFY = text("UPDATE users SET auth0_sub = :sub WHERE id = :id AND auth0_sub IS NULL")
-_TOUCH = text("UPDATE users SET last_login = statement_timestamp() WHERE id = :id")
 _JOBS_OF = text("SELECT job_id FROM jobs WHERE user_id = :id ORDER BY created_at, job_id")
 _DELETE = text("DELETE FROM users WHERE id = :id")
 _TRIES = 3
+MAX_EMAIL_LENGTH = 320
 MAX_SUB_LENGTH = 255
 
 
@@ -26,12 +26,12 @@ class UserRepository:
         self._connection = connection
 
     async def get_or_create(self, email: str, auth0_sub: str | None = None) -> UUID:
-        """The user of that identity, else of that address, else a new one; safe to call many times at once.
+        """Return the user with this identity, else with this email, else a new one. Safe under concurrent calls.
 
-        An address that has had no identity gets this one. Raises ForbiddenError where the address belongs to another
-        identity, and InvalidInputError for an address that is none.
+        `auth0_sub` is the identity; an email without an identity gets this one. Raises ForbiddenError if the email
+        belongs to another identity, and InvalidInputError for an invalid email or identity.
         """
-        if "@" not in email or not email.isprintable() or len(email) > 320:
+        if "@" not in email or not email.isprintable() or len(email) > MAX_EMAIL_LENGTH:
             raise InvalidInputError("a user's email must look like name@host")
         if auth0_sub is not None and (not auth0_sub.isprintable() or not 0 < len(auth0_sub) <= MAX_SUB_LENGTH):
             raise InvalidInputError(f"a user's identity must be 1 to {MAX_SUB_LENGTH} printable characters")
@@ -62,7 +62,7 @@ class UserRepository:
             async with self._connection.begin_nested():
                 done = await self._connection.execute(_IDENTIFY, {"id": user_id, "sub": sub})
         except IntegrityError:
-            return None  # another user got that identity in this moment
+            return None  # another user got this identity concurrently
         return user_id if done.rowcount else None
 
     async def _add(self, email: str, sub: str | None) -> None:
@@ -70,14 +70,10 @@ class UserRepository:
             async with self._connection.begin_nested():
                 await self._connection.execute(_ADD, {"email": email, "sub": sub})
         except IntegrityError:
-            return  # likewise: it is found the next time round
-
-    async def touch_last_login(self, user_id: UUID) -> None:
-        """Note that the user has logged in now."""
-        await self._connection.execute(_TOUCH, {"id": user_id})
+            return  # a concurrent call inserted the user; the next round finds it
 
     async def delete(self, user_id: UUID) -> list[str]:
-        """Delete the user with all jobs and runs, and return the jobs' ids; workers notice and stop.
+        """Delete the user with all jobs and runs. Returns the ids of the jobs; workers lose their leases and stop.
 
         Raises NotFoundError.
         """

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import redis
 
-from infrastructure.database.migrate import downgrade, head
+from infrastructure.database.migrate import downgrade, head_revision
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import CommandResult, System
@@ -59,7 +59,7 @@ async def test_all_is_well(cli: System, set_redis: SetRedis) -> None:
     assert names[-len(services) :] == services
     assert {"python", "tools", "git", "sandbox", "scratch", "memory", "tokens"} <= set(names)
     assert all(check["ok"] and not check["advice"] for check in finished.document), finished.out
-    assert found_in(finished, "schema")["found"] == f"at {head()}"
+    assert found_in(finished, "schema")["found"] == f"at {head_revision()}"
     for name in ("postgresql", "redis"):
         assert " ms" in found_in(finished, name)["found"]
         assert any(character.isdigit() for character in found_in(finished, name)["found"].split(",")[0])

@@ -6,9 +6,9 @@ from tests.unit.deploy.promql import check, exposed, parse
 
 
 def test_a_good_expression_is_understood() -> None:
-    expression = check('sum by (kind) (rate(vibe8_jobs_finished_total{outcome=~"failed|lost"}[5m])) > 0.5')
+    expression = check('sum by (kind) (rate(vibe8_attempts_finished_total{outcome=~"failed|lost"}[5m])) > 0.5')
     (series,) = expression.series
-    assert series.name == "vibe8_jobs_finished_total"
+    assert series.name == "vibe8_attempts_finished_total"
     assert series.matchers == (("outcome", "=~", "failed|lost"),)
     assert series.function == "rate"
     assert expression.lists == ("kind",)
@@ -18,7 +18,7 @@ def test_what_a_replica_tells() -> None:
     known = exposed()
     assert known["vibe8_jobs"] == ("gauge", {"status"})
     assert known["vibe8_claims_total"] == ("counter", {"result"})
-    assert known["vibe8_stage_seconds_bucket"] == ("counter", {"stage", "le"})
+    assert known["vibe8_stage_duration_seconds_bucket"] == ("counter", {"stage", "le"})
     assert known["process_start_time_seconds"][0] == "gauge"
     assert "vibe8_claims" not in known
 

@@ -2,9 +2,8 @@ import itertools
 
 import pytest
 
-from domain.errors import IllegalTransitionError, LimitExceededError
-from domain.jobs import JobStatus, SubmissionLimits, require_transition
-from domain.retry import backoff_seconds
+from domain.errors import LimitExceededError
+from domain.jobs import JobStatus, SubmissionLimits, Transition, backoff_seconds
 
 LEGAL = {
     ("pending", "running"), ("pending", "failed"), ("running", "completed"), ("running", "failed"),
@@ -13,12 +12,16 @@ LEGAL = {
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(JobStatus, JobStatus)))
-def test_transitions(before: JobStatus, after: JobStatus) -> None:
-    if (before, after) in LEGAL:
-        require_transition(before, after)
-    else:
-        with pytest.raises(IllegalTransitionError, match=f"a {before} job cannot become {after}"):
-            require_transition(before, after)
+def test_only_legal_changes_of_status_are_transitions(before: JobStatus, after: JobStatus) -> None:
+    found = [change for change in Transition if (change.before, change.after) == (before, after)]
+    assert len(found) == ((before, after) in LEGAL)
+
+
+def test_a_lease_is_held_in_one_state_alone() -> None:
+    """The fence of every write of an attempt tests for the state that a claim leads to."""
+    ends_of_an_attempt = {Transition.COMPLETE, Transition.FAIL, Transition.REQUEUE}
+    assert {change for change in Transition if change.before is Transition.CLAIM.after} == ends_of_an_attempt
+    assert {change.before for change in ends_of_an_attempt} == {Transition.CLAIM.after}
 
 
 def test_limits() -> None:

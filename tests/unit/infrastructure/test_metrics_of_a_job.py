@@ -2,7 +2,7 @@
 
 import pytest
 
-from infrastructure.observability.prometheus_metrics import REGISTRY, STAGES, note_timings
+from infrastructure.observability.prometheus_metrics import REGISTRY, STAGES, observe_timings
 
 
 def series() -> int:
@@ -15,17 +15,17 @@ def seconds(metric: str, **labels: str) -> float:
 
 
 def test_timings_with_unknown_names_add_no_time_series() -> None:
-    note_timings({"collecting": 10, "collect.mi": 5})
+    observe_timings({"collecting": 10, "collect.mi": 5})
     before = series()
-    note_timings({f"{kind}{number}": 1 for number in range(1000) for kind in ("", "collect.", "wall.")})
+    observe_timings({f"{kind}{number}": 1 for number in range(1000) for kind in ("", "collect.", "wall.")})
     assert series() == before
 
 
 def test_stages_and_collectors_are_observed_in_seconds() -> None:
     stage, collector = (
-        seconds("vibe8_stage_seconds", stage=STAGES[0]),
-        seconds("vibe8_collector_seconds", collector="dupes"),
+        seconds("vibe8_stage_duration_seconds", stage=STAGES[0]),
+        seconds("vibe8_collector_cpu_seconds", collector="dupes"),
     )
-    note_timings({STAGES[0]: 1500, "collect.dupes": 20, "wall.dupes": 99})
-    assert seconds("vibe8_stage_seconds", stage=STAGES[0]) == pytest.approx(stage + 1.5)
-    assert seconds("vibe8_collector_seconds", collector="dupes") == pytest.approx(collector + 0.02)
+    observe_timings({STAGES[0]: 1500, "collect.dupes": 20, "wall.dupes": 99})
+    assert seconds("vibe8_stage_duration_seconds", stage=STAGES[0]) == pytest.approx(stage + 1.5)
+    assert seconds("vibe8_collector_cpu_seconds", collector="dupes") == pytest.approx(collector + 0.02)

@@ -5,7 +5,14 @@ import pytest
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.database.urls import sqlalchemy_url
-from infrastructure.embedded.stack_file import HOME_VARIABLE, Stack, hold, remove_stack, running_stack, write_stack
+from infrastructure.embedded.stack_file import (
+    HOME_VARIABLE,
+    Stack,
+    acquire_lock,
+    remove_stack,
+    running_stack,
+    write_stack,
+)
 from infrastructure.settings import Settings, load_settings
 
 URLS = {"DATABASE_URL": "postgresql://u:db-secret@h/d", "REDIS_URL": "redis://:redis-secret@h/0"}
@@ -171,7 +178,7 @@ def test_a_running_stack_is_found_and_the_environment_wins_over_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stack = Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={"postgresql": 1})
-    lock = hold(tmp_path)
+    lock = acquire_lock(tmp_path)
     assert lock is not None
     try:
         write_stack(tmp_path, stack)
@@ -185,11 +192,11 @@ def test_a_running_stack_is_found_and_the_environment_wins_over_it(
 
 
 def test_the_file_of_a_stack_that_has_died_is_not_believed(tmp_path: Path) -> None:
-    lock = hold(tmp_path)
+    lock = acquire_lock(tmp_path)
     assert lock is not None
     write_stack(tmp_path, Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={}))
     assert running_stack() is not None
-    assert hold(tmp_path) is None  # there is one at a time
+    assert acquire_lock(tmp_path) is None  # there is one at a time
     os.close(lock)  # as the kernel does, however its holder ends
     assert running_stack() is None
     with pytest.raises(ServiceUnavailableError):
@@ -198,7 +205,7 @@ def test_the_file_of_a_stack_that_has_died_is_not_believed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"database_url": "x"}', "\x00"])
 def test_a_damaged_file_is_no_stack(tmp_path: Path, content: str) -> None:
-    lock = hold(tmp_path)
+    lock = acquire_lock(tmp_path)
     assert lock is not None
     (tmp_path / "stack.json").write_text(content)
     assert running_stack() is None

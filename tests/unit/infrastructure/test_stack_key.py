@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from infrastructure.embedded.stack_file import HOME_VARIABLE, Stack, hold, read_stack, token_key, write_stack
+from infrastructure.embedded.stack_file import HOME_VARIABLE, Stack, acquire_lock, read_stack, token_key, write_stack
 from infrastructure.settings import Settings, load_settings
 
 
@@ -39,7 +39,7 @@ def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
 def test_it_comes_before_the_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mine, other = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     stack = Stack(database_url="postgresql://h/d", redis_url="redis://h", pids={}, token_key=mine)
-    lock = hold(tmp_path)
+    lock = acquire_lock(tmp_path)
     assert lock is not None
     try:
         write_stack(tmp_path, stack)
@@ -54,7 +54,7 @@ def test_it_comes_before_the_keys_of_the_environment(monkeypatch: pytest.MonkeyP
 
 
 def test_a_stack_file_of_an_older_version_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    lock = hold(tmp_path)
+    lock = acquire_lock(tmp_path)
     assert lock is not None
     try:
         (tmp_path / "stack.json").write_text(

@@ -21,10 +21,10 @@ class Shelf:
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes] = {}
 
-    async def look_up(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    async def get(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         return {digest: self.entries[digest] for digest in digests if digest in self.entries}
 
-    async def keep(self, entries: Mapping[bytes, bytes]) -> None:
+    async def put(self, entries: Mapping[bytes, bytes]) -> None:
         self.entries |= entries
 
 

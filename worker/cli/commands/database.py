@@ -1,7 +1,7 @@
 """The commands that look after the database: migrate and clean up."""
 
 from infrastructure.database.engine import Database
-from infrastructure.database.migrate import current, head, upgrade
+from infrastructure.database.migrate import current_revision, head_revision, upgrade
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
@@ -28,12 +28,12 @@ async def clean_up(output: OutputWriter) -> int:
 async def migrate(output: OutputWriter) -> int:
     """Bring the database's schema up to what this version needs."""
     url = sqlalchemy_url(load_settings(need_redis=False))
-    before = await current(url)
+    before = await current_revision(url)
     await upgrade(url)
     if output.as_json:
-        output.print_json({"before": before, "after": head()})
-    elif before == head():
-        output.print_line(f"the schema is up to date ({head()})")
+        output.print_json({"before": before, "after": head_revision()})
+    elif before == head_revision():
+        output.print_line(f"the schema is up to date ({head_revision()})")
     else:
-        output.print_line(f"the schema went from {before or 'nothing'} to {head()}")
+        output.print_line(f"the schema went from {before or 'nothing'} to {head_revision()}")
     return DONE

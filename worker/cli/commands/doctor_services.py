@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from domain.errors import Vibe8Error
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
-from infrastructure.database.migrate import behind, current
+from infrastructure.database.migrate import current_revision, schema_problem
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.outbound.package_index import SimplePackageIndex
 from infrastructure.redis.queue import connect, redis_errors
@@ -53,7 +53,7 @@ async def _postgresql(settings: Settings) -> list[Check]:
     try:
         version = await database.ping()  # with the connecting
         started, asked = time.monotonic(), time.time()
-        theirs = await database.clock()
+        theirs = await database.server_time()
         took = time.monotonic() - started
     finally:
         await database.close()
@@ -63,7 +63,7 @@ async def _postgresql(settings: Settings) -> list[Check]:
 
 async def _schema(settings: Settings) -> Check:
     url = sqlalchemy_url(settings)
-    wrong, revision = await behind(url), await current(url)
+    wrong, revision = await schema_problem(url), await current_revision(url)
     if wrong is None:
         return Check(name="schema", found=f"at {revision}")
     return Check(name="schema", found=wrong, ok=False, advice="run `vibe8 migrate`")

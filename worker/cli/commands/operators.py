@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.text import Text
 
 from domain.errors import NotFoundError
-from domain.text import JSON, one_line, unbroken
+from domain.text import JSON, one_line, printable_line
 from domain.workers import PAUSED, WorkerInfo
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.redis.queue import JobQueue, connect
 from infrastructure.redis.worker_registry import ALL_WORKERS, DRAIN, WorkerRegistry
 from infrastructure.settings import load_settings
@@ -62,15 +62,15 @@ def _replica_grid(replicas: list[WorkerInfo]) -> Grid:
     for replica in replicas:
         grid.rows.append(
             (
-                escape(unbroken(replica.replica_id)),
-                escape(unbroken(replica.host)),
+                escape(printable_line(replica.replica_id)),
+                escape(printable_line(replica.host)),
                 str(replica.pid),
-                escape(unbroken(replica.version)),
+                escape(printable_line(replica.version)),
                 f"{(now - replica.started_at) / 60:.0f} min",
                 f"{max(0.0, now - replica.seen_at):.0f} s",
                 f"{len(replica.jobs)}/{replica.slots}",
                 escape(one_line(replica.state, 80)),
-                escape(unbroken(" ".join(replica.jobs))),
+                escape(printable_line(" ".join(replica.jobs))),
             )
         )
     return grid
@@ -80,12 +80,12 @@ async def pause(output: OutputWriter, *, on: bool) -> int:
     """Keep every worker from claiming, or let them again. Running jobs go on; submissions wait."""
     async with _opened() as (database, _, doorbell):
         async with database.unit_of_work() as work:
-            jobs = JobRepository(work)
-            changed = await jobs.set_control(PAUSED, on=on)
+            maintenance = MaintenanceRepository(work)
+            changed = await maintenance.set_control(PAUSED, on=on)
             # Rings that led to nothing meanwhile are rung again at once, not by the sweep.
-            unheard = [] if on else await jobs.ring_unheard(older_than_seconds=0, limit=RING_LIMIT)
+            unheard = [] if on else await maintenance.reissue_wakeups(older_than_seconds=0, limit=RING_LIMIT)
         for ring in unheard:
-            await doorbell.enqueue(ring.job_id, ring.ring)
+            await doorbell.enqueue(ring.job_id, ring.number)
     state = "paused: no worker claims; `vibe8 resume` ends this" if on else "running"
     if output.as_json:
         output.print_json({"paused": on, "changed": changed})
@@ -131,9 +131,9 @@ async def top(output: OutputWriter) -> int:
 
 async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON]:
     async with database.unit_of_work() as work:
-        jobs = JobRepository(work)
-        counts = await jobs.statistics()
-        paused = await jobs.is_set(PAUSED)
+        maintenance = MaintenanceRepository(work)
+        counts = await maintenance.statistics()
+        paused = await maintenance.is_control_set(PAUSED)
     queue = {
         status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds} for status, count in counts.items()
     }

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from domain.text import JSON, unbroken
+from domain.text import JSON, printable_line
 
 WAITING = "waiting for a worker"
 
@@ -34,7 +34,7 @@ class ProgressDisplay:
 
     def show(self, stage: str, progress: float) -> None:
         """Show this stage and this share, in percent."""
-        stage = unbroken(stage)
+        stage = printable_line(stage)
         self._bar.update(self._task, description=escape(stage), completed=progress)
         if stage != self._stage:
             self._bar.refresh()  # however short the stage, it is seen
@@ -45,7 +45,7 @@ class ProgressDisplay:
     def print_line(self, line: str) -> None:
         """One line that stays, above the bar where there is one."""
         if not self._silent:
-            self._console.print(unbroken(line), markup=False, soft_wrap=True)
+            self._console.print(printable_line(line), markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()

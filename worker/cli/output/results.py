@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from domain.text import JSON, unbroken
+from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 from worker.cli.output.writer import OutputWriter, print_line
 
@@ -50,7 +50,7 @@ def metrics_grid(document: Mapping[str, JSON]) -> Grid:
             value = aggregate.get(score) if score else None
             grid.rows.append((name, _score(value), _state(states.get(name, "?")), _in_words(words, aggregate)))
     for name in sorted(set(document["metrics"]) - known):
-        words = escape(unbroken(str(document["metrics"][name])))
+        words = escape(printable_line(str(document["metrics"][name])))
         grid.rows.append((escape(name), "", _state(states.get(name, "?")), words))
     return grid
 
@@ -122,7 +122,7 @@ def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
         (metrics["churn"]["count"], metrics["churn"]["severity"]),
     ):
         yield _graded(value, severity)
-    yield escape(unbroken(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
+    yield escape(printable_line(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
 
 
 def _graded(value: float | None, severity: str | None) -> str:
@@ -160,9 +160,9 @@ def _headline(document: Mapping[str, JSON]) -> str:
     at = " ".join(word for word in (source.get("git_branch"), revision) if word)
     seconds = sum(timings.get(stage, 0) for stage in ("fetching", "collecting", "summarizing")) / 1000
     run = f"run {source['run_id']}: " if "run_id" in source else ""
-    where = f" ({unbroken(at)})" if at else ""
+    where = f" ({printable_line(at)})" if at else ""
     count = document["completeness"]["files"]
-    return f"{run}{unbroken(str(name))}{where}, {count} {'file' if count == 1 else 'files'} in {seconds:.1f} s"
+    return f"{run}{printable_line(str(name))}{where}, {count} {'file' if count == 1 else 'files'} in {seconds:.1f} s"
 
 
 def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
@@ -179,4 +179,4 @@ def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
     skipped = document["completeness"]["skipped"]
     if skipped:
         first, total = skipped[0], document["completeness"]["skipped_total"]
-        yield f"{total} left out, such as {unbroken(first['path'])}: {first['reason']} (all are in --json)"
+        yield f"{total} left out, such as {printable_line(first['path'])}: {first['reason']} (all are in --json)"

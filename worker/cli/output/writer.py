@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from domain.text import JSON, unbroken
+from domain.text import JSON, printable_line
 
 PLAIN_WIDTH = 10_000
 """Width of the output in a pipe, in columns: no line is wrapped there."""
@@ -36,4 +36,4 @@ class OutputWriter:
 
 def print_line(console: Console, line: str) -> None:
     """Print one line unchanged: nothing in it is read as markup."""
-    console.print(unbroken(line), markup=False, soft_wrap=True)
+    console.print(printable_line(line), markup=False, soft_wrap=True)

@@ -133,7 +133,7 @@ def container(place: Path, venv: Path, running: System) -> Container:
     run_as = nobody if can_run(venv / "bin" / "vibe8", nobody) else RunAs()
     scratch, home = (Path(tempfile.mkdtemp(dir=place)) for _ in range(2))
     for directory in (scratch, home):
-        run_as.own(directory)
+        run_as.chown(directory)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from domain.errors import NotFoundError, ServiceUnavailableError
 from infrastructure.database import engine as engine_module
 from infrastructure.database.engine import Database, create_engine
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.attempts import AttemptRepository
+from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.urls import asyncpg_url
 from infrastructure.settings import Settings
 from tests.fixtures.jobs import new_user
@@ -130,18 +131,18 @@ async def test_a_database_that_is_not_migrated_says_what_to_do(empty_database_ur
     async with opened(empty_database_url) as database:
         with pytest.raises(ServiceUnavailableError, match="vibe8 migrate"):
             async with database.unit_of_work() as connection:
-                await JobRepository(connection).claim_next(30)
+                await AttemptRepository(connection).claim_next(30)
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
 async def test_waiting_too_long_is_our_error(database: Database, setting: str) -> None:
     user_id = await new_user(database)
     async with database.unit_of_work() as holder:
-        await JobRepository(holder).lock_user(user_id)
+        await SubmissionRepository(holder).lock_user(user_id)
         with pytest.raises(ServiceUnavailableError, match="timeout"):  # noqa: PT012
             async with database.unit_of_work() as connection:
                 await connection.execute(text(f"SET LOCAL {setting} = 10"))
-                await JobRepository(connection).lock_user(user_id)
+                await SubmissionRepository(connection).lock_user(user_id)
 
 
 async def test_a_deadlock_is_our_error(database: Database) -> None:
@@ -150,9 +151,9 @@ async def test_a_deadlock_is_our_error(database: Database) -> None:
 
     async def lock(order: tuple[uuid.UUID, uuid.UUID]) -> None:
         async with database.unit_of_work() as connection:
-            await JobRepository(connection).lock_user(order[0])
+            await SubmissionRepository(connection).lock_user(order[0])
             await both_hold_one.wait()
-            await JobRepository(connection).lock_user(order[1])
+            await SubmissionRepository(connection).lock_user(order[1])
 
     ends = await asyncio.gather(lock((first, second)), lock((second, first)), return_exceptions=True)
     assert sorted(str(type(end).__name__) for end in ends) == ["NoneType", "ServiceUnavailableError"]

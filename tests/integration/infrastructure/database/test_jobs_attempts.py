@@ -8,7 +8,9 @@ from sqlalchemy import text
 from domain.errors import CancelledByUserError, LeaseLostError
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.jobs import JobRepository, LeaseState
+from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.users import UserRepository
 from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
@@ -16,7 +18,7 @@ from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, su
 
 async def claim(database: Database) -> Claim | None:
     async with database.unit_of_work() as connection:
-        return await JobRepository(connection).claim_next(30)
+        return await AttemptRepository(connection).claim_next(30)
 
 
 async def claimed(database: Database, metadata: dict[str, object] | None = None) -> Claim:
@@ -30,7 +32,7 @@ async def finish(database: Database, held: Claim) -> bool:
     run = new_run(held.job.user_id, held.job.job_id)
     async with database.unit_of_work() as connection:
         await RunRepository(connection).insert(run)
-        return await JobRepository(connection).complete(held.job.job_id, held.lease_token, run.run_id)
+        return await AttemptRepository(connection).complete(held.job.job_id, held.lease_token, run.run_id)
 
 
 async def test_a_claim_starts_an_attempt_under_a_lease(database: Database) -> None:
@@ -49,7 +51,7 @@ async def test_nothing_due_is_nothing_claimed(database: Database) -> None:
     held = await claimed(database)
     assert await claim(database) is None
     async with database.unit_of_work() as connection:
-        await JobRepository(connection).retry_later(
+        await AttemptRepository(connection).retry_later(
             held.job.job_id, held.lease_token, "network", "no route", delay_seconds=60
         )
     assert await claim(database) is None  # pending, but not due
@@ -68,7 +70,7 @@ async def test_a_job_that_another_claimer_holds_is_skipped_and_not_waited_for(da
     user_id = await new_user(database)
     first, second = await submit(database, user_id), await submit(database, user_id)
     async with database.unit_of_work() as one, database.unit_of_work() as other:
-        held = [await JobRepository(each).claim_next(30) for each in (one, other, other)]
+        held = [await AttemptRepository(each).claim_next(30) for each in (one, other, other)]
     assert [each and each.job.job_id for each in held] == [first.job_id, second.job_id, None]
 
 
@@ -98,10 +100,10 @@ async def test_the_upload_is_for_the_holder_alone(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     assert "file_data" not in held.job.source_metadata
     async with database.unit_of_work() as connection:
-        jobs = JobRepository(connection)
-        assert await jobs.file_data(held.job.job_id, held.lease_token, most=100) == UPLOAD["file_data"]
+        attempts = AttemptRepository(connection)
+        assert await attempts.file_data(held.job.job_id, held.lease_token, limit=100) == UPLOAD["file_data"]
         with pytest.raises(LeaseLostError):
-            await jobs.file_data(held.job.job_id, uuid.uuid4(), most=100)
+            await attempts.file_data(held.job.job_id, uuid.uuid4(), limit=100)
 
 
 async def test_completion_links_the_run_and_forgets_the_upload(database: Database) -> None:
@@ -120,22 +122,22 @@ async def test_the_fence_refuses_every_write_of_a_zombie(database: Database) -> 
     zombie = await claimed(database)
     async with database.unit_of_work() as connection:
         await backdate(connection, "jobs", "job_id", zombie.job.job_id, lease_expires_at=31)
-        assert len(await JobRepository(connection).rescue_expired(10)) == 1
+        assert len(await MaintenanceRepository(connection).rescue_expired(10)) == 1
     second = await claim(database)
     assert second is not None
     assert second.job.job_id == zombie.job.job_id
     before = await get_job(database, zombie.job.job_id)
     job_id, token = zombie.job.job_id, zombie.lease_token
     async with database.unit_of_work() as connection:
-        jobs = JobRepository(connection)
+        attempts = AttemptRepository(connection)
         run = new_run(zombie.job.user_id, "other")
         await RunRepository(connection).insert(run)
-        assert await jobs.complete(job_id, token, run.run_id) is False
-        assert await jobs.fail(job_id, token, "x", "x") is False
-        assert await jobs.retry_later(job_id, token, "x", "x", delay_seconds=0) is None
-        assert await jobs.hand_back(job_id, token) is None
-        assert await jobs.renew_leases([LeaseState(job_id=job_id, token=token)], 30) == {}
-        assert await jobs.check_leases([LeaseState(job_id=job_id, token=token)]) == {}
+        assert await attempts.complete(job_id, token, run.run_id) is False
+        assert await attempts.fail(job_id, token, "x", "x") is False
+        assert await attempts.retry_later(job_id, token, "x", "x", delay_seconds=0) is None
+        assert await attempts.requeue(job_id, token) is None
+        assert await attempts.renew_leases([LeaseState(job_id=job_id, token=token)], 30) == {}
+        assert await attempts.check_leases([LeaseState(job_id=job_id, token=token)]) == {}
     assert await get_job(database, job_id) == before
     assert await finish(database, second)
 
@@ -167,12 +169,17 @@ async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database:
     ]
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
+        attempts = AttemptRepository(connection)
         await backdate(connection, "jobs", "job_id", states[0].job_id, lease_expires_at=25)
         await jobs.request_cancel(states[1].job_id)
         gone = LeaseState(job_id=states[2].job_id, token=uuid.uuid4())
-        answer = await jobs.renew_leases([*states[:2], gone], 30)
+        answer = await attempts.renew_leases([*states[:2], gone], 30)
         assert answer == {states[0].job_id: False, states[1].job_id: True}
-        assert await jobs.check_leases(states) == {states[0].job_id: False, states[1].job_id: True, gone.job_id: False}
+        assert await attempts.check_leases(states) == {
+            states[0].job_id: False,
+            states[1].job_id: True,
+            gone.job_id: False,
+        }
         renewed = await connection.scalar(
             text("SELECT count(*) FROM jobs WHERE lease_expires_at > statement_timestamp() + interval '29 seconds'")
         )
@@ -183,8 +190,8 @@ async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database:
 
 async def test_no_lease_at_all_is_a_question_without_an_answer(database: Database) -> None:
     async with database.unit_of_work() as connection:
-        assert await JobRepository(connection).renew_leases([], 30) == {}
-        assert await JobRepository(connection).check_leases([]) == {}
+        assert await AttemptRepository(connection).renew_leases([], 30) == {}
+        assert await AttemptRepository(connection).check_leases([]) == {}
 
 
 async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(database: Database) -> None:
@@ -193,11 +200,11 @@ async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(datab
     for number in (1, 2, 3):
         assert held is not None
         async with database.unit_of_work() as connection:
-            released = await JobRepository(connection).retry_later(
+            released = await AttemptRepository(connection).retry_later(
                 held.job.job_id, held.lease_token, "network", f"fault\n{number}", delay_seconds=0
             )
         assert released is not None
-        outcomes.append((released.status, released.ring))
+        outcomes.append((released.status, released.wakeup_number))
         held = await claim(database)
     assert outcomes == [(JobStatus.PENDING, 2), (JobStatus.PENDING, 3), (JobStatus.FAILED, 4)]
     assert held is None
@@ -219,7 +226,7 @@ async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(datab
 async def test_a_retry_waits_out_its_delay(database: Database) -> None:
     held = await claimed(database)
     async with database.unit_of_work() as connection:
-        await JobRepository(connection).retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=60)
+        await AttemptRepository(connection).retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=60)
         waits = await connection.scalar(text("SELECT run_after - statement_timestamp() > interval '59 s' FROM jobs"))
         assert waits is True
         await backdate(connection, "jobs", "job_id", held.job.job_id, run_after=61)
@@ -232,7 +239,7 @@ async def test_handing_back_costs_no_attempt_and_never_lowers_the_count(database
         assert held is not None
         assert held.job.attempt == number
         async with database.unit_of_work() as connection:
-            assert await JobRepository(connection).hand_back(held.job.job_id, held.lease_token) == number + 1
+            assert await AttemptRepository(connection).requeue(held.job.job_id, held.lease_token) == number + 1
         held = await claim(database)
     assert held is not None
     assert held.job.attempt_errors == ()
@@ -241,7 +248,7 @@ async def test_handing_back_costs_no_attempt_and_never_lowers_the_count(database
 async def test_a_permanent_fault_fails_at_once_and_keeps_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     async with database.unit_of_work() as connection:
-        assert await JobRepository(connection).fail(
+        assert await AttemptRepository(connection).fail(
             held.job.job_id, held.lease_token, "InvalidInputError", "not a\x00zip"
         )
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is True
@@ -252,7 +259,7 @@ async def test_a_permanent_fault_fails_at_once_and_keeps_the_upload(database: Da
 async def test_dropping_the_data_forgets_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     async with database.unit_of_work() as connection:
-        await JobRepository(connection).fail(held.job.job_id, held.lease_token, "x", "x", drop_data=True)
+        await AttemptRepository(connection).fail(held.job.job_id, held.lease_token, "x", "x", drop_data=True)
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is False
 
 
@@ -272,14 +279,16 @@ async def test_a_cancelled_job_is_neither_retried_nor_handed_back_nor_rescued(da
         held = await claimed(database, UPLOAD)
         async with database.unit_of_work() as connection:
             jobs = JobRepository(connection)
+            maintenance = MaintenanceRepository(connection)
+            attempts = AttemptRepository(connection)
             await jobs.request_cancel(held.job.job_id)
             if way == "retry":
-                await jobs.retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=0)
+                await attempts.retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=0)
             elif way == "hand back":
-                assert await jobs.hand_back(held.job.job_id, held.lease_token) is None
+                assert await attempts.requeue(held.job.job_id, held.lease_token) is None
             else:
                 await backdate(connection, "jobs", "job_id", held.job.job_id, lease_expires_at=31)
-                await jobs.rescue_expired(1)
+                await maintenance.rescue_expired(1)
         job = await get_job(database, held.job.job_id)
         endings.append((job.status, job.error_message, job.finished_at is not None))
     assert endings == [(JobStatus.FAILED, "cancelled by user", True)] * 3
@@ -293,6 +302,6 @@ async def test_a_deleted_users_running_job_is_lost_to_its_worker(database: Datab
         await UserRepository(connection).delete(held.job.user_id)
     async with database.unit_of_work() as connection:
         state = LeaseState(job_id=held.job.job_id, token=held.lease_token)
-        assert await JobRepository(connection).check_leases([state]) == {}
+        assert await AttemptRepository(connection).check_leases([state]) == {}
     with pytest.raises(LeaseLostError):
         await finish(database, held)

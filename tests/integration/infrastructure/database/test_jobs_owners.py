@@ -4,6 +4,7 @@ from sqlalchemy import text
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
 from domain.jobs import JobStatus
 from infrastructure.database.engine import Database
+from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
 from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
@@ -14,7 +15,7 @@ async def test_a_pending_job_is_cancelled_at_once_and_its_upload_forgotten(datab
     async with database.unit_of_work() as connection:
         cancelled = await JobRepository(connection).request_cancel(job.job_id)
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is False
-        assert await JobRepository(connection).claim_next(30) is None
+        assert await AttemptRepository(connection).claim_next(30) is None
     assert (cancelled.status, cancelled.error_message) == (JobStatus.FAILED, "cancelled by user")
     assert cancelled.finished_at is not None
     assert cancelled.cancel_requested_at is not None
@@ -24,7 +25,8 @@ async def test_asking_twice_keeps_the_first_time(database: Database) -> None:
     await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        held = await jobs.claim_next(30)
+        attempts = AttemptRepository(connection)
+        held = await attempts.claim_next(30)
         assert held is not None
         first = await jobs.request_cancel(held.job.job_id)
         second = await jobs.request_cancel(held.job.job_id)
@@ -36,11 +38,12 @@ async def test_cancelling_a_finished_job_changes_nothing(database: Database) -> 
     await submit(database, user_id)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        held = await jobs.claim_next(30)
+        attempts = AttemptRepository(connection)
+        held = await attempts.claim_next(30)
         assert held is not None
         run = new_run(user_id, held.job.job_id)
         await RunRepository(connection).insert(run)
-        await jobs.complete(held.job.job_id, held.lease_token, run.run_id)
+        await attempts.complete(held.job.job_id, held.lease_token, run.run_id)
         job = await jobs.request_cancel(held.job.job_id)
     assert (job.status, job.cancel_requested_at) == (JobStatus.COMPLETED, None)
 
@@ -48,7 +51,7 @@ async def test_cancelling_a_finished_job_changes_nothing(database: Database) -> 
 async def test_what_is_not_there_is_not_found(database: Database) -> None:
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        for question in (jobs.get, jobs.request_cancel, jobs.requeue_failed, jobs.mark_rung):
+        for question in (jobs.get, jobs.request_cancel, jobs.retry_failed):
             with pytest.raises(NotFoundError, match=r"there is no job a\\x00b"):
                 await question("a\x00b")
         assert await jobs.delete("nothing") is False
@@ -58,15 +61,16 @@ async def test_a_failed_upload_can_be_retried_with_all_its_attempts(database: Da
     job = await submit(database, await new_user(database), UPLOAD)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        held = await jobs.claim_next(30)
+        attempts = AttemptRepository(connection)
+        held = await attempts.claim_next(30)
         assert held is not None
-        await jobs.fail(job.job_id, held.lease_token, "x", "x")
-        again = await jobs.requeue_failed(job.job_id)
-        assert (again.status, again.attempt, again.ring) == (JobStatus.PENDING, 1, 2)
+        await attempts.fail(job.job_id, held.lease_token, "x", "x")
+        again = await jobs.retry_failed(job.job_id)
+        assert (again.status, again.attempt, again.wakeup_number) == (JobStatus.PENDING, 1, 2)
         assert (again.attempt_errors, again.error_message, again.finished_at) == ((), None, None)
-        second = await jobs.claim_next(30)
+        second = await attempts.claim_next(30)
         assert second is not None
-        assert await jobs.file_data(job.job_id, second.lease_token, most=100) == UPLOAD["file_data"]
+        assert await attempts.file_data(job.job_id, second.lease_token, limit=100) == UPLOAD["file_data"]
 
 
 async def test_a_cancelled_upload_cannot_be_retried_since_it_is_gone(database: Database) -> None:
@@ -75,31 +79,33 @@ async def test_a_cancelled_upload_cannot_be_retried_since_it_is_gone(database: D
         jobs = JobRepository(connection)
         await jobs.request_cancel(job.job_id)
         with pytest.raises(InvalidInputError, match="submit it again"):
-            await jobs.requeue_failed(job.job_id)
+            await jobs.retry_failed(job.job_id)
 
 
 async def test_a_cancelled_repository_can_be_retried(database: Database) -> None:
     job = await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
+        attempts = AttemptRepository(connection)
         await jobs.request_cancel(job.job_id)
-        assert (await jobs.requeue_failed(job.job_id)).cancel_requested_at is None
-        assert await jobs.claim_next(30) is not None
+        assert (await jobs.retry_failed(job.job_id)).cancel_requested_at is None
+        assert await attempts.claim_next(30) is not None
 
 
 async def test_only_a_failed_job_is_retried(database: Database) -> None:
     job = await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         with pytest.raises(IllegalTransitionError, match="pending"):
-            await JobRepository(connection).requeue_failed(job.job_id)
+            await JobRepository(connection).retry_failed(job.job_id)
 
 
 async def test_an_unfinished_job_is_not_deleted(database: Database) -> None:
     job = await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
+        attempts = AttemptRepository(connection)
         assert await jobs.delete(job.job_id) is False
-        await jobs.claim_next(30)
+        await attempts.claim_next(30)
         assert await jobs.delete(job.job_id) is False
     assert (await get_job(database, job.job_id)).status is JobStatus.RUNNING
 
@@ -118,9 +124,3 @@ async def test_a_list_is_the_users_own_newest_first_and_filtered(database: Datab
         failed = await jobs.list_jobs(user_id, status=JobStatus.FAILED)
         assert [job.job_id for job in failed] == [mine[1].job_id]
         assert [job.job_id for job in await jobs.list_jobs(user_id, since=mine[1].created_at)] == newest[:2]
-
-
-async def test_a_ring_has_a_fresh_number_each_time(database: Database) -> None:
-    job = await submit(database, await new_user(database))
-    async with database.unit_of_work() as connection:
-        assert [await JobRepository(connection).mark_rung(job.job_id) for _ in range(3)] == [2, 3, 4]

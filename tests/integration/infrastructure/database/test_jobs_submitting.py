@@ -9,7 +9,7 @@ from domain.jobs import JobStatus, SubmissionLimits
 from domain.sources import SourceKind
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.submissions import NewJob, Submitted, Usage
+from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted, Usage
 from infrastructure.database.repositories.users import UserRepository
 from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, get_job, new_job, new_user, submit
 
@@ -17,7 +17,7 @@ from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, get_job, new_job,
 async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Database) -> None:
     user_id = await new_user(database)
     job = await submit(database, user_id, REPOSITORY)
-    assert (job.status, job.attempt, job.ring, job.progress) == (JobStatus.PENDING, 0, 1, 0)
+    assert (job.status, job.attempt, job.wakeup_number, job.progress) == (JobStatus.PENDING, 0, 1, 0)
     assert (job.user_id, job.source_kind, job.source_metadata) == (user_id, SourceKind.GITHUB, REPOSITORY)
     assert job.run_after == job.created_at
     assert job.created_at.tzinfo is not None
@@ -42,7 +42,7 @@ async def test_fifty_submissions_at_once_never_pass_five_unfinished(database: Da
     assert len(results) - len(refused) == 5
     assert {type(error) for error in refused} == {LimitExceededError}
     async with database.unit_of_work() as connection:
-        usage = await JobRepository(connection).usage(user_id)
+        usage = await SubmissionRepository(connection).usage(user_id)
     assert usage == Usage(unfinished=5, today=5)  # what was refused has not been counted
 
 
@@ -65,10 +65,10 @@ async def test_yesterdays_submissions_do_not_count_today(database: Database) -> 
         await connection.execute(
             text("INSERT INTO daily_usage VALUES (:id, (now() AT TIME ZONE 'UTC')::date - 1, 100)"), {"id": user_id}
         )
-        assert (await JobRepository(connection).usage(user_id)).today == 0
+        assert (await SubmissionRepository(connection).usage(user_id)).today == 0
     await submit(database, user_id)
     async with database.unit_of_work() as connection:
-        assert (await JobRepository(connection).usage(user_id)).today == 1
+        assert (await SubmissionRepository(connection).usage(user_id)).today == 1
 
 
 async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Database) -> None:
@@ -77,7 +77,7 @@ async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Dat
     assert len({job.job_id for job in jobs}) == 1
     async with database.unit_of_work() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM jobs")) == 1
-        assert (await JobRepository(connection).usage(user_id)).today == 1
+        assert (await SubmissionRepository(connection).usage(user_id)).today == 1
 
 
 async def test_an_idempotency_key_is_its_users_own_and_beats_the_limits(database: Database) -> None:
@@ -143,13 +143,6 @@ async def test_an_address_that_is_none_is_refused(database: Database, email: str
         await new_user(database, email)
 
 
-async def test_a_login_is_noted(database: Database) -> None:
-    user_id = await new_user(database)
-    async with database.unit_of_work() as connection:
-        await UserRepository(connection).touch_last_login(user_id)
-        assert await connection.scalar(text("SELECT last_login >= created_at FROM users")) is True
-
-
 async def test_deleting_a_user_deletes_all_that_is_theirs(database: Database) -> None:
     user_id, other = await new_user(database), await new_user(database, "b@example.org")
     mine, theirs = await submit(database, user_id), await submit(database, other)
@@ -164,7 +157,7 @@ async def test_deleting_a_user_deletes_all_that_is_theirs(database: Database) ->
 
 async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob], **limits: int) -> list[Submitted]:
     async with database.unit_of_work() as connection:
-        return await JobRepository(connection).submit(
+        return await SubmissionRepository(connection).submit(
             user_id, jobs, SubmissionLimits(**limits) if limits else NO_LIMITS
         )
 
@@ -174,12 +167,12 @@ async def test_many_are_submitted_in_their_order(database: Database) -> None:
     new = [new_job(UPLOAD if number % 2 else REPOSITORY) for number in range(200)]
     submitted = await submit_all(database, user_id, new)
     assert [each.job.job_id for each in submitted] == [job.job_id for job in new]
-    assert all(each.created and each.job.ring == 1 for each in submitted)
+    assert all(each.created and each.job.wakeup_number == 1 for each in submitted)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
         listed = await jobs.list_jobs(user_id, limit=1000)
         assert [job.job_id for job in reversed(listed)] == [job.job_id for job in new]
-        assert await jobs.usage(user_id) == Usage(unfinished=200, today=200)
+        assert await SubmissionRepository(connection).usage(user_id) == Usage(unfinished=200, today=200)
         stored = await connection.scalar(text("SELECT count(*) FROM jobs WHERE source_metadata ? 'file_data'"))
     assert stored == 100
 
@@ -191,7 +184,7 @@ async def test_many_are_all_or_none(database: Database, limits: dict[str, int], 
     with pytest.raises(LimitExceededError, match=rf"{word}.* \(limit 4\) and want 4 more"):
         await submit_all(database, user_id, [new_job() for _ in range(4)], **limits)
     async with database.unit_of_work() as connection:
-        assert await JobRepository(connection).usage(user_id) == Usage(unfinished=1, today=1)
+        assert await SubmissionRepository(connection).usage(user_id) == Usage(unfinished=1, today=1)
     assert len(await submit_all(database, user_id, [new_job() for _ in range(3)], **limits)) == 3
 
 
@@ -219,7 +212,7 @@ async def test_batches_at_once_pass_no_limit_and_share_keys(database: Database) 
     assert {type(error) for error in refused} == {LimitExceededError}
     async with database.unit_of_work() as connection:
         for user_id in users:
-            unfinished = (await JobRepository(connection).usage(user_id)).unfinished
+            unfinished = (await SubmissionRepository(connection).usage(user_id)).unfinished
             batches = [each for each in done if not isinstance(each, BaseException) and each[0].job.user_id == user_id]
             created = [each.job.job_id for submitted in batches for each in submitted if each.created]
             assert len(created) == len(set(created)) == unfinished <= 7

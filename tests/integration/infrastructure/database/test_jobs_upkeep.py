@@ -4,8 +4,9 @@ from sqlalchemy import text
 
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
+from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.maintenance import CleanupCounts, Rescued, Ring
+from infrastructure.database.repositories.maintenance import CleanupCounts, MaintenanceRepository, RescuedJob, Wakeup
 from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_user, submit
 
 HOUR = 3600
@@ -13,14 +14,14 @@ HOUR = 3600
 
 async def claimed(database: Database) -> Claim:
     async with database.unit_of_work() as connection:
-        held = await JobRepository(connection).claim_next(30)
+        held = await AttemptRepository(connection).claim_next(30)
     assert held is not None
     return held
 
 
-async def rescue(database: Database, limit: int = 100) -> list[Rescued]:
+async def rescue(database: Database, limit: int = 100) -> list[RescuedJob]:
     async with database.unit_of_work() as connection:
-        return await JobRepository(connection).rescue_expired(limit)
+        return await MaintenanceRepository(connection).rescue_expired(limit)
 
 
 async def let_lease_run_out(database: Database, job_id: str) -> None:
@@ -40,7 +41,7 @@ async def test_a_lost_worker_costs_an_attempt_and_three_end_the_job(database: Da
     for _ in range(3):
         await claimed(database)
         await let_lease_run_out(database, job.job_id)
-        rescued += [(each.status, each.ring, each.error_message) for each in await rescue(database)]
+        rescued += [(each.status, each.wakeup_number, each.error_message) for each in await rescue(database)]
     assert rescued == [
         (JobStatus.PENDING, 2, None),
         (JobStatus.PENDING, 3, None),
@@ -67,16 +68,16 @@ async def test_what_was_rung_lately_is_not_rung_again(database: Database) -> Non
     user_id = await new_user(database)
     fresh, old, never, later = [await submit(database, user_id) for _ in range(4)]
     async with database.unit_of_work() as connection:
-        jobs = JobRepository(connection)
+        maintenance = MaintenanceRepository(connection)
         await backdate(connection, "jobs", "job_id", old.job_id, rung_at=31)
         await connection.execute(text("UPDATE jobs SET rung_at = NULL WHERE job_id = :id"), {"id": never.job_id})
         await backdate(connection, "jobs", "job_id", later.job_id, rung_at=31, run_after=-60)
-        rung = await jobs.ring_unheard(older_than_seconds=30, limit=10)
+        rung = await maintenance.reissue_wakeups(older_than_seconds=30, limit=10)
         assert sorted(rung, key=str) == sorted(
-            [Ring(job_id=old.job_id, ring=2), Ring(job_id=never.job_id, ring=2)], key=str
+            [Wakeup(job_id=old.job_id, number=2), Wakeup(job_id=never.job_id, number=2)], key=str
         )
-        assert await jobs.ring_unheard(older_than_seconds=30, limit=10) == []
-    assert (await get_job(database, fresh.job_id)).ring == 1
+        assert await maintenance.reissue_wakeups(older_than_seconds=30, limit=10) == []
+    assert (await get_job(database, fresh.job_id)).wakeup_number == 1
 
 
 async def test_the_sweep_rings_no_more_than_it_is_told(database: Database) -> None:
@@ -85,13 +86,28 @@ async def test_the_sweep_rings_no_more_than_it_is_told(database: Database) -> No
         await submit(database, user_id)
     async with database.unit_of_work() as connection:
         await connection.execute(text("UPDATE jobs SET rung_at = NULL"))
-        jobs = JobRepository(connection)
-        assert [len(await jobs.ring_unheard(older_than_seconds=30, limit=2)) for _ in range(4)] == [2, 2, 1, 0]
+        maintenance = MaintenanceRepository(connection)
+        assert [len(await maintenance.reissue_wakeups(older_than_seconds=30, limit=2)) for _ in range(4)] == [
+            2,
+            2,
+            1,
+            0,
+        ]
+
+
+async def test_a_reissued_wakeup_has_a_fresh_number_each_time(database: Database) -> None:
+    job = await submit(database, await new_user(database))
+    async with database.unit_of_work() as connection:
+        maintenance = MaintenanceRepository(connection)
+        issued = [await maintenance.reissue_wakeups(older_than_seconds=0, limit=10) for _ in range(3)]
+    assert issued == [[Wakeup(job_id=job.job_id, number=number)] for number in (2, 3, 4)]
 
 
 async def cleanup(database: Database) -> CleanupCounts:
     async with database.unit_of_work() as connection:
-        return await JobRepository(connection).cleanup(retention=6 * HOUR, stale=2 * HOUR, pending_max_age=24 * HOUR)
+        return await MaintenanceRepository(connection).cleanup(
+            retention=6 * HOUR, stale=2 * HOUR, pending_max_age=24 * HOUR
+        )
 
 
 async def test_cleanup_deletes_what_finished_long_ago_and_nothing_else(database: Database) -> None:
@@ -99,13 +115,14 @@ async def test_cleanup_deletes_what_finished_long_ago_and_nothing_else(database:
     old, recent, pending, running = [await submit(database, user_id) for _ in range(4)]
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
+        attempts = AttemptRepository(connection)
         await jobs.request_cancel(old.job_id)
         await jobs.request_cancel(recent.job_id)
         await backdate(connection, "jobs", "job_id", old.job_id, updated_at=6 * HOUR + 1)
         await backdate(connection, "jobs", "job_id", recent.job_id, updated_at=6 * HOUR - 60)
         for job in (pending, running):
             await backdate(connection, "jobs", "job_id", job.job_id, updated_at=23 * HOUR, created_at=23 * HOUR)
-        await jobs.claim_next(30)
+        await attempts.claim_next(30)
     assert await cleanup(database) == CleanupCounts(deleted=1, stale_running=0, stale_pending=0)
     async with database.unit_of_work() as connection:
         left = set((await connection.scalars(text("SELECT job_id FROM jobs"))).all())
@@ -168,7 +185,7 @@ async def test_statistics_count_every_state_and_tell_the_oldest(database: Databa
     await claimed(database)
     async with database.unit_of_work() as connection:
         await backdate(connection, "jobs", "job_id", jobs[2].job_id, created_at=HOUR)
-        counts = await JobRepository(connection).statistics()
+        counts = await MaintenanceRepository(connection).statistics()
     assert {status: count.jobs for status, count in counts.items()} == {
         JobStatus.PENDING: 2,
         JobStatus.RUNNING: 1,
@@ -182,7 +199,7 @@ async def test_statistics_count_every_state_and_tell_the_oldest(database: Databa
 async def test_a_slot_goes_to_one_of_many_and_each_task_has_its_own(database: Database) -> None:
     async def take(name: str) -> bool:
         async with database.unit_of_work() as connection:
-            slot = await JobRepository(connection).take_slot(name, 6 * HOUR)
+            slot = await MaintenanceRepository(connection).take_slot(name, 6 * HOUR)
         assert slot is None or (slot.hour % 6, slot.minute, slot.second) == (0, 0, 0)
         return slot is not None
 
@@ -192,8 +209,8 @@ async def test_a_slot_goes_to_one_of_many_and_each_task_has_its_own(database: Da
 
 async def test_the_next_slot_can_be_taken_again(database: Database) -> None:
     async with database.unit_of_work() as connection:
-        jobs = JobRepository(connection)
-        assert await jobs.take_slot("cleanup", 6 * HOUR) is not None
+        maintenance = MaintenanceRepository(connection)
+        assert await maintenance.take_slot("cleanup", 6 * HOUR) is not None
         await connection.execute(text("UPDATE cron_slots SET slot = slot - interval '6 hours'"))
-        assert await jobs.take_slot("cleanup", 6 * HOUR) is not None
-        assert await jobs.take_slot("cleanup", 6 * HOUR) is None
+        assert await maintenance.take_slot("cleanup", 6 * HOUR) is not None
+        assert await maintenance.take_slot("cleanup", 6 * HOUR) is None

@@ -19,11 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError, IllegalTransitionError, InvalidInputError, LeaseLostError
-from domain.jobs import MAX_ATTEMPTS, TRANSITIONS, Claim, JobStatus
+from domain.jobs import MAX_ATTEMPTS, Claim, JobStatus, Transition
 from infrastructure.database.engine import Database, create_engine
-from infrastructure.database.repositories.jobs import JobRepository, LeaseState
+from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.urls import asyncpg_url
 from tests.faults.transition_audit import KEEP, SUM_UP
@@ -64,6 +67,16 @@ class Expected:
         self.end(FAILED if over else PENDING)
 
 
+class Repositories:
+    """What an action of the machine works with, in one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.attempts = AttemptRepository(connection)
+        self.jobs = JobRepository(connection)
+        self.maintenance = MaintenanceRepository(connection)
+
+
 @dataclass
 class World:
     """The database, a loop to reach it from a machine that is not asynchronous, and what has been told so far."""
@@ -93,16 +106,16 @@ class LifeOfAJob(RuleBasedStateMachine):
     jobs = Bundle("jobs")
     claims = Bundle("claims")
 
-    def do(self, act: Callable[[JobRepository], Awaitable[T]]) -> T:
+    def do(self, act: Callable[[Repositories], Awaitable[T]]) -> T:
         result: T = self.together([act])[0]
         return result
 
-    def together(self, acts: Sequence[Callable[[JobRepository], Awaitable[Any]]]) -> list[Any]:
+    def together(self, acts: Sequence[Callable[[Repositories], Awaitable[Any]]]) -> list[Any]:
         """Each on a connection of its own, at once; a refusal is that act's result."""
 
-        async def one(act: Callable[[JobRepository], Awaitable[Any]]) -> Any:
+        async def one(act: Callable[[Repositories], Awaitable[Any]]) -> Any:
             async with self.world.database.unit_of_work() as work:
-                return await act(JobRepository(work))
+                return await act(Repositories(work))
 
         async def all_of_them() -> list[Any]:
             return await asyncio.gather(*map(one, acts), return_exceptions=len(acts) > 1)
@@ -152,27 +165,27 @@ class LifeOfAJob(RuleBasedStateMachine):
     @rule(target=claims)
     def claim(self) -> Claim | None:
         due = self.due()
-        claim = self.do(lambda jobs: jobs.claim_next(30))
+        claim = self.do(lambda to: to.attempts.claim_next(30))
         assert (claim and claim.job.job_id) == (due[0] if due else None)
         if claim is not None:
             self.claimed(claim)
         return claim
 
     @rule()
-    def claim_at_once_and_hand_back(self) -> None:
+    def claim_at_once_and_requeue(self) -> None:
         due = self.due()
-        found = [claim for claim in self.together([lambda jobs: jobs.claim_next(30)] * 2) if claim is not None]
+        found = [claim for claim in self.together([lambda to: to.attempts.claim_next(30)] * 2) if claim is not None]
         assert len({claim.job.job_id for claim in found}) == len(found) <= len(due)
         assert found or not due
         for claim in found:
             self.claimed(claim)
-            self.hand_back(claim)
+            self.requeue(claim)
 
     @rule(claim=claims)
     @unless_none
     def heartbeat(self, claim: Claim) -> None:
         state = LeaseState(job_id=claim.job.job_id, token=claim.lease_token, progress=7)
-        job, answer = self.model(claim), self.do(lambda jobs: jobs.renew_leases([state], 30))
+        job, answer = self.model(claim), self.do(lambda to: to.attempts.renew_leases([state], 30))
         assert answer == ({claim.job.job_id: job.cancelled} if self.holds(claim) else {})
         job.expired = job.expired and not self.holds(claim)
 
@@ -186,16 +199,16 @@ class LifeOfAJob(RuleBasedStateMachine):
     @rule()
     def rescue(self) -> None:
         lost = {job_id for job_id, job in self.world.jobs.items() if job.expired}
-        released = self.do(lambda jobs: jobs.rescue_expired(100))
+        released = self.do(lambda to: to.maintenance.rescue_expired(100))
         assert {one.job_id for one in released} == lost
         for job_id in lost:
             self.world.jobs[job_id].release(counts=True)
 
-    async def _finish(self, jobs: JobRepository, claim: Claim) -> bool:
+    async def _finish(self, to: Repositories, claim: Claim) -> bool:
         run = new_run(claim.job.user_id, claim.job.job_id)
-        async with jobs._connection.begin_nested() as saved:
-            await RunRepository(jobs._connection).insert(run)
-            done = await jobs.complete(claim.job.job_id, claim.lease_token, run.run_id)
+        async with to.connection.begin_nested() as saved:
+            await RunRepository(to.connection).insert(run)
+            done = await to.attempts.complete(claim.job.job_id, claim.lease_token, run.run_id)
             if not done:
                 await saved.rollback()
         return done
@@ -203,7 +216,7 @@ class LifeOfAJob(RuleBasedStateMachine):
     @rule(claim=consumes(claims))
     @unless_none
     def finish(self, claim: Claim) -> None:
-        (done,) = self.together_or_refused([lambda jobs: self._finish(jobs, claim)])
+        (done,) = self.together_or_refused([lambda to: self._finish(to, claim)])
         job = self.model(claim)
         if not self.holds(claim):
             assert done is False or isinstance(done, LeaseLostError)
@@ -214,8 +227,8 @@ class LifeOfAJob(RuleBasedStateMachine):
             job.end(COMPLETED)
             self.world.runs.add(claim.job.job_id)
 
-    def together_or_refused(self, acts: list[Callable[[JobRepository], Awaitable[Any]]]) -> list[Any]:
-        async def nothing(_: JobRepository) -> None:
+    def together_or_refused(self, acts: list[Callable[[Repositories], Awaitable[Any]]]) -> list[Any]:
+        async def nothing(_: Repositories) -> None:
             pass
 
         return self.together([*acts, nothing])[: len(acts)]
@@ -226,7 +239,9 @@ class LifeOfAJob(RuleBasedStateMachine):
         self.expire(claim)
         others = {job_id for job_id, job in self.world.jobs.items() if job.expired} - {claim.job.job_id}
         held, job = self.holds(claim), self.model(claim)
-        done, released = self.together([lambda jobs: self._finish(jobs, claim), lambda jobs: jobs.rescue_expired(100)])
+        done, released = self.together(
+            [lambda to: self._finish(to, claim), lambda to: to.maintenance.rescue_expired(100)]
+        )
         for job_id in others:
             self.world.jobs[job_id].release(counts=True)
         rescued = claim.job.job_id in {one.job_id for one in released}
@@ -245,7 +260,7 @@ class LifeOfAJob(RuleBasedStateMachine):
     @rule(claim=consumes(claims))
     @unless_none
     def fail(self, claim: Claim) -> None:
-        done = self.do(lambda jobs: jobs.fail(claim.job.job_id, claim.lease_token, "permanent", "it is broken"))
+        done = self.do(lambda to: to.attempts.fail(claim.job.job_id, claim.lease_token, "permanent", "it is broken"))
         assert done is self.holds(claim)
         if done:
             self.model(claim).errors += 1
@@ -255,7 +270,7 @@ class LifeOfAJob(RuleBasedStateMachine):
     @unless_none
     def retry_later(self, claim: Claim) -> None:
         released = self.do(
-            lambda jobs: jobs.retry_later(claim.job.job_id, claim.lease_token, "network", "away", delay_seconds=0)
+            lambda to: to.attempts.retry_later(claim.job.job_id, claim.lease_token, "network", "away", delay_seconds=0)
         )
         held, job = self.holds(claim), self.model(claim)
         assert (released is not None) is held
@@ -265,10 +280,10 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     @rule(claim=consumes(claims))
     @unless_none
-    def hand_back(self, claim: Claim) -> None:
-        ring = self.do(lambda jobs: jobs.hand_back(claim.job.job_id, claim.lease_token))
+    def requeue(self, claim: Claim) -> None:
+        number = self.do(lambda to: to.attempts.requeue(claim.job.job_id, claim.lease_token))
         job, held = self.model(claim), self.holds(claim)
-        assert (ring is not None) is (held and not job.cancelled)
+        assert (number is not None) is (held and not job.cancelled)
         if held:
             job.release(counts=False)
 
@@ -281,14 +296,14 @@ class LifeOfAJob(RuleBasedStateMachine):
             job.cancelled = True
         if job.status is PENDING:
             job.end(FAILED)
-        assert self.do(lambda jobs: jobs.request_cancel(job_id)).status is job.status
+        assert self.do(lambda to: to.jobs.request_cancel(job_id)).status is job.status
 
     @rule(job_id=jobs)
     def retry(self, job_id: str) -> None:
         if job_id not in self.world.jobs:
             return
         job = self.world.jobs[job_id]
-        (again,) = self.together_or_refused([lambda jobs: jobs.requeue_failed(job_id)])
+        (again,) = self.together_or_refused([lambda to: to.jobs.retry_failed(job_id)])
         if job.status is not FAILED:
             assert isinstance(again, IllegalTransitionError)
         elif not job.keeps_upload:
@@ -300,7 +315,7 @@ class LifeOfAJob(RuleBasedStateMachine):
     @rule(deleting=st.booleans())
     def clean(self, deleting: bool) -> None:
         retention = 0 if deleting else 3600
-        counts = self.do(lambda jobs: jobs.cleanup(retention=retention, stale=0, pending_max_age=3600))
+        counts = self.do(lambda to: to.maintenance.cleanup(retention=retention, stale=0, pending_max_age=3600))
         jobs = self.world.jobs
         if deleting:
             ended = [job_id for job_id, job in jobs.items() if job.status.finished]
@@ -319,7 +334,7 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for was, becomes in self.ask("SELECT DISTINCT was, becomes FROM ledger WHERE was IS NOT NULL"):
-            assert JobStatus(becomes) in TRANSITIONS[JobStatus(was)]
+            assert (was, becomes) in {(change.before, change.after) for change in Transition}
         (cost,) = self.ask(SUM_UP)
         assert cost.doubled == 0
         assert {row.job_id for row in self.ask("SELECT job_id FROM analysis_runs")} == self.world.runs

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from domain.errors import LeaseLostError, NotFoundError
 from domain.runs import RunCursor, RunOrigin, RunSummary
 from infrastructure.database.engine import Database
+from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
 from tests.fixtures.jobs import backdate, get_job, new_run, new_user, submit
@@ -119,11 +120,11 @@ async def test_deleting_a_run_leaves_its_job_without_one(database: Database) -> 
     job = await submit(database, user_id)
     run = new_run(user_id, job.job_id)
     async with database.unit_of_work() as connection:
-        jobs, runs = JobRepository(connection), RunRepository(connection)
-        held = await jobs.claim_next(30)
+        attempts, runs = AttemptRepository(connection), RunRepository(connection)
+        held = await attempts.claim_next(30)
         assert held is not None
         await runs.insert(run)
-        await jobs.complete(job.job_id, held.lease_token, run.run_id)
+        await attempts.complete(job.job_id, held.lease_token, run.run_id)
     assert (await get_job(database, job.job_id)).result_run_id == run.run_id
     async with database.unit_of_work() as connection:
         assert await RunRepository(connection).delete(run.run_id) is True
@@ -136,10 +137,11 @@ async def test_deleting_a_job_leaves_its_run(database: Database) -> None:
     run = new_run(user_id, job.job_id)
     async with database.unit_of_work() as connection:
         jobs, runs = JobRepository(connection), RunRepository(connection)
-        held = await jobs.claim_next(30)
+        attempts = AttemptRepository(connection)
+        held = await attempts.claim_next(30)
         assert held is not None
         await runs.insert(run)
-        await jobs.complete(job.job_id, held.lease_token, run.run_id)
+        await attempts.complete(job.job_id, held.lease_token, run.run_id)
         assert await jobs.delete(job.job_id) is True
         assert (await runs.get(run.run_id)).job_id == job.job_id
 

@@ -19,8 +19,11 @@ from domain.errors import (
 )
 from domain.jobs import Claim, SubmissionLimits
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.jobs import JobRepository, LeaseState
+from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
 from tests.fixtures.jobs import UPLOAD, new_run, new_user, submit
 
@@ -56,8 +59,9 @@ class Actor:
 
     async def act(self) -> None:
         actions: list[Callable[[], Awaitable[object]]] = [
-            self.submit, self.submit, self.claim, self.claim, self.finish, self.finish, self.heartbeat, self.retry,
-            self.hand_back, self.rescue, self.cancel, self.requeue, self.delete_job, self.delete_user, self.cleanup,
+            self.submit, self.submit, self.claim, self.claim, self.finish, self.finish, self.heartbeat,
+            self.retry_later, self.requeue, self.rescue, self.cancel, self.retry_failed, self.delete_job,
+            self.delete_user, self.cleanup,
         ]  # fmt: skip
         with contextlib.suppress(*EXPECTED):
             await self._random.choice(actions)()
@@ -76,7 +80,7 @@ class Actor:
     async def claim(self) -> None:
         async with self._database.unit_of_work() as connection:
             # Some leases have run out as soon as they are given.
-            claim = await JobRepository(connection).claim_next(self._random.choice([30, 0]))
+            claim = await AttemptRepository(connection).claim_next(self._random.choice([30, 0]))
         if claim is not None:
             self._claims.append(claim)
 
@@ -90,41 +94,43 @@ class Actor:
         run = new_run(claim.job.user_id, claim.job.job_id)
         async with self._database.unit_of_work() as connection:
             await RunRepository(connection).insert(run)
-            if not await JobRepository(connection).complete(claim.job.job_id, claim.lease_token, run.run_id):
+            if not await AttemptRepository(connection).complete(claim.job.job_id, claim.lease_token, run.run_id):
                 raise LeaseLostError("too late")
 
     async def heartbeat(self) -> None:
         states = [LeaseState(job_id=claim.job.job_id, token=claim.lease_token, progress=5) for claim in self._claims]
         async with self._database.unit_of_work() as connection:
-            await JobRepository(connection).renew_leases(states, 30)
+            await AttemptRepository(connection).renew_leases(states, 30)
 
-    async def retry(self) -> None:
+    async def retry_later(self) -> None:
         claim = self.mine()
         async with self._database.unit_of_work() as connection:
-            await JobRepository(connection).retry_later(claim.job.job_id, claim.lease_token, "x", "x", delay_seconds=0)
+            await AttemptRepository(connection).retry_later(
+                claim.job.job_id, claim.lease_token, "x", "x", delay_seconds=0
+            )
 
-    async def hand_back(self) -> None:
+    async def requeue(self) -> None:
         claim = self.mine()
         async with self._database.unit_of_work() as connection:
-            await JobRepository(connection).hand_back(claim.job.job_id, claim.lease_token)
+            await AttemptRepository(connection).requeue(claim.job.job_id, claim.lease_token)
 
     async def rescue(self) -> None:
         async with self._database.unit_of_work() as connection:
-            await JobRepository(connection).rescue_expired(5)
+            await MaintenanceRepository(connection).rescue_expired(5)
 
     async def cancel(self) -> None:
         job_id = await self.job_id()
         async with self._database.unit_of_work() as connection:
             await JobRepository(connection).request_cancel(job_id)
 
-    async def requeue(self) -> None:
+    async def retry_failed(self) -> None:
         job_id = await self.job_id()
         async with self._database.unit_of_work() as connection:
             jobs = JobRepository(connection)
             user_id = (await jobs.get(job_id)).user_id
-            await jobs.lock_user(user_id)
-            LIMITS.check(unfinished=(await jobs.usage(user_id)).unfinished, today=0)
-            await jobs.requeue_failed(job_id)
+            await SubmissionRepository(connection).lock_user(user_id)
+            LIMITS.check(unfinished=(await SubmissionRepository(connection).usage(user_id)).unfinished, today=0)
+            await jobs.retry_failed(job_id)
 
     async def delete_job(self) -> None:
         job_id = await self.job_id()
@@ -139,9 +145,8 @@ class Actor:
 
     async def cleanup(self) -> None:
         async with self._database.unit_of_work() as connection:
-            jobs = JobRepository(connection)
-            await jobs.cleanup(retention=0.5, stale=7200, pending_max_age=86400)
-            await jobs.ring_unheard(older_than_seconds=0, limit=5)
+            await MaintenanceRepository(connection).cleanup(retention=0.5, stale=7200, pending_max_age=86400)
+            await MaintenanceRepository(connection).reissue_wakeups(older_than_seconds=0, limit=5)
 
 
 async def test_a_storm_leaves_no_deadlock_and_no_nonsense(database: Database) -> None:
@@ -165,13 +170,13 @@ async def test_two_results_of_one_job_cannot_both_be_kept(database: Database) ->
     await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         await connection.execute(text("DROP INDEX ix_analysis_runs_job_id"))
-        claim = await JobRepository(connection).claim_next(30)
+        claim = await AttemptRepository(connection).claim_next(30)
     assert claim is not None
 
     async def finish() -> bool:
         run = new_run(claim.job.user_id, uuid.uuid4().hex)
         async with database.unit_of_work() as connection:
             await RunRepository(connection).insert(run)
-            return await JobRepository(connection).complete(claim.job.job_id, claim.lease_token, run.run_id)
+            return await AttemptRepository(connection).complete(claim.job.job_id, claim.lease_token, run.run_id)
 
     assert sorted(await asyncio.gather(*(finish() for _ in range(10)))) == [False] * 9 + [True]

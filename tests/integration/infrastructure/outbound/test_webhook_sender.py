@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from domain.errors import InvalidInputError
-from domain.webhooks import MAX_ATTEMPTS, Notice, notify_url, retry_seconds
+from domain.webhooks import MAX_DELIVERY_ATTEMPTS, WebhookDelivery, delivery_backoff_seconds, notify_url
 from examples.webhook import verify
 from infrastructure.outbound import webhook_sender as webhook
 from infrastructure.outbound.webhook_sender import WebhookDeliveryError, WebhookSender, derive_user_secret
@@ -24,9 +24,9 @@ SECRETS = ("a" * 32, "b" * 32)
 ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
-def notice(url: str, **changes: Any) -> Notice:
-    made = Notice(
-        notice_id=uuid.uuid4(),
+def notice(url: str, **changes: Any) -> WebhookDelivery:
+    made = WebhookDelivery(
+        delivery_id=uuid.uuid4(),
         job_id="job",
         user_id=ANN,
         url=url,
@@ -72,7 +72,7 @@ async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secre
     }
     assert received.headers["host"] == listening.host
     assert received.headers["content-type"] == "application/json"
-    assert received.headers["webhook-id"] == str(sent.notice_id)
+    assert received.headers["webhook-id"] == str(sent.delivery_id)
     for secret in SECRETS:
         assert verify(derive_user_secret(secret, ANN), received.headers, received.body)
         assert not verify(derive_user_secret(secret, BOB), received.headers, received.body)
@@ -257,6 +257,8 @@ def test_urls_that_a_notice_may_not_go_to(url: str, words: str) -> None:
 
 
 def test_deliveries_are_spread_over_hours() -> None:
-    assert [retry_seconds(attempt, 1.0) for attempt in (1, 2, 3, 7)] == [2, 8, 32, 3600]
-    assert retry_seconds(2, 0.0) == 4
-    assert 4 * 3600 < sum(retry_seconds(attempt, 1.0) for attempt in range(1, MAX_ATTEMPTS)) < 8 * 3600
+    assert [delivery_backoff_seconds(attempt, 1.0) for attempt in (1, 2, 3, 7)] == [2, 8, 32, 3600]
+    assert delivery_backoff_seconds(2, 0.0) == 4
+    assert (
+        4 * 3600 < sum(delivery_backoff_seconds(attempt, 1.0) for attempt in range(1, MAX_DELIVERY_ATTEMPTS)) < 8 * 3600
+    )

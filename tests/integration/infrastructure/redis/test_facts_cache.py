@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from infrastructure.observability.prometheus_metrics import FACTS_FAULTS, FACTS_LOOKED_UP
+from infrastructure.observability.prometheus_metrics import FACTS_CACHE_ERRORS, FACTS_CACHE_LOOKUPS
 from infrastructure.redis.facts_cache import CACHE_KEYS, ENTRY_OVERHEAD_BYTES, MAX_ENTRY_BYTES, RedisFactsCache
 
 MB = 1 << 20
@@ -27,75 +27,75 @@ async def taken(redis: Redis) -> int:
 
 async def test_what_is_kept_is_found_by_another_replica(redis: Redis) -> None:
     some = entries(0, 1000)
-    await RedisFactsCache(redis, MB).keep(some)
+    await RedisFactsCache(redis, MB).put(some)
     asked = [*some, *entries(5000, 10)]
-    assert await RedisFactsCache(redis, MB).look_up(asked) == some
+    assert await RedisFactsCache(redis, MB).get(asked) == some
     assert await taken(redis) == 1000 * (100 + ENTRY_OVERHEAD_BYTES)
 
 
 async def test_the_bound_holds_and_what_was_not_asked_for_goes_first(redis: Redis) -> None:
     limit = 100 * (100 + ENTRY_OVERHEAD_BYTES)
     cache = RedisFactsCache(redis, limit)
-    await cache.keep(entries(0, 100))
+    await cache.put(entries(0, 100))
     assert await taken(redis) == limit
     await redis.zadd(CACHE_KEYS[1], dict.fromkeys(entries(0, 100), 1))
     wanted = entries(20, 10)
-    assert await cache.look_up(list(wanted)) == wanted  # used just now
-    await cache.keep(entries(1000, 60))
+    assert await cache.get(list(wanted)) == wanted  # used just now
+    await cache.put(entries(1000, 60))
     assert await taken(redis) <= limit
-    assert await cache.look_up(list(wanted)) == wanted
-    assert await cache.look_up(list(entries(1000, 60))) == entries(1000, 60)
+    assert await cache.get(list(wanted)) == wanted
+    assert await cache.get(list(entries(1000, 60))) == entries(1000, 60)
 
 
 async def test_new_entries_take_the_place_of_old_ones(redis: Redis) -> None:
     cache = RedisFactsCache(redis, MB)
     for size in (10, 1000, 0, 100):
-        await cache.keep(entries(0, 5, size))
+        await cache.put(entries(0, 5, size))
         await taken(redis)
-    assert await cache.look_up(list(entries(0, 5))) == entries(0, 5)
+    assert await cache.get(list(entries(0, 5))) == entries(0, 5)
 
 
 async def test_what_is_too_large_is_not_kept(redis: Redis) -> None:
     cache = RedisFactsCache(redis, 100 * MB)
-    await cache.keep({b"large": b"x" * (MAX_ENTRY_BYTES + 1), b"small": b"x"})
-    assert await cache.look_up([b"large", b"small"]) == {b"small": b"x"}
+    await cache.put({b"large": b"x" * (MAX_ENTRY_BYTES + 1), b"small": b"x"})
+    assert await cache.get([b"large", b"small"]) == {b"small": b"x"}
     tiny = RedisFactsCache(redis, 100)
-    await tiny.keep({b"other": b"x"})
-    assert await tiny.look_up([b"other", b"small"]) == {}  # the limit is what the newest writer says
+    await tiny.put({b"other": b"x"})
+    assert await tiny.get([b"other", b"small"]) == {}  # the limit is what the newest writer says
     assert await taken(redis) == 0
 
 
 @pytest.mark.parametrize("lost", CACHE_KEYS)
 async def test_the_count_survives_the_loss_of_a_part(redis: Redis, lost: str) -> None:
     cache = RedisFactsCache(redis, MB)
-    await cache.keep(entries(0, 50))
+    await cache.put(entries(0, 50))
     await redis.delete(lost)
-    await cache.look_up(list(entries(0, 50)))
-    await cache.keep(entries(100, 5))
-    assert await cache.look_up(list(entries(100, 5))) == entries(100, 5)
+    await cache.get(list(entries(0, 50)))
+    await cache.put(entries(100, 5))
+    assert await cache.get(list(entries(100, 5))) == entries(100, 5)
     await taken(redis)
 
 
 async def test_it_may_vanish_at_any_time(redis: Redis) -> None:
     cache = RedisFactsCache(redis, MB)
-    await cache.keep(entries(0, 5))
+    await cache.put(entries(0, 5))
     await redis.flushdb()
     await redis.script_flush()
-    assert await cache.look_up(list(entries(0, 5))) == {}
-    await cache.keep(entries(0, 5))
+    assert await cache.get(list(entries(0, 5))) == {}
+    await cache.put(entries(0, 5))
     assert await taken(redis) == 5 * (100 + ENTRY_OVERHEAD_BYTES)
 
 
 async def test_half_of_the_memory_is_the_queue_s(redis: Redis) -> None:
     cache = RedisFactsCache(redis, 1000 * MB)
-    await cache.keep(entries(0, 10, 1000))
+    await cache.put(entries(0, 10, 1000))
     used = int((await redis.info("memory"))["used_memory"])
     await redis.config_set("maxmemory", used)  # the others alone take more than half
     try:
-        await cache.keep(entries(10, 10, 1000))
+        await cache.put(entries(10, 10, 1000))
         assert await taken(redis) == 0
         await redis.config_set("maxmemory", used + 100 * MB)
-        await cache.keep(entries(10, 10, 1000))
+        await cache.put(entries(10, 10, 1000))
         assert await taken(redis) == 10 * (1000 + ENTRY_OVERHEAD_BYTES)
     finally:
         await redis.config_set("maxmemory", 0)
@@ -103,12 +103,12 @@ async def test_half_of_the_memory_is_the_queue_s(redis: Redis) -> None:
 
 async def test_in_a_full_redis_it_makes_room(redis: Redis) -> None:
     cache = RedisFactsCache(redis, 1000 * MB)
-    await cache.keep(entries(0, 10, 1000))
+    await cache.put(entries(0, 10, 1000))
     await redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
             await redis.set("a", "b")
-        await cache.keep(entries(10, 10, 1000))
+        await cache.put(entries(10, 10, 1000))
         assert await taken(redis) == 0
     finally:
         await redis.config_set("maxmemory", 0)
@@ -117,17 +117,17 @@ async def test_in_a_full_redis_it_makes_room(redis: Redis) -> None:
 async def test_what_redis_refuses_is_no_fault_of_a_job_s(redis: Redis) -> None:
     cache = RedisFactsCache(redis, MB)
     await redis.set(CACHE_KEYS[0], "not a hash")
-    faults = FACTS_FAULTS.labels("look_up")._value.get()
-    assert await cache.look_up(list(entries(0, 10))) == {}
-    assert FACTS_FAULTS.labels("look_up")._value.get() == faults + 1
-    await cache.keep(entries(0, 10))
+    faults = FACTS_CACHE_ERRORS.labels("get")._value.get()
+    assert await cache.get(list(entries(0, 10))) == {}
+    assert FACTS_CACHE_ERRORS.labels("get")._value.get() == faults + 1
+    await cache.put(entries(0, 10))
     assert await taken(redis) == 10 * (100 + ENTRY_OVERHEAD_BYTES)
 
 
 async def test_without_redis_nothing_is_known_and_nothing_fails() -> None:
     async with Redis.from_url("redis://127.0.0.1:1/0") as nobody:
         cache = RedisFactsCache(nobody, MB)
-        misses = FACTS_LOOKED_UP.labels("miss")._value.get()
-        assert await cache.look_up(list(entries(0, 5))) == {}
-        await cache.keep(entries(0, 5))
-    assert FACTS_LOOKED_UP.labels("miss")._value.get() == misses + 5
+        misses = FACTS_CACHE_LOOKUPS.labels("miss")._value.get()
+        assert await cache.get(list(entries(0, 5))) == {}
+        await cache.put(entries(0, 5))
+    assert FACTS_CACHE_LOOKUPS.labels("miss")._value.get() == misses + 5

@@ -57,7 +57,7 @@ async def looked_up(worker: WorkerProcess) -> dict[str, float]:
     (started,) = await worker.until("worker.started")
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started['status_port']}") as http:
         lines = (await http.get("/metrics")).text.splitlines()
-    prefix = 'vibe8_facts_looked_up_total{result="'
+    prefix = 'vibe8_facts_cache_lookups_total{result="'
     found = [line.removeprefix(prefix).partition('"} ') for line in lines if line.startswith(prefix)]
     return {result: float(value) for result, _, value in found}
 

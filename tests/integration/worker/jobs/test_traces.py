@@ -19,7 +19,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from collectors.engine.discovery import discover
 from domain.jobs import JobStatus
 from infrastructure.observability.opentelemetry_tracer import OpenTelemetryTracer
-from infrastructure.observability.tracing import NoTracer, open_tracer
+from infrastructure.observability.tracer_factory import open_tracer
+from infrastructure.observability.tracing import NoTracer
 from tests.fixtures.jobs import PYTHON_FILE, slow_source
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import TIMEOUT_SECONDS, System, until_finished
@@ -261,8 +262,9 @@ OFF: tuple[dict[str, str], ...] = (
 async def test_switched_off_nothing_is_imported(system: System, variables: dict[str, str]) -> None:
     code = (
         "import sys, worker.cli.app, worker.process.worker_process, worker.client;"
-        "from infrastructure.observability.tracing import open_tracer;"
-        "tracer = open_tracer(); print(tracer.on, [name for name in sys.modules if name.startswith('opentelemetry')])"
+        "from infrastructure.observability.tracer_factory import open_tracer;"
+        "tracer = open_tracer();"
+        "print(tracer.enabled, [name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, env=system.process_environment(**variables), stdout=asyncio.subprocess.PIPE
@@ -274,7 +276,7 @@ async def test_switched_off_nothing_is_imported(system: System, variables: dict[
 async def test_without_the_extra_it_is_said_and_work_goes_on(system: System) -> None:
     code = (
         "import sys; sys.modules['opentelemetry'] = None;"
-        "from infrastructure.observability.tracing import open_tracer; print(open_tracer().on)"
+        "from infrastructure.observability.tracer_factory import open_tracer; print(open_tracer().enabled)"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,

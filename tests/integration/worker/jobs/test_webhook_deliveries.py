@@ -9,10 +9,10 @@ import pytest
 
 from domain.errors import InvalidInputError
 from domain.jobs import JobStatus
-from domain.webhooks import MAX_ATTEMPTS
+from domain.webhooks import MAX_DELIVERY_ATTEMPTS
 from examples.webhook import verify
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.webhook_deliveries import NoticeRepository
+from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.outbound.webhook_sender import WebhookSender
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE
@@ -188,10 +188,10 @@ async def test_it_is_given_up_in_the_end_and_forgotten_later(
     listening.answers = [http_response(500)]
     job_id = await submitted(webhook_client, user_id, listening.url)
     await webhook_client.cancel_job(user_id, job_id)
-    await Rows(webhook_system).all(f"UPDATE notices SET attempt = {MAX_ATTEMPTS - 1}")  # noqa: S608
+    await Rows(webhook_system).all(f"UPDATE notices SET attempt = {MAX_DELIVERY_ATTEMPTS - 1}")  # noqa: S608
     async with webhook_system.worker() as worker:
         (given_up,) = await worker.until("webhook.given_up")
-    assert (given_up["delivery"], given_up["reason"]) == (MAX_ATTEMPTS, "answered 500")
+    assert (given_up["delivery"], given_up["reason"]) == (MAX_DELIVERY_ATTEMPTS, "answered 500")
     (notice,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
     assert notice.state == "given up"
     await Rows(webhook_system).all("UPDATE notices SET due_at = now()")
@@ -233,15 +233,17 @@ async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
 ) -> None:
     await webhook_client.cancel_job(user_id, await submitted(webhook_client, user_id, listening.url))
     async with database.unit_of_work() as work:
-        (first,) = await NoticeRepository(work).claim_due(10, 0)
+        (first,) = await WebhookDeliveryRepository(work).claim_due(10, 0)
     async with database.unit_of_work() as work:
-        (second,) = await NoticeRepository(work).claim_due(10, 60)
-        assert await NoticeRepository(work).claim_due(10, 60) == []
+        (second,) = await WebhookDeliveryRepository(work).claim_due(10, 60)
+        assert await WebhookDeliveryRepository(work).claim_due(10, 60) == []
     async with database.unit_of_work() as work:
-        await NoticeRepository(work).failed(first, "late", delay_seconds=0, give_up=True)  # the second has it
+        await WebhookDeliveryRepository(work).mark_failed(
+            first, "late", delay_seconds=0, give_up=True
+        )  # the second has it
     async with database.unit_of_work() as work:
-        await NoticeRepository(work).delivered(first)  # but what has arrived has arrived
-        await NoticeRepository(work).failed(second, "x", delay_seconds=0, give_up=True)
+        await WebhookDeliveryRepository(work).mark_delivered(first)  # but what has arrived has arrived
+        await WebhookDeliveryRepository(work).mark_failed(second, "x", delay_seconds=0, give_up=True)
     (notice,) = await webhook_client.list_webhook_deliveries(user_id, first.job_id)
     assert (notice.state, notice.attempt) == ("delivered", 2)
 

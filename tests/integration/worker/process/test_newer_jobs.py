@@ -42,7 +42,7 @@ async def test_it_is_left_alone_and_done_by_a_worker_that_knows_it(
         assert (told["jobs"], told["known"], told["level"]) == (1, JOB_VERSION, "warning")
         row = await Rows(system).job(newer.job_id)
         assert (row["status"], row["attempt"], row["attempt_errors"]) == ("pending", 0, "[]")
-        assert row["ring"] == newer.ring  # an old worker rings for nobody
+        assert row["ring"] == newer.wakeup_number  # an old worker rings for nobody
         await rows.execute("UPDATE jobs SET version = $1 WHERE job_id = $2", JOB_VERSION, newer.job_id)
         other = await client.submit_upload(user_id, filename="other.py", content=PYTHON_FILE)
         for job in (newer, other):

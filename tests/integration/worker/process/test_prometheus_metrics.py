@@ -70,8 +70,8 @@ async def test_all_of_them(system: System, client: Client, user_id: UUID) -> Non
 def queue_and_fleet(found: Samples) -> None:
     depth = {status: found[("vibe8_jobs", (status,))] for status in ("pending", "running", "completed", "failed")}
     assert depth == {"pending": 0, "running": 0, "completed": 1, "failed": 1}
-    assert 3600 <= found[("vibe8_oldest_job_seconds", ("completed",))] < 4000
-    assert found[("vibe8_oldest_job_seconds", ("pending",))] == 0
+    assert 3600 <= found[("vibe8_oldest_job_age_seconds", ("completed",))] < 4000
+    assert found[("vibe8_oldest_job_age_seconds", ("pending",))] == 0
     assert found[("vibe8_ready", ())] == 1
     assert (found[("vibe8_slots", ("busy",))], found[("vibe8_slots", ("free",))]) == (0, 20)
 
@@ -82,7 +82,7 @@ def attempts(found: Samples) -> None:
     assert found[("vibe8_rescues_total", ("failed",))] == 0
     assert found[("vibe8_leases_lost_total", ())] == 0
     assert found[("vibe8_heartbeats_total", ("unreachable",))] == 0
-    ended = {key: value for (name, key), value in found.items() if name == "vibe8_jobs_finished_total"}
+    ended = {key: value for (name, key), value in found.items() if name == "vibe8_attempts_finished_total"}
     assert {key: value for key, value in ended.items() if value} == {
         ("", "completed"): 1,
         ("InvalidInputError", "failed"): 1,
@@ -93,20 +93,20 @@ def attempts(found: Samples) -> None:
 
 def durations(found: Samples) -> None:
     stages = {"fetching", "core_wait", "collecting", "summarizing", "looking_up", "finishing"}
-    assert {key[0] for name, key in found if name == "vibe8_stage_seconds_count"} == stages
-    collectors = {key[0] for name, key in found if name == "vibe8_collector_seconds_count"}
+    assert {key[0] for name, key in found if name == "vibe8_stage_duration_seconds_count"} == stages
+    collectors = {key[0] for name, key in found if name == "vibe8_collector_cpu_seconds_count"}
     assert collectors == {collector.name for collector in discover()} == set(COLLECTORS)
-    assert all(found[("vibe8_collector_seconds_count", (name,))] == 1 for name in collectors)
-    assert found[("vibe8_job_seconds_count", ())] == 1
+    assert all(found[("vibe8_collector_cpu_seconds_count", (name,))] == 1 for name in collectors)
+    assert found[("vibe8_job_duration_seconds_count", ())] == 1
     assert found[("vibe8_job_wait_seconds_count", ())] == 2
-    total = sum(found[("vibe8_stage_seconds_sum", (stage,))] for stage in stages)
-    assert 0 < total <= found[("vibe8_job_seconds_sum", ())] + 0.1
+    total = sum(found[("vibe8_stage_duration_seconds_sum", (stage,))] for stage in stages)
+    assert 0 < total <= found[("vibe8_job_duration_seconds_sum", ())] + 0.1
 
 
 def resources(found: Samples) -> None:
     assert found[("vibe8_fetched_bytes_total", ("upload",))] == len(PYTHON_FILE)
     assert found[("vibe8_fetched_bytes_total", ("repository",))] == 0
-    assert (found[("vibe8_children", ("fetch",))], found[("vibe8_children", ("collect",))]) == (0, 0)
+    assert (found[("vibe8_child_processes", ("fetch",))], found[("vibe8_child_processes", ("collect",))]) == (0, 0)
     used, idle, limit = (found[("vibe8_database_connections", (state,))] for state in ("used", "idle", "limit"))
     assert limit == 5
     assert 1 <= used + idle <= limit

@@ -56,12 +56,12 @@ async def test_alive_ready_and_counted(
     async def counted() -> bool:
         found = await samples(http)
         return (
-            found.get(("vibe8_jobs_finished_total", ("", "completed"))) == 1
-            and found.get(("vibe8_jobs_finished_total", ("InvalidInputError", "failed"))) == 1
+            found.get(("vibe8_attempts_finished_total", ("", "completed"))) == 1
+            and found.get(("vibe8_attempts_finished_total", ("InvalidInputError", "failed"))) == 1
             and found[("vibe8_claims_total", ("claimed",))] == 2
-            and found[("vibe8_job_seconds_count", ())] == 1
-            and found[("vibe8_stage_seconds_count", ("collecting",))] == 1
-            and found[("vibe8_collector_seconds_count", ("size",))] == 1
+            and found[("vibe8_job_duration_seconds_count", ())] == 1
+            and found[("vibe8_stage_duration_seconds_count", ("collecting",))] == 1
+            and found[("vibe8_collector_cpu_seconds_count", ("size",))] == 1
             and found[("vibe8_job_wait_seconds_count", ())] == 2
         )
 

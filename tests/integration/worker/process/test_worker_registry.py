@@ -6,7 +6,7 @@ from uuid import UUID
 from domain.jobs import JobStatus
 from domain.workers import PAUSED
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.redis.queue import connect
 from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
 from tests.fixtures.jobs import PYTHON_FILE, slow_source
@@ -42,13 +42,13 @@ async def test_a_paused_fleet_claims_nothing(system: System, client: Client, use
     database = Database.from_settings(system.settings)
     async with system.worker():
         async with database.unit_of_work() as work:
-            assert await JobRepository(work).set_control(PAUSED, on=True)
-            assert not await JobRepository(work).set_control(PAUSED, on=True)
+            assert await MaintenanceRepository(work).set_control(PAUSED, on=True)
+            assert not await MaintenanceRepository(work).set_control(PAUSED, on=True)
         waiting = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
         await asyncio.sleep(2)
         assert (await client.get_job(user_id, waiting.job_id)).status is JobStatus.PENDING
         async with database.unit_of_work() as work:
-            assert await JobRepository(work).is_set(PAUSED)
+            assert await MaintenanceRepository(work).is_control_set(PAUSED)
         assert (await system.run("resume")).code == 0
         other = await client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
         assert (await until_finished(client, user_id, waiting.job_id)).status is JobStatus.COMPLETED
