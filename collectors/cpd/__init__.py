@@ -1,1 +1,1 @@
-"""The rule of PMD's copy/paste detector for Python, written anew: the same tokens, the same duplicated lines."""
+"""Reimplementation of PMD's copy/paste detector (CPD) for Python: the same tokens, the same duplicated lines."""

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
-from collectors.cpd import token_sequence
 from collectors.cpd.fingerprints import TOKENS_BEFORE_ANCHOR
+from collectors.cpd.token_sequence import TokenSequence
 from collectors.cpd.windows import MINIMUM_TOKENS
 
 _LARGEST = (1 << 64) - 1
 
 
 class FingerprintedFile(Protocol):
-    """A file: `tokens` are indexes into `digests`; `anchors` and `blocks` as `compute_fingerprints` gives them."""
+    """A file with its tokens, as indexes into `digests`, and the result of `compute_fingerprints`."""
 
     @property
     def digests(self) -> "array[int]": ...  # noqa: D102
@@ -34,50 +34,49 @@ class FingerprintedFile(Protocol):
 
 
 class CandidateRegions:
-    """`spans` are the positions in `sequence`, as [start, stop), at which windows begin."""
+    """The joined `sequence`, and its `spans`: the ranges [start, stop) of positions at which windows begin."""
 
     def __init__(self, files: Sequence[FingerprintedFile]) -> None:
         self.spans: list[tuple[int, int]] = []
-        self._tokens: list[tuple[int, int]] = []
-        shared = _shared(files)
-        code = array("Q")
+        self._origins: list[tuple[int, int]] = []
+        repeated = _repeated_fingerprints(files)
+        values = array("Q")
         for index, file in enumerate(files):
-            for start, stop in _spans(file, shared):
-                # Borders stand nowhere else, so that no match crosses one.
-                code.append(file.digests[file.tokens[start - 1]] if start else _LARGEST - len(code))
-                self.spans.append((len(code), len(code) + stop - start))
-                self._tokens.append((index, start))
-                code.extend(map(file.digests.__getitem__, file.tokens[start : stop + MINIMUM_TOKENS - 1]))
-                code.append(_LARGEST - len(code))
-        self.sequence = token_sequence.TokenSequence(code)
+            for start, stop in _spans(file, repeated):
+                # A border has a value that occurs nowhere else, so no match can contain one.
+                values.append(file.digests[file.tokens[start - 1]] if start else _LARGEST - len(values))
+                self.spans.append((len(values), len(values) + stop - start))
+                self._origins.append((index, start))
+                values.extend(map(file.digests.__getitem__, file.tokens[start : stop + MINIMUM_TOKENS - 1]))
+                values.append(_LARGEST - len(values))
+        self.sequence = TokenSequence(values)
         self._starts = [start for start, _ in self.spans]
 
     def locate(self, position: int) -> tuple[int, int]:
-        """The number of the file, and of the token in it, that stand at a position of the sequence."""
-        number = bisect_right(self._starts, position) - 1
-        file, first = self._tokens[number]
-        return file, first + position - self._starts[number]
+        """Return the index of the file, and of the token in that file, at a position of the sequence."""
+        region = bisect_right(self._starts, position) - 1
+        file, first = self._origins[region]
+        return file, first + position - self._starts[region]
 
 
-def _shared(files: Iterable[FingerprintedFile]) -> set[int]:
-    """The hashes of blocks that occur more than once."""
-    times = Counter(chain.from_iterable(file.fingerprints for file in files))
-    return {block for block, count in times.items() if count > 1}
+def _repeated_fingerprints(files: Iterable[FingerprintedFile]) -> set[int]:
+    counts = Counter(chain.from_iterable(file.fingerprints for file in files))
+    return {fingerprint for fingerprint, count in counts.items() if count > 1}
 
 
-def _spans(file: FingerprintedFile, shared: set[int]) -> Iterator[tuple[int, int]]:
-    """Ascending [start, stop) of tokens outside which no window of the file occurs twice."""
+def _spans(file: FingerprintedFile, repeated: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield ascending ranges [start, stop) of tokens; no window that begins outside them occurs twice."""
     last = len(file.tokens) - MINIMUM_TOKENS
-    begun, ended = 0, -1
-    for anchor, block in zip(file.anchors, file.fingerprints, strict=True):
-        if block not in shared:
+    span_start, span_stop = 0, -1
+    for anchor, fingerprint in zip(file.anchors, file.fingerprints, strict=True):
+        if fingerprint not in repeated:
             continue
         start, stop = max(0, anchor - TOKENS_BEFORE_ANCHOR), min(anchor, last) + 1
-        if ended >= 0 and start <= ended + MINIMUM_TOKENS:
-            ended = max(stop, ended)
+        if span_stop >= 0 and start <= span_stop + MINIMUM_TOKENS:
+            span_stop = max(stop, span_stop)
         else:
-            if begun < ended:
-                yield begun, ended
-            begun, ended = start, stop
-    if begun < ended:
-        yield begun, ended
+            if span_start < span_stop:
+                yield span_start, span_stop
+            span_start, span_stop = start, stop
+    if span_start < span_stop:
+        yield span_start, span_stop

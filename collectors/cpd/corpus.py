@@ -1,4 +1,4 @@
-"""All files of a tree, compared with each other: from their tokens to the lines that are duplicated."""
+"""All files of a tree, compared with each other: from their tokens to the duplicated lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from collectors.cpd.windows import MINIMUM_TOKENS, equal_windows
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Lines `first_line` to `last_line`, from 1, of one file."""
+    """Lines `first_line` to `last_line` of one file, counted from 1."""
 
     path: str
     first_line: int
@@ -20,7 +20,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Duplication:
-    """The same `token_count` tokens in a row at two or more places."""
+    """The same run of `token_count` tokens at two or more locations."""
 
     token_count: int
     locations: list[Location]
@@ -28,34 +28,37 @@ class Duplication:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All duplications, and for how many repetitive blocks PMD's full rule would have taken too long."""
+    """All duplications of a tree, and the number of groups that were matched by the simplified rule.
+
+    See `collectors.cpd.matcher.find_matches` for that rule.
+    """
 
     duplications: list[Duplication]
     simplified_groups: int
 
 
 class Corpus:
-    """The files in the order in which PMD reads them, which decides what it reports among three and more."""
+    """The files in PMD's reading order, which decides what PMD reports when three or more places are alike."""
 
     def __init__(self, files: Mapping[str, PackedFile]) -> None:
         long_enough = [path for path, file in files.items() if len(file.tokens) >= MINIMUM_TOKENS]
-        self.paths = sorted(long_enough, key=_java_order)
+        self.paths = sorted(long_enough, key=_java_sort_key)
         self.files = [files[path] for path in self.paths]
 
     def compare(self) -> Comparison:
-        """Every file with every other and with itself."""
-        segments = CandidateRegions(self.files)
-        found = find_matches(segments.sequence, equal_windows(segments.sequence, segments.spans))
+        """Compare every file with every other file and with itself."""
+        regions = CandidateRegions(self.files)
+        found = find_matches(regions.sequence, equal_windows(regions.sequence, regions.spans))
         duplications = [
-            Duplication(match.length, [self._place(*segments.locate(mark), match.length) for mark in match.marks])
+            Duplication(match.length, [self._location(*regions.locate(mark), match.length) for mark in match.marks])
             for match in found.matches
         ]
         return Comparison(duplications, found.simplified_groups)
 
-    def _place(self, file: int, token: int, length: int) -> Location:
+    def _location(self, file: int, token: int, length: int) -> Location:
         return Location(self.paths[file], *self.files[file].line_range(token, token + length - 1))
 
 
-def _java_order(path: str) -> bytes:
-    """Java compares strings by UTF-16 units."""
+def _java_sort_key(path: str) -> bytes:
+    """Return a key that sorts paths by UTF-16 code units, as Java does."""
     return path.encode("utf-16-be", "surrogatepass")

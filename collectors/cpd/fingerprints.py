@@ -1,7 +1,8 @@
-"""Short runs of tokens, chosen by the tokens alone: files that have none in common have no duplication in common.
+"""Fingerprints of short token runs; two files without a fingerprint in common have no duplication in common.
 
-A block of 26 tokens at each anchor stands for the windows that hold it whole. Every window holds one, and equal windows
-hold equal ones: only windows around a block that occurs twice are worth a closer look.
+A fingerprint is a hash of the 26 tokens that begin at an anchor. Anchors are chosen by the tokens alone, as in
+winnowing (Schleimer, Wilkerson, Aiken: "Winnowing", SIGMOD 2003). Every window of 50 tokens contains a fingerprinted
+run, and equal windows contain equal runs. So only windows around a fingerprint that occurs twice have to be compared.
 """
 
 import re
@@ -13,42 +14,45 @@ from zlib import crc32
 from collectors.cpd.windows import MINIMUM_TOKENS
 
 RANK_COUNT = 8
-"""Tokens are put into this many classes, the first best spread thin over every file."""
+"""Number of ranks that tokens are divided into. The tokens of the lowest rank become anchors first."""
 
-_REACH = 25
-FINGERPRINT_TOKENS = MINIMUM_TOKENS - _REACH + 1
-TOKENS_BEFORE_ANCHOR = _REACH - 1
-"""How many tokens before its anchor a window may begin."""
+_ANCHOR_SPAN = 25
+"""Any 25 tokens in a row contain an anchor."""
+
+FINGERPRINT_TOKENS = MINIMUM_TOKENS - _ANCHOR_SPAN + 1
+TOKENS_BEFORE_ANCHOR = _ANCHOR_SPAN - 1
+"""How many tokens before its anchor a window can begin at most."""
 
 _RANKS = bytes((7, 0, 2, 5, 4, 1, 6, 3)) * (256 // RANK_COUNT)
-"""By the lowest byte of a digest, such that the tokens most frequent in Python (`self`, `,`, `=`, `(`) rank last."""
+"""Rank by the lowest byte of a digest; the most frequent tokens of Python (`self`, `,`, `=`, `(`) rank last."""
 
-_LOW = 0xFFFF
-_WIDTH = 2
-_LOWEST_BYTE = slice(0 if sys.byteorder == "little" else 1, None, _WIDTH)
+_LOW_BITS = 0xFFFF
+_LOW_BYTES = 2
+_LOWEST_BYTE = slice(0 if sys.byteorder == "little" else 1, None, _LOW_BYTES)
 
 
 def compute_fingerprints(tokens: Sequence[int], digests: Iterable[int]) -> tuple[list[int], list[int]]:
-    """The anchors of a file, ascending, and a 32-bit hash of the block at each.
+    """Return the anchors of a file, ascending, and the 32-bit fingerprint at each anchor.
 
-    `tokens` are numbers of distinct tokens, whose 64-bit digests are given. A block goes by 16 bits of each token: two
-    hashes may be alike by chance or by intent, which costs whoever looks closer some time.
+    `tokens` are indexes into `digests`, the 64-bit digests of the distinct tokens. A fingerprint covers 16 bits of each
+    token. Two different runs may have equal fingerprints, by chance or on purpose; this costs only time, because the
+    windows themselves are compared later.
     """
-    low = [digest & _LOW for digest in digests]
-    code = array("H", map(low.__getitem__, tokens)).tobytes()
+    low_bits = [digest & _LOW_BITS for digest in digests]
+    data = array("H", map(low_bits.__getitem__, tokens)).tobytes()
     last = len(tokens) - FINGERPRINT_TOKENS
-    anchors = [anchor for anchor in sorted(_anchors(code[_LOWEST_BYTE].translate(_RANKS))) if anchor <= last]
-    size = FINGERPRINT_TOKENS * _WIDTH
-    return anchors, [crc32(code[start : start + size]) for start in (anchor * _WIDTH for anchor in anchors)]
+    anchors = [anchor for anchor in sorted(_find_anchors(data[_LOWEST_BYTE].translate(_RANKS))) if anchor <= last]
+    size = FINGERPRINT_TOKENS * _LOW_BYTES
+    return anchors, [crc32(data[start : start + size]) for start in (anchor * _LOW_BYTES for anchor in anchors)]
 
 
-def _anchors(ranked: bytes) -> list[int]:
-    """The tokens of lowest rank among any 25 in a row: places chosen by the tokens alone, and never far apart."""
+def _find_anchors(ranks: bytes) -> list[int]:
+    """Return every position whose rank is the lowest of some 25 positions in a row that contain it."""
     anchors: list[int] = []
-    spans = [(0, len(ranked))]
+    spans = [(0, len(ranks))]
     for rank in range(RANK_COUNT):
         lowest = re.compile(b"\\x%02x" % rank).finditer
-        anchors += [match.start() for start, stop in spans for match in lowest(ranked, start, stop)]
-        stretch = re.compile(b"[\\x%02x-\\xff]{%d,}" % (rank + 1, _REACH)).finditer
-        spans = [match.span() for start, stop in spans for match in stretch(ranked, start, stop)]
+        anchors += [match.start() for start, stop in spans for match in lowest(ranks, start, stop)]
+        higher_run = re.compile(b"[\\x%02x-\\xff]{%d,}" % (rank + 1, _ANCHOR_SPAN)).finditer
+        spans = [match.span() for start, stop in spans for match in higher_run(ranks, start, stop)]
     return anchors

@@ -1,11 +1,11 @@
-"""Which characters PMD's Python lexer takes for letters: a fixed table of the Basic Multilingual Plane.
+"""The characters that PMD's Python lexer accepts in identifiers: a fixed table of the Basic Multilingual Plane.
 
-Measured by giving PMD 7.28 each of the 65,536 code units as the first and as the second character of a name. It is
-neither Python's set (no combining marks, nothing above U+FFFF, but `$` and currency signs) nor that of any
+Measured with PMD 7.28: each of the 65,536 code units was tried as the first and as the second character of a name. The
+set is not Python's (no combining marks, nothing above U+FFFF, but `$` and currency signs), and it is not that of any
 Unicode version.
 """
 
-_LETTERS = """
+_START_RANGES = """
 a2-a5 aa b5 ba c0-d6 d8-f6 f8-21f 222-233 250-2ad 2b0-2b8 2bb-2c1 2d0-2d1 2e0-2e4 2ee 37a 386 388-38a 38c
 38e-3a1 3a3-3ce 3d0-3d7 3da-3f3 400-481 48c-4c4 4c7-4c8 4cb-4cc 4d0-4f5 4f8-4f9 531-556 559 561-587 5d0-5ea
 5f0-5f2 621-63a 640-64a 671-6d3 6d5 6e5-6e6 6fa-6fc 710 712-72c 780-7a5 905-939 93d 950 958-961 985-98c 98f-990
@@ -28,18 +28,18 @@ fdf0-fdfb fe33-fe34 fe4d-fe4f fe69 fe70-fe72 fe74 fe76-fefc ff04 ff21-ff3a ff3f 
 ffca-ffcf ffd2-ffd7 ffda-ffdc ffe0-ffe1 ffe5-ffe6
 """
 
-_DIGITS = "1efa-1eff"
-"""These may follow in a name, beside 0-9, but not begin one."""
+_CONTINUATION_RANGES = "1efa-1eff"
+"""Characters that can continue a name, like 0-9, but cannot begin one."""
 
 
 def _character_class(ranges: str) -> str:
-    """The ranges (hexadecimal, inclusive) as the inside of a regular expression's character class."""
+    """Turn hexadecimal inclusive ranges into the inside of a regular expression's character class."""
     spans = (span.partition("-")[::2] for span in ranges.split())
     return "".join(f"\\u{first:0>4}-\\u{last or first:0>4}" for first, last in spans)
 
 
-NAME_START = "A-Za-z_$" + _character_class(_LETTERS)
-"""Characters that begin a name, as the inside of a character class."""
+IDENTIFIER_START = "A-Za-z_$" + _character_class(_START_RANGES)
+"""Characters that can begin an identifier, as the inside of a character class."""
 
-NAME_PART = NAME_START + "0-9" + _character_class(_DIGITS)
-"""Characters that continue a name, likewise."""
+IDENTIFIER_PART = IDENTIFIER_START + "0-9" + _character_class(_CONTINUATION_RANGES)
+"""Characters that can continue an identifier, as the inside of a character class."""

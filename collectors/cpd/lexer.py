@@ -1,8 +1,9 @@
 r"""The tokens that PMD's copy/paste detector sees in a Python file.
 
-PMD reads a Python 2 grammar. White space, line ends and comments vanish, and there is no indentation; a docstring is
-one token; `f"x"` is a name and a string; `->`, `:=`, `...`, `@=` and `1_000` fall apart. Learned by experiment from
-PMD 7.28, whose longest match at each place is what the alternatives below are ordered for.
+PMD's grammar (pmd-python, `etc/grammar/Python.jj`) is that of Python 2. White space, line breaks and comments are
+dropped, and there are no indentation tokens. A docstring is one token, `f"x"` is a name and a string, and `->`, `:=`,
+`...`, `@=` and `1_000` are several tokens each. The rules were determined by experiment with PMD 7.28. It takes the
+longest match at each place; the alternatives below are ordered so that the first match is the longest.
 """
 
 import re
@@ -10,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, compress
 
-from collectors.cpd.identifier_characters import NAME_PART, NAME_START
+from collectors.cpd.identifier_characters import IDENTIFIER_PART, IDENTIFIER_START
 
 
 class LexicalError(Exception):
-    """PMD's lexer stops at this file and leaves it out of the comparison; the text says where and why."""
+    """PMD's lexer rejects the file and leaves it out of the comparison; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,10 @@ class LexedFile:
     suppressed_lines: int
 
     def images(self) -> Iterator[str]:
-        """What is compared, by index like `spellings`: one-line strings lose their escaped line ends."""
+        """Yield what PMD compares for each of the `spellings`.
+
+        The image is the spelling, except that escaped line breaks are removed from strings without triple quotes.
+        """
         return map(_image, self.spellings)
 
 
@@ -55,10 +59,10 @@ _NUMBER = r"""
   | [1-9][0-9]*+[lL]?"""
 _OPERATOR = r"(?:<<|>>|\*\*|//)=?|<>|!=|[-+*/%&|^<>=]=|[-+*/%&|^<>=~@.,:;()\[\]{}`]"
 
-_KNOWN = rf"{_GAP}|{_STRING}|[{NAME_START}][{NAME_PART}]*+|{_NUMBER}|{_OPERATOR}"
+_KNOWN = rf"{_GAP}|{_STRING}|[{IDENTIFIER_START}][{IDENTIFIER_PART}]*+|{_NUMBER}|{_OPERATOR}"
 _KNOWN_ITEM = re.compile(_KNOWN, re.VERBOSE | re.DOTALL)
 _ITEM = re.compile(rf"[ \t\f]*+({_KNOWN}|.++)", re.VERBOSE | re.DOTALL)
-"""One gap, one token, or, from the first character on that PMD's lexer does not know, the rest of the file."""
+"""One gap, one token, or the rest of the file from the first character that PMD's lexer rejects."""
 
 _GAP_STARTS = "\n\\#"
 _COMMENT = re.compile(r"#[^\n]*+")
@@ -67,59 +71,62 @@ _REPLACEMENT_BYTES = "\ufffd".encode()
 
 
 def decode(data: bytes) -> str:
-    """The text as PMD reads it: UTF-8 whatever a cookie says, bad bytes replaced, no BOM, line ends made newlines."""
+    r"""Decode a file as PMD does: as UTF-8, whatever a coding cookie says.
+
+    Invalid bytes are replaced, a BOM is removed, and every line break becomes `\n`.
+    """
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        # The Java decoder makes one replacement of an encoded surrogate, Python one a byte.
+        # Java's decoder emits one replacement character for an encoded surrogate, Python's emits one per byte.
         text = _SURROGATE_BYTES.sub(_REPLACEMENT_BYTES, data).decode(errors="replace")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def lex(text: str) -> LexedFile:
-    """The tokens of a decoded file, in linear time. Raises LexicalError where PMD's lexer gives up."""
-    sequence = _ITEM.findall(text.rstrip(" \t\f"))
-    _require_known(sequence)
-    distinct = dict.fromkeys(sequence)
-    items = [item for item in distinct if item[0] not in _GAP_STARTS]
+    """Return the tokens of a decoded file, in linear time. Raises LexicalError where PMD's lexer stops."""
+    items = _ITEM.findall(text.rstrip(" \t\f"))
+    _require_known(items)
+    distinct = dict.fromkeys(items)
+    spellings = [item for item in distinct if item[0] not in _GAP_STARTS]
     gaps = [item for item in distinct if item[0] in _GAP_STARTS]
-    heights = [item.count("\n") for item in (*items, *gaps)]
-    numbers = list(map(dict(zip((*items, *gaps), range(len(distinct)), strict=True)).__getitem__, sequence))
-    lines = list(accumulate(map(heights.__getitem__, numbers), initial=1))
-    shown = list(map(len(items).__gt__, numbers))
-    hidden = _hide(sequence, lines, shown) if "CPD-OFF" in text else 0
+    line_breaks = [item.count("\n") for item in (*spellings, *gaps)]
+    numbers = list(map(dict(zip((*spellings, *gaps), range(len(distinct)), strict=True)).__getitem__, items))
+    lines = list(accumulate(map(line_breaks.__getitem__, numbers), initial=1))
+    included = list(map(len(spellings).__gt__, numbers))
+    suppressed_lines = _exclude_suppressed(items, lines, included) if "CPD-OFF" in text else 0
     return LexedFile(
-        spellings=items,
-        line_breaks=heights[: len(items)],
-        tokens=list(compress(numbers, shown)),
-        start_lines=list(compress(lines, shown)),
-        suppressed_lines=hidden,
+        spellings=spellings,
+        line_breaks=line_breaks[: len(spellings)],
+        tokens=list(compress(numbers, included)),
+        start_lines=list(compress(lines, included)),
+        suppressed_lines=suppressed_lines,
     )
 
 
-def _require_known(sequence: list[str]) -> None:
-    if sequence and not _KNOWN_ITEM.fullmatch(sequence[-1]):
-        line = 1 + sum(item.count("\n") for item in sequence[:-1])
-        character = sequence[-1][0]
+def _require_known(items: list[str]) -> None:
+    if items and not _KNOWN_ITEM.fullmatch(items[-1]):
+        line = 1 + sum(item.count("\n") for item in items[:-1])
+        character = items[-1][0]
         what = "an unterminated string" if character in "'\"" else f"the character U+{ord(character):04X}"
         raise LexicalError(f"lexical error at line {line}: {what}")
 
 
-def _hide(sequence: list[str], lines: list[int], shown: list[bool]) -> int:
-    """Take the tokens between `CPD-OFF` and `CPD-ON` out of `shown`; how many lines lose a token by that."""
+def _exclude_suppressed(items: list[str], lines: list[int], included: list[bool]) -> int:
+    """Clear `included` for tokens between `CPD-OFF` and `CPD-ON`; return on how many lines such tokens begin."""
     off = False
-    hidden_lines = set()
-    for place, item in enumerate(sequence):
-        if not shown[place]:
+    suppressed_lines = set()
+    for index, item in enumerate(items):
+        if not included[index]:
             for comment in _COMMENT.findall(item):
                 off = "CPD-OFF" in comment or (off and "CPD-ON" not in comment)
         elif off:
-            shown[place] = False
-            hidden_lines.add(lines[place])
-    return len(hidden_lines)
+            included[index] = False
+            suppressed_lines.add(lines[index])
+    return len(suppressed_lines)
 
 
-def _image(item: str) -> str:
-    if "\\\n" not in item or item.lstrip("uUbBrR").startswith(('"""', "'''")):
-        return item
-    return item.replace("\\\n", "")
+def _image(spelling: str) -> str:
+    if "\\\n" not in spelling or spelling.lstrip("uUbBrR").startswith(('"""', "'''")):
+        return spelling
+    return spelling.replace("\\\n", "")

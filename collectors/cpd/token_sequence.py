@@ -1,26 +1,26 @@
-"""Tokens as one row of numbers, compared at the speed of bytes."""
+"""A sequence of tokens as 64-bit values; runs of tokens are compared as slices of bytes."""
 
 from array import array
 
 TOKEN_BYTES = 8
-"""Bytes of a token."""
+"""Bytes per token."""
 
-_STEP = 64
+_FIRST_STEP = 64
 
 
 class TokenSequence:
-    """64 bits for each token, or for a border, which stands nowhere else, so that no match crosses it."""
+    """One 64-bit value per token or border. Every border has a value of its own, so no match can contain one."""
 
-    def __init__(self, code: "array[int]") -> None:
-        self.data = code.tobytes()
+    def __init__(self, values: "array[int]") -> None:
+        self.data = values.tobytes()
         self.values = memoryview(self.data).cast("Q")
 
     def __len__(self) -> int:
         return len(self.values)
 
     def common_length(self, left: int, right: int) -> int:
-        """How many tokens agree from two different positions on."""
-        length, step = 0, _STEP
+        """Return how many tokens are equal from two different positions on."""
+        length, step = 0, _FIRST_STEP
         while self.runs_equal(left + length, right + length, step):
             length += step
             step *= 2
@@ -30,7 +30,7 @@ class TokenSequence:
         return length
 
     def runs_equal(self, left: int, right: int, length: int) -> bool:
-        """Whether `length` tokens agree from two positions on, all of them before the end."""
+        """Return whether both runs of `length` tokens end within the sequence and are equal."""
         start, other, size = left * TOKEN_BYTES, right * TOKEN_BYTES, length * TOKEN_BYTES
         data = self.data
         return max(start, other) + size <= len(data) and data[start : start + size] == data[other : other + size]

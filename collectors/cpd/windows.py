@@ -1,18 +1,19 @@
-"""Where the same 50 tokens stand more than once: the groups from which matches grow."""
+"""Groups of positions at which the same window of 50 tokens begins; matches are built from these groups."""
 
 from collections.abc import Iterable, Iterator
 
 from collectors.cpd.token_sequence import TOKEN_BYTES, TokenSequence
 
 MINIMUM_TOKENS = 50
-"""`--minimum-tokens`: the length of a window, and of the shortest duplication."""
+"""CPD's option `--minimum-tokens`: the length of a window, and of the shortest duplication."""
 
 
 def equal_windows(sequence: TokenSequence, spans: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
-    """The groups of positions, each ascending, at which the same window begins, some of them after unequal tokens.
+    """Yield groups of positions, each ascending, at which equal windows begin.
 
-    Windows whose every occurrence follows the same token begin no match, and are left out. `spans` are the [start,
-    stop) of positions to look at. Windows are told apart by a 64-bit hash only: who goes on from here compares tokens.
+    `spans` are the ranges [start, stop) of positions to examine. A group whose windows all follow the same token is
+    left out, because its matches begin at an earlier token. Windows are compared by a 64-bit hash only, so the caller
+    has to compare the tokens themselves.
     """
     first: dict[int, int] = {}
     groups: dict[int, list[int]] = {}
@@ -24,6 +25,6 @@ def equal_windows(sequence: TokenSequence, spans: Iterable[tuple[int, int]]) -> 
             if earlier != position:
                 groups.setdefault(window, [earlier]).append(position)
     for group in groups.values():
-        before = sequence.values[group[0] - 1]
-        if any(sequence.values[position - 1] != before for position in group):
+        previous = sequence.values[group[0] - 1]
+        if any(sequence.values[position - 1] != previous for position in group):
             yield group

@@ -1,1 +1,1 @@
-"""Source files, read, decoded, parsed and measured once, for all collectors."""
+"""Source files, read, decoded, parsed and measured once for all collectors."""

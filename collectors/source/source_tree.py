@@ -1,4 +1,4 @@
-"""One read, one decoding, one parse and one token pass a file, shared by all collectors."""
+"""The tree of source files; each file is read, decoded, parsed and tokenized once for all collectors."""
 
 import ast
 import io
@@ -19,18 +19,19 @@ from domain.ports import History
 from domain.text import one_line, printable
 
 TOO_DEEP = "nested too deeply for the parser"
-"""Or out of memory, which the parser does not tell apart."""
+"""Also the message when the parser runs out of memory, which cannot be told apart."""
 
 
 class UnparsableError(Exception):
-    """The running Python's grammar does not accept the file, or its bytes are not the text that they claim to be."""
+    """The running Python's grammar rejects the file, or its bytes do not match its declared encoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One `.py` file of the tree: its display path (relative, `/`, printable), its name, where it lies, its bytes.
+    """One file of the tree.
 
-    `raw_path` is the relative path as it lies on disk, which need not be UTF-8.
+    `path` is relative, with `/`, and printable, for display. `raw_path` is the relative path as stored on disk, which
+    need not be UTF-8. `location` is where to open the file; `size` is in bytes.
     """
 
     path: str
@@ -41,10 +42,10 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTree:
-    """The scratch tree as collectors see it.
+    """The source tree that collectors analyse.
 
-    `root` holds exactly the `.py` files to analyse, with their names and executable bits; `manifests` holds the
-    files that may declare dependencies, by the same relative paths; `history` is None without git history.
+    `root` holds exactly the `.py` files to analyse, with their names and executable bits. `manifests` is a directory
+    with the files that may declare dependencies, under the same relative paths. `history` is None without git history.
     """
 
     root: Path
@@ -54,7 +55,7 @@ class SourceTree:
 
 
 class SourceFile:
-    """A file with everything that can be made of its bytes, each made once, on first use."""
+    """A file and everything that is derived from its bytes. Each property is computed once, on first use."""
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
@@ -62,9 +63,9 @@ class SourceFile:
 
     @cached_property
     def text(self) -> str:
-        """The decoded source, line ends made newlines, without a BOM, as `tokenize.open` reads it.
+        r"""The source as `tokenize.open` decodes it: without a BOM, every line break as `\n`.
 
-        Raises UnparsableError where the bytes do not fit their declared encoding.
+        Raises UnparsableError where the bytes do not match the declared encoding.
         """
         try:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(self.data).readline)
@@ -75,13 +76,13 @@ class SourceFile:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """The syntax tree of `text`. Raises UnparsableError; collectors must not change nodes others read."""
+        """The syntax tree of `text`. Collectors share it and must not change it. Raises UnparsableError."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return ast.parse(self.text)
         except (SyntaxError, ValueError) as error:
-            raise UnparsableError(_explain(error)) from error
+            raise UnparsableError(_describe(error)) from error
         except (RecursionError, MemoryError) as error:
             raise UnparsableError(TOO_DEEP) from error
 
@@ -92,31 +93,31 @@ class SourceFile:
 
     @cached_property
     def scopes(self) -> list[Scope]:
-        """Every function and class with its lines. Raises UnparsableError."""
+        """Every function and class with its lines, outer before inner. Raises UnparsableError."""
         return find_scopes(self.nodes)
 
     @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:
-        """The tokens of `text`. Raises UnparsableError where the tokenizer does not get through."""
+        """The tokens of `text`. Raises UnparsableError where the tokenizer fails."""
         try:
             return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
         except (SyntaxError, tokenize.TokenError, IndentationError) as error:
-            raise UnparsableError(_explain(error)) from error
+            raise UnparsableError(_describe(error)) from error
 
     @cached_property
     def line_counts(self) -> LineCounts:
-        """Lines of each kind, as `radon raw` counts them, also of a file that does not parse.
+        """The counts of `radon raw`, also for a file that does not parse.
 
-        Raises UnparsableError for one that radon does not get through either.
+        Raises UnparsableError for a file that does not parse and that radon cannot tokenize either.
         """
-        text = self.text if self.data.isascii() else self._text_as_utf_8()
+        text = self.text if self.data.isascii() else self._decode_as_radon()
         try:
             return count_lines(text) if self.parse_error is None else count_lines_by_tokens(text.splitlines())
         except (SyntaxError, tokenize.TokenError) as error:
-            raise UnparsableError(_explain(error)) from error
+            raise UnparsableError(_describe(error)) from error
 
-    def _text_as_utf_8(self) -> str:
-        """As radon decodes every file, whatever it declares; as it declares where it is no UTF-8."""
+    def _decode_as_radon(self) -> str:
+        """Decode as UTF-8 whatever the file declares, as radon does; if that fails, as the file declares."""
         try:
             with io.TextIOWrapper(io.BytesIO(self.data), "utf-8-sig") as reader:
                 return reader.read()
@@ -125,28 +126,28 @@ class SourceFile:
 
     @cached_property
     def radon_measures(self) -> RadonMeasures:
-        """Cyclomatic complexity and Halstead's volume, by radon's rules. Raises UnparsableError."""
+        """Cyclomatic complexity and Halstead volume by radon's rules. Raises UnparsableError."""
         return compute_radon_measures(self.tree)
 
     @cached_property
     def parse_error(self) -> str | None:
-        """Why the file does not parse, in one line; None where it does."""
+        """Why the file does not parse, in one line; None where it parses."""
         try:
-            self.tree  # noqa: B018 - parsing is the question
+            self.tree  # noqa: B018 - parses the file
         except UnparsableError as error:
             return str(error)
         return None
 
 
-def _explain(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, SyntaxError):
-        place = f" (line {error.lineno})" if error.lineno else ""
-        return one_line(f"{type(error).__name__}: {error.msg}{place}", 200)
+        line = f" (line {error.lineno})" if error.lineno else ""
+        return one_line(f"{type(error).__name__}: {error.msg}{line}", 200)
     return one_line(f"{type(error).__name__}: {error}", 200)
 
 
 def load_tree(root: Path, *, manifests: Path | None = None, history: History | None = None) -> SourceTree:
-    """The tree as it lies under `root`, entries sorted by display path; symlinks are not followed and not listed."""
+    """List the files below `root`, sorted by display path. Symbolic links are neither followed nor listed."""
     entries = sorted(_entries(os.fsencode(root)), key=lambda entry: entry.path)
     return SourceTree(root=root, entries=tuple(entries), manifests=manifests, history=history)
 
@@ -158,10 +159,10 @@ def _entries(root: bytes) -> Iterator[FileEntry]:
             status = os.lstat(location)
             if stat.S_ISLNK(status.st_mode):
                 continue
-            relative = location[len(root) + 1 :]
+            raw_path = location[len(root) + 1 :]
             yield FileEntry(
-                path=printable(os.fsdecode(relative)),
-                raw_path=relative,
+                path=printable(os.fsdecode(raw_path)),
+                raw_path=raw_path,
                 location=Path(os.fsdecode(location)),
                 size=status.st_size,
             )

@@ -1,20 +1,20 @@
-"""One walk over a syntax tree for all collectors that would look at every node.
+"""One walk over a syntax tree, whose result replaces a walk of its own in each collector.
 
-Two thirds of a tree's nodes are names that are read, attributes that are read, and constants. Of these only what they
-say is kept; the others are listed, so that a collector goes through a list instead of a tree.
+Two thirds of a tree's nodes are names that are read, attributes that are read, and constants. Of these only their names
+and values are kept. The other nodes are listed, so a collector goes through a list instead of a tree.
 """
 
 import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-_LEAVES = frozenset(
+_FIELDS_WITHOUT_NODES = frozenset(
     {
         "arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "kwd_attrs", "level", "module", "name",
         "names", "op", "ops", "rest", "simple", "tag", "type_comment", "type_ignores",
     }
 )  # fmt: skip
-"""Fields without a node of their own: text, numbers, names, and the contexts and operators that all trees share."""
+"""Fields that hold text, numbers or names, or contexts and operators, which are shared by all trees."""
 
 
 @dataclass(slots=True)
@@ -35,64 +35,65 @@ class SyntaxNodes:
     text_constants: list[ast.Constant] = field(default_factory=list)
 
 
-def walk_syntax_tree(tree: ast.AST) -> SyntaxNodes:  # noqa: C901, PLR0912 - each node passes here: one flat loop, frequent kinds first
+def walk_syntax_tree(  # noqa: C901, PLR0912 - every node passes here: one flat loop, frequent kinds first
+    tree: ast.AST,
+) -> SyntaxNodes:
     """Walk a tree of any depth without recursion."""
-    found = SyntaxNodes()
-    keep, texts, names, attributes = (
-        found.postorder.append,
-        found.text_constants,
-        found.names_read,
-        found.attributes_read,
+    nodes = SyntaxNodes()
+    keep, names, attributes, texts = (
+        nodes.postorder.append,
+        nodes.names_read,
+        nodes.attributes_read,
+        nodes.text_constants,
     )
-    a_name, an_attribute, a_constant, a_statement = ast.Name, ast.Attribute, ast.Constant, ast.Expr
-    read, assigned = ast.Load, ast.Store
+    name_kind, attribute_kind, constant_kind, expression_kind = ast.Name, ast.Attribute, ast.Constant, ast.Expr
+    load, store = ast.Load, ast.Store
     pending: list[Any] = [tree]
     pop, push = pending.pop, pending.append
     while pending:
         node = pop()
         kind = node.__class__
-        if kind is a_name:
-            if node.ctx.__class__ is assigned:
+        if kind is name_kind:
+            if node.ctx.__class__ is store:
                 keep(node)
             else:
                 names.add(node.id)
-        elif kind is an_attribute:
+        elif kind is attribute_kind:
             value = node.value
             push(value)
-            if node.ctx.__class__ is read:
+            if node.ctx.__class__ is load:
                 attributes.add(node.attr)
-            if node.ctx.__class__ is not read or value.__class__ is a_constant:
+            if node.ctx.__class__ is not load or value.__class__ is constant_kind:
                 keep(node)
-        elif kind is a_constant:
-            if node.value.__class__ in _TEXT:
+        elif kind is constant_kind:
+            if node.value.__class__ in _TEXT_TYPES:
                 texts.append(node)
-        elif kind is a_statement and node.value.__class__ is a_constant:
+        elif kind is expression_kind and node.value.__class__ is constant_kind:
             continue
         elif kind in CHILD_FIELDS:
             keep(node)
             for name in CHILD_FIELDS[kind]:
-                part = getattr(node, name)
-                if part.__class__ is list:
-                    pending += part
+                child = getattr(node, name)
+                if child.__class__ is list:
+                    pending += child
                 else:
-                    push(part)
-    found.postorder.reverse()
-    return found
+                    push(child)
+    nodes.postorder.reverse()
+    return nodes
 
 
-_TEXT = frozenset({str, bytes})
+_TEXT_TYPES = frozenset({str, bytes})
 
 
-def _fields() -> dict[Any, tuple[str, ...]]:
-    """The fields to descend into of each kind of node, for those that are no context and no operator."""
+def _child_fields() -> dict[Any, tuple[str, ...]]:
     kinds = [value for value in vars(ast).values() if isinstance(value, type) and issubclass(value, ast.AST)]
     shared = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
     return {
-        kind: tuple(name for name in kind._fields if name not in _LEAVES)
+        kind: tuple(name for name in kind._fields if name not in _FIELDS_WITHOUT_NODES)
         for kind in kinds
         if not issubclass(kind, shared)
     }
 
 
-CHILD_FIELDS = _fields()
-"""Kind of node to the fields in which nodes of their own stand; contexts and operators are not among the kinds."""
+CHILD_FIELDS = _child_fields()
+"""The fields that hold child nodes, by node class; context and operator classes are not among the keys."""

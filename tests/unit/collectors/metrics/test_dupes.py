@@ -168,9 +168,9 @@ def test_facts_that_do_not_fit_together_are_not_believed() -> None:
     assert COLLECTOR.facts_schema.matches(honest)
     forged: dict[str, Any] = {
         "digests": honest["digests"][:-8],  # a token that is none of the distinct ones
-        "per_line": ["B", honest["per_line"][1] + b"\x01"],  # more tokens on lines than there are
+        "tokens_per_line": ["B", honest["tokens_per_line"][1] + b"\x01"],  # more tokens on lines than there are
         "tokens": ["B", honest["tokens"][1][:-1]],
-        "tall": ["B", honest["tall"][1] + b"\x01"],  # half a pair
+        "line_breaks": ["B", honest["line_breaks"][1] + b"\x01"],  # half a pair
     }
     for name, value in forged.items():
         assert not COLLECTOR.facts_schema.matches({**honest, name: value}), name
