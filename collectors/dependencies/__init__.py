@@ -1,1 +1,1 @@
-"""Imports, manifests, and which distribution an import name belongs to."""
+"""Declared dependencies, the modules of the tree, and the distribution that provides an imported name."""

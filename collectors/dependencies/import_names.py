@@ -1,8 +1,9 @@
-"""From the name that code imports to the distribution that brings it.
+"""The distributions that provide an imported name.
 
-The table is `data/import_names.json`: `distributions` maps a dotted name to the distribution, or to several that bring
-the same name, the usual one first, or to none where the name is only a namespace; `namespaces` maps a dotted prefix to
-the distributions' common prefix, so that `google.cloud.storage` is `google-cloud-storage`.
+The table is `data/import_names.json`. Its `distributions` maps a dotted name to the distribution that provides it, to a
+list where several provide it (the most common first), or to an empty list where the name is only a namespace. Its
+`namespaces` maps a dotted prefix to the common prefix of the distributions below it: `google.cloud.storage` is
+`google-cloud-storage`.
 """
 
 import json
@@ -20,26 +21,27 @@ _TABLE: Mapping[str, Any] = json.loads(
 )
 
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
-"""Top-level names of the running Python's own library."""
+"""Top-level names of the running Python's standard library."""
 
 OTHER_STANDARD_LIBRARY = frozenset(_TABLE["standard_library_elsewhere"])
-"""Names that belong to the library of an older or newer Python, or to none that can be installed (`__main__`)."""
+"""Names of the standard library of other Python versions, and names that cannot be installed (`__main__`)."""
 
 
 def canonical_name(name: str) -> str | None:
-    """A distribution's name as PEP 503 normalises it; None where no distribution can be called so."""
+    """Return a distribution's name normalised by PEP 503; None where the name is invalid."""
     if len(name) > 200 or not _DISTRIBUTION.fullmatch(name):
         return None
     return str(canonicalize_name(name))
 
 
 def distributions_for(dotted: str) -> Sequence[str]:
-    """The distributions that may bring what `import dotted` names, the likeliest first.
+    """Return the distributions that may provide `import dotted`, the most likely first.
 
-    The longest part of the dotted name that the table knows decides; a name that it does not know is taken for the
-    distribution's. Empty for a bare namespace, and for a name that no distribution can have (`_private`).
+    The longest prefix of the dotted name that is in the table decides. A name that is not in the table is assumed to be
+    the distribution's name. The result is empty for a bare namespace, and for a name that no distribution can have
+    (`_private`).
     """
-    parts = dotted.split(".", _LONGEST)[:_LONGEST]
+    parts = dotted.split(".", _MAX_PARTS)[:_MAX_PARTS]
     for length in range(len(parts), 0, -1):
         head = ".".join(parts[:length])
         if head in _DISTRIBUTIONS:
@@ -56,4 +58,4 @@ _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     dotted: (found,) if isinstance(found, str) else tuple(found) for dotted, found in _TABLE["distributions"].items()
 }
 _NAMESPACES: Mapping[str, str] = _TABLE["namespaces"]
-_LONGEST = 1 + max(dotted.count(".") + 1 for dotted in (*_DISTRIBUTIONS, *_NAMESPACES))
+_MAX_PARTS = 1 + max(dotted.count(".") + 1 for dotted in (*_DISTRIBUTIONS, *_NAMESPACES))

@@ -1,7 +1,7 @@
-"""What each kind of file that declares dependencies says. Pure text in, names and versions out; nothing is run.
+"""Parsers for the files that declare dependencies. They turn text into names and versions and execute nothing.
 
-A parser raises ValueError (of which TOML's, JSON's and Unicode's errors are kinds) where the text is not what it should
-be, and leaves out single entries that it cannot read.
+A parser raises ValueError (the base class of TOML's, JSON's and Unicode's errors) where the text is not in its format,
+and skips single entries that it cannot read.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-_LONGEST_LINE = 4_000
+_LINE_LIMIT = 4_000
 _SETTING = re.compile(r"([^=:]+)[=:](.*)")
 _SETUP_KEYS = ("install_requires", "setup_requires", "tests_require")
 _EXACT = re.compile(r"\s*={2,3}\s*([^\s*,;<>=!~^]+)\s*")
@@ -23,11 +23,11 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 _OPTIONS = re.compile(r"\s--?[A-Za-z].*")
 _EDITABLE = re.compile(r"(-e|--editable)[\s=]+")
 _EGG = re.compile(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)")
-_ENDLESS_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+_LONG_DOTTED_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
 
 class DeclaredDependency(NamedTuple):
-    """A dependency as the file spells it, with the one version it allows, None where it allows more than one."""
+    """A dependency as spelled in the file, and the only version that it allows; None where it allows several."""
 
     name: str
     version: str | None
@@ -38,24 +38,24 @@ Parser = Callable[[str], Iterable[DeclaredDependency]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestFormat:
-    """How to read a kind of file, and whether it says what was chosen (a lock) and not what is wanted."""
+    """The parser of a kind of file, and whether the file is a lock file, which lists resolved versions."""
 
     parse: Parser
     is_lock: bool
 
 
 def format_of(name: str) -> ManifestFormat | None:
-    """The format of a file of this name (without folders); None where it declares nothing."""
-    for pattern, kind in _FORMATS:
+    """Return the format of a file by its base name; None where it declares no dependencies."""
+    for pattern, manifest_format in _FORMATS:
         if pattern.fullmatch(name):
-            return kind
+            return manifest_format
     return None
 
 
 def parse_requirement(text: str) -> DeclaredDependency | None:
-    """One PEP 508 requirement; also what older tools accepted after a well-formed name. None where it is neither."""
+    """Parse one PEP 508 requirement, or a valid name with a specifier that only older tools accept; None for others."""
     text = " ".join(text.split())
-    match = _LIKE_REQUIREMENT.fullmatch(text) if len(text) <= _LONGEST_LINE else None
+    match = _LIKE_REQUIREMENT.fullmatch(text) if len(text) <= _LINE_LIMIT else None
     if match is None:
         return None
     try:
@@ -67,10 +67,13 @@ def parse_requirement(text: str) -> DeclaredDependency | None:
 
 
 def parse_requirements(text: str) -> Iterator[DeclaredDependency]:
-    """The requirements format of pip. What `-r` names stands in the tree itself; paths and bare URLs name nothing."""
+    """Parse pip's requirements format.
+
+    `-r` is not followed, because the tree's other files are read anyway. Paths and URLs without a name are skipped.
+    """
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         wanted = line.strip().partition(" --hash")[0]
-        if not wanted or wanted[0] in "#./" or len(wanted) > _LONGEST_LINE:
+        if not wanted or wanted[0] in "#./" or len(wanted) > _LINE_LIMIT:
             continue
         editable = _EDITABLE.match(wanted)
         if editable or "://" in wanted.partition("@")[0]:
@@ -83,7 +86,7 @@ def parse_requirements(text: str) -> Iterator[DeclaredDependency]:
 
 
 def parse_pyproject(text: str) -> Iterator[DeclaredDependency]:
-    """PEP 621, its optional dependencies, PEP 735 groups, PEP 518 build requirements; poetry's, uv's, pdm's tables."""
+    """Parse PEP 621 dependencies, PEP 735 groups, PEP 518 build requirements, and the tables of poetry, uv and pdm."""
     document = _toml(text)
     lists = [
         _at(document, "build-system", "requires"),
@@ -98,11 +101,11 @@ def parse_pyproject(text: str) -> Iterator[DeclaredDependency]:
     poetry = _at(document, "tool", "poetry")
     tables = [_at(group, "dependencies") for group in _values(_at(poetry, "group"))]
     for table in (_at(poetry, "dependencies"), _at(poetry, "dev-dependencies"), *tables):
-        yield from _table(table, _POETRY_EXACT, leave_out="python")
+        yield from _table(table, _POETRY_EXACT, exclude="python")
 
 
 def parse_setup_cfg(text: str) -> Iterator[DeclaredDependency]:
-    """Requirements in `[options]` and its extras; of `setup.py`, which would have to be run, nothing is read."""
+    """Parse the requirements in `[options]` and `[options.extras_require]`. `setup.py` would have to be executed."""
     section = key = ""
     for line in text.splitlines():
         if line.lstrip().startswith(("#", ";")):
@@ -120,14 +123,14 @@ def parse_setup_cfg(text: str) -> Iterator[DeclaredDependency]:
 
 
 def parse_pipfile(text: str) -> Iterator[DeclaredDependency]:
-    """`[packages]`, `[dev-packages]` and pipenv's further categories."""
+    """Parse `[packages]`, `[dev-packages]` and pipenv's custom categories."""
     for section, table in _toml(text).items():
         if section not in ("requires", "pipenv", "scripts"):
             yield from _table(table, _EXACT)
 
 
 def parse_pipfile_lock(text: str) -> Iterator[DeclaredDependency]:
-    """Every category of pipenv's lock."""
+    """Parse every category of pipenv's lock file."""
     document = json.loads(text)
     for section, table in document.items() if isinstance(document, dict) else ():
         if section != "_meta":
@@ -135,7 +138,7 @@ def parse_pipfile_lock(text: str) -> Iterator[DeclaredDependency]:
 
 
 def parse_lock(text: str) -> Iterator[DeclaredDependency]:
-    """The tables `[[package]]` of poetry, uv and pdm, and `[[packages]]` of PEP 751."""
+    """Parse the tables `[[package]]` of poetry, uv and pdm, and `[[packages]]` of PEP 751."""
     document = _toml(text)
     for key in ("package", "packages"):
         packages = document.get(key)
@@ -146,9 +149,9 @@ def parse_lock(text: str) -> Iterator[DeclaredDependency]:
 
 
 def _toml(text: str) -> Mapping[str, Any]:
-    # The parser takes quadratic time over `a.a.a.a...`, and no honest key is that long.
-    if _ENDLESS_KEY.search(text):
-        raise ValueError("a key has too many parts")
+    # tomllib takes quadratic time for `a.a.a.a...`, and no real key has that many parts.
+    if _LONG_DOTTED_KEY.search(text):
+        raise ValueError("a key has more than 32 parts")
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -156,7 +159,7 @@ def _toml(text: str) -> Mapping[str, Any]:
 
 
 def _at(value: Any, *keys: str) -> Any:
-    """What stands under the keys, None as soon as there is no such table."""
+    """Return the value under the nested keys; None where one of the tables is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -173,12 +176,12 @@ def _requirements(wanted: Any) -> Iterator[DeclaredDependency]:
             yield found
 
 
-def _table(table: Any, exact: re.Pattern[str], leave_out: str = "") -> Iterator[DeclaredDependency]:
-    """Names to a version, or to a table with one, or (poetry) to several such tables."""
+def _table(table: Any, exact: re.Pattern[str], exclude: str = "") -> Iterator[DeclaredDependency]:
+    """Yield the entries of a table that maps names to a version, to a table with one, or (poetry) to several tables."""
     for name, wanted in table.items() if isinstance(table, dict) else ():
         version = wanted if isinstance(wanted, str) else _at(wanted, "version")
-        match = exact.fullmatch(version) if isinstance(version, str) and len(version) < _LONGEST_LINE else None
-        if name != leave_out:
+        match = exact.fullmatch(version) if isinstance(version, str) and len(version) < _LINE_LIMIT else None
+        if name != exclude:
             yield DeclaredDependency(name, match[1] if match else None)
 
 

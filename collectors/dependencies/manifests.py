@@ -1,4 +1,7 @@
-"""The dependencies that a tree declares. The files are hostile input: none is run, none may be large, many or deep."""
+"""Reads the dependencies that a tree declares.
+
+The manifests are hostile input: none is executed, and their size, number of entries and nesting are limited.
+"""
 
 import os
 import re
@@ -15,20 +18,20 @@ from collectors.dependencies.manifest_formats import DeclaredDependency, Manifes
 from domain.text import one_line, printable
 
 MANIFEST_BYTES_LIMIT = 1024 * 1024
-"""A larger file is not read; a lock of a few thousand packages is smaller."""
+"""A larger manifest is not read; the lock file of a few thousand packages is smaller."""
 
 ALL_MANIFESTS_BYTES_LIMIT = 8 * 1024 * 1024
-"""All files together; those nearest to the root come first."""
+"""Size of all manifests together; those nearest to the root are read first."""
 
 DEPENDENCIES_LIMIT = 10_000
-"""Entries read of one file."""
+"""Entries read from one manifest."""
 
 _BOMS = (("utf-8-sig", b"\xef\xbb\xbf"), ("utf-16", b"\xff\xfe"), ("utf-16", b"\xfe\xff"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifests:
-    """Normalised distribution name to its locked or pinned version, None where neither; and what could not be read."""
+    """Locked or pinned version by normalised distribution name, else None; `gaps` says what could not be read."""
 
     declared: dict[str, str | None]
     gaps: list[str]
@@ -42,30 +45,31 @@ class _Manifest:
 
     @property
     def rank(self) -> tuple[bool, int, str]:
-        """What wins: a lock before a wish, then nearer to the root, then by name."""
+        """Sort key by precedence: lock files first, then files nearer to the root, then by name."""
         return not self.format.is_lock, self.path.count("/"), self.path
 
 
 def read_manifests(root: Path | None) -> Manifests:
-    """Read every manifest below `root` (None: there are none). Raises nothing that a file could cause.
+    """Read every manifest below `root`; None means that there are none.
 
-    Where several give a version, a lock file wins over a pin, then the file nearest to the root, then the first by
-    name; within one file the highest version.
+    A manifest that cannot be read is a gap and raises nothing. Where several manifests give a version, a lock file
+    wins over a pin, then the file nearest to the root, then the first by name. Within one file the highest version
+    wins.
     """
     declared: dict[str, str | None] = {}
     gaps: list[str] = []
-    left = ALL_MANIFESTS_BYTES_LIMIT
+    remaining = ALL_MANIFESTS_BYTES_LIMIT
     for manifest in sorted(_find(root), key=lambda found: found.rank) if root else ():
         try:
-            data = _read(manifest.location, left)
-            left -= len(data)
+            data = _read(manifest.location, remaining)
+            remaining -= len(data)
             entries = list(islice(manifest.format.parse(_decode(data)), DEPENDENCIES_LIMIT + 1))
         except (ValueError, RecursionError, OSError) as error:
-            gaps.append(one_line(f"{manifest.path}: dependencies not read: {_reason(error)}", 300))
+            gaps.append(one_line(f"{manifest.path}: dependencies not read: {_describe(error)}", 300))
             continue
         if len(entries) > DEPENDENCIES_LIMIT:
             gaps.append(f"{manifest.path}: only the first {DEPENDENCIES_LIMIT} dependencies were read")
-        for name, version in _highest(entries[:DEPENDENCIES_LIMIT]).items():
+        for name, version in _highest_versions(entries[:DEPENDENCIES_LIMIT]).items():
             declared[name] = declared.get(name) or version
     return Manifests(declared=declared, gaps=gaps)
 
@@ -82,8 +86,8 @@ def _find(root: Path) -> Iterator[_Manifest]:
                 )
 
 
-def _read(location: bytes, left: int) -> bytes:
-    """The bytes of a regular file, no link followed, no pipe waited for. Raises ValueError where there are too many."""
+def _read(location: bytes, remaining: int) -> bytes:
+    """Read a regular file. Symbolic links are not followed and pipes do not block. Raises ValueError beyond a limit."""
     descriptor = os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -91,18 +95,18 @@ def _read(location: bytes, left: int) -> bytes:
         data = file.read(MANIFEST_BYTES_LIMIT + 1)
     if len(data) > MANIFEST_BYTES_LIMIT:
         raise ValueError(f"larger than {MANIFEST_BYTES_LIMIT // 1024} KB")
-    if len(data) > left:
+    if len(data) > remaining:
         raise ValueError(f"all such files together are larger than {ALL_MANIFESTS_BYTES_LIMIT // 1024} KB")
     return data
 
 
 def _decode(data: bytes) -> str:
-    """UTF-8, or what the byte order mark says; some shells write requirements in UTF-16."""
+    """Decode as UTF-8, or as the byte order mark says: some shells write requirements in UTF-16."""
     encoding = next((encoding for encoding, mark in _BOMS if data.startswith(mark)), "utf-8")
     return data.decode(encoding)
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"not {error.encoding} text"
     if isinstance(error, RecursionError):
@@ -110,25 +114,25 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
 
 
-def _highest(entries: Iterable[DeclaredDependency]) -> dict[str, str | None]:
+def _highest_versions(entries: Iterable[DeclaredDependency]) -> dict[str, str | None]:
     best: dict[str, str | None] = {}
     for entry in entries:
         name = canonical_name(entry.name)
         if name is None:
             continue
-        known, offered = best.get(name), _plain(entry.version)
+        known, offered = best.get(name), _safe_version(entry.version)
         if known is None or (offered is not None and version_key(offered) > version_key(known)):
             best[name] = offered
     return best
 
 
-def _plain(version: str | None) -> str | None:
-    """The version, unless it is none: whoever reads it should find nothing odd in it."""
+def _safe_version(version: str | None) -> str | None:
+    """Return the version if it has only the characters of a version; else None, so it is safe to display."""
     return version if version and len(version) <= 100 and re.fullmatch(r"[\w.!+-]+", version, re.ASCII) else None
 
 
 def version_key(version: str) -> tuple[bool, Version]:
-    """Sorts PEP 440 versions among themselves, and after everything that is none."""
+    """Return a sort key: PEP 440 versions in their order, after all other strings."""
     try:
         return True, Version(version)
     except InvalidVersion:

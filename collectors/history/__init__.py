@@ -1,1 +1,1 @@
-"""The lines that each commit of a history changed."""
+"""Lines changed by the commits of a git history."""

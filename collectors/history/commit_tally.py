@@ -1,7 +1,7 @@
-"""How many lines the commits of a history changed, path by path, in a form that further commits can be added to.
+"""Lines changed per path by the commits of a git history, in a form to which later commits can be added.
 
-What HEAD reaches are the commits that an ancestor of it reaches, and those in between. So a tally of the ancestor
-and a walk over the commits in between are together exactly a walk over all of them.
+The commits reachable from HEAD are those reachable from one of its ancestors, and those in between. So the tally of an
+ancestor plus a walk over the commits in between equals a walk over all commits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,19 +15,20 @@ from domain.sources import EXCLUDED_DIRECTORIES
 
 FORMAT = 1
 PATHS_LIMIT = 200_000
-"""Of how many paths, deleted ones included, lines are told apart; a tally of more is not remembered."""
+"""Number of paths, deleted ones included, that a tally counts separately. A tally of more paths is not cached."""
 
 TALLY_BYTES_LIMIT = 2 << 20
-"""A larger tally is not remembered either."""
+"""Size of a packed tally. A larger one is not cached either."""
 
-_LARGEST = 1 << 53
+_LARGEST_COUNT = 1 << 53
 
 
 @dataclass(slots=True, kw_only=True)
 class CommitTally:
-    """Of the commits that `head` reaches: how many there are, and the lines added and deleted by path.
+    """The commits reachable from `head`: their number, and the lines that they added and deleted, by path.
 
-    Only Python files of the one file set are in it. `other_lines` are the lines of paths that there was no room for.
+    Only Python files outside the excluded directories are counted. `other_lines` is the sum for paths beyond
+    `PATHS_LIMIT`.
     """
 
     head: str
@@ -37,30 +38,34 @@ class CommitTally:
 
     @property
     def total_lines(self) -> int:
-        """All lines."""
+        """Lines added and deleted in all paths."""
         return sum(self.lines_by_path.values()) + self.other_lines
 
     def add(self, changes: Iterable[tuple[str, int, int]], present: frozenset[str]) -> None:
-        """Add up (path, added, deleted); `present` are the paths of the tree, for which there is always room."""
-        lines = self.lines_by_path
+        """Add changes of the form (path, added, deleted). Paths in `present`, those of the tree, have no limit."""
+        lines_by_path = self.lines_by_path
         for path, added, deleted in changes:
-            if path in lines:
-                lines[path] += added + deleted
-            elif path in present or (len(lines) < PATHS_LIMIT and _counts(path)):
-                lines[path] = added + deleted
-            elif _counts(path):
+            if path in lines_by_path:
+                lines_by_path[path] += added + deleted
+            elif path in present or (len(lines_by_path) < PATHS_LIMIT and _is_counted(path)):
+                lines_by_path[path] = added + deleted
+            elif _is_counted(path):
                 self.other_lines += added + deleted
 
 
-def _counts(path: str) -> bool:
+def _is_counted(path: str) -> bool:
     return path.endswith(".py") and EXCLUDED_DIRECTORIES.isdisjoint(path.split("/")[:-1])
 
 
 def tally_commits(history: History, present: frozenset[str], known: Sequence[CommitTally] = ()) -> CommitTally:
-    """Every commit, or those alone that are in none of the known tallies. Raises PermanentError where git fails."""
+    """Tally every commit reachable from HEAD, starting from a known tally if one of an ancestor is there.
+
+    Raises PermanentError where git fails.
+    """
     head = history.head()
     by_head = {tally.head: tally for tally in known}
-    for start in sorted(by_head.values(), key=lambda tally: -tally.commits):  # the nearest of all ancestors first
+    # The tally with the most commits first: of several ancestors, it leaves the fewest commits to walk.
+    for start in sorted(by_head.values(), key=lambda tally: -tally.commits):
         if start.head == head:
             return start
         if history.is_ancestor(start.head):
@@ -74,7 +79,10 @@ def tally_commits(history: History, present: frozenset[str], known: Sequence[Com
 
 
 def pack_tally(tally: CommitTally, history: History, git: str) -> bytes | None:
-    """What to remember of it; None where it cannot be added to later."""
+    """Return the tally as bytes for the cache; None where later commits could not be added to it.
+
+    `git` is git's version.
+    """
     if tally.other_lines or history.is_shallow():
         return None
     entry = [FORMAT, git, history.path_scope(), tally.head, tally.commits, dict(sorted(tally.lines_by_path.items()))]
@@ -83,21 +91,23 @@ def pack_tally(tally: CommitTally, history: History, git: str) -> bytes | None:
 
 
 def unpack_tally(packed: bytes, history: History, git: str) -> CommitTally | None:
-    """The inverse; None for what is no tally of this format by this git, with paths as this history has them."""
+    """Reverse `pack_tally`; None for invalid data, another format, another git, or another view of the history."""
     try:
         entry: Any = msgpack.unpackb(packed, raw=False, unicode_errors="surrogatepass")
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException):
         return None
     if not isinstance(entry, list) or len(entry) != 6 or entry[:3] != [FORMAT, git, history.path_scope()]:
         return None
-    head, commits, lines = entry[3:]
-    if not isinstance(head, str) or not isinstance(lines, dict) or not _are_counts([commits, *lines.values()]):
+    head, commits, lines_by_path = entry[3:]
+    if not isinstance(head, str) or not isinstance(lines_by_path, dict):
         return None
-    if not all(isinstance(path, str) and _counts(path) for path in lines):
+    if not _are_counts([commits, *lines_by_path.values()]):
         return None
-    return CommitTally(head=head, commits=commits, lines_by_path=lines)
+    if not all(isinstance(path, str) and _is_counted(path) for path in lines_by_path):
+        return None
+    return CommitTally(head=head, commits=commits, lines_by_path=lines_by_path)
 
 
 def _are_counts(values: Sequence[Any]) -> bool:
-    # Their sum as well: a number that msgpack cannot carry would end the lane that answers with it.
-    return set(map(type, values)) == {int} and min(values) >= 0 and sum(values) < _LARGEST
+    # The sum is checked too: msgpack cannot encode a larger one, and the pool process would fail to return it.
+    return set(map(type, values)) == {int} and min(values) >= 0 and sum(values) < _LARGEST_COUNT

@@ -1,1 +1,1 @@
-"""Drivers of the analysers: bandit, vulture, ruff."""
+"""Drivers of bandit, vulture and ruff, and the processes of native tools."""

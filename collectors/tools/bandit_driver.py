@@ -1,11 +1,12 @@
-"""Drives bandit's tests over a ready tree, as bandit's own visitor would.
+"""Runs bandit's tests over a parsed file and gives them what bandit's own visitor would give them.
 
-bandit spends most of its time around its tests: it builds a context for every node, asks every test about every call,
-and recurses. Here a context is built only for a node that some test may report (`collectors.tools.bandit_rules`),
-the nodes
-come from the walk that all collectors share, and they are linked to their parents only where a test looks for these.
-What a test is given is the same: the context's keys, imports in source order, and each node's parent.
-`_bandit_sibling` is left out: bandit reads it only to guess the last line of nodes that no test looks at.
+bandit 1.9.4 (`bandit/core/node_visitor.py`, `bandit/core/tester.py`) spends most of its time around its tests: it
+builds a context for every node, calls every test for every call expression, and recurses. Here a context is built only
+for a node that some test may report (`collectors.tools.bandit_rules`). The nodes come from the walk that all collectors
+share, and get links to their parents only if a test needs them.
+
+The tests get the same input: the same keys in the context, imports in source order, and each node's parent. Only
+`_bandit_sibling` is left out. bandit uses it to estimate the last line of nodes that no test examines.
 """
 
 import ast
@@ -32,12 +33,12 @@ from collectors.tools.bandit_rules import (
 from collectors.tools.bandit_strings import candidate_strings
 from domain.text import one_line
 
-_NO_NOSEC: frozenset[str] = frozenset()
+_NO_TESTS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class BanditIssue:
-    """What a test reported: its id, `HIGH`, `MEDIUM` or `LOW`, the line, and the text in one line."""
+    """One finding of a test; `severity` is `HIGH`, `MEDIUM` or `LOW`, `text` is one line."""
 
     test_id: str
     severity: str
@@ -47,10 +48,10 @@ class BanditIssue:
 
 @dataclass(slots=True)
 class BanditResult:
-    """Everything bandit says of a file.
+    """bandit's result for a file.
 
-    `suppressed` counts the findings that a `#nosec` hides; `failures` maps the id of a test that raised (bandit goes
-    on without it) to what it raised first.
+    `suppressed` counts the findings that a `#nosec` comment hides. `failures` maps the id of a test that raised an
+    exception to the first exception; like bandit, the driver skips the test at that node and continues.
     """
 
     issues: list[BanditIssue] = field(default_factory=list)
@@ -59,21 +60,21 @@ class BanditResult:
 
 
 def run_bandit(file: SourceFile) -> BanditResult:
-    """Run bandit's tests over the file; issues come in order of lines. Raises UnparsableError."""
+    """Run bandit's tests over the file; return the issues in order of lines. Raises UnparsableError."""
     driver = _Driver(file)
     try:
         driver.run()
     finally:
-        driver.unlink()
+        driver.unlink_parents()
     driver.result.issues.sort(key=lambda issue: (issue.line, issue.test_id, issue.text))
     return driver.result
 
 
 def nosec_lines(data: bytes) -> dict[int, frozenset[str]]:
-    """Line to the test ids that its `#nosec` names; an empty set silences all tests.
+    """Return the test ids that each line's `#nosec` comment names; an empty set silences all tests.
 
-    The tokens are those of the bytes and not of the decoded text, since bandit's line numbers are; where the tokenizer
-    stops, what it has seen so far counts.
+    The bytes are tokenized, not the decoded text, because bandit counts lines in the bytes. Where the tokenizer fails,
+    the comments before that place count. See `bandit/core/manager.py`.
     """
     lines: dict[int, frozenset[str]] = {}
     try:
@@ -86,13 +87,13 @@ def nosec_lines(data: bytes) -> dict[int, frozenset[str]]:
 
 
 def _named_tests(names: str) -> frozenset[str]:
-    """The ids of the known tests among the names; bandit overlooks the others."""
+    """Return the ids of the known tests among the names; bandit ignores unknown names."""
     matches = (match[1] for match in NOSEC_COMMENT_TESTS.finditer(names))
     return frozenset(TEST_IDS[name] for name in matches if name in TEST_IDS)
 
 
 class _Driver:
-    """The state of one walk."""
+    """Runs the tests over one file."""
 
     def __init__(self, file: SourceFile) -> None:
         self.result = BanditResult()
@@ -104,22 +105,22 @@ class _Driver:
         self._linked: Sequence[Any] = ()
 
     def run(self) -> None:
-        """Visit the nodes that a test may report, imports and calls in source order; then strings, then the text."""
+        """Visit the nodes that a test may report, in source order; then the strings, then the text as a whole."""
         for node in self._file.nodes.postorder:
             if (visit := _VISITORS.get(node.__class__)) is not None:
                 visit(self, node)
         for node, rules in candidate_strings(self._file.nodes):
             self._visit_string(node, rules)
-        place = {"lineno": 0, "linerange": [0, 1], "col_offset": 0}
-        self._run(rules_for_text(self._file.text), {"file_data": self._data, "filename": self._file.path, **place})
+        start = {"lineno": 0, "linerange": [0, 1], "col_offset": 0}
+        self._run(rules_for_text(self._file.text), {"file_data": self._data, "filename": self._file.path, **start})
 
-    def unlink(self) -> None:
-        """Leave the tree as it was found; it is shared, and cycles would keep it in memory."""
+    def unlink_parents(self) -> None:
+        """Remove the links to parents: the tree is shared, and reference cycles would keep it in memory."""
         for node in self._linked:
             del node._bandit_parent  # noqa: SLF001
 
-    def _link(self) -> None:
-        """Tell every node its parent, once."""
+    def _link_parents(self) -> None:
+        """Link every node to its parent, once per file."""
         if not self._linked:
             self._linked = link_parents(self._file.tree)
 
@@ -132,9 +133,9 @@ class _Driver:
             self._run(rules, self._context(node) | {"call": node, "qualname": name, "name": name.rpartition(".")[2]})
 
     def _visit_string(self, node: ast.Constant, rules: Iterable[Rule]) -> None:
-        self._link()
+        self._link_parents()
         parent = node._bandit_parent  # type: ignore[attr-defined]  # noqa: SLF001
-        if not isinstance(parent, ast.Expr):  # a docstring
+        if not isinstance(parent, ast.Expr):  # bandit skips expression statements, such as docstrings
             self._run(rules, self._context(node) | {"str": node.value, "linerange": line_range(parent)})
 
     def _visit_function(self, node: ast.FunctionDef) -> None:
@@ -163,7 +164,7 @@ class _Driver:
         self._run(RULES[node.__class__.__name__], self._context(node))
 
     def _context(self, node: Any) -> dict[str, Any]:
-        """What bandit tells its tests of every node."""
+        """Return the context that bandit gives its tests for every node."""
         return {
             "imports": self._imports,
             "import_aliases": self._aliases,
@@ -179,56 +180,59 @@ class _Driver:
     def _run(self, rules: Iterable[Rule], context: dict[str, Any]) -> None:
         for rule in rules:
             if rule.test_id in RULES_USING_PARENTS:
-                self._link()
+                self._link_parents()
             try:
                 found = rule.check(Context(context), *rule.configuration)
-            except Exception as error:  # noqa: BLE001 - bandit, too, goes on without a test that raises
+            except Exception as error:  # noqa: BLE001 - bandit also continues without a test that raises
                 self.result.failures.setdefault(rule.test_id, one_line(f"{type(error).__name__}: {error}", 120))
                 continue
             if found is not None:
-                self._keep(found, rule, context)
+                self._add(found, rule, context)
 
-    def _keep(self, found: Any, rule: Rule, context: Mapping[str, Any]) -> None:
+    def _add(self, found: Any, rule: Rule, context: Mapping[str, Any]) -> None:
         test_id = found.test_id or rule.test_id
-        silenced = self._silenced(found.lineno, context["linerange"])
+        silenced = self._silenced_tests(found.lineno, context["linerange"])
         if silenced is not None and (not silenced or test_id in silenced):
             self.result.suppressed += 1
             return
         line = context["lineno"] if found.lineno is None else found.lineno
         self.result.issues.append(BanditIssue(test_id, found.severity, line, one_line(found.text)))
 
-    def _silenced(self, own_line: int | None, lines: Iterable[int]) -> frozenset[str] | None:
-        """The tests that the comments on the finding's own line and on its statement's first commented line silence.
+    def _silenced_tests(self, own_line: int | None, lines: Iterable[int]) -> frozenset[str] | None:
+        """Return the tests silenced on the finding's own line and on the first commented line of its statement.
 
-        None without such a comment; an empty set means all tests.
+        None without such a comment; an empty set means all tests. See `BanditTester._get_nosecs_from_contexts`.
         """
         if not self._nosec:
             return None
         own = None if own_line is None else self._nosec.get(own_line)
-        around = next((self._nosec[line] for line in lines if line in self._nosec), None)
-        if own is None and around is None:
+        in_statement = next((self._nosec[line] for line in lines if line in self._nosec), None)
+        if own is None and in_statement is None:
             return None
-        return (own or _NO_NOSEC) | (around or _NO_NOSEC)
+        return (own or _NO_TESTS) | (in_statement or _NO_TESTS)
 
 
 def link_parents(tree: ast.Module) -> list[Any]:
-    """Give every node its parent, as `_bandit_parent`; the nodes that have one now."""
-    found: list[Any] = []
+    """Set `_bandit_parent` of every node to its parent; return the nodes that have one."""
+    linked: list[Any] = []
     pending: list[Any] = [tree]
     while pending:
         node = pending.pop()
         for name in CHILD_FIELDS[node.__class__]:
-            part = getattr(node, name)
-            for child in part if part.__class__ is list else (part,):
+            value = getattr(node, name)
+            for child in value if value.__class__ is list else (value,):
                 if child.__class__ in CHILD_FIELDS:
-                    child._bandit_parent = node  # noqa: SLF001 - where bandit's tests look for it
+                    child._bandit_parent = node  # noqa: SLF001 - bandit's tests read it
                     pending.append(child)
-                    found.append(child)
-    return found
+                    linked.append(child)
+    return linked
 
 
 def called_name(function: ast.expr, aliases: Mapping[str, str]) -> str:
-    """The dotted name of what is called, imports resolved at each dot; what is no name counts as an empty one."""
+    """Return the dotted name of the called object, with imports resolved at each dot.
+
+    An expression that is not a name counts as an empty name. See `get_call_name` in `bandit/core/utils.py`.
+    """
     attributes = []
     while isinstance(function, ast.Attribute):
         attributes.append(function.attr)
@@ -241,23 +245,24 @@ def called_name(function: ast.expr, aliases: Mapping[str, str]) -> str:
 
 
 def line_range(node: Any) -> range:
-    """The lines of a node; of one without a place of its own (arguments, a comprehension) those of its parts.
+    """Return the lines of a node, as `linerange` in `bandit/core/utils.py` does.
 
-    Statements in it do not count, and of each part only the first line does: so bandit reckons.
+    A node without a position of its own (arguments, a comprehension) has the lines of its descendants, except
+    statements. Only the first line of each descendant counts.
     """
     if hasattr(node, "lineno"):
         return range(node.lineno, node.end_lineno + 1)
     first, last = 9999999999, -1
     pending = [getattr(node, name, None) for name in node._fields if name not in _STATEMENT_FIELDS]
     while pending:
-        part = pending.pop()
-        if isinstance(part, list):
-            pending.extend(part)
-        elif isinstance(part, ast.AST):
-            line = getattr(part, "lineno", None)
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, ast.AST):
+            line = getattr(value, "lineno", None)
             if line is not None:
                 first, last = min(first, line), max(last, line)
-            pending.extend(getattr(part, name, None) for name in part._fields)
+            pending.extend(getattr(value, name, None) for name in value._fields)
     return range(first, last + 1) if last >= 0 else range(2)
 
 

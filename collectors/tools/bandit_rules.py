@@ -1,7 +1,7 @@
-"""bandit's own tests, as its distribution declares them, unchanged; and when one of them cannot possibly report.
+"""bandit's own tests, unchanged, and cheap checks of whether one of them can report anything.
 
-The tests are loaded from the entry points of the distribution `bandit` itself, so that no third party's plugin takes
-part. Each keeps its default configuration.
+The tests are loaded from the entry points of the distribution `bandit` itself, so plugins of other distributions do not
+run. Each test has its default configuration.
 """
 
 import ast
@@ -18,14 +18,14 @@ from bandit.plugins.trojansource import BIDI_CHARACTERS
 
 Check = Callable[..., Any]
 Keywords = tuple[str | None, ...]
-"""The names of a call's keyword arguments, None for `**`."""
+"""Names of a call's keyword arguments; None stands for `**`."""
 
 BLACKLIST_ID = "B001"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """One test: its id, bandit's function, and the arguments that it takes after the context (its configuration)."""
+    """One test: its id, bandit's function, and the arguments after the context, which are its configuration."""
 
     test_id: str
     check: Check
@@ -44,7 +44,7 @@ def _default_configuration(check: Any) -> tuple[Any, ...]:
 
 
 def _blacklists() -> dict[str, list[Mapping[str, Any]]]:
-    """What must not be imported or called, by node type."""
+    """Return the entries of bandit's blacklists by node type (`Call`, `Import`, `ImportFrom`)."""
     merged: dict[str, list[Mapping[str, Any]]] = {}
     for _, generate in _entry_points("bandit.blacklists"):
         for node_type, entries in generate().items():
@@ -53,11 +53,11 @@ def _blacklists() -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _load() -> tuple[dict[str, tuple[Rule, ...]], dict[str, str]]:
-    """The rules by what they check (a node type, `Str`, `Bytes` or `File`), and test ids by id and by name."""
+    """Return the rules by what they check (a node type, `Str`, `Bytes` or `File`), and test ids by id and by name."""
     rules: dict[str, list[Rule]] = {}
     ids = {BLACKLIST_ID: BLACKLIST_ID}
     for name, check in _entry_points("bandit.plugins"):
-        test_id = check._test_id  # noqa: SLF001 - bandit marks its tests so
+        test_id = check._test_id  # noqa: SLF001 - set by bandit's decorators
         ids.update({test_id: test_id, name: test_id})
         for checked in check._checks:  # noqa: SLF001
             rules.setdefault(checked, []).append(Rule(test_id, check, _default_configuration(check)))
@@ -71,7 +71,7 @@ BLACKLISTS = _blacklists()
 RULES, TEST_IDS = _load()
 
 RULES_USING_PARENTS = frozenset({"B104", "B105", "B108", "B608", "B703"})
-"""The rules that look at a node's parents; of strings, the driver itself does."""
+"""Ids of the rules that read a node's parents. For strings the driver itself reads the parent."""
 
 _BLACKLISTED_CALLS = frozenset(name for entry in BLACKLISTS["Call"] for name in entry["qualnames"])
 _IMPORTING_CALLS = frozenset({"__import__", "importlib.import_module", "importlib.__import__"})
@@ -85,34 +85,32 @@ _PROCESS_CALLS = frozenset(name for names in _configured("B602").values() for na
 TEMPORARY_DIRECTORIES = tuple(_configured("B108")["tmp_dirs"])
 
 
-def _last(qualname: str) -> str:
+def _last_part(qualname: str) -> str:
     return qualname.rpartition(".")[2]
 
 
-def _of_requests(qualname: str) -> bool:
+def _is_http_call(qualname: str) -> bool:
     return qualname.startswith(("requests", "httpx"))
 
 
-# A guard is a necessary condition that costs less than asking the test: where it is false, the test returns None.
-# It takes the called name, with imports resolved, and the names of keyword arguments. No guard: always asked.
 CALL_PREFILTERS: Mapping[str, Callable[[str, Keywords], bool]] = {
     "B001": lambda name, _: name in _BLACKLISTED_CALLS or name in _IMPORTING_CALLS,
     "B102": lambda name, _: name == "exec",
-    "B103": lambda name, _: "chmod" in _last(name),
+    "B103": lambda name, _: "chmod" in _last_part(name),
     "B106": lambda _, keywords: any(word is None or RE_CANDIDATES.search(word) for word in keywords),
-    "B113": lambda name, _: _of_requests(name),
+    "B113": lambda name, _: _is_http_call(name),
     "B201": lambda name, keywords: bool(keywords) and name.endswith(".run"),
-    "B202": lambda name, _: "extractall" in _last(name),
+    "B202": lambda name, _: "extractall" in _last_part(name),
     "B324": lambda name, _: "hashlib" in name or "crypt" in name,
-    "B501": lambda name, keywords: bool(keywords) and _of_requests(name),
+    "B501": lambda name, keywords: bool(keywords) and _is_http_call(name),
     "B502": lambda _, keywords: "ssl_version" in keywords or "method" in keywords,
     "B504": lambda name, _: name == "ssl.wrap_socket",
-    "B505": lambda name, _: _last(name).startswith("generate"),
-    "B506": lambda name, _: "yaml" in name and _last(name) == "load",
-    "B507": lambda name, _: _last(name) == "set_missing_host_key_policy",
+    "B505": lambda name, _: _last_part(name).startswith("generate"),
+    "B506": lambda name, _: "yaml" in name and _last_part(name) == "load",
+    "B507": lambda name, _: _last_part(name) == "set_missing_host_key_policy",
     "B508": lambda name, _: name.startswith("pysnmp."),
     "B509": lambda name, _: name.startswith("pysnmp."),
-    "B601": lambda name, _: _last(name) == "exec_command",
+    "B601": lambda name, _: _last_part(name) == "exec_command",
     "B602": lambda name, _: name in _PROCESS_CALLS,
     "B603": lambda name, _: name in _PROCESS_CALLS,
     "B604": lambda _, keywords: "shell" in keywords,
@@ -120,21 +118,26 @@ CALL_PREFILTERS: Mapping[str, Callable[[str, Keywords], bool]] = {
     "B606": lambda name, _: name in _PROCESS_CALLS,
     "B607": lambda name, _: name in _PROCESS_CALLS,
     "B609": lambda name, _: name in _PROCESS_CALLS,
-    "B610": lambda name, _: _last(name) == "extra",
-    "B611": lambda name, _: _last(name) == "RawSQL",
+    "B610": lambda name, _: _last_part(name) == "extra",
+    "B611": lambda name, _: _last_part(name) == "RawSQL",
     "B612": lambda name, _: name == "logging.config.listen",
     "B614": lambda name, _: name.startswith("torch."),
     "B615": lambda name, _: any(word in name for word in ("transformers", "datasets", "huggingface_hub")),
     "B701": lambda name, _: "jinja2" in name,
     "B702": lambda name, _: "mako" in name,
-    "B703": lambda name, _: _last(name) == "mark_safe" or _last(name).startswith("Safe"),
-    "B704": lambda name, _: _last(name) == "Markup",
+    "B703": lambda name, _: _last_part(name) == "mark_safe" or _last_part(name).startswith("Safe"),
+    "B704": lambda name, _: _last_part(name) == "Markup",
 }
+"""A necessary condition for a report, by test id: where it is false, the test returns None and need not run.
+
+The arguments are the called name, with imports resolved, and the names of the keyword arguments. A test without a
+prefilter always runs.
+"""
 
 
 @lru_cache(maxsize=1 << 14)
 def rules_for_call(qualname: str, keywords: Keywords) -> tuple[Rule, ...]:
-    """The rules that may report a call of `qualname` with keyword arguments of these names."""
+    """Return the rules that may report a call of `qualname` with keyword arguments of these names."""
     return tuple(
         rule
         for rule in RULES["Call"]
@@ -143,12 +146,12 @@ def rules_for_call(qualname: str, keywords: Keywords) -> tuple[Rule, ...]:
 
 
 def rules_for_function(function: ast.FunctionDef) -> tuple[Rule, ...]:
-    """The rules that may report a function; both look at default values."""
+    """Return the rules that may report a function: all of them examine default values only."""
     arguments = function.args
     return RULES["FunctionDef"] if arguments.defaults or arguments.kw_defaults else ()
 
 
 def rules_for_text(text: str) -> tuple[Rule, ...]:
-    """The rules that may report a file's text as such."""
+    """Return the rules that may report the text of a file as a whole."""
     bidirectional = not text.isascii() and any(character in text for character in BIDI_CHARACTERS)
     return tuple(rule for rule in RULES["File"] if bidirectional or rule.test_id != "B613")

@@ -1,4 +1,4 @@
-"""Ask ruff about files of a tree, so that a file that ruff does not survive costs itself and nothing else."""
+"""Runs ruff over files of a tree so that a file that crashes or hangs ruff loses only its own diagnostics."""
 
 import json
 import os
@@ -12,33 +12,34 @@ from pathlib import Path
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
 from collectors.source.source_tree import FileEntry, SourceTree
-from collectors.tools.tool_process import TIMED_OUT, ToolRun, run_tool
+from collectors.tools.tool_process import ToolRun, run_tool
 from domain.text import one_line
 
 MAX_THREADS = 4
-"""At most; each has a stack of its own, which counts as memory."""
+"""Each thread has a stack of its own, which counts as memory."""
 
 STACK_BYTES = 64 * 1024 * 1024
-"""An expression some thousand deep overflows ruff's usual stack, and ruff aborts without a word about any file."""
+"""Stack per thread. With its default stack, ruff overflows on an expression some thousand levels deep and aborts."""
 
 SPLIT_COUNT = 8
-"""Into how many a lost group is divided: a file that hangs costs a deadline for each division until it is alone."""
+"""Parts that a failed group is split into; a file that hangs costs one timeout per split until it is alone."""
 
 OUTPUT_LIMIT_BYTES = 1024 * 1024 * 1024
 RETRY_TIMEOUT_LIMIT_SECONDS = 30.0
-"""At most, for a file that took too long alone and is asked about again when all others have had their turn."""
+"""A single file that timed out is retried with twice the timeout, up to this limit, after all other files."""
 
-_ARGUMENTS_LIMIT = 96 * 1024
+_WORKING_CHECK_TIMEOUT_SECONDS = 10
+_ARGUMENTS_LIMIT_BYTES = 96 * 1024
 """Bytes of paths in one command line; every Linux allows 128 KiB."""
 
 
 class RuffError(Exception):
-    """ruff does not work here at all; the text is one line."""
+    """ruff does not work on this machine; the text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One line of ruff's output: the rule's code (`invalid-syntax` where it is none), the place, the message."""
+    """One diagnostic: the rule's code (`invalid-syntax` for a syntax error), the position, the message."""
 
     code: str
     line: int
@@ -48,44 +49,53 @@ class Diagnostic:
 
 @dataclass(slots=True)
 class RuffResult:
-    """Display path to what ruff says of that file, and, for the files that it was lost on, to why."""
+    """`diagnostics` by display path, and `failures`: why ruff has no diagnostics of a file, by display path."""
 
     diagnostics: dict[str, list[Diagnostic]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
-class RuffRunner:
-    """`ruff check` with its default rules, no configuration, no cache, from the tree's root.
+@dataclass(frozen=True, slots=True)
+class _GroupFailure:
+    reason: str
+    timed_out: bool = False
 
-    All its runs together take at most `seconds`; files that there is no time for count as lost.
+
+class RuffRunner:
+    """Runs `ruff check` with its default rules, without configuration and cache, from the tree's root.
+
+    All runs together take at most `seconds`; files for which no time is left are failures.
     """
 
     def __init__(self, tree: SourceTree, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root = Path(os.path.realpath(tree.root))  # as ruff names it
+        self._root = Path(os.path.realpath(tree.root))  # ruff prints real paths
         self._entry_root = tree.root
         self._clock = clock
+        self._seconds = seconds
         self._end = clock() + seconds
         self._known_to_work = False
         self._command = [find_ruff_bin(), "check", "--isolated", "--no-cache", "--no-respect-gitignore", "--no-fix"]
 
     def check(self, entries: Iterable[FileEntry], *, ignore_comments: bool = False) -> RuffResult:
-        """Ask about these files; with `ignore_comments` as if there were no `noqa` in them. Raises RuffError."""
-        answers = RuffResult()
-        # Parts of lost groups wait until all whole groups are done, so that what takes long keeps nobody waiting.
-        pending = deque((group, _deadline(group)) for group in self._groups(entries))
+        """Check these files; `ignore_comments` passes `--ignore-noqa`. Raises RuffError."""
+        result = RuffResult()
+        # Parts of failed groups are checked after all whole groups, so that slow files do not delay the others.
+        pending = deque((group, _timeout(group)) for group in self._groups(entries))
         while pending:
-            group, deadline = pending.popleft()
-            lost = self._ask(group, deadline, answers, ignore_comments=ignore_comments)
-            if lost is not None and len(group) > 1:
-                pending += [(part, _deadline(part)) for part in _divide(group)]
-            elif lost == TIMED_OUT and 2 * deadline <= RETRY_TIMEOUT_LIMIT_SECONDS:
-                pending.append((group, 2 * deadline))
-            elif lost is not None:
-                answers.failures[group[0].path] = lost
-        return answers
+            group, timeout = pending.popleft()
+            failure = self._check_group(group, timeout, result, ignore_comments=ignore_comments)
+            if failure is None:
+                continue
+            if len(group) > 1:
+                pending += [(part, _timeout(part)) for part in _split(group)]
+            elif failure.timed_out and 2 * timeout <= RETRY_TIMEOUT_LIMIT_SECONDS:
+                pending.append((group, 2 * timeout))
+            else:
+                result.failures[group[0].path] = failure.reason
+        return result
 
     def _groups(self, entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
-        """As many files at once as a command line holds; a name that is not UTF-8 alone, since ruff garbles it."""
+        """Yield as many files as fit on a command line. ruff garbles a name that is not UTF-8, so it is on its own."""
         group: list[FileEntry] = []
         size = 0
         for entry in entries:
@@ -93,42 +103,42 @@ class RuffRunner:
             if not _is_utf_8(name):
                 yield [entry]
                 continue
-            if group and size + len(name) > _ARGUMENTS_LIMIT:
+            if group and size + len(name) > _ARGUMENTS_LIMIT_BYTES:
                 yield group
                 group, size = [], 0
             group.append(entry)
-            size += len(name) + 9  # its end and its pointer
+            size += len(name) + 9  # its terminating zero and its pointer
         if group:
             yield group
 
     def _argument(self, entry: FileEntry) -> str:
-        # The dot keeps a name from being an option (`-x.py`) or a list of arguments (`@x.py`).
+        # Without `./` a name could be an option (`-x.py`) or a file with arguments (`@x.py`).
         return f"./{entry.location.relative_to(self._entry_root)}"
 
-    def _ask(
-        self, group: Sequence[FileEntry], deadline: float, answers: RuffResult, *, ignore_comments: bool
-    ) -> str | None:
-        """Add what ruff says of the group to the answers, or say why there is no telling."""
-        left = self._end - self._clock()
-        if left <= 0:
-            return "no time left"
-        hearer = _Hearer({f"{self._root}/{self._argument(entry)[2:]}": entry.path for entry in group})
+    def _check_group(
+        self, group: Sequence[FileEntry], timeout: float, result: RuffResult, *, ignore_comments: bool
+    ) -> _GroupFailure | None:
+        """Add the group's diagnostics to the result, or return why there are none."""
+        remaining = self._end - self._clock()
+        if remaining <= 0:
+            return _GroupFailure(f"no time left of the {self._seconds:g} s for all files")
+        parser = _OutputParser({f"{self._root}/{self._argument(entry)[2:]}": entry.path for entry in group})
         options = ["--output-format=json-lines", *(["--ignore-noqa"] if ignore_comments else [])]
         try:
             arguments = [*options, "--", *map(self._argument, group)]
-            run = self._run(arguments, min(left, deadline), hearer.hear, files=len(group))
+            run = self._run(arguments, min(remaining, timeout), parser.on_line, files=len(group))
         except (ValueError, KeyError, TypeError):
-            return "said what cannot be read"
+            return _GroupFailure("ruff's output is not the expected JSON")
         if run.failure is not None or run.exit_code not in (0, 1):
             self._require_working()
-            return run.failure or one_line(f"ruff failed: {run.stderr}", 200)
-        if (run.exit_code == 1) != any(hearer.diagnostics.values()):
-            return "said what its exit code denies"
-        answers.diagnostics.update(hearer.diagnostics)
+            return _GroupFailure(run.failure or one_line(f"ruff failed: {run.stderr}", 200), run.timed_out)
+        if (run.exit_code == 1) != any(parser.diagnostics.values()):
+            return _GroupFailure("ruff's exit code contradicts its output")
+        result.diagnostics.update(parser.diagnostics)
         return None
 
     def _run(
-        self, arguments: Sequence[str], deadline: float, on_line: Callable[[bytes], None], *, files: int = 1
+        self, arguments: Sequence[str], timeout: float, on_line: Callable[[bytes], None], *, files: int = 1
     ) -> ToolRun:
         threads = min(MAX_THREADS, files, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         environment = {
@@ -142,7 +152,7 @@ class RuffRunner:
                 [*self._command, *arguments],
                 cwd=self._root,
                 environment=environment,
-                timeout=deadline,
+                timeout=timeout,
                 output_limit=OUTPUT_LIMIT_BYTES,
                 on_line=on_line,
             )
@@ -150,45 +160,45 @@ class RuffRunner:
             raise RuffError(one_line(f"ruff cannot be started: {error}", 200)) from error
 
     def _require_working(self) -> None:
-        """Raise RuffError where ruff fails on nothing, too: then it is no file's fault."""
+        """Raise RuffError if ruff fails on empty input too: then no file is the cause."""
         if self._known_to_work:
             return
-        run = self._run(["-"], 10, lambda _: None)
+        run = self._run(["-"], _WORKING_CHECK_TIMEOUT_SECONDS, lambda _: None)
         if run.exit_code != 0:
             raise RuffError(one_line(f"ruff does not work: {run.failure or run.stderr}", 200))
         self._known_to_work = True
 
 
-class _Hearer:
-    """Sorts ruff's lines by file; `paths` maps the names that it gives to display paths."""
+class _OutputParser:
+    """Sorts ruff's JSON lines by file. `paths` maps the names that ruff prints to display paths."""
 
     def __init__(self, paths: dict[str, str]) -> None:
         self.diagnostics: dict[str, list[Diagnostic]] = {path: [] for path in paths.values()}
         self._paths = paths
-        # ruff garbles a name that is not UTF-8; where there is one file there is no doubt which.
-        self._only = next(iter(paths.values())) if len(paths) == 1 else None
+        # ruff garbles a name that is not UTF-8; such a file is checked on its own, so its name is not needed.
+        self._only_path = next(iter(paths.values())) if len(paths) == 1 else None
         self._messages: dict[str, str] = {}
 
-    def hear(self, line: bytes) -> None:
-        """Take one line. Raises ValueError, KeyError or TypeError where it is not to be understood."""
+    def on_line(self, line: bytes) -> None:
+        """Add one diagnostic. Raises ValueError, KeyError or TypeError where the line is not the expected JSON."""
         item = json.loads(line)
-        path = self._paths[item["filename"]] if self._only is None else self._only
-        text, place = item["message"], item["location"]
+        path = self._paths[item["filename"]] if self._only_path is None else self._only_path
+        text, position = item["message"], item["location"]
         message = self._messages.get(text)
-        if message is None:  # the same few texts come a hundred thousand times
+        if message is None:  # ruff repeats a few texts up to a hundred thousand times
             message = self._messages[text] = one_line(text)
         code = sys.intern(str(item["code"] or "invalid-syntax"))
-        self.diagnostics[path].append(Diagnostic(code, int(place["row"]), int(place["column"]), message))
+        self.diagnostics[path].append(Diagnostic(code, int(position["row"]), int(position["column"]), message))
 
 
-def _divide(group: list[FileEntry]) -> Iterator[list[FileEntry]]:
+def _split(group: list[FileEntry]) -> Iterator[list[FileEntry]]:
     size = -(-len(group) // SPLIT_COUNT)
     for start in range(0, len(group), size):
         yield group[start : start + size]
 
 
-def _deadline(group: Iterable[FileEntry]) -> float:
-    """Seconds: several times what ruff needs on a busy machine, and little enough for a few files that hang."""
+def _timeout(group: Iterable[FileEntry]) -> float:
+    """Return seconds: several times what ruff needs on a busy machine, yet short if a few files hang."""
     return 5.0 + sum(entry.size for entry in group) / 4e6
 
 

@@ -1,4 +1,4 @@
-"""What a process does before it becomes a native tool: it will die with us, dump no core, write no file."""
+"""Limits of a native tool's process: it dumps no core, writes no file, and dies with this process."""
 
 import ctypes
 import os
@@ -10,27 +10,29 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 STACK_BYTES = 64 * 1024 * 1024
-"""Of the tool's main thread: as deep as its others."""
+"""Stack of the tool's main thread: as much as its other threads get."""
 
-_LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_STACK: STACK_BYTES}
+_SOFT_LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_STACK: STACK_BYTES}
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_AS_ONE: ContextVar[bool] = ContextVar("supervisor_kills_descendants", default=False)
+_SUPERVISED: ContextVar[bool] = ContextVar("supervisor_kills_descendants", default=False)
 
 
 @contextmanager
 def supervisor_kills_descendants() -> Iterator[None]:
-    """Within this, whoever ends our process is trusted to end all that it has started, too.
+    """Declare that whatever kills this process also kills its descendants.
 
-    Tools then start without a fork of our whole memory, which takes as long as a small file's analysis.
+    Tools started within this context need no `preexec_fn` for that, so `subprocess` can start them without copying this
+    process's page tables, which takes as long as analysing a small file. They inherit the limits, which this process
+    sets for itself and restores at the end.
     """
-    before = {kind: resource.getrlimit(kind) for kind in _LIMITS}
-    token = _AS_ONE.set(True)
+    before = {kind: resource.getrlimit(kind) for kind in _SOFT_LIMITS}
+    token = _SUPERVISED.set(True)
     try:
-        _limit()
+        _set_soft_limits()
         yield
     finally:
-        _AS_ONE.reset(token)
+        _SUPERVISED.reset(token)
         for kind, limits in before.items():
             resource.setrlimit(kind, limits)
 
@@ -41,22 +43,22 @@ def preexec_function() -> Callable[[], None] | None:
     It runs between `fork` and `exec`, does little there, and takes no lock that another thread could hold: the other
     thread of a pool process only waits for the thread that works.
     """
-    if _AS_ONE.get():
+    if _SUPERVISED.get():
         return None
     parent = os.getpid()
 
     def prepare() -> None:
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it was gone before it could be watched
+            if os.getppid() != parent:  # the parent died before the signal was set
                 os.kill(os.getpid(), signal.SIGKILL)
-        _limit()
+        _set_soft_limits()
 
     return prepare
 
 
-def _limit() -> None:
-    """Set the soft limits, or to the hard limits where those are lower."""
-    for kind, most in _LIMITS.items():
+def _set_soft_limits() -> None:
+    """Set each soft limit to its value, or to the hard limit where that is lower."""
+    for kind, limit in _SOFT_LIMITS.items():
         _, hard = resource.getrlimit(kind)
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))

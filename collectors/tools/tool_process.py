@@ -1,4 +1,4 @@
-"""Run a native tool: an argument list, an environment of our own, a timeout, a cap on what it says."""
+"""Runs a native tool with a given environment, a timeout and an output limit."""
 
 import os
 import selectors
@@ -12,22 +12,30 @@ from typing import IO, Protocol
 
 from collectors.tools.tool_launcher import preexec_function
 
-TIMED_OUT = "took too long"
-_ERRORS_LIMIT = 4096
-_CHUNK = 1 << 18
+_STDERR_LIMIT = 4096
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRun:
     """How a run ended.
 
-    `exit_code` is None where the tool did not end by itself; then `failure` says in a few words what happened to it, or
-    is TIMED_OUT. `stderr` is the beginning of its standard error.
+    `exit_code` is None where the tool did not end by itself; then `failure` says why in a few words. `stderr` is the
+    beginning of its standard error.
     """
 
     exit_code: int | None
     stderr: str
     failure: str | None = None
+    timed_out: bool = False
+
+
+class _TimedOutError(Exception):
+    """The timeout passed before the tool ended."""
+
+
+class _TooMuchOutputError(Exception):
+    """The tool wrote more than it may."""
 
 
 def run_tool(
@@ -39,15 +47,16 @@ def run_tool(
     output_limit: int,
     on_line: Callable[[bytes], None],
 ) -> ToolRun:
-    """Run `command` (its first word an absolute path) in `cwd` with no input and only the given environment.
+    """Run `command` in `cwd` with empty standard input and only the given environment variables.
 
-    `on_line` is given each line of its standard output as it comes, without the newline; what that raises ends the
-    tool and is passed on. The tool is killed after `timeout` seconds, when it says more than `output_limit` bytes, and
-    when this process dies. It writes no file and sees none of our descriptors. Raises OSError where no process can be
-    started.
+    The first word of `command` is an absolute path. `on_line` gets each line of standard output as it arrives, without
+    the newline; an exception that it raises kills the tool and is passed on. The tool is killed after `timeout`
+    seconds, when it writes more than `output_limit` bytes, and when this process dies. It cannot write files and
+    inherits no descriptors. Raises OSError where the process cannot be started.
     """
-    said, complained = _Lines(on_line, output_limit), _Beginning()
+    stdout, stderr = _LineReader(on_line, output_limit), _HeadReader(_STDERR_LIMIT)
     end = time.monotonic() + timeout
+    failure, timed_out = None, False
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -58,71 +67,78 @@ def run_tool(
         preexec_fn=preexec_function(),  # noqa: PLW1509 - see there
     ) as process:
         try:
-            lost = _listen([(process.stdout, said), (process.stderr, complained)], end) or _wait(process, end)
+            _read_streams([(process.stdout, stdout), (process.stderr, stderr)], end)
+            _wait(process, end)
+        except _TimedOutError:
+            failure, timed_out = f"timed out after {timeout:.0f} s", True
+        except _TooMuchOutputError:
+            failure = f"wrote more than {output_limit} bytes"
         finally:
-            process.kill()  # does nothing to a process that has been waited for
+            process.kill()  # does nothing if the process has been waited for
     code = process.returncode
-    if lost is None and code < 0:
-        lost = f"crashed ({signal.Signals(-code).name})"
-    errors = complained.heard.decode("utf-8", "backslashreplace")
-    return ToolRun(exit_code=code if lost is None else None, stderr=errors, failure=lost)
+    if failure is None and code < 0:
+        failure = f"crashed ({signal.Signals(-code).name})"
+    return ToolRun(
+        exit_code=code if failure is None else None,
+        stderr=stderr.head.decode("utf-8", "backslashreplace"),
+        failure=failure,
+        timed_out=timed_out,
+    )
 
 
-class _Ear(Protocol):
-    def hear(self, chunk: bytes) -> bool: ...
+class _OutputReader(Protocol):
+    def on_output(self, chunk: bytes) -> None: ...
 
 
-class _Lines:
-    """Cuts a stream into lines, up to a limit in bytes."""
+class _LineReader:
+    """Splits a stream into lines. Raises _TooMuchOutputError beyond `limit` bytes."""
 
     def __init__(self, on_line: Callable[[bytes], None], limit: int) -> None:
         self._on_line = on_line
-        self._left = limit
-        self._rest = b""
+        self._remaining = limit
+        self._partial_line = b""
 
-    def hear(self, chunk: bytes) -> bool:
-        """Take the next chunk, empty at the end; False when that is too much."""
-        self._left -= len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+    def on_output(self, chunk: bytes) -> None:
+        """Take the next chunk, which is empty at the end of the stream."""
+        self._remaining -= len(chunk)
+        *lines, self._partial_line = (self._partial_line + chunk).split(b"\n")
         for line in lines:
             self._on_line(line)
-        if not chunk and self._rest:
-            self._on_line(self._rest)
-        return self._left >= 0
+        if not chunk and self._partial_line:
+            self._on_line(self._partial_line)
+        if self._remaining < 0:
+            raise _TooMuchOutputError
 
 
-class _Beginning:
-    """Keeps a stream's beginning and overlooks the rest."""
+class _HeadReader:
+    """Keeps the first `limit` bytes of a stream and discards the rest."""
 
-    def __init__(self) -> None:
-        self.heard = bytearray()
+    def __init__(self, limit: int) -> None:
+        self.head = bytearray()
+        self._limit = limit
 
-    def hear(self, chunk: bytes) -> bool:
-        """Take the next chunk; it is never too much."""
-        self.heard += chunk[: _ERRORS_LIMIT - len(self.heard)]
-        return True
+    def on_output(self, chunk: bytes) -> None:
+        """Take the next chunk, which is empty at the end of the stream."""
+        self.head += chunk[: self._limit - len(self.head)]
 
 
-def _listen(ears: Iterable[tuple[IO[bytes] | None, _Ear]], end: float) -> str | None:
-    """Pass on what the tool says until it closes both streams; why that was not to be waited for, or None."""
+def _read_streams(readers: Iterable[tuple[IO[bytes] | None, _OutputReader]], end: float) -> None:
+    """Pass on output until the tool closes both streams. Raises _TimedOutError at `end`, and what readers raise."""
     with selectors.DefaultSelector() as selector:
-        for stream, ear in ears:
-            selector.register(stream or -1, selectors.EVENT_READ, ear)
+        for stream, reader in readers:
+            selector.register(stream or -1, selectors.EVENT_READ, reader)
         while selector.get_map():
             for key, _ in selector.select(max(0.0, end - time.monotonic())):
-                chunk = os.read(key.fd, _CHUNK)
+                chunk = os.read(key.fd, _CHUNK_BYTES)
                 if not chunk:
                     selector.unregister(key.fileobj)
-                if not key.data.hear(chunk):
-                    return "said too much"
+                key.data.on_output(chunk)
             if time.monotonic() >= end:
-                return TIMED_OUT
-    return None
+                raise _TimedOutError
 
 
-def _wait(process: subprocess.Popen[bytes], end: float) -> str | None:
+def _wait(process: subprocess.Popen[bytes], end: float) -> None:
     try:
         process.wait(max(0.0, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return TIMED_OUT
-    return None
+    except subprocess.TimeoutExpired as error:
+        raise _TimedOutError from error

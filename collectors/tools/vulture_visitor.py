@@ -1,7 +1,8 @@
-"""vulture's own rules over one ready syntax tree, driven without recursion, yielding plain data.
+"""vulture's own rules, applied to a parsed file without recursion; the result is plain data.
 
-What vulture looks for, and what it ignores, stays in its class; only the walk, and the keeping of what was found, are
-ours. Deep trees cost no stack here, and a definition that a `noqa` comment hides is kept apart instead of forgotten.
+The rules are methods of vulture's class (vulture 2.16, `vulture/core.py`). Only the walk, and what happens with a
+definition, are replaced. So a deep tree needs no recursion, and a definition that a `noqa` comment hides is recorded as
+suppressed instead of dropped.
 """
 
 import ast
@@ -19,21 +20,23 @@ from collectors.source.syntax_walk import SyntaxNodes
 MIN_CONFIDENCE = 60
 
 _TYPE_COMMENT = re.compile(r"#[ \t]*+type:[ \t]*+(?!ignore(?![0-9A-Za-z\x80-\U0010ffff]))")
-"""Where CPython's tokenizer may see a type comment; it looks at `# type: ignore` as something else."""
+"""Where CPython's tokenizer may see a type comment; `# type: ignore` is a different kind of comment to it."""
 
-_FLOW = (
+_REACHABILITY_NODES = (
     ast.Break, ast.Continue, ast.Return, ast.Raise, ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.With,
     ast.AsyncWith, ast.While, ast.For, ast.AsyncFor, ast.If, ast.IfExp, ast.Try,
 )  # fmt: skip
-"""The nodes that vulture's reachability rules look at."""
+"""The nodes that vulture's reachability rules (`vulture/reachability.py`) examine."""
 
-_LEAVES = frozenset({"arg", "attr", "ctx", "id", "kind", "level", "module", "names", "op", "ops", "type_comment"})
-"""Fields that hold no node with a rule of its own."""
+_FIELDS_WITHOUT_RULES = frozenset(
+    {"arg", "attr", "ctx", "id", "kind", "level", "module", "names", "op", "ops", "type_comment"}
+)
+"""Fields that hold no node with a rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How to treat the nodes of one class; `rules` are called in this order once all its children are done."""
+    """How to treat the nodes of one class. `rules` are called in this order after all rules of the children."""
 
     children: tuple[str, ...]
     rules: tuple[Callable[["VultureVisitor", ast.AST], None], ...]
@@ -41,7 +44,7 @@ class _Kind:
 
 
 class Definition(NamedTuple):
-    """One thing that vulture would report if its name were used nowhere (or, if unreachable, in any case)."""
+    """Something that vulture reports if its name is used nowhere; unreachable code is reported in any case."""
 
     typ: str
     name: str
@@ -52,14 +55,14 @@ class Definition(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What vulture prints after the place."""
+        """What vulture prints after the file name and line."""
         message = self.message or f"unused {self.typ} '{self.name}'"
         return f"{message} ({self.confidence}% confidence)"
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualPath:
-    """As much of a `Path` as vulture's rules ask for, without a look at the disk."""
+    """The part of `pathlib.Path` that vulture's rules use, without access to the file system."""
 
     path: str
 
@@ -69,15 +72,15 @@ class VirtualPath:
         return self.path.rpartition("/")[2]
 
     def resolve(self) -> str:
-        """The absolute path."""
+        """Return the absolute path."""
         return self.path
 
 
 @dataclass(slots=True)
 class VultureResult:
-    """What one file says: definitions in the order that vulture meets them, used names, names that imports bind.
+    """Result for one file: definitions in vulture's order, used names, and names that imports bind.
 
-    `stop_reason` is why vulture did not look at the rest of the file, None where it did.
+    `stop_reason` says why vulture did not examine the rest of the file; None where it did.
     """
 
     definitions: list[Definition] = field(default_factory=list)
@@ -87,13 +90,13 @@ class VultureResult:
 
 
 class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
-    """vulture for one file. `examine` may be called once."""
+    """vulture for one file. One of the `collect` methods may be called, once."""
 
     def __init__(self, path: str, text: str) -> None:
         super().__init__()
         self.filename = VirtualPath(path)
         self.code = text.splitlines()
-        # Most files have no such comment, and vulture's pattern is tried on each line.
+        # vulture tries its pattern on each line; most files have no such comment.
         self.noqa_lines = noqa.parse_noqa(self.code if "noqa" in text.lower() else [])
         self.used_names: set[str] = set()
         self.result = VultureResult(used=self.used_names)
@@ -104,27 +107,28 @@ class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         self.used_names |= nodes.names_read - IGNORED_VARIABLE_NAMES
         for node in nodes.postorder:
             kind = _KINDS.get(node.__class__)
-            if kind is not None and (node.__class__ is not ast.Call or _may_name_something(node)):
+            if kind is not None and (node.__class__ is not ast.Call or _may_use_names(node)):
                 for rule in kind.rules:
                     rule(self, node)
         return self.result
 
     def collect_with_type_comments(self, tree: ast.AST) -> VultureResult:
-        """Apply every rule. Like vulture, stops for good at a type comment that does not parse."""
+        """Apply every rule. Like vulture, stop at the first type comment that does not parse."""
         try:
-            self._apply(tree)
+            self._apply_rules(tree)
         except SyntaxError as error:
             self.result.stop_reason = f"type comment: {error.msg}"
         return self.result
 
-    def _apply(self, tree: ast.AST) -> None:
-        for node in _children_first(tree):
+    def _apply_rules(self, tree: ast.AST) -> None:
+        for node in _postorder(tree):
             kind = _KINDS[node.__class__]
             for rule in kind.rules:
                 rule(self, node)
             if kind.has_type_comment and node.type_comment is not None:  # type: ignore[attr-defined]
-                signature = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-                self._apply(_quietly_parsed(node.type_comment, mode="func_type" if signature else "eval"))  # type: ignore[attr-defined]
+                is_signature = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                mode = "func_type" if is_signature else "eval"
+                self._apply_rules(_parse_without_warnings(node.type_comment, mode=mode))  # type: ignore[attr-defined]
 
     def _define(
         self,
@@ -136,46 +140,46 @@ class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         confidence: int = DEFAULT_CONFIDENCE,
         ignore: Callable[[VirtualPath, str], bool] | None = None,
     ) -> None:
-        """Called by vulture's rules for each definition and each unreachable piece of code."""
+        """Record a definition or unreachable code. vulture's rules call this; it replaces `Vulture._define`."""
         if confidence < MIN_CONFIDENCE or (ignore is not None and ignore(self.filename, name)):
             return
         typ = collection.typ
         line = lines.get_first_line_number(first_node)
-        hidden = bool(self.noqa_lines) and noqa.ignore_line(self.noqa_lines, line, ERROR_CODES[typ])
-        if typ == "import" and not hidden:
+        suppressed = bool(self.noqa_lines) and noqa.ignore_line(self.noqa_lines, line, ERROR_CODES[typ])
+        if typ == "import" and not suppressed:
             self.result.imported.add(name)
-        self.result.definitions.append(Definition(typ, name, line, message, confidence, hidden))
+        self.result.definitions.append(Definition(typ, name, line, message, confidence, suppressed))
 
 
 def parse_with_type_comments(text: str) -> ast.Module | None:
-    """The tree of a file that has type comments, which vulture parses too; None for one that has none.
+    """Return the tree of a file with type comments, which vulture parses too; None for a file without them.
 
     Raises SyntaxError where vulture's parse does.
     """
-    return _quietly_parsed(text, type_comments=True) if _TYPE_COMMENT.search(text) else None
+    return _parse_without_warnings(text, type_comments=True) if _TYPE_COMMENT.search(text) else None
 
 
-def _may_name_something(call: ast.Call) -> bool:
-    """Whether vulture's rule for calls looks further: it does at `getattr`, `hasattr` and a string's `format`."""
+def _may_use_names(call: ast.Call) -> bool:
+    """Return whether vulture's rule for calls has an effect: on `getattr`, `hasattr` and a string's `format`."""
     function = call.func
     if isinstance(function, ast.Name):
         return function.id in ("getattr", "hasattr")
     return isinstance(function, ast.Attribute) and function.attr == "format"
 
 
-def _quietly_parsed(text: str, **options: Any) -> Any:
+def _parse_without_warnings(text: str, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(text, **options)
 
 
-def _children_first(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node that has a rule, after its children, siblings in source order: the order in which vulture visits."""
+def _postorder(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node that has a rule in vulture's order: after its children, siblings in source order."""
     stack, order = [tree], []
     while stack:
         node = stack.pop()
         kind = _KINDS.get(node.__class__)
-        if kind is None:  # also None and the names of a `global` statement, which stand in lists beside nodes
+        if kind is None:  # also None, and the names of a `global` statement, which are strings in a list
             continue
         if kind.rules:
             order.append(node)
@@ -188,15 +192,16 @@ def _children_first(tree: ast.AST) -> Iterator[ast.AST]:
     return reversed(order)
 
 
-def _reach(visitor: VultureVisitor, node: ast.AST) -> None:
+def _check_reachability(visitor: VultureVisitor, node: ast.AST) -> None:
     visitor.reachability.visit(node)
 
 
 def _kind_of(cls: type[ast.AST]) -> _Kind:
-    rules = (_reach,) if issubclass(cls, _FLOW) else ()
-    own = vars(Vulture).get(f"visit_{cls.__name__}")  # its base class has a visit_Constant, which does nothing
-    children = tuple(name for name in cls._fields if name not in _LEAVES)
-    return _Kind(children, (*rules, own) if own else rules, "type_comment" in cls._fields)
+    rules = (_check_reachability,) if issubclass(cls, _REACHABILITY_NODES) else ()
+    # Only rules of Vulture itself: its base class has a `visit_Constant`, which does nothing.
+    own_rule = vars(Vulture).get(f"visit_{cls.__name__}")
+    children = tuple(name for name in cls._fields if name not in _FIELDS_WITHOUT_RULES)
+    return _Kind(children, (*rules, own_rule) if own_rule else rules, "type_comment" in cls._fields)
 
 
 def _kinds() -> Mapping[type[ast.AST], _Kind]:

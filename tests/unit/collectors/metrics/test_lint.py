@@ -177,6 +177,8 @@ def test_command_lines_are_cut_where_the_system_would_refuse_them(tmp_path: Path
     assert all(len(found) == 1 for found in answers.diagnostics.values())
 
 
+TIMED_OUT = "timed out after 5 s"
+
 Answer = tuple[int | None, bytes, str | None]
 """Exit code, output, and what became of the tool."""
 
@@ -193,7 +195,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, script: Script) -> list[list[str]]
         exit_code, output, lost = script(paths)
         for line in output.splitlines():
             on_line(line)
-        return ToolRun(exit_code=exit_code, stderr="broken\n", failure=lost)
+        return ToolRun(exit_code=exit_code, stderr="broken\n", failure=lost, timed_out=lost == TIMED_OUT)
 
     monkeypatch.setattr(ruff_runner, "run_tool", run)
     return asked
@@ -223,12 +225,12 @@ def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (answer(None, lost="took too long"), "took too long"),
+        (answer(None, lost=TIMED_OUT), TIMED_OUT),
         (answer(2), "ruff failed: broken"),
-        (answer(1), "said what its exit code denies"),
-        (answer(0, b"{}\n"), "said what cannot be read"),
-        (answer(1, b'{"code":'), "said what cannot be read"),
-        (answer(1, b'{"code": null, "filename": 1}\n'), "said what cannot be read"),
+        (answer(1), "ruff's exit code contradicts its output"),
+        (answer(0, b"{}\n"), "ruff's output is not the expected JSON"),
+        (answer(1, b'{"code":'), "ruff's output is not the expected JSON"),
+        (answer(1, b'{"code": null, "filename": 1}\n'), "ruff's output is not the expected JSON"),
     ],
 )
 def test_every_strange_answer_costs_one_file(
@@ -263,7 +265,7 @@ def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
         needed = 3600.0 if not hang.isdisjoint(command) else 6.0 if slow in command else 0.01
         now += min(timeout, needed)
         if needed > timeout:
-            return ToolRun(exit_code=None, stderr="", failure="took too long")
+            return ToolRun(exit_code=None, stderr="", failure=TIMED_OUT, timed_out=True)
         return ToolRun(exit_code=0, stderr="")
 
     monkeypatch.setattr(ruff_runner, "run_tool", run)
@@ -275,9 +277,11 @@ def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
 def test_files_that_there_is_no_time_for_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 10.0, 70.0])
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
-    scripted(monkeypatch, lambda paths: answer(0) if paths == ["-"] else answer(None, lost="took too long"))
+    scripted(monkeypatch, lambda paths: answer(0) if paths == ["-"] else answer(None, lost=TIMED_OUT))
     ruff = RuffRunner(tree, 60, clock=lambda: next(times, 70.0))
-    assert ruff.check(tree.entries).failures == {"a.py": "no time left", "b.py": "no time left"}
+    assert ruff.check(tree.entries).failures == dict.fromkeys(
+        ("a.py", "b.py"), "no time left of the 60 s for all files"
+    )
 
 
 def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
