@@ -1,6 +1,6 @@
-"""The command `vibe8`: its words, and how every error becomes one line and an exit code.
+"""The command `vibe8`: its general subcommands, and the translation of errors to one line and an exit code.
 
-What a command does is in a module of its own, imported when it runs: `vibe8 --help` stays quick.
+Each subcommand imports its implementation when it runs, so that `vibe8 --help` starts quickly.
 """
 
 import gc
@@ -18,14 +18,14 @@ from worker.cli.output.errors import print_error
 
 app = typer.Typer(
     name="vibe8",
-    rich_markup_mode=None,  # plain text: quick, and good to search and to pipe
+    rich_markup_mode=None,  # plain text starts faster, and can be searched and piped
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 100},
-    help="Measure Python code by ten metrics: here and now, or as jobs for workers on many machines.\n\n"
+    help="Measure Python code by ten metrics: on this machine, or as jobs for workers on many machines.\n\n"
     "\b\nStart here:\n"
     "  vibe8 analyze .          needs no server at all\n"
-    "  vibe8 up                 PostgreSQL, Redis and a worker on this machine\n"
-    "  vibe8 submit . --wait    in another terminal: through the queue",
+    "  vibe8 up                 runs PostgreSQL, Redis and a worker on this machine\n"
+    "  vibe8 submit . --wait    in another terminal: submits a job and waits for it",
     epilog="\b\n"
     "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached.\n"
     "Settings come from the environment; README.md lists them, `vibe8 doctor` checks them.",
@@ -51,9 +51,9 @@ def _root(
 
 @app.command(epilog=examples_epilog("vibe8 up", "VIBE8_HOME=/data/vibe8 ARQ_MAX_JOBS=4 vibe8 up"))
 def up() -> None:
-    """Start PostgreSQL, Redis and a worker here, until Ctrl-C.
+    """Run PostgreSQL, Redis and a worker on this machine, until Ctrl-C.
 
-    The other commands of this user find them by themselves. Their data stays in VIBE8_HOME for the next time.
+    This user's other commands find them without any setting. Their data stays in VIBE8_HOME.
     """
     from worker.cli.commands.up import up as run_up
 
@@ -64,8 +64,9 @@ def up() -> None:
 def worker() -> None:
     """Run a worker until SIGTERM, which drains it.
 
-    It needs DATABASE_URL and REDIS_URL (or a running `vibe8 up`); start as many as you like, on any machine. Running
-    jobs get SHUTDOWN_GRACE seconds to finish, then they go back to the queue; a second signal sends them at once.
+    It needs DATABASE_URL and REDIS_URL, or a running `vibe8 up`. Start as many as you like, on any machines. After
+    SIGTERM it takes no new job. Running jobs have SHUTDOWN_GRACE seconds to finish and then go back to the queue; a
+    second signal sends them back at once.
     """
     from worker.cli.commands.up import worker as run_worker
 
@@ -74,9 +75,9 @@ def worker() -> None:
 
 @app.command(epilog=examples_epilog("DATABASE_URL=postgresql://... vibe8 migrate"))
 def migrate(as_json: JsonOption = False) -> None:
-    """Bring the database's schema up to date.
+    """Update the database schema.
 
-    Safe while workers run, and when several do it at once.
+    Safe while workers run, and when several processes run it at the same time.
     """
     from worker.cli.commands import database
     from worker.cli.output.writer import OutputWriter
@@ -90,14 +91,14 @@ def migrate(as_json: JsonOption = False) -> None:
         "vibe8 analyze https://github.com/psf/requests --branch main",
         "vibe8 analyze src --json > result.json",
     ),
-    help=f"Run the ten collectors here and now, without any server.\n\n{job_commands.TOKEN_HELP}",
+    help=f"Run the ten collectors on this machine, without any server.\n\n{job_commands.TOKEN_HELP}",
 )
 def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOption = False) -> None:
-    """Run the ten collectors here and now, without any server."""
+    """Run the ten collectors on this machine, without any server."""
     from infrastructure.child_process.zygote_process import launch_zygote
 
-    gc.disable()  # this process is for one analysis: nothing of what it makes is garbage before its end
-    with launch_zygote(PRELOAD) as zygote:  # first of all: it imports the tools while we import the rest
+    gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
+    with launch_zygote(PRELOAD) as zygote:  # first, so that it imports the tools while this process imports the rest
         from worker.cli.commands import analyze as analyze_command
         from worker.cli.output.writer import OutputWriter
 
@@ -106,9 +107,9 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
 
 @app.command(epilog=examples_epilog("vibe8 cleanup"))
 def cleanup(as_json: JsonOption = False) -> None:
-    """Delete old finished jobs and end stale ones.
+    """Delete old finished jobs, and fail stale ones.
 
-    The workers do it by themselves every six hours; this does it now.
+    Workers do this every six hours.
     """
     from worker.cli.commands import database
     from worker.cli.output.writer import OutputWriter
@@ -116,15 +117,15 @@ def cleanup(as_json: JsonOption = False) -> None:
     run_and_exit(database.clean_up(OutputWriter(as_json=as_json)))
 
 
-@app.command(epilog=examples_epilog("vibe8 doctor", "vibe8 doctor --quiet && echo all is well"))
+@app.command(epilog=examples_epilog("vibe8 doctor", "vibe8 doctor --quiet && vibe8 worker"))
 def doctor(
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing; the exit code tells.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; use the exit code.")] = False,
 ) -> None:
     """Check what a worker needs.
 
-    Says what is amiss and what to do about it. Exit codes: 0 all is well, 1 something is amiss, 3 a service cannot be
-    reached.
+    Prints each check, and what to do where one fails. Exit codes: 0 no check failed, 1 a check failed, 3 a service
+    cannot be reached.
     """
     from worker.cli.commands.doctor import run_checks
 
@@ -136,7 +137,7 @@ app.add_typer(operator_commands.app)
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on standard error and an exit code."""
+    """Run the command line. Each expected error becomes one line on standard error and an exit code."""
     sys.exit(_run())
 
 
@@ -157,7 +158,7 @@ def _run() -> int:
 
 def _usage_message(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
-    words = error.format_message().replace("Value error, ", "").rstrip(".")
-    # Where the parser does not say which command it was reading, the command line does.
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    # An error without a context does not name the subcommand, so take it from the command line.
     command = " ".join(("vibe8", *sys.argv[1:2])) if context is None else context.command_path
-    return f"{words[:1].lower()}{words[1:]} (see `{command} --help`)"
+    return f"{message[:1].lower()}{message[1:]} (see `{command} --help`)"

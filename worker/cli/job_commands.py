@@ -1,4 +1,4 @@
-"""The words of the command about jobs: submit, list, look, take, cancel, retry, and who is told of their end."""
+"""Subcommands about jobs: submit, jobs, job, result, cancel, retry, webhook. `worker.cli.commands` implements them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 SOURCE_HELP = "A directory, a .py file, a .zip file, or https://host/owner/repository."
-UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who asks.", show_default=True)]
-OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on anybody's job, in its owner's stead.")]
+UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who makes the request.", show_default=True)]
+OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on any user's job, as its owner.")]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `vibe8 submit` printed it.")]
-TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # nosec B105 # noqa: S105 - words
+TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # nosec B105 # noqa: S105 - a help text
 
 
-class AuthorType(StrEnum):
+class AuthorTypeChoice(StrEnum):
     """Who wrote the code."""
 
     HUMAN = "human"
     AI = "ai"
 
 
-class Status(StrEnum):
-    """A job's state."""
+class StatusChoice(StrEnum):
+    """The status of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -38,16 +38,20 @@ class Status(StrEnum):
 
 
 StatusOption = Annotated[
-    Status | None, typer.Option(metavar="STATUS", help="Only jobs that are pending, running, completed or failed.")
+    StatusChoice | None,
+    typer.Option(metavar="STATUS", help="Only jobs that are pending, running, completed or failed."),
 ]
 SinceOption = Annotated[
     str | None, typer.Option(metavar="AGE", help="Only jobs younger than this, such as 90s, 30m, 1h or 2d.")
 ]
-ManyArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="The job's id; or name many by the options.")]
-WhoseOption = Annotated[
-    str | None, typer.Option(metavar="EMAIL", help=f"Whose; {DEFAULT_USER} if not given, everybody's for --operator.")
+OptionalJobArgument = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The job's id; or select many jobs by the options.")
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before acting on many.")]
+OwnerOption = Annotated[
+    str | None,
+    typer.Option(metavar="EMAIL", help=f"The owner; {DEFAULT_USER} if not given, with --operator all users."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @app.command(
@@ -57,28 +61,31 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before acting
         "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
         "vibe8 submit --from sources.jsonl",
     ),
-    help="Hand a source to the workers.\n\n"
-    "Prints the job's id at once, or with --wait its progress and then its result. A directory goes as it lies on "
-    f"disk, with the history of its HEAD. {TOKEN_HELP}\n\n"
-    "With --from all of a file's sources are submitted, or none: a line each, such as "
-    '{"source": "https://github.com/psf/requests", "branch": "main"}, and if you like project, author_type, '
-    "author_model, idempotency_key and notify_url.",
+    help="Submit a source to the workers.\n\n"
+    "Prints the job's id at once, or with --wait its progress and then its result. A directory is uploaded with its "
+    f"uncommitted changes and the git history of its HEAD. {TOKEN_HELP}\n\n"
+    "With --from, all sources of a file are submitted, or none. Each line is a JSON object, such as "
+    '{"source": "https://github.com/psf/requests", "branch": "main"}. Its optional keys are branch, project, '
+    "author_type, author_model, idempotency_key and notify_url.",
 )
 def submit(
     source: Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)] = None,
     from_file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Submit each line of this file of JSON; - is stdin.")
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Submit each line of this JSON Lines file; - is stdin."),
     ] = None,
     branch: BranchOption = None,
     project: Annotated[str | None, typer.Option(help="A name for the project.")] = None,
-    author_type: Annotated[AuthorType | None, typer.Option(help="Who wrote the code.")] = None,
-    author_model: Annotated[str | None, typer.Option(help="Which model, or who.")] = None,
-    notify: Annotated[str | None, typer.Option(metavar="URL", help="An address to tell when it has ended.")] = None,
+    author_type: Annotated[AuthorTypeChoice | None, typer.Option(help="Who wrote the code.")] = None,
+    author_model: Annotated[str | None, typer.Option(help="The model or person that wrote the code.")] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="URL", help="A URL that gets a webhook when the job ends.")
+    ] = None,
     user: UserOption = DEFAULT_USER,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress, and take the result.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand a source to the workers."""
+    """Submit a source to the workers."""
     from domain.sources import Authorship
     from worker.cli.commands.submit import submit as submit_command
     from worker.cli.commands.submit_file import submit_file
@@ -91,7 +98,7 @@ def submit(
             raise InvalidInputError("missing argument 'SOURCE' (see `vibe8 submit --help`)")
         run_and_exit(submit_command(source, branch, authorship, user, output, wait=wait, notify=notify))
     elif source is not None or branch is not None or wait:
-        raise InvalidInputError("--from goes with no SOURCE, --branch or --wait (see `vibe8 submit --help`)")
+        raise InvalidInputError("--from cannot be combined with SOURCE, --branch or --wait (see `vibe8 submit --help`)")
     else:
         run_and_exit(submit_file(from_file, authorship, notify, user, output))
 
@@ -100,7 +107,7 @@ def submit(
 def jobs(
     status: StatusOption = None,
     since: SinceOption = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="The maximum number of jobs.")] = 50,
     user: UserOption = DEFAULT_USER,
     as_json: JsonOption = False,
 ) -> None:
@@ -109,8 +116,8 @@ def jobs(
     from worker.cli.commands import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
-    wanted = None if status is None else JobStatus(status)
-    run_and_exit(commands.jobs(user, wanted, parse_age(since), limit, OutputWriter(as_json=as_json)))
+    only = None if status is None else JobStatus(status)
+    run_and_exit(commands.jobs(user, only, parse_age(since), limit, OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 job 3f2a..."))
@@ -120,7 +127,7 @@ def job(
     operator: OperatorOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one job and what has happened to it."""
+    """Show one job and its history."""
     from worker.cli.commands import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
@@ -131,7 +138,7 @@ def job(
 def result(job_id: JobArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
     """Take a finished job's result.
 
-    This deletes the job; the run is kept. An unfinished job is shown, and nothing is deleted.
+    This deletes the job and keeps its run. An unfinished job is shown and not deleted.
     """
     from worker.cli.commands import jobs as commands
     from worker.cli.output.writer import OutputWriter
@@ -141,17 +148,17 @@ def result(job_id: JobArgument, user: UserOption = DEFAULT_USER, as_json: JsonOp
 
 @app.command(epilog=examples_epilog("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))
 def cancel(
-    job_id: ManyArgument = None,
+    job_id: OptionalJobArgument = None,
     status: StatusOption = None,
     since: SinceOption = None,
-    user: WhoseOption = None,
+    user: OwnerOption = None,
     operator: OperatorOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End a pending or running job, or many.
+    """Cancel a pending or running job, or many.
 
-    Name many by status (pending or running; both if not given) or age: it says how many before it acts.
+    Select many by status (pending or running; both if not given) or age. It asks for confirmation first.
     """
     from worker.cli.commands import bulk
     from worker.cli.commands import jobs as commands
@@ -166,18 +173,18 @@ def cancel(
 
 @app.command(epilog=examples_epilog("vibe8 retry 3f2a...", "vibe8 retry --since 1h --operator --yes"))
 def retry(
-    job_id: ManyArgument = None,
+    job_id: OptionalJobArgument = None,
     status: StatusOption = None,
     since: SinceOption = None,
-    user: WhoseOption = None,
+    user: OwnerOption = None,
     operator: OperatorOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a failed job back in line, or many.
+    """Retry a failed job, or many.
 
-    Name many by status (failed) or age: it says how many before it acts. A user's limit of
-    unfinished jobs holds, the oldest come first; an operator's retries of many are not bound by it.
+    Select many by status (failed) or age. It asks for confirmation first. The oldest are retried, up to the user's
+    limit of unfinished jobs; the limit does not apply to many jobs with --operator.
     """
     from worker.cli.commands import bulk
     from worker.cli.commands import jobs as commands
@@ -192,9 +199,9 @@ def retry(
 
 @app.command(epilog=examples_epilog("vibe8 webhook --user ann@example.org"))
 def webhook(user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
-    """Show the secrets that a user's receiver verifies notices with.
+    """Show the secrets that verify a user's webhooks.
 
-    Made from WEBHOOK_SECRETS, in its order; any one of them will do.
+    They are derived from WEBHOOK_SECRETS, in its order. A receiver may use any of them.
     """
     from worker.cli.commands import jobs as commands
     from worker.cli.output.writer import OutputWriter
@@ -202,15 +209,15 @@ def webhook(user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> Non
     run_and_exit(commands.webhook(user, OutputWriter(as_json=as_json)))
 
 
-def _is_one(job_id: str | None, status: Status | None, since: str | None) -> bool:
+def _is_one(job_id: str | None, status: StatusChoice | None, since: str | None) -> bool:
     if job_id is None and status is None and since is None:
-        raise InvalidInputError("missing argument 'ID', or --status or --since to name many (see --help)")
+        raise InvalidInputError("missing argument 'ID', or --status or --since to select many jobs (see --help)")
     if job_id is not None and (status is not None or since is not None):
-        raise InvalidInputError("--status and --since name many jobs, and an ID names one")
+        raise InvalidInputError("--status and --since select many jobs, an ID names one; use either")
     return job_id is not None
 
 
-def _selection(user: str | None, status: Status | None, since: str | None, operator: bool) -> "Selection":
+def _selection(user: str | None, status: StatusChoice | None, since: str | None, operator: bool) -> "Selection":
     from domain.jobs import JobStatus
     from worker.cli.commands.bulk import Selection
 

@@ -1,4 +1,4 @@
-"""The operators' words of the command: workers, top, pause, resume, drain."""
+"""Subcommands for operators: workers, top, pause, resume, drain. `worker.cli.commands.operators` implements them."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ WorkerArgument = Annotated[
 
 @app.command(epilog=examples_epilog("vibe8 workers", "vibe8 workers --json"))
 def workers(as_json: JsonOption = False) -> None:
-    """List the workers, their jobs and their last report."""
+    """List the workers, with their jobs and the time since their last report."""
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
 
@@ -25,7 +25,7 @@ def workers(as_json: JsonOption = False) -> None:
 
 @app.command(epilog=examples_epilog("vibe8 top", "vibe8 top --json"))
 def top(as_json: JsonOption = False) -> None:
-    """JobWatcher queue and workers live, until Ctrl-C; in a pipe, one look."""
+    """Watch the queue and the workers until Ctrl-C. In a pipe, print their state once."""
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
 
@@ -36,7 +36,7 @@ def top(as_json: JsonOption = False) -> None:
 def pause(as_json: JsonOption = False) -> None:
     """Keep all workers from claiming jobs.
 
-    Running jobs go on, submissions wait. `vibe8 resume` ends this.
+    Running jobs continue, and submitted jobs wait until `vibe8 resume`.
     """
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
@@ -46,7 +46,7 @@ def pause(as_json: JsonOption = False) -> None:
 
 @app.command(epilog=examples_epilog("vibe8 resume"))
 def resume(as_json: JsonOption = False) -> None:
-    """Let the workers claim again after `vibe8 pause`."""
+    """Let the workers claim jobs again after `vibe8 pause`."""
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
 
@@ -55,9 +55,9 @@ def resume(as_json: JsonOption = False) -> None:
 
 @app.command(epilog=examples_epilog("vibe8 drain", "vibe8 drain host-1a2b3c4d"))
 def drain(worker: WorkerArgument = None, as_json: JsonOption = False) -> None:
-    """Tell one worker, or all, to finish their jobs and end.
+    """Tell one worker, or all, to finish their jobs and stop.
 
-    As SIGTERM does; a supervisor that restarts them must be told first, or they come back.
+    This has the effect of SIGTERM. Stop any process supervisor first, or it restarts the workers.
     """
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter

@@ -1,4 +1,4 @@
-"""Running one short command's coroutine: its signals, and its silence."""
+"""Run the coroutine of one short command: signals, and logging only where the user asks for it."""
 
 import asyncio
 import logging
@@ -13,16 +13,16 @@ from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import load_settings
 
 
-def run(command: Coroutine[Any, Any, int]) -> int:
-    """The command's exit code. SIGTERM and a closed terminal end it as Ctrl-C does: it raises KeyboardInterrupt.
+def run_command(command: Coroutine[Any, Any, int]) -> int:
+    """Run the command, and return its exit code.
 
-    A command says all in its own words, so the log is silent unless LOG_LEVEL asks for it. Raises InvalidInputError
-    for a setting that cannot be read.
+    A command reports everything itself, so nothing is logged unless LOG_LEVEL is set. Raises InvalidInputError for an
+    invalid setting, and KeyboardInterrupt where SIGTERM, Ctrl-C or a closed terminal ends the command.
     """
     try:
         settings = load_settings(need_services=False)
     except InvalidInputError:
-        command.close()  # it was never begun
+        command.close()  # or Python warns that it was never awaited
         raise
     if "log_level" in settings.model_fields_set:
         configure_logging(settings.log_level, settings.log_format)
@@ -30,15 +30,15 @@ def run(command: Coroutine[Any, Any, int]) -> int:
         logging.disable()
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        return asyncio.run(_ended_by_signals(command))
+        return asyncio.run(_cancel_on_signals(command))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
 
-async def _ended_by_signals(command: Coroutine[Any, Any, int]) -> int:
+async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
     task = asyncio.current_task()
     assert task is not None  # nosec B101 # noqa: S101 - asyncio.run made it
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has SIGHUP ignored, and means it
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP on purpose
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await command

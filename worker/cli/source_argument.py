@@ -1,4 +1,4 @@
-"""What SOURCE on the command line means: a directory, a `.py`, a `.zip`, or a repository's URL."""
+"""The argument SOURCE of the command line: a directory, a `.py` file, a `.zip` file, or a repository URL."""
 
 import base64
 import os
@@ -15,21 +15,21 @@ TOKEN_VARIABLE = "VIBE8_GIT_TOKEN"  # nosec B105 # noqa: S105 - a variable's nam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
-    """A directory of this machine."""
+    """A directory on this machine."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A `.py` or `.zip` file of this machine."""
+    """A `.py` or `.zip` file on this machine."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteRepository:
-    """A repository on a git host; the token comes from the environment, never from an argument."""
+    """A repository on a git host. Its token comes from the environment, never from an argument."""
 
     url: str
     branch: str | None
@@ -40,7 +40,7 @@ Source = Directory | File | RemoteRepository
 
 
 def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
-    """What the argument names. Raises InvalidInputError with what to do."""
+    """Parse the argument. Raises InvalidInputError, whose message says what to do."""
     if "://" in text:
         url = normalize_repository_url(text, settings.git_allowed_hosts)
         checked = validate_branch_name(branch) if branch is not None else None
@@ -56,7 +56,7 @@ def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
         raise InvalidInputError(f"{one_line(text, 200)!r} cannot be read: {error.strerror}") from error
     if not is_file:
         raise InvalidInputError(f"{one_line(text, 200)!r} is no directory, no file and no https:// URL")
-    if path.suffix != ".py" and path.suffix.lower() != ".zip":  # collectors see .py files alone, and no .PY
+    if path.suffix != ".py" and path.suffix.lower() != ".zip":  # the collectors read files that end in .py, not in .PY
         raise InvalidInputError(f"{one_line(path.name, 200)!r} is neither a .py nor a .zip file")
     return File(path=path)
 
@@ -66,7 +66,7 @@ def _token() -> str | None:
 
 
 def pipeline_source(source: Source, settings: Settings) -> dict[str, JSON]:
-    """The source as `worker.analysis.child_tasks.fetch` reads it."""
+    """Return the source as `worker.analysis.child_tasks.fetch` reads it."""
     if isinstance(source, Directory):
         return {"kind": "directory", "path": str(source.path.absolute())}
     if isinstance(source, File):
@@ -83,11 +83,12 @@ def pipeline_source(source: Source, settings: Settings) -> dict[str, JSON]:
 
 
 def read_file(path: Path, settings: Settings) -> bytes:
-    """The file's bytes. Raises InvalidInputError where it is too large or cannot be read."""
+    """Read the file. Raises InvalidInputError where it is too large or cannot be read."""
     try:
-        if path.stat().st_size > settings.max_upload_mb * 1024 * 1024:
+        size = path.stat().st_size
+        if size > settings.max_upload_mb * 1024 * 1024:
             raise InvalidInputError(
-                f"{one_line(path.name, 200)} is larger than {settings.max_upload_mb} MB (MAX_UPLOAD_MB)"
+                f"{one_line(path.name, 200)} ({size} bytes) is larger than {settings.max_upload_mb} MB (MAX_UPLOAD_MB)"
             )
         return path.read_bytes()
     except OSError as error:
