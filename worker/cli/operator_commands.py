@@ -41,7 +41,7 @@ def pause(as_json: JsonOption = False) -> None:
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.pause(OutputWriter(as_json=as_json), on=True))
+    run_and_exit(operators.set_paused(OutputWriter(as_json=as_json), paused=True))
 
 
 @app.command(epilog=examples_epilog("vibe8 resume"))
@@ -50,7 +50,7 @@ def resume(as_json: JsonOption = False) -> None:
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.pause(OutputWriter(as_json=as_json), on=False))
+    run_and_exit(operators.set_paused(OutputWriter(as_json=as_json), paused=False))
 
 
 @app.command(epilog=examples_epilog("vibe8 drain", "vibe8 drain host-1a2b3c4d"))

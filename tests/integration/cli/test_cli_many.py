@@ -64,12 +64,12 @@ async def test_a_file_of_sources(cli: System, client: Client, local: UUID) -> No
 
 
 BAD_LINES = {
-    "nonsense": ("no JSON",),
+    "nonsense": ("the line is no JSON",),
     "[" * 5000: ("no JSON",),
-    "[1]": ("must be an object",),
+    "[1]": ("must be a JSON object",),
     '{"branch": "main"}': ('a text under "source"',),
     '{"source": 1}': ('a text under "source"',),
-    '{"source": "code.py", "sorce": "x"}': ("knows no 'sorce'", "source, branch, project"),
+    '{"source": "code.py", "sorce": "x"}': ("unknown key 'sorce'", "source, branch, project"),
     '{"source": "code.py", "project": 1}': ("'project' must be text",),
     '{"source": "missing.py"}': ("'missing.py'", "no directory, no file"),
     '{"source": "code.py", "branch": "main"}': ("--branch goes with a repository URL only",),
@@ -99,7 +99,7 @@ async def test_a_file_that_is_none_or_too_much(cli: System, client: Client, loca
     thousand = write(cli, *[{"source": URL}] * 1001)
     assert_complaint(await cli.run("submit", "--from", thousand), 2, "line 1001: more than 1000 sources")
     for odd in (("code.py",), ("--wait",), ("--branch", "x")):
-        assert_complaint(await cli.run("submit", "--from", six, *odd), 2, "--from goes with no SOURCE")
+        assert_complaint(await cli.run("submit", "--from", six, *odd), 2, "--from cannot be combined with SOURCE")
     assert await client.list_jobs(local) == []
 
 
@@ -138,7 +138,7 @@ async def test_cancelling_many(cli: System, client: Client, local: UUID) -> None
     assert set((await statuses(client, other)).values()) == {JobStatus.PENDING}
     assert (await cli.run("cancel", "--status", "running")).out == "no jobs\n"
     asked = await cli.run("cancel", "--status", "pending", "--operator")
-    assert_complaint(asked, 2, "cancel 3 pending jobs of everybody? say --yes")
+    assert_complaint(asked, 2, "cancel 3 pending jobs of all users? say --yes")
     whole = await cli.run("cancel", "--status", "pending", "--operator", "--yes", "--json")
     assert whole.document == {"matched": 3, "changed": [mine[0], *theirs], "unchanged": []}
 
@@ -171,7 +171,7 @@ async def test_retrying_many_within_the_limit(cli: System, client: Client, local
     done = await cli.run("retry", "--status", "failed", "--yes", "--json")
     assert done.document == {"matched": 5, "changed": failed[:3], "unchanged": [failed[3], *cancelled]}
     again = await cli.run("retry", "--since", "1h", "--yes")
-    assert again.out.startswith("0 of 2 jobs pending again; 2 left as they are: they would pass the limit")
+    assert again.out.startswith("0 of 2 jobs pending again; 2 left unchanged: they would exceed the limit")
     now = await statuses(client, local)
     assert {job for job, status in now.items() if status is JobStatus.PENDING} == {*failed[:3], *waiting}
 

@@ -32,7 +32,7 @@ USAGE = {
     ("submit", "x", "y"): ("unexpected extra argument", "vibe8 submit --help"),
     ("submit", "x", "--author-type", "robot"): ("--author-type", "'human', 'ai'", "vibe8 submit --help"),
     ("submit", "x", "--branch"): ("--branch", "vibe8 submit --help"),
-    ("submit", "--from", "x", "y"): ("--from goes with no SOURCE", "vibe8 submit --help"),
+    ("submit", "--from", "x", "y"): ("--from cannot be combined with SOURCE", "vibe8 submit --help"),
     ("job",): ("missing argument 'ID'", "vibe8 job --help"),
     ("jobs", "--status", "lost"): ("--status", "'pending', 'running', 'completed', 'failed'", "vibe8 jobs --help"),
     ("jobs", "--limit", "0"): ("--limit", "greater than or equal to 1", "vibe8 jobs --help"),

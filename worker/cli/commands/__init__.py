@@ -1,1 +1,1 @@
-"""What each command does. Imported only when the command runs, so that `vibe8 --help` starts quickly."""
+"""Implementations of the subcommands. Each is imported when it runs, so that `vibe8 --help` starts quickly."""

@@ -1,4 +1,4 @@
-"""`vibe8 analyze`: the ten collectors here and now, without queue or database."""
+"""`vibe8 analyze`: run the ten collectors on this machine, without queue or database."""
 
 from domain.text import JSON, printable
 from infrastructure.child_process.zygote_process import ZygoteProcess
@@ -12,7 +12,7 @@ from worker.cli.source_argument import Directory, RemoteRepository, Source, pars
 
 
 async def analyze(source_text: str, branch: str | None, output: OutputWriter, zygote: ZygoteProcess) -> int:
-    """Analyse the source, with the zygote that is given, and print the result, in the shape of a job's."""
+    """Analyse the source in children of the given zygote, and print a result of the same shape as a job's."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     request = pipeline_source(source, settings)

@@ -1,4 +1,4 @@
-"""`vibe8 cancel` and `vibe8 retry` of many jobs at once: how many they are is said before anything is done."""
+"""`vibe8 cancel` and `vibe8 retry` of many jobs, after a confirmation that says how many they are."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ UNFINISHED = (JobStatus.PENDING, JobStatus.RUNNING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which jobs; no email means everybody's, which only an operator may ask for."""
+    """Which jobs to select. None as `email` means those of all users, which only an operator may select."""
 
     email: str | None
     status: JobStatus | None
@@ -29,7 +29,7 @@ class Selection:
     as_operator: bool
 
     def statuses(self, allowed: Sequence[JobStatus], verb: str) -> Sequence[JobStatus]:
-        """The wanted states. Raises InvalidInputError for one that cannot be meant."""
+        """Return the statuses to select. Raises InvalidInputError where `status` is not one of `allowed`."""
         if self.status is None:
             return allowed
         if self.status not in allowed:
@@ -38,26 +38,28 @@ class Selection:
 
 
 async def cancel(selection: Selection, output: OutputWriter, *, yes: bool) -> int:
-    """End the pending and running ones."""
+    """Cancel the pending and running ones."""
     statuses = selection.statuses(UNFINISHED, "cancelled")
-    async with _found(selection, statuses) as (client, _, job_ids):
-        changed = await client.cancel_jobs(job_ids) if _agreed(selection, statuses, job_ids, "cancel", yes=yes) else []
-    return _tell(output, job_ids, changed, "cancelled, or being cancelled", "had ended meanwhile")
+    async with _matching_jobs(selection, statuses) as (client, _, job_ids):
+        if job_ids and not yes:
+            _confirm(selection, statuses, len(job_ids), "cancel")
+        changed = await client.cancel_jobs(job_ids)
+    return _print_outcome(output, job_ids, changed, "cancelled, or being cancelled", "had already ended")
 
 
 async def retry(selection: Selection, output: OutputWriter, *, yes: bool) -> int:
-    """Put the failed ones back in line: an owner's within their limit, oldest first; an operator's all."""
+    """Retry the failed ones: for a user, the oldest within the limit of unfinished jobs; for an operator, all."""
     statuses = selection.statuses([JobStatus.FAILED], "retried")
-    async with _found(selection, statuses) as (client, user_id, job_ids):
-        changed: list[Job] = []
-        if _agreed(selection, statuses, job_ids, "retry", yes=yes):
-            changed = await client.retry_jobs(job_ids, limited_user=None if selection.as_operator else user_id)
-    why = "would pass the limit of unfinished jobs, have no upload any more, or changed meanwhile"
-    return _tell(output, job_ids, changed, "pending again", why)
+    async with _matching_jobs(selection, statuses) as (client, user_id, job_ids):
+        if job_ids and not yes:
+            _confirm(selection, statuses, len(job_ids), "retry")
+        changed = await client.retry_jobs(job_ids, limited_user=None if selection.as_operator else user_id)
+    reason = "would exceed the limit of unfinished jobs, have lost their upload, or have changed meanwhile"
+    return _print_outcome(output, job_ids, changed, "pending again", reason)
 
 
 @asynccontextmanager
-async def _found(
+async def _matching_jobs(
     selection: Selection, statuses: Sequence[JobStatus]
 ) -> AsyncIterator[tuple[OperatorClient, UUID | None, list[str]]]:
     earliest = None if selection.since is None else datetime.now(UTC) - selection.since
@@ -66,33 +68,30 @@ async def _found(
         yield client, user_id, await client.select_jobs(user_id, statuses, since=earliest, limit=MAX_JOBS)
 
 
-def _agreed(
-    selection: Selection, statuses: Sequence[JobStatus], job_ids: Sequence[str], verb: str, *, yes: bool
-) -> bool:
-    """Whether to go on. Raises InvalidInputError where nobody can be asked."""
-    if yes or not job_ids:
-        return True
-    most = "the oldest " if len(job_ids) == MAX_JOBS else ""
-    whose = "of everybody" if selection.email is None else f"of {selection.email}"
+def _confirm(selection: Selection, statuses: Sequence[JobStatus], count: int, verb: str) -> None:
+    """Ask for confirmation. Raises InvalidInputError where the user refuses, or there is no terminal to ask on."""
+    oldest = "the oldest " if count == MAX_JOBS else ""
+    owner = "of all users" if selection.email is None else f"of {selection.email}"
     age = "" if selection.since is None else f", younger than {format_age(selection.since.total_seconds())}"
-    jobs = f"{most}{len(job_ids)} {' or '.join(statuses)} job{'s' if len(job_ids) != 1 else ''} {whose}{age}"
+    jobs = f"{oldest}{count} {' or '.join(statuses)} job{'s' if count != 1 else ''} {owner}{age}"
     if not sys.stdin.isatty():
-        raise InvalidInputError(f"{verb} {jobs}? say --yes, since there is no terminal to ask on")
+        raise InvalidInputError(f"{verb} {jobs}? say --yes, because there is no terminal to ask on")
     print(f"{verb} {jobs}? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InvalidInputError("nothing was done")
-    return True
 
 
-def _tell(output: OutputWriter, job_ids: Sequence[str], changed: Sequence[Job], what: str, why_not: str) -> int:
-    done = {job.job_id for job in changed}
-    left = [job_id for job_id in job_ids if job_id not in done]
+def _print_outcome(
+    output: OutputWriter, job_ids: Sequence[str], changed: Sequence[Job], effect: str, reason: str
+) -> int:
+    changed_ids = {job.job_id for job in changed}
+    unchanged = [job_id for job_id in job_ids if job_id not in changed_ids]
     if output.as_json:
-        ids = [job_id for job_id in job_ids if job_id in done]
-        output.print_json({"matched": len(job_ids), "changed": ids, "unchanged": left})
+        in_order = [job_id for job_id in job_ids if job_id in changed_ids]
+        output.print_json({"matched": len(job_ids), "changed": in_order, "unchanged": unchanged})
     elif not job_ids:
         output.print_line("no jobs")
     else:
-        rest = f"; {len(left)} left as they are: they {why_not}" if left else ""
-        output.print_line(f"{len(done)} of {len(job_ids)} jobs {what}{rest}")
+        rest = f"; {len(unchanged)} left unchanged: they {reason}" if unchanged else ""
+        output.print_line(f"{len(changed_ids)} of {len(job_ids)} jobs {effect}{rest}")
     return DONE

@@ -1,4 +1,4 @@
-"""The commands that look after the database: migrate and clean up."""
+"""`vibe8 migrate` and `vibe8 cleanup`."""
 
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current_revision, head_revision, upgrade
@@ -10,23 +10,27 @@ from worker.jobs.maintenance import cleanup
 
 
 async def clean_up(output: OutputWriter) -> int:
-    """The 6-hourly clean-up, now."""
+    """Run the six-hourly cleanup once."""
     settings = load_settings()
     database = Database.from_settings(settings, "vibe8-cleanup")
     try:
-        done = await cleanup(database, settings)
+        result = await cleanup(database, settings)
     finally:
         await database.close()
     if output.as_json:
-        counts = {"deleted": done.deleted, "stale_running": done.stale_running, "stale_pending": done.stale_pending}
+        counts = {
+            "deleted": result.deleted,
+            "stale_running": result.stale_running,
+            "stale_pending": result.stale_pending,
+        }
         output.print_json(counts)
     else:
-        output.print_line(f"{done.deleted} finished jobs deleted, {len(done.stale)} stale jobs failed")
+        output.print_line(f"{result.deleted} finished jobs deleted, {len(result.stale)} stale jobs failed")
     return DONE
 
 
 async def migrate(output: OutputWriter) -> int:
-    """Bring the database's schema up to what this version needs."""
+    """Update the database schema to what this version needs."""
     url = sqlalchemy_url(load_settings(need_redis=False))
     before = await current_revision(url)
     await upgrade(url)

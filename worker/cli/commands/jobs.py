@@ -1,4 +1,4 @@
-"""The commands about jobs that exist already: list, look, take the result, cancel, retry."""
+"""`vibe8 jobs`, `job`, `result`, `cancel`, `retry` and `webhook`: the commands about existing jobs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,7 +49,7 @@ async def _client_for_job(
 
 
 async def jobs(email: str, status: JobStatus | None, since: timedelta | None, limit: int, output: OutputWriter) -> int:
-    """The user's jobs, newest first."""
+    """List the user's jobs, newest first."""
     async with client_and_user(email, lazy_redis=True) as (client, user_id):
         found = await client.list_jobs(user_id, status=status, since=since, limit=limit)
     documents = [job_to_json(job) for job in found]
@@ -61,7 +61,7 @@ async def jobs(email: str, status: JobStatus | None, since: timedelta | None, li
 
 
 async def job(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
-    """One job and the story of its attempts."""
+    """Show one job and its history."""
     async with _client_for_job(email, job_id, as_operator=as_operator, lazy_redis=True) as (client, user_id):
         found = await client.get_job(user_id, job_id)
         deliveries = await client.list_webhook_deliveries(user_id, job_id) if found.notify_url is not None else []
@@ -74,11 +74,11 @@ async def job(email: str, job_id: str, output: OutputWriter, *, as_operator: boo
 
 
 async def webhook(email: str, output: OutputWriter) -> int:
-    """The secrets of the user's notices."""
+    """Show the secrets of the user's webhooks."""
     async with client_and_user(email) as (client, user_id):
         secrets = client.webhook_secrets(user_id)
     if not secrets:
-        raise InvalidInputError("WEBHOOK_SECRETS is not set: no notices are sent")
+        raise InvalidInputError("WEBHOOK_SECRETS is not set: no webhooks are sent")
     if output.as_json:
         output.print_json(list[JSON](secrets))
     else:
@@ -88,28 +88,28 @@ async def webhook(email: str, output: OutputWriter) -> int:
 
 
 async def result(email: str, job_id: str, output: OutputWriter) -> int:
-    """Take the result: the job's row goes, the run stays."""
+    """Take the result: the job's row is deleted, its run stays."""
     async with client_and_user(email) as (client, user_id):
-        taken = await client.take_result(user_id, job_id)
-    return show_taken(taken, output)
+        found = await client.take_result(user_id, job_id)
+    return print_job_result(found, output)
 
 
-def show_taken(taken: JobResult, output: OutputWriter) -> int:
-    """Print the result, the failure or the state of a job; FAILED where the job has failed, else DONE."""
-    if isinstance(taken, Completed):
-        show_result(run_to_json(taken.run, taken.job), output)
+def print_job_result(found: JobResult, output: OutputWriter) -> int:
+    """Print the result, the error or the state of a job. Returns FAILED for a failed job, else DONE."""
+    if isinstance(found, Completed):
+        show_result(run_to_json(found.run, found.job), output)
         return DONE
     if output.as_json:
-        output.print_json(empty_result_to_json(taken))
-    elif isinstance(taken, JobFailed):
-        print_error(f"job {taken.job.job_id} failed: {taken.error}")
-    elif isinstance(taken, Unfinished):
-        show_job(output.console, job_to_json(taken.job))
-    return FAILED if isinstance(taken, JobFailed) else DONE
+        output.print_json(empty_result_to_json(found))
+    elif isinstance(found, JobFailed):
+        print_error(f"job {found.job.job_id} failed: {found.error}")
+    elif isinstance(found, Unfinished):
+        show_job(output.console, job_to_json(found.job))
+    return FAILED if isinstance(found, JobFailed) else DONE
 
 
 async def cancel(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
-    """Ask for the end of a job."""
+    """Cancel a job."""
     async with _client_for_job(email, job_id, as_operator=as_operator) as (client, user_id):
         found = await client.cancel_job(user_id, job_id)
     if output.as_json:
@@ -120,7 +120,7 @@ async def cancel(email: str, job_id: str, output: OutputWriter, *, as_operator: 
 
 
 async def retry(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
-    """Put a failed job back in line."""
+    """Make a failed job pending again."""
     async with _client_for_job(email, job_id, as_operator=as_operator) as (client, user_id):
         found = await client.retry_job(user_id, job_id)
     if output.as_json:

@@ -1,4 +1,4 @@
-"""The operators' commands: who works, on what, and how to pause, resume and drain the fleet."""
+"""`vibe8 workers`, `top`, `pause`, `resume` and `drain`: the commands for operators."""
 
 import asyncio
 import time
@@ -23,11 +23,11 @@ from worker.cli.output.grid import Grid
 from worker.cli.output.writer import OutputWriter
 
 REFRESH_SECONDS = 1.0
-RING_LIMIT = 1_000
+ENQUEUE_LIMIT = 1_000
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[tuple[Database, WorkerRegistry, JobQueue]]:
+async def _open_services() -> AsyncIterator[tuple[Database, WorkerRegistry, JobQueue]]:
     settings = load_settings()
     database = Database.from_settings(settings, "vibe8-operate")
     try:
@@ -41,77 +41,77 @@ async def _opened() -> AsyncIterator[tuple[Database, WorkerRegistry, JobQueue]]:
 
 
 async def workers(output: OutputWriter) -> int:
-    """The replicas that have reported lately, their jobs and their last heartbeat."""
-    async with _opened() as (_, registry, _):
+    """List the workers that have reported within the last minute."""
+    async with _open_services() as (_, registry, _):
         found = await registry.workers()
     if output.as_json:
-        output.print_json([replica.to_json() for replica in found])
+        output.print_json([worker.to_json() for worker in found])
     elif found:
-        _replica_grid(found).show(output.console)
+        _worker_grid(found).show(output.console)
     else:
         output.print_line("no worker has reported within the last minute")
     return DONE
 
 
-def _replica_grid(replicas: list[WorkerInfo]) -> Grid:
+def _worker_grid(workers: list[WorkerInfo]) -> Grid:
     grid = Grid(
         headings=("worker", "host", "pid", "version", "up", "seen", "busy", "state", "jobs"),
         numbers=frozenset({"pid", "up", "seen", "busy"}),
     )
     now = time.time()
-    for replica in replicas:
+    for worker in workers:
         grid.rows.append(
             (
-                escape(printable_line(replica.replica_id)),
-                escape(printable_line(replica.host)),
-                str(replica.pid),
-                escape(printable_line(replica.version)),
-                f"{(now - replica.started_at) / 60:.0f} min",
-                f"{max(0.0, now - replica.seen_at):.0f} s",
-                f"{len(replica.jobs)}/{replica.slots}",
-                escape(one_line(replica.state, 80)),
-                escape(printable_line(" ".join(replica.jobs))),
+                escape(printable_line(worker.replica_id)),
+                escape(printable_line(worker.host)),
+                str(worker.pid),
+                escape(printable_line(worker.version)),
+                f"{(now - worker.started_at) / 60:.0f} min",
+                f"{max(0.0, now - worker.seen_at):.0f} s",
+                f"{len(worker.jobs)}/{worker.slots}",
+                escape(one_line(worker.state, 80)),
+                escape(printable_line(" ".join(worker.jobs))),
             )
         )
     return grid
 
 
-async def pause(output: OutputWriter, *, on: bool) -> int:
-    """Keep every worker from claiming, or let them again. Running jobs go on; submissions wait."""
-    async with _opened() as (database, _, doorbell):
+async def set_paused(output: OutputWriter, *, paused: bool) -> int:
+    """Keep all workers from claiming jobs, or let them claim again."""
+    async with _open_services() as (database, _, queue):
         async with database.unit_of_work() as work:
             maintenance = MaintenanceRepository(work)
-            changed = await maintenance.set_control(PAUSED, on=on)
-            # Rings that led to nothing meanwhile are rung again at once, not by the sweep.
-            unheard = [] if on else await maintenance.reissue_wakeups(older_than_seconds=0, limit=RING_LIMIT)
-        for ring in unheard:
-            await doorbell.enqueue(ring.job_id, ring.number)
-    state = "paused: no worker claims; `vibe8 resume` ends this" if on else "running"
+            changed = await maintenance.set_control(PAUSED, on=paused)
+            # Enqueue the jobs whose queue entries were dropped during the pause, instead of waiting for the next sweep.
+            wakeups = [] if paused else await maintenance.reissue_wakeups(older_than_seconds=0, limit=ENQUEUE_LIMIT)
+        for wakeup in wakeups:
+            await queue.enqueue(wakeup.job_id, wakeup.number)
+    state = "paused: no worker claims jobs until `vibe8 resume`" if paused else "running"
     if output.as_json:
-        output.print_json({"paused": on, "changed": changed})
+        output.print_json({"paused": paused, "changed": changed})
     else:
         output.print_line(f"the fleet is {state}" if changed else f"the fleet was already {state}")
     return DONE
 
 
-async def drain(replica_id: str | None, output: OutputWriter) -> int:
-    """Tell one worker, or all, to finish and end, as SIGTERM does. Raises NotFoundError for an unknown one."""
-    async with _opened() as (_, registry, _):
-        known = {replica.replica_id for replica in await registry.workers()}
-        if replica_id is not None and replica_id not in known:
-            raise NotFoundError(f"there is no worker {one_line(replica_id, 80)}; see `vibe8 workers`")
-        told = sorted(known) if replica_id is None else [replica_id]
-        await registry.send_command(DRAIN, replica_id or ALL_WORKERS)
+async def drain(worker_id: str | None, output: OutputWriter) -> int:
+    """Tell one worker, or all, to drain. Raises NotFoundError for an unknown worker."""
+    async with _open_services() as (_, registry, _):
+        known = {worker.replica_id for worker in await registry.workers()}
+        if worker_id is not None and worker_id not in known:
+            raise NotFoundError(f"there is no worker {one_line(worker_id, 80)}; see `vibe8 workers`")
+        draining = sorted(known) if worker_id is None else [worker_id]
+        await registry.send_command(DRAIN, worker_id or ALL_WORKERS)
     if output.as_json:
-        output.print_json({"draining": list[JSON](told)})
+        output.print_json({"draining": list[JSON](draining)})
     else:
-        output.print_line(f"draining: {', '.join(told) or 'no worker has reported'}")
+        output.print_line(f"draining: {', '.join(draining) or 'no worker has reported'}")
     return DONE
 
 
 async def top(output: OutputWriter) -> int:
-    """A live view until Ctrl-C; in a pipe or with --json, one look."""
-    async with _opened() as (database, registry, _):
+    """Show the queue and the workers until Ctrl-C; in a pipe or with --json, once."""
+    async with _open_services() as (database, registry, _):
         console = output.console
         if output.as_json:
             output.print_json(await _facts(database, registry))
@@ -137,7 +137,7 @@ async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON
     queue = {
         status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds} for status, count in counts.items()
     }
-    return {"paused": paused, "queue": queue, "workers": [replica.to_json() for replica in await registry.workers()]}
+    return {"paused": paused, "queue": queue, "workers": [worker.to_json() for worker in await registry.workers()]}
 
 
 async def _grids(database: Database, registry: WorkerRegistry) -> list[Grid]:
@@ -147,4 +147,4 @@ async def _grids(database: Database, registry: WorkerRegistry) -> list[Grid]:
     for status, count in facts["queue"].items():
         oldest = f"{count['oldest_seconds']:.0f} s" if count["jobs"] else "-"
         queue.rows.append((status, str(count["jobs"]), oldest))
-    return [queue, _replica_grid([WorkerInfo.from_json(replica) for replica in facts["workers"]])]
+    return [queue, _worker_grid([WorkerInfo.from_json(worker) for worker in facts["workers"]])]

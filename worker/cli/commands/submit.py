@@ -1,4 +1,4 @@
-"""`vibe8 submit`: hand a source to the workers and, if asked, watch the job and take its result."""
+"""`vibe8 submit`: submit a source and, with `--wait`, watch the job and take its result."""
 
 import asyncio
 import functools
@@ -11,7 +11,7 @@ from domain.sources import Authorship
 from infrastructure.settings import Settings, load_settings
 from infrastructure.sources.local.packing import pack_directory
 from worker.analysis.pipeline_factory import source_limits
-from worker.cli.commands.jobs import show_taken
+from worker.cli.commands.jobs import print_job_result
 from worker.cli.exit_codes import DONE, InterruptedByUserError
 from worker.cli.options import DEFAULT_USER
 from worker.cli.output.progress import WAITING, ProgressDisplay
@@ -21,11 +21,11 @@ from worker.client import Client, JobResult, RepositorySubmission, Submission, U
 from worker.retry import OutageTimer, retry_while_unavailable
 
 OUTAGE_SECONDS = 60.0
-"""How long it waits for a service that went away meanwhile."""
+"""How long `--wait` waits for a service that has become unavailable."""
 
 RETRY_SECONDS = 1.0
 UNCLAIMED_SECONDS = 10.0
-"""A job that nobody has claimed for so long is worth a word."""
+"""Time without a claim after which `--wait` prints a hint."""
 
 
 async def submit(
@@ -38,27 +38,27 @@ async def submit(
     wait: bool,
     notify: str | None = None,
 ) -> int:
-    """Hand the source to the queue; with `wait`, show its progress and take the result."""
+    """Submit the source; with `wait`, show its progress and take the result."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
-    # Read before any server is asked: what is wrong with it is told first.
-    submission = await asyncio.to_thread(submission_of, source, authorship, settings, notify_url=notify)
+    # Read the source before connecting, so that its errors are reported first.
+    submission = await asyncio.to_thread(read_submission, source, authorship, settings, notify_url=notify)
     async with Client.open(load_settings()) as client:
         user_id = await client.get_or_create_user(email)
         (job,) = await client.submit_many(user_id, [submission])
-        how = _how_to_follow(job.job_id, email)
+        hint = _next_commands(job.job_id, email)
         if wait:
-            return await _watch_and_take(client, user_id, job.job_id, output, how)
+            return await _watch_and_take(client, user_id, job.job_id, output, hint)
     if output.as_json:
         output.print_json(job_to_json(job))
     else:
         output.print_line(job.job_id)
         if sys.stdout.isatty():
-            print(how, file=sys.stderr)
+            print(hint, file=sys.stderr)
     return DONE
 
 
-def submission_of(
+def read_submission(
     source: Source,
     authorship: Authorship,
     settings: Settings,
@@ -66,7 +66,7 @@ def submission_of(
     idempotency_key: str | None = None,
     notify_url: str | None = None,
 ) -> Submission:
-    """The source, read. Raises InvalidInputError where it cannot be."""
+    """Read the source and return its submission. Raises InvalidInputError where it cannot be read."""
     if isinstance(source, RemoteRepository):
         return RepositorySubmission(
             url=source.url,
@@ -94,32 +94,35 @@ def _read_upload(source: Directory | File, settings: Settings) -> tuple[str, byt
     return f"{name}.zip", pack_directory(source.path, with_history=True, limits=source_limits(settings))
 
 
-def _how_to_follow(job_id: str, email: str) -> str:
-    whose = "" if email == DEFAULT_USER else f" --user {email}"
+def _next_commands(job_id: str, email: str) -> str:
+    user_option = "" if email == DEFAULT_USER else f" --user {email}"
     verbs = (("job", "shows it"), ("result", "takes its result"), ("cancel", "ends it"))
-    return ", ".join(f"`vibe8 {verb} {job_id}{whose}` {does}" for verb, does in verbs)
+    return ", ".join(f"`vibe8 {verb} {job_id}{user_option}` {effect}" for verb, effect in verbs)
 
 
-async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: OutputWriter, how: str) -> int:
-    """The job outlives this command: whatever ends the watching early says how to follow it."""
+async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> int:
+    """Show the job's progress, then take and print its result.
+
+    The job continues without this command. Errors that end the command early say how to follow the job.
+    """
     try:
         with ProgressDisplay(quiet=output.as_json, stage=WAITING) as display:
-            await JobWatcher(client, user_id, job_id, display).until_finished()
-        taken = await _take(client, user_id, job_id)
+            await JobWatcher(client, user_id, job_id, display).watch_until_finished()
+        result = await _take_result(client, user_id, job_id)
     except asyncio.CancelledError:
-        raise InterruptedByUserError(f"no longer watching; the job goes on: {how}") from None
+        raise InterruptedByUserError(f"no longer watching; the job goes on: {hint}") from None
     except ServiceUnavailableError as error:
-        raise ServiceUnavailableError(f"{error}; the job may go on: {how}") from error
-    return show_taken(taken, output)
+        raise ServiceUnavailableError(f"{error}; the job may go on: {hint}") from error
+    return print_job_result(result, output)
 
 
-async def _take(client: Client, user_id: UUID, job_id: str) -> JobResult:
+async def _take_result(client: Client, user_id: UUID, job_id: str) -> JobResult:
     call = functools.partial(client.take_result, user_id, job_id)
     return await retry_while_unavailable(call, OutageTimer(OUTAGE_SECONDS, delay_seconds=RETRY_SECONDS))
 
 
 class JobWatcher:
-    """Shows one job until it has ended."""
+    """Shows the progress of one job until it has ended."""
 
     def __init__(self, client: Client, user_id: UUID, job_id: str, display: ProgressDisplay) -> None:
         self._client = client
@@ -129,13 +132,16 @@ class JobWatcher:
         self._claimed = False
         self._failed_attempts = 0
 
-    async def until_finished(self) -> None:
-        """Raises ServiceUnavailableError where the database stays away, NotFoundError where the job is deleted."""
-        hint = asyncio.get_running_loop().call_later(UNCLAIMED_SECONDS, self._say_unclaimed)
+    async def watch_until_finished(self) -> None:
+        """Show each change of the job.
+
+        Raises ServiceUnavailableError after an outage of OUTAGE_SECONDS, and NotFoundError where the job is deleted.
+        """
+        timer = asyncio.get_running_loop().call_later(UNCLAIMED_SECONDS, self._print_unclaimed_hint)
         try:
             await self._follow()
         finally:
-            hint.cancel()
+            timer.cancel()
 
     async def _follow(self) -> None:
         outage = OutageTimer(OUTAGE_SECONDS, delay_seconds=RETRY_SECONDS)
@@ -151,7 +157,7 @@ class JobWatcher:
 
     def _show(self, job: Job) -> None:
         self._claimed = self._claimed or job.attempt > 0 or job.status is not JobStatus.PENDING
-        if not job.status.finished:  # the end is told with the result
+        if not job.status.finished:  # the last failure is printed with the result
             for error in job.attempt_errors[self._failed_attempts :]:
                 self._display.print_line(f"attempt {error.attempt} failed: {error.message}; it is tried again")
             self._failed_attempts = len(job.attempt_errors)
@@ -160,6 +166,6 @@ class JobWatcher:
         elif job.stage is not None:
             self._display.show(job.stage, job.progress)
 
-    def _say_unclaimed(self) -> None:
+    def _print_unclaimed_hint(self) -> None:
         if not self._claimed:
             self._display.print_line("no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)")

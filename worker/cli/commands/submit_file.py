@@ -1,4 +1,4 @@
-"""`vibe8 submit --from FILE`: each line of JSON is a source; all are submitted, or none."""
+"""`vibe8 submit --from FILE`: submit the sources of a JSON Lines file, all or none."""
 
 import asyncio
 import json
@@ -12,21 +12,21 @@ from domain.errors import InvalidInputError
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings, load_settings
-from worker.cli.commands.submit import submission_of
+from worker.cli.commands.submit import read_submission
 from worker.cli.exit_codes import DONE
 from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import parse_source
 from worker.client import Client, Submission, UploadSubmission, job_to_json
 from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB, new_job
 
-MAX_LINE = 65_536
+MAX_LINE_BYTES = 65_536
 FIELDS = ("source", "branch", "project", "author_type", "author_model", "idempotency_key", "notify_url")
 
 
 async def submit_file(path: Path, authorship: Authorship, notify: str | None, email: str, output: OutputWriter) -> int:
-    """Submit every line; what a line does not say comes from `authorship` and `notify`.
+    """Submit every line. `authorship` and `notify` apply to lines without their own.
 
-    Raises InvalidInputError that names the first bad line, before anything is submitted.
+    Raises InvalidInputError, which names the first invalid line; nothing is submitted then.
     """
     settings = load_settings(need_services=False)
     submissions = await asyncio.to_thread(_read, path, authorship, notify, settings)
@@ -44,13 +44,13 @@ def _read(path: Path, authorship: Authorship, notify: str | None, settings: Sett
     submissions: list[Submission] = []
     size = 0
     with _opened(path) as (name, lines):
-        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), b""), start=1):
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_BYTES + 1), b""), start=1):
             if not line.strip():
                 continue
             try:
                 submission = _parse(line, authorship, notify, settings)
                 size += len(submission.content) if isinstance(submission, UploadSubmission) else 0
-                _check_sizes(len(submissions) + 1, size)
+                _check_limits(len(submissions) + 1, size)
             except InvalidInputError as error:
                 raise InvalidInputError(f"{name}, line {number}: {error}") from None
             submissions.append(submission)
@@ -72,17 +72,19 @@ def _opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
         raise InvalidInputError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def _check_sizes(count: int, size: int) -> None:
+def _check_limits(count: int, size: int) -> None:
     if count > MAX_SUBMISSIONS:
         raise InvalidInputError(f"more than {MAX_SUBMISSIONS} sources at once; split the file")
     if size > MAX_TOTAL_MB * 1024 * 1024:
-        raise InvalidInputError(f"the sources up to here are more than {MAX_TOTAL_MB} MB together; split the file")
+        raise InvalidInputError(
+            f"the uploads up to here ({size} bytes) are more than {MAX_TOTAL_MB} MB together; split the file"
+        )
 
 
 def _parse(line: bytes, authorship: Authorship, notify: str | None, settings: Settings) -> Submission:
     values = _values(line)
     source = parse_source(values["source"], values.get("branch"), settings)
-    submission = submission_of(
+    submission = read_submission(
         source,
         Authorship(
             project_name=values.get("project", authorship.project_name),
@@ -93,22 +95,22 @@ def _parse(line: bytes, authorship: Authorship, notify: str | None, settings: Se
         idempotency_key=values.get("idempotency_key"),
         notify_url=values.get("notify_url", notify),
     )
-    new_job(submission, settings)  # what is wrong with it is told now, with its line
+    new_job(submission, settings)  # validate now, while the line number is known
     return submission
 
 
 def _values(line: bytes) -> dict[str, str]:
-    if len(line) > MAX_LINE:
-        raise InvalidInputError(f"more than {MAX_LINE} bytes")
+    if len(line) > MAX_LINE_BYTES:
+        raise InvalidInputError(f"the line has more than {MAX_LINE_BYTES} bytes")
     try:
         value: JSON = json.loads(line)
     except (ValueError, RecursionError):
-        raise InvalidInputError("no JSON") from None
+        raise InvalidInputError("the line is no JSON") from None
     if not isinstance(value, dict) or not isinstance(value.get("source"), str):
-        raise InvalidInputError('must be an object with a text under "source"')
+        raise InvalidInputError('the line must be a JSON object with a text under "source"')
     for key, item in value.items():
         if key not in FIELDS:
-            raise InvalidInputError(f"knows no {one_line(key, 40)!r}; it may have {', '.join(FIELDS)}")
+            raise InvalidInputError(f"unknown key {one_line(key, 40)!r}; the keys are {', '.join(FIELDS)}")
         if not isinstance(item, str | None):
             raise InvalidInputError(f"{key!r} must be text")
     return {key: item for key, item in value.items() if item is not None}
