@@ -1,1 +1,1 @@
-"""Child processes: the asyncio runner, the zygote, the supervisor of each child, and the wire protocol between them."""
+"""Child processes: the asyncio runner, the zygote, the supervisors, the children, and the protocols between them."""

@@ -1,4 +1,4 @@
-"""The process that does a child's work: it confines itself, and only then reads what it is to do."""
+"""The child process: it enters its sandbox, and only then reads its request and calls the entry function."""
 
 import importlib
 import os
@@ -16,19 +16,22 @@ from infrastructure.child_process.wire_protocol import ATTACHMENT, MessageKind, 
 from infrastructure.sandbox.privileges import set_parent_death_signal
 from infrastructure.sandbox.sandbox import ChildLimits, Sandbox, apply_limits
 
-Tell = Callable[[Mapping[str, JSON]], None]
-Entry = Callable[[Mapping[str, JSON], Tell], Mapping[str, JSON]]
-"""Takes the request and a function that reports progress; returns the answer."""
+ReportProgress = Callable[[Mapping[str, JSON]], None]
+Entry = Callable[[Mapping[str, JSON], ReportProgress], Mapping[str, JSON]]
+"""Takes the request and a function that reports progress; returns the result."""
+
+_MAX_FDS = 1 << 20
+"""The highest descriptor to close where RLIMIT_NOFILE is unlimited."""
 
 
 def run_child(
-    channel: socket.socket, sandbox: Sandbox, profile: SandboxProfile | None, limits: ChildLimits, guardian: int
+    channel: socket.socket, sandbox: Sandbox, profile: SandboxProfile | None, limits: ChildLimits, supervisor_pid: int
 ) -> NoReturn:
-    """Confine this process (without a profile: limit it), run the request's entry, send what it says. Never returns."""
+    """Enter the sandbox (without a profile: only apply the limits), serve one request and exit. Never returns."""
     status, request = 1, None
     try:
         os.setpgid(0, 0)
-        set_parent_death_signal(guardian)
+        set_parent_death_signal(supervisor_pid)
         redirect_stdio()
         sandbox.rejoin_network(profile)
         close_other_fds(channel)
@@ -37,60 +40,58 @@ def run_child(
         else:
             sandbox.enter(profile, limits)
         _, request = receive_message(channel)
-        channel.sendall(
-            encode_message(MessageKind.ANSWER, _answer(channel, request, sandbox if profile is not None else None))
-        )
+        result = _run_entries(channel, request, None if profile is None else sandbox)
+        channel.sendall(encode_message(MessageKind.RESULT, result))
         status = 0
     except (PermanentError, TransientError) as error:
-        channel.sendall(
-            encode_message(MessageKind.ERROR, {"type": type(error).__name__, "message": one_line(str(error))})
-        )
+        _send_error(channel, type(error).__name__, str(error))
         status = 0
-    except BaseException as error:  # noqa: BLE001 - a bug of ours must be told, too
-        if request is None:  # or a worker that is still writing it would not hear us
+    except BaseException as error:  # noqa: BLE001 - a fault in our own code must be reported as well
+        if request is None:  # a worker that is still sending the request would not read the error
             with suppress(Exception):
                 receive_message(channel)
-        message = one_line(f"{type(error).__name__}: {error}")
-        channel.sendall(encode_message(MessageKind.ERROR, {"type": "", "message": message}))
+        _send_error(channel, "", f"{type(error).__name__}: {error}")
     finally:
         os._exit(status)
 
 
-def _answer(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandbox | None) -> Mapping[str, JSON]:
-    """What the entry says, and its follow_up, if there is one: that may write no more."""
+def _send_error(channel: socket.socket, error_type: str, message: str) -> None:
+    channel.sendall(encode_message(MessageKind.ERROR, {"type": error_type, "message": one_line(message)}))
 
-    def tell(progress: Mapping[str, JSON]) -> None:
+
+def _run_entries(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandbox | None) -> Mapping[str, JSON]:
+    """Call the entry and then its follow-up, if any, which has no write access; return the last one's result."""
+
+    def report_progress(progress: Mapping[str, JSON]) -> None:
         channel.sendall(encode_message(MessageKind.PROGRESS, progress))
 
-    attached = {ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}
-    answer = _entry(request["entry"])({**request["request"], **attached}, tell)
+    attachment = {ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}
+    result = _load_entry(request["entry"])({**request["request"], **attachment}, report_progress)
     follow_up = request["follow_up"]
     if follow_up is None:
-        return answer
+        return result
     if sandbox is not None:
         sandbox.revoke_write()
-    return {
-        **_entry(follow_up["entry"])({**follow_up["request"], PREVIOUS_RESULT: answer}, tell),
-        PREVIOUS_RESULT: answer,
-    }
+    second = _load_entry(follow_up["entry"])({**follow_up["request"], PREVIOUS_RESULT: result}, report_progress)
+    return {**second, PREVIOUS_RESULT: result}
 
 
-def _entry(name: str) -> Entry:
+def _load_entry(name: str) -> Entry:
     module, _, function = name.partition(":")
     entry: Entry = getattr(importlib.import_module(module), function)
     return entry
 
 
 def redirect_stdio() -> None:
-    """Tools that chatter about hostile input would write it into the worker's log; what matters is told in messages."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    """Redirect the standard streams to /dev/null: tools print hostile text, which must not reach the worker's log."""
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
 def close_other_fds(channel: socket.socket) -> None:
-    """Close every descriptor but this and the muted three, whatever it was inherited from."""
+    """Close every descriptor but the channel and the standard streams, whoever opened it."""
     os.closerange(3, channel.fileno())
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    os.closerange(channel.fileno() + 1, most if most != resource.RLIM_INFINITY else 1 << 20)
+    os.closerange(channel.fileno() + 1, most if most != resource.RLIM_INFINITY else _MAX_FDS)

@@ -1,64 +1,37 @@
-"""Runs entries in children of the zygote: the asyncio side. Implements `domain.ports.ChildRunner`."""
+"""Run functions in child processes that are forked from a zygote. Implements `domain.ports.ChildRunner`."""
 
 import asyncio
-import contextlib
 import signal
 import socket
 import tempfile
 from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from domain.errors import (
-    AnalysisKilledError,
-    InvalidInputError,
-    PermanentError,
-    ServiceUnavailableError,
-    TransientError,
-    Vibe8Error,
-)
+from domain.errors import AnalysisKilledError
 from domain.ports import FollowUp, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
-from domain.text import JSON, one_line
+from domain.text import JSON
+from infrastructure.child_process.child_channel import exchange
 from infrastructure.child_process.supervisor_client import SupervisorClient
-from infrastructure.child_process.wire_protocol import (
-    ATTACHMENT,
-    HEADER,
-    MAX_ATTACHMENT_BYTES,
-    MAX_PAYLOAD_BYTES,
-    MessageKind,
-    encode_message,
-)
+from infrastructure.child_process.supervisor_protocol import DEADLINE_EXCEEDED, ExitReport, SpawnRequest
+from infrastructure.child_process.wire_protocol import ATTACHMENT, HEADER, MessageKind, encode_message
 from infrastructure.child_process.zygote_process import ZygoteProcess, launch_zygote
 from infrastructure.json_codec import loads
 from infrastructure.observability.prometheus_metrics import CHILD_CPU, CHILD_PROCESSES
 from infrastructure.sandbox.sandbox import ChildLimits
 
 HEARTBEAT_TIMEOUT_SECONDS = 20.0
-"""Less than a lease: the child of a silent worker is gone before anybody else may claim its job."""
-
-HEARTBEAT_SECONDS = 5.0
-"""How often a guardian hears that its worker lives; a fraction of its patience."""
+"""Less than a lease lasts: the child of a worker that hangs is dead before another worker may claim its job."""
 
 KILL_GRACE_SECONDS = 60.0
-"""How much longer than its deadline a child may take to be ended, on a machine that is busy."""
+"""How long after its deadline a child may take to be killed, on a busy machine."""
 
 MAX_IDLE_SUPERVISORS = 8
-"""Kept for the next children: to start a guardian and to end it costs as much as a fifth of a small file's analysis."""
-
-_MAY_BE_RAISED = (InvalidInputError, PermanentError, ServiceUnavailableError, TransientError)
-"""What a child can say of a source; that a lease is lost, or that the user has cancelled, is not a child's to say."""
-
-_TOO_MUCH = {
-    "deadline": "the analysis took longer than it may (ARQ_JOB_TIMEOUT)",
-    "tasks": "the analysis started more processes than it may",
-    "memory": "the analysis took more memory than all its processes may together (ANALYSIS_MEMORY_MB)",
-    "disk": "the analysis wrote more into scratch than it may (MAX_CLONE_MB)",
-}
+"""Idle supervisors to keep: starting and ending one takes a fifth of the time of a small file's analysis."""
 
 
 class ZygoteRunner:
-    """Starts the zygote when first needed, and again should it die; keeps guardians that have nothing to do."""
+    """Starts the zygote when it is first needed, and again if it dies. Keeps idle supervisors for later children."""
 
     def __init__(
         self,
@@ -70,17 +43,17 @@ class ZygoteRunner:
         zygote: ZygoteProcess | None = None,
         warm_up: str | None = None,
     ) -> None:
-        """`preload` names the modules whose import each child would otherwise pay for.
+        """`preload` names the modules that the zygote imports, so that no child has to.
 
-        `scratch` is where the directories of children will be made (None: where temporary files are). A child is ended
-        when its supervisor has had no heartbeat for `heartbeat_timeout` seconds. `zygote` has been started already with
-        the same preload. `warm_up` is a function (`"module:function"`) that the zygote calls once with `scratch` before
-        it starts the first child.
+        `scratch` is where the directories of children will be made (None: the directory for temporary files). A
+        supervisor kills its child after `heartbeat_timeout` seconds without a heartbeat from this process. `zygote` has
+        been started already, with the same preload. `warm_up` is a function (`"module:function"`) that the zygote calls
+        once, with `scratch`, before it starts the first child.
         """
         self.guarantees: tuple[Guarantee, ...] = ()
-        """What the sandbox is worth on this machine; empty before the start."""
+        """What the sandbox guarantees on this machine; empty until `start` has returned."""
         self._scratch = scratch or Path(tempfile.gettempdir())
-        self._silence = heartbeat_timeout
+        self._heartbeat_timeout = heartbeat_timeout
         self._preload = tuple(preload)
         self._limits = limits
         self._lock = asyncio.Lock()
@@ -91,28 +64,25 @@ class ZygoteRunner:
 
     @property
     def pid(self) -> int | None:
-        """Of the zygote; None while there is none."""
+        """The zygote's process id; None if it is not running."""
         return None if self._zygote is None else self._zygote.process.pid
 
     async def start(self) -> None:
-        """Start the zygote and wait until it has imported everything and knows its means (about a second)."""
+        """Start the zygote, and wait until it has imported all modules and probed the kernel (about a second)."""
         async with self._lock:
             if self._zygote is not None and self._zygote.is_alive():
                 return
             if self._zygote is not None:
                 self._zygote.control.close()
-                self._let_go()
-            zygote = self._prestarted
-            self._prestarted = None
+                self._close_idle_supervisors()
+            zygote, self._prestarted = self._prestarted, None
             if zygote is None:
                 zygote = await asyncio.to_thread(launch_zygote, self._preload)
             self._zygote = zygote
-            control = zygote.control
-            control.setblocking(False)  # noqa: FBT003 - the method has no keyword
-            control.sendall(
-                encode_message(MessageKind.REQUEST, {"scratch": str(self._scratch), "warm_up": self._warm_up})
-            )
-            self.guarantees = await _ready(control)
+            zygote.control.setblocking(False)  # noqa: FBT003 - the method has no keyword
+            setup = {"scratch": str(self._scratch), "warm_up": self._warm_up}
+            zygote.control.sendall(encode_message(MessageKind.REQUEST, setup))
+            self.guarantees = await _receive_guarantees(zygote.control)
 
     async def run(
         self,
@@ -126,119 +96,91 @@ class ZygoteRunner:
     ) -> Mapping[str, JSON]:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
-        order = {
-            "deadline": deadline,
-            "silence": self._silence,
-            "limits": self._limits.to_json(),
-            "sandbox": sandbox and sandbox.to_json(),
-        }
+        spawn_request = SpawnRequest(
+            deadline=deadline, heartbeat_timeout=self._heartbeat_timeout, limits=self._limits, sandbox=sandbox
+        )
         message = {
             "entry": entry,
             "request": {key: value for key, value in request.items() if key != ATTACHMENT},
             **({ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}),
             "follow_up": follow_up and {"entry": follow_up.entry, "request": follow_up.request},
         }
-        what = "+".join(name.rpartition(":")[2] for name in (entry, *([follow_up.entry] if follow_up else [])))
-        with CHILD_PROCESSES.labels(what).track_inprogress():
-            said, end = await self._lead(order, message, on_progress)
-        CHILD_CPU.labels(what).inc(end["cpu"])
-        if said is None:
-            raise AnalysisKilledError(_explain(end))
-        return said
+        entries = [entry] if follow_up is None else [entry, follow_up.entry]
+        label = "+".join(name.rpartition(":")[2] for name in entries)
+        with CHILD_PROCESSES.labels(label).track_inprogress():
+            result, report = await self._run_child(spawn_request, message, on_progress)
+        CHILD_CPU.labels(label).inc(report.cpu_seconds)
+        if result is None:
+            raise AnalysisKilledError(_explain(report, spawn_request))
+        return result
 
     async def stop(self) -> None:
-        """End the zygote; children end with their own leashes."""
+        """Kill the zygote. Each child is killed when the connection to its supervisor closes."""
         async with self._lock:
-            ending = [each for each in (self._zygote, self._prestarted) if each is not None]
+            zygotes = [each for each in (self._zygote, self._prestarted) if each is not None]
             self._zygote = self._prestarted = None
-            self._let_go()
-            for each in ending:
-                await asyncio.to_thread(each.end)
+            self._close_idle_supervisors()
+            for zygote in zygotes:
+                await asyncio.to_thread(zygote.kill)
 
-    async def _lead(
-        self, order: Mapping[str, JSON], message: Mapping[str, JSON], on_progress: ProgressListener | None
-    ) -> tuple[Mapping[str, JSON] | None, Mapping[str, Any]]:
-        """What a body says and how it ended; nothing of it is left, however this ends."""
-        leash, channel = self._take_supervisor(order)
+    async def _run_child(
+        self, spawn_request: SpawnRequest, message: Mapping[str, JSON], on_progress: ProgressListener | None
+    ) -> tuple[Mapping[str, JSON] | None, ExitReport]:
+        """Return the child's result and how it ended. No process of it is left, whatever is raised."""
+        supervisor, channel = self._spawn(spawn_request)
         try:
-            async with asyncio.timeout(order["deadline"] + KILL_GRACE_SECONDS):
-                said, end = await _converse(leash, channel, message, on_progress)
+            async with asyncio.timeout(spawn_request.deadline + KILL_GRACE_SECONDS):
+                result, report = await exchange(supervisor, channel, message, on_progress)
         except TimeoutError as error:
-            await _to_its_end(leash.give_up())
-            raise AnalysisKilledError("the process that watched the analysis does not answer") from error
+            await _finish_despite_cancellation(supervisor.shut_down())
+            raise AnalysisKilledError("the supervisor process of the analysis does not answer") from error
         except BaseException:
-            await _to_its_end(leash.give_up())
+            await _finish_despite_cancellation(supervisor.shut_down())
             raise
         if self._zygote is not None and len(self._idle) < MAX_IDLE_SUPERVISORS:
-            self._idle.append(leash)
+            self._idle.append(supervisor)
         else:
-            leash.close()
-        return said, end
+            supervisor.close()
+        return result, report
 
-    def _take_supervisor(self, order: Mapping[str, JSON]) -> tuple[SupervisorClient, socket.socket]:
-        """One that has nothing to do, or a new one; its leash, and the channel to the body that it starts."""
+    def _spawn(self, request: SpawnRequest) -> tuple[SupervisorClient, socket.socket]:
+        """Start a child under an idle supervisor, or under a new one; return the supervisor and the child's channel."""
         while self._idle:
-            leash = self._idle.pop()
+            supervisor = self._idle.pop()
             try:
-                return leash, leash.start(order)
-            except OSError:  # somebody has killed it
-                leash.close()
+                return supervisor, supervisor.spawn(request)
+            except OSError:  # it was killed while it was idle
+                supervisor.close()
         assert self._zygote is not None  # nosec B101 # noqa: S101 - start() has set it
         try:
-            leash = SupervisorClient.for_new_supervisor(self._zygote.control)
-            return leash, leash.start(order)
+            supervisor = SupervisorClient.for_new_supervisor(self._zygote.control)
+            return supervisor, supervisor.spawn(request)
         except OSError as error:
-            raise AnalysisKilledError("the process that starts children has gone; it is started again") from error
+            raise AnalysisKilledError("the zygote process ended unexpectedly; the next analysis restarts it") from error
 
-    def _let_go(self) -> None:
+    def _close_idle_supervisors(self) -> None:
         while self._idle:
             self._idle.pop().close()
 
 
-async def _ready(control: socket.socket) -> tuple[Guarantee, ...]:
+async def _receive_guarantees(control: socket.socket) -> tuple[Guarantee, ...]:
     """Wait for the zygote's first message."""
-    length, _ = HEADER.unpack(await _exactly(control, HEADER.size))
-    return tuple(Guarantee(**one) for one in loads(await _exactly(control, length)))
+    length, _ = HEADER.unpack(await _receive_exactly(control, HEADER.size))
+    return tuple(Guarantee(**each) for each in loads(await _receive_exactly(control, length)))
 
 
-async def _exactly(control: socket.socket, count: int) -> bytes:
+async def _receive_exactly(control: socket.socket, count: int) -> bytes:
     received = b""
     while len(received) < count:
-        piece = await asyncio.get_running_loop().sock_recv(control, count - len(received))
-        if not piece:
-            raise AnalysisKilledError("the process that starts children ended at once; see its error output")
-        received += piece
+        chunk = await asyncio.get_running_loop().sock_recv(control, count - len(received))
+        if not chunk:
+            raise AnalysisKilledError("the zygote process ended at its start; its error output says why")
+        received += chunk
     return received
 
 
-async def _converse(
-    leash: SupervisorClient, channel: socket.socket, message: Mapping[str, JSON], on_progress: ProgressListener | None
-) -> tuple[Mapping[str, JSON] | None, Mapping[str, Any]]:
-    """Tell the body what to do and hear it out; then its guardian."""
-    reader, writer = await asyncio.open_unix_connection(sock=channel)
-    alive = asyncio.create_task(_keep_alive(leash, writer))
-    try:
-        with contextlib.suppress(ConnectionError):  # it has died already; its guardian says of what
-            writer.write(encode_message(MessageKind.REQUEST, message))
-            await writer.drain()
-        said = await _hear_out(reader, on_progress)
-        return said, await leash.ended()
-    finally:
-        alive.cancel()
-        writer.close()
-
-
-async def _keep_alive(leash: SupervisorClient, writer: asyncio.StreamWriter) -> None:
-    """Until cancelled, or until there is no guardian to hear it: what a body may still say counts no more."""
-    with contextlib.suppress(OSError):
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            leash.live()
-    writer.transport.abort()
-
-
-async def _to_its_end(work: Awaitable[None]) -> None:
-    """Wait for it, whoever cancels us meanwhile, and how often. Raises CancelledError then."""
+async def _finish_despite_cancellation(work: Awaitable[None]) -> None:
+    """Wait until the work is done, however often this task is cancelled meanwhile; then raise CancelledError."""
     task, cancelled = asyncio.ensure_future(work), False
     while not task.done():
         try:
@@ -249,64 +191,22 @@ async def _to_its_end(work: Awaitable[None]) -> None:
         raise asyncio.CancelledError
 
 
-async def _hear_out(reader: asyncio.StreamReader, on_progress: ProgressListener | None) -> Mapping[str, JSON] | None:
-    """Its answer, once it has closed its end; that alone does not mean that nothing of it is left running."""
-    said: Mapping[str, JSON] | None = None
-    while True:
-        try:
-            kind, body = await _receive(reader)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return said
-        if kind is MessageKind.PROGRESS and on_progress is not None:
-            await on_progress(body)
-        elif kind is MessageKind.ANSWER:
-            said = body
-        elif kind is MessageKind.ERROR:
-            raise _translate(body)
-
-
-async def _receive(reader: asyncio.StreamReader) -> tuple[MessageKind, dict[str, Any]]:
-    """The next message. The child may have been taken over: what cannot be understood ends it, and nothing else."""
-    attached: dict[str, Any] = {}
-    try:
-        kind, body = await _frame(reader)
-        while kind is MessageKind.ATTACHMENT:
-            attached = {ATTACHMENT: body}
-            kind, body = await _frame(reader)
-        # A big answer takes a while to parse; the event loop has heartbeats to keep.
-        message = await asyncio.to_thread(loads, body) if len(body) > 1 << 16 else loads(body or b"null")
-    except (ValueError, RecursionError) as error:
-        raise AnalysisKilledError("the analysis process sent what cannot be understood") from error
-    if not isinstance(message, dict) or ATTACHMENT in message:
-        raise AnalysisKilledError("the analysis process sent what cannot be understood")
-    return kind, message | attached
-
-
-async def _frame(reader: asyncio.StreamReader) -> tuple[MessageKind, bytes]:
-    length, number = HEADER.unpack(await reader.readexactly(HEADER.size))
-    kind = MessageKind(number)
-    if length > (MAX_ATTACHMENT_BYTES if kind is MessageKind.ATTACHMENT else MAX_PAYLOAD_BYTES):
-        raise AnalysisKilledError("the analysis process sent more than is sane")
-    return kind, await reader.readexactly(length)
-
-
-def _translate(body: Mapping[str, Any]) -> Vibe8Error:
-    message = one_line(str(body.get("message")))
-    for kind in _MAY_BE_RAISED:
-        if body.get("type") == kind.__name__:
-            return kind(message)
-    return AnalysisKilledError(f"the analysis process failed: {message}")
-
-
-def _explain(end: Mapping[str, Any]) -> str:
-    why, code = end["why"], int(end["code"])
-    if why in _TOO_MUCH:
-        return _TOO_MUCH[why]
+def _explain(report: ExitReport, request: SpawnRequest) -> str:
+    """Say in one line why there is no result, with the limit that was exceeded and the setting that raises it."""
+    limits, code = request.limits, report.exit_code
+    exceeded = {
+        DEADLINE_EXCEEDED: f"took longer than {request.deadline:g} s (ARQ_JOB_TIMEOUT)",
+        "tasks": f"started more than {limits.tasks} processes and threads",
+        "memory": f"used more than {limits.total_memory_bytes >> 20} MB of memory in all (ANALYSIS_MEMORY_MB)",
+        "disk": f"wrote more than {limits.disk_bytes >> 20} MB or {limits.disk_entries} files (MAX_CLONE_MB)",
+    }
+    if report.reason in exceeded:
+        return f"the analysis {exceeded[report.reason]}"
     if code >= 0:
-        return f"the analysis process ended with exit code {code} and no answer"
+        return f"the analysis process ended with exit code {code} and without a result"
     if code == -signal.SIGKILL:
-        return "the analysis process was killed, most likely for its memory (ANALYSIS_MEMORY_MB)"
+        return "the analysis process was killed, most likely for lack of memory (ANALYSIS_MEMORY_MB)"
     if code == -signal.SIGXCPU:
-        return "the analysis process used more CPU time than it may (ARQ_JOB_TIMEOUT)"
+        return f"the analysis process used more than {limits.cpu_seconds} s of CPU time (ARQ_JOB_TIMEOUT)"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     return f"the analysis process crashed ({name})"

@@ -1,9 +1,11 @@
-"""Starts a child's body, watches it, ends it whole, tells the worker how it ended; and does so for the next child.
+"""The supervisor process: it starts a child, watches it, kills all of it, reports how it ended, and serves the next.
 
-When the worker lets go of the leash, falls silent, or the deadline passes, the guardian kills the body with all that
-it has started. So a child cannot outlive its worker, not even one that is stopped or whose loop is stuck. It also
-counts what the whole child uses. It reads neither the request nor anything else that a body is given or says, so one
-guardian can serve children of different users: nothing of one is there to be found by the next.
+It kills the child and every descendant when the worker closes the connection or sends no heartbeat, when the deadline
+passes, and when the child exceeds a limit on what all its processes use together. So no child outlives its worker, not
+even a worker that is stopped or whose event loop is stuck.
+
+It reads neither the request nor the result of a child. So one supervisor can serve children of different users: its
+memory, which each child inherits, holds no data of an earlier child.
 """
 
 import contextlib
@@ -14,45 +16,51 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from domain.sandbox import SandboxProfile
 from infrastructure.child_process.child import run_child
-from infrastructure.json_codec import dumps, loads
+from infrastructure.child_process.supervisor_protocol import (
+    DEADLINE_EXCEEDED,
+    EXITED,
+    HEARTBEAT,
+    MAX_SPAWN_REQUEST_BYTES,
+    WORKER_LOST,
+    ExitReport,
+    SpawnRequest,
+)
 from infrastructure.sandbox.libc import prctl
-from infrastructure.sandbox.resource_usage import ResourceUsage, children
-from infrastructure.sandbox.sandbox import ChildLimits, Sandbox
-
-MAX_SPAWN_REQUEST_BYTES = 128 * 1024
-"""Bytes of one message on a leash, which keeps messages apart (SOCK_SEQPACKET): less than a socket's usual buffer."""
+from infrastructure.sandbox.resource_usage import ResourceUsage, child_pids
+from infrastructure.sandbox.sandbox import Sandbox
 
 EXIT_REPORT_TIMEOUT_SECONDS = 20.0
-"""How long a guardian tries to tell a worker that does not read how the body ended."""
+"""How long to try to send an exit report to a worker that does not read."""
 
-RESOURCE_CHECK_SECONDS = 0.1
-"""Between two looks at what a child uses."""
+USAGE_CHECK_SECONDS = 0.1
+"""Interval between two checks of what a child uses."""
+
+EXIT_CHECK_SECONDS = 1.0
+"""Interval between two checks of deadline and heartbeat for a child whose usage is not checked."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def run_supervisor(leash: socket.socket, sandbox: Sandbox) -> NoReturn:
-    """Serve one child after another, until the worker has gone or has given one up. Never returns."""
+def run_supervisor(connection: socket.socket, sandbox: Sandbox) -> NoReturn:
+    """Serve one child after another until the worker closes the connection or is lost. Never returns."""
     status = 1
     try:
-        _become_session_leader()
+        _become_subreaper()
         sandbox.unshare_network()
-        while _serve(leash, sandbox):
+        while _serve_child(connection, sandbox):
             pass
         status = 0
     except OSError:
-        pass  # the worker has gone, or the body's directory has; and so has the body by now
+        pass  # the worker has ended, or the child's directory is gone; the child has been killed by now
     finally:
         os._exit(status)
 
 
-def _become_session_leader() -> None:
-    """A session of its own, and whoever loses its parent comes to us."""
+def _become_subreaper() -> None:
+    """Start a session, and let the kernel re-parent orphaned descendants to this process."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -60,100 +68,106 @@ def _become_session_leader() -> None:
         prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _serve(leash: socket.socket, sandbox: Sandbox) -> bool:
-    """Wait for an order, see its body to the end, say how it ended; False where there is nobody to say it to."""
-    order, descriptors = _receive_order(leash)
-    if order is None:
+def _serve_child(connection: socket.socket, sandbox: Sandbox) -> bool:
+    """Wait for a request, run its child to the end and report; return whether to wait for another request."""
+    received = _receive_spawn_request(connection)
+    if received is None:
         return False
-    before = _cpu_seconds()
-    profile = None if order["sandbox"] is None else SandboxProfile.from_json(order["sandbox"])
-    limits = ChildLimits.from_json(order["limits"])
-    if profile is not None:
-        sandbox.chown_scratch(profile)
-    ourselves, body = os.getpid(), os.fork()
-    if body == 0:
-        leash.close()
-        run_child(socket.socket(fileno=descriptors[0]), sandbox, profile, limits, ourselves)
-    os.close(descriptors[0])
-    with contextlib.suppress(OSError):  # the body does the same: whoever is first, the group exists from here on
-        os.setpgid(body, body)
+    request, channel_fd = received
+    cpu_before = _cpu_seconds()
+    child_pid = _spawn_child(connection, sandbox, request, channel_fd)
     try:
-        resource_usage = sandbox.resource_usage(profile, limits) if profile is not None else None
-        deadline = time.monotonic() + order["deadline"]
-        why, code = _watch(leash, body, resource_usage, deadline=deadline, silence=order["silence"])
+        usage = None if request.sandbox is None else sandbox.resource_usage(request.sandbox, request.limits)
+        reason, exit_code = _watch(connection, child_pid, usage, request)
     finally:
-        _kill_group(body)
-    if why == "abandoned":  # a worker that stands still reads nothing
+        _kill_all(child_pid)
+    if reason == WORKER_LOST:  # a stopped worker would not read the report
         return False
-    leash.settimeout(EXIT_REPORT_TIMEOUT_SECONDS)
-    leash.sendall(dumps({"why": why, "code": code, "cpu": round(_cpu_seconds() - before, 4)}))
-    leash.settimeout(None)
+    report = ExitReport(reason=reason, exit_code=exit_code, cpu_seconds=round(_cpu_seconds() - cpu_before, 4))
+    connection.settimeout(EXIT_REPORT_TIMEOUT_SECONDS)
+    connection.sendall(report.encode())
+    connection.settimeout(None)
     return True
 
 
-def _receive_order(leash: socket.socket) -> tuple[Mapping[str, Any] | None, list[int]]:
-    """What is to be done, and the body's channel; None where the worker has gone."""
+def _spawn_child(connection: socket.socket, sandbox: Sandbox, request: SpawnRequest, channel_fd: int) -> int:
+    """Fork the child, in a process group of its own, and return its pid."""
+    if request.sandbox is not None:
+        sandbox.chown_scratch(request.sandbox)
+    supervisor_pid, child_pid = os.getpid(), os.fork()
+    if child_pid == 0:
+        connection.close()
+        run_child(socket.socket(fileno=channel_fd), sandbox, request.sandbox, request.limits, supervisor_pid)
+    os.close(channel_fd)
+    with contextlib.suppress(OSError):  # the child does the same: after either call its process group exists
+        os.setpgid(child_pid, child_pid)
+    return child_pid
+
+
+def _receive_spawn_request(connection: socket.socket) -> tuple[SpawnRequest, int] | None:
+    """Return the next request and the descriptor of the child's channel; None if the worker closed the connection."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(leash, MAX_SPAWN_REQUEST_BYTES, 1)
+        message, descriptors, _, _ = socket.recv_fds(connection, MAX_SPAWN_REQUEST_BYTES, 1)
         if descriptors:
-            return loads(message), descriptors
+            return SpawnRequest.decode(message), descriptors[0]
         if not message:
-            return None, []
-        # A sign of life for a body that had just ended.
+            return None
+        # Otherwise it is a heartbeat for a child that has just ended.
 
 
 def _cpu_seconds() -> float:
-    """Of the guardian and all that it has waited for: every process of its children, since it is their subreaper."""
+    """CPU time of this process and of all that it has reaped: as subreaper it reaps every process of its children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _watch(
-    leash: socket.socket, body: int, resource_usage: ResourceUsage | None, *, deadline: float, silence: float
+    connection: socket.socket, child_pid: int, usage: ResourceUsage | None, request: SpawnRequest
 ) -> tuple[str, int]:
-    """Wait for the body to end or for a reason to end it: (`exited`, code), or (the reason, 0).
+    """Wait for the child to end or for a reason to kill it; return the reason and the exit code (see ExitReport).
 
-    Reasons are `deadline`, `abandoned`, and whatever the resource_usage finds too much of.
+    WORKER_LOST is the reason where the worker closed the connection or sent no heartbeat.
     """
-    body_end = os.pidfd_open(body)
-    silent_since = time.monotonic()
+    child_fd = os.pidfd_open(child_pid)
+    last_heartbeat = time.monotonic()
+    deadline = last_heartbeat + request.deadline
     poll = select.poll()
-    poll.register(body_end, select.POLLIN)
-    poll.register(leash, select.POLLIN)
+    poll.register(child_fd, select.POLLIN)
+    poll.register(connection, select.POLLIN)
     try:
         while True:
-            ready = {fd for fd, _ in poll.poll(1000 * (RESOURCE_CHECK_SECONDS if resource_usage else 1.0))}
+            ready = {fd for fd, _ in poll.poll(1000 * (USAGE_CHECK_SECONDS if usage else EXIT_CHECK_SECONDS))}
             now = time.monotonic()
-            if body_end in ready:
-                _, status = os.waitpid(body, 0)
-                return "exited", os.waitstatus_to_exitcode(status)
-            if leash.fileno() in ready:
-                if not leash.recv(4096):
-                    return "abandoned", 0
-                silent_since = now
+            if child_fd in ready:
+                _, status = os.waitpid(child_pid, 0)
+                return EXITED, os.waitstatus_to_exitcode(status)
+            if connection.fileno() in ready:
+                if not connection.recv(len(HEARTBEAT)):
+                    return WORKER_LOST, 0
+                last_heartbeat = now
             if now > deadline:
-                return "deadline", 0
-            if now - silent_since > silence:
-                return "abandoned", 0
-            exceeded_limit = resource_usage.exceeded_limit() if resource_usage else None
-            if exceeded_limit is not None:
-                return exceeded_limit, 0
+                return DEADLINE_EXCEEDED, 0
+            if now - last_heartbeat > request.heartbeat_timeout:
+                return WORKER_LOST, 0
+            exceeded = usage.exceeded_limit() if usage else None
+            if exceeded is not None:
+                return exceeded, 0
     finally:
-        os.close(body_end)
+        os.close(child_fd)
 
 
-def _kill_group(body: int) -> None:
-    """Kill the body's group, then every orphan that has come to us (we are the subreaper), until none is left."""
+def _kill_all(child_pid: int) -> None:
+    """Kill the child's process group, then every orphan that was re-parented to this process, until none is left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(body, signal.SIGKILL)
+        os.killpg(child_pid, signal.SIGKILL)
     while True:
         try:
             os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
-        for pid in children(os.getpid()):
+        for pid in child_pids(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        time.sleep(0.002)  # a killed process takes a moment to drop_privileges waitable
+        time.sleep(0.002)  # a killed process takes a moment to become waitable

@@ -1,41 +1,38 @@
-"""The worker's end of a guardian's leash: start a child's body, keep it alive, hear how it ended, or give it up."""
+"""The worker's side of a supervisor: spawn a child, send heartbeats, wait for its exit, or shut the supervisor down."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
-from typing import Any
+from typing import Self
 
 from domain.errors import AnalysisKilledError
-from domain.text import JSON
-from infrastructure.json_codec import dumps, loads
+from infrastructure.child_process.supervisor_protocol import (
+    HEARTBEAT,
+    MAX_EXIT_REPORT_BYTES,
+    ExitReport,
+    SpawnRequest,
+)
 
 SHUTDOWN_TIMEOUT_SECONDS = 30.0
-"""The longest wait for a guardian that has been given up: it kills in milliseconds, or something holds it."""
+"""How long to wait for a supervisor to kill its child and end. It needs milliseconds unless it is stopped or stuck."""
 
-_MESSAGE = 4096
-"""Bytes of what a guardian says, at most."""
-
-SUPERVISOR_LOST = "the process that watched the analysis has gone, and the analysis with it"
+SUPERVISOR_LOST = "the supervisor process ended unexpectedly, and the analysis with it"
 
 
 class SupervisorClient:
-    """Of one guardian, which serves one child at a time, and alone holds the other end.
+    """Connection to one supervisor, which serves one child at a time and alone holds the other end."""
 
-    Messages are kept apart by the socket (SOCK_SEQPACKET), so each is sent and received whole.
-    """
-
-    def __init__(self, end: socket.socket) -> None:
-        """`end` is ours."""
-        end.setblocking(False)  # noqa: FBT003 - the method has no keyword
-        self._end = end
+    def __init__(self, connection: socket.socket) -> None:
+        """`connection` is the worker's end of the SOCK_SEQPACKET pair."""
+        connection.setblocking(False)  # noqa: FBT003 - the method has no keyword
+        self._connection = connection
 
     @classmethod
-    def for_new_supervisor(cls, control: socket.socket) -> "SupervisorClient":
-        """Let the zygote behind the control socket fork one. Raises OSError where it has gone."""
+    def for_new_supervisor(cls, control: socket.socket) -> Self:
+        """Let the zygote behind the control socket fork a supervisor. Raises OSError if the zygote has ended."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            socket.send_fds(control, [b"g"], [theirs.fileno()])
+            socket.send_fds(control, [b"s"], [theirs.fileno()])
         except OSError:
             ours.close()
             raise
@@ -43,14 +40,11 @@ class SupervisorClient:
             theirs.close()
         return cls(ours)
 
-    def start(self, order: Mapping[str, JSON]) -> socket.socket:
-        """Let the guardian start a body; the channel to that is the answer. Raises OSError where it has gone.
-
-        The order says the body's `deadline` and for how long we may be silent (seconds), its `limits` and `sandbox`.
-        """
+    def spawn(self, request: SpawnRequest) -> socket.socket:
+        """Let the supervisor start a child and return the channel to it. Raises OSError if the supervisor has ended."""
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._end, [dumps(order)], [theirs.fileno()])
+            socket.send_fds(self._connection, [request.encode()], [theirs.fileno()])
         except OSError:
             ours.close()
             raise
@@ -58,35 +52,34 @@ class SupervisorClient:
             theirs.close()
         return ours
 
-    def live(self) -> None:
-        """Tell the guardian that we are alive. Raises OSError where it has gone, or reads nothing any more."""
-        self._end.send(b"alive")
+    def send_heartbeat(self) -> None:
+        """Tell the supervisor that the worker is alive. Raises OSError if it has ended or no longer reads."""
+        self._connection.send(HEARTBEAT)
 
-    async def ended(self) -> Mapping[str, Any]:
-        """How the body ended, once nothing of it is left: `why`, its exit `code`, and the `cpu` seconds that it took.
+    async def wait_for_exit(self) -> ExitReport:
+        """Wait until no process of the child is left, and return how it ended.
 
-        Raises AnalysisKilledError where the guardian itself has ended.
+        Raises AnalysisKilledError if the supervisor itself has ended.
         """
         try:
-            message = await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE)
+            message = await asyncio.get_running_loop().sock_recv(self._connection, MAX_EXIT_REPORT_BYTES)
         except OSError:
             message = b""
         if not message:
             raise AnalysisKilledError(SUPERVISOR_LOST)
-        end: Mapping[str, Any] = loads(message)
-        return end
+        return ExitReport.decode(message)
 
-    async def give_up(self) -> None:
-        """Let the guardian kill the body, if there is one, and end; wait until it has, but for no stopped guardian."""
+    async def shut_down(self) -> None:
+        """Let the supervisor kill its child, if any, and end. Wait for that, but not for ever if it is stopped."""
         try:
             with contextlib.suppress(OSError, TimeoutError):
-                self._end.shutdown(socket.SHUT_WR)
+                self._connection.shutdown(socket.SHUT_WR)
                 async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
-                    while await asyncio.get_running_loop().sock_recv(self._end, _MESSAGE):
+                    while await asyncio.get_running_loop().sock_recv(self._connection, MAX_EXIT_REPORT_BYTES):
                         pass
         finally:
             self.close()
 
     def close(self) -> None:
-        """Let go of a guardian that has no body to kill."""
-        self._end.close()
+        """Close the connection to a supervisor that has no child. The supervisor then ends."""
+        self._connection.close()

@@ -1,6 +1,8 @@
-"""Length-prefixed JSON messages between a worker and its children, over a stream socket.
+"""Length-prefixed messages between the worker and its child processes, over a stream socket.
 
-JSON, never pickles: the child has touched hostile input, and what it says must stay data.
+A message is a 4-byte length (big-endian), a 1-byte kind, and a payload of that length. The payload is JSON, never a
+pickle: a child has processed hostile input and may have been taken over. Bytes travel in a message of their own, of
+kind ATTACHMENT, directly before the message to which they belong.
 """
 
 import socket
@@ -12,57 +14,57 @@ from infrastructure.json_codec import dumps, loads
 
 HEADER = struct.Struct(">IB")
 ATTACHMENT = "attachment"
-"""The key of a message under which there may be bytes."""
+"""The key of a request or result that holds bytes instead of JSON."""
 
 MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
-"""Bytes; a child that announces more is broken or hostile."""
+"""A child that announces a longer payload is broken or hostile."""
 
 MAX_ATTACHMENT_BYTES = 128 * 1024 * 1024
 
 
 class MessageKind(IntEnum):
-    """What a message is."""
+    """The second field of a message's header."""
 
     REQUEST = 1
     PROGRESS = 2
-    ANSWER = 3
+    RESULT = 3
     ERROR = 4
     READY = 5
     ATTACHMENT = 6
 
 
-def encode_message(kind: MessageKind, body: Any = None) -> bytes:
-    """One message, ready to send; the bytes under its key `attachment` go ahead of it, as they are."""
-    ahead = b""
-    if isinstance(body, dict) and ATTACHMENT in body:
-        attachment: bytes = body[ATTACHMENT]
-        ahead = HEADER.pack(len(attachment), MessageKind.ATTACHMENT) + attachment
-        body = {key: value for key, value in body.items() if key != ATTACHMENT}
-    data = b"" if body is None else dumps(body)
-    return ahead + HEADER.pack(len(data), kind) + data
+def encode_message(kind: MessageKind, content: Any = None) -> bytes:
+    """Return the message as it is sent. Bytes under the key `attachment` precede it as they are."""
+    prefix = b""
+    if isinstance(content, dict) and ATTACHMENT in content:
+        attachment: bytes = content[ATTACHMENT]
+        prefix = HEADER.pack(len(attachment), MessageKind.ATTACHMENT) + attachment
+        content = {key: value for key, value in content.items() if key != ATTACHMENT}
+    payload = b"" if content is None else dumps(content)
+    return prefix + HEADER.pack(len(payload), kind) + payload
 
 
 def receive_message(channel: socket.socket) -> tuple[MessageKind, Any]:
-    """The next message, blocking, with its attachment. Raises EOFError when the other side has gone."""
-    kind, body = _frame(channel)
+    """Wait for the next message and return it with its attachment. Raises EOFError if the peer closed its end."""
+    kind, payload = _receive_payload(channel)
     if kind is not MessageKind.ATTACHMENT:
-        return kind, loads(body) if body else None
-    kind, message = receive_message(channel)
-    return kind, {**message, ATTACHMENT: body}
+        return kind, loads(payload) if payload else None
+    kind, content = receive_message(channel)
+    return kind, {**content, ATTACHMENT: payload}
 
 
-def _frame(channel: socket.socket) -> tuple[MessageKind, bytes]:
-    length, kind = HEADER.unpack(_exactly(channel, HEADER.size))
+def _receive_payload(channel: socket.socket) -> tuple[MessageKind, bytes]:
+    length, kind = HEADER.unpack(_receive_exactly(channel, HEADER.size))
     if length > MAX_PAYLOAD_BYTES:
-        raise EOFError("oversized message")
-    return MessageKind(kind), _exactly(channel, length)
+        raise EOFError(f"a message of {length} bytes exceeds the limit of {MAX_PAYLOAD_BYTES}")
+    return MessageKind(kind), _receive_exactly(channel, length)
 
 
-def _exactly(channel: socket.socket, count: int) -> bytes:
-    chunks = bytearray()
-    while len(chunks) < count:
-        chunk = channel.recv(min(count - len(chunks), 1 << 20))
+def _receive_exactly(channel: socket.socket, count: int) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        chunk = channel.recv(min(count - len(received), 1 << 20))
         if not chunk:
-            raise EOFError("the other side has gone")
-        chunks += chunk
-    return bytes(chunks)
+            raise EOFError("the peer closed its end")
+        received += chunk
+    return bytes(received)

@@ -1,4 +1,4 @@
-"""Starting the zygote. It may be started before anything else is known: it imports while its parent does, too."""
+"""Start the zygote process. It can start before anything else is known, and then imports while its parent does."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _CLEAN_ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class ZygoteProcess:
-    """The zygote, and our end of its control socket. As a context manager it ends with the block."""
+    """A started zygote and the worker's end of its control socket. As a context manager it ends with the block."""
 
     process: "subprocess.Popen[bytes]"
     control: socket.socket
@@ -28,8 +28,8 @@ class ZygoteProcess:
         """Whether it has not ended."""
         return self.process.poll() is None
 
-    def end(self) -> None:
-        """End it, unless it has ended; its children end with their own sockets."""
+    def kill(self) -> None:
+        """Kill and reap it, if it has not ended. Supervisors end when their own connections close."""
         self.control.close()
         self.process.kill()
         self.process.wait()
@@ -38,11 +38,11 @@ class ZygoteProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self.kill()
 
 
 def launch_zygote(preload: Sequence[str]) -> ZygoteProcess:
-    """Start a zygote that imports the modules, and then waits to be told where scratch directories will be."""
+    """Start a zygote that imports these modules and then waits for the scratch directory to be named."""
     ours, theirs = socket.socketpair()
     path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # noqa: PTH120
     process = subprocess.Popen(
@@ -51,7 +51,7 @@ def launch_zygote(preload: Sequence[str]) -> ZygoteProcess:
         env={**_CLEAN_ENVIRONMENT, "PATH": path},
         cwd="/",
         stdin=subprocess.DEVNULL,
-        start_new_session=True,  # a terminal's Ctrl-C is the worker's to handle
+        start_new_session=True,  # Ctrl-C in a terminal must reach the worker alone
     )
     theirs.close()
     return ZygoteProcess(process, ours)

@@ -1,1 +1,1 @@
-"""The sandbox of a child process: Landlock, seccomp, privileges, limits, and what this machine can guarantee."""
+"""The sandbox of a child process: Landlock, seccomp, privileges, limits, and what this machine guarantees."""

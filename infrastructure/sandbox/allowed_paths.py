@@ -1,4 +1,4 @@
-"""What every child must be able to read: the interpreter, our code, the tools, the system's libraries. Nothing else."""
+"""Paths that every child may access: the interpreter, our code, the tools and the system's libraries."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ _SYSTEM_FILES = (
 )
 
 _NETWORK_FILES = (
-    # Names.
+    # Name resolution.
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/host.conf",
@@ -28,7 +28,7 @@ _NETWORK_FILES = (
     "/etc/gai.conf",
     "/etc/services",
     "/etc/protocols",
-    # Whom to trust, and how to speak TLS; never a private key.
+    # TLS: trusted certificates and configuration, but no directory that may hold private keys.
     "/etc/ssl/certs",
     "/etc/ssl/cert.pem",
     "/etc/ssl/openssl.cnf",
@@ -46,17 +46,18 @@ _NETWORK_FILES = (
 
 
 def allowed_paths() -> dict[str, int]:
-    """Paths that are there, with what every child may do below them. Call it when all modules are imported."""
-    run = (*_interpreter(), *_code(), *_tools(), *map(Path, _LIBRARIES), *_mapped())
-    found = {
-        path: applicable_access(path, ACCESS_EXECUTE)
-        for path in _outermost(path.resolve() for path in run if path.exists())
-    }
-    return {**found, **_readable(_SYSTEM_FILES), "/dev/null": ACCESS_DEVICE}
+    """Return existing paths with the Landlock access that every child has to each and to all below it.
+
+    Call it after all modules have been imported: it includes their packages and shared libraries.
+    """
+    executable = (*_interpreter(), *_imported_packages(), *_tools(), *map(Path, _LIBRARIES), *_mapped_libraries())
+    outermost = _outermost(path.resolve() for path in executable if path.exists())
+    access = {path: applicable_access(path, ACCESS_EXECUTE) for path in outermost}
+    return {**access, **_readable(_SYSTEM_FILES), "/dev/null": ACCESS_DEVICE}
 
 
 def network_paths() -> dict[str, int]:
-    """What whoever speaks to a git host reads besides."""
+    """Return the paths that a child with network access may read as well."""
     return _readable(_NETWORK_FILES)
 
 
@@ -65,8 +66,9 @@ def _readable(paths: Iterable[str]) -> dict[str, int]:
 
 
 def _outermost(paths: Iterable[Path]) -> list[str]:
-    every = set(paths)
-    return sorted(str(path) for path in every if every.isdisjoint(path.parents))
+    """Leave out each path that lies below another one."""
+    unique = set(paths)
+    return sorted(str(path) for path in unique if unique.isdisjoint(path.parents))
 
 
 def _interpreter() -> Iterator[Path]:
@@ -79,8 +81,8 @@ def _interpreter() -> Iterator[Path]:
         yield Path(sys.prefix)
 
 
-def _code() -> Iterator[Path]:
-    """The directories of the packages that are imported, and not those that they lie in: much else may lie there."""
+def _imported_packages() -> Iterator[Path]:
+    """The directories of the imported top-level packages, and not their parents, which may hold much else."""
     for name, module in list(sys.modules.items()):
         if "." not in name and hasattr(module, "__path__"):
             yield from map(Path, module.__path__)
@@ -91,20 +93,20 @@ def _tools() -> Iterator[Path]:
     git = shutil.which("git")
     if git is not None:
         yield Path(git).resolve()
-        said = subprocess.run([git, "--exec-path"], capture_output=True, check=False, cwd="/")
-        yield Path(os.fsdecode(said.stdout.rstrip(b"\n")))
+        answer = subprocess.run([git, "--exec-path"], capture_output=True, check=False, cwd="/")
+        yield Path(os.fsdecode(answer.stdout.rstrip(b"\n")))
 
 
-def _mapped() -> set[Path]:
-    """Where the libraries lie that this process has loaded, on systems with a taste of their own."""
+def _mapped_libraries() -> set[Path]:
+    """The directories of the shared libraries that this process has loaded: some systems keep them elsewhere."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return set()
-    return {Path(file).parent for file in _files_of(lines) if ".so" in Path(file).name}
+    return {Path(file).parent for file in _mapped_files(lines) if ".so" in Path(file).name}
 
 
-def _files_of(lines: Iterable[str]) -> Iterator[str]:
+def _mapped_files(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         fields = line.split(maxsplit=5)
         if len(fields) == 6 and fields[5].startswith("/"):

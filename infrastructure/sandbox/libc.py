@@ -1,4 +1,4 @@
-"""System calls that Python has no function for, through ctypes. A pointer is given as an address; see `addressof`."""
+"""System calls that Python has no function for, through ctypes. A pointer is passed as an address (`addressof`)."""
 
 import ctypes
 import os
@@ -12,29 +12,29 @@ _LIBC.setns.argtypes = [ctypes.c_int, ctypes.c_int]
 
 
 def syscall(number: int, *arguments: int) -> int:
-    """Call the kernel by number; arguments that are left out are 0. Raises OSError."""
+    """Make the system call with this number; missing arguments are 0. Raises OSError."""
     return _checked(_LIBC.syscall(number, *arguments, *[0] * (6 - len(arguments))))
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """`prctl(2)`; arguments that are left out are 0. Raises OSError."""
+    """Call `prctl(2)`; missing arguments are 0. Raises OSError."""
     return _checked(_LIBC.prctl(option, *arguments, *[0] * (4 - len(arguments))))
 
 
 def unshare(flags: int) -> None:
-    """`unshare(2)`. Raises OSError."""
+    """Call `unshare(2)`. Raises OSError."""
     _checked(_LIBC.unshare(flags))
 
 
-def setns(descriptor: int, kind: int) -> None:
-    """`setns(2)`. Raises OSError."""
-    _checked(_LIBC.setns(descriptor, kind))
+def setns(descriptor: int, namespace_type: int) -> None:
+    """Call `setns(2)`. Raises OSError."""
+    _checked(_LIBC.setns(descriptor, namespace_type))
 
 
-def set_filesystem_ids(user: int, group: int) -> None:
-    """`setfsuid(2)` and `setfsgid(2)`: for whom this process looks at files, and at other processes in /proc."""
-    _LIBC.setfsgid(group)
-    _LIBC.setfsuid(user)
+def set_filesystem_ids(uid: int, gid: int) -> None:
+    """Call `setfsgid(2)` and `setfsuid(2)`: the ids with which this process accesses files, /proc included."""
+    _LIBC.setfsgid(gid)
+    _LIBC.setfsuid(uid)
 
 
 def _checked(result: int) -> int:

@@ -1,6 +1,6 @@
-"""What a child uses as a whole: all its processes together, whom no limit of the kernel's adds up.
+"""What a child uses in all: threads, memory and disk of all its processes, which no kernel limit adds up.
 
-The guardian looks several times a second. What it overlooks between two looks is bounded by the limits on each process.
+The supervisor checks several times a second. The limits on each process bound what it misses between two checks.
 """
 
 import os
@@ -15,21 +15,22 @@ from pathlib import Path
 from infrastructure.sandbox.libc import set_filesystem_ids
 
 MAX_DEPTH = 100
-"""Directories inside each other; a source tree has at most 64."""
+"""Deepest nesting of directories that is counted; a source tree has at most 64."""
 
-_PAGE = os.sysconf("SC_PAGESIZE")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_RESTING = 20
-"""How many times longer to rest than a look at the disk has taken."""
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MIN_DISK_CHECK_INTERVAL = 0.5
+_DISK_CHECK_PAUSE_FACTOR = 20
+"""The pause after a check of the disk is at least this many times as long as the check."""
 
 
 class UnreadableDirectoryError(Exception):
-    """There is more below a directory than can be looked at."""
+    """A directory is nested too deep or cannot be opened, so that its content cannot be counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """On all of a child together: threads of all processes, bytes of memory, bytes and entries in its directory."""
+    """Limits on all of a child together: threads of all processes, resident memory, bytes and entries in scratch."""
 
     tasks: int
     memory_bytes: int
@@ -39,45 +40,46 @@ class ResourceLimits:
 
 @dataclass(slots=True)
 class ResourceUsage:
-    """Counts the descendants of this process; `directory` is what they may write to, None where that is nothing."""
+    """Usage of this process's descendants; `directory` is where they may write, None if nowhere."""
 
-    bounds: ResourceLimits
+    limits: ResourceLimits
     directory: str | None
-    _next_disk: float = field(default=0.0)
+    _next_disk_check: float = field(default=0.0)
 
     def exceeded_limit(self) -> str | None:
-        """Of what there is too much: `tasks`, `memory` or `disk`; None where all is well."""
+        """Return the resource whose limit is exceeded (`tasks`, `memory` or `disk`); None if none is."""
         tasks = pages = 0
         for pid in descendants(os.getpid()):
-            threads, resident = size(pid)
+            threads, resident = threads_and_pages(pid)
             tasks += threads
             pages += resident
-            if tasks > self.bounds.tasks:
+            if tasks > self.limits.tasks:
                 return "tasks"
-        if pages * _PAGE > self.bounds.memory_bytes:
+        if pages * _PAGE_BYTES > self.limits.memory_bytes:
             return "memory"
-        return "disk" if self._disk_is_full() else None
+        return "disk" if self._exceeds_disk_limit() else None
 
-    def _disk_is_full(self) -> bool:
+    def _exceeds_disk_limit(self) -> bool:
         started = time.monotonic()
-        if self.directory is None or started < self._next_disk:
+        if self.directory is None or started < self._next_disk_check:
             return False
-        full = _exceeds(self.directory, self.bounds)
-        self._next_disk = time.monotonic() + max(0.5, _RESTING * (time.monotonic() - started))
-        return full
+        exceeded = _exceeds_disk_limit(self.directory, self.limits)
+        ended = time.monotonic()
+        self._next_disk_check = ended + max(_MIN_DISK_CHECK_INTERVAL, _DISK_CHECK_PAUSE_FACTOR * (ended - started))
+        return exceeded
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Every process that this one, or one of its own, has started and that is still there."""
+    """Yield the pids of all living descendants of a process."""
     pending = [pid]
     while pending:
-        for child in children(pending.pop()):
+        for child in child_pids(pending.pop()):
             yield child
             pending.append(child)
 
 
-def children(pid: int) -> list[int]:
-    """The direct ones; none where it is gone, or the kernel does not tell."""
+def child_pids(pid: int) -> list[int]:
+    """Return the pids of a process's children; none if it has ended or the kernel does not list them."""
     found: list[int] = []
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -87,8 +89,8 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def size(pid: int) -> tuple[int, int]:
-    """Threads and resident pages; pages that processes share count for each of them."""
+def threads_and_pages(pid: int) -> tuple[int, int]:
+    """Return a process's threads and resident pages, (0, 0) if it has ended. Each process counts shared pages."""
     try:
         threads = sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
         return threads, int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
@@ -96,13 +98,29 @@ def size(pid: int) -> tuple[int, int]:
         return 0, 0
 
 
-def _exceeds(directory: str, bounds: ResourceLimits) -> bool:
-    used = entries = 0
+def open_files(pid: int) -> list[os.stat_result]:
+    """Return the status of each file that a process has open, as far as the kernel permits.
+
+    Reads /proc with the process's own filesystem uid, since even root may not list these files without a capability.
+    """
+    found = []
+    with suppress(OSError):
+        owner = Path(f"/proc/{pid}/fd").stat()  # root if the process is undumpable
+        set_filesystem_ids(owner.st_uid, owner.st_gid)
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.append(descriptor.stat())
+    set_filesystem_ids(os.geteuid(), os.getegid())
+    return found
+
+
+def _exceeds_disk_limit(directory: str, limits: ResourceLimits) -> bool:
+    used_bytes = entries = 0
     try:
-        for status in chain(_walk(directory, None, MAX_DEPTH), _unlinked()):
+        for status in chain(_walk(directory, None, MAX_DEPTH), _deleted_open_files()):
             entries += 1
-            used += status.st_blocks * 512
-            if used > bounds.disk_bytes or entries > bounds.disk_entries:
+            used_bytes += status.st_blocks * 512
+            if used_bytes > limits.disk_bytes or entries > limits.disk_entries:
                 return True
     except UnreadableDirectoryError:
         return True
@@ -110,14 +128,14 @@ def _exceeds(directory: str, bounds: ResourceLimits) -> bool:
 
 
 def _walk(name: str, parent: int | None, depth: int) -> Iterator[os.stat_result]:
-    """Whatever lies below the directory; by descriptors, since a path can be longer than any call takes."""
+    """Yield the status of each entry below a directory. Uses descriptors: a path can be too long for a system call."""
     if depth == 0:
         raise UnreadableDirectoryError
     try:
-        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+        directory = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
         return
-    except OSError as error:  # nobody who has nothing to hide closes a directory to us
+    except OSError as error:  # a child that denies access to its directory hides what it writes
         raise UnreadableDirectoryError from error
     try:
         with os.scandir(directory) as entries:
@@ -131,22 +149,9 @@ def _walk(name: str, parent: int | None, depth: int) -> Iterator[os.stat_result]
         os.close(directory)
 
 
-def _unlinked() -> Iterator[os.stat_result]:
-    """Files that have no name any more and that the descendants holds open."""
+def _deleted_open_files() -> Iterator[os.stat_result]:
+    """Yield the status of files that descendants hold open and that have no name any more."""
     for pid in descendants(os.getpid()):
         for status in open_files(pid):
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
                 yield status
-
-
-def open_files(pid: int) -> list[os.stat_result]:
-    """What the process has open, as far as the kernel lets us see that: as its user, since root alone may not."""
-    found = []
-    with suppress(OSError):
-        owner = Path(f"/proc/{pid}/fd").stat()  # root where it hides
-        set_filesystem_ids(owner.st_uid, owner.st_gid)
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                found.append(descriptor.stat())
-    set_filesystem_ids(os.geteuid(), os.getegid())
-    return found

@@ -1,7 +1,8 @@
-"""What confines a child before it touches hostile input: limits, namespaces, a user, Landlock, a seccomp filter.
+"""The sandbox of a child: limits, namespaces, user, Landlock and seccomp, applied before it reads hostile input.
 
-The zygote prepares a `Sandbox` once; each child enters it within a millisecond or two. What this machine lacks was
-found out by trying, and is said as a `Guarantee`; what it has must work for every child, or that child does nothing.
+The zygote prepares one `Sandbox`; each child then enters it within about two milliseconds. A kernel feature that this
+machine lacks is left out, and its `Guarantee` says so. A feature that it has must work for each child: if applying it
+fails, the child does not run.
 """
 
 import os
@@ -38,20 +39,21 @@ from infrastructure.sandbox.privileges import (
 )
 from infrastructure.sandbox.resource_usage import ResourceLimits, ResourceUsage
 
-_NAME_SERVER_PORT = 53
-_NO_CORE = 1
-"""Bytes of a core dump: too few for a file, and unlike 0 a pipe to a handler is not opened either (`fs/coredump.c`)."""
+_DNS_PORT = 53
+_CORE_DUMP_BYTES = 1
+"""Too small for a core file. Unlike 0, it also keeps the kernel from starting a pipe handler (`fs/coredump.c`)."""
 
-_LAST_SECONDS = 5
-"""Between the signal that says that CPU time is up, and the one that cannot be ignored."""
+_SIGXCPU_GRACE_SECONDS = 5
+"""CPU time between SIGXCPU and the SIGKILL that follows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildLimits:
-    """How much a child may use. Of each process: bytes of address space, bytes of one file, descriptors, CPU seconds.
+    """How much a child may use.
 
-    Of all its processes together: `tasks` (threads), `total_memory_bytes` (resident, shared pages counted for each),
-    and in scratch `disk_bytes` and `disk_entries`.
+    Each process: bytes of address space, bytes of one file, open files, seconds of CPU time. All processes together:
+    `tasks` (threads), `total_memory_bytes` (resident; each process counts shared pages), and `disk_bytes` and
+    `disk_entries` in scratch.
     """
 
     memory_bytes: int
@@ -64,101 +66,104 @@ class ChildLimits:
     disk_entries: int = 500_000
 
     def to_json(self) -> dict[str, JSON]:
-        """As a guardian receives it."""
+        """Return the limits as they are sent to a supervisor."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON]) -> Self:
-        """What `to_json` has made."""
+        """Rebuild limits from the result of `to_json`."""
         return cls(**document)
 
 
 class Sandbox:
-    """What has been found out and prepared."""
+    """What all children share: the probed kernel features, the allowed paths and the compiled seccomp filters."""
 
     def __init__(self, features: KernelFeatures, allowed_paths: Mapping[str, int]) -> None:
-        """`allowed_paths` are what every child may reach."""
+        """`allowed_paths` maps what every child may access to its Landlock access rights."""
         self.features = features
         self._allowed_paths = allowed_paths
         self._network_paths = paths.network_paths()
         self._network: int | None = None
-        self._programs = {
-            network: seccomp.build_program(allow_network=network)
-            for network in (False, True)
+        self._filters = {
+            allow_network: seccomp.build_program(allow_network=allow_network)
+            for allow_network in (False, True)
             if features.seccomp_filter
         }
 
     @classmethod
-    def prepare(cls, parent: Path) -> "Sandbox":
-        """Find out everything, with every module imported; `parent` is where scratch directories will be made."""
+    def prepare(cls, scratch_parent: Path) -> Self:
+        """Probe the kernel and list the allowed paths; call it after all modules have been imported.
+
+        `scratch_parent` is where scratch directories will be made.
+        """
         allowed_paths = paths.allowed_paths()
-        return cls(probe_kernel_features(parent, allowed_paths), allowed_paths)
+        return cls(probe_kernel_features(scratch_parent, allowed_paths), allowed_paths)
 
     def guarantees(self) -> list[Guarantee]:
-        """What this is worth."""
+        """Return what the sandbox guarantees on this machine, and what it cannot."""
         return sandbox_guarantees(self.features)
 
     def uid(self, profile: SandboxProfile) -> int | None:
-        """Whom a child becomes; None where it stays who it is."""
-        users = self.features.uid_range
-        if users is None or not (self.features.uid_works or self.features.uid_works_with_read_search):
+        """Return the uid that the child switches to; None if it keeps the worker's."""
+        if self.features.uid_range is None or not self.features.own_uid:
             return None
         if self._needs_read_search(profile) and not self.features.uid_works_with_read_search:
             return None
-        return uid_for_directory(profile.scratch, users)
+        return uid_for_directory(profile.scratch, self.features.uid_range)
 
     def _needs_read_search(self, profile: SandboxProfile) -> bool:
-        """A directory of this machine is read whoever owns it: as root, or by that capability."""
+        """Whether the child needs CAP_DAC_READ_SEARCH: for the interpreter, or for paths that any user may own."""
         return not self.features.uid_works or bool(profile.readable_paths)
 
     def unshare_network(self) -> None:
-        """Of a guardian: leave the machine's network for all of its children at once, if it can."""
+        """In a supervisor: leave the machine's network once for all its children, if the kernel lets them rejoin it."""
         if self.features.network_rejoin:
-            with suppress(OSError):  # then each leaves it by itself, or says why not
+            with suppress(OSError):  # then each child leaves it by itself, or fails with a reason
                 self._network = unshare_network()
 
     def rejoin_network(self, profile: SandboxProfile | None) -> None:
-        """Of a child that needs the network, before it closes what its guardian holds open. Raises OSError."""
+        """In a child that needs the network: rejoin it, before the inherited descriptors are closed. Raises OSError."""
         if self._network is not None and (profile is None or profile.tcp_ports):
             rejoin_network(self._network)
 
     def chown_scratch(self, profile: SandboxProfile) -> None:
-        """Let the scratch directory belong to the child's user. Raises OSError."""
-        user = self.uid(profile)
-        if user is not None:
-            os.chown(profile.scratch, user, user, follow_symlinks=False)
+        """Give the scratch directory to the child's user. Raises OSError."""
+        uid = self.uid(profile)
+        if uid is not None:
+            os.chown(profile.scratch, uid, uid, follow_symlinks=False)
 
     def resource_usage(self, profile: SandboxProfile, limits: ChildLimits) -> ResourceUsage:
-        """Who counts what the child uses."""
-        bounds = ResourceLimits(
+        """Return what checks the usage of this process's descendants against the limits."""
+        resource_limits = ResourceLimits(
             tasks=limits.tasks,
             memory_bytes=limits.total_memory_bytes,
             disk_bytes=limits.disk_bytes,
             disk_entries=limits.disk_entries,
         )
-        return ResourceUsage(bounds, profile.scratch if profile.scratch_writable else None)
+        return ResourceUsage(resource_limits, profile.scratch if profile.scratch_writable else None)
 
     def enter(self, profile: SandboxProfile, limits: ChildLimits) -> None:
-        """Confine this process and all that it will start, for ever. Raises OSError where any part fails."""
-        guardian, user = os.getppid(), self.uid(profile)
+        """Confine this process and its descendants for ever. Raises OSError if any part fails."""
+        supervisor_pid, uid = os.getppid(), self.uid(profile)
         ruleset = self._ruleset(profile) if self.features.landlock_abi else None
-        leave = self._network is None and self.features.network_namespace and not profile.tcp_ports
-        unshare_namespaces(user=self.features.user_namespace, network=leave)
-        drop_privileges(user, keep_read_search=user is not None and self._needs_read_search(profile))
-        self._limit(profile, limits, own_user=user is not None)
-        # Where Landlock keeps children out of each other, the guardian's user may see which files each holds open.
-        set_undumpable(ruleset is None)
-        set_parent_death_signal(guardian)
+        new_network = self._network is None and self.features.network_namespace and not profile.tcp_ports
+        unshare_namespaces(user=self.features.user_namespace, network=new_network)
+        drop_privileges(uid, keep_read_search=uid is not None and self._needs_read_search(profile))
+        self._apply_limits(profile, limits, own_uid=uid is not None)
+        # With Landlock, children cannot access each other anyway. The process can then stay dumpable, so that the
+        # supervisor can list its open files.
+        set_undumpable(undumpable=ruleset is None)
+        set_parent_death_signal(supervisor_pid)
         set_no_new_privs()
         if ruleset is not None:
             ruleset.enforce()
             ruleset.close()
         if self.features.seccomp_filter:
-            seccomp.install(self._programs[bool(profile.tcp_ports)])
+            seccomp.install(self._filters[bool(profile.tcp_ports)])
 
     def revoke_write(self) -> None:
-        """Take back what `enter` allowed of writing, from this process and all that it will start. Raises OSError."""
-        _limit(resource.RLIMIT_FSIZE, 0)
+        """Take back the write access that `enter` gave to this process and its descendants. Raises OSError."""
+        _set_limit(resource.RLIMIT_FSIZE, 0)
         if self.features.landlock_abi:
             with Ruleset(self.features.landlock_abi, ACCESS_MODIFY) as ruleset:
                 for path, access in self._allowed_paths.items():
@@ -168,41 +173,42 @@ class Sandbox:
 
     def _ruleset(self, profile: SandboxProfile) -> Ruleset:
         ruleset = Ruleset(self.features.landlock_abi)
-        network = self._network_paths if profile.tcp_ports else {}
-        for path, access in (*self._allowed_paths.items(), *network.items()):
+        network_paths = self._network_paths if profile.tcp_ports else {}
+        for path, access in (*self._allowed_paths.items(), *network_paths.items()):
             ruleset.allow_path(path, access)
         for path in profile.readable_paths:
             ruleset.allow_path(path, applicable_access(path, ACCESS_READ))
         ruleset.allow_path(profile.scratch, ACCESS_READ_WRITE if profile.scratch_writable else ACCESS_READ)
         if profile.tcp_ports:
-            ruleset.allow_tcp_connect((*profile.tcp_ports, _NAME_SERVER_PORT))
+            ruleset.allow_tcp_connect((*profile.tcp_ports, _DNS_PORT))
         return ruleset
 
-    def _limit(self, profile: SandboxProfile, limits: ChildLimits, *, own_user: bool) -> None:
+    def _apply_limits(self, profile: SandboxProfile, limits: ChildLimits, *, own_uid: bool) -> None:
         apply_limits(limits)
         if not profile.scratch_writable:
-            _limit(resource.RLIMIT_FSIZE, 0)
-        if own_user or self.features.user_namespace:  # or it would count all processes of the worker's user
-            _limit(resource.RLIMIT_NPROC, limits.tasks)
+            _set_limit(resource.RLIMIT_FSIZE, 0)
+        if own_uid or self.features.user_namespace:  # else the limit would count all processes of the worker's user
+            _set_limit(resource.RLIMIT_NPROC, limits.tasks)
 
 
 def apply_limits(limits: ChildLimits) -> None:
-    """Apply the limits on each process to this one and to all that it will start; no core dumps."""
-    _limit(resource.RLIMIT_AS, limits.memory_bytes)
-    _limit(resource.RLIMIT_CPU, limits.cpu_seconds, most=limits.cpu_seconds + _LAST_SECONDS)
-    _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
-    _limit(resource.RLIMIT_NOFILE, limits.open_files)
+    """Apply the limits on each process to this one and its descendants, and disable core dumps."""
+    _set_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    _set_limit(resource.RLIMIT_CPU, limits.cpu_seconds, hard=limits.cpu_seconds + _SIGXCPU_GRACE_SECONDS)
+    _set_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    _set_limit(resource.RLIMIT_NOFILE, limits.open_files)
     disable_core_dumps()
 
 
 def disable_core_dumps() -> None:
-    """Neither this process nor any that it starts is to leave its memory, with a token in it, in a file or a pipe."""
-    _limit(resource.RLIMIT_CORE, _NO_CORE)
+    """Keep the kernel from writing the memory of this process or its descendants, which may hold a token, to a dump."""
+    _set_limit(resource.RLIMIT_CORE, _CORE_DUMP_BYTES)
 
 
-def _limit(which: int, value: int, most: int | None = None) -> None:
-    _, hard = resource.getrlimit(which)
-    most = value if most is None else most
-    if hard != resource.RLIM_INFINITY:
-        value, most = min(value, hard), min(most, hard)
-    resource.setrlimit(which, (value, most))
+def _set_limit(which: int, soft: int, hard: int | None = None) -> None:
+    """Set both limits (`hard` is `soft` if not given), but neither above the present hard limit."""
+    _, present = resource.getrlimit(which)
+    hard = soft if hard is None else hard
+    if present != resource.RLIM_INFINITY:
+        soft, hard = min(soft, present), min(hard, present)
+    resource.setrlimit(which, (soft, hard))

@@ -1,10 +1,10 @@
-"""Numbers of the system calls that the sandbox's filter names: `asm/unistd_64.h` and `asm-generic/unistd.h`."""
+"""Numbers of the system calls in the seccomp filter, from `asm/unistd_64.h` and `asm-generic/unistd.h`."""
 
 NEWEST_KNOWN = 462
-"""The last one that was looked at (`mseal`, Linux 6.10): what came later is unknown to the filter."""
+"""The newest call that was reviewed (`mseal`, Linux 6.10). The filter denies every later one."""
 
 FORBIDDEN: dict[str, tuple[int, int | None]] = {
-    # Into other processes.
+    # Access to other processes.
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -14,18 +14,18 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "kcmp": (312, 272),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # Rule over other processes of the same user: the worker may be one.
+    # Control of other processes of the same user, which may include the worker.
     "setpriority": (141, 140),
     "ioprio_set": (251, 30),
     "sched_setaffinity": (203, 122),
     "sched_setattr": (314, 274),
     "sched_setparam": (142, 118),
     "sched_setscheduler": (144, 119),
-    # Out of the process group; and a channel that is closed says nothing of whoever has closed it.
+    # Leaving the process group; and closing the channel while the process keeps running.
     "shutdown": (48, 210),
     "setsid": (112, 157),
     "setpgid": (109, 154),
-    # Around the file system's rules.
+    # Circumvention of file access rules.
     "mount": (165, 40),
     "umount2": (166, 39),
     "pivot_root": (155, 41),
@@ -41,14 +41,14 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "listmount": (458, 458),
     "open_by_handle_at": (304, 265),
     "name_to_handle_at": (303, 264),
-    "truncate": (76, 45),  # by path: the first Landlock did not know it
+    "truncate": (76, 45),  # by path, which Landlock restricts from ABI 3 on
     "mknod": (133, None),
     "mknodat": (259, 33),
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
     "fanotify_init": (300, 262),
     "fanotify_mark": (301, 263),
-    # Memory that no limit counts, and rooms that all processes of the machine share.
+    # Memory that no limit counts, and objects that all processes of the machine share.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
@@ -64,11 +64,11 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
-    # New rights.
+    # New privileges.
     "unshare": (272, 97),
     "setns": (308, 268),
     "personality": (135, 92),
-    # Much of the kernel, little of it needed: where most of its flaws have been.
+    # Large parts of the kernel that are not needed and have had many vulnerabilities.
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -102,7 +102,7 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "ioperm": (173, None),
     "vhangup": (153, 58),
 }
-"""Name to its numbers on x86-64 and on AArch64; refused in every profile."""
+"""Name to its numbers on x86-64 and AArch64. Denied to every child."""
 
 SERVER_CALLS: dict[str, tuple[int, int]] = {
     "bind": (49, 200),
@@ -110,7 +110,7 @@ SERVER_CALLS: dict[str, tuple[int, int]] = {
     "accept": (43, 202),
     "accept4": (288, 242),
 }
-"""Nobody in a sandbox waits for connections."""
+"""No child accepts connections."""
 
 CONNECT = (42, 203)
 SOCKET = (41, 198)

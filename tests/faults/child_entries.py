@@ -1,4 +1,4 @@
-"""What the children of `test_children.py` do: each is an entry that the zygote calls by name."""
+"""Entry functions for the children of `test_children.py`; the runner calls them by name."""
 
 import os
 import re
@@ -11,17 +11,20 @@ from typing import Any
 
 from domain.errors import InvalidInputError
 
-Tell = Callable[[Mapping[str, Any]], None]
+ReportProgress = Callable[[Mapping[str, Any]], None]
 
 
-def echo(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    tell({"stage": "echoing"})
-    return {"said": request["say"], "environment": dict(os.environ), "pid": os.getpid(), "parent": os.getppid()}
+def echo(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    report_progress({"stage": "echoing"})
+    return {"text": request["text"], "environment": dict(os.environ), "pid": os.getpid(), "parent": os.getppid()}
 
 
-def remember(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """How often a secret stands in this process's memory: one that the request tells, or tells the two halves of."""
-    first, second = request.get("half") or (request["say"][:26], request["say"][26:])
+def search_memory(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Count the occurrences of a secret in this process's memory.
+
+    The request holds the secret, or only its two halves, so that the request itself is not found.
+    """
+    first, second = request.get("halves") or (request["secret"][:26], request["secret"][26:])
     pattern = re.compile(b"%b[%b]%b" % (first.encode(), second[:1].encode(), second[1:].encode()))
     found = 0
     with Path("/proc/self/maps").open() as maps, Path("/proc/self/mem").open("rb", buffering=0) as memory:
@@ -33,41 +36,41 @@ def remember(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     return {"found": found, "parent": os.getppid()}
 
 
-def refuse(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def raise_permanent_error(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     raise InvalidInputError("no good:\nsecond line")
 
 
-def blunder(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def raise_key_error(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     raise KeyError("x")
 
 
-def die(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def kill_itself(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     os.kill(os.getpid(), request["signal"])
     raise AssertionError("unreachable")
 
 
-def hoard(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def allocate(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     return {"bytes": len(bytearray(request["bytes"]))}
 
 
-def share_the_channel(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Two processes that hold the channel: this one, and one that outlives it."""
+def share_the_channel(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Fork a process that also holds the channel and outlives this one."""
     pid = os.fork()
     if pid == 0:
         time.sleep(3600)
-    tell({"pids": [os.getpid(), pid]})
+    report_progress({"pids": [os.getpid(), pid]})
     time.sleep(3600)
     return {}
 
 
-def sleep_with_offspring(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Three processes: this one, one of its group, and one that has made itself a session of its own."""
+def sleep_with_descendants(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Sleep beside two descendants: one in this process group, and one in a session of its own."""
     pids = [os.getpid()]
     for own_session in (False, True):
         sleeper = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=own_session
         )
         pids.append(sleeper.pid)
-    tell({"pids": pids})
+    report_progress({"pids": pids})
     time.sleep(3600)
     return {}

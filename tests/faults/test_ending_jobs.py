@@ -126,7 +126,7 @@ async def test_a_job_that_loses_its_child_every_time_fails_and_neighbours_do_not
         for neighbour in neighbours:
             assert (await until_finished(client, user_id, neighbour.job_id)).status is JobStatus.COMPLETED
     assert ended.status is JobStatus.FAILED
-    assert ended.error_message == "the analysis took longer than it may (ARQ_JOB_TIMEOUT)"
+    assert ended.error_message == "the analysis took longer than 1 s (ARQ_JOB_TIMEOUT)"
     assert [error.attempt for error in ended.attempt_errors] == [1, 2, 3]
     assert job_scratch(system) == []
 

@@ -303,7 +303,7 @@ NULL = '{"a":[null]}'
 
 
 def test_numbers_that_are_none_are_written_nowhere() -> None:
-    for writer in (_dumps, lambda value: encode_message(MessageKind.ANSWER, value)):
+    for writer in (_dumps, lambda value: encode_message(MessageKind.RESULT, value)):
         for number in (math.nan, math.inf, -math.inf):
             assert writer({"a": [number]})[-len(NULL) :] in (NULL, NULL.encode())
             with pytest.raises(ValueError, match="not JSON compliant"):

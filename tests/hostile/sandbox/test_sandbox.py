@@ -175,12 +175,12 @@ async def test_postgresql_socket_is_unreachable(environment: SandboxEnvironment,
 
 HOW_STOPPED = {
     # The kernel's own limits may be met before the guardian looks.
-    "processes": "more processes than it may|Resource temporarily unavailable|more memory than",
-    "threads": "more processes than it may|can't start new thread",
-    "memory_together": "more memory than all its processes may",
+    "processes": "started more than 40 processes|Resource temporarily unavailable|used more than 300 MB of memory",
+    "threads": "started more than 40 processes|can't start new thread",
+    "memory_together": "used more than 300 MB of memory",
     **dict.fromkeys(
         ["many_files", "files_without_a_name", "empty_files", "deep_directories", "a_closed_directory"],
-        r"wrote more into scratch than it may \(MAX_CLONE_MB\)",
+        r"wrote more than 48 MB or 3000 files \(MAX_CLONE_MB\)",
     ),
 }
 
@@ -212,7 +212,7 @@ async def test_cpu_time_is_limited(environment: SandboxEnvironment, seconds: int
         f"{ENTRIES}:burn", {"seconds": 2}, sandbox=environment.profiles()["collecting"], deadline=120
     )
     if stopped:
-        with pytest.raises(AnalysisKilledError, match="more CPU time than it may"):
+        with pytest.raises(AnalysisKilledError, match="more than 1 s of CPU time"):
             await work
     else:
         assert await work == {"burnt": True}
@@ -223,12 +223,12 @@ def frame(kind: int, body: bytes) -> bytes:
 
 
 LIES = {
-    "no JSON": (frame(MessageKind.ANSWER, b"{"), "cannot be understood"),
-    "JSON of endless depth": (frame(MessageKind.ANSWER, b"[" * 100_000), "cannot be understood"),
-    "no object": (frame(MessageKind.ANSWER, b"[1]"), "cannot be understood"),
-    "no such kind": (frame(99, b"{}"), "cannot be understood"),
-    "no text": (frame(MessageKind.ANSWER, b"\xff"), "cannot be understood"),
-    "more than is sane": (HEADER.pack(0xFFFFFFFF, MessageKind.ANSWER), "more than is sane"),
+    "no JSON": (frame(MessageKind.RESULT, b"{"), "malformed message"),
+    "JSON of endless depth": (frame(MessageKind.RESULT, b"[" * 100_000), "malformed message"),
+    "no object": (frame(MessageKind.RESULT, b"[1]"), "malformed message"),
+    "no such kind": (frame(99, b"{}"), "malformed message"),
+    "no text": (frame(MessageKind.RESULT, b"\xff"), "malformed message"),
+    "more than is sane": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 536870912"),
     "a lost lease": (
         encode_message(MessageKind.ERROR, {"type": "LeaseLostError", "message": "x"}),
         "the analysis process failed: x",
@@ -245,7 +245,7 @@ async def test_malformed_answer_fails_only_its_job(environment: SandboxEnvironme
 
 
 async def test_early_answer_is_returned_after_all_processes_end(environment: SandboxEnvironment) -> None:
-    pids = await said(environment, encode_message(MessageKind.ANSWER, {"x": 1}), None, deadline=3)
+    pids = await said(environment, encode_message(MessageKind.RESULT, {"x": 1}), None, deadline=3)
     assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
 
 
@@ -271,7 +271,7 @@ async def said(environment: SandboxEnvironment, data: bytes, words: str | None, 
 async def test_child_that_closes_its_channel_is_still_supervised(environment: SandboxEnvironment) -> None:
     request = {"bytes": "", "shutdown": True}
     entry = f"{ENTRIES}:say"
-    with pytest.raises(AnalysisKilledError, match="longer than it may"):
+    with pytest.raises(AnalysisKilledError, match="took longer than"):
         await environment.runner.run(entry, request, sandbox=None, deadline=3)
     assert environment.left() == []
     with pytest.raises(AnalysisKilledError, match="PermissionError"):
