@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.fixtures.command_server import quick
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, CommandResult, System, new_system
-from tests.integration.cli.command_server import quick
 
 TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fixtures.command_server import command_server, quick
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.worker_process import System
-from tests.integration.cli.command_server import command_server, quick
 
 
 @pytest.fixture(scope="session", autouse=True)

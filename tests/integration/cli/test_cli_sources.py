@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.fixtures.archives import make_zip
+from tests.fixtures.command_server import quick
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, CommandResult, System, WorkerProcess
 from tests.integration.cli.cli_support import TEN, assert_complaint
-from tests.integration.cli.command_server import quick
 
 TOKEN = "t0ken-of-a-private-repository"
 CODE = '"""A module."""\n\nimport os\n\n\ndef run(command):\n    """Run it."""\n    os.system(command)\n'

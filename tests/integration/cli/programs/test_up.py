@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from infrastructure.embedded.stack_file import read_stack
+from tests.fixtures.command_server import quick
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import slow_source
@@ -20,7 +21,6 @@ from tests.fixtures.servers import temporary_directory
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, WorkerProcess, worker_process
 from tests.integration.cli.cli_support import TEN, assert_complaint, on_terminal
-from tests.integration.cli.command_server import quick
 
 TOKEN = "t0ken-of-a-private-repository"
 
