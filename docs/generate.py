@@ -30,14 +30,14 @@ SETTING_SECTIONS = {
     "database_url": "PostgreSQL",
     "redis_url": "Redis",
     "arq_max_jobs": "The worker",
-    "min_free_disk_mb": "When no job is taken on",
-    "completed_job_retention": "Clean-up",
-    "max_concurrent_jobs_per_user": "Limits on users",
-    "max_upload_mb": "Limits on sources",
+    "min_free_disk_mb": "Backpressure",
+    "completed_job_retention": "Cleanup",
+    "max_concurrent_jobs_per_user": "Limits per user",
+    "max_upload_mb": "Limits per source",
     "analysis_memory_mb": "Analysis",
-    "git_allowed_hosts": "What is asked on the network",
+    "git_allowed_hosts": "Network",
     "token_encryption_keys": "Tokens of private repositories",  # nosec B105 # words
-    "webhook_secrets": "Notices",
+    "webhook_secrets": "Webhooks",
     "status_host": "Health and metrics",
     "log_level": "Logs",
 }
@@ -53,17 +53,17 @@ CONFIGURATION_HEAD = f"""\
 # Configuration
 {NOTE}
 
-Every setting is an environment variable; nothing is read from files. `vibe8 doctor` checks the important ones, and a
-value that cannot be used ends the command with exit code 2 and one line that names the variable, never the value.
-Sizes in MB and KB are powers of 1024; times are seconds. A secret is shown in no log and no error.
+Every setting is an environment variable; no configuration file is read. `vibe8 doctor` checks the important ones. An
+invalid value ends the command with exit code 2 and one line that names the variable, but not the value. Sizes in MB and
+KB are powers of 1024; times are in seconds. Secrets never appear in a log or an error.
 """
 CONFIGURATION_TAIL = """
-## Outside this list
+## Other variables
 
 | variable | meaning |
 |---|---|
-| `VIBE8_HOME` | Where `vibe8 up` keeps its servers' data, and where the other commands look for them. |
-| `VIBE8_GIT_TOKEN` | `vibe8 submit` and `vibe8 analyze`: the token of a private repository. |
+| `VIBE8_HOME` | Directory with the data of the servers of `vibe8 up`; the other commands look for them there. |
+| `VIBE8_GIT_TOKEN` | Token of a private repository, for `vibe8 submit` and `vibe8 analyze`. |
 """
 
 METRICS_HEAD = f"""\

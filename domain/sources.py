@@ -1,6 +1,6 @@
-"""What can be analysed: an upload or a git repository; and what fetching one yields.
+"""The two kinds of source, an upload and a git repository, and the result of fetching one.
 
-A URL is parsed and rebuilt from what is allowed; nothing of the original string reaches git.
+A repository URL is parsed and rebuilt from its validated parts: git never gets the original string.
 """
 
 import re
@@ -19,38 +19,38 @@ EXCLUDED_DIRECTORIES = frozenset(
         "node_modules", "site-packages",
     }
 )  # fmt: skip
-"""Directories that no collector looks into, wherever they stand; named in `completeness` when met."""
+"""Names of directories that are left out at any depth; `completeness` lists the ones that were found."""
 
 MANIFEST_NAME_PATTERN = re.compile(
     r"(requirements[^/]*\.txt|pyproject\.toml|setup\.cfg|Pipfile|Pipfile\.lock|poetry\.lock|uv\.lock|pdm\.lock|pylock[^/]*\.toml)"
 )
-"""File names that may declare dependencies; fetched beside the `.py` files, for the `deps` collector alone."""
+"""Names of files that may declare dependencies; fetched in addition to `.py` files, for the `deps` collector."""
 
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_BRANCH_FORBIDDEN = re.compile(
+_HOST_PATTERN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_PATH_SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_FORBIDDEN_IN_BRANCH = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[./]$"
-    r"|[\ud800-\udc7f\udd00-\udfff]"  # stand for no byte, so no git knows such a name
+    r"|[\ud800-\udc7f\udd00-\udfff]"  # surrogates that encode no byte, so no git ref can contain them
 )
 
 
 class SourceKind(StrEnum):
-    """`jobs.source_kind`. `github` means any allowed git host."""
+    """Values of `jobs.source_kind`. `github` means any allowed git host."""
 
     UPLOAD = "upload"
     GITHUB = "github"
 
 
 SMALL_UPLOAD_CHARACTERS = 64 * 1024
-"""Characters of an upload in base64, at most, that come along with a claim, and that one child fetches and collects."""
+"""Largest upload, in base64 characters, that a claim returns with the job and that a single child process handles."""
 
 MAX_NAME_LENGTH = 255
-"""Characters of a name that a submitter gives: of a file, a project, a model."""
+"""Characters that a file name, project name or author model may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorship:
-    """What the submitter says of the code: a project name, `human` or `ai`, and which model or who.
+    """Claims of the submitter about the code: project name, author type (`human` or `ai`), and model or person.
 
     Raises InvalidInputError for a name of more than MAX_NAME_LENGTH characters, or another author type.
     """
@@ -64,9 +64,11 @@ class Authorship:
             raise InvalidInputError(
                 f"author_type must be 'human' or 'ai', not {one_line(self.author_type or '', 40)!r}"
             )
-        for what in ("project_name", "author_model"):
-            if len(getattr(self, what) or "") > MAX_NAME_LENGTH:
-                raise InvalidInputError(f"{what} must have at most {MAX_NAME_LENGTH} characters")
+        for name, value in (("project_name", self.project_name), ("author_model", self.author_model)):
+            if len(value or "") > MAX_NAME_LENGTH:
+                raise InvalidInputError(
+                    f"{name} has {len(value or '')} characters; it must have at most {MAX_NAME_LENGTH} characters"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,40 +81,42 @@ class Upload:
 
     def __post_init__(self) -> None:
         if len(self.filename) > MAX_NAME_LENGTH:
-            raise InvalidInputError(f"the file name must have at most {MAX_NAME_LENGTH} characters")
+            raise InvalidInputError(
+                f"the file name has {len(self.filename)} characters; it must have at most {MAX_NAME_LENGTH} characters"
+            )
 
     def metadata(self) -> dict[str, JSON]:
-        """The row's `source_metadata`."""
-        return {"upload_filename": self.filename, "file_data": self.file_data, **_authorship(self.authorship)}
+        """Build the job's `source_metadata`."""
+        return {"upload_filename": self.filename, "file_data": self.file_data, **_authorship_fields(self.authorship)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """A git repository over https; no branch means the one that HEAD names."""
+    """A git repository on an https URL. Without a branch, HEAD's branch is fetched."""
 
     url: str
     branch: str | None = None
     authorship: Authorship = Authorship()
 
     def metadata(self) -> dict[str, JSON]:
-        """The row's `source_metadata`."""
-        return {"git_repo_url": self.url, "git_branch": self.branch, **_authorship(self.authorship)}
+        """Build the job's `source_metadata`."""
+        return {"git_repo_url": self.url, "git_branch": self.branch, **_authorship_fields(self.authorship)}
 
 
-_TEXTS = ("git_branch", "project_name", "author_type", "author_model")
+_OPTIONAL_TEXT_FIELDS = ("git_branch", "project_name", "author_type", "author_model")
 
 
 def validate_source_metadata(kind: SourceKind, metadata: Mapping[str, JSON]) -> None:
-    """Raise InvalidInputError, naming the field, unless this is a `source_metadata` that can be worked on."""
+    """Check a `source_metadata` read from the database. Raises InvalidInputError that names the bad field."""
     source = "upload_filename" if kind is SourceKind.UPLOAD else "git_repo_url"
     if not isinstance(metadata.get(source), str):
-        raise InvalidInputError(f"source_metadata names no source: there is no text under {source!r}; submit it again")
-    for key in _TEXTS:
+        raise InvalidInputError(f"source_metadata names no source: {source!r} must be text; submit it again")
+    for key in _OPTIONAL_TEXT_FIELDS:
         if not isinstance(metadata.get(key), str | None):
-            raise InvalidInputError(f"source_metadata holds what is no text under {key!r}; submit it again")
+            raise InvalidInputError(f"source_metadata is malformed: {key!r} must be text or null; submit it again")
 
 
-def _authorship(authorship: Authorship) -> dict[str, JSON]:
+def _authorship_fields(authorship: Authorship) -> dict[str, JSON]:
     return {
         "project_name": authorship.project_name,
         "author_type": authorship.author_type,
@@ -121,9 +125,9 @@ def _authorship(authorship: Authorship) -> dict[str, JSON]:
 
 
 def normalize_repository_url(url: str, allowed_hosts: Collection[str]) -> str:
-    """The same repository's URL, rebuilt as `https://host[:port]/path`.
+    """Validate a repository URL and rebuild it as `https://host[:port]/path`.
 
-    `allowed_hosts` are `host` or `host:port`, in lower case. Raises InvalidInputError with what to do about it.
+    `allowed_hosts` contains `host` or `host:port`, in lower case. Raises InvalidInputError that says what to change.
     """
     if not url.isascii() or any(character <= " " for character in url):
         raise InvalidInputError("the repository URL must be plain ASCII without spaces")
@@ -136,34 +140,35 @@ def normalize_repository_url(url: str, allowed_hosts: Collection[str]) -> str:
         raise InvalidInputError("the repository URL must start with https://")
     if "@" in parts.netloc:
         raise InvalidInputError("the repository URL must not carry a user name or token; pass the token separately")
-    place = host if port in (None, 443) else f"{host}:{port}"
-    if not _HOST.fullmatch(host) or place not in allowed_hosts:
+    host_and_port = host if port in (None, 443) else f"{host}:{port}"
+    if not _HOST_PATTERN.fullmatch(host) or host_and_port not in allowed_hosts:
         allowed = ", ".join(sorted(allowed_hosts)) or "none"
         raise InvalidInputError(
-            f"the host {one_line(place, 80)!r} is not allowed; allowed: {allowed} (GIT_ALLOWED_HOSTS)"
+            f"the host {one_line(host_and_port, 80)!r} is not allowed; allowed: {allowed} (GIT_ALLOWED_HOSTS)"
         )
     segments = parts.path.strip("/").split("/")
     if (
         len(segments) < 2
-        or not all(_SEGMENT.fullmatch(segment) for segment in segments)
+        or not all(_PATH_SEGMENT_PATTERN.fullmatch(segment) for segment in segments)
         or parts.query
         or parts.fragment
     ):
         raise InvalidInputError("the repository URL must be https://host/owner/repository and nothing more")
-    return f"https://{place}/{'/'.join(segments)}"
+    return f"https://{host_and_port}/{'/'.join(segments)}"
 
 
 def validate_branch_name(branch: str) -> str:
-    """The branch, if git would accept it (`git check-ref-format --branch`) and it cannot be an option or a revision.
+    """Return the branch name unchanged if it is valid.
 
-    Raises InvalidInputError otherwise.
+    Valid names pass `git check-ref-format --branch`, and git cannot take them for an option or a revision expression.
+    Raises InvalidInputError for any other name.
     """
     if (
         not branch
         or len(branch) > 250
         or branch.startswith(("-", "/"))
         or branch == "@"
-        or _BRANCH_FORBIDDEN.search(branch)
+        or _FORBIDDEN_IN_BRANCH.search(branch)
     ):
         raise InvalidInputError(f"{one_line(branch, 80)!r} is not a branch name")
     return branch
@@ -171,10 +176,10 @@ def validate_branch_name(branch: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedSource:
-    """A source in scratch: what `SourceLayout` lays out on disk, and what could not be taken.
+    """Result of fetching a source into scratch space; the files are on disk, in a `SourceLayout`.
 
-    `has_history` says whether a bare repository with commits stands beside the tree, `shallow` that it was cut off.
-    `skipped` lists files and excluded directories, at most `SKIPPED_LIMIT` of `skipped_total`.
+    `has_history` is true if there is a bare repository with commits, and `shallow` if its history is cut off.
+    `skipped` lists the files and excluded directories that were left out: at most `SKIPPED_LIMIT` of `skipped_total`.
     """
 
     has_history: bool
@@ -185,7 +190,7 @@ class FetchedSource:
     skipped_total: int = 0
 
     def to_json(self) -> dict[str, JSON]:
-        """As a child process sends it."""
+        """Convert to the form in which a child process sends it."""
         return {
             "has_history": self.has_history,
             "shallow": self.shallow,
@@ -197,7 +202,7 @@ class FetchedSource:
 
     @classmethod
     def from_json(cls, value: Mapping[str, JSON]) -> "FetchedSource":
-        """The inverse of `to_json`."""
+        """Convert back from the form of `to_json`."""
         return cls(
             has_history=bool(value["has_history"]),
             shallow=bool(value["shallow"]),

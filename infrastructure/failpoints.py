@@ -1,6 +1,7 @@
-"""Places where a test may kill or block the worker. Off unless `VIBE8_FAILPOINTS` names them, as only tests do.
+"""Failpoints: named places in the code where a test can kill or block the process.
 
-`VIBE8_FAILPOINTS=before-commit` dies there as by a power cut; `before-commit=45` blocks the event loop for 45 s, once.
+Only tests set `VIBE8_FAILPOINTS`; without it failpoints do nothing. `VIBE8_FAILPOINTS=before-commit` kills the process
+with SIGKILL when it reaches that point. `VIBE8_FAILPOINTS=before-commit=45` blocks it there for 45 seconds, once.
 """
 
 import os
@@ -8,16 +9,16 @@ import signal
 import time
 
 _VARIABLE = "VIBE8_FAILPOINTS"
-_passed: set[str] = set()
+_triggered: set[str] = set()
 
 
 def failpoint(name: str) -> None:
-    """Act if the environment names this point (comma-separated)."""
+    """Kill or block this process if the environment names the point (several are separated by commas)."""
     for point in filter(None, os.environ.get(_VARIABLE, "").split(",")):
-        named, _, seconds = point.partition("=")
-        if named != name or name in _passed:
+        point_name, _, seconds = point.partition("=")
+        if point_name != name or name in _triggered:
             continue
-        _passed.add(name)
+        _triggered.add(name)
         if seconds:
             time.sleep(float(seconds))
         else:

@@ -1,4 +1,4 @@
-"""JSON by a fast library, and by the standard one for what the fast one does not know: text that is no Unicode."""
+"""JSON encoding and decoding with orjson, and with the standard library for text that is not valid Unicode."""
 
 import json
 from typing import Any
@@ -7,15 +7,15 @@ import orjson
 
 
 def dumps(value: Any) -> bytes:
-    """The value as JSON. Raises ValueError or TypeError for what is none."""
+    """Encode a value as JSON. Raises ValueError or TypeError if JSON cannot represent it."""
     try:
         return orjson.dumps(value)
-    except TypeError:
+    except TypeError:  # also for lone surrogates, which the standard library escapes
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def loads(data: bytes | str) -> Any:
-    """The inverse, for whatever either of the two has written. Raises ValueError and RecursionError."""
+    """Decode JSON that either library has written. Raises ValueError or RecursionError."""
     try:
         return orjson.loads(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reading the addresses of PostgreSQL and Redis. No error repeats the address: it may hold a password."""
+"""Parsing of PostgreSQL and Redis URLs. No error repeats the URL, because it may contain a password."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ _PARAMETERS: Mapping[str, str] = {
     "port": "port",
     "ssl": "ssl",
     "sslmode": "ssl",
-    "application_name": "",  # ours to set
+    "application_name": "",  # dropped: the program sets its own
 }
-"""What libpq calls a parameter, and what asyncpg's `connect` does (empty: dropped)."""
+"""libpq's name of each accepted parameter, and the argument of asyncpg's `connect` (empty: dropped)."""
 
 
-_ADDRESS = re.compile(
+_DATABASE_URL_PATTERN = re.compile(
     r"""
     (?P<driver>[\w+]+)://
     (?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?
@@ -31,7 +31,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUrl:
-    """The parts of a `postgresql://` address; `options` are what asyncpg's `connect` is to be told beyond them."""
+    """The parts of a `postgresql://` URL; `options` are further arguments of asyncpg's `connect`."""
 
     user: str | None
     password: str | None = field(repr=False)
@@ -41,52 +41,58 @@ class DatabaseUrl:
     options: Mapping[str, str]
 
 
-def parse_database_url(address: str) -> DatabaseUrl:
-    """Take a `postgresql://` address apart; Unix sockets as `?host=/directory`. Raises ValueError with one line."""
-    parts = _ADDRESS.fullmatch(address)
+def parse_database_url(url: str) -> DatabaseUrl:
+    """Parse a `postgresql://` URL; a Unix socket is given as `?host=/directory`.
+
+    Raises ValueError with a one-line message that does not repeat the URL.
+    """
+    parts = _DATABASE_URL_PATTERN.fullmatch(url)
     if parts is None:
         raise ValueError("must look like postgresql://user:password@host:5432/database")
     if parts["driver"] not in _DRIVERS:
         raise ValueError("must begin with postgresql://")
     host = parts["ipv6"] or parts["host"]
     if "@" in (host or ""):
-        raise ValueError("holds more than one @; write the password's special characters as %40 and the like")
+        raise ValueError("contains more than one @; percent-encode special characters of the password (@ is %40)")
     if not parts["database"]:
         raise ValueError("must name a database, as in postgresql://user:password@host:5432/database")
     query = dict(parse_qsl(parts["query"] or ""))
     if not host and "host" not in query:
-        raise ValueError("must name a host, or a socket's directory as ?host=/directory")
+        raise ValueError("must name a host, or the directory of a Unix socket as ?host=/directory")
     return DatabaseUrl(
         user=None if parts["user"] is None else unquote(parts["user"]),
         password=None if parts["password"] is None else unquote(parts["password"]),
         host=host,
         port=int(parts["port"]) if parts["port"] else None,
         database=parts["database"],
-        options=_options(query),
+        options=_connect_options(query),
     )
 
 
-def _options(query: Mapping[str, str]) -> dict[str, str]:
+def _connect_options(query: Mapping[str, str]) -> dict[str, str]:
     for name in query:
         if name not in _PARAMETERS:
-            raise ValueError(f"knows no parameter {_word(name)}; it may have {', '.join(sorted(_PARAMETERS))}")
+            raise ValueError(
+                f"has an unknown parameter{_safe_name(name)}; the known ones are {', '.join(sorted(_PARAMETERS))}"
+            )
     return {_PARAMETERS[name]: value for name, value in query.items() if _PARAMETERS[name]}
 
 
-def validate_redis_url(address: str) -> None:
-    """Raise ValueError, with one line, unless this is a `redis://`, `rediss://` or `unix://` address."""
+def _safe_name(name: str) -> str:
+    """Return the name for an error message; empty where it may be part of a misplaced password."""
+    return f" {name}" if re.fullmatch(r"\w{1,40}", name) else ""
+
+
+def validate_redis_url(url: str) -> None:
+    """Raise ValueError with a one-line message unless this is a `redis://`, `rediss://` or `unix://` URL."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
         if parts.scheme == "unix":
-            complete = bool(parts.path)
+            is_valid = bool(parts.path)
         else:
-            complete = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
-            complete = complete and re.fullmatch(r"/?\d*", parts.path) is not None
+            is_valid = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
+            is_valid = is_valid and re.fullmatch(r"/?\d*", parts.path) is not None
     except ValueError:
-        complete = False
-    if not complete:
+        is_valid = False
+    if not is_valid:
         raise ValueError("must look like redis://:password@host:6379/0")
-
-
-def _word(text: str) -> str:
-    return text if re.fullmatch(r"\w{1,40}", text) else "of that name"

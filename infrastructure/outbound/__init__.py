@@ -1,1 +1,1 @@
-"""HTTP requests that leave this machine: the package index and webhooks, and which addresses they may reach."""
+"""Outgoing HTTP requests, to the package index and to webhooks, and the check of the addresses they may reach."""

@@ -1,4 +1,4 @@
-"""The package index's client, loaded when a package is first looked up: its libraries take long to import."""
+"""Package index client that is imported at the first look-up, because its libraries are slow to import."""
 
 import asyncio
 import importlib
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
 
 
 class LazyPackageIndex:
-    """Implements `domain.ports.PackageIndex`. For one event loop; close it in the end."""
+    """Implementation of `domain.ports.PackageIndex`. Use it on one event loop, and close it at the end."""
 
     def __init__(self, base_url: str | None) -> None:
-        """`base_url` of the index; None: the `pypi-simple` library's own."""
-        self._address = () if base_url is None else (base_url,)
+        """Store the `base_url` of the index; None is the default of the `pypi-simple` library."""
+        self._arguments = () if base_url is None else (base_url,)
         self._index: SimplePackageIndex | None = None
 
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         """See `SimplePackageIndex.latest_versions`."""
-        return await (await self._loaded()).latest_versions(packages)
+        return await (await self._load()).latest_versions(packages)
 
     async def aclose(self) -> None:
         """Close the connections, if any were opened."""
         if self._index is not None:
             await self._index.aclose()
 
-    async def _loaded(self) -> "SimplePackageIndex":
+    async def _load(self) -> "SimplePackageIndex":
         if self._index is None:
             module = await asyncio.to_thread(importlib.import_module, "infrastructure.outbound.package_index")
-            self._index = module.SimplePackageIndex(*self._address)
+            self._index = module.SimplePackageIndex(*self._arguments)
         return self._index

@@ -1,10 +1,10 @@
-"""How versions of packages compare."""
+"""Comparison of package versions."""
 
 from packaging.version import InvalidVersion, Version
 
 
 def is_older(current: str, latest: str) -> bool | None:
-    """Whether `current` comes before `latest` by PEP 440; None where either is no version."""
+    """Whether `current` precedes `latest` by PEP 440; None if either is not a valid version."""
     try:
         return Version(current) < Version(latest)
     except InvalidVersion:

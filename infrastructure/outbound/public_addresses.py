@@ -1,4 +1,4 @@
-"""Which addresses are out there, and which are inside, whatever name led to them."""
+"""Classification of IP addresses as public or private."""
 
 import ipaddress
 
@@ -8,7 +8,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public_address(address: IPAddress) -> bool:
-    """Whether this is an address of the Internet at large, also when it is wrapped in an IPv6 one."""
+    """Whether the address belongs to the public Internet; an IPv4 address inside an IPv6 one is unwrapped first."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in _NAT64:
@@ -19,7 +19,7 @@ def is_public_address(address: IPAddress) -> bool:
 
 
 def parse_ip_literal(host: str) -> IPAddress | None:
-    """The address that a host is, where it is one and no name."""
+    """Parse a host that is written as an IP address; None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

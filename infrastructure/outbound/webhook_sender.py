@@ -1,7 +1,7 @@
-"""Sending notices: signed as standardwebhooks.com has it, to public addresses only, and not held up by anybody.
+"""Delivery of webhooks, signed as standardwebhooks.com specifies, to public addresses and within a time limit.
 
-The other end is a stranger's: its name is resolved once, its addresses are judged, and the connection goes to a judged
-one, so that DNS cannot change its mind. Redirects are not followed, and no byte of the answer's body is read.
+The receiver is not trusted. Its name is resolved once, the addresses are checked, and the connection goes to a checked
+address, so that a second DNS answer has no effect. Redirects are not followed. The response body is not read.
 """
 
 import asyncio
@@ -25,52 +25,55 @@ from domain.webhooks import WebhookDelivery, is_allowed_host, notify_url
 from infrastructure.outbound.public_addresses import IPAddress, is_public_address
 
 DELIVERY_TIMEOUT_SECONDS = 10.0
-"""The whole of a delivery, looking up the name included."""
+"""Time limit of a whole delivery, including the DNS look-up."""
 
-SECRET_PREFIX = "whsec_"  # nosec B105 # noqa: S105 - what all such secrets begin with
+SECRET_PREFIX = "whsec_"  # nosec B105 # noqa: S105 - the prefix of every webhook secret
 
 
 class WebhookDeliveryError(TransientError):
-    """The notice did not arrive; the text says why, and holds nothing that the other end has said."""
+    """Failed delivery. The message says why, and contains nothing that the receiver sent."""
 
 
 def derive_user_secret(secret: str, user_id: UUID) -> str:
-    """The secret that a user's receiver verifies with, made from the fleet's: nobody can forge another's notices."""
+    """Derive the secret with which one user's receivers verify webhooks from one of `WEBHOOK_SECRETS`.
+
+    Each user gets a different secret, so that no user can forge webhooks for another user's receivers.
+    """
     key = hmac.digest(secret.encode(), b"vibe8 notices to " + user_id.bytes, hashlib.sha256)
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
-def webhook_signature(secret: str, notice_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; `secret` as `derive_user_secret` gives it."""
+def webhook_signature(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
+    """Return `v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; `secret` is from `derive_user_secret`."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
-    signed = f"{notice_id}.{timestamp}.".encode() + body
+    signed = f"{delivery_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 class WebhookSender:
-    """Delivers notices, one connection each."""
+    """Sender of webhooks, with one connection per delivery."""
 
     def __init__(
         self, secrets: Sequence[str], allowed_hosts: Collection[str], *, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Sign with all of `secrets`; `allowed_hosts` may be spoken to over http and at private addresses."""
+        """Sign with each of `secrets`; `allowed_hosts` may also get webhooks over http and at private addresses."""
         self._secrets = tuple(secrets)
-        self._allowed = frozenset(allowed_hosts)
+        self._allowed_hosts = frozenset(allowed_hosts)
         self._tls = tls
-        self._opened: httpx.AsyncClient | None = None
+        self._http_client: httpx.AsyncClient | None = None
 
     async def _client(self) -> httpx.AsyncClient:
-        """Made when first needed: reading the system's certificates takes a while, and most workers send nothing."""
-        if self._opened is None:
+        """Return the HTTP client. It is made when first needed, because loading the system's certificates is slow."""
+        if self._http_client is None:
             tls = self._tls
             if tls is None:
                 tls = await asyncio.to_thread(ssl.create_default_context)
-            self._opened = self._opened or self._new_client(tls)
-        return self._opened
+            self._http_client = self._http_client or self._new_client(tls)
+        return self._http_client
 
     @staticmethod
     def _new_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
-        # Kept connections would be found again by address alone, whatever name they were verified for.
+        # No keep-alive: httpx would reuse a connection by IP address, for whichever host name it was verified.
         return httpx.AsyncClient(
             verify=tls,
             trust_env=False,
@@ -82,63 +85,70 @@ class WebhookSender:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._opened is not None:
-            await self._opened.aclose()
+        if self._http_client is not None:
+            await self._http_client.aclose()
 
-    async def send(self, notice: WebhookDelivery) -> None:
-        """Deliver it: any 2xx will do. Raises WebhookDeliveryError."""
+    async def send(self, delivery: WebhookDelivery) -> None:
+        """Deliver one webhook; any 2xx status is success. Raises WebhookDeliveryError."""
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
-                status = await self._post(notice)
-        except TimeoutError:
-            raise WebhookDeliveryError(f"no answer within {DELIVERY_TIMEOUT_SECONDS:.0f} s") from None
-        except httpx.TimeoutException:
+                status = await self._post(delivery)
+        except (TimeoutError, httpx.TimeoutException):
             raise WebhookDeliveryError(f"no answer within {DELIVERY_TIMEOUT_SECONDS:.0f} s") from None
         except httpx.HTTPError as error:
-            raise WebhookDeliveryError(_reason(error)) from error
+            raise WebhookDeliveryError(_describe(error)) from error
         if 300 <= status < 400:
             raise WebhookDeliveryError(f"answered {status}: redirects are not followed")
         if not 200 <= status < 300:
             raise WebhookDeliveryError(f"answered {status}")
 
-    async def _post(self, notice: WebhookDelivery) -> int:
-        url = httpx.URL(notify_url(notice.url, self._allowed))  # what was allowed when it was submitted may not be now
-        address = await self._address(notice.url)
-        body = json.dumps(notice.message(), separators=(",", ":")).encode()
+    async def _post(self, delivery: WebhookDelivery) -> int:
+        # Validated again: the allowed hosts may have changed since the submission.
+        url = httpx.URL(notify_url(delivery.url, self._allowed_hosts))
+        address = await self._resolve(delivery.url)
+        body = json.dumps(delivery.message(), separators=(",", ":")).encode()
         client = await self._client()
         request = client.build_request(
             "POST",
             url.copy_with(host=str(address)),
             content=body,
-            headers={"Host": url.netloc.decode(), "Content-Type": "application/json", **self._signed(notice, body)},
+            headers={
+                "Host": url.netloc.decode(),
+                "Content-Type": "application/json",
+                **self._signature_headers(delivery, body),
+            },
             extensions={"sni_hostname": url.host},
         )
         response = await client.send(request, stream=True)
         await response.aclose()
         return response.status_code
 
-    def _signed(self, notice: WebhookDelivery, body: bytes) -> dict[str, str]:
+    def _signature_headers(self, delivery: WebhookDelivery, body: bytes) -> dict[str, str]:
         if not self._secrets:
             raise WebhookDeliveryError("this worker has no WEBHOOK_SECRETS to sign with")
-        notice_id, now = str(notice.delivery_id), int(time.time())
-        secrets = [derive_user_secret(secret, notice.user_id) for secret in self._secrets]
-        signatures = " ".join(webhook_signature(secret, notice_id, now, body) for secret in secrets)
-        return {"webhook-id": notice_id, "webhook-timestamp": str(now), "webhook-signature": signatures}
+        delivery_id, now = str(delivery.delivery_id), int(time.time())
+        secrets = [derive_user_secret(secret, delivery.user_id) for secret in self._secrets]
+        signatures = " ".join(webhook_signature(secret, delivery_id, now, body) for secret in secrets)
+        return {"webhook-id": delivery_id, "webhook-timestamp": str(now), "webhook-signature": signatures}
 
-    async def _address(self, url: str) -> IPAddress:
+    async def _resolve(self, url: str) -> IPAddress:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+            entries = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise WebhookDeliveryError("the host's name cannot be found (DNS)") from None
-        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        if not is_allowed_host(url, self._allowed) and not all(is_public_address(address) for address in addresses):
-            raise WebhookDeliveryError("the host leads to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)")
+            raise WebhookDeliveryError("the host name cannot be resolved (DNS)") from None
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
+        if not is_allowed_host(url, self._allowed_hosts) and not all(
+            is_public_address(address) for address in addresses
+        ):
+            raise WebhookDeliveryError(
+                "the host resolves to a private address, which is refused (WEBHOOK_ALLOWED_HOSTS)"
+            )
         return addresses[0]
 
 
-def _reason(error: httpx.HTTPError) -> str:
+def _describe(error: httpx.HTTPError) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -1,7 +1,7 @@
-"""Where analysed code comes from: a git repository or an upload, always brought to the same scratch layout."""
+"""Fetching of sources: git repositories, uploads and local directories, all written to the same layout on disk."""
 
 import os
 
-# GitPython refuses to be imported where there is no git. One that is missing is reported when it is needed: an upload
-# of a single file does not need it.
+# Without this, importing GitPython fails if git is not installed. Uploads of a single file do not need git, and other
+# sources report a missing git when they run it.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

@@ -1,1 +1,1 @@
-"""Git repositories: cloning, reading trees and reading history, without a checkout."""
+"""Git repositories: cloning, reading a commit's files and reading history, without a checkout."""

@@ -1,4 +1,4 @@
-"""Bare repositories of our own making, and the few facts that are read out of a foreign `.git` by hand."""
+"""Creation of bare repositories, and parsing of HEAD and the `shallow` file of an untrusted `.git`."""
 
 import re
 from collections.abc import Callable
@@ -10,33 +10,33 @@ from domain.sources import validate_branch_name
 from infrastructure.sources.git.command import GitFailedError, run_git
 
 BRANCH = "refs/heads/analysed"
-"""The one ref of a repository of ours: no foreign name becomes a file."""
+"""The only ref of a bare repository made here. A fixed name, so that no untrusted name becomes a file name."""
 
 MAX_REF_BYTES = 1024
 MAX_PACKED_REFS_BYTES = 16 << 20
-_OBJECT_ID = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
-_SYMBOLIC_STEPS = 5
+_OBJECT_ID_PATTERN = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
+_MAX_SYMBOLIC_REFS = 5
 
 
 class UnusableHistoryError(Exception):
-    """A foreign `.git` from which no history can be had; the text says why, in a few words."""
+    """An untrusted `.git` whose history cannot be used. The message says why in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The commit that HEAD names, and the branch it names it by; None where it is detached."""
+    """The commit of HEAD, and its branch; the branch is None for a detached HEAD."""
 
     sha: str
     branch: str | None
 
 
 def is_object_id(text: bytes) -> bool:
-    """Whether this is a whole SHA-1 or SHA-256 in lower-case hexadecimal."""
-    return _OBJECT_ID.fullmatch(text) is not None
+    """Whether the text is a full SHA-1 or SHA-256 object id in lower-case hexadecimal."""
+    return _OBJECT_ID_PATTERN.fullmatch(text) is not None
 
 
 def create_bare_repository(repository: Path, *, sha256: bool = False) -> None:
-    """`git init --bare` with nothing but git's defaults inside. Raises GitFailedError."""
+    """Run `git init --bare` without a template. Raises GitFailedError."""
     run_git(
         repository,
         "init",
@@ -49,39 +49,39 @@ def create_bare_repository(repository: Path, *, sha256: bool = False) -> None:
 
 
 def resolve_head(read: Callable[[str], bytes | None]) -> Head:
-    """Follow HEAD through symbolic, loose and packed refs.
+    """Resolve HEAD to a commit id through symbolic, loose and packed refs.
 
-    `read` gives the bytes of a small file of the `.git` by its relative name, None where there is none. Raises
-    UnusableHistoryError where HEAD leads to no commit's name.
+    `read` returns the bytes of a small file of the `.git` by its relative name, or None if there is no such file.
+    Raises UnusableHistoryError if HEAD leads to no commit id.
     """
     content = read("HEAD")
     if content is None:
         raise UnusableHistoryError("there is no HEAD")
     branch = None
-    for _ in range(_SYMBOLIC_STEPS):
+    for _ in range(_MAX_SYMBOLIC_REFS):
         content = content.strip()
         if is_object_id(content):
             return Head(content.decode(), branch)
-        name = _symbolic(content)
+        name = _parse_symbolic_ref(content)
         if branch is None:
             branch = name.removeprefix("refs/heads/")
         loose = read(name)
-        content = loose if loose is not None else _packed(read("packed-refs") or b"", name)
-    raise UnusableHistoryError("HEAD leads nowhere")
+        content = loose if loose is not None else _find_packed_ref(read("packed-refs") or b"", name)
+    raise UnusableHistoryError(f"HEAD is not resolved after {_MAX_SYMBOLIC_REFS} symbolic refs")
 
 
-def _symbolic(content: bytes) -> str:
-    """The branch's full ref, judged: it is about to be used as a file name."""
+def _parse_symbolic_ref(content: bytes) -> str:
+    """Return the full ref of the branch. The name is validated, because it is used as a file name next."""
     target = content.removeprefix(b"ref:").strip().decode("utf-8", "replace")
     if not content.startswith(b"ref:") or not target.startswith("refs/heads/"):
         raise UnusableHistoryError("HEAD is malformed")
     try:
         return "refs/heads/" + validate_branch_name(target.removeprefix("refs/heads/"))
     except InvalidInputError as error:
-        raise UnusableHistoryError("HEAD names no branch that git would accept") from error
+        raise UnusableHistoryError("HEAD names an invalid branch") from error
 
 
-def _packed(packed_refs: bytes, name: str) -> bytes:
+def _find_packed_ref(packed_refs: bytes, name: str) -> bytes:
     wanted = name.encode()
     for line in packed_refs.splitlines():
         object_id, _, ref = line.partition(b" ")
@@ -91,9 +91,9 @@ def _packed(packed_refs: bytes, name: str) -> bytes:
 
 
 def copy_shallow_file(repository: Path, content: bytes | None) -> bool:
-    """Write a foreign `shallow` file, if any, into ours, so that git knows where history was cut off.
+    """Validate the content of a `shallow` file and write it to the bare repository; it says where history is cut off.
 
-    Returns whether there is one. Raises UnusableHistoryError where it is malformed.
+    Returns whether the history is shallow. Raises UnusableHistoryError if the content is malformed.
     """
     lines = (content or b"").split()
     if not all(is_object_id(line) for line in lines):
@@ -104,7 +104,7 @@ def copy_shallow_file(repository: Path, content: bytes | None) -> bool:
 
 
 def set_head(repository: Path, head: Head) -> None:
-    """Let HEAD of our repository be that commit, whose object must be there. Raises UnusableHistoryError."""
+    """Set HEAD of the bare repository to the commit. Raises UnusableHistoryError if its object is missing."""
     try:
         run_git(repository, "update-ref", "--no-deref", BRANCH, head.sha)
         run_git(repository, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")

@@ -1,4 +1,4 @@
-"""Repositories: one branch with its whole history into a bare repository, and its Python files into the tree."""
+"""Cloning: fetch one branch with its whole history into a bare repository, and write its Python files to the tree."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ from domain.sources import FetchedSource, normalize_repository_url, validate_bra
 from domain.text import one_line
 from infrastructure.sources.git.bare_repository import BRANCH, create_bare_repository, is_object_id
 from infrastructure.sources.git.command import (
-    Config,
+    GitConfig,
     GitFailedError,
     GitProcess,
     file_size_limit,
@@ -28,8 +28,10 @@ from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.tree.writer import TreeWriter
 
 STALL_SECONDS = 60
+"""Seconds that a transfer may stay below 1 kB/s before it is aborted."""
+
 _POLL_SECONDS = 0.1
-_PROGRESS = re.compile(rb"(Receiving objects|Resolving deltas): +(\d+)%")
+_PROGRESS_PATTERN = re.compile(rb"(Receiving objects|Resolving deltas): +(\d+)%")
 
 PercentCallback = Callable[[int], None]
 
@@ -38,7 +40,7 @@ def fetch_repository(
     url: str,
     branch: str | None,
     token: str | None,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     limits: SourceLimits,
     *,
     ca_bundle: Path | None,
@@ -46,30 +48,30 @@ def fetch_repository(
     on_progress: PercentCallback | None = None,
     stall_seconds: int = STALL_SECONDS,
 ) -> FetchedSource:
-    """Clone a branch (None: the one that HEAD names) and lay out its Python files.
+    """Clone a branch (None: HEAD's branch) and write its Python files.
 
-    `on_progress` hears the percentage fetched, 0..100. A transfer slower than 1 kB/s for `stall_seconds` is given up.
-    Raises InvalidInputError and PermanentError for what the submitter can mend, ServiceUnavailableError for what may
-    pass by itself. No message ever holds the token.
+    `on_progress` is called with the percentage that was fetched, 0..100. A transfer that stays below 1 kB/s for
+    `stall_seconds` is aborted. Raises InvalidInputError or PermanentError for faults that the submitter can correct,
+    ServiceUnavailableError for temporary ones. No message contains the token.
     """
     url = normalize_repository_url(url, allowed_hosts)
-    wanted = None if branch is None else validate_branch_name(branch)
+    checked_branch = None if branch is None else validate_branch_name(branch)
     with translate_disk_errors():
-        _prepare(scratch.repository)
-        place = resolve_remote_host(url, allowed_hosts)
-        fetch = _Fetch(scratch, limits, url, place, _network_config(url, place, token, ca_bundle, stall_seconds))
+        _create_repository(layout.repository)
+        remote = resolve_remote_host(url, allowed_hosts)
+        fetch = _RemoteFetch(layout, limits, url, _network_config(url, remote, token, ca_bundle, stall_seconds))
         try:
-            ref, name = fetch.find(wanted)
-            fetch.run(ref, on_progress or (lambda _: None))
+            ref, name = fetch.find_ref(checked_branch)
+            fetch.fetch(ref, on_progress or (lambda _: None))
         except GitFailedError as error:
-            raise explain_git_error(error, place, with_token=bool(token)) from None
-        history = _taken(scratch.repository, name)
-        with TreeWriter(scratch, limits) as writer:
-            write_commit_tree(scratch, history.commit_sha, writer)
+            raise explain_git_error(error, remote, with_token=bool(token)) from None
+        history = _describe_history(layout.repository, name)
+        with TreeWriter(layout, limits) as writer:
+            write_commit_tree(layout, history.commit_sha, writer)
             return writer.finish("repository", history)
 
 
-def _prepare(repository: Path) -> None:
+def _create_repository(repository: Path) -> None:
     require_git(repository)
     try:
         create_bare_repository(repository)
@@ -78,10 +80,10 @@ def _prepare(repository: Path) -> None:
 
 
 def _network_config(
-    url: str, place: RemoteHost, token: str | None, ca_bundle: Path | None, stall_seconds: int
-) -> list[tuple[str, str]]:
+    url: str, remote: RemoteHost, token: str | None, ca_bundle: Path | None, stall_seconds: int
+) -> GitConfig:
     config = [
-        ("http.curloptResolve", place.curl_resolve_entry()),
+        ("http.curloptResolve", remote.curl_resolve_entry()),
         ("http.lowSpeedLimit", "1000"),
         ("http.lowSpeedTime", str(stall_seconds)),
     ]
@@ -93,67 +95,64 @@ def _network_config(
     return config
 
 
-class _Fetch:
-    """One conversation with one git host."""
+class _RemoteFetch:
+    """Fetch of one repository from one git host."""
 
-    def __init__(
-        self, scratch: SourceLayout, limits: SourceLimits, url: str, place: RemoteHost, config: Config
-    ) -> None:
-        self._repository = scratch.repository
+    def __init__(self, layout: SourceLayout, limits: SourceLimits, url: str, config: GitConfig) -> None:
+        self._repository = layout.repository
         self._limits = limits
         self._url = url
-        self._place = place
         self._config = config
 
-    def find(self, branch: str | None) -> tuple[str, str | None]:
-        """The full ref to fetch and the branch's name; None for a HEAD that is on no branch."""
+    def find_ref(self, branch: str | None) -> tuple[str, str | None]:
+        """Find the ref to fetch. Returns the full ref and the branch; the branch is None for a detached HEAD."""
         patterns = ["HEAD"] if branch is None else ["HEAD", f"refs/heads/{branch}"]
         arguments = ("ls-remote", "--symref", "--", self._url, *patterns)
         output = run_git(self._repository, *arguments, config=self._config, protocols="https")
         lines = [line.partition(b"\t") for line in output.splitlines()]
         refs = {name for target, _, name in lines if is_object_id(target)}
         if not refs:
-            raise InvalidInputError("the repository is empty: it has no commits, or is no git repository at all")
+            raise InvalidInputError("the repository is empty: it has no commits, or is not a git repository")
         if branch is not None:
             if os.fsencode(f"refs/heads/{branch}") not in refs:
                 raise InvalidInputError(f"branch {one_line(branch, 80)!r} not found in the repository")
             return f"refs/heads/{branch}", branch
         return _default_branch(output)
 
-    def run(self, ref: str, on_progress: PercentCallback) -> None:
-        """Bring the ref's whole history, and nothing else."""
-        events: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    def fetch(self, ref: str, on_progress: PercentCallback) -> None:
+        """Fetch the ref's whole history, and no other ref."""
+        chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         arguments = (
             "fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance",
             "--no-write-fetch-head", "--update-shallow", "--", self._url, f"+{ref}:{BRANCH}",
         )  # fmt: skip
         environment = git_environment(self._repository, self._config, protocols="https")
-        with file_size_limit(self._limits.max_clone_bytes):  # the process that starts here inherits it
-            process = GitProcess(arguments, environment, on_error_output=events.put)
+        with file_size_limit(self._limits.max_clone_bytes):  # the git process inherits the limit
+            process = GitProcess(arguments, environment, on_stderr=chunks.put)
         with process:
             try:
-                self._watch(process, events, on_progress)
+                self._watch(process, chunks, on_progress)
                 process.finish()
             except GitFailedError:
-                # The kernel stopped the pack's writer at the limit, whatever git made of that.
-                if self._disk_bytes() >= self._limits.max_clone_bytes:
-                    raise self._too_large() from None
+                # The kernel stops git when its pack reaches the limit, and git then reports some other error.
+                if self._objects_size() >= self._limits.max_clone_bytes:
+                    raise self._too_large_error() from None
                 raise
         self._check_size()
 
-    def _watch(self, process: GitProcess, events: queue.SimpleQueue[bytes], on_progress: PercentCallback) -> None:
-        """Follow what git says until it says no more, and look at the disk meanwhile."""
-        said, last = b"", -1
+    def _watch(self, process: GitProcess, chunks: queue.SimpleQueue[bytes], on_progress: PercentCallback) -> None:
+        """Report progress from git's stderr until its end, and check the size on disk meanwhile."""
+        output, last_percent = b"", -1
         while True:
-            piece = None
+            chunk = None
             with suppress(queue.Empty):
-                piece = events.get(timeout=_POLL_SECONDS)
-            if piece == b"":
+                chunk = chunks.get(timeout=_POLL_SECONDS)
+            if chunk == b"":
                 return
-            said = (said + (piece or b""))[-512:]
-            percent = _percent(said)
-            if percent > last:
-                last = percent
+            output = (output + (chunk or b""))[-512:]
+            percent = _parse_percent(output)
+            if percent > last_percent:
+                last_percent = percent
                 on_progress(percent)
             try:
                 self._check_size()
@@ -162,13 +161,13 @@ class _Fetch:
                 raise
 
     def _check_size(self) -> None:
-        if self._disk_bytes() > self._limits.max_clone_bytes:
-            raise self._too_large()
+        if self._objects_size() > self._limits.max_clone_bytes:
+            raise self._too_large_error()
 
-    def _disk_bytes(self) -> int:
+    def _objects_size(self) -> int:
         return directory_size(self._repository / "objects")
 
-    def _too_large(self) -> InvalidInputError:
+    def _too_large_error(self) -> InvalidInputError:
         limit = self._limits.max_clone_bytes / MIB
         return InvalidInputError(f"the repository is larger than {limit:g} MB (MAX_CLONE_MB)")
 
@@ -182,9 +181,9 @@ def _default_branch(output: bytes) -> tuple[str, str | None]:
     return "HEAD", None
 
 
-def _percent(said: bytes) -> int:
-    """Receiving is the first four fifths of the work, resolving deltas the last."""
-    found = _PROGRESS.findall(said)
+def _parse_percent(output: bytes) -> int:
+    """Parse git's progress: receiving objects counts as the first 80 %, resolving deltas as the other 20 %."""
+    found = _PROGRESS_PATTERN.findall(output)
     if not found:
         return 0
     step, percent = found[-1]
@@ -192,7 +191,7 @@ def _percent(said: bytes) -> int:
 
 
 def directory_size(directory: Path) -> int:
-    """The sizes of all files below, added up; files that come and go meanwhile do not matter."""
+    """Sum the sizes in bytes of all files below the directory; files that vanish meanwhile are ignored."""
     total = 0
     for parent, _, names in os.walk(directory):
         for name in names:
@@ -201,9 +200,9 @@ def directory_size(directory: Path) -> int:
     return total
 
 
-def _taken(repository: Path, branch: str | None) -> FetchedHistory:
+def _describe_history(repository: Path, branch: str | None) -> FetchedHistory:
     try:
         sha = run_git(repository, "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}").decode().strip()
     except GitFailedError as error:
-        raise PermanentError(f"the branch leads to no commit: {error.reason()}") from error
+        raise PermanentError(f"the branch has no commit: {error.reason()}") from error
     return FetchedHistory(commit_sha=sha, branch=branch, shallow=(repository / "shallow").exists())

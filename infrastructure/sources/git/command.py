@@ -1,7 +1,7 @@
-"""How git is run: an argument list, an environment built here from nothing, and no configuration but our own.
+"""Running git with an argument list, a newly built environment, and only the configuration of this module.
 
-GitPython's command layer starts the process. Its repository objects are not used: they read a repository's
-configuration, which belongs to the submitter.
+GitPython's command layer starts the process. Its repository objects are not used, because they read the repository's
+configuration, which the submitter controls.
 """
 
 import os
@@ -23,55 +23,55 @@ from domain.text import one_line
 
 EMPTY_TREE_ID = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MINIMUM_GIT_VERSION = (2, 37)
-"""The first that can pin a host's address (`http.curloptResolve`) and refuse credentials in a URL."""
+"""First version that can fix the address of a host (`http.curloptResolve`) and refuse credentials in a URL."""
 
-MAX_OUTPUT = 1 << 20
-_KEPT_ERROR_BYTES = 1 << 14
-_GRACE_SECONDS = 2.0
-_NOT_FOUND = 127
-"""What a shell, and `env`, say of a program that is not there."""
+MAX_OUTPUT_BYTES = 1 << 20
+_KEPT_STDERR_BYTES = 1 << 14
+_TERMINATE_GRACE_SECONDS = 2.0
+_COMMAND_NOT_FOUND = 127
+"""Exit code of a shell, and of `env`, for a program that does not exist."""
 
-_INHERITED = ("PATH", "LD_LIBRARY_PATH")
+_INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH")
 
-Config = Sequence[tuple[str, str]]
+GitConfig = Sequence[tuple[str, str]]
 
-_OUR_CONFIG: Config = (
-    # No program may be named by anyone but us.
+_SAFE_CONFIG: GitConfig = (
+    # No hook, helper or other program may be named by the repository.
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.askPass", ""),
     ("credential.helper", ""),
-    # The tree's own .gitattributes must not hide its churn; gits from 2.43 on may read it in a bare repository too.
+    # The tree's .gitattributes must not hide its churn; git 2.43 and newer reads it in a bare repository as well.
     ("core.attributesFile", "/dev/null"),
     ("attr.tree", EMPTY_TREE_ID),
-    # These caches sit beside borrowed objects, where the submitter may have written them.
+    # These caches are stored beside the objects, and the submitter may have written them for a linked history.
     ("core.commitGraph", "false"),
     ("core.multiPackIndex", "false"),
-    # The address space is limited, and packs are mapped into it.
+    # The address space is limited, and git maps packs into it.
     ("core.packedGitLimit", "256m"),
     ("core.packedGitWindowSize", "32m"),
     ("pack.threads", "2"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("submodule.recurse", "false"),
-    # No shell, no redirect to an address that was not judged, no proxy that would resolve names by itself.
+    # No redirect to an unchecked address, and no proxy, which would resolve names itself.
     ("protocol.version", "2"),
     ("http.followRedirects", "false"),
     ("http.proxy", ""),
     ("http.sslVerify", "true"),
     ("transfer.credentialsInUrl", "die"),
     ("transfer.bundleURI", "false"),
-    # One pack is one file, whose size the kernel can limit.
+    # A fetch writes one pack file, whose size the kernel can limit.
     ("transfer.unpackLimit", "1"),
-    # Well-known repositories have old flaws that fsck refuses. Nothing is ever checked out, and each name is judged
-    # when the tree is read, so that they harm nobody; hashes and connectivity are checked all the same.
+    # Well-known repositories have old flaws that fsck refuses. They are harmless here: nothing is checked out, and each
+    # name is validated when the tree is read. git checks hashes and connectivity in any case.
     ("transfer.fsckObjects", "false"),
     ("fetch.fsckObjects", "false"),
 )
 
 
 class GitFailedError(Exception):
-    """git ended with an error. `status` is its exit code, or minus the signal; `stderr` the end of what it said."""
+    """Failed git process. `status` is its exit code, or minus the signal; `stderr` is the end of its error output."""
 
     def __init__(self, status: int, stderr: str) -> None:
         super().__init__(status, stderr)
@@ -79,8 +79,8 @@ class GitFailedError(Exception):
         self.stderr = stderr
 
     def reason(self) -> str:
-        """One line for whoever reads the run."""
-        if self.status == _NOT_FOUND:
+        """Summarize the failure in one line, for the result of the job."""
+        if self.status == _COMMAND_NOT_FOUND:
             return "git is not installed on this machine"
         lines = [line for line in self.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
         if lines:
@@ -90,15 +90,15 @@ class GitFailedError(Exception):
         return one_line(self.stderr, 200) or f"git ended with exit code {self.status}"
 
 
-def git_environment(repository: Path, config: Config = (), *, protocols: str = "none") -> dict[str, str]:
-    """The whole environment of a git process that works on the bare `repository`.
+def git_environment(repository: Path, config: GitConfig = (), *, protocols: str = "none") -> dict[str, str]:
+    """Build the whole environment of a git process that works on the bare `repository`.
 
-    `config` is added to ours; secrets may go there, since it is neither an argument nor a file. `protocols` are the
-    transports git may use, separated by colons.
+    `config` is added to the safe configuration. It may contain secrets, because it is neither in an argument nor in a
+    file. `protocols` are the transports that git may use, separated by colons.
     """
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
     environment |= {
-        "GIT_DIR": str(repository),  # no search upward, so no other repository is ever found
+        "GIT_DIR": str(repository),  # git does not search the parent directories for a repository
         "HOME": str(repository.parent),
         "LANG": "C",
         "LANGUAGE": "C",
@@ -114,7 +114,7 @@ def git_environment(repository: Path, config: Config = (), *, protocols: str = "
         "GIT_PYTHON_REFRESH": "quiet",
         "GIT_TERMINAL_PROMPT": "0",
     }
-    pairs = (*_OUR_CONFIG, *config)
+    pairs = (*_SAFE_CONFIG, *config)
     environment["GIT_CONFIG_COUNT"] = str(len(pairs))
     for number, (key, value) in enumerate(pairs):
         environment[f"GIT_CONFIG_KEY_{number}"] = key
@@ -122,21 +122,21 @@ def git_environment(repository: Path, config: Config = (), *, protocols: str = "
     return environment
 
 
-def _without_inherited(environment: Mapping[str, str]) -> list[str]:
-    """A prefix that takes away what git would inherit beside `environment`: GitPython adds to `os.environ`.
+def _unset_inherited(environment: Mapping[str, str]) -> list[str]:
+    """Return a command prefix that unsets all variables but those of `environment`: GitPython passes `os.environ` on.
 
-    In the children that analyse, nothing is left to take away, and the prefix is empty.
+    In analysis child processes there are no other variables, and the prefix is empty.
     """
-    foreign = sorted(set(os.environ) - set(environment))
-    return ["env", *(part for name in foreign for part in ("-u", name))] if foreign else []
+    inherited = sorted(set(os.environ) - set(environment))
+    return ["env", *(part for name in inherited for part in ("-u", name))] if inherited else []
 
 
 @contextmanager
 def file_size_limit(limit: int) -> Iterator[None]:
-    """Let the kernel stop this process, and for ever those that it starts meanwhile, at files of over `limit` bytes."""
+    """Limit the size of files that this process can write; processes started inside keep the limit (in bytes)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    new_soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (new_soft, hard))
     try:
         yield
     finally:
@@ -144,7 +144,7 @@ def file_size_limit(limit: int) -> Iterator[None]:
 
 
 class GitProcess:
-    """One running git. Read `stdout`, then `finish`; leaving the `with` block early kills it."""
+    """A running git process. Read `stdout`, then call `finish`; leaving the `with` block before that kills it."""
 
     def __init__(
         self,
@@ -153,64 +153,64 @@ class GitProcess:
         *,
         stdin: BinaryIO | int | None = None,
         timeout: float | None = None,
-        on_error_output: Callable[[bytes], None] | None = None,
+        on_stderr: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Start it; `timeout` seconds from now it is killed.
+        """Start git; it is killed after `timeout` seconds.
 
-        `on_error_output` hears each piece of stderr, in a thread of its own, and an empty one at the end.
+        `on_stderr` is called with each chunk of stderr, from another thread, and with an empty chunk at the end.
         """
-        command = [*_without_inherited(environment), "git", *arguments]
-        # GitPython ends the process should its handle be forgotten, so the handle is kept.
+        command = [*_unset_inherited(environment), "git", *arguments]
+        # GitPython terminates the process when its handle is garbage-collected, so the handle is kept.
         try:
             git = Git(environment["HOME"])
             self._handle = git.execute(command, env=dict(environment), as_process=True, istream=stdin)
         except GitCommandNotFound as error:
-            raise GitFailedError(_NOT_FOUND, "") from error
+            raise GitFailedError(_COMMAND_NOT_FOUND, "") from error
         self._process = cast("subprocess.Popen[bytes]", self._handle.proc)
         self.stdout = cast("IO[bytes]", self._process.stdout)
-        self._errors = b""
-        self._on_error_output = on_error_output or (lambda _: None)
-        self._reader = threading.Thread(target=self._read_errors, daemon=True)
-        self._reader.start()
-        self._timer = threading.Timer(timeout, self._process.kill) if timeout is not None else None
-        if self._timer is not None:
-            self._timer.start()
+        self._stderr = b""
+        self._on_stderr = on_stderr or (lambda _: None)
+        self._stderr_thread = threading.Thread(target=self._read_stderr, daemon=True)
+        self._stderr_thread.start()
+        self._kill_timer = threading.Timer(timeout, self._process.kill) if timeout is not None else None
+        if self._kill_timer is not None:
+            self._kill_timer.start()
 
-    def _read_errors(self) -> None:
+    def _read_stderr(self) -> None:
         stream = cast("IO[bytes]", self._process.stderr)
-        while piece := os.read(stream.fileno(), 1 << 16):
-            self._errors = (self._errors + piece)[-_KEPT_ERROR_BYTES:]
-            self._on_error_output(piece)
-        self._on_error_output(b"")
+        while chunk := os.read(stream.fileno(), 1 << 16):
+            self._stderr = (self._stderr + chunk)[-_KEPT_STDERR_BYTES:]
+            self._on_stderr(chunk)
+        self._on_stderr(b"")
 
-    def feed(self, lines: Iterable[bytes]) -> None:
-        """Give it all of its standard input (a pipe), which it must read before it answers."""
+    def write_stdin(self, lines: Iterable[bytes]) -> None:
+        """Write the whole standard input (a pipe) and close it. The command must read it all before it prints."""
         pipe = cast("IO[bytes]", self._process.stdin)
-        with suppress(BrokenPipeError):  # it has ended, and `finish` tells why
+        with suppress(BrokenPipeError):  # git has ended, and `finish` raises its error
             pipe.writelines(lines)
             pipe.close()
 
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def terminate(self) -> None:
-        """Ask it to end; git takes its helpers with it."""
+        """Send SIGTERM; git ends its helper processes as well."""
         self._process.terminate()
 
     def finish(self) -> None:
-        """Wait for the end. Raises GitFailedError unless git says that all is well."""
+        """Wait until the process ends. Raises GitFailedError unless its exit code is 0."""
         status = self._process.wait()
-        self._reader.join()
+        self._stderr_thread.join()
         if status != 0:
-            raise GitFailedError(status, self._errors.decode("utf-8", "replace"))
+            raise GitFailedError(status, self._stderr.decode("utf-8", "replace"))
 
     def _stop(self) -> None:
-        """End it if it still runs: asked first, so that git ends its helpers, which hold the pipes that we read."""
+        """Stop the process if it runs. SIGTERM comes first, so that git ends its helpers: they keep the pipes open."""
         if self.is_running():
             self._process.terminate()
             try:
-                self._process.wait(_GRACE_SECONDS)
+                self._process.wait(_TERMINATE_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
@@ -222,9 +222,9 @@ class GitProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._reader.join()
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
+        self._stderr_thread.join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with suppress(BrokenPipeError):
@@ -232,25 +232,25 @@ class GitProcess:
 
 
 def run_git(
-    repository: Path, *arguments: str, config: Config = (), protocols: str = "none", timeout: float | None = None
+    repository: Path, *arguments: str, config: GitConfig = (), protocols: str = "none", timeout: float | None = None
 ) -> bytes:
-    """What git prints, at most `MAX_OUTPUT` bytes. Raises GitFailedError."""
+    """Run git and return its output. Raises GitFailedError, also for more than `MAX_OUTPUT_BYTES` of output."""
     environment = git_environment(repository, config, protocols=protocols)
     with GitProcess(arguments, environment, timeout=timeout) as process:
-        output = process.stdout.read(MAX_OUTPUT + 1)
-        if len(output) > MAX_OUTPUT:
-            raise GitFailedError(1, f"error: git {arguments[0]} printed more than {MAX_OUTPUT} bytes")
+        output = process.stdout.read(MAX_OUTPUT_BYTES + 1)
+        if len(output) > MAX_OUTPUT_BYTES:
+            raise GitFailedError(1, f"error: git {arguments[0]} wrote more than {MAX_OUTPUT_BYTES} bytes")
         process.finish()
         return output
 
 
 def require_git(repository: Path) -> None:
-    """Raise PermanentError unless git is there, and new enough to know the guards that cloning relies on."""
+    """Raise PermanentError unless git is installed and supports the options on which safe cloning relies."""
     try:
-        said = run_git(repository, "version")
+        output = run_git(repository, "version")
     except GitFailedError as error:
         raise PermanentError(error.reason()) from error
-    version = re.search(rb"(\d+)\.(\d+)", said)
+    version = re.search(rb"(\d+)\.(\d+)", output)
     if version is None or (int(version[1]), int(version[2])) < MINIMUM_GIT_VERSION:
         needed = ".".join(map(str, MINIMUM_GIT_VERSION))
         raise PermanentError(f"git {needed} or newer is needed on the worker to clone safely")

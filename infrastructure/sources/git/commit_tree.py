@@ -1,4 +1,4 @@
-"""The Python files of a commit, out of a bare repository and into the tree: no checkout, so nothing can run."""
+"""Copying of a commit's Python files from a bare repository to the tree, without a checkout, so that no hook runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,32 +22,32 @@ class _Blob:
     executable: bool
 
 
-def write_commit_tree(scratch: SourceLayout, commit_sha: str, writer: TreeWriter) -> None:
-    """Hand every wanted file of the commit to the writer.
+def write_commit_tree(layout: SourceLayout, commit_sha: str, writer: TreeWriter) -> None:
+    """Write the commit's Python files and manifests.
 
-    Raises InvalidInputError where the tree passes a limit, PermanentError where git cannot read it.
+    Raises InvalidInputError if the tree exceeds a limit, PermanentError if git cannot read the commit.
     """
     try:
-        blobs = [blob for blob in _listing(scratch, commit_sha, writer) if blob is not None]
-        _copy(scratch, blobs, writer)
+        blobs = [blob for blob in _list_blobs(layout, commit_sha, writer) if blob is not None]
+        _copy_blobs(layout, blobs, writer)
     except GitFailedError as error:
         raise PermanentError(f"the commit's files cannot be read: {error.reason()}") from error
     except ValueError as error:
-        raise PermanentError("the commit's files cannot be read: git's answer cannot be understood") from error
+        raise PermanentError("the commit's files cannot be read: git's output is malformed") from error
 
 
-def _listing(scratch: SourceLayout, commit_sha: str, writer: TreeWriter) -> Iterator[_Blob | None]:
+def _list_blobs(layout: SourceLayout, commit_sha: str, writer: TreeWriter) -> Iterator[_Blob | None]:
     arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit_sha)
-    with GitProcess(arguments, git_environment(scratch.repository)) as process:
+    with GitProcess(arguments, git_environment(layout.repository)) as process:
         for record in split_records(process.stdout, b"\0"):
             writer.count_entry()
-            yield _judge(record, writer)
+            yield _accept_entry(record, writer)
         process.finish()
 
 
-def _judge(record: bytes, writer: TreeWriter) -> _Blob | None:
-    about, _, path = record.partition(b"\t")
-    mode, _, object_id, size = about.split()
+def _accept_entry(record: bytes, writer: TreeWriter) -> _Blob | None:
+    fields, _, path = record.partition(b"\t")
+    mode, _, object_id, size = fields.split()
     if mode in (_SYMLINK, _SUBMODULE):
         if not writer.is_excluded(path):
             writer.skip(path, "symbolic link" if mode == _SYMLINK else "submodule")
@@ -57,13 +57,13 @@ def _judge(record: bytes, writer: TreeWriter) -> _Blob | None:
     return _Blob(object_id, int(size), path, mode == _EXECUTABLE)
 
 
-def _copy(scratch: SourceLayout, blobs: list[_Blob], writer: TreeWriter) -> None:
-    with TemporaryFile(dir=scratch.root) as names:
-        # A file and not a pipe: git reads it at its own pace, so that we and git never wait for each other.
-        names.writelines(blob.object_id + b"\n" for blob in blobs)
-        names.seek(0)
-        environment = git_environment(scratch.repository)
-        with GitProcess(("cat-file", "--batch", "--buffer"), environment, stdin=cast("BinaryIO", names)) as process:
+def _copy_blobs(layout: SourceLayout, blobs: list[_Blob], writer: TreeWriter) -> None:
+    with TemporaryFile(dir=layout.root) as id_file:
+        # A file instead of a pipe: with two pipes, this process and git could each wait for the other to read.
+        id_file.writelines(blob.object_id + b"\n" for blob in blobs)
+        id_file.seek(0)
+        environment = git_environment(layout.repository)
+        with GitProcess(("cat-file", "--batch", "--buffer"), environment, stdin=cast("BinaryIO", id_file)) as process:
             for blob in blobs:
                 writer.write(blob.path, _read_blob(process.stdout, blob), executable=blob.executable)
             process.finish()
@@ -72,8 +72,8 @@ def _copy(scratch: SourceLayout, blobs: list[_Blob], writer: TreeWriter) -> None
 def _read_blob(stream: IO[bytes], blob: _Blob) -> bytes:
     header = stream.readline(256)
     if header != b"%b blob %d\n" % (blob.object_id, blob.size):
-        raise ValueError("not the blob that was asked for")
+        raise ValueError("git returned another object than the requested blob")
     data = stream.read(blob.size)
     if len(data) != blob.size or stream.read(1) != b"\n":
-        raise ValueError("the blob is cut off")
+        raise ValueError("the blob is truncated")
     return data

@@ -1,4 +1,4 @@
-"""The history of HEAD in a bare repository of ours, as git's own `log --numstat` tells it."""
+"""History of HEAD in a bare repository, read with `git log --numstat`."""
 
 import json
 import os
@@ -14,20 +14,21 @@ from infrastructure.sources.git.bare_repository import is_object_id
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
 
 _PATH_MAPPING_FILE = "vibe8-path-mapping.json"
-_CHUNK = 1 << 20
-_LONGEST_LINE = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_MAX_RECORD_BYTES = 1 << 20
 _NUMSTAT = (
     "log", "--numstat", "-z", "--format=", "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv",
-    "--full-history",  # or the paths would simplify the history, and a reverted side branch not count
+    "--full-history",  # without it the path filter simplifies history, and a reverted side branch is lost
 )  # fmt: skip
-_PATHS = ("--", "*.py")
-_ALLOCATOR = {
+_PATH_FILTER = ("--", "*.py")
+_MALLOC_SETTINGS = {
     "MALLOC_TOP_PAD_": "67108864",
     "MALLOC_TRIM_THRESHOLD_": "268435456",
     "MALLOC_MMAP_THRESHOLD_": "67108864",
 }
-"""For glibc; others overlook it. A walk takes and frees two blobs a change: the memory is kept instead of given back to
-the kernel each time, which was half of the walk's system time."""
+"""Settings of glibc's malloc. git allocates and frees two blobs for each change. With these settings it keeps the
+memory instead of returning it to the kernel each time, which took half of its system time. Other C libraries ignore
+them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,26 +72,26 @@ class PathMapping:
 
 
 class GitHistory:
-    """Implements `domain.ports.History`. Paths come as `os.fsdecode` gives them and as the tree has them."""
+    """Implementation of `domain.ports.History`. Paths are those of the tree, decoded by `os.fsdecode`."""
 
     def __init__(self, repository: Path) -> None:
-        """`repository` is what `SourceLayout.repository` holds after a fetch that found history."""
+        """Open `SourceLayout.repository` of a fetched source that has history."""
         self._repository = repository
         self._paths = PathMapping.load(repository)
 
     def head(self) -> str:
-        """The full name of HEAD's commit. Raises PermanentError."""
-        with _faults_translated():
-            said = run_git(self._repository, "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
-            return said.decode("ascii").strip()
+        """Return the full id of HEAD's commit. Raises PermanentError."""
+        with _translate_git_errors():
+            output = run_git(self._repository, "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
+            return output.decode("ascii").strip()
 
     def is_ancestor(self, commit: str) -> bool:
-        """Whether HEAD reaches the commit of that full name; False for what is no name, or no commit here."""
+        """Whether HEAD reaches the commit of that full id; False for an invalid id or an unknown commit."""
         if not is_object_id(commit.encode("utf-8", "replace")):
             return False
         try:
             run_git(self._repository, "merge-base", "--is-ancestor", commit, "HEAD")
-        except GitFailedError:  # also of what is not there
+        except GitFailedError:  # not an ancestor, or an unknown commit
             return False
         return True
 
@@ -99,84 +100,85 @@ class GitHistory:
         return json.dumps([os.fsdecode(self._paths.history_directory), os.fsdecode(self._paths.tree_directory)])
 
     def commit_count(self, *, since: str | None = None) -> int:
-        """`git rev-list --count --no-merges HEAD`, or of what `since` does not reach. Raises PermanentError."""
-        with _faults_translated():
+        """Count the non-merge commits that HEAD reaches and `since` does not. Raises PermanentError."""
+        with _translate_git_errors():
             return int(run_git(self._repository, "rev-list", "--count", "--no-merges", _range(since), "--"))
 
     def is_shallow(self) -> bool:
-        """Whether the history was cut off."""
+        """Whether the history is cut off."""
         shallow = self._repository / "shallow"
         return shallow.exists() and shallow.stat().st_size > 0
 
     def commits(self) -> Iterator[str]:
-        """The names of all non-merge commits, newest first: what `numstat` can be split by. Raises PermanentError."""
-        with _faults_translated():
+        """Iterate over the ids of all non-merge commits, newest first. Raises PermanentError."""
+        with _translate_git_errors():
             for line in self._stream(("rev-list", "--no-merges", "HEAD", "--"), separator=b"\n"):
                 yield line.decode("ascii")
 
     def numstat(
         self, commits: Iterable[str] | None = None, *, since: str | None = None
     ) -> Iterator[tuple[str, int, int]]:
-        """(path, added, deleted) for each `.py` file that a commit changed; binary changes have no lines.
+        """Iterate over (path, added lines, deleted lines) of each `.py` file that a commit changed.
 
-        Of all non-merge commits, of those that `since` does not reach, or of these alone: the lines of any partition of
-        `commits()` are together those of the whole, so that processes can share the work. Only the line in hand is
-        held. Raises PermanentError.
+        Covers the given `commits`, else all non-merge commits that `since` does not reach. Several processes can share
+        the work by splitting `commits()` into parts. Binary changes are left out. Only one record is in memory at a
+        time. Raises PermanentError.
         """
         if commits is None:
-            yield from self._changes((*_NUMSTAT, _range(since), *_PATHS), None)
+            yield from self._changes((*_NUMSTAT, _range(since), *_PATH_FILTER), None)
             return
-        names = [f"{commit}\n".encode("ascii") for commit in commits]
-        if names:  # given none at all, git would take HEAD
-            yield from self._changes((*_NUMSTAT, "--no-walk=unsorted", "--stdin", *_PATHS), names)
+        lines = [f"{commit}\n".encode("ascii") for commit in commits]
+        if lines:  # without any commit git would use HEAD
+            yield from self._changes((*_NUMSTAT, "--no-walk=unsorted", "--stdin", *_PATH_FILTER), lines)
 
-    def _changes(self, arguments: Sequence[str], names: list[bytes] | None) -> Iterator[tuple[str, int, int]]:
-        with _faults_translated():
-            for line in self._stream(arguments, separator=b"\0", given=names):
+    def _changes(self, arguments: Sequence[str], commit_lines: list[bytes] | None) -> Iterator[tuple[str, int, int]]:
+        with _translate_git_errors():
+            for line in self._stream(arguments, separator=b"\0", stdin_lines=commit_lines):
                 added, deleted, path = line.split(b"\t", 2)
-                seen = self._paths.to_tree_path(path)
-                if seen is not None and added != b"-":
-                    yield os.fsdecode(seen), int(added), int(deleted)
+                tree_path = self._paths.to_tree_path(path)
+                if tree_path is not None and added != b"-":
+                    yield os.fsdecode(tree_path), int(added), int(deleted)
 
     def _stream(
-        self, arguments: Sequence[str], *, separator: bytes, given: list[bytes] | None = None
+        self, arguments: Sequence[str], *, separator: bytes, stdin_lines: list[bytes] | None = None
     ) -> Iterator[bytes]:
-        stdin = None if given is None else subprocess.PIPE
-        environment = {**git_environment(self._repository), **_ALLOCATOR}
+        stdin = None if stdin_lines is None else subprocess.PIPE
+        environment = {**git_environment(self._repository), **_MALLOC_SETTINGS}
         with GitProcess(arguments, environment, stdin=stdin) as process:
-            if given is not None:
-                process.feed(given)
+            if stdin_lines is not None:
+                process.write_stdin(stdin_lines)
             yield from split_records(process.stdout, separator)
             process.finish()
 
 
 def _range(since: str | None) -> str:
-    """Raises ValueError for what is no commit's full name: it becomes part of an argument."""
+    """Return the revision range. `since` becomes part of an argument: ValueError unless it is a full commit id."""
     if since is None:
         return "HEAD"
     if not is_object_id(since.encode()):
-        raise ValueError("not a commit's name")
+        raise ValueError("not a commit id")
     return f"{since}..HEAD"
 
 
 @contextmanager
-def _faults_translated() -> Iterator[None]:
+def _translate_git_errors() -> Iterator[None]:
     try:
         yield
     except GitFailedError as error:
         raise PermanentError(f"the history cannot be read: {error.reason()}") from error
     except ValueError as error:
-        raise PermanentError("the history cannot be read: git's answer cannot be understood") from error
+        raise PermanentError("the history cannot be read: git's output is malformed") from error
 
 
 def split_records(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
-    """The records of a stream in which each is ended by `separator`; what follows the last is git's to explain.
+    """Iterate over the records of a stream, each of which ends with `separator`.
 
-    Raises ValueError at a record of more than a megabyte, which no path of a source tree makes.
+    A last record without its separator is dropped: git was interrupted, and its exit code says so. Raises ValueError
+    for a record of more than 1 MiB, which no path of a source tree reaches.
     """
     rest = b""
-    while chunk := stream.read(_CHUNK):
+    while chunk := stream.read(_CHUNK_BYTES):
         *records, rest = (rest + chunk).split(separator)
         yield from records
-        if len(rest) > _LONGEST_LINE:
-            raise ValueError("a record without end")
+        if len(rest) > _MAX_RECORD_BYTES:
+            raise ValueError(f"a record has more than {_MAX_RECORD_BYTES} bytes")

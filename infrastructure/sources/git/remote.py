@@ -1,4 +1,4 @@
-"""The other end of a clone: which address it may be, and what its refusals mean."""
+"""The git host of a clone: resolution and check of its address, and translation of git's errors."""
 
 import ipaddress
 import re
@@ -11,22 +11,22 @@ from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableE
 from infrastructure.outbound.public_addresses import IPAddress, is_public_address, parse_ip_literal
 from infrastructure.sources.git.command import GitFailedError
 
-CONNECT_SECONDS = 10.0
-_INSIDE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+CONNECT_TIMEOUT_SECONDS = 10.0
+_INTERNAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteHost:
-    """A host and port, and the one judged address that git will speak to."""
+    """Host, port, and the checked IP address to which git connects."""
 
     host: str
     port: int
     address: IPAddress
 
     def curl_resolve_entry(self) -> str:
-        """For `http.curloptResolve`: git's own look-up never happens, so that DNS cannot change its mind."""
-        shown = f"[{self.address}]" if self.address.version == 6 else str(self.address)
-        return f"{self.host}:{self.port}:{shown}"
+        """Return the entry for `http.curloptResolve`, so that git uses this address and makes no DNS query itself."""
+        address = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{self.host}:{self.port}:{address}"
 
 
 def resolve_remote_host(url: str, allowed_hosts: Collection[str]) -> RemoteHost:
@@ -41,14 +41,16 @@ def resolve_remote_host(url: str, allowed_hosts: Collection[str]) -> RemoteHost:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
     addresses = _resolve(host, port)
-    vouched = parse_ip_literal(host) is not None or f"{host}:{port}" in allowed_hosts or _is_inside(host)
-    if not vouched and not all(is_public_address(address) for address in addresses):
+    is_allowed_explicitly = (
+        parse_ip_literal(host) is not None or f"{host}:{port}" in allowed_hosts or _is_internal_name(host)
+    )
+    if not is_allowed_explicitly and not all(is_public_address(address) for address in addresses):
         raise InvalidInputError(
-            f"the host {host!r} leads to a private address, which is refused; "
-            f"its operator can allow it as {host}:{port} in GIT_ALLOWED_HOSTS"
+            f"the host {host!r} resolves to a private address, which is refused; "
+            f"the operator can allow it as {host}:{port} in GIT_ALLOWED_HOSTS"
         )
     for address in addresses:
-        if _answers(address, port):
+        if _accepts_connection(address, port):
             return RemoteHost(host, port, address)
     raise ServiceUnavailableError(f"the git host {host}:{port} cannot be reached")
 
@@ -57,27 +59,27 @@ def _resolve(host: str, port: int) -> list[IPAddress]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ServiceUnavailableError(f"the git host {host!r} cannot be found (DNS)") from error
+        raise ServiceUnavailableError(f"the git host {host!r} cannot be resolved (DNS)") from error
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
-def _is_inside(host: str) -> bool:
-    return "." not in host or host.endswith(_INSIDE_SUFFIXES)
+def _is_internal_name(host: str) -> bool:
+    return "." not in host or host.endswith(_INTERNAL_SUFFIXES)
 
 
-def _answers(address: IPAddress, port: int) -> bool:
-    # git itself would wait five minutes for a host that drops packets.
+def _accepts_connection(address: IPAddress, port: int) -> bool:
+    # git has a connect timeout of five minutes for a host that drops packets.
     try:
-        socket.create_connection((str(address), port), timeout=CONNECT_SECONDS).close()
+        socket.create_connection((str(address), port), timeout=CONNECT_TIMEOUT_SECONDS).close()
     except OSError:
         return False
     return True
 
 
-_STATUS = re.compile(r"returned error: (\d{3})")
-_WORDS: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
+_HTTP_STATUS_PATTERN = re.compile(r"returned error: (\d{3})")
+_GIT_MESSAGES: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
     (
-        # git's own lines: what the other end says is marked as that.
+        # Only lines of git itself: it marks those of the host with "remote:".
         re.compile(r"^(?!remote:).*(No space left on device|Disk quota exceeded)", re.MULTILINE),
         TransientError,
         "the scratch space cannot be used: it is full",
@@ -100,28 +102,28 @@ _WORDS: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
 )
 
 
-def explain_git_error(failure: GitFailedError, place: RemoteHost, *, with_token: bool) -> Vibe8Error:
-    """What git's refusal to fetch means, as an error whose reader can act. Never quotes the other end."""
-    where = f"{place.host}:{place.port}"
-    code = _status(failure.stderr)
+def explain_git_error(failure: GitFailedError, remote: RemoteHost, *, with_token: bool) -> Vibe8Error:
+    """Translate git's failure to fetch into an error that says what to do. It never quotes the host's output."""
+    where = f"{remote.host}:{remote.port}"
+    code = _http_status(failure.stderr)
     if code is not None:
         return _explain_status(code, where, with_token=with_token)
-    for pattern, kind, message in _WORDS:
+    for pattern, kind, message in _GIT_MESSAGES:
         if pattern.search(failure.stderr):
             return kind(message.format(where=where))
     if failure.status < 0:
         return ServiceUnavailableError(f"git was stopped by signal {-failure.status} while it fetched")
-    return PermanentError(f"what the git host {where} sent is not a valid repository")
+    return PermanentError(f"the git host {where} sent an invalid repository")
 
 
-def _status(said: str) -> int | None:
-    """The HTTP status behind git's words; for 401 and 404 it has words of its own."""
-    if "could not read Username" in said or "Authentication failed" in said:
+def _http_status(stderr: str) -> int | None:
+    """Find the HTTP status in git's messages; git reports 401 and 404 in words."""
+    if "could not read Username" in stderr or "Authentication failed" in stderr:
         return 401
-    if re.search(r"repository '.*' not found", said):
+    if re.search(r"repository '.*' not found", stderr):
         return 404
-    status = _STATUS.search(said)
-    return int(status[1]) if status else None
+    found = _HTTP_STATUS_PATTERN.search(stderr)
+    return int(found[1]) if found else None
 
 
 def _explain_status(code: int, where: str, *, with_token: bool) -> Vibe8Error:
@@ -133,7 +135,7 @@ def _explain_status(code: int, where: str, *, with_token: bool) -> Vibe8Error:
         401: "authentication required: the repository is private or does not exist; give a token",
         403: "access denied: the git host answered 403; does the token allow reading the repository?",
         404: "repository not found: check its URL, or give a token if it is private",
-        410: "repository not found: the git host says that it has gone",
+        410: "repository not found: the git host answered 410, it was removed",
     }
     if 300 <= code < 400:
         return PermanentError("the repository has moved: the git host answered with a redirect; give its new URL")

@@ -1,1 +1,1 @@
-"""Directories of this machine, with the history of their HEAD."""
+"""Directories of this machine: fetching them with the history of HEAD, and packing them as uploads."""

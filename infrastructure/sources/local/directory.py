@@ -1,4 +1,4 @@
-"""A directory of this machine, as its files lie on disk, with the history of its HEAD."""
+"""Fetching of a directory on this machine: the files as they are on disk, with the history of HEAD."""
 
 import os
 import stat
@@ -13,9 +13,9 @@ from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, tra
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.writer import MAX_DEPTH, TreeWriter, is_python_or_manifest
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK, a pipe that took a file's place after it was looked at would hold us up for ever.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# With O_NONBLOCK, open does not block if a file was replaced with a named pipe after it was listed.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class _Kind(Enum):
@@ -25,61 +25,61 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-def fetch_directory(path: Path, scratch: SourceLayout, limits: SourceLimits) -> FetchedSource:
-    """Copy the Python files and manifests below `path`, and borrow its history.
+def fetch_directory(path: Path, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
+    """Copy the Python files and manifests below `path`, and link the history of its work tree.
 
-    `path` may be the root of a work tree or a directory inside one, whose history then is of that directory alone.
-    Symbolic links below it are not followed. The history's objects are not copied: see `paths_to_read`. Raises
-    InvalidInputError where there is nothing to analyse, or too much.
+    `path` may be the root of a work tree or a directory inside one; in that case only the history of that directory
+    counts. Symbolic links below `path` are not followed. The history's objects are not copied: see `paths_to_read`.
+    Raises InvalidInputError if there is nothing to analyse, or if the directory exceeds a limit.
     """
     if not path.is_dir():
         raise InvalidInputError(f"{one_line(str(path), 200)!r} is not a directory")
     root = path.resolve()
-    with translate_disk_errors(), TreeWriter(scratch, limits) as writer:
-        history = _history(root, scratch, writer)
-        _copy(root, writer)
+    with translate_disk_errors(), TreeWriter(layout, limits) as writer:
+        history = _link_history(root, layout, writer)
+        _copy_tree(root, writer)
         return writer.finish("directory", history)
 
 
-def _history(root: Path, scratch: SourceLayout, writer: TreeWriter) -> FetchedHistory | None:
+def _link_history(root: Path, layout: SourceLayout, writer: TreeWriter) -> FetchedHistory | None:
     found = find_repository(root)
     if found is None:
         return None
-    history = link_history(found, scratch)
+    history = link_history(found, layout)
     if isinstance(history, FetchedHistory):
         return history
     writer.skip(b".git", f"history unusable: {history.reason}")
     return None
 
 
-def _copy(root: Path, writer: TreeWriter) -> None:
+def _copy_tree(root: Path, writer: TreeWriter) -> None:
     try:
-        directory = os.open(root, _DIRECTORY)
+        directory = os.open(root, _OPEN_DIRECTORY)
     except OSError as error:
         raise InvalidInputError(f"{one_line(str(root), 200)!r} cannot be read: {error.strerror}") from error
     try:
-        _visit(directory, b"", writer)
+        _copy_directory(directory, b"", writer)
     finally:
         os.close(directory)
 
 
-def _visit(directory: int, prefix: bytes, writer: TreeWriter) -> None:
-    """Hand over the directory's files in the order of their names, and go into its directories."""
-    for name, kind in _listing(directory, writer):
+def _copy_directory(directory: int, prefix: bytes, writer: TreeWriter) -> None:
+    """Copy the directory's files and subdirectories, in the order of their names."""
+    for name, kind in _list_entries(directory, writer):
         path = prefix + name
         if path == b".git":
-            continue  # put to use as history, or named already with what is wrong with it
+            continue  # linked as history, or already recorded as skipped
         if kind is _Kind.DIRECTORY:
-            _enter(directory, path, name, writer)
+            _copy_subdirectory(directory, path, name, writer)
         elif kind is _Kind.LINK:
             writer.skip(path, "symbolic link")
         elif kind is _Kind.FILE:
-            _take(directory, path, name, writer)
+            _copy_file(directory, path, name, writer)
         elif is_python_or_manifest(path):
             writer.skip(path, "not a regular file")
 
 
-def _listing(directory: int, writer: TreeWriter) -> list[tuple[bytes, _Kind]]:
+def _list_entries(directory: int, writer: TreeWriter) -> list[tuple[bytes, _Kind]]:
     listing = []
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -96,28 +96,28 @@ def _kind(entry: os.DirEntry[str]) -> _Kind:
     return _Kind.FILE if entry.is_file(follow_symlinks=False) else _Kind.OTHER
 
 
-def _enter(parent: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
+def _copy_subdirectory(parent: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
     if writer.is_excluded(path + b"/"):
         return
     if path.count(b"/") + 1 >= MAX_DEPTH:
         writer.skip(path, f"deeper than {MAX_DEPTH} directories")
         return
     try:
-        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+        directory = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
     except OSError as error:
         writer.skip(path, f"cannot be read: {error.strerror}")
         return
     try:
-        _visit(directory, path + b"/", writer)
+        _copy_directory(directory, path + b"/", writer)
     finally:
         os.close(directory)
 
 
-def _take(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
+def _copy_file(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
     if not is_python_or_manifest(path):
         return
     try:
-        file = os.open(name, _FILE, dir_fd=directory)
+        file = os.open(name, _OPEN_FILE, dir_fd=directory)
     except OSError as error:
         writer.skip(path, f"cannot be read: {error.strerror}")
         return

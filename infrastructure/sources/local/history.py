@@ -1,7 +1,7 @@
-"""The history of a work tree on this machine, borrowed: our own bare repository over the objects where they lie.
+"""Linking of a local work tree's history: a new bare repository that uses the work tree's objects as alternates.
 
-Nothing is copied and no git runs in the foreign repository, so that its configuration, its hooks and its attributes
-have no say, however the directory came to this machine.
+Nothing is copied, and git never runs in the work tree's own repository. Its configuration, hooks and attributes
+therefore have no effect, even if the directory came from someone else.
 """
 
 import os
@@ -24,70 +24,74 @@ from infrastructure.sources.git.command import GitFailedError, run_git
 from infrastructure.sources.git.history import PathMapping
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 
-_ALTERNATES = Path("objects/info/alternates")
-_ALTERNATE_STEPS = 5
+_ALTERNATES_FILE = Path("objects/info/alternates")
+_MAX_ALTERNATE_DEPTH = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRepository:
-    """A work tree that holds a directory: its `.git` (a directory, or a file that points to one) and the way down."""
+    """The work tree around a directory.
+
+    `dot_git` is a directory, or a file that points to one. `subdirectory` is the path from the root of the work tree
+    to the directory, empty for the root itself.
+    """
 
     dot_git: Path
-    below: bytes
+    subdirectory: bytes
 
 
 def find_repository(directory: Path) -> LocalRepository | None:
-    """The innermost work tree around a resolved directory."""
-    for place in (directory, *directory.parents):
-        dot_git = place / ".git"
+    """Find the innermost work tree around a resolved directory."""
+    for root in (directory, *directory.parents):
+        dot_git = root / ".git"
         if os.path.lexists(dot_git):
-            below = directory.relative_to(place)
-            return LocalRepository(dot_git=dot_git, below=b"" if below == Path() else os.fsencode(below))
+            relative = directory.relative_to(root)
+            return LocalRepository(dot_git=dot_git, subdirectory=b"" if relative == Path() else os.fsencode(relative))
     return None
 
 
-def link_history(found: LocalRepository, scratch: SourceLayout) -> FetchedHistory | Failed:
-    """Make `scratch.repository` see the history of HEAD; Failed, with nothing left behind, where there is none."""
+def link_history(found: LocalRepository, layout: SourceLayout) -> FetchedHistory | Failed:
+    """Create `layout.repository` with the history of HEAD. Returns Failed, and leaves no repository, if that fails."""
     try:
-        return _borrow(found, scratch)
+        return _create_linked_repository(found, layout)
     except UnusableHistoryError as error:
         reason = str(error)
     except GitFailedError as error:
         reason = error.reason()
     except OSError as error:
         reason = f"it cannot be read: {error.strerror}"
-    shutil.rmtree(scratch.repository, ignore_errors=True)
+    shutil.rmtree(layout.repository, ignore_errors=True)
     return Failed(reason=reason)
 
 
-def _borrow(found: LocalRepository, scratch: SourceLayout) -> FetchedHistory:
+def _create_linked_repository(found: LocalRepository, layout: SourceLayout) -> FetchedHistory:
     git_dir = _git_directory(found.dot_git)
     shared = _common_directory(git_dir)
     head = resolve_head(lambda name: _read_ref(git_dir if name == "HEAD" else shared, name))
-    repository = scratch.repository
+    repository = layout.repository
     create_bare_repository(repository, sha256=len(head.sha) == 64)
-    _write_alternate(repository, shared / "objects")
+    _write_alternates(repository, shared / "objects")
     is_shallow = copy_shallow_file(repository, _read_small(shared / "shallow", MAX_PACKED_REFS_BYTES))
     set_head(repository, head)
-    if found.below:
-        _require_directory(repository, found.below)
-    PathMapping(history_directory=found.below).save(repository)
+    if found.subdirectory:
+        _require_directory(repository, found.subdirectory)
+    PathMapping(history_directory=found.subdirectory).save(repository)
     return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
 
 
 def _git_directory(dot_git: Path) -> Path:
-    """Linked work trees and submodules have a file that says `gitdir: PATH`."""
+    """Return the git directory; linked work trees and submodules have a `.git` file with `gitdir: PATH` instead."""
     if dot_git.is_dir():
         return dot_git
     content = _read_small(dot_git, MAX_REF_BYTES) or b""
     target = dot_git.parent / os.fsdecode(content.removeprefix(b"gitdir:").strip())
     if not content.startswith(b"gitdir:") or not target.is_dir():
-        raise UnusableHistoryError(".git is a file that leads to no repository")
+        raise UnusableHistoryError(".git is a file that points to no repository")
     return target
 
 
 def _common_directory(git_dir: Path) -> Path:
-    """What a linked work tree shares with its main one."""
+    """Return the git directory of the main work tree, which a linked work tree shares."""
     content = _read_small(git_dir / "commondir", MAX_REF_BYTES)
     return git_dir if content is None else (git_dir / os.fsdecode(content.strip())).resolve()
 
@@ -97,7 +101,7 @@ def _read_ref(directory: Path, name: str) -> bytes | None:
 
 
 def _read_small(file: Path, limit: int) -> bytes | None:
-    """A regular file's bytes, or None where there is none."""
+    """Read a regular file of at most `limit` bytes; None if there is no regular file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -108,21 +112,21 @@ def _read_small(file: Path, limit: int) -> bytes | None:
     with os.fdopen(descriptor, "rb") as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
-        raise UnusableHistoryError(f"its {file.name} is too large")
+        raise UnusableHistoryError(f"its {file.name} is larger than {limit} bytes")
     return content
 
 
-def _write_alternate(repository: Path, objects: Path) -> None:
-    place = os.fsencode(objects.resolve())
-    if b"\n" in place or not objects.is_dir():
-        raise UnusableHistoryError("its objects cannot be reached")
-    (repository / _ALTERNATES).parent.mkdir(exist_ok=True)
-    (repository / _ALTERNATES).write_bytes(place + b"\n")
+def _write_alternates(repository: Path, objects: Path) -> None:
+    target = os.fsencode(objects.resolve())
+    if b"\n" in target or not objects.is_dir():
+        raise UnusableHistoryError("its objects cannot be read")
+    (repository / _ALTERNATES_FILE).parent.mkdir(exist_ok=True)
+    (repository / _ALTERNATES_FILE).write_bytes(target + b"\n")
 
 
-def _require_directory(repository: Path, below: bytes) -> None:
+def _require_directory(repository: Path, subdirectory: bytes) -> None:
     try:
-        kind = run_git(repository, "cat-file", "-t", f"HEAD:{os.fsdecode(below)}")
+        kind = run_git(repository, "cat-file", "-t", f"HEAD:{os.fsdecode(subdirectory)}")
     except GitFailedError as error:
         raise UnusableHistoryError("the directory is not part of HEAD's commit") from error
     if kind != b"tree\n":
@@ -131,16 +135,17 @@ def _require_directory(repository: Path, below: bytes) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadablePaths:
-    """What of this machine the analysis of a directory reads beside scratch: to fetch it, and for its history after."""
+    """Paths outside scratch space that the analysis of a directory reads, while fetching and while collecting."""
 
     fetching: tuple[Path, ...]
     collecting: tuple[Path, ...]
 
 
 def paths_to_read(directory: Path) -> ReadablePaths:
-    """The directory, and of the repository around it HEAD, refs and objects: a sandbox must let them be read.
+    """List the paths that a sandbox must allow: the directory itself, and HEAD, refs and objects of its repository.
 
-    The repository's own word leads to some of these places; only what looks like a store of objects counts as one.
+    Files of the untrusted repository name some of these paths. A path counts as an object store only if it looks like
+    one.
     """
     root = directory.resolve()
     found = find_repository(root)
@@ -150,7 +155,7 @@ def paths_to_read(directory: Path) -> ReadablePaths:
         git_dir = _git_directory(found.dot_git)
         shared = _common_directory(git_dir)
         stores = _object_stores(shared / "objects")
-    except (UnusableHistoryError, OSError):  # whoever fetches finds that out too, and says so
+    except (UnusableHistoryError, OSError):  # `link_history` meets the same error and reports it
         return ReadablePaths(fetching=(root, found.dot_git), collecting=())
     refs = [shared / name for name in ("HEAD", "refs", "packed-refs", "shallow")]
     return ReadablePaths(
@@ -159,17 +164,17 @@ def paths_to_read(directory: Path) -> ReadablePaths:
 
 
 def _object_stores(objects: Path) -> tuple[Path, ...]:
-    """The given one and those that it borrows from, a few steps far."""
+    """Return this object store and its alternates, up to `_MAX_ALTERNATE_DEPTH` levels deep."""
     found: list[Path] = []
     level = [objects.resolve()]
-    for _ in range(_ALTERNATE_STEPS):
-        level = [place for place in level if place not in found and (place / "pack").is_dir()]
+    for _ in range(_MAX_ALTERNATE_DEPTH):
+        level = [store for store in level if store not in found and (store / "pack").is_dir()]
         found += level
-        level = [other for place in level for other in _alternates(place)]
+        level = [other for store in level for other in _read_alternates(store)]
     return tuple(found)
 
 
-def _alternates(objects: Path) -> list[Path]:
+def _read_alternates(objects: Path) -> list[Path]:
     content = _read_small(objects / "info" / "alternates", MAX_PACKED_REFS_BYTES) or b""
     lines = [line for line in content.split(b"\n") if line and not line.startswith(b"#")]
     return [(objects / os.fsdecode(line)).resolve() for line in lines]

@@ -1,1 +1,1 @@
-"""The scratch layout that every source is brought to, its limits, and the only code that writes it."""
+"""Layout of a fetched source on disk, the limits of a source, and the writer of its files."""

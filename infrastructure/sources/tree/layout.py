@@ -1,4 +1,4 @@
-"""Where a source lies while it is analysed, and what has become of its history."""
+"""Layout of a fetched source in scratch space, and the description of its history."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,29 +10,29 @@ from domain.errors import TransientError
 
 @dataclass(frozen=True, slots=True)
 class SourceLayout:
-    """The layout of one analysis on disk. `root` exists and is ours alone; the rest is made by whoever fetches."""
+    """Directories of one source on disk. `root` must exist and belong to this analysis; fetching makes the others."""
 
     root: Path
 
     @property
     def tree(self) -> Path:
-        """Exactly the regular `.py` files to analyse, by their own names, executable bits kept."""
+        """Directory of the `.py` files to analyse, with their own paths and executable bits, and nothing else."""
         return self.root / "tree"
 
     @property
     def manifests(self) -> Path:
-        """Files that may declare dependencies, by the same relative paths."""
+        """Directory of the files that may declare dependencies, with the same relative paths."""
         return self.root / "manifests"
 
     @property
     def repository(self) -> Path:
-        """A bare repository of our own configuration; `GitHistory` reads it."""
+        """Bare repository, without any foreign configuration, which `GitHistory` reads."""
         return self.root / "repo.git"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedHistory:
-    """What is known of a history that now stands in `SourceLayout.repository`."""
+    """Description of the history in `SourceLayout.repository`; `branch` is None for a detached HEAD."""
 
     commit_sha: str
     branch: str | None
@@ -41,7 +41,10 @@ class FetchedHistory:
 
 @contextmanager
 def translate_disk_errors() -> Iterator[None]:
-    """Raise TransientError for an OSError inside: after the adapters have judged theirs, only our own disk is left."""
+    """Convert OSError to TransientError.
+
+    Code inside handles the errors of reading a source itself, so an OSError that leaves it concerns scratch space.
+    """
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How much one source may cost. All of it is enforced while reading, never by trusting a declared size."""
+"""Limits on the size of one source. They are enforced on the bytes that are read, not on declared sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,15 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceLimits:
-    """The caps of a source, in bytes and counts; the defaults are the settings' own.
+    """Limits of one source, in bytes and counts; the defaults are those of the settings.
 
-    `max_upload_bytes` is of the decoded upload; `max_inflated_bytes` of all members read from an archive, and
-    `max_zip_ratio` of those bytes to the archive's own; `max_clone_bytes` of the objects that a clone brings, and
-    again of the tree written from any source; `max_tree_files` of Python files and manifests together.
+    max_upload_bytes: size of the decoded upload.
+    max_zip_entries: entries of an archive.
+    max_inflated_bytes: total size of the members that are read from an archive.
+    max_zip_ratio: ratio of that size to the size of the archive.
+    max_clone_bytes: size of the objects of a clone, and also of the files written from any source.
+    max_tree_files: number of Python files and manifests together.
+    max_file_bytes: size of one Python file.
     """
 
     max_upload_bytes: int = 5 * MIB
@@ -28,14 +32,14 @@ class SourceLimits:
 
     @property
     def max_listed_entries(self) -> int:
-        """How many names of any kind a tree may have before it is taken for a bomb."""
+        """Number of entries of any kind that a tree may have; more are refused as a decompression bomb."""
         return 20 * self.max_tree_files
 
     def to_json(self) -> dict[str, JSON]:
-        """As a child process receives it."""
+        """Convert to the form in which a child process receives it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, value: Mapping[str, JSON]) -> "SourceLimits":
-        """The inverse of `to_json`."""
+        """Convert back from the form of `to_json`."""
         return cls(**{name: int(number) for name, number in value.items()})

@@ -1,4 +1,4 @@
-"""The one place that judges a hostile tree's names and sizes, and the only one that writes them to disk."""
+"""Validation of file names and sizes of an untrusted tree, and the only code that writes its files to disk."""
 
 import os
 import re
@@ -17,22 +17,22 @@ MAX_DEPTH = 64
 MAX_PATH_BYTES = 1024
 MAX_COMPONENT_BYTES = 255
 MAX_MANIFEST_BYTES = MIB
-MAX_NAMES_CHARACTERS = 16_000_000
-"""All names of a tree together, as they are shown: a run repeats each of them several times."""
+MAX_TOTAL_PATH_CHARACTERS = 16_000_000
+"""Total length of the displayed paths of a tree. It is limited because a run repeats each path several times."""
 
 _EXCLUDED = frozenset(os.fsencode(name) for name in EXCLUDED_DIRECTORIES)
-_DRIVE = re.compile(rb"[A-Za-z]:")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DRIVE_PATTERN = re.compile(rb"[A-Za-z]:")
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def display_path(path: bytes) -> str:
-    """The path as every reader of the run will see it."""
+    """Convert a path to printable text, as results show it."""
     return printable(os.fsdecode(path))
 
 
 def find_excluded_directory(path: bytes) -> bytes | None:
-    """The outermost directory on the way to `path` that no collector looks into."""
+    """Return the outermost directory above `path` whose name is excluded; None if there is none."""
     parts = path.split(b"/")
     for index, part in enumerate(parts[:-1]):
         if part in _EXCLUDED:
@@ -41,7 +41,7 @@ def find_excluded_directory(path: bytes) -> bytes | None:
 
 
 def is_python_or_manifest(path: bytes) -> bool:
-    """Whether a file of this name is a Python file or a manifest."""
+    """Whether the name is that of a Python file or a manifest."""
     return path.endswith(b".py") or _is_manifest(path)
 
 
@@ -50,15 +50,15 @@ def _is_manifest(path: bytes) -> bool:
 
 
 def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
-    """Why no file may be made under this name, in a few words; None where it may.
+    """Return why the path is refused, in a few words; None if it is valid.
 
-    Names in archives are judged for every system that could have packed them, so that a backslash or a drive never
-    means one thing to the packer and another to us; in a git tree or on our own disk they are letters like others.
+    In an archive a backslash or a drive letter is refused as well, because its meaning depends on the system that made
+    the archive. In a git tree or a local directory they are ordinary characters.
     """
     parts = path.split(b"/")
     if b"\0" in path or any(part in (b"", b".", b"..") for part in parts):
         return "unsafe name"
-    if archive and (b"\\" in path or _DRIVE.match(path)):
+    if archive and (b"\\" in path or _DRIVE_PATTERN.match(path)):
         return "unsafe name"
     if len(path) > MAX_PATH_BYTES or max(map(len, parts)) > MAX_COMPONENT_BYTES:
         return "name too long"
@@ -68,28 +68,28 @@ def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
 
 
 class TreeWriter:
-    """Writes a tree's Python files and manifests into scratch, within the limits, and remembers what was left out.
+    """Writer of a tree's Python files and manifests, which enforces the limits and records the skipped files.
 
-    Ask `accept` before reading a file's bytes; `write` only what it has accepted. A file that cannot be taken is
-    skipped with its reason; a tree that passes a limit as a whole raises InvalidInputError.
+    Call `accept` before reading a file, and `write` only for accepted files. A file that cannot be written is skipped
+    with a reason. A tree that exceeds a limit as a whole raises InvalidInputError.
     """
 
-    def __init__(self, scratch: SourceLayout, limits: SourceLimits, *, archive: bool = False) -> None:
-        """Make the directories. `archive` judges names more strictly, see `invalid_name_reason`."""
-        scratch.tree.mkdir()
-        scratch.manifests.mkdir()
+    def __init__(self, layout: SourceLayout, limits: SourceLimits, *, archive: bool = False) -> None:
+        """Make the directories. `archive` applies stricter rules to names, see `invalid_name_reason`."""
+        layout.tree.mkdir()
+        layout.manifests.mkdir()
         self._limits = limits
         self._archive = archive
-        self._tree = _Root(scratch.tree)
-        self._manifests = _Root(scratch.manifests)
-        self._seen: set[str] = set()
-        self._excluded: set[bytes] = set()
+        self._tree = _DirectoryWriter(layout.tree)
+        self._manifests = _DirectoryWriter(layout.manifests)
+        self._displayed_paths: set[str] = set()
+        self._excluded_directories: set[bytes] = set()
         self._skipped: list[SkippedFile] = []
         self._skipped_total = 0
-        self._listed = 0
-        self._accepted = 0
-        self._bytes = 0
-        self._characters = 0
+        self._listed_entries = 0
+        self._accepted_files = 0
+        self._accepted_bytes = 0
+        self._path_characters = 0
         self._python_files = 0
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class TreeWriter:
         self._manifests.close()
 
     def skip(self, path: bytes, reason: str) -> None:
-        """Note that `path` was left out."""
+        """Record that `path` was left out."""
         self._skipped_total += 1
         if len(self._skipped) < SKIPPED_LIMIT:
             shown = display_path(path)
@@ -110,72 +110,78 @@ class TreeWriter:
             self._skipped.append(SkippedFile(path=shown, reason=reason))
 
     def is_excluded(self, path: bytes) -> bool:
-        """Whether `path` lies in a directory that is left out by name, which is noted once."""
+        """Whether `path` is inside an excluded directory; each such directory is recorded as skipped once."""
         directory = find_excluded_directory(path)
         if directory is None:
             return False
-        if directory not in self._excluded:
-            self._excluded.add(directory)
+        if directory not in self._excluded_directories:
+            self._excluded_directories.add(directory)
             self.skip(directory, "excluded directory")
         return True
 
     def count_entry(self) -> None:
-        """Count one name of any kind. Raises InvalidInputError where there are too many to be a source tree."""
-        self._listed += 1
-        if self._listed > self._limits.max_listed_entries:
-            raise InvalidInputError(f"the tree has more than {self._limits.max_listed_entries} entries")
+        """Count one entry of any kind. Raises InvalidInputError if there are more than `max_listed_entries`."""
+        self._listed_entries += 1
+        if self._listed_entries > self._limits.max_listed_entries:
+            raise InvalidInputError(
+                f"the tree has more than {self._limits.max_listed_entries} entries (20 times MAX_TREE_FILES)"
+            )
 
     def accept(self, path: bytes, size: int) -> bool:
-        """Whether to read this regular file of `size` bytes and hand it to `write`.
+        """Decide whether a regular file of `size` bytes is to be read and written, and count it if so.
 
-        Raises InvalidInputError where the tree has more files or bytes than the limits allow.
+        Raises InvalidInputError if the tree exceeds a limit.
         """
         if self.is_excluded(path) or not is_python_or_manifest(path):
             return False
         shown = display_path(path)
         reason = (
-            invalid_name_reason(path, archive=self._archive) or self._size_fault(path, size) or self._shown_fault(shown)
+            invalid_name_reason(path, archive=self._archive)
+            or self._oversize_reason(path, size)
+            or self._ambiguous_name_reason(shown)
         )
         if reason is not None:
             self.skip(path, reason)
             return False
-        self._charge(size, len(shown))
+        self._count_accepted(size, len(shown))
         return True
 
-    def _size_fault(self, path: bytes, size: int) -> str | None:
+    def _oversize_reason(self, path: bytes, size: int) -> str | None:
         limit = self.size_limit(path)
         return f"larger than {limit // KIB} KB" if size > limit else None
 
     def size_limit(self, path: bytes) -> int:
-        """How many bytes the file of this name may have."""
+        """Return the limit in bytes for the file of this name."""
         return self._limits.max_file_bytes if path.endswith(b".py") else MAX_MANIFEST_BYTES
 
-    def _shown_fault(self, shown: str) -> str | None:
-        if len(shown) > MAX_PATH_BYTES:  # an escape is up to four times as long as what it stands for
+    def _ambiguous_name_reason(self, shown: str) -> str | None:
+        if len(shown) > MAX_PATH_BYTES:  # an escape has up to four times the characters of its byte
             return "name too long"
-        # Two names that are shown alike would be added up as one file by everyone downstream.
-        if shown in self._seen:
+        # Later steps identify files by the displayed path, so two files with the same one would be counted as one.
+        if shown in self._displayed_paths:
             return "another file has the same name"
-        self._seen.add(shown)
+        self._displayed_paths.add(shown)
         return None
 
-    def _charge(self, size: int, characters: int) -> None:
-        self._accepted += 1
-        self._bytes += size
-        self._characters += characters
-        if self._characters > MAX_NAMES_CHARACTERS:
+    def _count_accepted(self, size: int, path_length: int) -> None:
+        self._accepted_files += 1
+        self._accepted_bytes += size
+        self._path_characters += path_length
+        if self._path_characters > MAX_TOTAL_PATH_CHARACTERS:
             raise InvalidInputError(
-                f"the tree's file names have more than {MAX_NAMES_CHARACTERS // 10**6} million characters together"
+                f"the tree's file names have more than {MAX_TOTAL_PATH_CHARACTERS // 10**6} million characters in total"
             )
-        if self._accepted > self._limits.max_tree_files:
-            raise InvalidInputError(f"more than {self._limits.max_tree_files} Python files (MAX_TREE_FILES)")
-        if self._bytes > self._limits.max_clone_bytes:
+        if self._accepted_files > self._limits.max_tree_files:
             raise InvalidInputError(
-                f"more than {self._limits.max_clone_bytes // MIB} MB of Python files (MAX_CLONE_MB)"
+                f"the source has more than {self._limits.max_tree_files} Python files (MAX_TREE_FILES)"
+            )
+        if self._accepted_bytes > self._limits.max_clone_bytes:
+            raise InvalidInputError(
+                f"the source has more than {self._limits.max_clone_bytes // MIB} MB of Python files (MAX_CLONE_MB)"
             )
 
     def write(self, path: bytes, data: bytes, *, executable: bool = False) -> None:
-        """Write a file that `accept` has accepted; one whose place is taken by a file or directory is skipped."""
+        """Write an accepted file; skip it if a file or directory of that name exists already."""
         is_python = path.endswith(b".py")
         root = self._tree if is_python else self._manifests
         try:
@@ -186,9 +192,9 @@ class TreeWriter:
         self._python_files += is_python
 
     def finish(self, what: str, history: FetchedHistory | None) -> FetchedSource:
-        """The source as fetched. Raises InvalidInputError where `what` (a noun) held no Python file."""
+        """Return the result. Raises InvalidInputError if no Python file was written; `what` names the source in it."""
         if not self._python_files:
-            raise InvalidInputError(f"the {what} has no Python file to analyse{self._first_skipped()}")
+            raise InvalidInputError(f"the {what} has no Python file to analyse{self._skipped_summary()}")
         return FetchedSource(
             has_history=history is not None,
             shallow=history.shallow if history else False,
@@ -198,54 +204,57 @@ class TreeWriter:
             skipped_total=self._skipped_total,
         )
 
-    def _first_skipped(self) -> str:
+    def _skipped_summary(self) -> str:
         if not self._skipped:
             return ""
         first = self._skipped[0]
         return f" ({self._skipped_total} left out, the first: {one_line(first.path, 200)}: {first.reason})"
 
 
-class _Root:
-    """A directory under which files are created by descriptor, one component at a time: no name can lead out of it."""
+class _DirectoryWriter:
+    """Writer of files below one directory.
+
+    It opens each component of a path by descriptor and follows no symbolic link, so no path can leave the directory.
+    """
 
     def __init__(self, path: os.PathLike[str]) -> None:
-        self._root = os.open(path, _DIRECTORY)
+        self._root = os.open(path, _OPEN_DIRECTORY)
         self._parent = b""
         self._parent_fd = self._root
 
     def close(self) -> None:
-        self._forget_parent()
+        self._close_parent()
         os.close(self._root)
 
     def write(self, path: bytes, data: bytes, *, executable: bool) -> None:
         parent, _, name = path.rpartition(b"/")
-        file = os.open(name, _NEW_FILE, 0o755 if executable else 0o644, dir_fd=self._directory(parent))
+        file = os.open(name, _CREATE_FILE, 0o755 if executable else 0o644, dir_fd=self._open_parent(parent))
         with os.fdopen(file, "wb") as stream:
             stream.write(data)
 
-    def _directory(self, path: bytes) -> int:
-        """The descriptor of a directory, made where missing. Sources list files by directory, so the last is kept."""
+    def _open_parent(self, path: bytes) -> int:
+        """Open a directory, making it where missing; the last one stays open, as files come sorted by directory."""
         if path == self._parent:
             return self._parent_fd
-        self._forget_parent()
+        self._close_parent()
         current = self._root
         for part in path.split(b"/") if path else ():
             try:
-                inner = _enter(current, part)
+                child = _make_and_open(current, part)
             finally:
                 if current != self._root:
                     os.close(current)
-            current = inner
+            current = child
         self._parent, self._parent_fd = path, current
         return current
 
-    def _forget_parent(self) -> None:
+    def _close_parent(self) -> None:
         if self._parent_fd != self._root:
             os.close(self._parent_fd)
         self._parent, self._parent_fd = b"", self._root
 
 
-def _enter(directory: int, name: bytes) -> int:
+def _make_and_open(directory: int, name: bytes) -> int:
     with suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=directory)
-    return os.open(name, _DIRECTORY, dir_fd=directory)
+    return os.open(name, _OPEN_DIRECTORY, dir_fd=directory)

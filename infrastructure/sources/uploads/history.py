@@ -1,7 +1,7 @@
-"""The history inside an uploaded archive: its objects and HEAD, in a bare repository that is wholly ours.
+"""Extraction of the history in an uploaded archive: its objects and HEAD, into a new bare repository.
 
-Configuration, hooks, alternates, grafts, replace refs, attributes and work trees of the submitter's `.git` stay in the
-archive: each of them can name a program to run, a file to read, or another history to tell.
+Nothing else of the submitter's `.git` is extracted. Configuration, hooks, alternates, grafts, replace refs, attributes
+and work trees could name a program to run or a file to read, or could falsify the history.
 """
 
 import re
@@ -28,12 +28,12 @@ from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.writer import find_excluded_directory
 from infrastructure.sources.uploads.zip_archive import ZipArchive, ZipMemberError, irregular_file_reason
 
-VERIFY_SECONDS = 60.0
-_GIT = b".git"
-_LOOSE = re.compile(rb"objects/[0-9a-f]{2}/([0-9a-f]{38}|[0-9a-f]{62})")
-_PACK = re.compile(rb"objects/pack/pack-([0-9a-f]{40}|[0-9a-f]{64})\.pack")
-_FSCK = ("--no-dangling", "--no-reflogs", "--no-progress")
-_HARMLESS = tuple(
+VERIFY_TIMEOUT_SECONDS = 60.0
+_DOT_GIT = b".git"
+_LOOSE_OBJECT_PATTERN = re.compile(rb"objects/[0-9a-f]{2}/([0-9a-f]{38}|[0-9a-f]{62})")
+_PACK_PATTERN = re.compile(rb"objects/pack/pack-([0-9a-f]{40}|[0-9a-f]{64})\.pack")
+_FSCK_OPTIONS = ("--no-dangling", "--no-reflogs", "--no-progress")
+_IGNORED_FLAWS = tuple(
     (f"fsck.{flaw}", "ignore")
     for flaw in (
         *("badDate", "badDateOverflow", "badEmail", "badName", "badTimezone", "missingEmail"),
@@ -43,44 +43,44 @@ _HARMLESS = tuple(
         *("gitmodulesPath", "gitmodulesSymlink", "gitmodulesUpdate", "gitmodulesUrl"),
     )
 )
-"""What well-known histories have since older days, and what nothing here reads: no reason to do without them."""
+"""Flaws that old commits of well-known repositories have. They are ignored because nothing here reads these fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedGitDirectory:
-    """A `.git` directory in an archive; `folder` is the top folder that it lies in, empty for the root."""
+    """A `.git` directory in an archive. `folder` is the top-level folder that contains it, empty for the root."""
 
     folder: bytes
 
     @property
     def path(self) -> bytes:
-        """Its name in the archive."""
-        return self.folder + b"/" + _GIT if self.folder else _GIT
+        """Path of the directory in the archive."""
+        return self.folder + b"/" + _DOT_GIT if self.folder else _DOT_GIT
 
     def contains(self, name: bytes) -> bool:
-        """Whether the member is the directory or inside it."""
+        """Whether the member is this directory or inside it."""
         return name.startswith(self.path + b"/")
 
     @classmethod
     def find(cls, names: Sequence[bytes]) -> "ArchivedGitDirectory | None":
-        """The one at the root, else the one in a top folder, if only one folder has any."""
+        """Find the `.git` at the root, else the one in a top-level folder if exactly one such folder has it."""
         folders = set()
         for name in names:
             parts = name.split(b"/", 2)
-            if parts[0] == _GIT and len(parts) > 1:
+            if parts[0] == _DOT_GIT and len(parts) > 1:
                 return cls(b"")
-            if len(parts) == 3 and parts[1] == _GIT and find_excluded_directory(name) != parts[0]:
+            if len(parts) == 3 and parts[1] == _DOT_GIT and find_excluded_directory(name) != parts[0]:
                 folders.add(parts[0])
         return cls(folders.pop()) if len(folders) == 1 else None
 
 
 def extract_history(
-    archive: ZipArchive, names: Sequence[bytes], dot_git: ArchivedGitDirectory, scratch: SourceLayout
+    archive: ZipArchive, names: Sequence[bytes], dot_git: ArchivedGitDirectory, layout: SourceLayout
 ) -> FetchedHistory | Failed:
-    """Make `scratch.repository` of the archive's objects and check that HEAD's whole history is there.
+    """Create `layout.repository` from the archive's objects, and check that HEAD's whole history is present.
 
-    Failed, with nothing left behind, where no usable history is. Raises InvalidInputError where the archive passes a
-    budget: the bytes of `.git` count like all others.
+    Returns Failed, and leaves no repository, if the history is unusable. Raises InvalidInputError if the archive
+    exceeds a limit; the bytes of `.git` count like all others.
     """
     prefix = len(dot_git.path) + 1
     members = {
@@ -89,19 +89,19 @@ def extract_history(
         if dot_git.contains(name) and irregular_file_reason(member) is None
     }
     try:
-        return _take(archive, members, dot_git, scratch)
+        return _create_repository(archive, members, dot_git, layout)
     except UnusableHistoryError as error:
         reason = str(error)
     except ZipMemberError as error:
         reason = f"a file in it is {error}"
     except GitFailedError as error:
         reason = error.reason()
-    shutil.rmtree(scratch.repository, ignore_errors=True)
+    shutil.rmtree(layout.repository, ignore_errors=True)
     return Failed(reason=reason)
 
 
-def _take(
-    archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], dot_git: ArchivedGitDirectory, scratch: SourceLayout
+def _create_repository(
+    archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], dot_git: ArchivedGitDirectory, layout: SourceLayout
 ) -> FetchedHistory:
     def read(name: str) -> bytes | None:
         member = members.get(name.encode())
@@ -109,37 +109,37 @@ def _take(
         return None if member is None else archive.read(member, limit)
 
     head = resolve_head(read)
-    repository = scratch.repository
+    repository = layout.repository
     create_bare_repository(repository, sha256=len(head.sha) == 64)
     shallow = members.get(b"shallow")
     is_shallow = copy_shallow_file(repository, archive.read(shallow, MAX_PACKED_REFS_BYTES) if shallow else None)
-    _copy_objects(archive, members, scratch)
+    _copy_objects(archive, members, layout)
     set_head(repository, head)
-    # Walks every commit and tree and looks for every blob, once each, however often a bomb repeats them.
-    run_git(repository, "rev-list", "--objects", "--quiet", "HEAD", "--", timeout=VERIFY_SECONDS)
+    # Visits each commit, tree and blob once, even if a bomb repeats them many times.
+    run_git(repository, "rev-list", "--objects", "--quiet", "HEAD", "--", timeout=VERIFY_TIMEOUT_SECONDS)
     _check_objects(repository)
     PathMapping(tree_directory=dot_git.folder).save(repository)
     return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
 
 
 def _check_objects(repository: Path) -> None:
-    # A loose object under another's name would tell another history: git does not check that when it reads one.
+    # git does not check the hash when it reads a loose object, so a wrongly named object could falsify the history.
     try:
-        run_git(repository, "fsck", *_FSCK, config=_HARMLESS, timeout=VERIFY_SECONDS)
+        run_git(repository, "fsck", *_FSCK_OPTIONS, config=_IGNORED_FLAWS, timeout=VERIFY_TIMEOUT_SECONDS)
     except GitFailedError as error:
         raise UnusableHistoryError("its objects do not pass `git fsck`") from error
 
 
-def _copy_objects(archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], scratch: SourceLayout) -> None:
-    deadline = time.monotonic() + VERIFY_SECONDS
+def _copy_objects(archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], layout: SourceLayout) -> None:
+    deadline = time.monotonic() + VERIFY_TIMEOUT_SECONDS
     for name, member in members.items():
-        is_pack = _PACK.fullmatch(name) is not None
-        if not is_pack and not _LOOSE.fullmatch(name):
+        is_pack = _PACK_PATTERN.fullmatch(name) is not None
+        if not is_pack and not _LOOSE_OBJECT_PATTERN.fullmatch(name):
             continue
-        file = scratch.repository / name.decode("ascii")
+        file = layout.repository / name.decode("ascii")
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(archive.read(member, member.file_size))
         if is_pack:
-            # The index is made anew, which checks every object of the pack; the submitter's could say anything.
-            left = max(deadline - time.monotonic(), 0.1)
-            run_git(scratch.repository, "index-pack", "--threads=1", str(file), timeout=left)
+            # A new index is built, which checks every object of the pack; the submitter's index is not trusted.
+            remaining = max(deadline - time.monotonic(), 0.1)
+            run_git(layout.repository, "index-pack", "--threads=1", str(file), timeout=remaining)

@@ -1,4 +1,4 @@
-"""Uploads: one `.py` file, or a `.zip` archive with or without its `.git`."""
+"""Fetching of uploads: one `.py` file, or a `.zip` archive with or without a `.git` directory."""
 
 import base64
 import zipfile
@@ -21,86 +21,87 @@ from infrastructure.sources.uploads.zip_archive import (
 _NOT_BASE64 = "the upload is not valid base64 (standard alphabet, padded, no line breaks)"
 
 
-def fetch_upload(filename: str, data_base64: str, scratch: SourceLayout, limits: SourceLimits) -> FetchedSource:
-    """Decode an upload into scratch; an archive's folders are kept as they are.
+def fetch_upload(filename: str, data_base64: str, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
+    """Decode an upload and write its files; the folders of an archive are kept.
 
-    `filename` decides by its extension what the bytes are. Raises InvalidInputError for whatever is wrong with the
-    upload as a whole; a member that cannot be taken is skipped, with its reason, and so is an unusable history.
+    The extension of `filename` determines the type. Raises InvalidInputError if the upload as a whole is invalid. A
+    member that cannot be extracted is skipped with a reason, and so is an unusable history.
     """
     if not filename.endswith(".py") and not filename.lower().endswith(".zip"):
         raise InvalidInputError(f"upload a .py or a .zip file, not {one_line(filename, 80)!r}")
     data = _decode(data_base64, limits)
     with translate_disk_errors():
         if filename.endswith(".py"):
-            return _take_file(filename, data, scratch, limits)
-        return _take_archive(data, scratch, limits)
+            return _write_file(filename, data, layout, limits)
+        return _extract_archive(data, layout, limits)
 
 
 def _decode(data_base64: str, limits: SourceLimits) -> bytes:
-    # Four characters carry three bytes: what cannot fit is refused before anything is made of it.
+    # Four characters encode three bytes, so a text that is too long is refused before it is decoded.
     if len(data_base64) > (limits.max_upload_bytes + 2) // 3 * 4:
-        raise _too_large(limits)
-    if len(data_base64) % 4:  # b64decode lets surplus padding pass
+        raise _too_large_error(limits, len(data_base64) // 4 * 3)
+    if len(data_base64) % 4:  # b64decode accepts surplus padding
         raise InvalidInputError(_NOT_BASE64)
     try:
         data = base64.b64decode(data_base64, validate=True)
     except ValueError as error:
         raise InvalidInputError(_NOT_BASE64) from error
     if len(data) > limits.max_upload_bytes:
-        raise _too_large(limits)
+        raise _too_large_error(limits, len(data))
     if not data:
         raise InvalidInputError("the upload is empty")
     return data
 
 
-def _too_large(limits: SourceLimits) -> InvalidInputError:
-    return InvalidInputError(f"the upload is larger than {limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB)")
+def _too_large_error(limits: SourceLimits, size: int) -> InvalidInputError:
+    limit = limits.max_upload_bytes / MIB
+    return InvalidInputError(f"the upload ({size} bytes) is larger than {limit:g} MB (MAX_UPLOAD_MB)")
 
 
-def _take_file(filename: str, data: bytes, scratch: SourceLayout, limits: SourceLimits) -> FetchedSource:
+def _write_file(filename: str, data: bytes, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
     name = filename.encode("utf-8", "surrogatepass")
     if b"/" in name or invalid_name_reason(name, archive=True) is not None:
         raise InvalidInputError(f"{one_line(filename, 80)!r} is not a plain file name")
-    with TreeWriter(scratch, limits, archive=True) as writer:
+    with TreeWriter(layout, limits, archive=True) as writer:
         if writer.accept(name, len(data)):
             writer.write(name, data)
         return writer.finish("upload", None)
 
 
-def _take_archive(data: bytes, scratch: SourceLayout, limits: SourceLimits) -> FetchedSource:
+def _extract_archive(data: bytes, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
     archive = ZipArchive(data, limits)
     names = [member_name(member) for member in archive.members]
     dot_git = ArchivedGitDirectory.find(names)
-    with TreeWriter(scratch, limits, archive=True) as writer:
-        history = _history(archive, names, dot_git, writer, scratch)
+    with TreeWriter(layout, limits, archive=True) as writer:
+        history = _extract_history(archive, names, dot_git, writer, layout)
         for name, member in zip(names, archive.members, strict=True):
             if dot_git is None or not dot_git.contains(name):
-                _take_member(archive, name, member, writer)
+                _extract_member(archive, name, member, writer)
         return writer.finish("archive", history)
 
 
-def _history(
+def _extract_history(
     archive: ZipArchive,
     names: list[bytes],
     dot_git: ArchivedGitDirectory | None,
     writer: TreeWriter,
-    scratch: SourceLayout,
+    layout: SourceLayout,
 ) -> FetchedHistory | None:
     if dot_git is None:
         return None
-    history = extract_history(archive, names, dot_git, scratch)
+    history = extract_history(archive, names, dot_git, layout)
     if isinstance(history, FetchedHistory):
         return history
     writer.skip(dot_git.path, f"history unusable: {history.reason}")
     return None
 
 
-def _take_member(archive: ZipArchive, name: bytes, member: zipfile.ZipInfo, writer: TreeWriter) -> None:
+def _extract_member(archive: ZipArchive, name: bytes, member: zipfile.ZipInfo, writer: TreeWriter) -> None:
     if writer.is_excluded(name) or name.endswith(b"/"):
         return
-    fault = irregular_file_reason(member)
-    if fault is not None:
-        writer.skip(name, fault)
+    reason = irregular_file_reason(member)
+    if reason is not None:
+        writer.skip(name, reason)
     elif name == b".git" or name.endswith(b"/.git"):
         writer.skip(name, "history unusable: .git is a file that points elsewhere")
     elif writer.accept(name, member.file_size):

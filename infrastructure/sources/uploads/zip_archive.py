@@ -1,4 +1,4 @@
-"""A hostile zip archive, opened and read within budgets. Nothing is believed but the bytes that were read."""
+"""Reading of untrusted zip archives within limits, which are enforced on the bytes read and not on declared sizes."""
 
 import stat
 import struct
@@ -10,100 +10,104 @@ from io import BytesIO
 from domain.errors import InvalidInputError
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 
-_END = struct.Struct("<4s4H2LH")
-_END64_LOCATOR = struct.Struct("<4sLQL")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_CENTRAL = struct.Struct("<4s24x3H12x")
-_LOCAL = struct.Struct("<4s22x2H")
-_COMMENT_MAX = 0xFFFF
+_END_RECORD = struct.Struct("<4s4H2LH")
+_ZIP64_LOCATOR = struct.Struct("<4sLQL")
+_ZIP64_END_RECORD = struct.Struct("<4sQ2H2L4Q")
+_CENTRAL_HEADER = struct.Struct("<4s24x3H12x")
+_LOCAL_HEADER = struct.Struct("<4s22x2H")
+_MAX_COMMENT_BYTES = 0xFFFF
 
-_ENCRYPTED = 0x1 | 0x40 | 0x2000
-_UTF8 = 0x800
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_PIECE = 1 << 16
+_ENCRYPTION_FLAGS = 0x1 | 0x40 | 0x2000
+_UTF8_FLAG = 0x800
+_SUPPORTED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_CHUNK_BYTES = 1 << 16
 
-_UNREADABLE = (
+_READ_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
     OverflowError, OSError,
 )  # fmt: skip
 
 
 class ZipMemberError(Exception):
-    """One member cannot be read; the text is the reason, in a few words."""
+    """A member of an archive that cannot be read. The message says why in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Directory:
-    """Where the central directory lies, and how many entries the end record claims."""
+class _CentralDirectory:
+    """Position of the central directory, and the number of entries that the end record declares."""
 
     start: int
     end: int
-    claimed: int
+    declared_entries: int
 
 
 class ZipArchive:
-    """The members of an archive that has passed the checks which must come before any reading."""
+    """An opened archive that has passed the checks that must precede reading its members."""
 
     def __init__(self, data: bytes, limits: SourceLimits) -> None:
-        """Raises InvalidInputError for what is not a zip, or is made to harm its reader."""
+        """Open the archive. Raises InvalidInputError if it is not a zip archive, is damaged, or exceeds a limit."""
         directory = _find_directory(data)
-        counted = _count_entries(data, directory, limits.max_zip_entries)
+        entry_count = _count_entries(data, directory, limits.max_zip_entries)
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
-        except _UNREADABLE as error:
+        except _READ_ERRORS as error:
             raise InvalidInputError("the archive is damaged: its directory cannot be read") from error
         self.members = self._zip.infolist()
-        if len(self.members) != counted or counted != directory.claimed or self._zip.start_dir != directory.start:
+        if (
+            len(self.members) != entry_count
+            or entry_count != directory.declared_entries
+            or self._zip.start_dir != directory.start
+        ):
             raise InvalidInputError("the archive is damaged: its directory and its end record disagree")
         _reject_overlaps(data, self.members, directory.start)
         self._limits = limits
-        self._size = len(data)
-        self._read = 0
+        self._archive_bytes = len(data)
+        self._inflated_bytes = 0
 
     def read(self, member: zipfile.ZipInfo, limit: int) -> bytes:
-        """The member's bytes, at most `limit`.
+        """Read a member of at most `limit` bytes.
 
-        Raises ZipMemberError where it cannot be had, InvalidInputError where the archive as a whole passes a budget or
-        is encrypted.
+        Raises ZipMemberError if the member cannot be read, InvalidInputError if the archive as a whole exceeds a limit
+        or is encrypted.
         """
-        if member.flag_bits & _ENCRYPTED:
+        if member.flag_bits & _ENCRYPTION_FLAGS:
             raise InvalidInputError("the archive is encrypted; upload it without a password")
-        if member.compress_type not in _METHODS:
+        if member.compress_type not in _SUPPORTED_METHODS:
             raise ZipMemberError("compressed with a method other than deflate")
-        pieces = bytearray()
+        data = bytearray()
         try:
             with self._zip.open(member) as stream:
-                # A piece at a time, so that neither the member nor its claims decide how much memory it takes.
-                while piece := stream.read(_PIECE):
-                    self._charge(len(piece))
-                    pieces += piece
-                    if len(pieces) > limit:
+                # Read in chunks, so that neither the member's size nor its declared size determines the memory used.
+                while chunk := stream.read(_CHUNK_BYTES):
+                    self._count_inflated(len(chunk))
+                    data += chunk
+                    if len(data) > limit:
                         raise ZipMemberError("too large")
-        except _UNREADABLE as error:
+        except _READ_ERRORS as error:
             raise ZipMemberError("damaged in the archive") from error
-        if len(pieces) != member.file_size:
+        if len(data) != member.file_size:
             raise ZipMemberError("damaged in the archive")
-        return bytes(pieces)
+        return bytes(data)
 
-    def _charge(self, count: int) -> None:
-        self._read += count
-        if self._read > self._limits.max_inflated_bytes:
+    def _count_inflated(self, count: int) -> None:
+        self._inflated_bytes += count
+        if self._inflated_bytes > self._limits.max_inflated_bytes:
             raise InvalidInputError(
                 f"the archive unpacks to more than {self._limits.max_inflated_bytes // MIB} MB (MAX_INFLATED_MB)"
             )
-        if self._read > self._limits.max_zip_ratio * self._size:
+        if self._inflated_bytes > self._limits.max_zip_ratio * self._archive_bytes:
             raise InvalidInputError(
                 f"the archive unpacks to more than {self._limits.max_zip_ratio} times its size (MAX_ZIP_RATIO)"
             )
 
 
 def member_name(member: zipfile.ZipInfo) -> bytes:
-    """The name as it stands in the archive: zipfile's own is cut at NUL and mapped.
+    """Return the name as stored in the archive; zipfile's `filename` is cut at NUL and converted.
 
-    Packers on Linux write UTF-8 and often forget to say so.
+    A name without the UTF-8 flag is taken as UTF-8 if it is valid UTF-8, because many programs on Linux do not set it.
     """
     name = member.orig_filename
-    if not member.flag_bits & _UTF8:
+    if not member.flag_bits & _UTF8_FLAG:
         raw = name.encode("cp437", "replace")
         try:
             raw.decode("utf-8")
@@ -114,7 +118,7 @@ def member_name(member: zipfile.ZipInfo) -> bytes:
 
 
 def irregular_file_reason(member: zipfile.ZipInfo) -> str | None:
-    """Why the member is not a regular file by its mode bits; None where it is, or where there are none."""
+    """Return why the member is not a regular file, by its mode bits; None if it is, or if it has no mode bits."""
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind == stat.S_IFLNK:
         return "symbolic link"
@@ -122,54 +126,61 @@ def irregular_file_reason(member: zipfile.ZipInfo) -> str | None:
 
 
 def is_executable(member: zipfile.ZipInfo) -> bool:
-    """Whether any executable bit is set."""
+    """Whether any executable bit of the member is set."""
     return bool(member.external_attr >> 16 & 0o111)
 
 
-def _find_directory(data: bytes) -> _Directory:
-    """The end record that zipfile will take: the very last bytes, else the last signature before a comment."""
-    place = len(data) - _END.size
-    if not (place >= 0 and data.startswith(b"PK\5\6", place) and data.endswith(b"\0\0")):
-        place = data.rfind(b"PK\5\6", max(0, len(data) - _END.size - _COMMENT_MAX))
-    if place < 0 or place + _END.size > len(data):
+def _find_directory(data: bytes) -> _CentralDirectory:
+    """Find the central directory by the end record that zipfile uses too.
+
+    That is the one at the very end, else the last one that a comment may follow.
+    """
+    position = len(data) - _END_RECORD.size
+    if not (position >= 0 and data.startswith(b"PK\5\6", position) and data.endswith(b"\0\0")):
+        position = data.rfind(b"PK\5\6", max(0, len(data) - _END_RECORD.size - _MAX_COMMENT_BYTES))
+    if position < 0 or position + _END_RECORD.size > len(data):
         raise InvalidInputError("the upload is not a zip archive")
-    _, _, _, _, claimed, size, _, _ = _END.unpack_from(data, place)
-    end = place
-    end64 = place - _END64_LOCATOR.size - _END64.size
-    if end64 >= 0 and data.startswith(b"PK\6\7", place - _END64_LOCATOR.size) and data.startswith(b"PK\6\6", end64):
-        _, _, _, _, _, _, _, claimed, size, _ = _END64.unpack_from(data, end64)
-        end = end64
+    _, _, _, _, declared_entries, size, _, _ = _END_RECORD.unpack_from(data, position)
+    end = position
+    zip64_end = position - _ZIP64_LOCATOR.size - _ZIP64_END_RECORD.size
+    if (
+        zip64_end >= 0
+        and data.startswith(b"PK\6\7", position - _ZIP64_LOCATOR.size)
+        and data.startswith(b"PK\6\6", zip64_end)
+    ):
+        _, _, _, _, _, _, _, declared_entries, size, _ = _ZIP64_END_RECORD.unpack_from(data, zip64_end)
+        end = zip64_end
     if size > end:
         raise InvalidInputError("the archive is damaged: its directory cannot be read")
-    return _Directory(end - size, end, claimed)
+    return _CentralDirectory(end - size, end, declared_entries)
 
 
-def _count_entries(data: bytes, directory: _Directory, limit: int) -> int:
-    """Walk the directory without making anything of it; the count in the end record may lie."""
-    count, place = 0, directory.start
-    while place < directory.end:
-        if place + _CENTRAL.size > directory.end or not data.startswith(b"PK\1\2", place):
+def _count_entries(data: bytes, directory: _CentralDirectory, limit: int) -> int:
+    """Count the entries by walking the headers, because the count in the end record may be false."""
+    count, position = 0, directory.start
+    while position < directory.end:
+        if position + _CENTRAL_HEADER.size > directory.end or not data.startswith(b"PK\1\2", position):
             raise InvalidInputError("the archive is damaged: its directory cannot be read")
-        _, *lengths = _CENTRAL.unpack_from(data, place)
-        place += _CENTRAL.size + sum(lengths)
+        _, *lengths = _CENTRAL_HEADER.unpack_from(data, position)
+        position += _CENTRAL_HEADER.size + sum(lengths)
         count += 1
         if count > limit:
             break
-    if max(count, directory.claimed) > limit:
+    if max(count, directory.declared_entries) > limit:
         raise InvalidInputError(f"the archive has more than {limit} entries (MAX_ZIP_ENTRIES)")
     return count
 
 
 def _reject_overlaps(data: bytes, members: list[zipfile.ZipInfo], end: int) -> None:
-    """Members that share bytes are how a small archive unpacks to petabytes (CVE-2019-9674, CVE-2024-0450)."""
-    taken = 0
+    """Raise InvalidInputError if members share bytes, as in bombs like CVE-2019-9674 and CVE-2024-0450."""
+    used_until = 0
     for member in sorted(members, key=lambda member: member.header_offset):
-        place = member.header_offset
-        if place < taken:
+        position = member.header_offset
+        if position < used_until:
             raise InvalidInputError("the archive's members overlap")
-        taken = place + _LOCAL.size + member.compress_size
-        if 0 <= place <= len(data) - _LOCAL.size:
-            _, name, extra = _LOCAL.unpack_from(data, place)
-            taken += name + extra
-        if taken > end:
-            raise InvalidInputError("the archive is damaged: a member reaches beyond its end")
+        used_until = position + _LOCAL_HEADER.size + member.compress_size
+        if 0 <= position <= len(data) - _LOCAL_HEADER.size:
+            _, name_length, extra_length = _LOCAL_HEADER.unpack_from(data, position)
+            used_until += name_length + extra_length
+        if used_until > end:
+            raise InvalidInputError("the archive is damaged: a member extends into its directory")

@@ -171,7 +171,7 @@ ECHOES = {
             {"Content-Type": "application/x-git-upload-pack-advertisement"},
             b"001e# service=git-upload-pack\n0000" + f"{8 + len(TOKEN):04x}ERR {TOKEN}".encode(),
         ),
-        "not a valid repository",
+        "sent an invalid repository",
     ),
 }
 

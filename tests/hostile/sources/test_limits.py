@@ -23,7 +23,7 @@ from domain.sources import FetchedSource
 from infrastructure.sources.tree import writer as tree_writer
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
-from infrastructure.sources.tree.writer import MAX_NAMES_CHARACTERS, TreeWriter
+from infrastructure.sources.tree.writer import MAX_TOTAL_PATH_CHARACTERS, TreeWriter
 
 LIMIT = 3
 
@@ -128,7 +128,7 @@ def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: SourceLayo
 
 
 def test_all_names_of_a_tree_together_have_a_limit(scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_writer, "MAX_NAMES_CHARACTERS", 1000)
+    monkeypatch.setattr(tree_writer, "MAX_TOTAL_PATH_CHARACTERS", 1000)
     with TreeWriter(scratch, SourceLimits()) as writer:
         for number in range(100):
             assert writer.accept(b"dir/%03d.py" % number, 1) is True
@@ -139,7 +139,7 @@ def test_all_names_of_a_tree_together_have_a_limit(scratch: SourceLayout, monkey
 def test_the_longest_names_that_pass_make_a_document_that_a_worker_can_hold() -> None:
     """A node repeats its path once and holds less than 2 KB beside; PostgreSQL takes 256 MB of JSONB, a frame 512."""
     files = SourceLimits().max_tree_files
-    assert MAX_NAMES_CHARACTERS * 2 + files * 2_000 < 256_000_000
+    assert MAX_TOTAL_PATH_CHARACTERS * 2 + files * 2_000 < 256_000_000
 
 
 # Lanes

@@ -318,7 +318,10 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
     (lambda work: loose_object(work, "HEAD~1:a.py").unlink(), "missing blob"),
     (lambda work: loose_object(work, "HEAD").write_bytes(b"junk"), "HEAD's commit is missing"),
     (lambda work: loose_object(work, "HEAD^{tree}").write_bytes(zlib.compress(b"tree 4\0junk")), ""),
-    (lambda work: (work.dot_git / "HEAD").write_text("ref: refs/heads/../../../etc/passwd\n"), "HEAD names no branch"),
+    (
+        lambda work: (work.dot_git / "HEAD").write_text("ref: refs/heads/../../../etc/passwd\n"),
+        "HEAD names an invalid branch",
+    ),
     (lambda work: (work.dot_git / "HEAD").write_text("x" * 5000), "a file in it is too large"),
     (lambda work: (work.dot_git / "HEAD").write_text("--upload-pack=x"), "HEAD is malformed"),
     (lambda work: (work.dot_git / "refs/heads/main").write_text("-x\n"), "HEAD is malformed"),

@@ -277,7 +277,7 @@ async def test_compressed_pages(local: LocalIndex, index: SimplePackageIndex) ->
 async def test_huge_pages_are_dropped(
     local: LocalIndex, index: SimplePackageIndex, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    monkeypatch.setattr(package_index, "PAGE_BYTES", 10_000)
+    monkeypatch.setattr(package_index, "MAX_PAGE_BYTES", 10_000)
     body = page("foo", "foo-1.0.tar.gz") + b" " * 10_000
     packed = gzip.compress(body) if encoding == "gzip" else body
     local.pages["/simple/foo/"] = answer(packed, Content_Encoding=encoding)
@@ -378,7 +378,7 @@ async def test_answers_are_kept_for_an_hour(local: LocalIndex, index: SimplePack
 async def test_the_least_recently_used_answer_goes(
     local: LocalIndex, index: SimplePackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package_index, "CACHE_ENTRIES", 2)
+    monkeypatch.setattr(package_index, "MAX_CACHE_ENTRIES", 2)
     for name in ("a", "b", "a", "c", "a", "b"):
         await index.latest_versions([name])
     assert local.requests == ["/simple/a/", "/simple/b/", "/simple/c/", "/simple/b/"]
@@ -456,8 +456,8 @@ def test_versions_come_in_normal_form() -> None:
 
 
 def test_more_files_than_any_project_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package_index, "FILES_LIMIT", 1)
-    with pytest.raises(ValueError, match="not a page"):
+    monkeypatch.setattr(package_index, "MAX_FILES", 1)
+    with pytest.raises(ValueError, match="too many files"):
         highest_stable_version("foo", page("foo", "foo-1.0.tar.gz", "foo-2.0.tar.gz"))
 
 

@@ -142,9 +142,9 @@ def head_becomes_a_pipe(git_dir: Path) -> None:
         (lambda git_dir: (git_dir / "HEAD").unlink(), "there is no HEAD"),
         (head_becomes_a_pipe, "there is no HEAD"),
         (lambda git_dir: (git_dir / "HEAD").write_text("a" * 40), "HEAD's commit is missing"),
-        (lambda git_dir: (git_dir / "objects").rename(git_dir / "gone"), "its objects cannot be reached"),
+        (lambda git_dir: (git_dir / "objects").rename(git_dir / "gone"), "its objects cannot be read"),
         (lambda git_dir: (git_dir / "shallow").write_text("x"), "its shallow file is malformed"),
-        (lambda git_dir: (git_dir / "refs/heads/main").write_text("x" * 2000), "its main is too large"),
+        (lambda git_dir: (git_dir / "refs/heads/main").write_text("x" * 2000), "its main is larger than 1024 bytes"),
     ],
 )
 def test_a_broken_history_costs_the_history_alone(
@@ -162,7 +162,7 @@ def test_a_dot_git_file_that_leads_nowhere(scratch: SourceLayout, tmp_path: Path
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: ../gone\n")
     source = fetch_directory(tmp_path / "w", scratch, SourceLimits())
-    assert reasons(source) == {".git": "history unusable: .git is a file that leads to no repository"}
+    assert reasons(source) == {".git": "history unusable: .git is a file that points to no repository"}
 
 
 def test_what_is_not_a_regular_file_is_left_out(scratch: SourceLayout, tmp_path: Path) -> None:

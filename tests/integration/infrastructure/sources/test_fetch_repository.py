@@ -206,7 +206,7 @@ def test_what_the_host_answers(
 
 def test_a_web_page_is_no_repository(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
     url = git_server.fail(repository_name, Fault(200, {"Content-Type": "text/html"}, b"<html>welcome</html>"))
-    with pytest.raises(PermanentError, match="no git repository"):
+    with pytest.raises(PermanentError, match="not a git repository"):
         fetch(url)
 
 

@@ -100,5 +100,5 @@ def test_a_git_that_takes_too_long_is_killed(work_tree: WorkTree, tmp_path: Path
 def test_output_has_a_limit(work_tree: WorkTree) -> None:
     work_tree.write("big.bin", b"x" * (2 << 20))
     work_tree.commit()
-    with pytest.raises(GitFailedError, match="printed more than"):
+    with pytest.raises(GitFailedError, match="wrote more than"):
         run_git(work_tree.dot_git, "cat-file", "blob", "HEAD:big.bin")

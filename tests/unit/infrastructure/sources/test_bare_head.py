@@ -57,12 +57,12 @@ def test_head_is_followed(files: dict[str, str], head: Head) -> None:
         ({"HEAD": SHA.upper()}, "malformed"),
         ({"HEAD": "ref: refs/tags/v1"}, "malformed"),
         ({"HEAD": "ref: /etc/passwd"}, "malformed"),
-        ({"HEAD": "ref: refs/heads/../../config"}, "no branch that git would accept"),
-        ({"HEAD": "ref: refs/heads/.invalid"}, "no branch that git would accept"),  # reftable
-        ({"HEAD": "ref: refs/heads/a\0b"}, "no branch that git would accept"),
+        ({"HEAD": "ref: refs/heads/../../config"}, "HEAD names an invalid branch"),
+        ({"HEAD": "ref: refs/heads/.invalid"}, "HEAD names an invalid branch"),  # reftable
+        ({"HEAD": "ref: refs/heads/a\0b"}, "HEAD names an invalid branch"),
         ({"HEAD": "ref: refs/heads/main"}, "no commit"),
         ({"HEAD": "ref: refs/heads/main", "packed_refs": f"{SHA} refs/heads/maintenance\n"}, "no commit"),
-        ({"HEAD": "ref: refs/heads/a", "refs__heads__a": "ref: refs/heads/a"}, "leads nowhere"),
+        ({"HEAD": "ref: refs/heads/a", "refs__heads__a": "ref: refs/heads/a"}, "not resolved after 5 symbolic refs"),
     ],
 )
 def test_a_head_that_leads_to_no_commit_says_why(files: dict[str, str], reason: str) -> None:

@@ -116,7 +116,7 @@ PLACE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
         (URL + "OpenSSL SSL_connect: SSL_ERROR_SYSCALL", TransientError, "connection"),
         ("error: RPC failed; curl 56 Recv failure\nfatal: early EOF", TransientError, "connection"),
         ("fatal: https://h/o/r/info/refs not valid: is this a git", PermanentError, "no git repository"),
-        ("fatal: protocol error: bad line length character", PermanentError, "not a valid repository"),
+        ("fatal: protocol error: bad line length character", PermanentError, "sent an invalid repository"),
     ],
 )  # fmt: skip
 def test_git_s_words_become_an_error_that_its_reader_can_act_on(said: str, kind: type[Exception], words: str) -> None:
