@@ -1,20 +1,22 @@
-"""Every test that is marked with a fault is a row of the table that the suite ends with."""
+"""Audit of the tests marked with a fault: each is a row of the table that the suite prints at its end."""
 
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.faults.transition_audit import PROPERTY, costs, kept, table
+from tests.faults.transition_audit import PROPERTY, audited, costs, table
 
 
 @pytest.fixture(autouse=True)
-async def ledger(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> AsyncIterator[None]:
-    """What the test's own database says at its end, for the tests that name their fault."""
+async def transition_audit(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> AsyncIterator[None]:
+    """Audit the test's database if the test names a fault."""
     marker = request.node.get_closest_marker(PROPERTY)
     if marker is None:
         yield
         return
-    async with kept(request.getfixturevalue("database_url"), marker.args[0], record_property):
+    async with audited(request.getfixturevalue("database_url"), marker.args[0], record_property):
         yield
 
 

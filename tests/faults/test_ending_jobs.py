@@ -1,4 +1,4 @@
-"""Jobs that are cancelled, handed back, out of time or killed: nothing of them stays behind."""
+"""Jobs that are cancelled, requeued, out of time or killed leave no process and no file behind."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.errors import InvalidInputError
-from domain.jobs import Job, JobStatus
+from domain.jobs import JobStatus
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE, slow_source
 from tests.fixtures.processes import alive, descendants, job_processes, job_scratch
@@ -17,17 +17,8 @@ from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client
 
 
-async def until_stage(client: Client, user_id: UUID, job_id: str, stage: str) -> Job:
-    async def there() -> Job | None:
-        job = await client.get_job(user_id, job_id)
-        return job if job.status is JobStatus.RUNNING else None
-
-    await until(there)
-    return await client.get_job(user_id, job_id)
-
-
 async def until_collecting(worker: WorkerProcess) -> None:
-    """The analysis child and its lanes are at work: a body, and at least one lane."""
+    """Wait until the analysis child and at least one of its pool processes run."""
     await until(lambda: len(job_processes(worker.process.pid)) >= 2)
 
 
@@ -57,7 +48,7 @@ async def test_a_pending_job_is_cancelled_at_once(client: Client, user_id: UUID,
     assert await Rows(system).runs() == [other.job_id]
 
 
-async def test_deleting_a_user_ends_their_jobs(
+async def test_deleting_a_user_ends_the_users_running_jobs(
     system: System, client: Client, user_id: UUID, worker: WorkerProcess
 ) -> None:
     await client.submit_upload(user_id, filename="slow.py", content=slow_source())
@@ -70,7 +61,7 @@ async def test_deleting_a_user_ends_their_jobs(
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
-async def test_a_second_signal_hands_back_at_once(
+async def test_a_second_signal_requeues_running_jobs_at_once(
     system: System, client: Client, user_id: UUID, signals: list[int]
 ) -> None:
     rows = Rows(system)
@@ -116,15 +107,15 @@ async def test_sigterm_at_random_moments_costs_no_attempt(system: System, client
 
 
 @pytest.mark.fault("a job whose child dies every time")
-async def test_a_job_that_loses_its_child_every_time_fails_and_neighbours_do_not(
+async def test_a_job_whose_child_always_times_out_fails_and_other_jobs_complete(
     system: System, client: Client, user_id: UUID
 ) -> None:
     async with system.worker(ARQ_JOB_TIMEOUT="1"):
-        doomed = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
-        neighbours = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(3)]
-        ended = await until_finished(client, user_id, doomed.job_id)
-        for neighbour in neighbours:
-            assert (await until_finished(client, user_id, neighbour.job_id)).status is JobStatus.COMPLETED
+        slow = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+        others = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(3)]
+        ended = await until_finished(client, user_id, slow.job_id)
+        for other in others:
+            assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
     assert ended.status is JobStatus.FAILED
     assert ended.error_message == "the analysis took longer than 1 s (ARQ_JOB_TIMEOUT)"
     assert [error.attempt for error in ended.attempt_errors] == [1, 2, 3]
@@ -141,11 +132,11 @@ async def test_a_worker_is_recycled_without_losing_a_job(system: System, client:
     assert sorted(await Rows(system).runs()) == sorted(job.job_id for job in jobs)
 
 
-async def test_no_job_is_taken_on_without_room(system: System, client: Client, user_id: UUID) -> None:
+async def test_no_job_is_claimed_while_disk_space_is_short(system: System, client: Client, user_id: UUID) -> None:
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     async with system.worker("full", MIN_FREE_DISK_MB="100000000") as full:
         (paused,) = await full.until("claim.paused")
         assert "MIN_FREE_DISK_MB" in paused["reason"]
         assert (await client.get_job(user_id, job.job_id)).attempt == 0
-    async with system.worker("roomy"):
+    async with system.worker("second"):
         assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED

@@ -1,4 +1,4 @@
-"""A hundred thousand lines, fifty times, in one worker: `make faults`."""
+"""Memory of one worker over fifty uploads of 100,000 lines: `make faults`."""
 
 import statistics
 
@@ -15,26 +15,26 @@ pytestmark = pytest.mark.slow
 
 LINES = 100_000
 JOBS = 50
-SOME = 10
+SAMPLE = 10
 MB = 1024 * 1024
 
 
-def library() -> dict[str, bytes]:
+def library_tree() -> dict[str, bytes]:
     return {name: path.read_bytes() for path, name in library_files(LINES)}
 
 
 def changed(files: dict[str, bytes], number: int) -> dict[str, bytes]:
-    """The same tree, of which nothing is known from the job before."""
+    """Return the tree with other contents, so that the cache has none of its files."""
     return {name: content + f"\n# {number}\n".encode() for name, content in files.items()}
 
 
-def held(worker: psutil.Process) -> int:
-    """Bytes of the worker and of the zygote: what stays when a job's own processes have ended."""
+def memory_bytes(worker: psutil.Process) -> int:
+    """Return the memory in bytes of the worker and its zygote: the processes that stay when a job has ended."""
     return sum(process.memory_full_info().pss for process in (worker, *worker.children()))
 
 
 async def test_memory_is_flat_over_fifty_large_trees(system: System, client: Client) -> None:
-    files = library()
+    files = library_tree()
     user_id = await client.get_or_create_user("ann@example.org")
     memory = []
     async with system.worker() as worker:
@@ -44,6 +44,6 @@ async def test_memory_is_flat_over_fifty_large_trees(system: System, client: Cli
             job = await client.submit_upload(user_id, filename="library.zip", content=content)
             assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
             await client.take_result(user_id, job.job_id)
-            memory.append(held(process))
-    early, late = statistics.median(memory[SOME : 2 * SOME]), statistics.median(memory[-SOME:])
+            memory.append(memory_bytes(process))
+    early, late = statistics.median(memory[SAMPLE : 2 * SAMPLE]), statistics.median(memory[-SAMPLE:])
     assert late < early * 1.05 + 4 * MB, [round(size / MB) for size in memory]

@@ -1,4 +1,4 @@
-"""Workers killed with SIGKILL at every step of a job: it runs again within 45 s, or not at all once committed."""
+"""Workers killed with SIGKILL at each step of a job: it runs again within 45 s, or not at all once committed."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.transition_audit import kept
+from tests.faults.transition_audit import audited
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
@@ -21,10 +21,10 @@ from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, new_system, until_finished
 from worker.client import Client
 
-SECONDS = 45
-Tell = Callable[[str, object], None]
-POINTS = {
-    # where the first worker dies: how many attempts the job has had when it is done
+RESCUE_SECONDS = 45
+RecordProperty = Callable[[str, object], None]
+ATTEMPTS = {
+    # failpoint at which the first worker dies: number of attempts of the completed job
     "picked-up": 1,
     "stage-fetching": 2,
     "stage-collecting": 2,
@@ -32,8 +32,7 @@ POINTS = {
     "committed": 1,
 }
 
-
-NAMES = {
+FAULTS = {
     "picked-up": "SIGKILL after the pick-up, before the claim",
     "stage-fetching": "SIGKILL while fetching",
     "stage-collecting": "SIGKILL while collecting",
@@ -42,8 +41,11 @@ NAMES = {
 }
 
 
-async def die_and_recover(system: System, point: str, tell: Tell) -> None:
-    async with Client.open(system.settings) as client, kept(system.environment["DATABASE_URL"], NAMES[point], tell):
+async def die_and_recover(system: System, point: str, record_property: RecordProperty) -> None:
+    async with (
+        Client.open(system.settings) as client,
+        audited(system.environment["DATABASE_URL"], FAULTS[point], record_property),
+    ):
         user_id = await client.get_or_create_user("ann@example.org")
         async with system.worker("first", VIBE8_FAILPOINTS=point) as first:
             job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
@@ -56,10 +58,12 @@ async def die_and_recover(system: System, point: str, tell: Tell) -> None:
             async def completed() -> bool:
                 return bool((await rows.job(job.job_id))["status"] == "completed")
 
-            await until(completed, SECONDS - (time.monotonic() - died))
+            await until(completed, RESCUE_SECONDS - (time.monotonic() - died))
             row = await rows.job(job.job_id)
-            assert row["attempt"] == POINTS[point]
-            assert [error["kind"] for error in _errors(row["attempt_errors"])] == ["worker lost"] * (POINTS[point] - 1)
+            assert row["attempt"] == ATTEMPTS[point]
+            assert [error["kind"] for error in _errors(row["attempt_errors"])] == ["worker lost"] * (
+                ATTEMPTS[point] - 1
+            )
             assert await rows.runs() == [job.job_id]
             await until(lambda: not alive(children))
             assert job_scratch(system) == []
@@ -71,16 +75,16 @@ def _errors(column: str) -> list[dict[str, str]]:
     return json.loads(column)  # type: ignore[no-any-return]
 
 
-async def test_a_worker_killed_at_each_step(servers: Servers, tmp_path: Path, record_property: Tell) -> None:
+async def test_a_worker_killed_at_each_step(servers: Servers, tmp_path: Path, record_property: RecordProperty) -> None:
     systems, names = [], []
-    for point in POINTS:
+    for point in ATTEMPTS:
         names.append(servers.new_database())
         directory = tmp_path / point
         directory.mkdir()
         systems.append(new_system(servers.postgres.url(names[-1]), servers.new_redis_url(), directory))
     try:
         async with asyncio.TaskGroup() as group:
-            for system, point in zip(systems, POINTS, strict=True):
+            for system, point in zip(systems, ATTEMPTS, strict=True):
                 group.create_task(die_and_recover(system, point, record_property))
     finally:
         for name in names:

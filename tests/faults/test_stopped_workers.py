@@ -1,4 +1,4 @@
-"""Workers that stand still and come back: somebody else does the job, and the zombie writes nothing."""
+"""Workers that stop and continue after their lease: another worker runs the job, and the first writes nothing."""
 
 import asyncio
 import signal
@@ -16,27 +16,29 @@ from worker.client import Client
 STOPPED_SECONDS = 60
 
 
-async def done_by_second(rows: Rows, job_id: str) -> bool:
+async def completed_by_second_attempt(rows: Rows, job_id: str) -> bool:
     row = await rows.job(job_id)
     return bool(row["status"] == "completed" and row["attempt"] == 2)
 
 
 @pytest.mark.slow
 @pytest.mark.fault("SIGSTOP for 60 s, then SIGCONT")
-async def test_a_worker_stopped_for_a_minute(system: System, client: Client, user_id: UUID) -> None:
+async def test_a_worker_stopped_for_a_minute_writes_nothing_afterwards(
+    system: System, client: Client, user_id: UUID
+) -> None:
     rows = Rows(system)
-    async with system.worker("zombie") as zombie:
+    async with system.worker("stopped") as stopped:
         job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
-        await until(lambda: len(job_processes(zombie.process.pid)) >= 2)
-        children = job_processes(zombie.process.pid)
-        zombie.process.send_signal(signal.SIGSTOP)
+        await until(lambda: len(job_processes(stopped.process.pid)) >= 2)
+        children = job_processes(stopped.process.pid)
+        stopped.process.send_signal(signal.SIGSTOP)
         async with system.worker("second"):
-            await until(lambda: done_by_second(rows, job.job_id), STOPPED_SECONDS)
+            await until(lambda: completed_by_second_attempt(rows, job.job_id), STOPPED_SECONDS)
             assert not alive(children)
             before = await rows.job(job.job_id)
             await asyncio.sleep(5)
-            zombie.process.send_signal(signal.SIGCONT)
-            await zombie.until("job.lease_lost")
+            stopped.process.send_signal(signal.SIGCONT)
+            await stopped.until("job.lease_lost")
             assert await rows.job(job.job_id) == before
     assert await rows.runs() == [job.job_id]
 
@@ -44,7 +46,7 @@ async def test_a_worker_stopped_for_a_minute(system: System, client: Client, use
 @pytest.mark.slow
 @pytest.mark.fault("event loop blocked for longer than the lease")
 @pytest.mark.parametrize("point", ["stage-collecting", "before-commit"])
-async def test_a_loop_blocked_for_longer_than_the_lease(
+async def test_an_event_loop_blocked_for_longer_than_the_lease_writes_no_second_run(
     system: System, client: Client, user_id: UUID, point: str
 ) -> None:
     rows = Rows(system)
@@ -66,8 +68,8 @@ time.time = lambda: _real() + {offset}
 
 
 @pytest.mark.fault("clocks of replicas 5 minutes off")
-async def test_clocks_five_minutes_apart(system: System, client: Client, user_id: UUID) -> None:
-    """The database's clock decides: no early rescue, one clean-up a slot, and nobody waits for a clock."""
+async def test_workers_with_clocks_five_minutes_apart(system: System, client: Client, user_id: UUID) -> None:
+    """The database's clock decides: no early rescue, one cleanup per slot, and no job waits for a worker's clock."""
     rows = Rows(system)
     paths = {}
     for name, offset in (("early", -300), ("late", 300)):

@@ -1,4 +1,4 @@
-"""The queue is a hint: lost, repeated or poisoned, every job still ends exactly once."""
+"""Queue entries that are lost, repeated or invalid: every job still ends exactly once."""
 
 import asyncio
 import pickle
@@ -19,13 +19,18 @@ from tests.fixtures.worker_process import System
 from worker.client import Client
 
 
-class Bomb:
+class CreateFile:
+    """Creates the file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
     def __reduce__(self) -> tuple[object, tuple[str, ...]]:
-        return (exec, ("import pathlib; pathlib.Path('/tmp/vibe8-bomb').touch()",))
+        return (exec, (f"import pathlib; pathlib.Path({str(self._path)!r}).touch()",))
 
 
-async def forgotten(rows: Rows) -> None:
-    """30 s pass since the last ring that nobody has heard; then the sweep rings again."""
+async def make_wakeups_old(rows: Rows) -> None:
+    """Move the last wake-ups 31 s into the past: maintenance enqueues due jobs again after 30 s."""
     await rows.all("UPDATE jobs SET rung_at = rung_at - interval '31 seconds' WHERE status = 'pending'")
 
 
@@ -37,10 +42,10 @@ async def test_losing_all_of_redis_loses_no_job(system: System, client: Client) 
         async with system.worker(ARQ_MAX_JOBS="10"):
             await until(lambda: _running(rows, 10))
             jobs += await submit_for_many(client, 100, PYTHON_FILE, first=10)
-            # All that this system has: the server's other databases are other tests'.
+            # Not FLUSHALL: the server's other databases belong to other tests.
             await server.flushdb()
             assert await _running(rows, 10)
-            await forgotten(rows)
+            await make_wakeups_old(rows)
             await until(lambda: _all_done(rows, len(jobs)), 180)
     assert sorted(await rows.runs()) == sorted(jobs)
 
@@ -59,7 +64,7 @@ async def test_an_evicted_key_loses_no_job(system: System, client: Client, kind:
         assert await server.delete(key) == 1
     async with system.worker():
         if kind == "queue":
-            await forgotten(rows)
+            await make_wakeups_old(rows)
         await until(lambda: _all_done(rows, len(jobs)))
     assert sorted(await rows.runs()) == sorted(jobs)
 
@@ -69,7 +74,7 @@ async def _all_done(rows: Rows, count: int) -> bool:
 
 
 @pytest.mark.fault("the same wake-up 50 times over 3 workers")
-async def test_one_claim_however_often_it_rings(system: System, client: Client, user_id: UUID) -> None:
+async def test_fifty_wakeups_of_a_job_lead_to_one_claim(system: System, client: Client, user_id: UUID) -> None:
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     pool = await connect(system.environment["REDIS_URL"])
     for number in range(2, 52):
@@ -88,10 +93,12 @@ async def _empty(pool: redis.asyncio.Redis) -> bool:
 
 
 @pytest.mark.fault("foreign and pickled payloads in the queue")
-async def test_foreign_and_pickled_payloads_are_refused(system: System, client: Client, user_id: UUID) -> None:
+async def test_foreign_and_pickled_payloads_are_refused(
+    system: System, client: Client, user_id: UUID, tmp_path: Path
+) -> None:
     pool = await connect(system.environment["REDIS_URL"])
     payloads = {
-        "pickled": pickle.dumps({"t": 1, "f": "analyze", "a": (Bomb(),), "k": {}, "et": 0}),
+        "pickled": pickle.dumps({"t": 1, "f": "analyze", "a": (CreateFile(tmp_path / "unpickled"),), "k": {}, "et": 0}),
         "text": b"hello",
         "list": b"[1, 2]",
         "unknown": b'{"t": null, "f": "rm", "a": [], "k": {}, "et": 0}',
@@ -107,12 +114,14 @@ async def test_foreign_and_pickled_payloads_are_refused(system: System, client: 
         await until(lambda: _empty(pool))
         assert worker.process.poll() is None
     await pool.aclose()
-    assert not Path("/tmp/vibe8-bomb").exists()
+    assert not (tmp_path / "unpickled").exists()
     assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
 
 
 @pytest.mark.fault("the same idempotency key 20 times at once")
-async def test_the_same_idempotency_key_at_once_is_one_job(system: System, client: Client, user_id: UUID) -> None:
+async def test_concurrent_submissions_with_one_idempotency_key_create_one_job(
+    system: System, client: Client, user_id: UUID
+) -> None:
     jobs = await asyncio.gather(
         *(client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE, idempotency_key="k") for _ in range(20))
     )

@@ -1,4 +1,4 @@
-"""Tokens between submit and fetch: encrypted, for a time, by keys that can be changed."""
+"""Token vault: encryption, key rotation and expiry."""
 
 import uuid
 
@@ -19,18 +19,18 @@ def vault(redis: "Redis", *keys: str, ttl: int = 60) -> TokenVault:
     return TokenVault(redis, keys, ttl_seconds=ttl)
 
 
-async def test_a_token_comes_back_until_it_is_forgotten(redis: "Redis") -> None:
-    kept = vault(redis, NEW)
-    await kept.put(JOB, TOKEN)
-    assert await kept.get(JOB) == TOKEN
-    assert await kept.get(JOB) == TOKEN  # an attempt that failed may need it again
-    await kept.delete(JOB)
-    await kept.delete(JOB)
+async def test_a_token_is_returned_until_it_is_deleted(redis: "Redis") -> None:
+    stored = vault(redis, NEW)
+    await stored.put(JOB, TOKEN)
+    assert await stored.get(JOB) == TOKEN
+    assert await stored.get(JOB) == TOKEN  # the next attempt needs it again
+    await stored.delete(JOB)
+    await stored.delete(JOB)
     with pytest.raises(PermanentError, match=r"^token lost, submit again$"):
-        await kept.get(JOB)
+        await stored.get(JOB)
 
 
-async def test_keys_are_rotated_old_ones_open_and_the_first_locks(redis: "Redis") -> None:
+async def test_all_keys_decrypt_and_the_first_encrypts(redis: "Redis") -> None:
     await vault(redis, OLD).put(JOB, TOKEN)
     assert await vault(redis, NEW, OLD).get(JOB) == TOKEN
     assert await vault(redis, NEW, OTHER, OLD).get(JOB) == TOKEN
@@ -40,14 +40,14 @@ async def test_keys_are_rotated_old_ones_open_and_the_first_locks(redis: "Redis"
         await vault(redis, OLD).get(JOB)
 
 
-async def test_with_its_key_a_token_is_lost(redis: "Redis") -> None:
+async def test_a_token_whose_key_was_removed_is_lost(redis: "Redis") -> None:
     await vault(redis, OLD).put(JOB, TOKEN)
     for keys in ([NEW], []):
         with pytest.raises(PermanentError, match=r"^token lost, submit again$"):
             await vault(redis, *keys).get(JOB)
 
 
-async def test_two_tokens_are_never_sealed_alike(redis: "Redis") -> None:
+async def test_the_same_token_is_never_encrypted_to_the_same_text(redis: "Redis") -> None:
     await vault(redis, NEW).put(JOB, TOKEN)
     first = await redis.get(KEY)
     await vault(redis, NEW).put(JOB, TOKEN)
@@ -55,20 +55,20 @@ async def test_two_tokens_are_never_sealed_alike(redis: "Redis") -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"gAAAAA", b"\xff\x00", TOKEN.encode()])
-async def test_what_somebody_else_has_written_there_is_no_token(redis: "Redis", value: bytes) -> None:
+async def test_a_value_that_is_not_encrypted_is_no_token(redis: "Redis", value: bytes) -> None:
     await redis.set(KEY, value)
     with pytest.raises(PermanentError, match=r"^token lost, submit again$"):
         await vault(redis, NEW).get(JOB)
 
 
-async def test_another_job_s_sealed_token_is_still_one_of_ours(redis: "Redis") -> None:
+async def test_an_encrypted_token_copied_from_another_job_is_accepted(redis: "Redis") -> None:
     """Whoever can write to Redis can give one private job another's token; SECURITY.md says so."""
     await vault(redis, NEW).put(JOB, TOKEN)
     await redis.copy(KEY, "vibe8:token:other")
     assert await vault(redis, NEW).get("other") == TOKEN
 
 
-async def test_the_time_limit_is_redis_s_own(redis: "Redis") -> None:
+async def test_a_token_expires(redis: "Redis") -> None:
     await vault(redis, NEW, ttl=7200).put(JOB, TOKEN)
     assert 7190 < await redis.ttl(KEY) <= 7200
     await redis.pexpire(KEY, 1)
@@ -78,14 +78,14 @@ async def test_the_time_limit_is_redis_s_own(redis: "Redis") -> None:
         await vault(redis, NEW).get(JOB)
 
 
-async def test_without_a_key_no_token_is_kept(redis: "Redis") -> None:
+async def test_without_a_key_no_token_is_stored(redis: "Redis") -> None:
     with pytest.raises(InvalidInputError, match="TOKEN_ENCRYPTION_KEYS"):
         await vault(redis).put(JOB, TOKEN)
     assert await redis.keys() == []
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 44, NEW[:-1], f"{NEW}é"], ids=["", "short", "x", "cut", "é"])
-def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
+def test_an_invalid_key_is_refused_and_not_in_the_error(key: str) -> None:
     with pytest.raises(InvalidInputError, match="TOKEN_ENCRYPTION_KEYS must be Fernet keys") as caught:
         TokenVault(Redis(), [NEW, key], ttl_seconds=1)
     assert not key or key not in str(caught.value)
@@ -93,16 +93,16 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a\nb", "a\x00", "\ud800", "é", "x" * (TOKEN_CHARACTERS + 1), "\x1b[31m"])
-async def test_what_can_be_no_token_is_refused_and_not_repeated(redis: "Redis", token: str) -> None:
+async def test_an_invalid_token_is_refused_and_not_in_the_error(redis: "Redis", token: str) -> None:
     with pytest.raises(InvalidInputError, match=r"^a token must be 1 to 1000 printable ASCII characters$"):
         await vault(redis, NEW).put(JOB, token)
     assert await redis.keys() == []
 
 
-async def test_redis_away_is_said_without_the_token() -> None:
-    async with Redis(host="127.0.0.1", port=1) as nowhere:
-        away = vault(nowhere, NEW)
-        for call in (away.put(JOB, TOKEN), away.get(JOB), away.delete(JOB)):
+async def test_the_error_about_an_unavailable_redis_does_not_contain_the_token() -> None:
+    async with Redis(host="127.0.0.1", port=1) as unreachable:
+        stored = vault(unreachable, NEW)
+        for call in (stored.put(JOB, TOKEN), stored.get(JOB), stored.delete(JOB)):
             with pytest.raises(ServiceUnavailableError) as caught:
                 await call
             assert TOKEN not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Rows and rings as no program of ours writes them."""
+"""Jobs and queue entries that no client would write."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from infrastructure.redis.queue import QUEUE_NAME, TASK_NAME
 async def insert_job(
     database_url: str, job_id: str, user_id: UUID, metadata: str | None, *, kind: str = "upload"
 ) -> None:
-    """A pending job with this JSON text as its source, older than all others; not rung."""
+    """Insert a pending job with this JSON text as its source, older than all others and not enqueued."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(
@@ -30,14 +30,14 @@ async def insert_job(
         await connection.close()
 
 
-def bell(**fields: Any) -> bytes:
-    """ARQ's message about a job, with other fields."""
+def job_message(**fields: Any) -> bytes:
+    """Return ARQ's message about a job, with these fields changed."""
     message: Mapping[str, Any] = {"t": None, "f": TASK_NAME, "a": ["job"], "k": {}, "et": int(time.time() * 1000)}
     return json.dumps({**message, **fields}).encode()
 
 
-async def ring(redis: "Redis", arq_id: bytes, message: bytes | None) -> None:
-    """Put a ring at the head of the queue; without a message its key holds a list."""
+async def enqueue_message(redis: "Redis", arq_id: bytes, message: bytes | None) -> None:
+    """Put an entry at the head of the queue. Without a message, its key holds a list."""
     key = b"arq:job:" + arq_id
     await redis.delete(key)
     if message is None:

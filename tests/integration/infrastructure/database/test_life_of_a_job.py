@@ -29,7 +29,7 @@ from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.urls import asyncpg_url
-from tests.faults.transition_audit import KEEP, SUM_UP
+from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, new_run, new_user, submit
 from tests.fuzz.generators import tried
 
@@ -132,7 +132,7 @@ class LifeOfAJob(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world.jobs, self.world.runs = {}, set()
-        self.ask("TRUNCATE users, jobs, analysis_runs, daily_usage, ledger CASCADE")
+        self.ask("TRUNCATE users, jobs, analysis_runs, daily_usage, job_transitions CASCADE")
 
     def ask(self, query: str, **values: Any) -> Any:
         async def rows() -> Any:
@@ -333,7 +333,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert rows == {job_id: (job.status, job.attempt, job.errors) for job_id, job in self.world.jobs.items()}
 
     def teardown(self) -> None:
-        for was, becomes in self.ask("SELECT DISTINCT was, becomes FROM ledger WHERE was IS NOT NULL"):
+        for was, becomes in self.ask("SELECT DISTINCT was, becomes FROM job_transitions WHERE was IS NOT NULL"):
             assert (was, becomes) in {(change.before, change.after) for change in Transition}
         (cost,) = self.ask(SUM_UP)
         assert cost.doubled == 0
@@ -347,7 +347,7 @@ def test_any_order_of_everything_is_what_the_model_says(database_url: str) -> No
 
         async def keep() -> None:
             async with database.unit_of_work() as work:
-                for statement in KEEP:
+                for statement in CREATE_AUDIT:
                     await work.execute(text(statement))
 
         runner.run(keep())

@@ -1,4 +1,4 @@
-"""What a submission and a job cost PostgreSQL: every statement, so that their number cannot creep."""
+"""SQL statements of a submission and of a job, so that their number does not grow unnoticed."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,13 +19,13 @@ from worker.process.bootstrap import Services, open_services
 
 SUBMIT = ["SELECT users", "SELECT jobs", "INSERT jobs", "commit"]
 CLAIM = ["UPDATE jobs"]
-"""A transaction by itself."""
+"""Sent in autocommit mode."""
 
 END = ["INSERT analysis_runs", "UPDATE jobs", "commit"]
 
 
-class Ledger:
-    """Statements and ends of transactions, as `VERB table`."""
+class StatementLog:
+    """The statements that were sent, as `VERB table`, and the ends of transactions."""
 
     def __init__(self) -> None:
         self.entries: list[str] = []
@@ -40,43 +40,43 @@ class Ledger:
 
     @staticmethod
     def _main(statement: str) -> str:
-        """Without the common table expressions of a claim."""
+        """Remove the common table expressions of a claim."""
         return statement[statement.index("UPDATE jobs") :] if "UPDATE jobs SET" in statement else statement
 
     def commit(self, _connection: Any) -> None:
         self.entries.append("commit")
 
     def rollback(self, connection: Any) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":  # there nothing is sent
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":  # then nothing is sent
             self.entries.append("rollback")
 
     def savepoint(self, _connection: Any, _name: str) -> None:
         self.entries.append("savepoint")
 
-    def taken(self) -> list[str]:
+    def take(self) -> list[str]:
         entries, self.entries = self.entries, []
         return entries
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    ledger = Ledger()
+def statements() -> Iterator[StatementLog]:
+    statements = StatementLog()
     listeners: dict[str, Callable[..., Any]] = {
-        "before_cursor_execute": ledger.statement,
-        "commit": ledger.commit,
-        "rollback": ledger.rollback,
-        "savepoint": ledger.savepoint,
+        "before_cursor_execute": statements.statement,
+        "commit": statements.commit,
+        "rollback": statements.rollback,
+        "savepoint": statements.savepoint,
     }
     for name, listener in listeners.items():
         event.listen(Engine, name, listener)
-    yield ledger
+    yield statements
     for name, listener in listeners.items():
         event.remove(Engine, name, listener)
 
 
 @pytest.fixture
 async def services(system: System) -> AsyncIterator[Services]:
-    """A worker without its loops, whose pipeline does nothing."""
+    """The services of a worker, without its loops and with a pipeline that does nothing."""
     settings = system.settings.model_copy(update={"facts_cache_mb": 0})
     with patch("worker.process.bootstrap.open_pipeline", noop_pipeline):
         async with open_services(settings, on_job=lambda: None, tracer=NoTracer()) as services:
@@ -87,41 +87,45 @@ def upload(content: bytes = PYTHON_FILE, key: str | None = None) -> UploadSubmis
     return UploadSubmission(filename="a.py", content=content, idempotency_key=key)
 
 
-async def test_one_job_from_submission_to_end(
-    client: Client, user_id: UUID, services: Services, ledger: Ledger
+async def test_statements_of_a_job_from_submission_to_end(
+    client: Client, user_id: UUID, services: Services, statements: StatementLog
 ) -> None:
-    ledger.taken()
+    statements.take()
     (job,) = await client.submit_many(user_id, [upload()])
-    assert ledger.taken() == SUBMIT
+    assert statements.take() == SUBMIT
     await services.pool.run_next()
-    assert ledger.taken() == [*CLAIM, *END]
+    assert statements.take() == [*CLAIM, *END]
     assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
 
 
-async def test_a_batch_costs_what_one_costs(client: Client, user_id: UUID, ledger: Ledger) -> None:
-    ledger.taken()
-    await client.submit_many(user_id, [upload()] * 5)
-    assert ledger.taken() == SUBMIT
-
-
-async def test_an_idempotency_key_costs_one_more_and_a_known_one_less(
-    client: Client, user_id: UUID, ledger: Ledger
+async def test_a_batch_takes_as_many_statements_as_one_job(
+    client: Client, user_id: UUID, statements: StatementLog
 ) -> None:
-    ledger.taken()
-    await client.submit_many(user_id, [upload(key="k")])
-    assert ledger.taken() == ["SELECT users", "SELECT jobs", *SUBMIT[1:]]
-    await client.submit_many(user_id, [upload(key="k")])
-    assert ledger.taken() == ["SELECT users", "SELECT jobs", "commit"]
+    statements.take()
+    await client.submit_many(user_id, [upload()] * 5)
+    assert statements.take() == SUBMIT
 
 
-async def test_a_large_upload_is_asked_for(client: Client, user_id: UUID, services: Services, ledger: Ledger) -> None:
+async def test_a_new_idempotency_key_takes_one_statement_more_and_a_known_one_less(
+    client: Client, user_id: UUID, statements: StatementLog
+) -> None:
+    statements.take()
+    await client.submit_many(user_id, [upload(key="k")])
+    assert statements.take() == ["SELECT users", "SELECT jobs", *SUBMIT[1:]]
+    await client.submit_many(user_id, [upload(key="k")])
+    assert statements.take() == ["SELECT users", "SELECT jobs", "commit"]
+
+
+async def test_a_large_upload_takes_one_more_query(
+    client: Client, user_id: UUID, services: Services, statements: StatementLog
+) -> None:
     await client.submit_many(user_id, [upload(b"#" * 100_000)])
-    ledger.taken()
+    statements.take()
     await services.pool.run_next()
-    assert ledger.taken() == [*CLAIM, "SELECT jobs", "commit", *END]
+    assert statements.take() == [*CLAIM, "SELECT jobs", "commit", *END]
 
 
-async def test_a_ring_for_nothing_is_one_statement(services: Services, ledger: Ledger) -> None:
-    ledger.taken()
+async def test_a_wakeup_without_a_due_job_is_one_statement(services: Services, statements: StatementLog) -> None:
+    statements.take()
     await services.pool.run_next()
-    assert ledger.taken() == CLAIM
+    assert statements.take() == CLAIM

@@ -1,4 +1,4 @@
-"""One trace from a job's submission to its end, through real workers and servers."""
+"""Traces of jobs from submission to end, through workers and servers."""
 
 import asyncio
 import json
@@ -27,14 +27,14 @@ from tests.fixtures.worker_process import TIMEOUT_SECONDS, System, until_finishe
 from worker.client import Client
 from worker.process.worker_process import WorkerProcess
 
-# ARQ closes its connections by a name that redis-py has given up.
+# ARQ calls a method of redis-py that is deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 
 COLLECTORS = {f"collector {collector.name}" for collector in discover()}
 
 
-class Heard:
-    """What a provider's exporter got."""
+class RecordedSpans:
+    """A tracer whose spans are kept in memory."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -54,20 +54,20 @@ class Heard:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def recorded() -> RecordedSpans:
+    return RecordedSpans()
 
 
 @pytest.fixture
-async def traced_client(system: System, heard: Heard) -> AsyncIterator[Client]:
-    async with Client.open(system.settings, heard.tracer) as client:
+async def traced_client(system: System, recorded: RecordedSpans) -> AsyncIterator[Client]:
+    async with Client.open(system.settings, recorded.tracer) as client:
         yield client
 
 
 @asynccontextmanager
-async def working(system: System, heard: Heard) -> AsyncIterator[WorkerProcess]:
-    """A worker in this process, on real servers."""
-    process = WorkerProcess(system.settings, heard.tracer)
+async def working(system: System, recorded: RecordedSpans) -> AsyncIterator[WorkerProcess]:
+    """Run a worker in this process."""
+    process = WorkerProcess(system.settings, recorded.tracer)
     running = asyncio.create_task(process.run())
     try:
         yield process
@@ -87,19 +87,21 @@ def nanoseconds(span: ReadableSpan) -> tuple[int, int]:
     return span.start_time, span.end_time
 
 
-async def test_from_submission_to_end(system: System, heard: Heard, traced_client: Client) -> None:
+async def test_trace_of_a_job_from_submission_to_end(
+    system: System, recorded: RecordedSpans, traced_client: Client
+) -> None:
     user_id = await traced_client.get_or_create_user("ann@example.org")
     job = await traced_client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
-    async with working(system, heard):
+    async with working(system, recorded):
         await until_finished(traced_client, user_id, job.job_id)
-        await until(lambda: heard.named("attempt"))
-    (submit,), (queue,), (attempt,) = (heard.named(name) for name in ("submit", "queue", "attempt"))
-    assert len({span.context.trace_id for span in heard.spans() if span.context}) == 1
+        await until(lambda: recorded.named("attempt"))
+    (submit,), (queue,), (attempt,) = (recorded.named(name) for name in ("submit", "queue", "attempt"))
+    assert len({span.context.trace_id for span in recorded.spans() if span.context}) == 1
     assert submit.parent is None
-    assert {span_id(span) for span in heard.below(submit)} == {span_id(queue), span_id(attempt)}
-    stages = {span.name: span for span in heard.below(attempt)}
+    assert {span_id(span) for span in recorded.below(submit)} == {span_id(queue), span_id(attempt)}
+    stages = {span.name: span for span in recorded.below(attempt)}
     assert list(stages) == ["core_wait", "fetching", "collecting", "looking_up", "finishing"]
-    assert {span.name for span in heard.below(stages["collecting"])} == COLLECTORS | {"summarizing"}
+    assert {span.name for span in recorded.below(stages["collecting"])} == COLLECTORS | {"summarizing"}
     assert attempt.attributes
     assert dict(attempt.attributes) == {
         "vibe8.job_id": job.job_id,
@@ -109,30 +111,34 @@ async def test_from_submission_to_end(system: System, heard: Heard, traced_clien
         "vibe8.outcome": "completed",
     }
     for parent in (attempt, stages["collecting"]):
-        for child in heard.below(parent):
+        for child in recorded.below(parent):
             (began, ended), (first, last) = nanoseconds(parent), nanoseconds(child)
-            assert began - 2_000_000 <= first <= last <= ended + 2_000_000  # it is told in whole milliseconds
-    assert all(span.status.is_ok or span.status.is_unset for span in heard.spans())
+            assert began - 2_000_000 <= first <= last <= ended + 2_000_000  # stages are recorded in whole milliseconds
+    assert all(span.status.is_ok or span.status.is_unset for span in recorded.spans())
 
 
-async def test_the_trace_that_an_api_has_begun_goes_on(system: System, heard: Heard, traced_client: Client) -> None:
+async def test_a_trace_started_by_an_api_is_continued(
+    system: System, recorded: RecordedSpans, traced_client: Client
+) -> None:
     user_id = await traced_client.get_or_create_user("ann@example.org")
-    with heard.tracer.span("POST /jobs", {}) as outer:
+    with recorded.tracer.span("POST /jobs", {}) as outer:
         job = await traced_client.submit_upload(user_id, filename="a.zip", content=b"no zip")
     assert outer is not None
-    async with working(system, heard):
+    async with working(system, recorded):
         await until_finished(traced_client, user_id, job.job_id)
-        await until(lambda: heard.named("attempt"))
-    assert {f"{span.context.trace_id:032x}" for span in heard.spans() if span.context} == {outer.split("-")[1]}
-    (attempt,), (fetching,) = heard.named("attempt"), heard.named("fetching")
+        await until(lambda: recorded.named("attempt"))
+    assert {f"{span.context.trace_id:032x}" for span in recorded.spans() if span.context} == {outer.split("-")[1]}
+    (attempt,), (fetching,) = recorded.named("attempt"), recorded.named("fetching")
     assert attempt.attributes
     assert attempt.attributes["vibe8.outcome"] == "failed"
     assert "not a zip" in (attempt.status.description or "")
     assert fetching.status.description == "InvalidInputError"
 
 
-async def test_every_attempt_is_in_the_jobs_trace(system: System, heard: Heard, traced_client: Client) -> None:
-    """A worker that died, one that was told to end, and one that did the job."""
+async def test_all_attempts_are_in_the_jobs_trace(
+    system: System, recorded: RecordedSpans, traced_client: Client
+) -> None:
+    """The attempts of a worker that died, of one that was drained, and of one that completed the job."""
     user_id = await traced_client.get_or_create_user("ann@example.org")
     job = await traced_client.submit_upload(user_id, filename="slow.py", content=slow_source(1000))
     rows = await asyncpg.connect(system.environment["DATABASE_URL"])
@@ -140,7 +146,7 @@ async def test_every_attempt_is_in_the_jobs_trace(system: System, heard: Heard, 
         "UPDATE jobs SET status = 'running', attempt = 1, started_at = now() - interval '1 minute',"
         " lease_expires_at = now() - interval '1 second'"
     )
-    async with working(system, heard) as first:
+    async with working(system, recorded) as first:
 
         async def collecting() -> bool:
             return bool(await rows.fetchval("SELECT status = 'running' AND attempt = 2 FROM jobs"))
@@ -148,28 +154,28 @@ async def test_every_attempt_is_in_the_jobs_trace(system: System, heard: Heard, 
         await until(collecting)
         first.drain()
         first.drain()
-    async with working(system, heard):
+    async with working(system, recorded):
         ended = await until_finished(traced_client, user_id, job.job_id)
-        await until(lambda: len(heard.named("attempt")) == 3)
+        await until(lambda: len(recorded.named("attempt")) == 3)
     await rows.close()
     assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 3)
-    attempts = {dict(span.attributes or {})["vibe8.attempt"]: span for span in heard.named("attempt")}
+    attempts = {dict(span.attributes or {})["vibe8.attempt"]: span for span in recorded.named("attempt")}
     assert [dict(attempts[number].attributes or {})["vibe8.outcome"] for number in (1, 2, 3)] == [
         "lost",
         "requeued",
         "completed",
     ]
-    assert len({span.context.trace_id for span in heard.spans() if span.context}) == 1
-    (submit,) = heard.named("submit")
-    assert {span_id(attempt) for attempt in attempts.values()} <= {span_id(span) for span in heard.below(submit)}
+    assert len({span.context.trace_id for span in recorded.spans() if span.context}) == 1
+    (submit,) = recorded.named("submit")
+    assert {span_id(attempt) for attempt in attempts.values()} <= {span_id(span) for span in recorded.below(submit)}
     began, ended_at = nanoseconds(attempts[1])
     assert ended_at - began >= 60 * 10**9
     assert attempts[1].status.description == "worker lost"
 
 
 @pytest.mark.parametrize("context", ['"nonsense"', "5", "null", '"00-zz"'])
-async def test_a_context_that_is_none_begins_a_new_trace(
-    system: System, heard: Heard, traced_client: Client, context: str
+async def test_an_invalid_context_starts_a_new_trace(
+    system: System, recorded: RecordedSpans, traced_client: Client, context: str
 ) -> None:
     user_id = await traced_client.get_or_create_user("ann@example.org")
     job = await traced_client.submit_upload(user_id, filename="a.zip", content=b"no zip")
@@ -178,10 +184,10 @@ async def test_a_context_that_is_none_begins_a_new_trace(
         "UPDATE jobs SET source_metadata = jsonb_set(source_metadata, '{traceparent}', $1::text::jsonb)", context
     )
     await rows.close()
-    async with working(system, heard):
+    async with working(system, recorded):
         await until_finished(traced_client, user_id, job.job_id)
-        await until(lambda: heard.named("attempt"))
-    assert heard.named("attempt")[0].parent is None
+        await until(lambda: recorded.named("attempt"))
+    assert recorded.named("attempt")[0].parent is None
 
 
 class Collector(ThreadingHTTPServer):
@@ -225,7 +231,9 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-async def test_by_opentelemetrys_own_variables(system: System, client: Client, collector: Collector) -> None:
+async def test_spans_are_exported_as_the_otel_variables_say(
+    system: System, client: Client, collector: Collector
+) -> None:
     (system.directory / "a.py").write_bytes(PYTHON_FILE)
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_address[1]}",
@@ -259,7 +267,7 @@ OFF: tuple[dict[str, str], ...] = (
 
 
 @pytest.mark.parametrize("variables", OFF, ids=["unset", "disabled", "none"])
-async def test_switched_off_nothing_is_imported(system: System, variables: dict[str, str]) -> None:
+async def test_opentelemetry_is_not_imported_when_switched_off(system: System, variables: dict[str, str]) -> None:
     code = (
         "import sys, worker.cli.app, worker.process.worker_process, worker.client;"
         "from infrastructure.observability.tracer_factory import open_tracer;"
@@ -273,7 +281,7 @@ async def test_switched_off_nothing_is_imported(system: System, variables: dict[
     assert out.decode() == "False []\n"
 
 
-async def test_without_the_extra_it_is_said_and_work_goes_on(system: System) -> None:
+async def test_tracing_without_the_extra_is_logged_and_ignored(system: System) -> None:
     code = (
         "import sys; sys.modules['opentelemetry'] = None;"
         "from infrastructure.observability.tracer_factory import open_tracer; print(open_tracer().enabled)"
@@ -291,19 +299,19 @@ async def test_without_the_extra_it_is_said_and_work_goes_on(system: System) -> 
     assert "install vibe8-worker[tracing]" in " ".join(said)
 
 
-async def test_an_exporter_that_there_is_not(system: System) -> None:
+async def test_an_unknown_exporter_is_an_error(system: System) -> None:
     finished = await system.run("worker", OTEL_TRACES_EXPORTER="nonsense")
     assert finished.code == 2
     assert finished.error.splitlines()[-1] == "vibe8: OTEL_TRACES_EXPORTER: there is no exporter 'nonsense'"
 
 
-def test_a_test_process_is_not_traced() -> None:
+def test_tracing_is_off_by_default() -> None:
     assert isinstance(open_tracer(), NoTracer)
     with NoTracer().span("x", {}) as traceparent:
         assert traceparent is None
 
 
-async def test_an_untraced_jobs_row_says_nothing_of_it(client: Client, user_id: UUID, system: System) -> None:
+async def test_row_of_an_untraced_job_has_no_traceparent(client: Client, user_id: UUID, system: System) -> None:
     await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     rows = await asyncpg.connect(system.environment["DATABASE_URL"])
     assert "traceparent" not in json.loads(await rows.fetchval("SELECT source_metadata FROM jobs"))

@@ -1,4 +1,4 @@
-"""Notices through real workers: told once a job has ended, whatever dies or fails meanwhile, and never in its way."""
+"""Webhook deliveries by workers: one for each end of a job, whatever fails meanwhile, without delaying other jobs."""
 
 import asyncio
 import re
@@ -27,15 +27,15 @@ OK = http_response(204)
 
 
 @pytest.fixture
-async def listening() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as listening:
-        yield listening
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as running:
+        yield running
 
 
 @pytest.fixture
-def webhook_system(system: System, listening: WebhookReceiver) -> System:
+def webhook_system(system: System, receiver: WebhookReceiver) -> System:
     """Settings of `system`, with webhooks signed, and the receiver's private address allowed."""
-    return system.with_settings(WEBHOOK_SECRETS=SECRET, WEBHOOK_ALLOWED_HOSTS=listening.host)
+    return system.with_settings(WEBHOOK_SECRETS=SECRET, WEBHOOK_ALLOWED_HOSTS=receiver.host)
 
 
 @pytest.fixture
@@ -44,17 +44,17 @@ async def webhook_client(webhook_system: System) -> AsyncIterator[Client]:
         yield client
 
 
-async def submitted(client: Client, user_id: UUID, url: str, content: bytes = PYTHON_FILE, name: str = "a.py") -> str:
+async def submit(client: Client, user_id: UUID, url: str, content: bytes = PYTHON_FILE, name: str = "a.py") -> str:
     return (await client.submit_upload(user_id, filename=name, content=content, notify_url=url)).job_id
 
 
-async def test_the_end_of_a_job_is_told_once(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_the_end_of_a_job_is_delivered_once(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
     async with webhook_system.worker() as worker:
-        silent = await webhook_client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
-        job_id = await submitted(webhook_client, user_id, listening.url)
-        (received,) = await listening.wait_for(1)
+        without_url = await webhook_client.submit_upload(user_id, filename="b.py", content=PYTHON_FILE)
+        job_id = await submit(webhook_client, user_id, receiver.url)
+        (received,) = await receiver.wait_for(1)
         job = await webhook_client.get_job(user_id, job_id)
         assert job.status is JobStatus.COMPLETED
         assert job.finished_at is not None
@@ -66,37 +66,37 @@ async def test_the_end_of_a_job_is_told_once(
             "finished_at": job.finished_at.isoformat(),
         }
         assert verify(webhook_client.webhook_secrets(user_id)[0], received.headers, received.body)
-        doomed = await submitted(webhook_client, user_id, listening.url, b"no zip", "a.zip")
-        received = (await listening.wait_for(2))[1]
-        assert received.document["job_id"] == doomed
+        failing = await submit(webhook_client, user_id, receiver.url, b"no zip", "a.zip")
+        received = (await receiver.wait_for(2))[1]
+        assert received.document["job_id"] == failing
         assert (received.document["status"], received.document["run_id"]) == ("failed", None)
         assert "not a zip" in received.document["error"]
-        await until_finished(webhook_client, user_id, silent.job_id)
-        assert await webhook_client.list_webhook_deliveries(user_id, silent.job_id) == []
+        await until_finished(webhook_client, user_id, without_url.job_id)
+        assert await webhook_client.list_webhook_deliveries(user_id, without_url.job_id) == []
         await worker.until("webhook.delivered", 2)
         assert await worker.stop() == 0
     assert SECRET not in worker.log_file.read_text()
     assert "/hook" not in worker.log_file.read_text()
-    assert len(listening.received) == 2
+    assert len(receiver.received) == 2
     (notice,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
     assert (notice.state, notice.attempt, notice.last_error) == ("delivered", 1, None)
 
 
-async def test_a_receiver_that_fails_is_tried_again(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_a_failed_delivery_is_repeated(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
-    listening.answers = [http_response(503)]
+    receiver.answers = [http_response(503)]
     async with webhook_system.worker() as worker:
-        job_id = await submitted(webhook_client, user_id, listening.url)
+        job_id = await submit(webhook_client, user_id, receiver.url)
         assert (await until_finished(webhook_client, user_id, job_id)).status is JobStatus.COMPLETED
         (failed,) = await worker.until("webhook.delivery_failed")
         assert failed["reason"] == "answered 503"
         waiting = await webhook_system.run("job", job_id, "--user", "ann@example.org")
         assert "notice   waiting: answered 503\n" in waiting.out
         assert re.search(r"notice: delivery \d is due", waiting.out)
-        listening.answers = [http_response(500), OK]
+        receiver.answers = [http_response(500), OK]
         await worker.until("webhook.delivered")
-        received = await listening.wait_for(3)
+        received = await receiver.wait_for(3)
         assert len({each.body for each in received}) == 1
         assert len({each.headers["webhook-id"] for each in received}) == 1
     shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
@@ -106,74 +106,74 @@ async def test_a_receiver_that_fails_is_tried_again(
     assert (document["state"], document["attempt"], document["last_error"]) == ("delivered", len(received), None)
 
 
-async def test_a_receiver_that_never_answers_holds_no_slot_and_delays_nobody(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_an_unresponsive_receiver_takes_no_slot_and_delays_no_other_delivery(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
     async with webhook_receiver(port=0, answers=[None]) as slow:
-        more = {"WEBHOOK_ALLOWED_HOSTS": f"{listening.host},{slow.host}", "ARQ_MAX_JOBS": "1"}
+        more = {"WEBHOOK_ALLOWED_HOSTS": f"{receiver.host},{slow.host}", "ARQ_MAX_JOBS": "1"}
         async with (
             Client.open(
                 webhook_system.settings.model_copy(update={"webhook_allowed_hosts": ("127.0.0.1",)})
-            ) as trusting,
+            ) as slow_client,
             webhook_system.worker(**more) as worker,
         ):
             for _ in range(3):
-                await submitted(trusting, user_id, slow.url)
+                await submit(slow_client, user_id, slow.url)
             await slow.wait_for(3)
-            job_id = await submitted(webhook_client, user_id, listening.url)
-            (received,) = await listening.wait_for(1)
+            job_id = await submit(webhook_client, user_id, receiver.url)
+            (received,) = await receiver.wait_for(1)
             assert received.document["job_id"] == job_id
             assert len(slow.received) == 3  # all three are still waiting for their answers
             assert await worker.stop() == 0
 
 
-async def test_a_worker_that_dies_between_commit_and_delivery(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_delivery_survives_a_worker_killed_between_commit_and_delivery(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
     async with webhook_system.worker("dying", VIBE8_FAILPOINTS="committed") as dying:
-        job_id = await submitted(webhook_client, user_id, listening.url)
+        job_id = await submit(webhook_client, user_id, receiver.url)
         await asyncio.to_thread(dying.process.wait)
-    assert listening.received == []
+    assert receiver.received == []
     assert (await webhook_client.get_job(user_id, job_id)).status is JobStatus.COMPLETED
     async with webhook_system.worker():
-        (received,) = await listening.wait_for(1)
+        (received,) = await receiver.wait_for(1)
     assert received.document["job_id"] == job_id
 
 
-async def test_a_worker_that_dies_while_it_delivers(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_delivery_is_repeated_after_a_worker_was_killed_while_delivering(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
-    listening.answers = [None, OK]
+    receiver.answers = [None, OK]
     async with webhook_system.worker("dying") as dying:
-        job_id = await submitted(webhook_client, user_id, listening.url)
-        await listening.wait_for(1)
+        job_id = await submit(webhook_client, user_id, receiver.url)
+        await receiver.wait_for(1)
         dying.process.kill()
         await asyncio.to_thread(dying.process.wait)
     assert [notice.state for notice in await webhook_client.list_webhook_deliveries(user_id, job_id)] == ["waiting"]
     await Rows(webhook_system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
     async with webhook_system.worker():
-        first, second = await listening.wait_for(2)
+        first, second = await receiver.wait_for(2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-async def test_an_end_that_no_worker_wrote_is_told_too_and_a_retry_ends_anew(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_cancelled_and_retried_jobs_have_deliveries_too(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
-    job_id = await submitted(webhook_client, user_id, listening.url, b"no zip", "a.zip")
+    job_id = await submit(webhook_client, user_id, receiver.url, b"no zip", "a.zip")
     await webhook_client.cancel_job(user_id, job_id)
-    other = await submitted(webhook_client, user_id, listening.url, b"no zip", "a.zip")
+    other = await submit(webhook_client, user_id, receiver.url, b"no zip", "a.zip")
     async with webhook_system.worker():
-        await listening.wait_for(2)
+        await receiver.wait_for(2)
         await webhook_client.retry_job(user_id, other)
-        await listening.wait_for(3)
-    told = [(each.document["job_id"], each.document["error"]) for each in listening.received]
-    assert min(told, key=lambda each: each[0] == other) == (job_id, "cancelled by user")
-    assert [each[0] for each in told].count(other) == 2
-    assert len({each.headers["webhook-id"] for each in listening.received}) == 3
+        await receiver.wait_for(3)
+    ends = [(each.document["job_id"], each.document["error"]) for each in receiver.received]
+    assert min(ends, key=lambda each: each[0] == other) == (job_id, "cancelled by user")
+    assert [each[0] for each in ends].count(other) == 2
+    assert len({each.headers["webhook-id"] for each in receiver.received}) == 3
 
 
-async def herald(database: Database, listening: WebhookReceiver) -> AsyncIterator[WebhookDispatcher]:
-    sender = WebhookSender([SECRET], [listening.host])
+async def new_dispatcher(database: Database, receiver: WebhookReceiver) -> AsyncIterator[WebhookDispatcher]:
+    sender = WebhookSender([SECRET], [receiver.host])
     running = WebhookDispatcher(database, sender)
     task = asyncio.create_task(running.run())
     yield running
@@ -182,11 +182,11 @@ async def herald(database: Database, listening: WebhookReceiver) -> AsyncIterato
     await sender.aclose()
 
 
-async def test_it_is_given_up_in_the_end_and_forgotten_later(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_a_delivery_is_given_up_after_the_last_attempt_and_deleted_later(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
-    listening.answers = [http_response(500)]
-    job_id = await submitted(webhook_client, user_id, listening.url)
+    receiver.answers = [http_response(500)]
+    job_id = await submit(webhook_client, user_id, receiver.url)
     await webhook_client.cancel_job(user_id, job_id)
     await Rows(webhook_system).all(f"UPDATE notices SET attempt = {MAX_DELIVERY_ATTEMPTS - 1}")  # noqa: S608
     async with webhook_system.worker() as worker:
@@ -197,24 +197,24 @@ async def test_it_is_given_up_in_the_end_and_forgotten_later(
     await Rows(webhook_system).all("UPDATE notices SET due_at = now()")
     shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
     assert "notice   given up: answered 500\n" in shown.out
-    assert len(listening.received) == 1
+    assert len(receiver.received) == 1
     await Rows(webhook_system).all("UPDATE notices SET given_up_at = now() - interval '1 day'")
     assert (await webhook_system.run("cleanup")).code == 0
     assert await webhook_client.list_webhook_deliveries(user_id, job_id) == []
 
 
-async def test_many_replicas_tell_each_end_once(
-    webhook_client: Client, database: Database, listening: WebhookReceiver, webhook_system: System
+async def test_many_workers_deliver_each_end_once(
+    webhook_client: Client, database: Database, receiver: WebhookReceiver, webhook_system: System
 ) -> None:
     count = 60
     limits = {"max_concurrent_jobs_per_user": count, "daily_job_limit_per_user": count}
     async with Client.open(webhook_system.settings.model_copy(update=limits)) as generous:
         user_id = await generous.get_or_create_user("ann@example.org")
         for _ in range(count):
-            job_id = await submitted(generous, user_id, listening.url)
+            job_id = await submit(generous, user_id, receiver.url)
             await generous.cancel_job(user_id, job_id)
-    heralds = [herald(database, listening) for _ in range(4)]
-    for each in heralds:
+    dispatchers = [new_dispatcher(database, receiver) for _ in range(4)]
+    for each in dispatchers:
         await anext(each)
 
     async def all_delivered() -> bool:
@@ -222,37 +222,36 @@ async def test_many_replicas_tell_each_end_once(
         return bool(rows[0]["open"] == 0)
 
     await until(all_delivered)
-    for each in heralds:
+    for each in dispatchers:
         with pytest.raises(StopAsyncIteration):
             await anext(each)
-    assert len(listening.received) == len({each.headers["webhook-id"] for each in listening.received}) == count
+    assert len(receiver.received) == len({each.headers["webhook-id"] for each in receiver.received}) == count
 
 
-async def test_a_claimed_notice_is_its_claimers_until_the_lease_is_over(
-    webhook_client: Client, user_id: UUID, database: Database, listening: WebhookReceiver
+async def test_a_claimed_delivery_belongs_to_its_claimer_until_the_lease_expires(
+    webhook_client: Client, user_id: UUID, database: Database, receiver: WebhookReceiver
 ) -> None:
-    await webhook_client.cancel_job(user_id, await submitted(webhook_client, user_id, listening.url))
+    await webhook_client.cancel_job(user_id, await submit(webhook_client, user_id, receiver.url))
     async with database.unit_of_work() as work:
         (first,) = await WebhookDeliveryRepository(work).claim_due(10, 0)
     async with database.unit_of_work() as work:
         (second,) = await WebhookDeliveryRepository(work).claim_due(10, 60)
         assert await WebhookDeliveryRepository(work).claim_due(10, 60) == []
     async with database.unit_of_work() as work:
-        await WebhookDeliveryRepository(work).mark_failed(
-            first, "late", delay_seconds=0, give_up=True
-        )  # the second has it
+        # Ignored, because the second claim holds the lease.
+        await WebhookDeliveryRepository(work).mark_failed(first, "late", delay_seconds=0, give_up=True)
     async with database.unit_of_work() as work:
-        await WebhookDeliveryRepository(work).mark_delivered(first)  # but what has arrived has arrived
+        await WebhookDeliveryRepository(work).mark_delivered(first)  # accepted: a delivery that arrived is delivered
         await WebhookDeliveryRepository(work).mark_failed(second, "x", delay_seconds=0, give_up=True)
     (notice,) = await webhook_client.list_webhook_deliveries(user_id, first.job_id)
     assert (notice.state, notice.attempt) == ("delivered", 2)
 
 
-async def test_a_deleted_user_is_told_nothing(
-    webhook_system: System, webhook_client: Client, user_id: UUID, listening: WebhookReceiver
+async def test_deliveries_of_a_deleted_user_are_deleted(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
-    await webhook_client.cancel_job(user_id, await submitted(webhook_client, user_id, listening.url))
-    await submitted(webhook_client, user_id, listening.url)
+    await webhook_client.cancel_job(user_id, await submit(webhook_client, user_id, receiver.url))
+    await submit(webhook_client, user_id, receiver.url)
     await webhook_client.delete_user(user_id)
     assert await Rows(webhook_system).all("SELECT * FROM notices") == []
 
@@ -265,9 +264,9 @@ async def test_a_deleted_user_is_told_nothing(
         ("http://example.org/", "https://"),
     ],
 )
-async def test_an_address_that_is_refused_is_refused_at_once(
+async def test_a_forbidden_url_is_refused_at_submission(
     webhook_client: Client, user_id: UUID, url: str, words: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=words):
-        await submitted(webhook_client, user_id, url)
+        await submit(webhook_client, user_id, url)
     assert await webhook_client.list_jobs(user_id) == []

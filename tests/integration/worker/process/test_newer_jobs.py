@@ -1,4 +1,4 @@
-"""A job of a version that this program does not know waits for one that does."""
+"""Jobs of a newer version wait for a worker that knows it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
-from tests.hostile.support.poison import bell, ring
+from tests.hostile.support.poison import enqueue_message, job_message
 from worker.client import Client
 from worker.jobs import maintenance
 from worker.jobs.maintenance import Maintenance
@@ -30,7 +30,7 @@ async def rows(system: System) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def test_it_is_left_alone_and_done_by_a_worker_that_knows_it(
+async def test_job_of_a_newer_version_is_left_to_a_worker_that_knows_it(
     system: System, client: Client, user_id: UUID, rows: asyncpg.Connection
 ) -> None:
     newer = await client.submit_upload(user_id, filename="newer.py", content=PYTHON_FILE)
@@ -38,11 +38,11 @@ async def test_it_is_left_alone_and_done_by_a_worker_that_knows_it(
     known = await client.submit_upload(user_id, filename="known.py", content=PYTHON_FILE)
     async with system.worker() as worker:
         assert (await until_finished(client, user_id, known.job_id)).status is JobStatus.COMPLETED
-        (told,) = await worker.until("queue.newer_jobs_found")
-        assert (told["jobs"], told["known"], told["level"]) == (1, JOB_VERSION, "warning")
+        (entry,) = await worker.until("queue.newer_jobs_found")
+        assert (entry["jobs"], entry["known"], entry["level"]) == (1, JOB_VERSION, "warning")
         row = await Rows(system).job(newer.job_id)
         assert (row["status"], row["attempt"], row["attempt_errors"]) == ("pending", 0, "[]")
-        assert row["ring"] == newer.wakeup_number  # an old worker rings for nobody
+        assert row["ring"] == newer.wakeup_number  # an old worker does not enqueue it again
         await rows.execute("UPDATE jobs SET version = $1 WHERE job_id = $2", JOB_VERSION, newer.job_id)
         other = await client.submit_upload(user_id, filename="other.py", content=PYTHON_FILE)
         for job in (newer, other):
@@ -50,14 +50,12 @@ async def test_it_is_left_alone_and_done_by_a_worker_that_knows_it(
             assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 1)
 
 
-async def test_what_is_written_today_is_of_the_version_that_is_known(
-    client: Client, user_id: UUID, rows: asyncpg.Connection
-) -> None:
+async def test_submitted_jobs_have_the_known_version(client: Client, user_id: UUID, rows: asyncpg.Connection) -> None:
     await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     assert await rows.fetchval("SELECT version FROM jobs") == JOB_VERSION
 
 
-async def test_it_is_told_once(
+async def test_newer_jobs_are_logged_once(
     system: System, client: Client, user_id: UUID, rows: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "MAINTENANCE_SECONDS", 0.0)
@@ -71,28 +69,28 @@ async def test_it_is_told_once(
         rounds += 1
         return 0
 
-    upkeep = Maintenance(
+    maintenance_loop = Maintenance(
         database=database,
         queue=JobQueue(redis),
         vault=token_vault(system.settings, redis),
         settings=system.settings,
         free_slots=count_round,
     )
-    with capture_logs() as told:
-        task = asyncio.create_task(upkeep.run())
+    with capture_logs() as log:
+        task = asyncio.create_task(maintenance_loop.run())
         await until(lambda: rounds >= 5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert [entry["event"] for entry in told].count("queue.newer_jobs_found") == 1
+    assert [entry["event"] for entry in log].count("queue.newer_jobs_found") == 1
     await redis.aclose()
     await database.close()
 
 
-async def test_a_ring_that_says_more_than_an_id_is_a_ring(system: System, client: Client, user_id: UUID) -> None:
+async def test_wakeup_with_unknown_arguments_is_handled(system: System, client: Client, user_id: UUID) -> None:
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     async with Redis.from_url(system.environment["REDIS_URL"]) as redis:
         await redis.flushdb()
-        await ring(redis, b"newer", bell(a=[job.job_id, {"priority": 5}], k={"version": 2}))
+        await enqueue_message(redis, b"newer", job_message(a=[job.job_id, {"priority": 5}], k={"version": 2}))
         async with system.worker() as worker:
             await until_finished(client, user_id, job.job_id)
             assert not [entry for entry in worker.log() if entry["level"] in ("warning", "error")]

@@ -1,4 +1,4 @@
-"""Every metric of a replica after a job that went well, one that did not, and a rescue."""
+"""All metrics of a worker after a completed job, a failed one, and a rescue."""
 
 from uuid import UUID
 
@@ -7,9 +7,9 @@ import httpx
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-import infrastructure.observability.prometheus_metrics as ours
 from collectors.engine.discovery import discover
 from domain.metrics.report import COLLECTORS
+from infrastructure.observability import prometheus_metrics
 from infrastructure.observability.prometheus_metrics import OUTCOMES
 from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.waiting import until
@@ -20,7 +20,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
 async def samples(http: httpx.AsyncClient) -> Samples:
-    """Name and label values (in the order of the labels' names) to value."""
+    """Map each name and its label values, in the order of the label names, to the value."""
     families = text_string_to_metric_families((await http.get("/metrics")).text)
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
@@ -29,8 +29,8 @@ async def samples(http: httpx.AsyncClient) -> Samples:
     }
 
 
-def our_names() -> set[str]:
-    metrics = [value for value in vars(ours).values() if isinstance(value, MetricWrapperBase)]
+def metric_names() -> set[str]:
+    metrics = [value for value in vars(prometheus_metrics).values() if isinstance(value, MetricWrapperBase)]
     names = set()
     for metric in metrics:
         (family,) = metric.describe()
@@ -40,7 +40,9 @@ def our_names() -> set[str]:
     return names
 
 
-async def test_all_of_them(system: System, client: Client, user_id: UUID) -> None:
+async def test_all_metrics_have_values_after_two_jobs_and_a_rescue(
+    system: System, client: Client, user_id: UUID
+) -> None:
     lost = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     connection = await asyncpg.connect(system.environment["DATABASE_URL"])
     await connection.execute(
@@ -55,19 +57,19 @@ async def test_all_of_them(system: System, client: Client, user_id: UUID) -> Non
             for job in (lost, bad):
                 await until_finished(client, user_id, job.job_id)
 
-            async def looked_at() -> bool:  # the upkeep does, every ten seconds
+            async def queue_counted() -> bool:  # maintenance does it every ten seconds
                 return (await samples(http))[("vibe8_jobs", ("completed",))] == 1
 
-            await until(looked_at)
+            await until(queue_counted)
             found = await samples(http)
-    assert our_names() <= {name for name, _ in found}
-    queue_and_fleet(found)
-    attempts(found)
-    durations(found)
-    resources(found)
+    assert metric_names() <= {name for name, _ in found}
+    check_queue(found)
+    check_attempts(found)
+    check_durations(found)
+    check_resources(found)
 
 
-def queue_and_fleet(found: Samples) -> None:
+def check_queue(found: Samples) -> None:
     depth = {status: found[("vibe8_jobs", (status,))] for status in ("pending", "running", "completed", "failed")}
     assert depth == {"pending": 0, "running": 0, "completed": 1, "failed": 1}
     assert 3600 <= found[("vibe8_oldest_job_age_seconds", ("completed",))] < 4000
@@ -76,7 +78,7 @@ def queue_and_fleet(found: Samples) -> None:
     assert (found[("vibe8_slots", ("busy",))], found[("vibe8_slots", ("free",))]) == (0, 20)
 
 
-def attempts(found: Samples) -> None:
+def check_attempts(found: Samples) -> None:
     assert found[("vibe8_claims_total", ("claimed",))] == 2
     assert found[("vibe8_rescues_total", ("pending",))] == 1
     assert found[("vibe8_rescues_total", ("failed",))] == 0
@@ -87,11 +89,11 @@ def attempts(found: Samples) -> None:
         ("", "completed"): 1,
         ("InvalidInputError", "failed"): 1,
     }
-    # Each is there before it happens: what first appears as 1 has not risen for `rate`.
+    # All are there from the start: `rate` sees no increase in a series that first appears as 1.
     assert set(ended) == {(kind, outcome) for outcome, kinds in OUTCOMES.items() for kind in kinds}
 
 
-def durations(found: Samples) -> None:
+def check_durations(found: Samples) -> None:
     stages = {"fetching", "core_wait", "collecting", "summarizing", "looking_up", "finishing"}
     assert {key[0] for name, key in found if name == "vibe8_stage_duration_seconds_count"} == stages
     collectors = {key[0] for name, key in found if name == "vibe8_collector_cpu_seconds_count"}
@@ -103,7 +105,7 @@ def durations(found: Samples) -> None:
     assert 0 < total <= found[("vibe8_job_duration_seconds_sum", ())] + 0.1
 
 
-def resources(found: Samples) -> None:
+def check_resources(found: Samples) -> None:
     assert found[("vibe8_fetched_bytes_total", ("upload",))] == len(PYTHON_FILE)
     assert found[("vibe8_fetched_bytes_total", ("repository",))] == 0
     assert (found[("vibe8_child_processes", ("fetch",))], found[("vibe8_child_processes", ("collect",))]) == (0, 0)

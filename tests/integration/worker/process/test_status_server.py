@@ -1,4 +1,4 @@
-"""What a replica tells its supervisor and Prometheus."""
+"""A worker's status server: liveness, readiness and metrics."""
 
 import asyncio
 import functools
@@ -37,7 +37,7 @@ async def samples(http: httpx.AsyncClient) -> dict[tuple[str, tuple[str, ...]], 
     }
 
 
-async def test_alive_ready_and_counted(
+async def test_worker_is_alive_and_ready_and_counts_its_jobs(
     status: tuple[WorkerProcess, httpx.AsyncClient], client: Client, user_id: UUID
 ) -> None:
     _, http = status
@@ -67,13 +67,13 @@ async def test_alive_ready_and_counted(
 
     await until(counted)
 
-    async def depth() -> bool:  # the upkeep looks every ten seconds
+    async def queue_counted() -> bool:  # maintenance counts every ten seconds
         return (await samples(http)).get(("vibe8_jobs", ("completed",))) == 1
 
-    await until(depth)
+    await until(queue_counted)
 
 
-async def test_not_ready_without_room_or_while_draining(system: System, client: Client, user_id: UUID) -> None:
+async def test_worker_short_of_disk_space_is_alive_but_not_ready(system: System) -> None:
     async with system.worker(STATUS_PORT="0", MIN_FREE_DISK_MB="100000000") as worker:
         (started,) = await worker.until("worker.started")
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started['status_port']}") as http:
@@ -86,13 +86,13 @@ async def test_not_ready_without_room_or_while_draining(system: System, client: 
             assert (await http.get("/livez")).status_code == 200
 
 
-async def test_a_worker_says_what_its_sandbox_is_worth(worker: WorkerProcess) -> None:
-    (said,) = await worker.until("sandbox.checked")
-    assert {"only its own files", "no network", "no privileges"} <= {*said["available"], *said["missing"]}
+async def test_worker_logs_the_guarantees_of_its_sandbox(worker: WorkerProcess) -> None:
+    (entry,) = await worker.until("sandbox.checked")
+    assert {"only its own files", "no network", "no privileges"} <= {*entry["available"], *entry["missing"]}
 
 
-async def test_a_sandbox_that_there_is_not_is_not_promised(system: System) -> None:
-    poorer = [
+async def test_worker_without_a_required_sandbox_does_not_start(system: System) -> None:
+    command = [
         sys.executable,
         "-m",
         "tests.hostile.support.degraded_machine",
@@ -104,14 +104,14 @@ async def test_a_sandbox_that_there_is_not_is_not_promised(system: System) -> No
     ]
     environment = system.process_environment(SANDBOX="required")
     run = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
-    finished = await asyncio.to_thread(run, poorer, env=environment, cwd=ROOT)
+    finished = await asyncio.to_thread(run, command, env=environment, cwd=ROOT)
     assert finished.returncode == 2
     (line,) = [line for line in finished.stderr.splitlines() if "SANDBOX" in line]
     assert "SANDBOX=required cannot be met" in line
     assert "only its own files (Landlock" in line
 
 
-async def test_a_port_that_is_taken(system: System) -> None:
+async def test_a_status_port_in_use_is_reported(system: System) -> None:
     async with system.worker(STATUS_PORT="0") as worker:
         (started,) = await worker.until("worker.started")
         finished = await system.run("worker", STATUS_PORT=str(started["status_port"]))

@@ -1,4 +1,4 @@
-"""What looking for a ring costs Redis while many are being answered."""
+"""Start of jobs on a wake-up, and the number of Redis commands it takes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +37,7 @@ async def commands(redis: ArqRedis) -> int:
 Started = Callable[[dict[str, Any], str], Awaitable[None]]
 
 
-def listener_of(analyze: Started, redis: ArqRedis, redis_url: str, **options: Any) -> WakeupWorker:
+def new_worker(analyze: Started, redis: ArqRedis, redis_url: str, **options: Any) -> WakeupWorker:
     return WakeupWorker(
         [func(analyze, name="analyze")],  # type: ignore[arg-type]
         queue_name=QUEUE_NAME,
@@ -52,14 +52,14 @@ def listener_of(analyze: Started, redis: ArqRedis, redis_url: str, **options: An
     )
 
 
-async def test_a_ring_is_heard_and_not_only_found(redis: ArqRedis, redis_url: str) -> None:
+async def test_wakeup_starts_a_job_without_a_poll(redis: ArqRedis, redis_url: str) -> None:
     started: asyncio.Queue[str] = asyncio.Queue()
 
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         await started.put(job_id)
 
-    listener = listener_of(analyze, redis, redis_url, poll_delay=3600)
-    listening = asyncio.create_task(listener.main())
+    worker = new_worker(analyze, redis, redis_url, poll_delay=3600)
+    running = asyncio.create_task(worker.main())
     channel = wakeup_channel(redis)
     async with asyncio.timeout(60):
         while dict(await redis.pubsub_numsub(channel)) != {channel.encode(): 1}:
@@ -67,14 +67,14 @@ async def test_a_ring_is_heard_and_not_only_found(redis: ArqRedis, redis_url: st
         for number in range(20):
             await JobQueue(redis).enqueue(f"{number}", 1)
             assert await started.get() == f"{number}"
-            while listener.job_counter:
+            while worker.job_counter:
                 await asyncio.sleep(0.01)
-    listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 0}
 
 
-async def test_rings_that_others_answer_are_asked_about_at_once(redis: ArqRedis, redis_url: str) -> None:
+async def test_entries_in_progress_elsewhere_are_checked_in_batches(redis: ArqRedis, redis_url: str) -> None:
     started: list[str] = []
 
     async def analyze(_: dict[str, Any], job_id: str) -> None:
@@ -83,28 +83,28 @@ async def test_rings_that_others_answer_are_asked_about_at_once(redis: ArqRedis,
     queue = JobQueue(redis)
     await queue.enqueue_many([(f"{number:04}", 1) for number in range(OTHERS)])
     for number in range(OTHERS):
-        await redis.set(f"arq:in-progress:{number:04}:1", b"1")  # as other replicas do
+        await redis.set(f"arq:in-progress:{number:04}:1", b"1")  # as other workers do
     await queue.enqueue("waiting", 1)
-    listener = listener_of(analyze, redis, redis_url)
+    worker = new_worker(analyze, redis, redis_url)
     before = await commands(redis)
-    await listener._poll_iteration()
+    await worker._poll_iteration()
     assert await commands(redis) - before < 50  # and not three for each
-    for task in list(listener.tasks.values()):
+    for task in list(worker.tasks.values()):
         await task
     assert started == ["waiting"]
     assert await redis.zcard(QUEUE_NAME) == OTHERS
 
 
-async def test_a_ring_that_is_being_taken_at_the_end_is_taken(
+async def test_entry_being_acquired_at_cancellation_is_still_started(
     redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marked, go_on = asyncio.Event(), asyncio.Event()
+    acquired, go_on = asyncio.Event(), asyncio.Event()
     execute = Pipeline.execute
 
     async def execute_slowly(pipeline: Any, *arguments: Any, **options: Any) -> Any:
         answer = await execute(pipeline, *arguments, **options)
         if await redis.exists("arq:in-progress:job:1"):
-            marked.set()
+            acquired.set()
             await go_on.wait()
         return answer
 
@@ -113,47 +113,47 @@ async def test_a_ring_that_is_being_taken_at_the_end_is_taken(
 
     await JobQueue(redis).enqueue("job", 1)
     monkeypatch.setattr(Pipeline, "execute", execute_slowly)
-    listener = listener_of(analyze, redis, redis_url, poll_delay=0.01)
-    listening = asyncio.create_task(listener.main())
+    worker = new_worker(analyze, redis, redis_url, poll_delay=0.01)
+    running = asyncio.create_task(worker.main())
     async with asyncio.timeout(60):
-        await marked.wait()
-        listening.cancel()
+        await acquired.wait()
+        running.cancel()
         await asyncio.sleep(0.05)
         go_on.set()
-        await asyncio.gather(listening, return_exceptions=True)
-    (task,) = listener.tasks.values()  # whoever runs the listener sees to what it has begun
-    assert list(listener.tasks) == ["job:1"]
+        await asyncio.gather(running, return_exceptions=True)
+    (task,) = worker.tasks.values()  # the caller of `main` ends started tasks
+    assert list(worker.tasks) == ["job:1"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize("taken", [0, 3])
-async def test_slots_are_filled_from_what_was_found_whoever_else_was_quicker(
+async def test_free_slots_take_entries_of_the_last_poll(
     redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
-    """Nothing rings again here, and nobody looks of itself: each slot that is free must find the next."""
+    """There is one wake-up and no regular poll, so that each free slot must start the next entry by itself."""
     started: set[str] = set()
-    looks = 0
-    unanswered = WakeupWorker._not_in_progress
+    polls = 0
+    not_in_progress = WakeupWorker._not_in_progress
 
-    async def unanswered_until_others_come(listener: WakeupWorker, job_ids: Any) -> list[bytes]:
-        nonlocal looks
-        looks += 1
-        found = await unanswered(listener, job_ids)
-        for ring in found[:taken] if looks == 1 else ():
-            await redis.set(f"arq:in-progress:{ring.decode()}", b"1")
+    async def not_in_progress_until_others_acquire(self: WakeupWorker, job_ids: Any) -> list[bytes]:
+        nonlocal polls
+        polls += 1
+        found = await not_in_progress(self, job_ids)
+        for entry in found[:taken] if polls == 1 else ():
+            await redis.set(f"arq:in-progress:{entry.decode()}", b"1")
         return found
 
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         started.add(job_id)
 
-    monkeypatch.setattr(WakeupWorker, "_not_in_progress", unanswered_until_others_come)
+    monkeypatch.setattr(WakeupWorker, "_not_in_progress", not_in_progress_until_others_acquire)
     await JobQueue(redis).enqueue_many([(f"{number:04}", 1) for number in range(100)])
-    listener = listener_of(analyze, redis, redis_url, poll_delay=3600)
-    listening = asyncio.create_task(listener.main())
+    worker = new_worker(analyze, redis, redis_url, poll_delay=3600)
+    running = asyncio.create_task(worker.main())
     async with asyncio.timeout(60):
         while len(started) < 100 - taken:
             await asyncio.sleep(0.01)
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-    assert looks <= 3
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert polls <= 3

@@ -1,4 +1,4 @@
-"""Replicas know each other, and obey."""
+"""Registration of workers, and control commands to them."""
 
 import asyncio
 from uuid import UUID
@@ -15,7 +15,7 @@ from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client
 
 
-async def test_replicas_report_and_say_goodbye(system: System, client: Client, user_id: UUID) -> None:
+async def test_workers_register_and_remove_their_entries(system: System, client: Client, user_id: UUID) -> None:
     redis = await connect(system.environment["REDIS_URL"])
     registry = WorkerRegistry(redis)
     async with system.worker("one") as one, system.worker("two") as two:
@@ -29,10 +29,10 @@ async def test_replicas_report_and_say_goodbye(system: System, client: Client, u
         assert {replica.state for replica in found} == {"ready"}
         job = await client.submit_upload(user_id, filename="slow.py", content=slow_source(12_000))
 
-        async def at_work() -> bool:
+        async def registered_job() -> bool:
             return [job.job_id] in [list(replica.jobs) for replica in await registry.workers()]
 
-        await until(at_work)
+        await until(registered_job)
         await two.stop()
         assert [replica.pid for replica in await registry.workers()] == [one.process.pid]
     await redis.aclose()
@@ -56,7 +56,7 @@ async def test_a_paused_fleet_claims_nothing(system: System, client: Client, use
     await database.close()
 
 
-async def test_one_replica_is_told_to_drain(system: System) -> None:
+async def test_drain_command_reaches_one_worker(system: System) -> None:
     redis = await connect(system.environment["REDIS_URL"])
     registry = WorkerRegistry(redis)
     async with system.worker("one") as one, system.worker("two") as two:

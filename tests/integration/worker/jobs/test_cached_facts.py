@@ -1,4 +1,4 @@
-"""Facts that replicas remember for each other: the same results, whatever becomes of the cache."""
+"""Cache of facts shared by workers: results are the same with, without and with a damaged cache."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ FILES = {
 }
 
 BALLAST = random.Random(1).randbytes(SMALL_UPLOAD_CHARACTERS)
-"""Small uploads are not remembered at all."""
+"""Makes uploads large enough to be cached."""
 
 
 async def analysed(client: Client, user_id: UUID, files: dict[str, str], name: str = "a.zip") -> Run:
@@ -42,8 +42,8 @@ async def analysed(client: Client, user_id: UUID, files: dict[str, str], name: s
     return taken.run
 
 
-def said(run: Run) -> dict[str, Any]:
-    """All that a run says of the code."""
+def results(run: Run) -> dict[str, Any]:
+    """Return all results of a run about the code."""
     return {
         "metrics": run.metrics,
         "file_tree": run.file_tree,
@@ -62,7 +62,7 @@ async def looked_up(worker: WorkerProcess) -> dict[str, float]:
     return {result: float(value) for result, _, value in found}
 
 
-async def test_a_small_upload_is_analysed_like_any_other_and_forgotten(
+async def test_a_small_upload_has_the_same_results_and_is_not_cached(
     system: System, client: Client, user_id: UUID, redis: Redis
 ) -> None:
     async with system.worker():
@@ -71,30 +71,30 @@ async def test_a_small_upload_is_analysed_like_any_other_and_forgotten(
         small = await client.take_result(user_id, job.job_id)
         assert isinstance(small, Completed)
         assert await redis.hlen(CACHE_KEYS[0]) == 0  # type: ignore[misc]
-        assert said(small.run) == said(await analysed(client, user_id, FILES))
+        assert results(small.run) == results(await analysed(client, user_id, FILES))
         assert await redis.hlen(CACHE_KEYS[0]) > 0  # type: ignore[misc]
 
 
-async def test_another_replica_need_not_look_again(system: System, client: Client, user_id: UUID) -> None:
+async def test_another_worker_uses_cached_facts(system: System, client: Client, user_id: UUID) -> None:
     async with system.worker("first"):
         cold = await analysed(client, user_id, FILES)
     async with system.worker("second", STATUS_PORT="0") as second:
         warm = await analysed(client, user_id, FILES)
-        assert said(warm) == said(cold)
+        assert results(warm) == results(cold)
         assert (await looked_up(second))["hit"] >= len(FILES)
 
 
-async def test_a_changed_file_is_seen(system: System, client: Client, user_id: UUID) -> None:
+async def test_a_changed_file_is_analysed_again(system: System, client: Client, user_id: UUID) -> None:
     changed = {**FILES, "pkg/b.py": "import requests\n" + FILES["pkg/b.py"] * 2, "new.py": FILES["a.py"]}
     async with system.worker():
         before = await analysed(client, user_id, FILES)
         warm = await analysed(client, user_id, changed)
     async with system.worker(FACTS_CACHE_MB="0"):
         cold = await analysed(client, user_id, changed)
-    assert said(warm) == said(cold) != said(before)
+    assert results(warm) == results(cold) != results(before)
 
 
-async def test_nothing_is_remembered_for_another_user_or_source(
+async def test_facts_are_not_shared_with_another_user_or_source(
     system: System, client: Client, user_id: UUID, redis: Redis
 ) -> None:
     other = await client.get_or_create_user("other@example.org")
@@ -109,36 +109,40 @@ async def test_nothing_is_remembered_for_another_user_or_source(
     assert await redis.hlen(CACHE_KEYS[0]) == entries > 0  # type: ignore[misc]
 
 
-async def test_the_cache_may_vanish_in_mid_run(system: System, client: Client, user_id: UUID, redis: Redis) -> None:
+async def test_the_cache_may_be_emptied_during_a_run(
+    system: System, client: Client, user_id: UUID, redis: Redis
+) -> None:
     slow = {**FILES, "slow.py": slow_source().decode()}
     async with system.worker():
         cold = await analysed(client, user_id, slow)
-        await analysed(client, user_id, FILES)  # a source that is known in part
+        await analysed(client, user_id, FILES)  # some of its files are cached
         running = asyncio.create_task(analysed(client, user_id, slow, name="other.zip"))
 
         async def at_work() -> bool:
             return any(job.status is JobStatus.RUNNING for job in await client.list_jobs(user_id))
 
         await until(at_work)
-        while not running.done():  # again and again, so that no step of the run is spared
+        while not running.done():  # at each step of the run
             await redis.flushdb()
             await asyncio.sleep(0.01)
-        assert said(await running) == said(cold)
-        assert said(await analysed(client, user_id, slow)) == said(cold)
+        assert results(await running) == results(cold)
+        assert results(await analysed(client, user_id, slow)) == results(cold)
 
 
-async def test_poison_is_not_swallowed(system: System, client: Client, user_id: UUID, redis: Redis) -> None:
+async def test_damaged_entries_are_ignored(system: System, client: Client, user_id: UUID, redis: Redis) -> None:
     async with system.worker():
         cold = await analysed(client, user_id, FILES)
         entries: dict[bytes, bytes] = await redis.hgetall(CACHE_KEYS[0])  # type: ignore[misc]
         assert len(entries) >= len(FILES)
-        for poison in (b"", b"\xc1garbage", b"\x92\x01\x80", b"\x92\x01\x81\xa0\x92\xc0\x01", b"\xdd\xff\xff\xff\xff"):
+        for damaged in (b"", b"\xc1garbage", b"\x92\x01\x80", b"\x92\x01\x81\xa0\x92\xc0\x01", b"\xdd\xff\xff\xff\xff"):
             for digest in entries:
-                await redis.execute_command("HSET", CACHE_KEYS[0], digest, poison)  # type: ignore[no-untyped-call]
-            assert said(await analysed(client, user_id, FILES)) == said(cold)
+                await redis.execute_command("HSET", CACHE_KEYS[0], digest, damaged)  # type: ignore[no-untyped-call]
+            assert results(await analysed(client, user_id, FILES)) == results(cold)
 
 
-async def test_commits_are_walked_once(system: System, client: Client, user_id: UUID, tmp_path: Path) -> None:
+async def test_cached_history_is_continued_or_discarded(
+    system: System, client: Client, user_id: UUID, tmp_path: Path
+) -> None:
     work = WorkTree(tmp_path / "work")
     (work.path / "ballast").write_bytes(BALLAST)
     work.commit(a_py="1\n", b_py="2\n")

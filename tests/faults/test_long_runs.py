@@ -1,4 +1,4 @@
-"""The long half of the fault suite: `make faults`."""
+"""Fault tests that take minutes: `make faults`."""
 
 import asyncio
 import os
@@ -27,12 +27,12 @@ from worker.client import Client
 pytestmark = pytest.mark.slow
 
 
-async def terminal(rows: Rows, count: int) -> bool:
+async def all_ended(rows: Rows, count: int) -> bool:
     statuses = await rows.statuses()
     return statuses.get("completed", 0) + statuses.get("failed", 0) == count
 
 
-async def at_work(rows: Rows, count: int) -> bool:
+async def enough_running(rows: Rows, count: int) -> bool:
     return (await rows.statuses()).get("running", 0) >= count
 
 
@@ -46,13 +46,13 @@ async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, 
         for turn in range(15):
             await asyncio.sleep(20)
             jobs += await submit_for_many(client, 12, slow_source(4000), first=3 * turn)
-            await until(lambda: at_work(rows, 6))
-            victim = chance.randrange(3)
-            everyone += descendants(workers[victim].process.pid)
-            workers[victim].process.send_signal(signal.SIGKILL)
-            await asyncio.to_thread(workers[victim].process.wait)
-            workers[victim] = await stack.enter_async_context(system.worker(f"t{turn}", ARQ_MAX_JOBS="4"))
-        await until(lambda: terminal(rows, len(jobs)), 300)
+            await until(lambda: enough_running(rows, 6))
+            killed = chance.randrange(3)
+            everyone += descendants(workers[killed].process.pid)
+            workers[killed].process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(workers[killed].process.wait)
+            workers[killed] = await stack.enter_async_context(system.worker(f"t{turn}", ARQ_MAX_JOBS="4"))
+        await until(lambda: all_ended(rows, len(jobs)), 300)
         attempts = await rows.all("SELECT max(jsonb_array_length(attempt_errors)) AS most FROM jobs")
     completed = [row["job_id"] for row in await rows.all("SELECT job_id FROM jobs WHERE status = 'completed'")]
     assert sorted(await rows.runs()) == sorted(completed)
@@ -61,10 +61,11 @@ async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, 
     assert job_scratch(system) == []
 
 
-async def test_four_replicas_of_twenty_slots(system: System, client: Client) -> None:
-    """80 jobs run at once, and no more children compute than there are cores in each replica's bound."""
+async def test_four_workers_of_twenty_slots_run_80_jobs(system: System, client: Client) -> None:
+    """80 jobs run at the same time, and at most as many of a worker's jobs compute as there are cores."""
     rows = Rows(system)
-    await submit_for_many(client, 200, slow_source(2500))  # the first are done before the last replica has started
+    # More than 80 jobs, because the first end before the last worker has started.
+    await submit_for_many(client, 200, slow_source(2500))
     most_running = most_computing = 0
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(system.worker(f"w{n}")) for n in range(4)]
@@ -82,7 +83,7 @@ async def test_four_replicas_of_twenty_slots(system: System, client: Client) -> 
 
 
 @pytest.mark.fault("all connections of PostgreSQL taken")
-async def test_all_connections_taken(system: System, client: Client) -> None:
+async def test_worker_survives_that_all_connections_are_taken(system: System, client: Client) -> None:
     rows = Rows(system)
     user_id = await client.get_or_create_user("ann@example.org")
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
@@ -103,7 +104,7 @@ async def test_all_connections_taken(system: System, client: Client) -> None:
 
 @pytest.fixture
 def small_disk(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workers' scratch is a file system of 2 MB."""
+    """Put the workers' scratch on a file system of 2 MB."""
     scratch = system.directory / "scratch"
     scratch.mkdir()
     mount = f'mount -t tmpfs -o size=2m,mode=711 tmpfs {shlex.quote(str(scratch))} && exec "$@"'
@@ -113,9 +114,7 @@ def small_disk(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.fault("disk full while cloning")
 @pytest.mark.usefixtures("small_disk")
-async def test_a_disk_that_fills_while_cloning_fails_that_job_clearly(
-    system: System, client: Client, tmp_path: Path
-) -> None:
+async def test_a_disk_full_while_cloning_fails_only_that_job(system: System, client: Client, tmp_path: Path) -> None:
     work = WorkTree(tmp_path / "work")
     work.commit(data_py=b"x = 1\n", noise=random.Random(1).randbytes(6_000_000))
     user_id = await client.get_or_create_user("ann@example.org")
@@ -135,7 +134,7 @@ async def test_a_disk_that_fills_while_cloning_fails_that_job_clearly(
 
 @pytest.mark.fault("disk full while writing scratch")
 @pytest.mark.usefixtures("small_disk")
-async def test_a_full_disk_fails_that_job_clearly(system: System, client: Client) -> None:
+async def test_a_disk_full_while_writing_scratch_fails_only_that_job(system: System, client: Client) -> None:
     user_id = await client.get_or_create_user("ann@example.org")
     async with system.worker(MIN_FREE_DISK_MB="0") as worker:
         noise = random.Random(2).randbytes(600_000).hex()
@@ -151,8 +150,8 @@ async def test_a_full_disk_fails_that_job_clearly(system: System, client: Client
 
 
 @pytest.mark.fault("none: a soak of one-file jobs")
-async def test_soak(system: System, client: Client) -> None:
-    """2,000 one-file jobs through one worker: one run each, and memory that does not grow."""
+async def test_two_thousand_jobs_leak_no_memory(system: System, client: Client) -> None:
+    """Each job has one run, and memory does not grow."""
     rows, count, sizes = Rows(system), 2000, []
     async with system.worker(RECYCLE_AFTER_JOBS="0") as worker:
         process = psutil.Process(worker.process.pid)
@@ -160,7 +159,7 @@ async def test_soak(system: System, client: Client) -> None:
         while done < count:
             await submit_for_many(client, 200, PYTHON_FILE)
             done += 200
-            await until(lambda done=done: terminal(rows, done), 300)  # type: ignore[misc]
+            await until(lambda done=done: all_ended(rows, done), 300)  # type: ignore[misc]
             sizes.append(sum(one.memory_info().rss for one in [process, *descendants(process.pid)]))
     assert (await rows.statuses()) == {"completed": count}
     assert len(set(await rows.runs())) == count

@@ -1,4 +1,4 @@
-"""A worker that is there before its services: it lives, is not ready, says once what it waits for, and then works."""
+"""A worker started before its services is alive but not ready, logs once what it waits for, and then runs jobs."""
 
 import asyncio
 import signal
@@ -29,31 +29,31 @@ def starting(system: System, name: str = "worker", **environment: str) -> Abstra
     return system.worker(name, ready="worker.starting", STATUS_PORT="0", **environment)
 
 
-def said(worker: WorkerProcess) -> list[str]:
+def waiting_events(worker: WorkerProcess) -> list[str]:
     return [entry["event"] for entry in worker.log() if entry["event"] in WAITING]
 
 
 async def probes(worker: WorkerProcess) -> tuple[int, int, str | None]:
-    """The codes of liveness and readiness, and why it is not ready."""
+    """Return the status codes of liveness and readiness, and the reason why the worker is not ready."""
     (entry,) = await worker.until("worker.starting")
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{entry['status_port']}") as http:
         alive, ready = await http.get("/livez"), await http.get("/readyz")
         return alive.status_code, ready.status_code, ready.json()["reason"]
 
 
-async def test_before_its_servers(proxied_system: System, proxies: Proxies, client: Client) -> None:
+async def test_worker_waits_for_postgresql_and_redis(proxied_system: System, proxies: Proxies, client: Client) -> None:
     user_id = await client.get_or_create_user("ann@example.org")
     job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     for each in proxies:
         await each.disconnect()
     async with starting(proxied_system) as worker:
-        (told,) = await worker.until("startup.waiting_for_postgresql")
-        assert "PostgreSQL cannot be reached" in told["reason"]
-        assert await probes(worker) == (200, 503, told["reason"])
+        (entry,) = await worker.until("startup.waiting_for_postgresql")
+        assert "PostgreSQL cannot be reached" in entry["reason"]
+        assert await probes(worker) == (200, 503, entry["reason"])
         await proxies.postgresql.connect()
-        (told,) = await worker.until("startup.waiting_for_redis")
-        assert "REDIS_URL" in told["reason"]
-        assert await probes(worker) == (200, 503, told["reason"])
+        (entry,) = await worker.until("startup.waiting_for_redis")
+        assert "REDIS_URL" in entry["reason"]
+        assert await probes(worker) == (200, 503, entry["reason"])
         await proxies.redis.connect()
         assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
 
@@ -61,46 +61,48 @@ async def test_before_its_servers(proxied_system: System, proxies: Proxies, clie
             return await probes(worker) == (200, 200, None)
 
         await until(ready)
-        assert said(worker) == ["startup.waiting_for_postgresql", "startup.waiting_for_redis"]
+        assert waiting_events(worker) == ["startup.waiting_for_postgresql", "startup.waiting_for_redis"]
         levels = [entry["event"] for entry in worker.log() if entry["level"] in ("warning", "error")]
-        assert levels == said(worker)
+        assert levels == waiting_events(worker)
         assert len(worker.log()) == len(worker.log_file.read_text().splitlines())
         assert await worker.stop() == 0
 
 
-async def test_before_the_first_migration(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_worker_waits_for_the_first_migration(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
     system = new_system(empty_database_url, redis_url, tmp_path)
     async with starting(system) as worker:
-        (told,) = await worker.until("startup.waiting_for_migration")
-        assert "vibe8 migrate" in told["reason"]
+        (entry,) = await worker.until("startup.waiting_for_migration")
+        assert "vibe8 migrate" in entry["reason"]
         assert (await probes(worker))[:2] == (200, 503)
         assert (await system.run("migrate")).code == 0
         await worker.until("worker.started")
-        assert said(worker) == ["startup.waiting_for_migration"]
+        assert waiting_events(worker) == ["startup.waiting_for_migration"]
         async with Client.open(system.settings) as client:
             user_id = await client.get_or_create_user("ann@example.org")
             job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
             assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
 
 
-async def test_an_older_schema_is_waited_for_and_a_newer_one_is_not(system: System) -> None:
+async def test_worker_waits_for_an_upgrade_of_an_older_schema_but_accepts_a_newer_one(system: System) -> None:
     url = asyncpg_url(system.environment["DATABASE_URL"])
     await downgrade(url, "0001")
     async with starting(system) as worker:
-        (told,) = await worker.until("startup.waiting_for_migration")
-        assert "is at 0001" in told["reason"]
+        (entry,) = await worker.until("startup.waiting_for_migration")
+        assert "is at 0001" in entry["reason"]
         assert (await system.run("migrate")).code == 0
         await worker.until("worker.started")
     connection = await asyncpg.connect(system.environment["DATABASE_URL"])
-    await connection.execute("UPDATE alembic_version SET version_num = '9999'")  # a release to come
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")  # of a later release
     await connection.close()
     async with starting(system, "second") as worker:
         await worker.until("worker.started")
-        assert said(worker) == []
+        assert waiting_events(worker) == []
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_the_waiting(proxied_system: System, proxies: Proxies, sign: signal.Signals) -> None:
+async def test_a_signal_ends_the_wait_for_services(
+    proxied_system: System, proxies: Proxies, sign: signal.Signals
+) -> None:
     for each in proxies:
         await each.disconnect()
     async with starting(proxied_system) as worker:
@@ -110,7 +112,7 @@ async def test_a_signal_ends_the_waiting(proxied_system: System, proxies: Proxie
         assert "Traceback" not in worker.log_file.read_text()
 
 
-async def test_a_signal_ends_the_waiting_for_a_server_that_says_nothing(redis_url: str, tmp_path: Path) -> None:
+async def test_a_signal_ends_the_wait_for_an_unresponsive_server(redis_url: str, tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         accepted.set()
         while await reader.read(1024):
@@ -128,27 +130,27 @@ async def test_a_signal_ends_the_waiting_for_a_server_that_says_nothing(redis_ur
     server.close()
 
 
-async def test_the_waiting_has_an_end_where_that_is_asked_for(proxied_system: System, proxies: Proxies) -> None:
+async def test_startup_wait_limits_the_wait_for_services(proxied_system: System, proxies: Proxies) -> None:
     await proxies.redis.disconnect()
     async with starting(proxied_system, STARTUP_WAIT="1") as worker:
         assert await asyncio.to_thread(worker.process.wait, TIMEOUT_SECONDS) == 3
         assert worker.log_file.read_text().splitlines()[-1].startswith("vibe8: Redis cannot be reached")
 
 
-@pytest.mark.parametrize(("remind", "lines"), [(60.0, 1), (0.0, 5)])
-async def test_it_says_so_once_and_then_once_a_minute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remind: float, lines: int
+@pytest.mark.parametrize(("interval", "lines"), [(60.0, 1), (0.0, 5)])
+async def test_a_missing_service_is_logged_once_per_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: float, lines: int
 ) -> None:
     monkeypatch.setattr(startup, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(startup, "LOG_SECONDS", remind)
+    monkeypatch.setattr(startup, "LOG_SECONDS", interval)
     system = new_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
-    ended, heard = asyncio.Event(), []
+    stop, reasons = asyncio.Event(), []
 
-    def hear(reason: str) -> None:
-        heard.append(reason)
-        if len(heard) == 6:  # the sixth is heard before it is logged
-            ended.set()
+    def on_waiting(reason: str) -> None:
+        reasons.append(reason)
+        if len(reasons) == 6:  # the sixth is reported before it is logged
+            stop.set()
 
-    with capture_logs() as told:
-        assert await wait_for_services(system.settings, ended, hear) is False
-    assert [entry["event"] for entry in told][:5] == ["startup.waiting_for_postgresql"] * lines
+    with capture_logs() as log:
+        assert await wait_for_services(system.settings, stop, on_waiting) is False
+    assert [entry["event"] for entry in log][:5] == ["startup.waiting_for_postgresql"] * lines

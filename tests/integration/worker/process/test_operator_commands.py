@@ -1,4 +1,4 @@
-"""The operators' commands on a real fleet of one."""
+"""Commands for operators, on a fleet of one worker."""
 
 import asyncio
 from uuid import UUID
@@ -10,7 +10,7 @@ from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client
 
 
-async def test_workers_top_pause_resume_drain(
+async def test_workers_top_pause_resume_retry_and_drain(
     system: System, client: Client, user_id: UUID, worker: WorkerProcess
 ) -> None:
     async def reported() -> bool:
@@ -37,11 +37,11 @@ async def test_workers_top_pause_resume_drain(
 
     assert (await system.run("job", job.job_id)).code == 2
     assert (await system.run("job", job.job_id, "--operator", "--json")).document["job_id"] == job.job_id
-    doomed = await client.submit_upload(user_id, filename="c.zip", content=b"no zip")
-    await until_finished(client, user_id, doomed.job_id)
-    assert (await system.run("retry", doomed.job_id)).code == 2
-    assert (await system.run("retry", doomed.job_id, "--operator")).code == 0
-    await until_finished(client, user_id, doomed.job_id)
+    failing = await client.submit_upload(user_id, filename="c.zip", content=b"no zip")
+    await until_finished(client, user_id, failing.job_id)
+    assert (await system.run("retry", failing.job_id)).code == 2
+    assert (await system.run("retry", failing.job_id, "--operator")).code == 0
+    await until_finished(client, user_id, failing.job_id)
 
     unknown = await system.run("drain", "nobody")
     assert (unknown.code, unknown.error) == (2, "vibe8: there is no worker nobody; see `vibe8 workers`\n")
