@@ -33,12 +33,12 @@ ENV PATH=/opt/vibe8/bin:$PATH \
     SCRATCH_DIR=/scratch \
     STATUS_HOST=0.0.0.0 \
     STATUS_PORT=8080
-# By number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can verify that the user is not root.
 USER 10001:10001
 WORKDIR /home/vibe8
 EXPOSE 8080
-# SIGTERM drains: running jobs finish within the grace period or are handed back.
+# SIGTERM drains the worker: running jobs finish within the grace period or are requeued.
 STOPSIGNAL SIGTERM
-# Alive, not ready: a worker whose PostgreSQL is away is not mended by a restart.
+# Liveness, not readiness: a restart does not help a worker that cannot reach PostgreSQL.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-c", "import http.client, os; probe = http.client.HTTPConnection('127.0.0.1', int(os.environ['STATUS_PORT']), timeout=5); probe.request('GET', '/livez'); raise SystemExit(probe.getresponse().status != 200)"]
 CMD ["vibe8", "worker"]

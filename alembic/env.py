@@ -1,6 +1,6 @@
-"""How Alembic reaches the database: over a connection that `infrastructure.database.migrate` hands in, or its own.
+"""Alembic's environment: runs on a connection from `infrastructure.database.migrate`, or on its own.
 
-All migrations of one call are one transaction, under a lock that lets one migrator in at a time.
+All migrations of one call run in one transaction, under an advisory lock that only one process at a time can hold.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ def run_on(connection: Connection) -> None:
         connection=connection, target_metadata=Base.metadata, compare_type=True, compare_server_default=True
     )
     with context.begin_transaction():
-        # Waiting for another migrator may take as long as its migrations do; waiting for a table's users may not: they
-        # would queue up behind us.
+        # The advisory lock may take as long as another process's migrations. A table lock may not: while it waits, it
+        # blocks all later queries of the table.
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
         connection.execute(text("SET LOCAL lock_timeout = '3s'"))

@@ -1,23 +1,23 @@
-"""Every error that crosses a room's border. Adapters translate foreign exceptions into these once.
+"""Errors that cross package borders. Adapters translate other exceptions into these, once.
 
-An error's text is one line that its reader can act on.
+The text of an error is one line that tells its reader what to do.
 """
 
 
 class Vibe8Error(Exception):
-    """Root of all errors raised on purpose."""
+    """Base class of all errors that this program raises on purpose."""
 
 
 class TransientError(Vibe8Error):
-    """The world was at fault and may recover: trying again is sensible."""
+    """A failure outside this program that may pass: trying again can succeed."""
 
 
 class PermanentError(Vibe8Error):
-    """Trying again would end the same way."""
+    """A failure that trying again would repeat."""
 
 
 class InvalidInputError(PermanentError):
-    """The submission itself is wrong: not a zip, a bad URL, no Python file, too large."""
+    """The submission itself is invalid: not a zip, a bad URL, no Python file, too large."""
 
 
 class NotFoundError(PermanentError):
@@ -25,7 +25,7 @@ class NotFoundError(PermanentError):
 
 
 class ForbiddenError(PermanentError):
-    """It exists and belongs to somebody else."""
+    """The job, run or user exists and belongs to somebody else."""
 
 
 class LimitExceededError(PermanentError):
@@ -33,7 +33,7 @@ class LimitExceededError(PermanentError):
 
 
 class IllegalTransitionError(PermanentError):
-    """A job was asked to go from one state to another that does not follow it."""
+    """The state of the job does not allow this change (see `domain.jobs.Transition`)."""
 
 
 class ServiceUnavailableError(TransientError):
@@ -41,12 +41,12 @@ class ServiceUnavailableError(TransientError):
 
 
 class LeaseLostError(TransientError):
-    """Another replica, a cancellation or a clean-up took the job away; its result must not be written."""
+    """A rescue, a cancellation or the cleanup took the job away. Its result must not be written."""
 
 
 class CancelledByUserError(PermanentError):
-    """The job's owner or an operator asked for it to end."""
+    """The job's owner or an operator cancelled it."""
 
 
 class AnalysisKilledError(TransientError):
-    """The analysis child ended before it answered: out of memory, out of time, or a crash."""
+    """The analysis process ended without a result: out of memory, out of time, or a crash."""

@@ -1,4 +1,4 @@
-"""What the rooms need of each other, as protocols. `worker` hands the implementations in."""
+"""Protocols that packages use of each other. `worker` passes in the implementations."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,45 +9,49 @@ from domain.text import JSON
 
 
 class History(Protocol):
-    """The commit history of HEAD, as git tells it: every commit, none simplified away, attributes not honoured."""
+    """The git history of HEAD: every commit, without history simplification, and without git attributes."""
 
     def head(self) -> str:
-        """The full name of HEAD's commit."""
+        """Return the full hash of HEAD's commit."""
         ...
 
     def is_ancestor(self, commit: str) -> bool:
-        """Whether HEAD reaches the commit of that full name; False for what is no name, or no commit here."""
+        """Return whether HEAD can reach the commit with this full hash; False if the hash is invalid or unknown."""
         ...
 
     def path_scope(self) -> str:
-        """What the paths of `numstat` depend on beside the commits: equal views of equal commits tell equal paths."""
+        """Return what the paths of `numstat` depend on beside the commits.
+
+        Two histories with the same commits and the same scope have the same paths.
+        """
         ...
 
     def commit_count(self, *, since: str | None = None) -> int:
-        """`git rev-list --count --no-merges HEAD`; of those alone that the ancestor `since` does not reach."""
+        """Return `git rev-list --count --no-merges HEAD`, or of `since..HEAD`; `since` is an ancestor of HEAD."""
         ...
 
     def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
-        """(path, added, deleted) lines for each changed `.py` file of each non-merge commit, renames not followed.
+        """Yield (path, lines added, lines deleted) for each `.py` file that a non-merge commit changed.
 
-        Raises PermanentError with one line where git fails.
+        Renames are not followed. With `since`, only the commits of `since..HEAD` count. Raises PermanentError with a
+        message of one line if git fails.
         """
         ...
 
     def is_shallow(self) -> bool:
-        """Whether the history was cut off, so that the numbers are a lower bound."""
+        """Return whether the history is incomplete (a shallow clone), so that the numbers are a lower bound."""
         ...
 
 
 class FactsCache(Protocol):
-    """Entries that may be gone at any time; whoever asks can find everything out again."""
+    """A cache whose entries may disappear at any time; callers can compute everything again."""
 
     async def get(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """The entries that there are. Never raises: whatever is wrong, nothing is known."""
+        """Return the entries that exist. Returns none if the cache is unreachable or slow, instead of raising."""
         ...
 
     async def put(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take the entries in, as far as there is room. Never raises."""
+        """Store the entries that fit. Does nothing if the cache is unreachable or slow, instead of raising."""
         ...
 
 
@@ -55,9 +59,9 @@ class PackageIndex(Protocol):
     """A PEP 691 simple index."""
 
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
-        """Package to its highest version that is neither a pre-release nor yanked, `None` where not known.
+        """Return package to its highest version that is neither a pre-release nor yanked; None if it is unknown.
 
-        Answers within the time it was built with, whatever the index does; never raises.
+        Returns within the time limit of the implementation, whatever the index does, and does not raise.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A finished analysis, as it is kept."""
+"""Runs: finished analyses as they are stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from domain.text import JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrigin:
-    """Where a run's code came from, in the columns of `analysis_runs`."""
+    """The source of a run's code, as columns of `analysis_runs`."""
 
     submission_type: str
     upload_filename: str | None = None
@@ -24,8 +24,13 @@ class RunOrigin:
     git_commit_sha: str | None = None
 
     @classmethod
-    def of(cls, source_kind: str, metadata: Mapping[str, JSON], *, branch: str | None, sha: str | None) -> Self:
-        """From a job's source and what fetching it found; an upload has no branch, even if it carried a history."""
+    def from_source(
+        cls, source_kind: str, metadata: Mapping[str, JSON], *, branch: str | None, sha: str | None
+    ) -> Self:
+        """Return the origin of a job's source with the branch and commit that were fetched.
+
+        An upload has neither, even if it contained a git history.
+        """
         return cls(
             submission_type=source_kind,
             upload_filename=metadata.get("upload_filename"),
@@ -40,7 +45,7 @@ class RunOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A run without its big documents, for lists; `created_at` is in UTC, `duration_ms` of the whole attempt."""
+    """A run without its large documents, for lists. `created_at` is in UTC; `duration_ms` covers the whole attempt."""
 
     run_id: UUID
     user_id: UUID
@@ -56,7 +61,7 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(RunSummary):
-    """A whole run. `file_tree` is null for analyses older than file trees."""
+    """A whole run. `file_tree` is None for runs from before file trees existed."""
 
     file_tree: Mapping[str, JSON] | None
     findings: Mapping[str, JSON]
@@ -65,7 +70,7 @@ class Run(RunSummary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What is written when a job completes."""
+    """A run to insert when its job completes."""
 
     run_id: UUID
     user_id: UUID
@@ -77,7 +82,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCursor:
-    """Where the next page of a list begins: after this run, newest first."""
+    """The position in a list of runs, newest first, after which the next page starts."""
 
     created_at: datetime
     run_id: UUID

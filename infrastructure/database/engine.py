@@ -1,4 +1,4 @@
-"""Connections and the unit of work. Repositories act within one; it alone commits."""
+"""Connections and transactions. Repositories work within a unit of work, and only the unit of work commits."""
 
 import math
 import time
@@ -18,14 +18,14 @@ from infrastructure.settings import Settings
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30
-"""The server gives a statement up after this, our side a little later: a server that vanished says nothing."""
+"""The server cancels a statement after this time; the client gives up 5 s later if the server has vanished."""
 
 LOCK_SECONDS = 10
 IDLE_IN_TRANSACTION_SECONDS = 60
 POOL_SECONDS = 30
 RECYCLE_SECONDS = 1_800
-TRUSTED_SECONDS = 0.5
-"""A connection that was in use so lately is not tried again before it is lent: trying costs three exchanges."""
+PING_AFTER_SECONDS = 0.5
+"""A connection that was used less than this ago is not pinged at checkout: a ping costs three round trips."""
 
 
 def _dumps(value: Any) -> str:
@@ -33,10 +33,10 @@ def _dumps(value: Any) -> str:
 
 
 def create_engine(url: URL, *, pool_size: int = 5, max_overflow: int = 10, name: str = "vibe8") -> AsyncEngine:
-    """The engine of one event loop; `name` is what `pg_stat_activity` shows.
+    """Return the engine of one event loop. `pg_stat_activity` shows `name`.
 
-    A pooled connection that has been idle is tried before it is lent, so that a restarted PostgreSQL costs no error.
-    Statements and their parameters (uploads) appear in no error text.
+    An idle pooled connection is pinged at checkout, so that a restart of PostgreSQL causes no error. Error texts
+    contain neither statements nor their parameters (uploads).
     """
     server_settings = {
         "application_name": name,
@@ -60,77 +60,77 @@ def create_engine(url: URL, *, pool_size: int = 5, max_overflow: int = 10, name:
             "server_settings": server_settings,
         },
     )
-    _try_the_idle(engine)
+    _ping_idle_connections(engine)
     return engine
 
 
-def _try_the_idle(engine: AsyncEngine) -> None:
-    """What `pool_pre_ping` does, save for connections that have just been in use and have not heard of an end."""
+def _ping_idle_connections(engine: AsyncEngine) -> None:
+    """Do what `pool_pre_ping` does, except for connections that were used just now and are still open."""
     pool, dialect = engine.sync_engine.pool, engine.sync_engine.dialect
 
-    def note(_: Any, record: ConnectionPoolEntry) -> None:
-        record.info["used"] = time.monotonic()
+    def record_use(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
 
-    def check(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    def ping(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
         driver: Any = record.driver_connection
         if driver.is_closed():
-            raise DisconnectionError  # the pool then lends another one
-        if time.monotonic() - record.info.get("used", -math.inf) > TRUSTED_SECONDS:
+            raise DisconnectionError  # the pool then tries another connection
+        if time.monotonic() - record.info.get("used_at", -math.inf) > PING_AFTER_SECONDS:
             try:
                 dialect.do_ping(connection)
             except dialect.dbapi.Error as error:  # type: ignore[union-attr]
                 raise DisconnectionError from error
 
-    event.listen(pool, "connect", note)
-    event.listen(pool, "checkin", note)
-    event.listen(pool, "checkout", check)
+    event.listen(pool, "connect", record_use)
+    event.listen(pool, "checkin", record_use)
+    event.listen(pool, "checkout", ping)
 
 
 class Database:
-    """One PostgreSQL, as one event loop uses it."""
+    """The connections of one event loop to one PostgreSQL."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     @classmethod
     def from_settings(cls, settings: Settings, name: str = "vibe8") -> "Database":
-        """With the pool that the settings ask for. Nothing is connected yet."""
+        """Return a database with the pool size of the settings. It does not connect yet."""
         url, size = sqlalchemy_url(settings), settings.db_pool_size
         return cls(create_engine(url, pool_size=size, max_overflow=settings.db_max_overflow, name=name))
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction for repositories: committed when the block ends, rolled back when it raises.
+        """Open a transaction for repositories: committed when the block ends, rolled back when it raises.
 
-        Raises ServiceUnavailableError where the database is away, busy or not migrated. After one at the very end it
-        is not known whether the commit happened; a running attempt's fence makes trying again safe.
+        Raises ServiceUnavailableError if the database is unreachable, busy or not migrated. If that happens during the
+        commit, the outcome of the commit is unknown; the lease token of an attempt makes a repetition safe.
         """
         async with translated_errors(), self._engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
-        """For one statement, which is a transaction by itself: two exchanges less than a unit of work.
+        """Open a connection for one statement that is its own transaction: two round trips fewer than a unit of work.
 
-        Raises what that does; and as there, it may not be known whether it happened.
+        Raises what `unit_of_work` raises; as there, the outcome may then be unknown.
         """
         async with translated_errors(), self._engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     async def ping(self) -> str:
-        """The server's version, if it answers. Raises ServiceUnavailableError."""
+        """Return the server's version. Raises ServiceUnavailableError."""
         async with self.unit_of_work() as connection:
             return str(await connection.scalar(text("SHOW server_version")))
 
     async def server_time(self) -> float:
-        """The server's clock, in seconds since 1970. Raises ServiceUnavailableError."""
+        """Return the server's clock in seconds since 1970. Raises ServiceUnavailableError."""
         async with self.unit_of_work() as connection:
             return float(await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8")))
 
     def pool_usage(self) -> tuple[int, int]:
-        """How many pooled connections are in use just now, and how many are idle."""
+        """Return the number of pooled connections in use, and of idle ones."""
         pool = self._engine.pool
-        assert isinstance(pool, QueuePool)  # nosec B101 # noqa: S101 - `create_engine` makes no other
+        assert isinstance(pool, QueuePool)  # nosec B101 # noqa: S101 - `create_engine` uses no other pool
         return pool.checkedout(), pool.checkedin()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The one place where a database's faults become ours."""
+"""Translation of database errors into `domain.errors`. Nothing else translates them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,25 +16,25 @@ _RETRYABLE = (
     "3D",  # no such database
     "40",  # deadlock, serialization failure
     "53",  # disk full, out of memory, too many connections
-    "55P03",  # a lock was not to be had in time
-    "57",  # shut down, starting up, statement timed out
-    "58",  # a fault of the system below
+    "55P03",  # lock timeout
+    "57",  # shutdown, startup, statement timeout
+    "58",  # an error of the operating system
 )
 _NO_SCHEMA = ("42P01", "42703", "42883")  # no such table, column, function
 
 
 @asynccontextmanager
 async def translated_errors() -> AsyncIterator[None]:
-    """Turn what a database that is away, busy or not migrated raises into ServiceUnavailableError, in one line.
+    """Raise ServiceUnavailableError in one line if the database is unreachable, busy or not migrated.
 
-    No SQL and no parameter is in that line. What is a fault of our own (a CHECK refused a row) passes as it is.
+    The message contains no SQL and no parameter. A bug of this program, such as a violated CHECK, passes unchanged.
     """
     try:
         yield
     except Vibe8Error:
         raise
     except PoolTimeoutError as error:
-        raise ServiceUnavailableError("PostgreSQL: all of this process's connections are in use") from error
+        raise ServiceUnavailableError("PostgreSQL: all connections of this process are in use") from error
     except DBAPIError as error:
         raise _translate(error) from error
     except asyncpg.PostgresError as error:  # while connecting
@@ -48,17 +48,17 @@ async def translated_errors() -> AsyncIterator[None]:
 def _translate(error: DBAPIError) -> Exception:
     original = error.orig.__cause__ if error.orig is not None else None
     code = getattr(error.orig, "sqlstate", None)
-    words = str(original or error.orig)
+    message = str(original or error.orig)
     if error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError)):
-        return ServiceUnavailableError(f"PostgreSQL: the connection was lost: {one_line(words, 200)}")
-    return _translate_code(code, words) or error
+        return ServiceUnavailableError(f"PostgreSQL: the connection was lost: {one_line(message, 200)}")
+    return _translate_code(code, message) or error
 
 
-def _translate_code(code: str | None, words: str) -> Exception | None:
+def _translate_code(code: str | None, message: str) -> Exception | None:
     if code in _NO_SCHEMA:
-        return ServiceUnavailableError(f"PostgreSQL is not migrated: run `vibe8 migrate` ({one_line(words, 120)})")
+        return ServiceUnavailableError(f"PostgreSQL is not migrated: run `vibe8 migrate` ({one_line(message, 120)})")
     if code is not None and code.startswith(_RETRYABLE):
-        return ServiceUnavailableError(f"PostgreSQL: {one_line(words, 200)}")
+        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}")
     return None
 
 

@@ -1,4 +1,4 @@
-"""The schema's version: bring it up, take it down, ask for it. The migrations travel with the package."""
+"""Migrations of the schema: upgrade, downgrade, current revision, differences. The package contains the migrations."""
 
 import asyncio
 import io
@@ -24,18 +24,18 @@ from infrastructure.database.tables import Base
 _IN_WHEEL = Path(__file__).parent / "migrations"
 _IN_CHECKOUT = Path(__file__).parents[2] / "alembic"
 ADVISORY_LOCK = 0x76_69_62_65_38  # "vibe8"
-"""Which of PostgreSQL's advisory locks one migrator at a time holds."""
+"""Key of PostgreSQL's advisory lock that a migration holds, so that only one runs at a time."""
 
-_ONE_AT_A_TIME = threading.Lock()
+_ALEMBIC_LOCK = threading.Lock()
 
 
 def migrations_directory() -> Path:
-    """Where `env.py` and `versions/` lie: inside the installed package, or at the top of a checkout."""
+    """Return the directory of `env.py` and `versions/`: in the installed package, or at the top of a checkout."""
     return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
 
 
 def head_revision() -> str:
-    """The revision that this code needs."""
+    """Return the revision that this code needs."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     if revision is None:
         raise RuntimeError("there are no migrations")
@@ -43,29 +43,29 @@ def head_revision() -> str:
 
 
 async def upgrade(url: URL, revision: str = "head") -> None:
-    """Bring the schema up to the revision. Two at once are safe: the second waits, then finds nothing to do.
+    """Upgrade the schema to the revision. Of two concurrent upgrades the second waits, then has nothing to do.
 
-    Raises ServiceUnavailableError where the database cannot be reached or a table stays locked, and InvalidInputError
-    for an unknown revision.
+    Raises ServiceUnavailableError if the database cannot be reached or a table stays locked, and InvalidInputError for
+    an unknown revision.
     """
     await _run(url, lambda config: command.upgrade(config, revision))
 
 
 async def downgrade(url: URL, revision: str) -> None:
-    """Take the schema down to the revision (`base`: to nothing). Raises as `upgrade` does."""
+    """Downgrade the schema to the revision; `base` removes everything. Raises what `upgrade` raises."""
     await _run(url, lambda config: command.downgrade(config, revision))
 
 
 async def current_revision(url: URL) -> str | None:
-    """The revision that the database is at; None before the first migration. Raises as `upgrade` does."""
+    """Return the revision of the database; None before the first migration. Raises what `upgrade` raises."""
     async with _connection(url) as connection:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
 async def schema_problem(url: URL) -> str | None:
-    """Why this code cannot work on the database yet, in one line; None where it can. Raises as `upgrade` does.
+    """Return why this code cannot use the database's schema, in one line; None if it can. Raises what `upgrade` raises.
 
-    A revision that is not known here is a newer release's, and those only add to what this one needs.
+    An unknown revision belongs to a newer release, whose schema contains everything that this code needs.
     """
     revision = await current_revision(url)
     if revision is None:
@@ -77,9 +77,10 @@ async def schema_problem(url: URL) -> str | None:
 
 
 async def schema_differences(url: URL) -> list[str]:
-    """Where the database and `tables.py` differ, a line each; empty where they agree.
+    """Return the differences between the database and `tables.py`, one line each.
 
-    Compares what `alembic check` compares: neither CHECK constraints nor triggers. Raises as `upgrade` does.
+    It compares what `alembic check` compares, which excludes CHECK constraints and triggers. Raises what `upgrade`
+    raises.
     """
     async with _connection(url) as connection:
         return [str(difference) for difference in await connection.run_sync(_differences)]
@@ -92,7 +93,7 @@ def _differences(connection: Connection) -> list[Any]:
 
 
 def migration_engine(url: URL) -> AsyncEngine:
-    """One connection, without the time limits of the worker's own."""
+    """Return an engine without a pool and without the worker's time limits."""
     settings = {"application_name": "vibe8-migrate", "timezone": "UTC"}
     return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10, "server_settings": settings})
 
@@ -108,31 +109,31 @@ async def _connection(url: URL) -> AsyncIterator[AsyncConnection]:
 
 
 def _config() -> Config:
-    # What Alembic would print goes nowhere; a percent sign in a path must not be read as interpolation.
+    # Alembic's output is discarded. A percent sign in the path is escaped, as the configuration interpolates it.
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
 
 
-async def _run(url: URL, act: Callable[[Config], None]) -> None:
-    await asyncio.to_thread(_run_alone, url, act)
+async def _run(url: URL, run_command: Callable[[Config], None]) -> None:
+    await asyncio.to_thread(_run_alone, url, run_command)
 
 
-def _run_alone(url: URL, act: Callable[[Config], None]) -> None:
-    # Alembic's `context` is one per process: two migrations that take turns on a loop would use each other's.
-    with _ONE_AT_A_TIME:
-        asyncio.run(_run_on_connection(url, act))
+def _run_alone(url: URL, run_command: Callable[[Config], None]) -> None:
+    # Alembic's `context` is global to the process, so two migrations must not overlap, not even on one event loop.
+    with _ALEMBIC_LOCK:
+        asyncio.run(_run_on_connection(url, run_command))
 
 
-async def _run_on_connection(url: URL, act: Callable[[Config], None]) -> None:
+async def _run_on_connection(url: URL, run_command: Callable[[Config], None]) -> None:
     def on_connection(connection: Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
-        act(config)
+        run_command(config)
 
     async with _connection(url) as connection:
         try:
             await connection.run_sync(on_connection)
         except CommandError as error:
-            raise InvalidInputError(f"the migrations: {error}") from error
+            raise InvalidInputError(f"migration failed: {error}") from error

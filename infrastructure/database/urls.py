@@ -1,4 +1,4 @@
-"""The database's address as SQLAlchemy wants it."""
+"""The database's URL for SQLAlchemy."""
 
 from sqlalchemy import URL
 
@@ -7,7 +7,7 @@ from infrastructure.settings import Settings
 
 
 def asyncpg_url(address: str) -> URL:
-    """The SQLAlchemy URL, over asyncpg, of a `postgresql://` address. Raises ValueError with one line."""
+    """Return the SQLAlchemy URL, with driver asyncpg, of a `postgresql://` address. Raises ValueError in one line."""
     parts = parse_database_url(address)
     return URL.create(
         "postgresql+asyncpg",
@@ -21,8 +21,8 @@ def asyncpg_url(address: str) -> URL:
 
 
 def sqlalchemy_url(settings: Settings) -> URL:
-    """Where PostgreSQL is; its `str()` hides the password.
+    """Return the URL of PostgreSQL; its `str()` hides the password.
 
-    Raises ServiceUnavailableError where the settings name no database.
+    Raises ServiceUnavailableError if the settings name no database.
     """
     return asyncpg_url(settings.postgresql_dsn().get_secret_value())

@@ -1,4 +1,4 @@
-"""One server as our own child: started in a session of its own, watched, and stopped for certain."""
+"""A server as a child process: started in its own session, and stopped with signals, in the end SIGKILL."""
 
 import grp
 import os
@@ -20,46 +20,46 @@ START_SECONDS = 30
 _POLL_SECONDS = 0.01
 
 SERVICE_USER = "vibe8-postgres"
-"""As whom the servers run where we are root, since PostgreSQL refuses to run as root."""
+"""The user that runs the servers if this process runs as root, since PostgreSQL refuses to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAs:
-    """Whom a server runs as; no ids mean ourselves."""
+    """The user and group that a server runs as; None: those of this process."""
 
     uid: int | None = None
     gid: int | None = None
 
     def options(self) -> dict[str, int | list[int]]:
-        """For `subprocess`."""
+        """Return the arguments for `subprocess`."""
         return {} if self.uid is None or self.gid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def chown(self, path: Path) -> None:
-        """Give the path to that user."""
+        """Make this user the owner of the path."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
 
 def server_user() -> RunAs:
-    """Ourselves, or the service's own user where we are root; it is made at the first use.
+    """Return this process's user, or SERVICE_USER if this process runs as root; it is created at the first use.
 
-    Raises ServiceUnavailableError where it cannot be made.
+    Raises ServiceUnavailableError if it cannot be created.
     """
     if os.geteuid() != 0:
         return RunAs()
     try:
         entry = pwd.getpwnam(SERVICE_USER)
     except KeyError:
-        entry = _make_user()
+        entry = _create_user()
     return RunAs(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def _make_user() -> pwd.struct_passwd:
+def _create_user() -> pwd.struct_passwd:
     useradd = shutil.which("useradd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if useradd is None:
         raise ServiceUnavailableError(
-            f"PostgreSQL does not run as root, and there is no useradd to make the user {SERVICE_USER}: "
-            "run vibe8 as another user, or make that user"
+            f"PostgreSQL does not run as root, and there is no useradd to create the user {SERVICE_USER}: "
+            "run vibe8 as another user, or create that user"
         )
     command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     if _has_group(SERVICE_USER):
@@ -68,11 +68,11 @@ def _make_user() -> pwd.struct_passwd:
     for _ in range(20):
         done = subprocess.run([*command, SERVICE_USER], capture_output=True, text=True, check=False)
         try:
-            return pwd.getpwnam(SERVICE_USER)  # made by us or, in the same moment, by another
+            return pwd.getpwnam(SERVICE_USER)  # created here or, concurrently, by another process
         except KeyError:
-            time.sleep(0.1)  # another has the user database locked
+            time.sleep(0.1)  # another process has locked the user database
     reason = one_line(done.stderr, 200) if done else ""
-    raise ServiceUnavailableError(f"the user {SERVICE_USER}, as whom PostgreSQL must run, cannot be made: {reason}")
+    raise ServiceUnavailableError(f"the user {SERVICE_USER}, which must run PostgreSQL, cannot be created: {reason}")
 
 
 def _has_group(name: str) -> bool:
@@ -84,15 +84,15 @@ def _has_group(name: str) -> bool:
 
 
 def server_environment() -> Mapping[str, str]:
-    """Nothing of ours: a server must not inherit secrets, nor `PG*` variables that change what it does."""
+    """Return a minimal environment: a server must inherit neither secrets nor `PG*` variables."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def run_program(argv: Sequence[str], user: RunAs, *, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program of the servers' to its end. Raises OSError where the user may not run it.
+    """Run a program of a server, such as initdb, until it ends. Raises OSError if the user may not run it.
 
-    Whoever is interrupted meanwhile (Ctrl-C, SIGTERM) ends it first, and all that it has started: initdb's own servers
-    would go on writing.
+    If the caller is interrupted (Ctrl-C, SIGTERM), the program and its child processes are killed first: the servers
+    that initdb starts would go on writing.
     """
     options: dict[str, Any] = user.options()
     with subprocess.Popen(
@@ -111,13 +111,13 @@ def run_program(argv: Sequence[str], user: RunAs, *, cwd: Path) -> subprocess.Co
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()  # until nobody holds the other ends of its pipes
+            process.communicate()  # waits until no process holds the pipes
             raise
     return subprocess.CompletedProcess(argv, process.returncode, out, error)
 
 
 def can_run(program: Path, user: RunAs) -> bool:
-    """Whether the user reaches the program and all that it loads."""
+    """Return whether the user can run the program and load its libraries."""
     try:
         return run_program([str(program), "--version"], user, cwd=Path("/")).returncode == 0
     except OSError:
@@ -125,7 +125,7 @@ def can_run(program: Path, user: RunAs) -> bool:
 
 
 def copy_readable_by_all(source: Path, root: Path, place: str) -> Path:
-    """A fresh copy of a directory of programs at `root/place`, which everyone may reach, read and run."""
+    """Copy a directory of programs to `root/place`, replacing it, so that every user can run them."""
     target = root / place
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("include"))
@@ -136,7 +136,7 @@ def copy_readable_by_all(source: Path, root: Path, place: str) -> Path:
 
 
 class ServerProcess:
-    """A server's process; `stop` tries the given signals one after the other, then kills."""
+    """A server's process. `stop` sends the given signals one after the other, then SIGKILL."""
 
     def __init__(self, name: str, *, directory: Path, run_as: RunAs, stop_signals: Sequence[signal.Signals]) -> None:
         self._name = name
@@ -148,16 +148,16 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
+        """Process id. Raises RuntimeError if the server has not been started."""
         if self._process is None:
             raise RuntimeError(f"{self._name} has not been started")
         return self._process.pid
 
     def start(self, argv: Sequence[str], *, ready: Callable[[], bool]) -> None:
-        """Start it in its directory and return when `ready()` says so.
+        """Start the server in its directory and return when `ready()` is true.
 
-        A session of its own keeps a terminal's Ctrl-C from it: it is stopped after the work that needs it. Raises
-        ServiceUnavailableError, with the end of its log, where it ends or is not ready in time.
+        It runs in its own session, so that Ctrl-C in a terminal does not reach it: it must outlive the work that needs
+        it. Raises ServiceUnavailableError, with the end of its log, if it ends or is not ready within START_SECONDS.
         """
         with self._log.open("wb") as log:
             try:
@@ -176,14 +176,14 @@ class ServerProcess:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
             if self._process.poll() is not None:
-                raise ServiceUnavailableError(f"{self._name} ended at its start: {self._last_words()}")
+                raise ServiceUnavailableError(f"{self._name} ended while starting: {self._end_of_log()}")
             if time.monotonic() > deadline:
                 self.stop()
                 raise ServiceUnavailableError(f"{self._name} was not ready within {START_SECONDS} s")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop it and wait until it has gone; nothing happens where it is not running."""
+        """Stop the server and wait until it has ended. Does nothing if it is not running."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -195,15 +195,15 @@ class ServerProcess:
                 continue
             return
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return one_line(" | ".join(lines[-4:]), 400) or "it said nothing"
+        return one_line(" | ".join(lines[-4:]), 400) or "its log is empty"
 
 
 def stop_orphan(pid_file: Path, directory: Path, first: signal.Signals) -> None:
-    """End the server that a killed `vibe8 up` left behind, if the process of the pid file is that server.
+    """Stop the server that a killed `vibe8 up` left running, if the process of the pid file is that server.
 
-    It is if its working directory is the server's (Linux); elsewhere nothing is done.
+    It is that server if its working directory is `directory`, which only Linux tells. `first` is sent before SIGKILL.
     """
     try:
         pid = int(pid_file.read_text(encoding="utf-8").split()[0])

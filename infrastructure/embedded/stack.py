@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey for a laptop, a demonstration or a test: started here, stopped here."""
+"""The embedded stack: starts and stops PostgreSQL and Valkey for a laptop, a demonstration or a test."""
 
 import os
 from pathlib import Path
@@ -18,11 +18,11 @@ from infrastructure.embedded.stack_file import (
 
 
 class EmbeddedStack:
-    """The two servers, their data and the file that tells other commands of them, in one directory.
+    """The two servers, their data, and the file by which other commands find them, in one directory.
 
-    `durable=False` promises nothing after a crash and starts faster. Not for several threads. Starting twice or
-    stopping twice does nothing more; a stopped stack can be started again. Signals are the caller's: whoever may get
-    SIGTERM turns it into leaving the `with` block.
+    With `durable=False` data may be lost in a crash, and the servers start faster. Not thread-safe. Starting a started
+    stack or stopping a stopped one does nothing; a stopped stack can be started again. It handles no signals: a caller
+    that may get SIGTERM must leave the `with` block then.
     """
 
     def __init__(self, directory: Path | None = None, *, durable: bool = True) -> None:
@@ -34,10 +34,10 @@ class EmbeddedStack:
         self.valkey: Valkey | None = None
 
     def start(self) -> Stack:
-        """Start both, wait until both answer, and say where they are.
+        """Start both servers, wait until they answer, and return their addresses.
 
-        Raises ServiceUnavailableError where the `embedded` extra is not installed, where another process has its
-        stack in this directory, or where a server does not start; then neither runs.
+        Raises ServiceUnavailableError if the extra `embedded` is not installed, if another process runs a stack in
+        this directory, or if a server does not start; no server is left running then.
         """
         if self._stack is None:
             try:
@@ -48,7 +48,7 @@ class EmbeddedStack:
         return self._stack
 
     def stop(self) -> None:
-        """Stop both and wait until both have gone."""
+        """Stop both servers and wait until they have ended."""
         try:
             if self._lock is not None:
                 remove_stack(self._directory)
@@ -73,7 +73,7 @@ class EmbeddedStack:
         self._lock = acquire_lock(self._directory)
         if self._lock is None:
             raise ServiceUnavailableError(
-                f"the servers in {self._directory} already run, started by another `vibe8 up`"
+                f"the servers in {self._directory} are already running, started by another `vibe8 up`"
             )
         self.postgres = Postgres(self._directory, run_as=run_as, durable=self._durable)
         self.valkey = Valkey(self._directory, run_as=run_as, durable=self._durable)
@@ -104,17 +104,17 @@ class EmbeddedStack:
 
 
 def _make_directory(directory: Path, run_as: RunAs) -> None:
-    """Make it, closed to others; but those who run as another user must be able to pass through it."""
+    """Create the directory, closed to other users; a server's own user must be able to traverse it."""
     try:
         directory.mkdir(mode=0o711 if run_as.uid is not None else 0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ServiceUnavailableError(f"{directory} cannot be made: {error.strerror}; set VIBE8_HOME") from error
+        raise ServiceUnavailableError(f"{directory} cannot be created: {error.strerror}; set VIBE8_HOME") from error
     if run_as.uid is None:
         return
     directory.chmod(0o711)
     for parent in directory.parents:
         if not parent.stat().st_mode & 0o001:
             raise ServiceUnavailableError(
-                f"PostgreSQL does not run as root, and no other user may pass {parent}: "
-                "set VIBE8_HOME to another place, or run vibe8 as another user"
+                f"PostgreSQL does not run as root, and other users cannot traverse {parent}: "
+                "set VIBE8_HOME to another directory, or run vibe8 as another user"
             )

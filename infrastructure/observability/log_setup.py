@@ -1,4 +1,4 @@
-"""Logging: structlog, dotted event names; JSON in production, readable lines on a terminal."""
+"""Logging with structlog and dotted event names: JSON in production, readable lines on a terminal."""
 
 import io
 import logging
@@ -11,17 +11,17 @@ import structlog
 from domain.text import printable, printable_line
 
 
-def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Set up structlog and the standard library's loggers (ARQ's, SQLAlchemy's) to write one form to standard error.
+def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> None:
+    """Make structlog and the standard library's loggers (ARQ's, SQLAlchemy's) write one format to standard error.
 
     `auto` means `console` on a terminal and `json` elsewhere.
     """
-    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _harmless,
+        _escape_values,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -45,12 +45,12 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("arq.worker", "httpx", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for verbose in ("arq.worker", "httpx", "alembic"):
+        logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
-def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Names and messages come from analysed code: nothing in them may act on a terminal or forge a line."""
+def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape the values: they come from analysed code, and must not control a terminal or forge a log line."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = printable_line(value)
@@ -58,9 +58,9 @@ def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def _traceback(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
-    """A plain one, each line behind a bar so that none of them passes for an entry of its own.
+    """Write a plain traceback, each line after a bar, so that no line looks like a log entry.
 
-    structlog's own shows the values of local variables; a token or a password may be among them.
+    structlog's own formatter shows the values of local variables, which may include a token or a password.
     """
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics` of one replica, on a thread of their own: they answer while the loop is busy."""
+"""HTTP server for `/livez`, `/readyz` and `/metrics`, on its own thread: it answers while the event loop is busy."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from domain.errors import InvalidInputError
 from infrastructure.observability.prometheus_metrics import REGISTRY
 
 Probe = Callable[[], str | None]
-"""Why not, in one line; None where all is well."""
+"""Returns why the probe fails, in one line; None if it succeeds."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -24,20 +24,20 @@ class _Handler(WSGIRequestHandler):
     timeout = 10
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """A probe every few seconds is not news."""
+        """Log nothing: probes come every few seconds."""
 
 
 class StatusServer:
-    """Serves the three paths; closed with `close`."""
+    """Serves the three paths until `close`."""
 
     def __init__(self, host: str, port: int, *, alive: Probe, ready: Probe) -> None:
-        """Listen on `host:port` (port 0: any free one). Raises InvalidInputError where that cannot be had."""
+        """Listen on `host:port` (port 0: any free port). Raises InvalidInputError if the port cannot be used."""
         self._probes: Mapping[str, Probe] = {"/livez": alive, "/readyz": ready}
         self._metrics = make_wsgi_app(REGISTRY)
         try:
-            self._server = make_server(host, port, self._answer, server_class=_Server, handler_class=_Handler)
+            self._server = make_server(host, port, self._respond, server_class=_Server, handler_class=_Handler)
         except OSError as error:
-            raise InvalidInputError(f"STATUS_PORT {port} on {host} cannot be had: {error.strerror}") from error
+            raise InvalidInputError(f"STATUS_PORT {port} on {host} cannot be used: {error.strerror}") from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
         self._thread.start()
@@ -48,15 +48,15 @@ class StatusServer:
         self._server.server_close()
         self._thread.join()
 
-    def _answer(self, environment: dict[str, Any], start: Any) -> Iterable[bytes]:
+    def _respond(self, environment: dict[str, Any], start: Any) -> Iterable[bytes]:
         path = environment.get("PATH_INFO", "")
         if path == "/metrics":
-            answer: Iterable[bytes] = self._metrics(environment, start)
-            return answer
+            body: Iterable[bytes] = self._metrics(environment, start)
+            return body
         probe = self._probes.get(path)
         if probe is None:
             start("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"only /livez, /readyz and /metrics are here\n"]
+            return [b"the paths are /livez, /readyz and /metrics\n"]
         reason = probe()
         start("200 OK" if reason is None else "503 Service Unavailable", [("Content-Type", "application/json")])
         return [json.dumps({"ok": reason is None, "reason": reason}).encode() + b"\n"]

@@ -1,7 +1,7 @@
-"""Traces, where they are asked for: one from a job's submission to its end, each attempt, stage and collector a span.
+"""Traces: one trace from a job's submission to its end, with a span for each attempt, stage and collector.
 
-OpenTelemetry is an extra (`tracing`), switched on by its own standard variables. Off or not installed, nothing of it is
-imported and a span costs a call that does nothing.
+OpenTelemetry is an optional dependency (the extra `tracing`), enabled by its own standard variables. Without it a span
+is a call that does nothing.
 """
 
 import re
@@ -18,62 +18,62 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRecord:
-    """A span that is over: seconds since 1970 (UTC) of its beginning and end, what it says, and the spans within it.
+    """A finished span and its child spans. `started` and `ended` are seconds since 1970 (UTC).
 
-    `fault` says what made it fail.
+    `error` is the message of a failed span.
     """
 
     name: str
-    began: float
+    started: float
     ended: float
     attributes: Attributes = field(default_factory=dict)
-    fault: str | None = None
+    error: str | None = None
     children: tuple["SpanRecord", ...] = ()
 
 
 class Tracer(Protocol):
-    """Where spans go. Nothing here raises, and nothing waits."""
+    """Receives spans. Its methods do not raise, and only `close` waits."""
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody hears; if not, spans need not be made."""
+        """Whether spans are recorded; if not, callers need not create them."""
         ...
 
     def span(self, name: str, attributes: Attributes) -> AbstractContextManager[str | None]:
-        """A span around the block, below the one that is current here: its W3C `traceparent`; None while off."""
+        """Record the block as a child of the current span. Yields its W3C `traceparent`, or None without tracing."""
         ...
 
     def record(self, span: SpanRecord, parent: str | None) -> None:
-        """Tell a span that is over and those within it, below the `traceparent` if there is one."""
+        """Record a finished span and its children, as a child of the `traceparent` if there is one."""
         ...
 
     def close(self) -> None:
-        """Send what waits; takes a few seconds at most where nobody takes it."""
+        """Send the remaining spans; give up after a few seconds if the receiver does not answer."""
         ...
 
 
 class NoTracer:
-    """Tracing is off."""
+    """A tracer that records nothing: tracing is disabled."""
 
     enabled = False
 
     @contextmanager
-    def span(self, name: str, attributes: Attributes) -> Iterator[str | None]:  # noqa: ARG002 - nobody hears
-        """No span, and no traceparent."""
+    def span(self, name: str, attributes: Attributes) -> Iterator[str | None]:  # noqa: ARG002 - it records nothing
+        """Yield no traceparent."""
         yield None
 
     def record(self, span: SpanRecord, parent: str | None) -> None:
-        """Tell nobody."""
+        """Record nothing."""
 
     def close(self) -> None:
-        """Nothing waits."""
+        """Do nothing."""
 
 
 def valid_traceparent(value: object) -> str | None:
-    """The value, if it is a W3C `traceparent`; rows are written by other programs too."""
+    """Return the value if it is a W3C `traceparent`, else None. Other programs write rows too."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
 def trace_id(traceparent: str) -> str:
-    """The trace's id, as tracing systems show it."""
+    """Return the trace id of a `traceparent`."""
     return traceparent.split("-")[1]

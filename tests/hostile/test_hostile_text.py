@@ -23,7 +23,7 @@ from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.text import safe_json
 from infrastructure.child_process.wire_protocol import MessageKind, encode_message
 from infrastructure.database.engine import _dumps
-from infrastructure.observability.log_setup import _harmless, _traceback
+from infrastructure.observability.log_setup import _escape_values, _traceback
 from infrastructure.sources.local.packing import pack_directory
 from tests.fixtures.archives import ZipMember, build_zip
 from tests.fixtures.git_repository import WorkTree
@@ -313,7 +313,7 @@ def test_numbers_that_are_none_are_written_nowhere() -> None:
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_log_entry_is_one_line_that_does_not_act(form: Literal["json", "console"], text: str) -> None:
-    entry = _harmless(None, "info", {"event": text, "name": text, "many": [text], "error": ValueError(text)})
+    entry = _escape_values(None, "info", {"event": text, "name": text, "many": [text], "error": ValueError(text)})
     shown = (
         JSONRenderer()(None, "info", entry) if form == "json" else ConsoleRenderer(colors=False)(None, "info", entry)
     )

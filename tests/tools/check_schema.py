@@ -1,4 +1,4 @@
-"""`python -m tests.tools.check_schema`: does migrating yield the schema that the code declares? For `make check`."""
+"""`python -m tests.tools.check_schema`: check that migrations create the schema of `tables.py`. For `make check`."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from tests.fixtures.servers import temporary_directory
 
 
 async def differences(address: str) -> list[str]:
-    """A line for each difference, after going up, down to nothing and up again."""
+    """Return one line for each difference, after an upgrade, a downgrade to nothing and another upgrade."""
     url = asyncpg_url(address)
     await upgrade(url)
     await downgrade(url, "base")

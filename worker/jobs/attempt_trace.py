@@ -27,12 +27,12 @@ def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
         return
     claimed = job.started_at.timestamp()
     parent = traceparent_of(job.source_metadata)
-    tracer.record(SpanRecord(name="queue", began=min(job.run_after.timestamp(), claimed), ended=claimed), parent)
+    tracer.record(SpanRecord(name="queue", started=min(job.run_after.timestamp(), claimed), ended=claimed), parent)
     shift = claimed - timeline.started
     spans = tuple(_stage(span, shift, timeline.timings_ms) for span in timeline.spans)
     attempt = SpanRecord(
         name="attempt",
-        began=claimed,
+        started=claimed,
         ended=claimed + timeline.elapsed_ms / 1000,
         attributes={
             "vibe8.job_id": job.job_id,
@@ -41,7 +41,7 @@ def record_attempt(tracer: Tracer, job: Job, timeline: Timeline) -> None:
             "vibe8.source": source_name(job.source_kind, job.source_metadata),
             "vibe8.outcome": timeline.outcome,
         },
-        fault=timeline.reason,
+        error=timeline.reason,
         children=spans,
     )
     tracer.record(attempt, parent)
@@ -55,7 +55,7 @@ def record_lost_attempt(
         return
     attributes: Attributes = {"vibe8.job_id": job_id, "vibe8.attempt": attempt, "vibe8.outcome": "lost"}
     span = SpanRecord(
-        name="attempt", began=began.timestamp(), ended=ended.timestamp(), attributes=attributes, fault=reason
+        name="attempt", started=began.timestamp(), ended=ended.timestamp(), attributes=attributes, error=reason
     )
     tracer.record(span, valid_traceparent(parent))
 
@@ -63,7 +63,7 @@ def record_lost_attempt(
 def _stage(span: Span, shift: float, timings_ms: Mapping[str, int]) -> SpanRecord:
     began, ended = span.started + shift, span.ended + shift
     children = _collectors(began, ended, timings_ms) if span.name == "collecting" else ()
-    return SpanRecord(name=span.name, began=began, ended=ended, fault=span.error_type, children=children)
+    return SpanRecord(name=span.name, started=began, ended=ended, error=span.error_type, children=children)
 
 
 def _collectors(earliest: float, ended: float, timings_ms: Mapping[str, int]) -> tuple[SpanRecord, ...]:
@@ -79,7 +79,7 @@ def _collectors(earliest: float, ended: float, timings_ms: Mapping[str, int]) ->
         if kind == "wall":
             attributes: Attributes = {"vibe8.collector": name, "vibe8.cpu_ms": timings_ms.get(f"collect.{name}", 0)}
             last = min(began + milliseconds / 1000, ended)
-            spans.append(SpanRecord(name=f"collector {name}", began=began, ended=last, attributes=attributes))
+            spans.append(SpanRecord(name=f"collector {name}", started=began, ended=last, attributes=attributes))
     if "summarizing" in timings_ms:
-        spans.append(SpanRecord(name="summarizing", began=summarizing, ended=ended))
+        spans.append(SpanRecord(name="summarizing", started=summarizing, ended=ended))
     return tuple(spans)

@@ -138,7 +138,9 @@ class JobRunner:
     async def _complete(self, claim: Claim, result: PipelineResult, timeline: Timeline) -> None:
         """Write the run and the job's end in one transaction; without the lease nothing is written."""
         job, fetched = claim.job, result.fetched
-        origin = RunOrigin.of(job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha)
+        origin = RunOrigin.from_source(
+            job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha
+        )
         run = NewRun(
             run_id=uuid.uuid4(),
             user_id=job.user_id,

@@ -73,7 +73,7 @@ async def test_a_connection_that_was_cut_is_our_error_and_the_next_unit_of_work_
 async def test_pooled_connections_that_a_restart_killed_cost_no_error(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "TRUSTED_SECONDS", 0.0)  # as if they had been idle for a while
+    monkeypatch.setattr(engine_module, "PING_AFTER_SECONDS", 0.0)  # as if they had been idle for a while
     async with opened(database_url) as database, opened(database_url) as other:
         await users(database)
         async with other.unit_of_work() as connection:

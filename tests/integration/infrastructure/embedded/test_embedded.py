@@ -196,7 +196,7 @@ def test_a_server_that_does_not_start_is_quoted_and_leaves_nothing(directory: Pa
     with EmbeddedStack(directory, durable=False):
         pass
     (directory / "postgresql" / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(ServiceUnavailableError, match=r"PostgreSQL ended at its start: .*incompatible"):
+    with pytest.raises(ServiceUnavailableError, match=r"PostgreSQL ended while starting: .*incompatible"):
         EmbeddedStack(directory, durable=False).start()
     assert working_in(directory) == []
 
@@ -219,7 +219,7 @@ def test_programs_that_their_user_cannot_reach_are_copied(directory: Path, monke
 def test_a_place_that_the_servers_user_cannot_pass_is_named(directory: Path) -> None:
     closed = directory / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(ServiceUnavailableError, match=f"no other user may pass {closed}.*VIBE8_HOME"):
+    with pytest.raises(ServiceUnavailableError, match=f"other users cannot traverse {closed}.*VIBE8_HOME"):
         embedded._make_directory(closed / "home", RunAs(uid=os.getuid() + 1, gid=os.getgid()))
 
 

@@ -40,7 +40,7 @@ class RecordedSpans:
         self.exporter = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.tracer = OpenTelemetryTracer(provider, ours=False)
+        self.tracer = OpenTelemetryTracer(provider, owned=False)
 
     def spans(self) -> tuple[ReadableSpan, ...]:
         return self.exporter.get_finished_spans()
