@@ -83,7 +83,7 @@ async def test_cancelling(cli: System, client: Client, local: UUID) -> None:
     )
     assert again.code == 0  # it is what was asked for
     assert_complaint(retried, 2, "submit it again")
-    assert story(shown.out) == ["submitted", "cancelling asked for", "failed: cancelled by user"]
+    assert story(shown.out) == ["submitted", "cancel requested", "failed: cancelled by user"]
     taken, taken_json = await asyncio.gather(cli.run("result", first), cli.run("result", second, "--json"))
     assert_complaint(taken, 1, first, "failed: cancelled by user")
     document = taken_json.document

@@ -107,7 +107,7 @@ async def test_who_is_told_and_with_which_secret(cli: System, client: Client, lo
     submitted = await cli.run("submit", "code.py", "--notify", "https://example.org/hook", "--json")
     assert submitted.document["notify_url"] == "https://example.org/hook"
     shown = await cli.run("job", submitted.document["job_id"])
-    assert "notice   when it ends\n" in shown.out
+    assert "webhook  sent when the job ends\n" in shown.out
     secrets = await cli.run("webhook", "--json")
     assert secrets.document == client.webhook_secrets(local)
     assert (await cli.run("webhook")).out.split() == secrets.document

@@ -98,7 +98,7 @@ async def test_the_doctor_names_what_is_amiss_and_what_to_do(
     lines = plain.out.splitlines()
     advice = {}
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith("amiss"):
+        if line.startswith("FAIL"):
             advice[line.split()[1]] = following.strip()
     assert set(advice) == {"git", "sandbox", "scratch", "tokens", "redis"}
     assert "install git" in advice["git"]

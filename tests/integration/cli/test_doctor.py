@@ -65,7 +65,7 @@ async def test_all_is_well(cli: System, set_redis: SetRedis) -> None:
         assert any(character.isdigit() for character in found_in(finished, name)["found"].split(",")[0])
     lines = plain.out.splitlines()
     assert [line.split()[1] for line in lines] == names
-    assert all(line.startswith("ok ") for line in lines)
+    assert all(line.startswith("OK ") for line in lines)
 
 
 async def test_redis_that_evicts(cli: System, set_redis: SetRedis) -> None:
@@ -91,7 +91,7 @@ async def test_redis_that_keeps_nothing_is_a_warning(cli: System, set_redis: Set
     assert (finished.code, check["ok"]) == (0, True)
     assert "set appendonly to yes" in check["advice"]
     (line,) = [line for line in (await cli.run("doctor")).out.splitlines() if "redis-aof" in line]
-    assert line.startswith("warn ")
+    assert line.startswith("WARN ")
 
 
 async def test_an_older_schema_and_a_newer_one(cli: System) -> None:
@@ -137,8 +137,8 @@ async def test_a_service_that_is_away(database_url: str, redis_url: str, tmp_pat
         (0.0, True, ""),
         (1.9, True, ""),
         (-1.9, True, ""),
-        (7.0, False, "this machine's is behind"),
-        (-7.0, False, "PostgreSQL's machine's is behind"),
+        (7.0, False, "this machine's clock is behind"),
+        (-7.0, False, "the clock of PostgreSQL's machine is behind"),
     ],
 )
 def test_clocks_that_differ(ahead: float, ok: bool, words: str) -> None:

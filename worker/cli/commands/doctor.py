@@ -1,4 +1,4 @@
-"""`vibe8 doctor`: each thing that a worker needs, whether it is well, and what to do about it."""
+"""`vibe8 doctor`: check what a worker needs, and say what to do where a check fails."""
 
 import asyncio
 import os
@@ -26,28 +26,28 @@ from worker.cli.exit_codes import DONE, FAILED, UNREACHABLE
 from worker.cli.output.writer import OutputWriter
 from worker.process.backpressure import available_memory_mb
 
-NEW_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+NEW_KEY_COMMAND = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
 async def run_checks(*, as_json: bool, quiet: bool) -> int:
-    """Look at everything. Exit code 0: all well, but for warnings; 1: something is amiss; 3: a service is away."""
+    """Run all checks. Returns DONE where none failed, FAILED where one did, UNREACHABLE where a service is away."""
     checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _sandbox(), *await _services()]
     output = OutputWriter(as_json=as_json)
     if as_json:
         output.print_json([asdict(check) for check in checks])
     elif not quiet:
         for check in checks:
-            _show(output.console, check)
+            _print_check(output.console, check)
     if any(check.unreachable for check in checks):
         return UNREACHABLE
     return DONE if all(check.ok for check in checks) else FAILED
 
 
-def _show(console: Console, check: Check) -> None:
-    mark = "[red]amiss[/red]" if not check.ok else "[yellow]warn [/yellow]" if check.advice else "[green]ok   [/green]"
-    console.print(f"{mark}  {check.name:<14}  {escape(check.found)}", soft_wrap=True)
+def _print_check(console: Console, check: Check) -> None:
+    state = "[red]FAIL[/red]" if not check.ok else "[yellow]WARN[/yellow]" if check.advice else "[green]OK  [/green]"
+    console.print(f"{state}  {check.name:<14}  {escape(check.found)}", soft_wrap=True)
     if check.advice:
-        console.print(f"{'':<23}-> {escape(check.advice)}", soft_wrap=True)
+        console.print(f"{'':<22}-> {escape(check.advice)}", soft_wrap=True)
 
 
 def _python() -> Check:
@@ -79,13 +79,16 @@ async def _sandbox() -> list[Check]:
                 await children.stop()
     except Vibe8Error as error:
         return [Check(name="sandbox", found=one_line(str(error)), ok=False, advice="set SCRATCH_DIR")]
-    return [_guarantee(one) for one in children.guarantees]
+    return [_guarantee(guarantee) for guarantee in children.guarantees]
 
 
-def _guarantee(one: Guarantee) -> Check:
-    found = f"{one.name} ({one.feature}): {'' if one.available else 'MISSING, '}{one.detail}"
+def _guarantee(guarantee: Guarantee) -> Check:
+    missing = "" if guarantee.available else "MISSING, "
     return Check(
-        name="sandbox", found=found, ok=one.available or not one.mandatory, advice="" if one.available else one.remedy
+        name="sandbox",
+        found=f"{guarantee.name} ({guarantee.feature}): {missing}{guarantee.detail}",
+        ok=guarantee.available or not guarantee.mandatory,
+        advice="" if guarantee.available else guarantee.remedy,
     )
 
 
@@ -93,7 +96,7 @@ async def _services() -> list[Check]:
     try:
         settings = load_settings()
     except ServiceUnavailableError as error:
-        return [Check(name="services", found="none named", ok=False, advice=str(error), unreachable=True)]
+        return [Check(name="services", found="no addresses are set", ok=False, advice=str(error), unreachable=True)]
     return [
         _scratch(settings),
         _memory(settings),
@@ -103,29 +106,29 @@ async def _services() -> list[Check]:
 
 
 def _scratch(settings: Settings) -> Check:
-    place: Path = settings.scratch_dir
+    directory: Path = settings.scratch_dir
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(place).free // (1024 * 1024)
+        directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free // (1024 * 1024)
     except OSError as error:
-        return Check(name="scratch", found=f"{place}: {error.strerror}", ok=False, advice="set SCRATCH_DIR")
-    if not os.access(place, os.W_OK):
-        return Check(name="scratch", found=f"{place} cannot be written", ok=False, advice="set SCRATCH_DIR")
-    found, least = f"{place}, {free} MB free", settings.min_free_disk_mb
+        return Check(name="scratch", found=f"{directory}: {error.strerror}", ok=False, advice="set SCRATCH_DIR")
+    if not os.access(directory, os.W_OK):
+        return Check(name="scratch", found=f"{directory} cannot be written", ok=False, advice="set SCRATCH_DIR")
+    found, least = f"{directory}, {free} MB free", settings.min_free_disk_mb
     if free >= 2 * least:
         return Check(name="scratch", found=found)
-    advice = f"free some space: with less than {least} MB (MIN_FREE_DISK_MB) no job is taken on"
+    advice = f"free some disk space: with less than {least} MB (MIN_FREE_DISK_MB) the worker claims no job"
     return Check(name="scratch", found=found, ok=free >= least, advice=advice)
 
 
 def _memory(settings: Settings) -> Check:
     available, least = available_memory_mb(), settings.min_free_memory_mb
     if available is None:
-        return Check(name="memory", found="this machine does not say how much is available")
+        return Check(name="memory", found="the available memory is not known on this machine")
     found = f"{available} MB available"
     if available >= least:
         return Check(name="memory", found=found)
-    advice = f"free some, or add some: with less than {least} MB (MIN_FREE_MEMORY_MB) no job is taken on"
+    advice = f"free or add memory: with less than {least} MB (MIN_FREE_MEMORY_MB) the worker claims no job"
     return Check(name="memory", found=found, ok=False, advice=advice)
 
 
@@ -137,6 +140,6 @@ def _tokens(settings: Settings) -> Check:
         for key in keys:
             Fernet(key)
     except ValueError:
-        found = "TOKEN_ENCRYPTION_KEYS holds something that is no Fernet key"
-        return Check(name="tokens", found=found, ok=False, advice=f"make one with: {NEW_KEY}")
+        found = "TOKEN_ENCRYPTION_KEYS holds a value that is no Fernet key"
+        return Check(name="tokens", found=found, ok=False, advice=f"make one with: {NEW_KEY_COMMAND}")
     return Check(name="tokens", found=f"encrypted with the first of {len(keys)} keys")

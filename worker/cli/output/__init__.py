@@ -1,1 +1,1 @@
-"""How the command prints: JSON documents, tables and progress."""
+"""Output of the command: JSON documents, tables, progress and errors."""

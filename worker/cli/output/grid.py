@@ -1,4 +1,4 @@
-"""A table: coloured and ruled on a terminal, plain aligned lines in a pipe."""
+"""Tables: coloured and ruled on a terminal, plain aligned lines in a pipe."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Justify = Literal["left", "right"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Rows of cells in rich's markup. Columns named in `numbers` stand at their right; the last one may be long."""
+    """Rows of cells with rich's markup. Columns named in `numbers` are right-aligned; only the last column may wrap."""
 
     headings: Sequence[str]
     rows: list[Sequence[str]] = field(default_factory=list)
@@ -23,7 +23,7 @@ class Grid:
     numbers: frozenset[str] = frozenset()
 
     def show(self, console: Console) -> None:
-        """Print it; in a pipe each row is one line, whatever its length."""
+        """Print the table. In a pipe each row is one line, however long it is."""
         if self.title:
             console.print(self.title, style="bold", markup=False)
         if console.is_terminal:

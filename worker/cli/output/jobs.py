@@ -1,4 +1,4 @@
-"""How jobs look: a list, and one job with the story of its attempts."""
+"""Text output of jobs: a list, and one job with its history."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _COLOURS: Mapping[str, str] = {"completed": "green", "failed": "red", "running":
 
 
 def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetime) -> None:
-    """A line a job, or one that says that there is none."""
+    """Print one line for each job, or `no jobs`."""
     if not jobs:
         print_line(console, "no jobs")
         return
@@ -22,7 +22,7 @@ def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetim
     for job in jobs:
         age = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
         source = escape(one_line(str(job["source"]), 60))
-        grid.rows.append((job["job_id"], _status(job["status"]), format_age(age), source, escape(_what(job))))
+        grid.rows.append((job["job_id"], _status(job["status"]), format_age(age), source, escape(_job_note(job))))
     grid.show(console)
 
 
@@ -31,18 +31,18 @@ def _status(status: str) -> str:
     return f"[{colour}]{status}[/{colour}]" if colour else status
 
 
-def _what(job: Mapping[str, JSON]) -> str:
+def _job_note(job: Mapping[str, JSON]) -> str:
     if job["status"] == "running":
         ending = ", being cancelled" if job["cancel_requested_at"] else ""
         attempt = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
         return f"{job['stage'] or 'starting'} {job['progress']} %{attempt}{ending}"
     if job["status"] == "pending" and job["attempt_errors"]:
-        return f"to be tried again at {_clock(job['run_after'])}: {job['attempt_errors'][-1]['message']}"
+        return f"to be tried again at {_format_time(job['run_after'])}: {job['attempt_errors'][-1]['message']}"
     return job["error_message"] or ""
 
 
 def format_age(seconds: float) -> str:
-    """An age in its largest whole unit, such as `42 s`, `5 min`, `3 h` or `2 d`."""
+    """Format an age in its largest whole unit, such as `42 s`, `5 min`, `3 h` or `2 d`."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
@@ -50,23 +50,23 @@ def format_age(seconds: float) -> str:
 
 
 def show_job(console: Console, job: Mapping[str, JSON]) -> None:
-    """One job: its facts, then what happened and when."""
-    what = _what(job)
-    facts = {
+    """Print one job: its fields, then its history."""
+    note = _job_note(job)
+    fields = {
         "job": job["job_id"],
-        "status": f"{job['status']} ({what})" if what and job["status"] != "failed" else job["status"],
+        "status": f"{job['status']} ({note})" if note and job["status"] != "failed" else job["status"],
         "source": _source(job),
         "author": _author(job["source_metadata"]),
         "error": job["error_message"],
         "run": job["result_run_id"],
-        "notice": _notice(job),
+        "webhook": _webhook(job),
     }
-    for name, value in facts.items():
+    for name, value in fields.items():
         if value:
             print_line(console, f"{name:<9}{value}")
     console.print()
-    for moment, words in job_history(job):
-        print_line(console, f"{_clock(moment)}  {words}")
+    for moment, text in job_history(job):
+        print_line(console, f"{_format_time(moment)}  {text}")
 
 
 def _source(job: Mapping[str, JSON]) -> str:
@@ -79,14 +79,14 @@ def _source(job: Mapping[str, JSON]) -> str:
     return f"{job['source']} ({', '.join(extras)})"
 
 
-def _notice(job: Mapping[str, JSON]) -> str | None:
-    """How telling of the end goes; the address is not shown, it may hold a secret of the receiver's."""
+def _webhook(job: Mapping[str, JSON]) -> str | None:
+    """Return the state of the webhook delivery. The URL is not shown, because it may contain a secret."""
     if not job["notify_url"]:
         return None
-    notices = job.get("notices")
-    if not notices:
-        return "when it ends"
-    last = notices[-1]
+    deliveries = job.get("notices")
+    if not deliveries:
+        return "sent when the job ends"
+    last = deliveries[-1]
     return last["state"] if last["last_error"] is None else f"{last['state']}: {last['last_error']}"
 
 
@@ -95,9 +95,9 @@ def _author(metadata: Mapping[str, JSON]) -> str:
 
 
 def job_history(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
-    """What is known to have happened, in order: an ISO time in UTC, and words.
+    """Yield the events in order of time: an ISO time in UTC, and a text.
 
-    The row keeps when each attempt failed, and when the last one began.
+    A job's row has the time of each failed attempt, but only the last attempt's start.
     """
     events = [(job["created_at"], "submitted")]
     events.extend(
@@ -107,29 +107,29 @@ def job_history(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
     if job["started_at"]:
         events.append((job["started_at"], f"attempt {job['attempt']} started"))
     if job["cancel_requested_at"]:
-        events.append((job["cancel_requested_at"], "cancelling asked for"))
+        events.append((job["cancel_requested_at"], "cancel requested"))
     if job["finished_at"]:
-        events.append((job["finished_at"], _end(job)))
-    for notice in job.get("notices", ()):
-        if notice["state"] == "waiting":
-            events.append((notice["due_at"], f"notice: delivery {notice['attempt'] + 1} is due"))
+        events.append((job["finished_at"], _end_text(job)))
+    for delivery in job.get("notices", ()):
+        if delivery["state"] == "waiting":
+            events.append((delivery["due_at"], f"webhook: delivery {delivery['attempt'] + 1} is due"))
         else:
-            moment = notice["delivered_at"] or notice["given_up_at"]
-            events.append((moment, f"notice {notice['state']}, delivery {notice['attempt']}"))
+            moment = delivery["delivered_at"] or delivery["given_up_at"]
+            events.append((moment, f"webhook {delivery['state']}, delivery {delivery['attempt']}"))
     if job["status"] == "pending" and job["attempt_errors"]:
         events.append((job["run_after"], f"attempt {job['attempt'] + 1} is due"))
     yield from sorted(events, key=lambda event: datetime.fromisoformat(event[0]))
 
 
-def _end(job: Mapping[str, JSON]) -> str:
+def _end_text(job: Mapping[str, JSON]) -> str:
     took = ""
     if job["started_at"] and job["status"] == "completed":
         seconds = datetime.fromisoformat(job["finished_at"]) - datetime.fromisoformat(job["started_at"])
         took = f" after {seconds.total_seconds():.1f} s"
-    told = job["attempt_errors"][-1]["message"] if job["attempt_errors"] else None
-    error = f": {job['error_message']}" if job["error_message"] not in (None, told) else ""
+    last_error = job["attempt_errors"][-1]["message"] if job["attempt_errors"] else None
+    error = f": {job['error_message']}" if job["error_message"] not in (None, last_error) else ""
     return f"{job['status']}{took}{error}"
 
 
-def _clock(moment: str) -> str:
+def _format_time(moment: str) -> str:
     return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""How a result looks: the ten metrics, the worst files, what went wrong."""
+"""Text output of a result: the metrics, the worst files, errors, and what was skipped."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ ERROR_LINES = 10
 SHA_SHOWN = 12
 
 _ROWS: Sequence[tuple[str, str, str | None]] = (
-    # collector, what is said of its aggregate, the key of its score
+    # collector, text about its aggregate, key of its score
     ("lint", "{total} issues, {suppressed} suppressed", "linting_score"),
     ("cyclomatic", "average complexity {avg_cc:.2f}", "complexity_score"),
     ("docs", "{coverage_pct:.1f} % documented", None),
@@ -33,38 +33,40 @@ _PLURAL_OF_ONE = re.compile(r"\b1 ((?:\w+ )?(?:issue|symbol|module|package|file|
 
 
 class _Unknown:
-    """Stands for a null in the words about a metric."""
+    """Stands for null in the text about a metric."""
 
     def __format__(self, _spec: str) -> str:
         return "?"
 
 
 def metrics_grid(document: Mapping[str, JSON]) -> Grid:
-    """The aggregate of each collector in words, its score (0..100, more is better), and whether it is complete."""
+    """Return one row for each collector: its score (0..100, more is better), its state, and its aggregate as text."""
     grid = Grid(headings=("metric", "score", "state", "result"), title="The ten metrics", numbers=frozenset({"score"}))
     states = document["completeness"]["collectors"]
     known = {name for name, _, _ in _ROWS}
-    for name, words, score in _ROWS:
+    for name, template, score in _ROWS:
         if name in document["metrics"]:
             aggregate = document["metrics"][name]
             value = aggregate.get(score) if score else None
-            grid.rows.append((name, _score(value), _state(states.get(name, "?")), _in_words(words, aggregate)))
+            grid.rows.append(
+                (name, _score(value), _state(states.get(name, "?")), _format_aggregate(template, aggregate))
+            )
     for name in sorted(set(document["metrics"]) - known):
-        words = escape(printable_line(str(document["metrics"][name])))
-        grid.rows.append((escape(name), "", _state(states.get(name, "?")), words))
+        text = escape(printable_line(str(document["metrics"][name])))
+        grid.rows.append((escape(name), "", _state(states.get(name, "?")), text))
     return grid
 
 
-def _in_words(words: str, aggregate: Mapping[str, Any]) -> str:
+def _format_aggregate(template: str, aggregate: Mapping[str, Any]) -> str:
     if all(value is None for value in aggregate.values()):
         return "[dim]not measured[/dim]"
     packages = aggregate.get("package_health") or ()
     values = {name: _Unknown() if value is None else value for name, value in aggregate.items()}
-    return _PLURAL_OF_ONE.sub(r"1 \1", words.format(**values, packages=len(packages), outdated=_outdated(packages)))
+    return _PLURAL_OF_ONE.sub(r"1 \1", template.format(**values, packages=len(packages), outdated=_outdated(packages)))
 
 
 def _outdated(packages: Sequence[Mapping[str, Any]]) -> str:
-    """Of how many packages it is not known is said beside: none of those counts as up to date."""
+    """Count the outdated packages. Those of unknown state are counted apart, not as up to date."""
     outdated = sum(1 for package in packages if package["outdated"])
     unknown = sum(1 for package in packages if package["outdated"] is None)
     counts = [f"{outdated} outdated"] + ([f"{unknown} unknown"] if unknown else [])
@@ -78,24 +80,24 @@ def _score(value: float | None) -> str:
     return f"[{colour}]{value:.1f}[/{colour}]"
 
 
-def _state(word: str) -> str:
-    colour = {"ok": "green", "partial": "yellow"}.get(word, "red")
-    return f"[{colour}]{escape(word)}[/{colour}]"
+def _state(state: str) -> str:
+    colour = {"ok": "green", "partial": "yellow"}.get(state, "red")
+    return f"[{colour}]{escape(state)}[/{colour}]"
 
 
 def iter_files(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
-    """Every file node of a file tree, in the tree's order."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
+    """Yield the file nodes of a file tree, in the tree's order."""
+    pending = [node]
+    while pending:
+        node = pending.pop()
         if node["type"] == "file":
             yield node
         else:
-            waiting.extend(reversed(node["children"]))
+            pending.extend(reversed(node["children"]))
 
 
 def worst_files_grid(document: Mapping[str, JSON]) -> Grid | None:
-    """The files of the lowest health, worst first; None where there is no file."""
+    """Return the files with the lowest health score, worst first; None for a tree without files."""
     files = sorted(iter_files(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
     if not files:
         return None
@@ -121,11 +123,11 @@ def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
         (metrics["duplication"]["count"], metrics["duplication"]["severity"]),
         (metrics["churn"]["count"], metrics["churn"]["severity"]),
     ):
-        yield _graded(value, severity)
+        yield _format_graded(value, severity)
     yield escape(printable_line(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
 
 
-def _graded(value: float | None, severity: str | None) -> str:
+def _format_graded(value: float | None, severity: str | None) -> str:
     if value is None:
         return "[dim]-[/dim]"
     text = f"{value:.0f}"
@@ -134,7 +136,7 @@ def _graded(value: float | None, severity: str | None) -> str:
 
 
 def show_result(document: Mapping[str, JSON], output: OutputWriter) -> None:
-    """Print a whole result."""
+    """Print a whole result, as JSON or as text."""
     if output.as_json:
         output.print_json(document)
     else:
@@ -142,7 +144,7 @@ def show_result(document: Mapping[str, JSON], output: OutputWriter) -> None:
 
 
 def print_result(console: Console, document: Mapping[str, JSON]) -> None:
-    """A whole result: what was analysed, metrics, worst files, errors, and what was skipped."""
+    """Print a whole result as text: the source, the metrics, the worst files, errors, and what was skipped."""
     print_line(console, _headline(document))
     for grid in (metrics_grid(document), worst_files_grid(document)):
         if grid is not None:
@@ -179,4 +181,4 @@ def _footnotes(document: Mapping[str, JSON]) -> Iterator[str]:
     skipped = document["completeness"]["skipped"]
     if skipped:
         first, total = skipped[0], document["completeness"]["skipped_total"]
-        yield f"{total} left out, such as {printable_line(first['path'])}: {first['reason']} (all are in --json)"
+        yield f"{total} skipped, such as {printable_line(first['path'])}: {first['reason']} (all are in --json)"

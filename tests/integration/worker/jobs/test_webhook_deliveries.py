@@ -92,16 +92,16 @@ async def test_a_failed_delivery_is_repeated(
         (failed,) = await worker.until("webhook.delivery_failed")
         assert failed["reason"] == "answered 503"
         waiting = await webhook_system.run("job", job_id, "--user", "ann@example.org")
-        assert "notice   waiting: answered 503\n" in waiting.out
-        assert re.search(r"notice: delivery \d is due", waiting.out)
+        assert "webhook  waiting: answered 503\n" in waiting.out
+        assert re.search(r"webhook: delivery \d is due", waiting.out)
         receiver.answers = [http_response(500), OK]
         await worker.until("webhook.delivered")
         received = await receiver.wait_for(3)
         assert len({each.body for each in received}) == 1
         assert len({each.headers["webhook-id"] for each in received}) == 1
     shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
-    assert "notice   delivered\n" in shown.out
-    assert f"notice delivered, delivery {len(received)}" in shown.out
+    assert "webhook  delivered\n" in shown.out
+    assert f"webhook delivered, delivery {len(received)}" in shown.out
     (document,) = (await webhook_system.run("job", job_id, "--user", "ann@example.org", "--json")).document["notices"]
     assert (document["state"], document["attempt"], document["last_error"]) == ("delivered", len(received), None)
 
@@ -196,7 +196,7 @@ async def test_a_delivery_is_given_up_after_the_last_attempt_and_deleted_later(
     assert notice.state == "given up"
     await Rows(webhook_system).all("UPDATE notices SET due_at = now()")
     shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
-    assert "notice   given up: answered 500\n" in shown.out
+    assert "webhook  given up: answered 500\n" in shown.out
     assert len(receiver.received) == 1
     await Rows(webhook_system).all("UPDATE notices SET given_up_at = now() - interval '1 day'")
     assert (await webhook_system.run("cleanup")).code == 0
