@@ -24,12 +24,12 @@ from redis.exceptions import RedisError
 
 from infrastructure.observability.prometheus_metrics import FACTS_CACHE_BYTES, FACTS_CACHE_ERRORS, FACTS_CACHE_LOOKUPS
 
-LOOK_UP_SECONDS = 2.0
-KEEP_SECONDS = 5.0
+GET_SECONDS = 2.0
+PUT_SECONDS = 5.0
 """A call that takes longer is given up: computing the facts again takes little longer than that."""
 
-MAX_LOOK_UP_BYTES = 64 << 20
-"""Approximate limit on the entries that one look-up returns. Entries beyond it count as not cached."""
+MAX_GET_BYTES = 64 << 20
+"""Approximate limit on the entries that one `get` returns. Entries beyond it count as not cached."""
 
 MAX_ENTRY_BYTES = 4 << 20
 """Larger entries are not cached."""
@@ -43,7 +43,7 @@ ENTRY_OVERHEAD_BYTES = 256
 
 CACHE_KEYS = ("vibe8:facts", "vibe8:facts:used", "vibe8:facts:bytes")
 
-_LOOK_UP = """
+_GET = """
 local found = redis.call('HMGET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')[1]
 local used = {}
@@ -57,7 +57,7 @@ if #used > 0 then redis.call('ZADD', KEYS[2], unpack(used)) end
 return found
 """
 
-_KEEP = f"""
+_PUT = f"""
 local overhead, limit = {ENTRY_OVERHEAD_BYTES}, tonumber(ARGV[1])
 local total = tonumber(redis.call('GET', KEYS[3]) or '0')
 local function remove(digest)
@@ -103,18 +103,18 @@ class RedisFactsCache:
     def __init__(self, redis: Redis, limit_bytes: int) -> None:
         self._redis = redis
         self._limit = limit_bytes
-        self._look_up = redis.register_script(_LOOK_UP)
-        self._keep = redis.register_script(_KEEP)
+        self._get = redis.register_script(_GET)
+        self._put = redis.register_script(_PUT)
 
     async def get(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return the cached entries (see `domain.ports.FactsCache.get`), in batches of 256 digests."""
         found: dict[bytes, bytes] = {}
         size = 0
-        async with _ignoring_faults("get", LOOK_UP_SECONDS):
+        async with _ignoring_faults("get", GET_SECONDS):
             for some in _slices(digests, _BATCH_KEYS):
-                if size > MAX_LOOK_UP_BYTES:
+                if size > MAX_GET_BYTES:
                     break
-                answers: list[Any] = await self._look_up(keys=CACHE_KEYS, args=some)
+                answers: list[Any] = await self._get(keys=CACHE_KEYS, args=some)
                 known = {digest: entry for digest, entry in zip(some, answers, strict=True) if entry is not None}
                 size += sum(map(len, known.values()))
                 found |= known
@@ -124,11 +124,11 @@ class RedisFactsCache:
 
     async def put(self, entries: Mapping[bytes, bytes]) -> None:
         """Store the entries (see `domain.ports.FactsCache.put`), in batches of about 1 MB."""
-        async with _ignoring_faults("put", KEEP_SECONDS):
+        async with _ignoring_faults("put", PUT_SECONDS):
             limit = await self._current_limit()
             for some in _batches((pair for pair in entries.items() if len(pair[1]) <= MAX_ENTRY_BYTES), _BATCH_BYTES):
                 arguments: list[bytes | int] = [limit, *(part for pair in some for part in pair)]
-                FACTS_CACHE_BYTES.set(int(await self._keep(keys=CACHE_KEYS, args=arguments)))
+                FACTS_CACHE_BYTES.set(int(await self._put(keys=CACHE_KEYS, args=arguments)))
 
     async def _current_limit(self) -> int:
         """Return the limit in bytes, lower than the configured one if other keys take much of `maxmemory`."""

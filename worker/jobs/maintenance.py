@@ -121,7 +121,7 @@ class Maintenance:
         for wakeup in [*requeued, *unclaimed]:
             await self.queue.enqueue(wakeup.job_id, wakeup.number)
         for job in rescued:
-            if job.status.finished:  # its worker died before it could
+            if job.status.finished:  # its worker died before it could delete the token
                 await self.vault.delete(job.job_id)
         await cleanup_once_per_slot(self.database, self.settings)
         return newer

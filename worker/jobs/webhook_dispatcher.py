@@ -69,8 +69,8 @@ class WebhookDispatcher:
             return  # the end of a delivery wakes the loop
         async with self._database.unit_of_work() as work:
             claimed = await WebhookDeliveryRepository(work).claim_due(free, LEASE_SECONDS)
-        for notice in claimed:
-            task = asyncio.create_task(self._deliver(notice))
+        for delivery in claimed:
+            task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
@@ -81,22 +81,22 @@ class WebhookDispatcher:
             # The delivery is sent again when its lease has expired.
             log.warning("webhook.status_write_failed", reason=str(task.exception()))
 
-    async def _deliver(self, notice: WebhookDelivery) -> None:
-        fields = {"job_id": notice.job_id, "delivery": notice.attempt, "host": urlsplit(notice.url).hostname}
+    async def _deliver(self, delivery: WebhookDelivery) -> None:
+        fields = {"job_id": delivery.job_id, "delivery": delivery.attempt, "host": urlsplit(delivery.url).hostname}
         try:
-            await self._sender.send(notice)
+            await self._sender.send(delivery)
         except (WebhookDeliveryError, InvalidInputError) as error:
-            await self._note_failure(notice, str(error), fields)
+            await self._record_failure(delivery, str(error), fields)
             return
         async with self._database.unit_of_work() as work:
-            await WebhookDeliveryRepository(work).mark_delivered(notice)
+            await WebhookDeliveryRepository(work).mark_delivered(delivery)
         WEBHOOK_DELIVERIES.labels("delivered").inc()
         log.info("webhook.delivered", **fields)
 
-    async def _note_failure(self, notice: WebhookDelivery, reason: str, fields: dict[str, object]) -> None:
-        give_up = notice.attempt >= MAX_DELIVERY_ATTEMPTS
-        delay = delivery_backoff_seconds(notice.attempt, random.random())  # nosec B311 # noqa: S311 - jitter
+    async def _record_failure(self, delivery: WebhookDelivery, reason: str, fields: dict[str, object]) -> None:
+        give_up = delivery.attempt >= MAX_DELIVERY_ATTEMPTS
+        delay = delivery_backoff_seconds(delivery.attempt, random.random())  # nosec B311 # noqa: S311 - jitter
         async with self._database.unit_of_work() as work:
-            await WebhookDeliveryRepository(work).mark_failed(notice, reason, delay_seconds=delay, give_up=give_up)
+            await WebhookDeliveryRepository(work).mark_failed(delivery, reason, delay_seconds=delay, give_up=give_up)
         WEBHOOK_DELIVERIES.labels("given_up" if give_up else "failed").inc()
         log.warning("webhook.given_up" if give_up else "webhook.delivery_failed", **fields, reason=reason)

@@ -10,6 +10,7 @@ from arq.typing import StartupShutdown
 from arq.worker import Worker
 
 from domain.sandbox import Guarantee
+from domain.text import JSON
 from infrastructure.database.engine import Database
 from infrastructure.observability.tracing import Tracer
 from infrastructure.outbound.webhook_sender import WebhookSender
@@ -20,6 +21,7 @@ from infrastructure.redis.wakeup_worker import WakeupWorker
 from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
 from worker.analysis.core_pool import CorePool
+from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import MB, open_pipeline
 from worker.analysis.source_facts import SourceFacts
 from worker.jobs.lease_keeper import LeaseKeeper
@@ -61,48 +63,32 @@ def token_vault(settings: Settings, redis: ArqRedis) -> TokenVault:
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, on_job: Callable[[], None], tracer: Tracer) -> AsyncIterator[Services]:
-    """Connect to everything and start the children's zygote. Raises ServiceUnavailableError and InvalidInputError."""
+    """Connect to all services and start the zygote. Raises ServiceUnavailableError and InvalidInputError.
+
+    `on_job` is called after each attempt at a job.
+    """
     async with AsyncExitStack() as stack:
         database = Database.from_settings(settings, "vibe8-worker")
         stack.push_async_callback(database.close)
         await database.ping()
         redis = await connect(settings.redis_dsn().get_secret_value())
         stack.push_async_callback(redis.aclose)
-        pipeline = await stack.enter_async_context(open_pipeline(settings))
-        if settings.facts_cache_mb:
-            cache = RedisFactsCache(redis, settings.facts_cache_mb * MB)
-            pipeline = replace(pipeline, facts=SourceFacts(cache, pipeline.limits))
-        queue = JobQueue(redis)
+        pipeline = await _open_pipeline(settings, redis, stack)
+        webhooks = WebhookDispatcher(database, _webhook_sender(settings, stack))
+        queue, vault = JobQueue(redis), token_vault(settings, redis)
         leases = LeaseKeeper(database, queue)
-        vault = token_vault(settings, redis)
-        webhooks = WebhookDispatcher(database, await _webhook_sender(settings, stack))
         runner = JobRunner(
             database=database,
-            on_webhook_due=webhooks.wake,
             queue=queue,
             vault=vault,
             leases=leases,
             pipeline=pipeline,
-            git={
-                "allowed_hosts": list(settings.git_allowed_hosts),
-                "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
-            },
+            git=_git_options(settings),
+            on_webhook_due=webhooks.wake,
             tracer=tracer,
         )
-        backpressure = Backpressure(
-            scratch=pipeline.scratch_dir,
-            min_disk_mb=settings.min_free_disk_mb,
-            min_memory_mb=settings.min_free_memory_mb,
-        )
+        backpressure = _backpressure(settings, pipeline)
         pool = JobPool(runner, backpressure, slots=settings.arq_max_jobs, on_job=on_job)
-        maintenance = Maintenance(
-            database=database,
-            queue=queue,
-            vault=vault,
-            settings=settings,
-            free_slots=lambda: pool.free,
-            tracer=tracer,
-        )
         yield Services(
             settings=settings,
             database=database,
@@ -110,14 +96,44 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             leases=leases,
             pool=pool,
             webhooks=webhooks,
-            maintenance=maintenance,
+            maintenance=Maintenance(
+                database=database,
+                queue=queue,
+                vault=vault,
+                settings=settings,
+                free_slots=lambda: pool.free,
+                tracer=tracer,
+            ),
             cores=pipeline.cores,
             guarantees=pipeline.guarantees,
             registry=WorkerRegistry(redis),
         )
 
 
-async def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookSender:
+async def _open_pipeline(settings: Settings, redis: ArqRedis, stack: AsyncExitStack) -> Pipeline:
+    pipeline = await stack.enter_async_context(open_pipeline(settings))
+    if not settings.facts_cache_mb:
+        return pipeline
+    cache = RedisFactsCache(redis, settings.facts_cache_mb * MB)
+    return replace(pipeline, facts=SourceFacts(cache, pipeline.limits))
+
+
+def _git_options(settings: Settings) -> dict[str, JSON]:
+    return {
+        "allowed_hosts": list(settings.git_allowed_hosts),
+        "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
+    }
+
+
+def _backpressure(settings: Settings, pipeline: Pipeline) -> Backpressure:
+    return Backpressure(
+        scratch=pipeline.scratch_dir,
+        min_disk_mb=settings.min_free_disk_mb,
+        min_memory_mb=settings.min_free_memory_mb,
+    )
+
+
+def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookSender:
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
     sender = WebhookSender(secrets, settings.webhook_allowed_hosts)
     stack.push_async_callback(sender.aclose)

@@ -62,7 +62,7 @@ async def test_a_value_that_is_not_encrypted_is_no_token(redis: "Redis", value: 
 
 
 async def test_an_encrypted_token_copied_from_another_job_is_accepted(redis: "Redis") -> None:
-    """Whoever can write to Redis can give one private job another's token; SECURITY.md says so."""
+    """A program that can write to Redis can give one private job another's token, as SECURITY.md admits."""
     await vault(redis, NEW).put(JOB, TOKEN)
     await redis.copy(KEY, "vibe8:token:other")
     assert await vault(redis, NEW).get("other") == TOKEN

@@ -78,8 +78,8 @@ async def test_the_end_of_a_job_is_delivered_once(
     assert SECRET not in worker.log_file.read_text()
     assert "/hook" not in worker.log_file.read_text()
     assert len(receiver.received) == 2
-    (notice,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
-    assert (notice.state, notice.attempt, notice.last_error) == ("delivered", 1, None)
+    (delivery,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
+    assert (delivery.state, delivery.attempt, delivery.last_error) == ("delivered", 1, None)
 
 
 async def test_a_failed_delivery_is_repeated(
@@ -149,8 +149,8 @@ async def test_delivery_is_repeated_after_a_worker_was_killed_while_delivering(
         await receiver.wait_for(1)
         dying.process.kill()
         await asyncio.to_thread(dying.process.wait)
-    assert [notice.state for notice in await webhook_client.list_webhook_deliveries(user_id, job_id)] == ["waiting"]
-    await Rows(webhook_system).all("UPDATE notices SET due_at = now()")  # as if the minute had passed
+    assert [delivery.state for delivery in await webhook_client.list_webhook_deliveries(user_id, job_id)] == ["waiting"]
+    await Rows(webhook_system).all("UPDATE notices SET due_at = now()")  # skip the minute of the lease
     async with webhook_system.worker():
         first, second = await receiver.wait_for(2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -192,8 +192,8 @@ async def test_a_delivery_is_given_up_after_the_last_attempt_and_deleted_later(
     async with webhook_system.worker() as worker:
         (given_up,) = await worker.until("webhook.given_up")
     assert (given_up["delivery"], given_up["reason"]) == (MAX_DELIVERY_ATTEMPTS, "answered 500")
-    (notice,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
-    assert notice.state == "given up"
+    (delivery,) = await webhook_client.list_webhook_deliveries(user_id, job_id)
+    assert delivery.state == "given up"
     await Rows(webhook_system).all("UPDATE notices SET due_at = now()")
     shown = await webhook_system.run("job", job_id, "--user", "ann@example.org")
     assert "webhook  given up: answered 500\n" in shown.out
@@ -243,8 +243,8 @@ async def test_a_claimed_delivery_belongs_to_its_claimer_until_the_lease_expires
     async with database.unit_of_work() as work:
         await WebhookDeliveryRepository(work).mark_delivered(first)  # accepted: a delivery that arrived is delivered
         await WebhookDeliveryRepository(work).mark_failed(second, "x", delay_seconds=0, give_up=True)
-    (notice,) = await webhook_client.list_webhook_deliveries(user_id, first.job_id)
-    assert (notice.state, notice.attempt) == ("delivered", 2)
+    (delivery,) = await webhook_client.list_webhook_deliveries(user_id, first.job_id)
+    assert (delivery.state, delivery.attempt) == ("delivered", 2)
 
 
 async def test_deliveries_of_a_deleted_user_are_deleted(
