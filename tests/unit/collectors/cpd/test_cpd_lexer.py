@@ -1,9 +1,9 @@
-"""The lexer by hand; `tests/parity` holds its effect against PMD's command line."""
+"""The lexer on small texts; `tests/parity` compares the resulting duplications with PMD's command line."""
 
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from collectors.cpd.lexer import LexicalError, decode, lex
@@ -45,11 +45,11 @@ def test_tokens(text: str, tokens: list[str]) -> None:
     assert images(text) == tokens
 
 
-def test_a_string_on_one_line_loses_its_escaped_line_ends() -> None:
+def test_escaped_line_breaks_are_removed_from_strings_without_triple_quotes() -> None:
     assert images("'a\\\nb' '''a\\\nb'''") == ["'ab'", "'''a\\\nb'''"]
 
 
-def test_lines_of_tokens() -> None:
+def test_lines_on_which_tokens_begin_and_end() -> None:
     assert lines("\n# c\nx = '''a\n\nb''' + \\\n  'c\\\nd'; y") == [
         (3, 3),
         (3, 3),
@@ -76,13 +76,13 @@ def test_lines_of_tokens() -> None:
         ("a\\", "line 1: the character U+005C"),
     ],
 )
-def test_where_pmd_gives_up(text: str, reason: str) -> None:
+def test_texts_that_pmd_rejects(text: str, reason: str) -> None:
     with pytest.raises(LexicalError, match=reason.replace("+", r"\+")):
         lex(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "shown", "hidden"),
+    ("text", "compared", "suppressed_lines"),
     [
         ("a # CPD-OFF\nb c\nd\n# CPD-ON\ne", ["a", "e"], 2),
         ("#CPD-OFFx\na", [], 1),
@@ -92,9 +92,9 @@ def test_where_pmd_gives_up(text: str, reason: str) -> None:
         ("# cpd-off\n'CPD-OFF'\n'''\n# CPD-OFF\n'''", ["'CPD-OFF'", "'''\n# CPD-OFF\n'''"], 0),
     ],
 )
-def test_comments_that_switch_off(text: str, shown: list[str], hidden: int) -> None:
-    assert images(text) == shown
-    assert lex(text).suppressed_lines == hidden
+def test_tokens_between_cpd_off_and_cpd_on_are_excluded(text: str, compared: list[str], suppressed_lines: int) -> None:
+    assert images(text) == compared
+    assert lex(text).suppressed_lines == suppressed_lines
 
 
 @pytest.mark.parametrize(
@@ -107,29 +107,29 @@ def test_comments_that_switch_off(text: str, shown: list[str], hidden: int) -> N
         (b"\xed\x9f\xbf", "\ud7ff"),
     ],
 )
-def test_decoding(data: bytes, text: str) -> None:
+def test_bytes_are_decoded_like_java(data: bytes, text: str) -> None:
     assert decode(data) == text
 
 
 @pytest.mark.parametrize("text", ["x" + " " * 1_000_000 + "y" + " " * 1_000_000, "0" * 1_000_000, "''" * 300_000])
-def test_no_quadratic_trap(text: str) -> None:
-    """Each takes a fraction of a second in linear time, and hours in quadratic."""
+def test_long_texts_are_lexed_in_linear_time(text: str) -> None:
+    """Each takes a fraction of a second in linear time, and hours in quadratic time."""
     assert lex(text).tokens
 
 
 @pytest.mark.parametrize("text", ["'''" + "\\'''" * 200_000, "\"'" * 500_000])
-def test_no_quadratic_trap_in_open_strings(text: str) -> None:
+def test_long_unterminated_strings_are_rejected_in_linear_time(text: str) -> None:
     with pytest.raises(LexicalError, match="unterminated"):
         lex(text)
 
 
 @given(st.text("ab'\"#\\\n \t0x1.e+-_=<>*CPD-OFN?", max_size=60))
-def test_lines_only_grow_and_nothing_is_made_up(text: str) -> None:
+def test_lines_ascend_and_spellings_occur_in_the_text(text: str) -> None:
     try:
         lexed = lex(text)
     except LexicalError:
-        return
+        reject()
     assert len(lexed.tokens) == len(lexed.start_lines)
     assert all(earlier <= later for earlier, later in pairwise(lexed.start_lines))
-    assert all(item in text for item in lexed.spellings)
+    assert all(spelling in text for spelling in lexed.spellings)
     assert all(last <= 1 + text.count("\n") for _, last in lines(text))

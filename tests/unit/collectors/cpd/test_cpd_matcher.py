@@ -1,10 +1,10 @@
-"""Windows and matches against the rule written down plainly, on random repetitive rows."""
+"""Windows and matches, compared with a plain implementation of the same rule on random repetitive files."""
 
 from array import array
 from bisect import insort
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from collectors.cpd import matcher
@@ -13,89 +13,97 @@ from collectors.cpd.fingerprints import RANK_COUNT, compute_fingerprints
 from collectors.cpd.matcher import MatchResult, find_matches
 from collectors.cpd.windows import equal_windows
 
-Rows = list[list[int]]
+Files = list[list[int]]
+"""The tokens of each file, as small numbers."""
+
 Matches = list[tuple[int, list[int]]]
+"""Length and marks of each match."""
 
 WINDOW = 50
 
 
-class Row:
-    """A file whose tokens are small numbers."""
+class NumberFile:
+    """A file whose tokens are small numbers; the digest of a token is `factor` times its number."""
 
     def __init__(self, tokens: list[int], factor: int) -> None:
         self.digests = array("Q", range(0, factor * (max(tokens, default=0) + 1), factor))
         self.tokens = array("I", tokens)
-        anchors, blocks = compute_fingerprints(tokens, self.digests)
-        self.anchors, self.fingerprints = array("I", anchors), array("I", blocks)
+        anchors, fingerprints = compute_fingerprints(tokens, self.digests)
+        self.anchors, self.fingerprints = array("I", anchors), array("I", fingerprints)
 
 
-def joined(rows: Rows) -> list[int]:
-    """All rows in one, a border before each and behind the last."""
-    border = 1 + max((max(row, default=0) for row in rows), default=0)
-    code = [border]
-    for number, row in enumerate(rows, start=border + 1):
-        code.extend([*row, number])
-    return code
+def joined(files: Files) -> list[int]:
+    """Return all files as one sequence, with a border before each file and after the last."""
+    border = 1 + max((max(file, default=0) for file in files), default=0)
+    sequence = [border]
+    for number, file in enumerate(files, start=border + 1):
+        sequence.extend([*file, number])
+    return sequence
 
 
 class Compared:
-    """The rows as the corpus compares them; positions are those of the joined rows.
+    """The files as the corpus compares them; positions are those of the joined files.
 
-    Tokens are told apart by `factor` times their number: 8 puts all into one class, 1 into as many as there are.
+    A token's rank depends on its digest, `factor` times its number: with 8 all tokens have the same rank, with 1 tokens
+    have as many ranks as possible.
     """
 
-    def __init__(self, rows: Rows, factor: int = 5) -> None:
-        self._segments = CandidateRegions([Row(row, factor) for row in rows])
-        self._offsets = [1 + sum(len(row) + 1 for row in rows[:index]) for index in range(len(rows))]
+    def __init__(self, files: Files, factor: int = 5) -> None:
+        self._regions = CandidateRegions([NumberFile(file, factor) for file in files])
+        self._offsets = [1 + sum(len(file) + 1 for file in files[:index]) for index in range(len(files))]
 
     def groups(self) -> list[list[int]]:
-        return list(equal_windows(self._segments.sequence, self._segments.spans))
+        return list(equal_windows(self._regions.sequence, self._regions.spans))
 
     def found(self) -> MatchResult:
-        return find_matches(self._segments.sequence, self.groups())
+        return find_matches(self._regions.sequence, self.groups())
 
     def positions(self, marks: list[int]) -> list[int]:
-        places = (self._segments.locate(mark) for mark in marks)
-        return [self._offsets[file] + token for file, token in places]
+        located = (self._regions.locate(mark) for mark in marks)
+        return [self._offsets[file] + token for file, token in located]
 
 
-def ours(rows: Rows) -> Matches:
-    compared = Compared(rows)
+def matches_found(files: Files) -> Matches:
+    compared = Compared(files)
     return sorted((match.length, compared.positions(match.marks)) for match in compared.found().matches)
 
 
-def plainly(rows: Rows) -> Matches:
-    """The rule as its steps are told, without a thought of time."""
-    code = joined(rows)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for position in range(1, len(code) - WINDOW):
-        groups.setdefault(tuple(code[position : position + WINDOW]), []).append(position)
+def matches_expected(files: Files) -> Matches:
+    """Apply the rule step by step, without any optimisation."""
+    sequence = joined(files)
     matches: Matches = []
-    for marks in groups.values():
-        matches += _matches_of(code, marks)
+    for marks in _groups(sequence).values():
+        matches += _matches_of_group(sequence, marks)
     return sorted(matches)
 
 
-def _matches_of(code: list[int], marks: list[int]) -> Matches:
+def _groups(sequence: list[int]) -> dict[tuple[int, ...], list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for position in range(1, len(sequence) - WINDOW):
+        groups.setdefault(tuple(sequence[position : position + WINDOW]), []).append(position)
+    return groups
+
+
+def _matches_of_group(sequence: list[int], marks: list[int]) -> Matches:
     known: dict[int, set[int]] = {mark: set() for mark in marks}
     by_lowest: dict[int, Matches] = {}
-    turn = 0
-    while turn < len(marks) - 1:
-        mark, skipped = marks[turn], 0
-        for other in marks[turn + 1 :]:
+    current = 0
+    while current < len(marks) - 1:
+        mark, skipped = marks[current], 0
+        for other in marks[current + 1 :]:
             if other - mark < WINDOW:
                 skipped += 1
-            elif code[mark - 1] != code[other - 1] and other not in known[mark]:
-                length = _agreement(code, mark, other)
+            elif sequence[mark - 1] != sequence[other - 1] and other not in known[mark]:
+                length = _common_length(sequence, mark, other)
                 if length <= other - mark:
                     _report(known, by_lowest, mark, other, length)
-        turn += skipped + 1
+        current += skipped + 1
     return [match for matches in by_lowest.values() for match in matches]
 
 
-def _agreement(code: list[int], left: int, right: int) -> int:
+def _common_length(sequence: list[int], left: int, right: int) -> int:
     length = 0
-    while right + length < len(code) and code[left + length] == code[right + length]:
+    while right + length < len(sequence) and sequence[left + length] == sequence[right + length]:
         length += 1
     return length
 
@@ -103,16 +111,16 @@ def _agreement(code: list[int], left: int, right: int) -> int:
 def _report(known: dict[int, set[int]], by_lowest: dict[int, Matches], mark: int, other: int, length: int) -> None:
     matches = by_lowest.setdefault(min(known[mark] | {mark}), [])
     for match in list(matches):
-        for place in [place for place in match[1] if place != mark]:
-            if place < other and place + match[0] >= other + length:
+        for member in [member for member in match[1] if member != mark]:
+            if member < other and member + match[0] >= other + length:
                 return
-            if other < place and other + length >= place + match[0]:
+            if other < member and other + length >= member + match[0]:
                 matches.remove(match)
                 break
             if match[0] == length:
-                for member in match[1]:
-                    known[member].add(other)
-                    known[other].add(member)
+                for each in match[1]:
+                    known[each].add(other)
+                    known[other].add(each)
                 if other not in match[1]:
                     insort(match[1], other)
                 return
@@ -122,8 +130,8 @@ def _report(known: dict[int, set[int]], by_lowest: dict[int, Matches], mark: int
 
 
 @st.composite
-def repetitive_rows(draw: st.DrawFn) -> Rows:
-    """One to three files made of noise, repeated blocks and copies, over few tokens."""
+def repetitive_files(draw: st.DrawFn) -> Files:
+    """Draw one to three files of random tokens, repeated blocks and copies, with few distinct tokens."""
     token = st.integers(0, draw(st.sampled_from([0, 0, 1, 2, 30])))
     blocks = [
         draw(st.lists(token, min_size=size, max_size=size)) for size in draw(st.lists(SIZES, min_size=1, max_size=3))
@@ -143,49 +151,65 @@ TIMES = st.integers(1, 5)
 
 
 @settings(max_examples=150, deadline=None)
-@given(repetitive_rows())
-def test_the_rule(rows: Rows) -> None:
-    assert ours(rows) == plainly(rows)
+@given(repetitive_files())
+def test_matches_of_random_files_follow_the_rule(files: Files) -> None:
+    assert matches_found(files) == matches_expected(files)
 
 
-def test_two_alike() -> None:
+def test_random_files_have_several_matches_of_different_lengths() -> None:
+    without_shrinking = settings(phases=[Phase.generate], max_examples=500, derandomize=True)
+    example = find(
+        repetitive_files(),
+        lambda files: len({length for length, _ in matches_expected(files)}) > 1,
+        settings=without_shrinking,
+    )
+    assert len(matches_found(example)) > 1
+
+
+def test_two_equal_runs_are_one_match() -> None:
     block = list(range(60))
-    assert ours([[100, *block, 101], [102, *block, 103]]) == [(60, [2, 65])]
+    assert matches_found([[100, *block, 101], [102, *block, 103]]) == [(60, [2, 65])]
 
 
-@pytest.mark.parametrize(("agreeing", "expected"), [(49, []), (50, [(50, [2, 53])])])
-def test_fifty_tokens_are_enough(agreeing: int, expected: Matches) -> None:
-    block = list(range(agreeing))
-    assert ours([[100, *block, 101, *block, 102] if agreeing == 50 else [100, *block, 101, *block]]) == expected
+@pytest.mark.parametrize(("equal_tokens", "expected"), [(49, []), (50, [(50, [2, 53])])])
+def test_runs_of_fifty_tokens_are_the_shortest_match(equal_tokens: int, expected: Matches) -> None:
+    block = list(range(equal_tokens))
+    assert (
+        matches_found([[100, *block, 101, *block, 102] if equal_tokens == 50 else [100, *block, 101, *block]])
+        == expected
+    )
 
 
-def test_members_of_a_match_are_not_compared_further() -> None:
+def test_members_of_a_match_are_not_compared_again() -> None:
     long, short = list(range(60)), list(range(53))
-    assert ours([[100, *short, 101], [102, *long, 103], [104, *long, 105]]) == [(53, [2, 58, 121])]
-    assert [length for length, _ in ours([[100, *long, 101], [102, *short, 103], [104, *long, 105]])] == [53, 60]
+    assert matches_found([[100, *short, 101], [102, *long, 103], [104, *long, 105]]) == [(53, [2, 58, 121])]
+    assert [length for length, _ in matches_found([[100, *long, 101], [102, *short, 103], [104, *long, 105]])] == [
+        53,
+        60,
+    ]
 
 
-def test_what_overlaps_itself_is_no_match() -> None:
+def test_runs_that_overlap_are_no_match() -> None:
     block = list(range(50))
-    assert ours([[100, *block * 2, 101]]) == [(50, [2, 52])]
-    assert ours([[100, *block * 3, 101]]) == [(50, [2, 102])]
+    assert matches_found([[100, *block * 2, 101]]) == [(50, [2, 52])]
+    assert matches_found([[100, *block * 3, 101]]) == [(50, [2, 102])]
 
 
-def test_long_repetition() -> None:
-    """60,000 rows of one number and a comma, which PMD compares each with each."""
-    assert ours([[7, *[1, 2] * 60_000, 8]]) == [(60_000, [2, 60_002])]
+def test_long_repetition_is_matched_in_linear_time() -> None:
+    """60,000 times a number and a comma; PMD compares every window with every other."""
+    assert matches_found([[7, *[1, 2] * 60_000, 8]]) == [(60_000, [2, 60_002])]
 
 
-def test_too_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [[100 + number % 3, *range(50 + number % 7), 200 + number] for number in range(40)]
-    by_rule = Compared(rows).found()
-    assert by_rule.simplified_groups == 0
+def test_simplified_rule_finds_almost_all_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [[100 + number % 3, *range(50 + number % 7), 200 + number] for number in range(40)]
+    full = Compared(files).found()
+    assert full.simplified_groups == 0
     monkeypatch.setattr(matcher, "TREE_STEP_LIMIT", 0)
-    in_haste = Compared(rows).found()
-    assert in_haste.simplified_groups > 0
-    missing = covered(by_rule) - covered(in_haste)
-    assert covered(in_haste) < covered(by_rule)
-    assert len(missing) < len(covered(by_rule)) / 20
+    simplified = Compared(files).found()
+    assert simplified.simplified_groups > 0
+    missing = covered(full) - covered(simplified)
+    assert covered(simplified) < covered(full)
+    assert len(missing) < len(covered(full)) / 20
 
 
 def covered(result: MatchResult) -> set[int]:
@@ -193,13 +217,11 @@ def covered(result: MatchResult) -> set[int]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(repetitive_rows())
-def test_every_repeated_window_is_found_whatever_the_ranks(rows: Rows) -> None:
-    code = joined(rows)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for position in range(1, len(code) - WINDOW):
-        groups.setdefault(tuple(code[position : position + WINDOW]), []).append(position)
-    expected = sorted(marks for marks in groups.values() if len({code[mark - 1] for mark in marks}) > 1)
+@given(repetitive_files())
+def test_every_repeated_window_is_found_with_any_ranks(files: Files) -> None:
+    sequence = joined(files)
+    groups = _groups(sequence).values()
+    expected = sorted(marks for marks in groups if len({sequence[mark - 1] for mark in marks}) > 1)
     for factor in (1, 3, RANK_COUNT, 2 * RANK_COUNT + 1):
-        compared = Compared(rows, factor)
+        compared = Compared(files, factor)
         assert sorted(map(compared.positions, compared.groups())) == expected

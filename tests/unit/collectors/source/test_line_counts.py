@@ -1,10 +1,12 @@
+"""Line counts, compared with radon's own on generated texts."""
+
 import ast
 import tokenize
 import warnings
 
 import pytest
 import radon.raw
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from collectors.source.line_counts import LineCounts, count_lines, count_lines_by_tokens
@@ -31,14 +33,14 @@ sources = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join)
 statements = st.lists(st.sampled_from(STATEMENTS), max_size=8).map("".join)
 
 
-def said_by_radon(text: str) -> LineCounts | None:
+def radon_counts(text: str) -> LineCounts | None:
     try:
         return LineCounts(**radon.raw.analyze(text)._asdict())
     except (SyntaxError, tokenize.TokenError):
         return None
 
 
-def said_by_us(text: str) -> LineCounts | None:
+def token_counts(text: str) -> LineCounts | None:
     try:
         return count_lines_by_tokens(text.splitlines())
     except (SyntaxError, tokenize.TokenError):
@@ -60,56 +62,56 @@ def parses(text: str) -> bool:
 @example("x = 1 \\\n\ny = 2\n")
 @example("x )\n( y\n")
 @example("(\n)\n)")
-def test_any_text_counts_as_with_radon(text: str) -> None:
-    assert said_by_us(text) == said_by_radon(text)
+def test_token_pass_counts_any_text_like_radon(text: str) -> None:
+    assert token_counts(text) == radon_counts(text)
 
 
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(statements)
-def test_texts_that_parse_count_as_with_radon(text: str) -> None:
-    expected = said_by_radon(text)
-    if parses(text) and expected is not None:
-        assert count_lines(text) == expected
+def test_texts_that_parse_are_counted_like_radon(text: str) -> None:
+    expected = radon_counts(text)
+    assume(parses(text) and expected is not None)
+    assert count_lines(text) == expected
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(statements)
-def test_scanner_and_tokenizer_agree_without_oddities(text: str) -> None:
+def test_scanner_and_token_pass_agree(text: str) -> None:
     text = text.replace("\x0c", " ").replace("\u2028", " ")
-    if parses(text) and scan_lines(text) is not None:
-        assert count_lines(text) == count_lines_by_tokens(text.splitlines())
+    assume(parses(text) and scan_lines(text) is not None)
+    assert count_lines(text) == count_lines_by_tokens(text.splitlines())
 
 
 @pytest.mark.parametrize(
     "text",
     ["\\\nx\n", "x \\\n\n", "x \\\n# c\n", "if x:\n    y\n\\\n\nz\n", "x = 1 \\\n    \n"],
 )
-def test_scanner_leaves_odd_continuations_to_the_tokenizer(text: str) -> None:
+def test_scanner_leaves_unusual_continuations_to_the_tokenizer(text: str) -> None:
     assert parses(text)
     assert scan_lines(text) is None
     assert scan_lines("x = 1 \\\n + 2\n") is not None
 
 
-def test_every_line_is_of_one_kind() -> None:
+def test_every_line_is_counted_as_one_kind() -> None:
     counts = count_lines('"""Doc."""\n\nx = 1  # c\n# c\n"""a\n\nb"""\nif x: y\n')
     assert counts == LineCounts(loc=8, lloc=5, sloc=2, comments=2, multi=2, single_comments=2, blank=2)
     assert counts.loc == counts.sloc + counts.blank + counts.multi + counts.single_comments
 
 
-def test_a_text_on_which_radon_gives_up_is_counted_by_its_newlines() -> None:
+def test_text_on_which_radon_fails_is_split_at_its_newlines() -> None:
     text = "x = 'a\u2028b'  # c\n\ny = 1; z: 2\n"
-    assert said_by_radon(text) is None
+    assert radon_counts(text) is None
     assert count_lines(text) == LineCounts(loc=3, lloc=4, sloc=2, comments=1, multi=0, single_comments=0, blank=1)
 
 
 @pytest.mark.parametrize("text", ["x = (\n", "x = '''\n", "x = 1 \\\n"])
-def test_a_text_that_does_not_end_raises(text: str) -> None:
+def test_unfinished_statement_raises(text: str) -> None:
     with pytest.raises((SyntaxError, tokenize.TokenError)):
         count_lines_by_tokens(text.splitlines())
 
 
-class TestSizeOfInput:
-    """Where radon takes quadratic time, and where a pattern might."""
+class TestLinearTime:
+    """Texts for which radon takes quadratic time, and texts for which a regular expression might."""
 
     @pytest.mark.parametrize(
         ("text", "lloc"),
@@ -128,6 +130,6 @@ class TestSizeOfInput:
         ],
         ids=lambda value: repr(value)[:20],
     )
-    def test_is_counted_in_linear_time(self, text: str, lloc: int) -> None:
-        # Anything quadratic would take minutes to hours.
+    def test_large_text_is_counted(self, text: str, lloc: int) -> None:
+        # Quadratic time would be minutes to hours.
         assert count_lines(text).lloc == lloc

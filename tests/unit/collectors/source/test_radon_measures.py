@@ -1,3 +1,5 @@
+"""Radon's measures on small sources; `tests/parity` compares them with radon's command line."""
+
 import ast
 import math
 
@@ -23,7 +25,7 @@ def volume(source: str) -> float:
     return compute_radon_measures(ast.parse(source)).halstead_volume
 
 
-def test_each_decision_counts() -> None:
+def test_each_decision_adds_to_the_complexity() -> None:
     assert complexity("pass") == 1
     assert complexity("if a: pass", "elif b: pass", "else: pass") == 3
     assert complexity("return a if b else c") == 2
@@ -38,7 +40,7 @@ def test_each_decision_counts() -> None:
     assert complexity("match a:", "  case 1 | 2: pass") == 2
 
 
-def test_what_radon_does_not_count() -> None:
+def test_constructs_that_radon_ignores_add_nothing() -> None:
     assert complexity("with a: pass") == 1
     assert complexity("try: a", "except* b: c") == 1
     assert complexity("assert a and b, c or d") == 2
@@ -47,7 +49,7 @@ def test_what_radon_does_not_count() -> None:
     assert functions("@d(a or b)\ndef f(x=a or b) -> a or b: pass\n") == [("f", 2, 1)]
 
 
-def test_functions_and_methods_that_are_listed() -> None:
+def test_listed_functions_and_methods() -> None:
     source = (
         "class C(a or b):\n"
         "    def m(self):\n"
@@ -71,24 +73,24 @@ def test_complexity_of_the_whole_file() -> None:
     assert total("class C(a or b): pass\n@(a or b)\ndef f(x=a or b): assert a or b\n") == 2
 
 
-def test_halstead_volume() -> None:
+def test_halstead_volume_of_operators_and_operands() -> None:
     assert volume("x = f(y)\n") == 0.0
     assert volume("a + b\n") == pytest.approx(3 * math.log2(3))
-    # Two operators of one kind, four operands of which one is an expression of its own: `a + b`.
+    # Two operators of the same kind; four operands, one of which is the expression `a + b`.
     assert volume("a + b + a\n") == pytest.approx(6 * math.log2(1 + 3))
     assert volume("a < b <= c\n") == pytest.approx(5 * math.log2(5))
-    # Equal constants are one operand, and so are a name and an attribute of the same spelling.
+    # Equal constants are one operand, and so are a name and an attribute with the same spelling.
     assert volume("1 + True\nx + y.x\n") == pytest.approx(6 * math.log2(1 + 2))
 
 
-def test_halstead_tells_operands_apart_by_function_name() -> None:
+def test_halstead_operands_are_distinct_per_function_name() -> None:
     assert volume("def f(): a + b\ndef g(): a + b\n") == pytest.approx(6 * math.log2(1 + 4))
     assert volume("class C:\n  def f(self): a + b\nclass D:\n  def f(self): a + b\n") == pytest.approx(
         6 * math.log2(1 + 2)
     )
 
 
-def test_depth_costs_no_recursion() -> None:
+def test_deep_code_is_measured_without_recursion() -> None:
     depth = 2_000
     chain = "def f(x):\n if x == 0: pass\n" + "".join(f" elif x == {i}: pass\n" for i in range(1, depth))
     assert functions(chain) == [("f", 1, depth + 1)]

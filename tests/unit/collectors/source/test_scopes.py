@@ -1,3 +1,5 @@
+"""The function or class that a line belongs to."""
+
 import ast
 from collections.abc import Callable
 
@@ -67,25 +69,25 @@ EXPECTED = {
 }
 
 
-def test_every_line_has_its_innermost_owner() -> None:
-    owner = enclosing(ast.parse(TEXT))
-    assert {line: owner(line) for line in range(1, 36)} == EXPECTED
+def test_every_line_belongs_to_its_innermost_scope() -> None:
+    scope_at = enclosing(ast.parse(TEXT))
+    assert {line: scope_at(line) for line in range(1, 36)} == EXPECTED
 
 
 @pytest.mark.parametrize("line", [-1, 0, 36, 10**9])
-def test_lines_that_the_file_does_not_have_have_no_owner(line: int) -> None:
+def test_lines_outside_the_file_belong_to_no_scope(line: int) -> None:
     assert enclosing(ast.parse(TEXT))(line) is None
 
 
-def test_expressions_are_not_descended_into() -> None:
+def test_lambda_is_not_a_scope() -> None:
     assert enclosing(ast.parse("x = (lambda y: y)(a if b else c)\n"))(1) is None
 
 
-def test_definitions_that_share_a_line() -> None:
+def test_scopes_on_adjacent_lines() -> None:
     assert enclosing(ast.parse("class A: f = 1\nclass B:\n  def g(self): pass\n"))(3) == "B.g"
 
 
-def test_endless_names_are_cut() -> None:
+def test_long_dotted_names_are_cut() -> None:
     nested = "".join(f"{' ' * depth}class {'x' * 1000}:\n" for depth in range(50)) + " " * 50 + "y\n"
     found = find_scopes(walk_syntax_tree(ast.parse(nested)))
     assert len(found) == 50
