@@ -1,4 +1,4 @@
-"""File by file, test by test and line by line against `bandit -r`, with and without `--ignore-nosec`."""
+"""Findings of each file, test and line, compared with `bandit -r`, with and without `--ignore-nosec`."""
 
 import json
 from collections import Counter
@@ -26,7 +26,7 @@ PACKAGES_ON_CI = ["bandit", "stevedore", "git", "gitdb", "arq", "msgpack"]
 Found = tuple[str, str, int, str]
 Reported = Counter[Found]
 
-# Written here, since git and editors like to mend such files.
+# Written here, because git and editors would change such bytes.
 BYTES = {
     "crlf.py": b"import pickle  # nosec\r\nimport telnetlib\r\nimport pickle # nosec B401\r\n",
     "carriage_returns.py": b"import pickle  # nosec\rimport telnetlib\rimport ftplib  # nosec\rassert x\n",
@@ -50,15 +50,15 @@ BYTES = {
 
 
 def run_bandit(root: Path, *options: str) -> tuple[Reported, set[str]]:
-    """(path, test, line, severity) of all that bandit reports, and the files that it gives up."""
-    said = json.loads(
+    """Return bandit's findings as (path, test, line, severity), and the files that bandit cannot read."""
+    report = json.loads(
         run_tool("bandit", "-r", "-q", "-f", "json", "-x", "/nowhere", *options, root, codes=(0, 1)),
     )
     found = Counter(
         (item["filename"].removeprefix(f"{root}/"), item["test_id"], item["line_number"], item["issue_severity"])
-        for item in said["results"]
+        for item in report["results"]
     )
-    return found, {item["filename"].removeprefix(f"{root}/") for item in said["errors"]}
+    return found, {item["filename"].removeprefix(f"{root}/") for item in report["errors"]}
 
 
 def reported(report: Report) -> Reported:
@@ -75,19 +75,19 @@ def hidden_by_path(visible: Reported, everything: Reported) -> Counter[str]:
 
 
 def assert_same(root: Path) -> Report:
-    """Ours equals bandit's, but for files that only bandit gives up."""
+    """Compare all files, except those that only bandit cannot read."""
     report = run_file_collector(security.COLLECTOR, root)
-    visible, given_up = run_bandit(root)
+    visible, unread = run_bandit(root)
     everything, _ = run_bandit(root, "--ignore-nosec")
-    ours = Counter({found: count for found, count in reported(report).items() if found[0] not in given_up})
+    ours = Counter({found: count for found, count in reported(report).items() if found[0] not in unread})
     assert ours == visible
-    suppressed = {path: row["suppressed"] for path, row in report.per_file.items() if path not in given_up}
+    suppressed = {path: row["suppressed"] for path, row in report.per_file.items() if path not in unread}
     assert +Counter(suppressed) == hidden_by_path(visible, everything)
-    assert_adds_up(report)
+    assert_sums(report)
     return report
 
 
-def assert_adds_up(report: Report) -> None:
+def assert_sums(report: Report) -> None:
     for key in ("high", "medium", "low"):
         in_files = Counter(path for path, _, _, severity in reported(report).elements() if severity == key.upper())
         assert {path: row[key] for path, row in report.per_file.items() if row[key]} == in_files
@@ -96,7 +96,7 @@ def assert_adds_up(report: Report) -> None:
 
 
 def blacklisted() -> dict[str, bytes]:
-    """A file for each thing that must not be imported or called, which does that in every way."""
+    """Return a file for each blacklist entry that imports or calls its names in every way."""
     files = {}
     for entry in (entry for entries in BLACKLISTS.values() for entry in entries):
         lines = []
@@ -114,40 +114,40 @@ def blacklisted() -> dict[str, bytes]:
     return files
 
 
-def test_fixtures_and_bytes_equal(tmp_path: Path) -> None:
+def test_fixtures_and_unusual_bytes(tmp_path: Path) -> None:
     root = write_files(copy_python(FIXTURES, tmp_path / "tree"), BYTES)
     report = assert_same(root)
     assert report.aggregate["suppressed"] > 50
     assert any(gap.startswith("raising.py: security: bandit's test B202 failed: ") for gap in report.gaps)
 
 
-def test_the_shared_corpus_is_equal(tmp_path: Path) -> None:
-    assert_same(copy_python(CORPUS, tmp_path / "tree"))
+def test_corpus(tmp_path: Path) -> None:
+    assert assert_same(copy_python(CORPUS, tmp_path / "tree")).per_file
 
 
-def test_every_test_of_bandit_reports_in_a_fixture(tmp_path: Path) -> None:
+def test_every_bandit_test_has_a_finding_in_a_fixture(tmp_path: Path) -> None:
     root = write_files(copy_python(FIXTURES, tmp_path / "tree"), {**BYTES, **blacklisted()})
     rules = {finding.rule for finding in assert_same(root).findings}
-    assert set(TEST_IDS.values()) - rules == {"B001"}  # the blacklists report under ids of their own
+    assert set(TEST_IDS.values()) - rules == {"B001"}  # blacklist entries report under ids of their own
     assert {rule.test_id for found in RULES.values() for rule in found} <= rules | {"B001"}
 
 
 @pytest.mark.parametrize("package", PACKAGES_ON_CI)
-def test_packages_are_equal(package: str, tmp_path: Path) -> None:
+def test_package(package: str, tmp_path: Path) -> None:
     report = assert_same(copy_python(PACKAGES / package, tmp_path / package))
     assert report.per_file
 
 
-def test_a_tree_that_bandit_cannot_walk_is_still_measured(tmp_path: Path) -> None:
+def test_file_too_deep_for_bandit_is_measured(tmp_path: Path) -> None:
     deep = b"import pickle\nx = " + b"- " * 1500 + b"'/tmp'\nassert x  # nosec\n"
     root = write_files(tmp_path / "tree", {"deep.py": deep})
-    _, given_up = run_bandit(root)
-    assert given_up == {"deep.py"}
+    _, unread = run_bandit(root)
+    assert unread == {"deep.py"}
     report = run_file_collector(security.COLLECTOR, root)
     assert report.per_file == {"deep.py": {"high": 0, "medium": 1, "low": 1, "suppressed": 1}}
 
 
-def test_the_configuration_in_a_tree_changes_nothing(tmp_path: Path) -> None:
+def test_configuration_in_the_tree_is_ignored(tmp_path: Path) -> None:
     root = write_files(
         tmp_path / "tree",
         {
@@ -161,11 +161,11 @@ def test_the_configuration_in_a_tree_changes_nothing(tmp_path: Path) -> None:
     assert report.per_file["a.py"] == {"high": 0, "medium": 0, "low": 2, "suppressed": 0}
 
 
-def test_the_version_is_the_tool_s() -> None:
+def test_version_is_the_installed_one() -> None:
     assert security.COLLECTOR.version == version("bandit")
 
 
 @pytest.mark.slow
-def test_the_standard_library_is_equal(tmp_path: Path) -> None:
+def test_standard_library(tmp_path: Path) -> None:
     report = assert_same(copy_python(STDLIB, tmp_path / "stdlib"))
     assert len(report.findings) > 3000

@@ -1,4 +1,4 @@
-"""`churn` against git's own command line on a bare clone, for each way in which a source can come."""
+"""`churn`, compared with git's command line on a bare clone, for each way in which a source is submitted."""
 
 import base64
 import io
@@ -30,22 +30,22 @@ from tests.fixtures.git_server import GitServer
 
 
 @dataclass
-class Oracle:
-    """What `git log` and `git rev-list` say."""
+class GitCounts:
+    """Counts of `git rev-list` and `git log`."""
 
     commits: int
     total: int
     lines: Counter[str]
 
 
-def ask_git(work: WorkTree, neutral: Path) -> Oracle:
-    """Clone bare, as the specification has it, and add up git's own lines in a neutral directory."""
-    git(neutral, "clone", "-q", "--bare", work.path.as_uri(), "oracle.git")
+def git_counts(work: WorkTree, directory: Path) -> GitCounts:
+    """Make a bare clone in the directory, as the specification says, and add up the lines of `git log`."""
+    git(directory, "clone", "-q", "--bare", work.path.as_uri(), "bare.git")
 
     def command(*arguments: str) -> bytes:
-        known = {"PATH": os.environ["PATH"], "HOME": str(neutral), **IDENTITY}
-        words = ["git", "--no-replace-objects", f"--git-dir={neutral / 'oracle.git'}", *arguments]
-        return subprocess.run(words, cwd=neutral, env=known, capture_output=True, check=True).stdout
+        environment = {"PATH": os.environ["PATH"], "HOME": str(directory), **IDENTITY}
+        words = ["git", "--no-replace-objects", f"--git-dir={directory / 'bare.git'}", *arguments]
+        return subprocess.run(words, cwd=directory, env=environment, capture_output=True, check=True).stdout
 
     lines: Counter[str] = Counter()
     output = command("log", "--numstat", "--no-merges", "--no-renames", "--format=", "-z")
@@ -53,7 +53,7 @@ def ask_git(work: WorkTree, neutral: Path) -> Oracle:
         added, deleted, path = line.split(b"\t", 2)
         if path.endswith(b".py") and added != b"-":
             lines[printable(os.fsdecode(path))] += int(added) + int(deleted)
-    return Oracle(int(command("rev-list", "--count", "--no-merges", "HEAD")), sum(lines.values()), lines)
+    return GitCounts(int(command("rev-list", "--count", "--no-merges", "HEAD")), sum(lines.values()), lines)
 
 
 def measure(scratch: SourceLayout, source: FetchedSource) -> Report:
@@ -74,7 +74,7 @@ def merges(work: WorkTree) -> None:
     work.commit(a_py="1\n2\nthree\n")
     work.git("merge", "-q", "--no-commit", "--no-ff", "-s", "ours", "side")
     work.write("a.py", "resolved\nby hand\n")
-    work.commit("an evil merge", evil_py="only in the merge\n")
+    work.commit("a merge with changes of its own", evil_py="only in the merge\n")
     work.commit(b_py="b\nafter\n")
 
 
@@ -88,7 +88,7 @@ def octopus(work: WorkTree) -> None:
 
 
 def reverted_side_branch(work: WorkTree) -> None:
-    """Its work is not in the end's tree, so that a pathspec would simplify it away."""
+    """Nothing of the branch is in the last tree, so history simplification by a pathspec would omit it."""
     work.commit(a_py="1\n2\n3\n")
     work.git("checkout", "-q", "-b", "side")
     work.commit(a_py="1\n2\n3\n4\n5\n6\n")
@@ -189,7 +189,7 @@ HISTORIES = [
 ]  # fmt: skip
 
 
-# Ways
+# Ways to submit a source
 
 
 def by_clone(work: WorkTree, scratch: SourceLayout, git_server: GitServer) -> FetchedSource:
@@ -203,7 +203,7 @@ def by_directory(work: WorkTree, scratch: SourceLayout, _: GitServer) -> Fetched
 
 
 def by_archive(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
-    """Whatever a packer makes of the directory, `.git` and all."""
+    """A zip file of the whole directory, `.git` included."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(work.path.rglob("*")):
@@ -214,40 +214,44 @@ def by_archive(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSo
 
 
 def by_packing(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
-    """What `vibe8 submit DIRECTORY` sends."""
+    """The archive that `vibe8 submit DIRECTORY` sends."""
     data = pack_directory(work.path, with_history=True)
     return fetch_upload("u.zip", base64.b64encode(data).decode(), scratch, SourceLimits())
 
 
-WAYS = [by_clone, by_directory, by_archive, by_packing]
-Way = Callable[[WorkTree, SourceLayout, GitServer], FetchedSource]
+SUBMISSIONS = [by_clone, by_directory, by_archive, by_packing]
+Submission = Callable[[WorkTree, SourceLayout, GitServer], FetchedSource]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("submit", SUBMISSIONS)
 @pytest.mark.parametrize("history", HISTORIES)
-def test_churn_is_git_log_s(
-    tmp_path: Path, scratch: SourceLayout, git_server: GitServer, history: Callable[[WorkTree], None], way: Way
+def test_churn_equals_git_log(
+    tmp_path: Path,
+    scratch: SourceLayout,
+    git_server: GitServer,
+    history: Callable[[WorkTree], None],
+    submit: Submission,
 ) -> None:
     work = WorkTree(tmp_path / "work")
     history(work)
-    oracle = ask_git(work, tmp_path)
-    report = measure(scratch, way(work, scratch, git_server))
+    expected = git_counts(work, tmp_path)
+    report = measure(scratch, submit(work, scratch, git_server))
     assert report.aggregate == {
-        "total_commits": oracle.commits,
-        "totalChurn": oracle.total,
-        "churn_score": max(0, 100 - oracle.total / 10),
+        "total_commits": expected.commits,
+        "totalChurn": expected.total,
+        "churn_score": max(0, 100 - expected.total / 10),
     }
     assert report.gaps == []
     assert report.per_file
-    renamed_on_the_way = {path for path in report.per_file if way is by_packing and "%" in path}
-    for path in set(report.per_file) - renamed_on_the_way:
-        assert report.per_file[path] == {"lines": oracle.lines[path]}, path
+    renamed_by_packing = {path for path in report.per_file if submit is by_packing and "%" in path}
+    for path in set(report.per_file) - renamed_by_packing:
+        assert report.per_file[path] == {"lines": expected.lines[path]}, path
 
 
-def test_the_histories_are_as_odd_as_they_should_be(tmp_path: Path) -> None:
+def test_histories_defeat_simplification_and_attributes(tmp_path: Path) -> None:
     work = WorkTree(tmp_path / "work")
     reverted_side_branch(work)
-    full = ask_git(work, tmp_path)
+    full = git_counts(work, tmp_path)
     simplified = work.git("log", "--numstat", "--no-merges", "--no-renames", "--format=", "--", "*.py")
     assert full.lines["a.py"] == 9
     assert simplified.count(b"a.py") == 1
@@ -256,31 +260,31 @@ def test_the_histories_are_as_odd_as_they_should_be(tmp_path: Path) -> None:
     assert b"-\t-\ta.py" in other.git("log", "--numstat", "--format=")
 
 
-@pytest.mark.parametrize("way", [by_clone, by_directory, by_packing])
-def test_a_shallow_history_is_counted_as_git_counts_it_and_says_so(
-    tmp_path: Path, scratch: SourceLayout, git_server: GitServer, way: Way
+@pytest.mark.parametrize("submit", [by_clone, by_directory, by_packing])
+def test_shallow_history_equals_git_log_and_is_a_gap(
+    tmp_path: Path, scratch: SourceLayout, git_server: GitServer, submit: Submission
 ) -> None:
     full = WorkTree(tmp_path / "full")
     many_commits(full)
     shallow = WorkTree.__new__(WorkTree)
     shallow.path = tmp_path / "shallow"
     git(tmp_path, "clone", "-q", "--depth=5", full.path.as_uri(), "shallow")
-    oracle = ask_git(shallow, tmp_path)
-    report = measure(scratch, way(shallow, scratch, git_server))
-    assert oracle.commits == 5
-    assert (report.aggregate["total_commits"], report.aggregate["totalChurn"]) == (5, oracle.total)
+    expected = git_counts(shallow, tmp_path)
+    report = measure(scratch, submit(shallow, scratch, git_server))
+    assert expected.commits == 5
+    assert (report.aggregate["total_commits"], report.aggregate["totalChurn"]) == (5, expected.total)
     assert list(report.gaps) == ["history is shallow: its oldest commit counts every file as added"]
-    assert {path: numbers["lines"] for path, numbers in report.per_file.items()} == dict(oracle.lines)
+    assert {path: numbers["lines"] for path, numbers in report.per_file.items()} == dict(expected.lines)
 
 
-def test_a_subdirectory_is_git_log_s_of_that_directory(tmp_path: Path, scratch: SourceLayout) -> None:
+def test_subdirectory_equals_git_log_of_that_directory(tmp_path: Path, scratch: SourceLayout) -> None:
     work = WorkTree(tmp_path / "work")
     for number in range(5):
         work.write("pkg/inner/a.py", "x\n" * (number + 1))
         work.write("pkgs/a.py", f"{number}\n")
         work.commit(a_py=f"{number}\n")
-    oracle = ask_git(work, tmp_path)
+    expected = git_counts(work, tmp_path)
     report = measure(scratch, fetch_directory(work.path / "pkg", scratch, SourceLimits()))
-    assert report.aggregate["total_commits"] == oracle.commits == 5
-    assert report.aggregate["totalChurn"] == oracle.lines["pkg/inner/a.py"] == 5
+    assert report.aggregate["total_commits"] == expected.commits == 5
+    assert report.aggregate["totalChurn"] == expected.lines["pkg/inner/a.py"] == 5
     assert report.per_file == {"inner/a.py": {"lines": 5}}

@@ -1,13 +1,11 @@
-"""Line by line against `pmd cpd --minimum-tokens 50 --language python`.
+"""Duplicated lines of each file, compared with `pmd cpd --minimum-tokens 50 --language python`.
 
-PMD needs Java, so what it says of small trees is written down in `goldens/` (`make goldens`), with a digest of the
-bytes that it said it of. The slow tests ask PMD itself.
+PMD needs Java, so its reports of small trees are stored in `goldens/` (`make goldens`), each with a digest of the tree.
+The slow tests run PMD itself.
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,96 +14,97 @@ from collectors.cpd.corpus import Corpus
 from collectors.cpd.facts import PackedFile
 from collectors.metrics.dupes import COLLECTOR
 from tests.parity.support.comparison import PACKAGES, STDLIB, copy_python, inspect_files, write_files
-from tests.parity.support.cpd_corpora import CORPORA, GOLDENS, Files, digest, generated
-from tests.parity.support.cpd_oracle import Oracle, Verdict, ranges
+from tests.parity.support.cpd_corpora import CORPORA, GOLDENS, REJECTED, SNIPPETS, Files, digest, generated
+from tests.parity.support.cpd_oracle import CpdReport, PmdOracle, line_ranges
 
 LARGE_PACKAGES = ["sqlalchemy", "pydantic", "pygments", "hypothesis", "pip", "mypy", "alembic", "cryptography"]
 
 
-def golden(name: str, files: Files) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((GOLDENS / f"cpd-{name}.json").read_text())
-    assert document["digest"] == digest(files), f"the golden of {name} is of other bytes: run `make goldens`"
-    return document
+def golden_report(name: str, files: Files) -> CpdReport:
+    document = json.loads((GOLDENS / f"cpd-{name}.json").read_text())
+    assert document["digest"] == digest(files), f"the golden file of {name} is of another tree: run `make goldens`"
+    return CpdReport(document["lines"], document["skipped"])
 
 
-def our_verdict(root: Path) -> Verdict:
-    """The collector's own steps, as far as the lines; its counts must be theirs."""
+def our_report(root: Path) -> CpdReport:
+    """Run the collector's steps up to the duplicated lines; the collector's counts must agree with them."""
     facts = inspect_files(COLLECTOR, root)
     files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
     lines: dict[str, set[int]] = {}
     comparison = Corpus(files).compare()
     assert comparison.simplified_groups == 0
     for duplication in comparison.duplications:
-        for place in duplication.locations:
-            lines.setdefault(place.path, set()).update(range(place.first_line, place.last_line + 1))
+        for location in duplication.locations:
+            lines.setdefault(location.path, set()).update(range(location.first_line, location.last_line + 1))
     report = COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
     assert report.aggregate["duplicate_lines"] == sum(map(len, lines.values()))
     assert {path: row["lines"] for path, row in report.per_file.items() if row["lines"]} == {
         path: len(found) for path, found in lines.items()
     }
     skipped = [path for path, fact in facts.items() if "error" in fact]
-    return Verdict({path: ranges(found) for path, found in sorted(lines.items())}, sorted(skipped))
+    return CpdReport({path: line_ranges(found) for path, found in sorted(lines.items())}, sorted(skipped))
 
 
-def assert_same(ours: Verdict, theirs: Verdict) -> None:
-    assert ours.skipped == theirs.skipped
-    assert {path: (ours.lines.get(path), theirs.lines.get(path)) for path in _differing(ours, theirs)} == {}
-
-
-def _differing(ours: Verdict, theirs: Verdict) -> Iterable[str]:
-    for path in sorted({*ours.lines, *theirs.lines}):
-        if ours.lines.get(path) != theirs.lines.get(path):
-            yield path
+def assert_same(ours: CpdReport, pmd: CpdReport) -> None:
+    """Compare file by file; a tree without duplication would compare nothing."""
+    assert pmd.lines
+    assert ours.skipped == pmd.skipped
+    differing = [path for path in sorted({*ours.lines, *pmd.lines}) if ours.lines.get(path) != pmd.lines.get(path)]
+    assert {path: (ours.lines.get(path), pmd.lines.get(path)) for path in differing} == {}
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_golden(tmp_path: Path, name: str) -> None:
+def test_lines_equal_the_golden_report(tmp_path: Path, name: str) -> None:
     files = CORPORA[name]()
-    written = golden(name, files)
-    assert_same(our_verdict(write_files(tmp_path, dict(files))), Verdict(written["lines"], written["skipped"]))
+    assert_same(our_report(write_files(tmp_path, dict(files))), golden_report(name, files))
 
 
-def test_the_goldens_have_something_to_say() -> None:
+def test_every_corpus_has_a_golden_file_with_duplication_in_several_files() -> None:
+    assert {path.name for path in GOLDENS.iterdir()} == {f"cpd-{name}.json" for name in CORPORA}
     for name, build in CORPORA.items():
-        written = golden(name, build())
-        assert len(written["lines"]) > 1
-    crafted = golden("crafted", CORPORA["crafted"]())
-    assert any(path.startswith("unknown/") for path in crafted["skipped"])
-    assert all("snippets/" in path or "enough" not in path for path in crafted["lines"])
-    assert not any("too_few" in path for path in crafted["lines"])
+        assert len(golden_report(name, build()).lines) > 1, name
+
+
+def test_golden_report_of_crafted_files_covers_every_case() -> None:
+    """Each snippet with 50 tokens is a duplication, with 49 it is none, and PMD skips exactly the rejected files."""
+    files = CORPORA["crafted"]()
+    report = golden_report("crafted", files)
+    with_50_tokens = {path for path in files if "_enough_" in path}
+    with_49_tokens = {path for path in files if "_too_few_" in path}
+    assert len(with_50_tokens) == len(with_49_tokens) == 2 * len(SNIPPETS)
+    assert with_50_tokens == {path for path in report.lines if path.startswith("snippets/")}
+    rejected = {f"unknown/{name}.py" for name in REJECTED}
+    assert set(report.skipped) == {*rejected, "unknown/utf_16.py", "off/unknown.py"}
+    assert {path.partition("/")[0] for path in report.lines} == {path.partition("/")[0] for path in files}
 
 
 @pytest.fixture(scope="session")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
-    return Oracle(tmp_path_factory.mktemp("pmd"))
+def pmd(tmp_path_factory: pytest.TempPathFactory) -> PmdOracle:
+    return PmdOracle(tmp_path_factory.mktemp("pmd"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CORPORA)
-def test_goldens_are_what_pmd_says(oracle: Oracle, tmp_path: Path, name: str) -> None:
+def test_golden_reports_are_pmd_s(pmd: PmdOracle, tmp_path: Path, name: str) -> None:
     files = CORPORA[name]()
-    written = golden(name, files)
-    assert oracle.judge(write_files(tmp_path, dict(files))).to_json() == {
-        "lines": written["lines"],
-        "skipped": written["skipped"],
-    }
+    assert pmd.run_cpd(write_files(tmp_path, dict(files))) == golden_report(name, files)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 106))
-def test_random_trees(oracle: Oracle, tmp_path: Path, seed: int) -> None:
+def test_random_trees(pmd: PmdOracle, tmp_path: Path, seed: int) -> None:
     root = write_files(tmp_path, dict(generated(cases=300, seed=seed)))
-    assert_same(our_verdict(root), oracle.judge(root))
+    assert_same(our_report(root), pmd.run_cpd(root))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", LARGE_PACKAGES)
-def test_large_package(oracle: Oracle, tmp_path: Path, package: str) -> None:
+def test_large_package(pmd: PmdOracle, tmp_path: Path, package: str) -> None:
     root = copy_python(PACKAGES / package, tmp_path / package)
-    assert_same(our_verdict(root), oracle.judge(root))
+    assert_same(our_report(root), pmd.run_cpd(root))
 
 
 @pytest.mark.slow
-def test_standard_library(oracle: Oracle, tmp_path: Path) -> None:
+def test_standard_library(pmd: PmdOracle, tmp_path: Path) -> None:
     root = copy_python(STDLIB, tmp_path / "lib")
-    assert_same(our_verdict(root), oracle.judge(root))
+    assert_same(our_report(root), pmd.run_cpd(root))

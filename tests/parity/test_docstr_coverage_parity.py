@@ -1,4 +1,4 @@
-"""File by file, definition by definition, against `docstr-coverage --verbose 4`."""
+"""Missing docstrings of each file, compared with `docstr-coverage --verbose 4`."""
 
 import re
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ MORE_PACKAGES = [
     "mypy",
     "pip",
 ]
-STDLIB_TOO_LONG_FOR_THE_TOOL = ["test/test_typing.py"]
+STDLIB_TOO_SLOW_FOR_THE_TOOL = ["test/test_typing.py"]
 
 MODULE = "module"
 
@@ -50,18 +50,18 @@ BYTES = {
 
 @dataclass(slots=True)
 class Coverage:
-    """Of one file: how many docstrings are needed, and what has none."""
+    """Number of docstrings that a file needs, and the definitions without one."""
 
     needed: int = 0
     missing: list[str] = field(default_factory=list)
 
 
-def told_by_the_tool(root: Path) -> dict[str, Coverage]:
-    said: dict[str, Coverage] = {}
+def tool_coverage(root: Path) -> dict[str, Coverage]:
+    coverage: dict[str, Coverage] = {}
     report = run_tool("docstr_coverage.cli", "--verbose", "4", root, codes=(0, 1), with_errors=True)
     for line in report.splitlines():
         if match := re.fullmatch(r'File: "(.*)"', line):
-            current = said[match[1].removeprefix(f"{root}/")] = Coverage()
+            current = coverage[match[1].removeprefix(f"{root}/")] = Coverage()
         elif match := re.fullmatch(r" - No docstring for `(.*)`", line):
             current.missing.append(match[1])
         elif line == " - No module docstring":
@@ -70,25 +70,25 @@ def told_by_the_tool(root: Path) -> dict[str, Coverage]:
             current.needed = int(match[1])
             assert int(match[3]) == len(current.missing) == current.needed - int(match[2])
             current.missing.sort()
-    return said
+    return coverage
 
 
-def told_by_us(root: Path) -> dict[str, Coverage]:
+def our_coverage(root: Path) -> dict[str, Coverage]:
     return {
-        path: Coverage(needed=fact["needed"], missing=sorted(_as_the_tool_says(name) for name, _ in fact["missing"]))
+        path: Coverage(needed=fact["needed"], missing=sorted(_tool_name(name) for name, _ in fact["missing"]))
         for path, fact in inspect_files(COLLECTOR, root).items()
     }
 
 
-def _as_the_tool_says(name: str | None) -> str:
-    """With the innermost owner only."""
+def _tool_name(name: str | None) -> str:
+    """Return the name as the tool prints it, with the innermost scope only."""
     return MODULE if name is None else ".".join(name.split(".")[-2:])
 
 
 def assert_same(root: Path) -> None:
-    expected = told_by_the_tool(root)
+    expected = tool_coverage(root)
     assert expected
-    assert told_by_us(root) == expected
+    assert our_coverage(root) == expected
     total = float(run_tool("docstr_coverage.cli", "--percentage-only", root, codes=(0, 1)))
     assert run_file_collector(COLLECTOR, root).aggregate == {"coverage_pct": total}
 
@@ -99,7 +99,7 @@ def test_corpus(tmp_path: Path) -> None:
     assert_same(tmp_path)
 
 
-def test_odd_bytes(tmp_path: Path) -> None:
+def test_unusual_bytes(tmp_path: Path) -> None:
     assert_same(write_files(tmp_path, BYTES))
 
 
@@ -117,7 +117,7 @@ def test_large_package(tmp_path: Path, package: str) -> None:
 @pytest.mark.slow
 def test_standard_library(tmp_path: Path) -> None:
     root = copy_python(STDLIB, tmp_path / "lib")
-    for name in STDLIB_TOO_LONG_FOR_THE_TOOL:
+    for name in STDLIB_TOO_SLOW_FOR_THE_TOOL:
         (root / name).unlink()
     for path in root.rglob("*.py"):
         file = SourceFile(str(path), path.read_bytes())

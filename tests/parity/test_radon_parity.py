@@ -1,4 +1,4 @@
-"""File by file against `radon raw`, `radon cc` and `radon mi`, each with `--json`."""
+"""Measures of each file, compared with `radon raw`, `radon cc` and `radon mi`, each with `--json`."""
 
 import sys
 from pathlib import Path
@@ -22,15 +22,15 @@ from tests.parity.support.comparison import (
 
 PACKAGES_ON_CI = ["radon", "click", "httpx", "h11", "docstr_coverage"]
 MORE_PACKAGES = ["bandit", "_pytest", "packaging", "typer", "httpcore", "pydantic", "sqlalchemy", "hypothesis"]
-STDLIB_NOT_FOR_RADON = [
-    "html/entities.py",  # tables of thousands of lines
+STDLIB_LEFT_OUT = [
+    "html/entities.py",  # tables of thousands of lines, on which radon is too slow
     "pydoc_data/topics.py",
-    "test/test_unicode_identifiers.py",  # before Python 3.12 radon does not finish: U+2118 is no `\w`
+    "test/test_unicode_identifiers.py",  # before Python 3.12 radon fails: U+2118 is not matched by `\w`
 ]
 
 Function = tuple[str, int, int]
 
-# Written here, since git and editors like to mend such files.
+# Written here, because git and editors would change such bytes.
 BYTES = {
     "crlf.py": b'"""Doc\r\n\r\nstring."""\r\n\r\n# c\r\nx = 1; y = 2\r\ndef f():\r\n return (1,\r\n\r\n  2) or 3\r\n',
     "mixed_line_ends.py": b'x = 1\r\n\n# a\ry = 2\n"""a\rb\r\n\r\nc"""\rif x: y\n',
@@ -52,7 +52,7 @@ BYTES = {
     "docstring_continued_to_blank.py": b"'''a''' \\\n\n\n'''b\n\n''' \\\n\n\nx = 1\n",
     "starts_continued.py": b"\\\n# c\n\\\n'''a'''\n\\\n\\\nx\n",
 }
-STUMBLING_BLOCKS = {
+RADON_FAILS = {
     "bom.py": b"\xef\xbb\xbfx = 1\n",
     "latin_1.py": b"# coding: latin-1\nx = '\xe4'\n",
     "separator_in_quotes.py": "x = 'a\u2028b'\ny = 1 or 2\n".encode(),
@@ -72,12 +72,12 @@ NOT_PARSING = {
 }
 
 
-def without_errors(said: dict[str, Any]) -> dict[str, Any]:
-    return {path: value for path, value in said.items() if "error" not in value}
+def without_errors(report: dict[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in report.items() if "error" not in value}
 
 
-def errors(said: dict[str, Any]) -> set[str]:
-    return set(said) - set(without_errors(said))
+def errors(report: dict[str, Any]) -> set[str]:
+    return set(report) - set(without_errors(report))
 
 
 def our_functions(root: Path) -> dict[str, list[Function]]:
@@ -85,9 +85,9 @@ def our_functions(root: Path) -> dict[str, list[Function]]:
     return {path: sorted(map(tuple, functions)) for path, functions in facts.items() if functions}
 
 
-def radon_functions(said: dict[str, Any]) -> dict[str, list[Function]]:
+def radon_functions(report: dict[str, Any]) -> dict[str, list[Function]]:
     listed = {
-        path: sorted(_function(entry) for entry in value if entry["type"] != "class") for path, value in said.items()
+        path: sorted(_function(entry) for entry in value if entry["type"] != "class") for path, value in report.items()
     }
     return {path: functions for path, functions in listed.items() if functions}
 
@@ -98,7 +98,7 @@ def _function(entry: dict[str, Any]) -> Function:
 
 
 def assert_same(root: Path) -> None:
-    """Compare all files; radon must finish on each."""
+    """Compare all files; radon must succeed on each of them."""
     raw, cc, index = (run_radon(root, command) for command in ("raw", "cc", "mi"))
     assert not errors(raw) | errors(cc) | errors(index)
     assert inspect_files(size.COLLECTOR, root) == raw
@@ -128,7 +128,7 @@ def test_corpus(tmp_path: Path) -> None:
     assert_same(tmp_path)
 
 
-def test_odd_bytes(tmp_path: Path) -> None:
+def test_unusual_bytes(tmp_path: Path) -> None:
     assert_same(write_files(tmp_path, BYTES))
 
 
@@ -146,7 +146,7 @@ def test_large_package(tmp_path: Path, package: str) -> None:
 @pytest.mark.slow
 def test_standard_library(tmp_path: Path) -> None:
     root = copy_python(STDLIB, tmp_path / "lib")
-    for path in STDLIB_NOT_FOR_RADON:
+    for path in STDLIB_LEFT_OUT:
         (root / path).unlink()
     for file in [SourceFile(str(path), path.read_bytes()) for path in root.rglob("*.py")]:
         if file.parse_error or not is_plain_utf_8(file.data):
@@ -154,10 +154,10 @@ def test_standard_library(tmp_path: Path) -> None:
     assert_same(root)
 
 
-def test_where_radon_does_not_finish_we_do(tmp_path: Path) -> None:
-    raw = run_radon(write_files(tmp_path, STUMBLING_BLOCKS), "raw")
-    finished = {"bom.py", "odd_identifier.py"} if sys.version_info >= (3, 12) else set()
-    assert errors(raw) == set(STUMBLING_BLOCKS) - finished
+def test_files_on_which_radon_fails_are_measured(tmp_path: Path) -> None:
+    raw = run_radon(write_files(tmp_path, RADON_FAILS), "raw")
+    succeeds = {"bom.py", "odd_identifier.py"} if sys.version_info >= (3, 12) else set()
+    assert errors(raw) == set(RADON_FAILS) - succeeds
     ours = inspect_files(size.COLLECTOR, tmp_path)
     assert {path: (value["loc"], value["sloc"], value["lloc"]) for path, value in ours.items()} == {
         "bom.py": (1, 1, 1),
@@ -167,10 +167,10 @@ def test_where_radon_does_not_finish_we_do(tmp_path: Path) -> None:
         "comment_hides_a_bracket.py": (2, 1, 1),
         "comment_hides_a_quote.py": (2, 1, 1),
     }
-    assert set(inspect_files(mi.COLLECTOR, tmp_path)) == set(STUMBLING_BLOCKS)
+    assert set(inspect_files(mi.COLLECTOR, tmp_path)) == set(RADON_FAILS)
 
 
-def test_lines_of_files_that_do_not_parse(tmp_path: Path) -> None:
+def test_lines_are_counted_in_files_that_do_not_parse(tmp_path: Path) -> None:
     raw = run_radon(write_files(tmp_path, NOT_PARSING), "raw")
     assert inspect_files(size.COLLECTOR, tmp_path) == without_errors(raw)
     assert {"python_2.py", "two_equals.py", "bad_indent.py"} <= set(without_errors(raw)) < set(NOT_PARSING)

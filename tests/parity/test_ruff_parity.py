@@ -1,4 +1,4 @@
-"""File by file, rule by rule and place by place against `ruff check`, with and without `--ignore-noqa`."""
+"""Findings of each file, rule and line, compared with `ruff check`, with and without `--ignore-noqa`."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tests.parity.support.comparison import (
 
 PACKAGES_ON_CI = ["sqlalchemy", "bandit", "arq", "_pytest", "redis", "pip"]
 
-Said = Counter[tuple[str, str, int, str]]
+Reported = Counter[tuple[str, str, int, str]]
 
 BYTES = {
     "plain.py": b"import os\n",
@@ -73,8 +73,8 @@ BYTES = {
 }
 
 
-def run_ruff(root: Path, *options: str) -> Said:
-    """(path, code, line, message) of all that ruff reports of the tree."""
+def run_ruff(root: Path, *options: str) -> Reported:
+    """Return ruff's findings as (path, code, line, message)."""
     command = ["check", "--isolated", "--no-cache", "--no-respect-gitignore", "--config", "exclude = []"]
     run = subprocess.run(
         [find_ruff_bin(), *command, "--output-format", "json", *options, "."],
@@ -84,12 +84,12 @@ def run_ruff(root: Path, *options: str) -> Said:
         env={**os.environ, "RUST_MIN_STACK": str(64 * 1024 * 1024)},
     )
     assert run.returncode in (0, 1), run.stderr
-    place = f"{os.path.realpath(root)}/"
-    said = [
-        (item["filename"].removeprefix(place), item["code"], item["location"]["row"], one_line(item["message"]))
+    prefix = f"{os.path.realpath(root)}/"
+    findings = [
+        (item["filename"].removeprefix(prefix), item["code"], item["location"]["row"], one_line(item["message"]))
         for item in json.loads(run.stdout)
     ]
-    return Counter(said)
+    return Counter(findings)
 
 
 def run_lint(root: Path) -> Report:
@@ -99,8 +99,8 @@ def run_lint(root: Path) -> Report:
     return lint.COLLECTOR.summarize(facts, Totals(sloc=sloc))
 
 
-def by_path(said: Said) -> Counter[str]:
-    return Counter(path for path, *_ in said.elements())
+def by_path(reported: Reported) -> Counter[str]:
+    return Counter(path for path, *_ in reported.elements())
 
 
 def assert_same(root: Path) -> Report:
@@ -118,7 +118,7 @@ def assert_same(root: Path) -> Report:
     return report
 
 
-def test_odd_files_are_equal(tmp_path: Path) -> None:
+def test_unusual_files(tmp_path: Path) -> None:
     root = write_files(tmp_path / "tree", BYTES)
     for name in ("run_me.py", "run_me_too.py"):
         (root / name).chmod(0o755)
@@ -128,21 +128,21 @@ def test_odd_files_are_equal(tmp_path: Path) -> None:
     assert {"invalid-syntax", "E902", "EXE001", "EXE002", "N999", "I001", "RUF100"} <= rules
 
 
-def test_the_shared_corpus_is_equal(tmp_path: Path) -> None:
+def test_corpus(tmp_path: Path) -> None:
     assert assert_same(copy_python(CORPUS, tmp_path / "tree")).findings
 
 
 @pytest.mark.parametrize("package", PACKAGES_ON_CI)
-def test_packages_are_equal(package: str, tmp_path: Path) -> None:
+def test_package(package: str, tmp_path: Path) -> None:
     assert assert_same(copy_python(PACKAGES / package, tmp_path / package)).findings
 
 
-def test_the_version_is_the_tool_s() -> None:
-    said = subprocess.run([find_ruff_bin(), "--version"], capture_output=True, check=True, text=True).stdout
-    assert said == f"ruff {lint.COLLECTOR.version}\n"
+def test_version_is_the_installed_one() -> None:
+    output = subprocess.run([find_ruff_bin(), "--version"], capture_output=True, check=True, text=True).stdout
+    assert output == f"ruff {lint.COLLECTOR.version}\n"
     assert lint.COLLECTOR.version == version("ruff")
 
 
 @pytest.mark.slow
-def test_the_standard_library_is_equal(tmp_path: Path) -> None:
+def test_standard_library(tmp_path: Path) -> None:
     assert len(assert_same(copy_python(STDLIB, tmp_path / "stdlib")).findings) > 10_000

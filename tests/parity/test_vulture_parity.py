@@ -1,4 +1,4 @@
-"""Finding by finding against `vulture --min-confidence 60`, whole trees at a time."""
+"""Findings of whole trees, compared with `vulture --min-confidence 60`."""
 
 import re
 import tempfile
@@ -75,19 +75,19 @@ CRAFTED = {
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A directory whose own path does not look like a test's to vulture, as `/src` does not."""
+    """Return a directory that vulture does not take for a test directory, like `/src`."""
     with tempfile.TemporaryDirectory(prefix="vibe8-") as directory:
         path = Path(directory).resolve() / "src"
-        assert "/test" not in str(path), "vulture looks for /test in absolute paths: set TMPDIR elsewhere"
+        assert "/test" not in str(path), "vulture looks for /test in absolute paths: set TMPDIR to another directory"
         path.mkdir()
         yield path
 
 
-def told_by_vulture(root: Path) -> list[tuple[str, int, str]]:
-    # 1: some file cannot be read or parsed, and nothing was found; 3: something was found.
-    said = run_tool("vulture", "--min-confidence", "60", root, codes=(0, 1, 3))
+def vulture_findings(root: Path) -> list[tuple[str, int, str]]:
+    # Exit code 1: a file cannot be read or parsed, and nothing was found; 3: something was found.
+    output = run_tool("vulture", "--min-confidence", "60", root, codes=(0, 1, 3))
     found = []
-    for line in said.splitlines():
+    for line in output.splitlines():
         match = LINE.fullmatch(line)
         assert match, line
         found.append((match["path"].removeprefix(f"{root}/"), int(match["line"]), match["text"]))
@@ -95,8 +95,8 @@ def told_by_vulture(root: Path) -> list[tuple[str, int, str]]:
 
 
 def assert_same(root: Path) -> list[tuple[str, int, str]]:
-    """Compare, and give back what both said."""
-    expected = told_by_vulture(root)
+    """Compare all findings and return them."""
+    expected = vulture_findings(root)
     report = run_file_collector(COLLECTOR, root)
     assert sorted((item.path, item.line, item.message) for item in report.findings) == expected
     assert report.aggregate["unused_symbols"] == len(expected)
@@ -111,13 +111,13 @@ def test_crafted_tree(root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CRAFTED))
-def test_crafted_file_alone(root: Path, path: str) -> None:
+def test_crafted_file_on_its_own(root: Path, path: str) -> None:
     write_files(root, {path: CRAFTED[path].encode()})
     assert_same(root)
 
 
 def test_corpus(root: Path) -> None:
-    """Files in a newer grammar than the running Python's among them: vulture goes on, and so do we."""
+    """Some files need a newer Python: vulture skips them and continues, and so does the collector."""
     assert len(assert_same(copy_python(CORPUS, root / "corpus").parent)) > 100
 
 
@@ -127,11 +127,11 @@ def test_package(root: Path, package: str) -> None:
     assert assert_same(root)
 
 
-def test_packages_together_and_a_file_that_does_not_parse(root: Path) -> None:
+def test_several_packages_and_a_file_that_does_not_parse(root: Path) -> None:
     for package in ("_pytest", "httpx", "httpcore", "structlog", "packaging"):
         copy_python(PACKAGES / package, root / "lib" / package)
     (root / "broken.py").write_text("def (\n")
-    assert_same(root)
+    assert assert_same(root)
 
 
 @pytest.mark.slow

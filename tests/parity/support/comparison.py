@@ -1,4 +1,4 @@
-"""What parity tests share: trees to compare on, the tools' own command lines, and our collectors without the engine."""
+"""Shared by the parity tests: source trees, the tools' command lines, and our collectors without the engine."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _NEEDS_PYTHON = re.compile(r"_py3(\d+)\.py$")
 
 
 def corpus_files() -> list[Path]:
-    """The odd corners of the language; `_py312` at a name's end says from which Python on it parses."""
+    """Return files with unusual syntax. A name that ends in `_py312` needs Python 3.12 to parse."""
     found = []
     for path in sorted(CORPUS.glob("*.py")):
         minor = _NEEDS_PYTHON.search(path.name)
@@ -36,7 +36,7 @@ def corpus_files() -> list[Path]:
 
 
 def copy_python(source: Path, target: Path) -> Path:
-    """Copy a package's `.py` files, without links, to a directory that does not exist yet."""
+    """Copy a package's `.py` files, except symbolic links, to a new directory."""
     for path in sorted(source.rglob("*.py")):
         relative = path.relative_to(source)
         if path.is_file() and not path.is_symlink() and not {"site-packages", "__pycache__"} & set(relative.parts):
@@ -53,7 +53,7 @@ def write_files(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def is_plain_utf_8(data: bytes) -> bool:
-    """Without a BOM, that is: radon and docstr-coverage decode nothing else."""
+    """Return whether the data is UTF-8 without a BOM, the only encoding that radon and docstr-coverage decode."""
     try:
         return not data.decode().startswith("\ufeff")
     except UnicodeDecodeError:
@@ -61,15 +61,15 @@ def is_plain_utf_8(data: bytes) -> bool:
 
 
 def run_tool(*arguments: str | Path, codes: Iterable[int] = (0,), with_errors: bool = False) -> str:
-    """Standard output of `python -m ARGUMENTS`, run in an empty directory, with no configuration of anyone's.
+    """Return the standard output of `python -m ARGUMENTS`, run in an empty directory without any configuration.
 
-    `with_errors` adds standard error, where some tools write their report.
+    `with_errors` appends standard error, where some tools write their report.
     """
-    with tempfile.TemporaryDirectory(prefix="vibe8-") as neutral:
+    with tempfile.TemporaryDirectory(prefix="vibe8-") as empty:
         run = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", *arguments],
-            cwd=neutral,
-            env={**os.environ, "HOME": neutral, "PYTHONPATH": "", "PYTHONIOENCODING": "utf-8:surrogateescape"},
+            cwd=empty,
+            env={**os.environ, "HOME": empty, "PYTHONPATH": "", "PYTHONIOENCODING": "utf-8:surrogateescape"},
             capture_output=True,
             check=False,
         )
@@ -78,13 +78,13 @@ def run_tool(*arguments: str | Path, codes: Iterable[int] = (0,), with_errors: b
 
 
 def run_radon(root: Path, command: str) -> dict[str, Any]:
-    """`radon COMMAND --json`, by path relative to the root; `{error: ...}` for a file that it does not finish."""
-    said: dict[str, Any] = json.loads(run_tool("radon", command, "--json", root))
-    return {path.removeprefix(f"{root}/"): value for path, value in said.items()}
+    """Return `radon COMMAND --json` by path relative to the root; `{error: ...}` for a file on which radon fails."""
+    report: dict[str, Any] = json.loads(run_tool("radon", command, "--json", root))
+    return {path.removeprefix(f"{root}/"): value for path, value in report.items()}
 
 
 def inspect_files(collector: FileCollector, root: Path) -> dict[str, Any]:
-    """Facts by path, as the engine hands them to `summarize`: carried by msgpack, None left out."""
+    """Return facts by path as the engine passes them to `summarize`: encoded by msgpack, without None."""
     facts = {}
     for entry in load_tree(root).entries:
         file = SourceFile(entry.path, entry.location.read_bytes())
@@ -97,11 +97,11 @@ def inspect_files(collector: FileCollector, root: Path) -> dict[str, Any]:
 
 
 def count_sloc(root: Path) -> dict[str, int | None]:
-    """Source lines by path, None for a file that does not parse."""
+    """Return source lines by path; None for a file that does not parse."""
     files = [SourceFile(entry.path, entry.location.read_bytes()) for entry in load_tree(root).entries]
     return {file.path: file.line_counts.sloc if file.parse_error is None else None for file in files}
 
 
 def run_file_collector(collector: FileCollector, root: Path) -> Report:
-    """What the collector says of the tree under `root`."""
+    """Return the collector's report of the tree under `root`."""
     return collector.summarize(inspect_files(collector, root), Totals(sloc=count_sloc(root)))

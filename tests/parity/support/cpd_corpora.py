@@ -1,6 +1,6 @@
-"""Trees on which our duplicated lines are held against PMD's: odd corners by hand, random ones, installed packages.
+"""Trees on which our duplicated lines are compared with PMD's: crafted ones, random ones, installed packages.
 
-What is written here is written as bytes, since git and editors like to mend such files.
+The crafted files are written here, because git and editors would change some of their bytes.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from tests.parity.support.comparison import PACKAGES
 
 Files = Mapping[str, bytes]
 
-# How many tokens PMD sees in each: as many as complete a window of 50 are a duplication, one less is none.
+# Code, and the number of tokens that PMD counts in it. Padded to 50 tokens it is a duplication, padded to 49 it is not.
 SNIPPETS = [
     ("x", 1), ("f'x'", 2), ("rb'x'", 2), ("br'x'", 1), ("bR'x'", 1), ("Rb'x'", 2), ("ur'x'", 1), ("UR'x'", 1),
     ("ru'x'", 2), ("u'x'", 1), ("b'x'", 1), ("R'x'", 1), ("fr'x'", 2), ("f'{a[\"b\"]!r:>{c}}'", 2), ("f'{a['b']}'", 3),
@@ -30,8 +30,8 @@ SNIPPETS = [
     ("print x", 2), ("async def f(): await g", 8), ("None", 1), ("lambda:0", 3), ("'\u2028'", 1), ("'\U0001d4b3'", 1),
 ]  # fmt: skip
 
-# Characters on which PMD's lexer gives up, and with it on the file.
-UNKNOWN = {
+# Code that PMD's lexer rejects; PMD then leaves out the file.
+REJECTED = {
     "question": b"?",
     "bang": b"! x",
     "alone": b"\\ x",
@@ -51,7 +51,7 @@ UNKNOWN = {
 
 
 def row(prefix: str, *spans: int | tuple[int, int] | str, separator: str = "\n") -> str:
-    """Names one below the other: `prefix0`, `prefix1`, ... up to a number, or from and to; text stands as it is."""
+    """Return one name per line: `prefix0`, `prefix1`, ... up to a number, or a range of them; text is kept as it is."""
     words: list[str] = []
     for span in spans:
         if isinstance(span, str):
@@ -63,9 +63,9 @@ def row(prefix: str, *spans: int | tuple[int, int] | str, separator: str = "\n")
 
 
 def crafted() -> Files:
-    """Each corner in a directory of its own, with names of its own, so that none meets another."""
+    """Return all crafted files. Each case has names of its own, so no case duplicates another."""
     files = dict(_snippets())
-    for build in (_clones, _repetitions, _layout, _strings, _switched_off, _unknown, _order):
+    for build in (_clones, _repetitions, _layout, _strings, _suppressed, _rejected, _order):
         files.update({name: text if isinstance(text, bytes) else text.encode() for name, text in build().items()})
     return files
 
@@ -79,11 +79,11 @@ def _snippets() -> Iterator[tuple[str, bytes]]:
 
 
 def _clones() -> dict[str, str | bytes]:
-    """Two and three alike, within one file and across files."""
+    """Two and three equal runs, within one file and across files."""
     return {
         "clones/window_a.py": row("w", 50),
         "clones/window_b.py": row("w", "w_", 49, "w_", "w_", 50, "w_"),
-        # Of three, two agree further: whether that is found depends on the order.
+        # Of three equal runs, two are equal for longer: whether that is found depends on the order.
         "clones/short_first.py": row("sf", "x", 53, "y", 60, "z", 60, "w"),
         "clones/short_second.py": row("ss", "x", 60, "y", 53, "z", 60, "w"),
         "clones/short_last.py": row("sl", "x", 60, "y", 60, "z", 53, "w"),
@@ -92,7 +92,7 @@ def _clones() -> dict[str, str | bytes]:
         "clones/across_1.py": row("ac", "x", 53, "y"),
         "clones/across_2.py": row("ac", 60, "z"),
         "clones/across_3.py": row("ac", "q", 60, "w"),
-        # Two duplications side by side: blank lines between them belong to neither.
+        # Two adjacent duplications: blank lines between them belong to neither.
         "clones/beside.py": row("be", "x", 50, "\n\n", (100, 150), "y", 50, "z", (100, 150)),
         "clones/nested.py": row("ne", "a", (0, 120), "b", (20, 80), "c", (0, 120), "d", (20, 80), "e", (30, 200)),
         "clones/whole_1.py": row("wh", 80),
@@ -122,7 +122,7 @@ def NAME(self, argument: int = 1_000, *rest, **more) -> str:
 
 
 def _repetitions() -> dict[str, str | bytes]:
-    """What overlaps itself, and what nearly does."""
+    """Runs that overlap themselves, and runs that almost do."""
     files: dict[str, str | bytes] = {
         "repetitions/rows.py": "x = [\n" + "0,\n" * 333 + "]\n",
         "repetitions/rows_apart.py": "".join(f"y{i} = [\n" + "1,\n" * (40 + 7 * i % 60) + "]\n" for i in range(12)),
@@ -140,7 +140,7 @@ def _repetitions() -> dict[str, str | bytes]:
 
 
 def _layout() -> dict[str, str | bytes]:
-    """The same tokens with all kinds of line ends and gaps."""
+    """The same tokens with all kinds of line breaks and gaps."""
     text = row("la", 60)
     return {
         "layout/newlines.py": text,
@@ -159,7 +159,7 @@ def _layout() -> dict[str, str | bytes]:
 
 
 def _strings() -> dict[str, str | bytes]:
-    """Tokens of more than one line, and bytes that are no UTF-8."""
+    """Tokens of more than one line, and bytes that are not UTF-8."""
     files: dict[str, str | bytes] = {
         "strings/docstring_first.py": '"""a\n\nb"""\n' + row("df", 49),
         "strings/docstring_first_too.py": 'x = 1\n"""a\n\nb"""\n' + row("df", 49, "y"),
@@ -180,8 +180,8 @@ def _strings() -> dict[str, str | bytes]:
     return files
 
 
-def _switched_off() -> dict[str, str | bytes]:
-    """PMD's comments that take code out of the comparison."""
+def _suppressed() -> dict[str, str | bytes]:
+    """PMD's comments that exclude code from the comparison."""
     return {
         "off/plain_1.py": row("of", 30, "# CPD-OFF\nnot_seen\n# CPD-ON", (30, 60)),
         "off/plain_2.py": row("of", 60),
@@ -197,23 +197,23 @@ def _switched_off() -> dict[str, str | bytes]:
     }
 
 
-def _unknown() -> dict[str, str | bytes]:
-    """Files that PMD leaves out, though they hold what stands elsewhere too."""
+def _rejected() -> dict[str, str | bytes]:
+    """Files that PMD leaves out, although their code occurs elsewhere too."""
     text = row("uk", 60).encode()
-    files: dict[str, str | bytes] = {f"unknown/{name}.py": text + data for name, data in UNKNOWN.items()}
+    files: dict[str, str | bytes] = {f"unknown/{name}.py": text + data for name, data in REJECTED.items()}
     files["unknown/utf_16.py"] = text.decode().encode("utf-16")
     files["unknown/sound_1.py"] = files["unknown/sound_2.py"] = text
     return files
 
 
 def _order() -> dict[str, str | bytes]:
-    """Three alike in files whose order tells which two are compared: by UTF-16 units of the path, not by folder."""
+    """Equal runs in files whose order decides which of them are compared: by UTF-16 units of the path."""
     names = ("a.py", "a/b.py", "a-b.py", "a_b.py", "B.py", "\U0001d4b3.py", "\uffee.py", "\u00e9.py")
     return {f"order/{name}": row("or", f"x{i}", 50 + 13 * i % 17, f"y{i}") for i, name in enumerate(names)}
 
 
 def generated(cases: int = 60, seed: int = 20) -> Files:
-    """Random rows of very few names, repeated and copied: the same on every Python, as only `random()` is used."""
+    """Return random, repetitive files of few names. They are equal on every Python, as only `random()` is used."""
     source = random.Random(seed)
 
     def below(bound: int) -> int:
@@ -249,14 +249,14 @@ def _random_row(below: Callable[[int], int], earlier: list[list[int]]) -> list[i
 
 
 def package(name: str, release: str) -> Files:
-    """The `.py` files of an installed package, of the version that `pyproject.toml` asks for."""
+    """Return the `.py` files of an installed package in the given version."""
     assert version(name) == release
     root = PACKAGES / name
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.py")) if path.is_file()}
 
 
 def digest(files: Files) -> str:
-    """Which bytes these are."""
+    """Return a digest of all names and contents."""
     whole = hashlib.sha256()
     for name, data in sorted(files.items()):
         whole.update(b"%d %d " % (len(name.encode()), len(data)) + name.encode() + data)
@@ -269,6 +269,6 @@ CORPORA: Mapping[str, Callable[[], Files]] = {
     "radon-6.0.1": lambda: package("radon", "6.0.1"),
     "bandit-1.9.4": lambda: package("bandit", "1.9.4"),
 }
-"""What the committed goldens are of."""
+"""The corpora of the committed golden files."""
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
