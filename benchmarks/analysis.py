@@ -1,7 +1,8 @@
-"""Our wall time beside the tools' own command lines, run in turn on the same tree, as a ratio. `make bench`.
+"""Compares the time of `vibe8 analyze` with that of the tools' own command lines on the same tree: `make bench`.
 
-`--tree DIRECTORY` takes a git work tree of yours; else one is made of the standard library's files. PMD CPD takes part
-where PMD_HOME names an unpacked distribution and `java` is there; `deps` has no command line to be held against.
+`--tree DIRECTORY` measures a git work tree of yours; by default one is made from the standard library's files. PMD CPD
+is included if PMD_HOME names an unpacked distribution and `java` is installed. `deps` has no command line to compare
+with.
 """
 
 import argparse
@@ -28,8 +29,8 @@ CHANGED_SHARE = 0.01
 SIZES = (50_000, 100_000, 200_000, 400_000, 600_000)
 
 
-def tools(tree: Path, bare: Path) -> Mapping[str, Sequence[str]]:
-    """Each tool's command line, as a user would type it."""
+def tool_commands(tree: Path, bare: Path) -> Mapping[str, Sequence[str]]:
+    """Return each tool's command line, as a user would type it."""
     commands = {
         "ruff": [
             str(BIN / "ruff"),
@@ -72,18 +73,18 @@ class Cost:
         return f"{self.wall:8.2f} s{self.cpu:8.2f} s"
 
 
-def cost(command: Sequence[str]) -> Cost:
-    """What one run costs, its output thrown away."""
+def measure(command: Sequence[str]) -> Cost:
+    """Run the command once, discard its output, and return its cost."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def ours(tree: Path, *, watched: bool) -> tuple[Cost, Mapping[str, int], Peak]:
-    """What `vibe8 analyze` costs, cold; what it says of its own stages in ms; and the tree's peak memory.
+def measure_vibe8(tree: Path, *, sampled: bool) -> tuple[Cost, Mapping[str, int], Peak]:
+    """Run `vibe8 analyze` without a cache; return its cost, its own stage times in ms, and its peak memory.
 
-    Watching takes time of the two cores: a run that is timed is not watched, and has no CPU time and no memory to tell.
+    Sampling costs time, so a run whose wall time counts is not sampled; then CPU time and memory are 0.
     """
     with tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, "PACKAGE_INDEX_URL": "", "SCRATCH_DIR": scratch, "MAX_CLONE_MB": "4096"}
@@ -91,29 +92,31 @@ def ours(tree: Path, *, watched: bool) -> tuple[Cost, Mapping[str, int], Peak]:
         started = time.perf_counter()
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
             sampler = TreeSampler(running.pid)
-            with sampler if watched else nullcontext():
-                said, _ = running.communicate()
-            took = time.perf_counter() - started
+            with sampler if sampled else nullcontext():
+                output, _ = running.communicate()
+            wall = time.perf_counter() - started
         if running.returncode:
-            raise SystemExit(f"vibe8 analyze ended with {running.returncode}")
-    document = json.loads(said)
-    failed = [name for name, word in document["completeness"]["collectors"].items() if word != "ok"]
-    if failed:
-        print(f"not complete: {', '.join(failed)}")
-    return Cost(took, sampler.cpu_seconds), document["timings_ms"], sampler.peak
+            raise SystemExit(f"vibe8 analyze failed with exit code {running.returncode}")
+    document = json.loads(output)
+    incomplete = [name for name, status in document["completeness"]["collectors"].items() if status != "ok"]
+    if incomplete:
+        print(f"not complete: {', '.join(incomplete)}")
+    return Cost(wall, sampler.cpu_seconds), document["timings_ms"], sampler.peak
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tree", type=Path, help="a git work tree; made if not given")
+    parser.add_argument("--tree", type=Path, help="a git work tree; by default one is made")
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--commits", type=int, default=13_000)
-    parser.add_argument("--runs", type=int, default=3, help="runs of ours; the median is taken")
-    parser.add_argument("--scaling", action="store_true", help="seconds per further 1,000 lines, and no tools")
-    parser.add_argument("--next-commit", action="store_true", help="a running worker, 1%% of the files changed")
+    parser.add_argument("--runs", type=int, default=3, help="runs of vibe8; the median counts")
+    parser.add_argument("--scaling", action="store_true", help="measure the cost of each further 1,000 lines; no tools")
+    parser.add_argument(
+        "--next-commit", action="store_true", help="measure a running worker with 1%% of the files changed"
+    )
     options = parser.parse_args()
     if options.next_commit and options.tree is not None:
-        parser.error("--next-commit commits to the tree, so it takes none of yours")
+        parser.error("--next-commit commits to the tree, so it cannot be used with --tree")
     if options.scaling:
         scaling(options.runs)
         return
@@ -132,68 +135,68 @@ def main() -> None:
 
 
 def scaling(runs: int) -> None:
-    """Print what each further 1,000 lines cost, with next to no history, so that churn is left out."""
+    """Print the cost of each further 1,000 lines, with one commit only, so that churn costs nothing."""
     print(machine())
-    before: tuple[int, Cost] | None = None
+    smaller: tuple[int, Cost] | None = None
     for wanted in SIZES:
         with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as temporary:
             tree = Path(temporary) / "tree"
             lines = make_tree(tree, lines=wanted, commits=1)
-            best = min((ours(tree, watched=True)[0] for _ in range(runs)), key=lambda run: run.cpu)
-        print(f"{lines:>10,} lines{best}{'' if before is None else _slope(before, (lines, best))}", flush=True)
-        before = lines, best
+            best = min((measure_vibe8(tree, sampled=True)[0] for _ in range(runs)), key=lambda run: run.cpu)
+        print(f"{lines:>10,} lines{best}{'' if smaller is None else _slope(smaller, (lines, best))}", flush=True)
+        smaller = lines, best
 
 
-def _slope(before: tuple[int, Cost], after: tuple[int, Cost]) -> str:
-    lines = (after[0] - before[0]) / 1000
-    wall, cpu = after[1].wall - before[1].wall, after[1].cpu - before[1].cpu
+def _slope(smaller: tuple[int, Cost], larger: tuple[int, Cost]) -> str:
+    lines = (larger[0] - smaller[0]) / 1000
+    wall, cpu = larger[1].wall - smaller[1].wall, larger[1].cpu - smaller[1].cpu
     return f"{wall / lines * 1000:9.1f} ms, {cpu / lines * 1000:.1f} ms of CPU per further 1,000"
 
 
 def compare(tree: Path, bare: Path, runs: int) -> None:
     """Print the table and the ratios."""
-    mine = sorted((ours(tree, watched=False) for _ in range(runs)), key=lambda run: run[0].wall)
-    timed, stages, _ = mine[len(mine) // 2]
-    watched, _, peak = ours(tree, watched=True)
-    took = Cost(timed.wall, watched.cpu)
+    vibe8_runs = sorted((measure_vibe8(tree, sampled=False) for _ in range(runs)), key=lambda run: run[0].wall)
+    timed, stages, _ = vibe8_runs[len(vibe8_runs) // 2]
+    sampled, _, peak = measure_vibe8(tree, sampled=True)
+    vibe8 = Cost(timed.wall, sampled.cpu)
     print(f"{machine()}\n{'':<18}{'wall':>10}{'CPU':>10}")
-    total = in_turn(tree, bare)
+    total = measure_tools(tree, bare)
     print(f"{'the tools in turn':<18}{total}")
-    print(f"{'vibe8 analyze':<18}{took}   (wall: median of {runs}; CPU and memory: one more, watched)")
-    print(f"{'ratio':<18}{total.wall / took.wall:8.1f} x{total.cpu / took.cpu:8.1f} x")
+    print(f"{'vibe8 analyze':<18}{vibe8}   (wall: median of {runs}; CPU and memory: one further run, sampled)")
+    print(f"{'ratio':<18}{total.wall / vibe8.wall:8.1f} x{total.cpu / vibe8.cpu:8.1f} x")
     for name, milliseconds in sorted(stages.items(), key=lambda item: -item[1]):
         print(f"    {name:<26}{milliseconds:8d} ms")
     print(f"peak memory of the process tree: {peak.pss / 1e6:.0f} MB (PSS of {peak.processes} processes)")
 
 
-def in_turn(tree: Path, bare: Path) -> Cost:
-    """Run the tools one after another, print what each costs, and add up."""
+def measure_tools(tree: Path, bare: Path) -> Cost:
+    """Run the tools one after another, print the cost of each, and return the sum."""
     total = Cost(0.0, 0.0)
-    for name, command in tools(tree, bare).items():
-        spent = cost(command)
-        total += spent
-        print(f"{name:<18}{spent}", flush=True)
+    for name, command in tool_commands(tree, bare).items():
+        cost = measure(command)
+        total += cost
+        print(f"{name:<18}{cost}", flush=True)
     return total
 
 
 def next_commit(tree: Path, bare: Path, runs: int) -> None:
-    """Print what collecting costs a running worker at each of the next commits, beside the tools on the same commit."""
-    theirs: list[Cost] = []
+    """Print the cost of collecting in a running worker at each next commit, and of the tools on the same commit."""
+    tool_costs: list[Cost] = []
 
     def run_tools() -> None:
         subprocess.run(["git", "-C", str(bare), "fetch", "-q", str(tree), "+main:main"], check=True)  # nosec B607 # noqa: S607 - this machine's own git
-        theirs.append(in_turn(tree, bare))
+        tool_costs.append(measure_tools(tree, bare))
 
     print(f"{machine()}\n{'':<18}{'wall':>10}{'CPU':>10}")
-    mine = next_commits(tree, CHANGED_SHARE, runs, run_tools)
-    for collecting, total in zip(mine, theirs, strict=True):
+    collecting_costs = next_commits(tree, CHANGED_SHARE, runs, run_tools)
+    for collecting, total in zip(collecting_costs, tool_costs, strict=True):
         print(f"{'the tools in turn':<18}{total}")
         print(f"{'collecting':<18}{Cost(collecting.wall, collecting.cpu)}   ({collecting.changed} files changed)")
         print(f"{'ratio':<18}{total.wall / collecting.wall:8.1f} x{total.cpu / collecting.cpu:8.1f} x")
 
 
 def machine() -> str:
-    """What the figures were taken on, and how busy it was: with a load above its cores, wall time says little."""
+    """Describe the machine and its load; with a load above the number of cores, wall times are unreliable."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{python}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}"
 

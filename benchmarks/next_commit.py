@@ -1,8 +1,8 @@
-"""What collecting costs a running worker at the next commit; the tools' time has no clone in it either.
+"""The cost of collecting in a running worker at the next commit, when the facts of unchanged files are cached.
 
-Measured is a worker's own pipeline, from the source lying in scratch to the whole analysis read back: the digests of
-all files, the look-up in Redis, a fresh child in its sandbox and everything in it. Each run is of a commit of its own,
-and the last is held against a run that knows nothing.
+A worker's own pipeline is measured from the fetched source to the complete analysis: the digests of all files, the
+look-up in Redis, and a new child process in its sandbox. Cloning is not included; it is not part of the tools' time
+either. Each run measures a commit of its own. The last result is compared with a run without a cache.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ SCOPE = ("bench",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collecting:
-    """Seconds of collecting: wall time and CPU time; and how many files the commit changed."""
+class CollectingCost:
+    """Wall time and CPU time of collecting in seconds, and the number of files that the commit changed."""
 
     wall: float
     cpu: float
@@ -44,7 +44,7 @@ class Collecting:
 
 @contextmanager
 def running_redis() -> Iterator[str]:
-    """The address of a Valkey that holds nothing yet."""
+    """Start an empty Valkey and yield its URL."""
     with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as directory:
         Path(directory).chmod(0o711)
         valkey = Valkey(Path(directory), run_as=server_user(), durable=False)
@@ -57,16 +57,16 @@ def running_redis() -> Iterator[str]:
 
 @asynccontextmanager
 async def running_pipeline() -> AsyncIterator[Pipeline]:
-    """A worker's pipeline with the process that its children are forked from, and a Redis of its own."""
+    """Open a worker's pipeline with its zygote and a Redis of its own."""
     with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as scratch, running_redis() as url:
         settings = Settings(package_index_url=SecretStr(""), scratch_dir=Path(scratch) / "scratch", max_clone_mb=4096)
         async with Redis.from_url(url) as redis, open_pipeline(settings) as pipeline:
-            keeper = SourceFacts(RedisFactsCache(redis, CACHE_BYTES), pipeline.limits)
-            yield replace(pipeline, facts=keeper)
+            facts = SourceFacts(RedisFactsCache(redis, CACHE_BYTES), pipeline.limits)
+            yield replace(pipeline, facts=facts)
 
 
 async def _analyse(pipeline: Pipeline, tree: Path, scope: Sequence[str]) -> tuple[Analysis, float, float]:
-    """The analysis, without its times; and collecting's wall and CPU time, this process's part in it."""
+    """Return the analysis without its times, and the wall and CPU time of collecting, this process included."""
 
     async def on_progress(_: object) -> None: ...
 
@@ -78,7 +78,7 @@ async def _analyse(pipeline: Pipeline, tree: Path, scope: Sequence[str]) -> tupl
 
 
 def _children_cpu() -> float:
-    """What children that collect have used up to now, as their guardians tell it."""
+    """Return the CPU seconds of the collecting children so far, as their supervisors report them."""
     return sum(
         sample.value
         for family in CHILD_CPU.collect()
@@ -87,24 +87,26 @@ def _children_cpu() -> float:
     )
 
 
-async def _rounds(tree: Path, share: float, runs: int, between: Callable[[], None]) -> AsyncIterator[Collecting]:
+async def _measure_commits(
+    tree: Path, share: float, runs: int, between: Callable[[], None]
+) -> AsyncIterator[CollectingCost]:
     async with running_pipeline() as pipeline:
         await _analyse(pipeline, tree, SCOPE)
         for _ in range(runs):
             changed = change_files(tree, share)
             warm, wall, cpu = await _analyse(pipeline, tree, SCOPE)
-            yield Collecting(wall=wall, cpu=cpu, changed=changed)
+            yield CollectingCost(wall=wall, cpu=cpu, changed=changed)
             between()
         cold, _, _ = await _analyse(pipeline, tree, ())
     if cold != warm:
-        raise SystemExit("what is remembered has changed the numbers")
+        raise SystemExit("the result with cached facts differs from the result without them")
 
 
-def next_commits(tree: Path, share: float, runs: int, between: Callable[[], None]) -> list[Collecting]:
-    """What each of the next commits costs; `between` them something else is measured, so that it shares the weather."""
+def next_commits(tree: Path, share: float, runs: int, between: Callable[[], None]) -> list[CollectingCost]:
+    """Return the cost of each next commit. `between` runs after each, so that both see the same load of the machine."""
 
-    async def all_rounds() -> list[Collecting]:
-        return [cost async for cost in _rounds(tree, share, runs, between)]
+    async def measure_all() -> list[CollectingCost]:
+        return [cost async for cost in _measure_commits(tree, share, runs, between)]
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as our worker does
-        return runner.run(all_rounds())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the worker's event loop
+        return runner.run(measure_all())

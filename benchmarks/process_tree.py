@@ -1,4 +1,4 @@
-"""Memory and CPU time of a process and all that it starts, sampled from /proc while it runs."""
+"""Memory and CPU time of a process and its descendants, sampled from /proc while they run."""
 
 import threading
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ _PSS = "Pss:"
 
 @dataclass(slots=True)
 class Peak:
-    """The most that the tree's processes held at once, in bytes of proportional set size, and how many they were."""
+    """The largest sum of the processes' proportional set sizes, in bytes, and the number of processes at that time."""
 
     pss: int = 0
     processes: int = 0
 
 
 class TreeSampler:
-    """A context manager: samples the tree below `pid` until it is left. Short peaks between two samples are missed."""
+    """Context manager that samples the process tree of `pid`. Short peaks between two samples are missed."""
 
     def __init__(self, pid: int) -> None:
         self.peak = Peak()
         self._cpu: dict[int, int] = {}
         self._pid = pid
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -32,16 +32,16 @@ class TreeSampler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     @property
     def cpu_seconds(self) -> float:
-        """What all processes used up to the last sample of each: a little less than the truth."""
+        """CPU time of all processes up to the last sample of each, which is slightly too low."""
         return sum(self._cpu.values()) / 1e9
 
     def _run(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
+        while not self._stopped.wait(SAMPLE_SECONDS):
             pids = descendants(self._pid)
             for pid in pids:
                 self._cpu[pid] = max(self._cpu.get(pid, 0), _cpu_nanoseconds(pid))
@@ -51,16 +51,16 @@ class TreeSampler:
 
 
 def descendants(pid: int) -> list[int]:
-    """The process and everything below it, whatever their sessions and groups."""
-    parents: dict[int, list[int]] = {}
+    """Return the process and its descendants, in any session and process group."""
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             parent = _parent(entry)
             if parent is not None:
-                parents.setdefault(parent, []).append(int(entry.name))
+                children.setdefault(parent, []).append(int(entry.name))
     found = [pid]
     for each in found:
-        found.extend(parents.get(each, ()))
+        found.extend(children.get(each, ()))
     return found
 
 
@@ -68,15 +68,15 @@ def _parent(entry: Path) -> int | None:
     try:
         return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):
-        return None  # it has just ended
+        return None  # the process has just ended
 
 
 def _cpu_nanoseconds(pid: int) -> int:
-    """User and system time of all threads of a process that are still there."""
+    """Return the user and system time of a process's existing threads."""
     try:
         return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     except (OSError, ValueError, IndexError):
-        return 0  # it has just ended
+        return 0  # the process has just ended
 
 
 def _pss(pid: int) -> int:

@@ -1,12 +1,11 @@
-"""Trees of a wanted size, from what every Python brings along: its standard library, with a history made by git.
+"""Makes git work trees of a given size from the standard library's files.
 
-The files are real; the history is synthetic: each commit rewrites one file of the tree, some of whose lines are
-marked, so that `git log --numstat` has as much to do as for a real repository of that many commits.
+The files are real, the history is synthetic: each commit rewrites some lines of one file, so `git log --numstat` has as
+much to do as in a real repository with that many commits.
 """
 
 import ast
 import random
-import shutil
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -17,25 +16,25 @@ SEED = 8
 
 
 def library_files(lines: int) -> list[tuple[Path, str]]:
-    """Files of the standard library, its tests too, until they have that many lines; and where they go."""
+    """Return files of the standard library and its tests with that many lines together, and their relative paths."""
     root = Path(sysconfig.get_path("stdlib"))
     files = [path for path in sorted(root.rglob("*.py")) if "site-packages" not in path.parts]
-    random.Random(SEED).shuffle(files)  # nosec B311 # repeatable on purpose
+    random.Random(SEED).shuffle(files)  # nosec B311 # the same numbers in each run
     chosen: list[tuple[Path, str]] = []
     total = 0
     for path in files:
         if total >= lines:
             break
         content = path.read_bytes()
-        if not _is_plain(content):
+        if not _is_accepted_by_all_tools(content):
             continue
         total += content.count(b"\n")
         chosen.append((path, str(path.relative_to(root))))
     return chosen
 
 
-def _is_plain(content: bytes) -> bool:
-    """Whether every tool gets through: docstr-coverage ends for good at the first file that is not UTF-8."""
+def _is_accepted_by_all_tools(content: bytes) -> bool:
+    """Return whether the file is UTF-8 and parses; docstr-coverage stops at the first file that is not UTF-8."""
     try:
         ast.parse(content.decode())
     except (SyntaxError, ValueError):
@@ -44,7 +43,7 @@ def _is_plain(content: bytes) -> bool:
 
 
 def make_tree(directory: Path, *, lines: int, commits: int) -> int:
-    """A git work tree of about `lines` lines and exactly `commits` commits in `directory`; returns its lines."""
+    """Make a git work tree of about `lines` lines and exactly `commits` commits; return its number of lines."""
     files = library_files(lines)
     contents = {name: path.read_bytes() for path, name in files}
     directory.mkdir(parents=True)
@@ -61,9 +60,9 @@ def make_tree(directory: Path, *, lines: int, commits: int) -> int:
 
 
 def change_files(directory: Path, share: float) -> int:
-    """One more commit, which touches that share of the files; returns how many."""
+    """Commit a change to that share of the files; return the number of changed files."""
     files = [path for path in sorted(directory.rglob("*.py")) if ".git" not in path.parts]
-    chosen = random.Random(SEED + 1).sample(files, max(1, round(len(files) * share)))  # nosec B311 # repeatable on purpose
+    chosen = random.Random(SEED + 1).sample(files, max(1, round(len(files) * share)))  # nosec B311 # the same numbers in each run
     for path in chosen:
         path.write_bytes(path.read_bytes() + b"\nCHANGED = True\n")
     identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
@@ -72,8 +71,8 @@ def change_files(directory: Path, share: float) -> int:
 
 
 def _history(contents: dict[str, bytes], commits: int) -> Iterator[bytes]:
-    """A fast-import stream: early commits touch marked copies, the last one brings every file to its real content."""
-    chance = random.Random(SEED)  # nosec B311 # repeatable on purpose
+    """Yield a fast-import stream: all commits but the last rewrite some lines, the last restores the real contents."""
+    chance = random.Random(SEED)  # nosec B311 # the same numbers in each run
     names = sorted(contents)
     current: dict[str, list[bytes]] = {}
     for number in range(commits):
@@ -94,8 +93,3 @@ def _history(contents: dict[str, bytes], commits: int) -> Iterator[bytes]:
 
 def _git(directory: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=directory, check=True)  # nosec B607 # noqa: S607 - this machine's own git
-
-
-def remove(directory: Path) -> None:
-    """Forget a tree."""
-    shutil.rmtree(directory, ignore_errors=True)
