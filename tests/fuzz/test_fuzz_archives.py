@@ -1,4 +1,4 @@
-"""Zip archives, real ones mutated and made-up ones that lie: each is laid out inside scratch, or clearly refused."""
+"""Zip archives, real ones mutated and made-up ones that lie: each is laid out inside layout, or clearly refused."""
 
 import base64
 import random
@@ -32,31 +32,31 @@ LIMITS = SourceLimits(
 
 
 def fetch(filename: str, data: bytes, what: str) -> None:
-    """Lay the upload out in scratch, or be refused; whatever comes of it must be in order."""
+    """Lay the upload out in layout, or be refused; whatever comes of it must be in order."""
     with tempfile.TemporaryDirectory() as place:
-        scratch = SourceLayout(Path(place) / "scratch")
-        scratch.root.mkdir()
+        layout = SourceLayout(Path(place) / "scratch")
+        layout.root.mkdir()
         refused, source = "", None
-        with jailed(scratch.root):
+        with jailed(layout.root):
             try:
-                source = fetch_upload(filename, base64.b64encode(data).decode(), scratch, LIMITS)
+                source = fetch_upload(filename, base64.b64encode(data).decode(), layout, LIMITS)
             except InvalidInputError as error:
                 refused = str(error)
         assert [path.name for path in Path(place).iterdir()] == ["scratch"]
-        if scratch.repository.exists():  # nothing else starts a process
-            assert_nothing_runs(scratch.root)
+        if layout.repository.exists():  # nothing else starts a process
+            assert_nothing_runs(layout.root)
         if source is None:
             assert_clear(refused)
         else:
-            assert_laid_out(scratch, source)
+            assert_laid_out(layout, source)
         note(what, "completed" if source else "refused")
 
 
-def assert_laid_out(scratch: SourceLayout, source: FetchedSource) -> None:
-    assert {path.name for path in scratch.root.iterdir()} <= {"tree", "manifests", "repo.git"}
-    files = assert_plain_files(scratch.tree, LIMITS.max_inflated_bytes)
+def assert_laid_out(layout: SourceLayout, source: FetchedSource) -> None:
+    assert {path.name for path in layout.root.iterdir()} <= {"tree", "manifests", "repo.git"}
+    files = assert_plain_files(layout.tree, LIMITS.max_inflated_bytes)
     assert 0 < files <= LIMITS.max_tree_files
-    assert_plain_files(scratch.manifests, LIMITS.max_inflated_bytes)
+    assert_plain_files(layout.manifests, LIMITS.max_inflated_bytes)
     assert_harmless([[item.path, item.reason] for item in source.skipped])
 
 

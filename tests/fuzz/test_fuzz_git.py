@@ -34,30 +34,30 @@ Files = Mapping[str, bytes]
 
 
 def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> None:
-    """Fetch into scratch and read the history that came; whatever comes of it must be in order."""
+    """Fetch into layout and read the history that came; whatever comes of it must be in order."""
     with tempfile.TemporaryDirectory() as place:
-        scratch = SourceLayout(Path(place) / "scratch")
-        scratch.root.mkdir()
-        with jailed(scratch.root):
+        layout = SourceLayout(Path(place) / "scratch")
+        layout.root.mkdir()
+        with jailed(layout.root):
             try:
-                outcome = taken(fetch(scratch), scratch)
+                outcome = taken(fetch(layout), layout)
             except (PermanentError, ServiceUnavailableError) as error:
                 assert_clear(str(error))
                 outcome = "refused" if isinstance(error, PermanentError) else "host at fault"
         assert [path.name for path in Path(place).iterdir()] == ["scratch"]
-        assert_nothing_runs(scratch.root)
+        assert_nothing_runs(layout.root)
         note(surface, outcome)
 
 
-def taken(source: FetchedSource, scratch: SourceLayout) -> str:
-    assert {path.name for path in scratch.root.iterdir()} <= {"tree", "manifests", "repo.git"}
-    assert 0 < assert_plain_files(scratch.tree, LIMITS.max_clone_bytes) <= LIMITS.max_tree_files
+def taken(source: FetchedSource, layout: SourceLayout) -> str:
+    assert {path.name for path in layout.root.iterdir()} <= {"tree", "manifests", "repo.git"}
+    assert 0 < assert_plain_files(layout.tree, LIMITS.max_clone_bytes) <= LIMITS.max_tree_files
     assert_harmless(source.to_json() | {"skipped": [[item.path, item.reason] for item in source.skipped]})
-    assert source.has_history == scratch.repository.exists()
+    assert source.has_history == layout.repository.exists()
     if not source.has_history:
         return "completed without its history"
-    assert_ours(scratch.repository)
-    tree = load_tree(scratch.tree, history=GitHistory(scratch.repository))
+    assert_ours(layout.repository)
+    tree = load_tree(layout.tree, history=GitHistory(layout.repository))
     try:
         facts = CHURN.collect_tree(tree)
     except PermanentError as error:
@@ -154,7 +154,7 @@ def rewritten(name: str, data: bytes, chance: random.Random) -> bytes:
 
 def upload(files: Files) -> Callable[[SourceLayout], FetchedSource]:
     archive = make_zip({"a.py": "x = 1\n", **{f".git/{name}": data for name, data in files.items()}})
-    return lambda scratch: fetch_upload("u.zip", base64.b64encode(archive).decode(), scratch, LIMITS)
+    return lambda layout: fetch_upload("u.zip", base64.b64encode(archive).decode(), layout, LIMITS)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -257,11 +257,11 @@ def served(git_server: GitServer, surface: str, write: Callable[[Path], None]) -
         try:
             fetched(
                 surface,
-                lambda scratch: fetch_repository(
+                lambda layout: fetch_repository(
                     url,
                     None,
                     None,
-                    scratch,
+                    layout,
                     LIMITS,
                     ca_bundle=git_server.ca_file,
                     allowed_hosts=[git_server.allowed_host],

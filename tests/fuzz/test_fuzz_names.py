@@ -34,23 +34,23 @@ PATHS = st.lists(PARTS, min_size=1, max_size=4).map(lambda parts: b"/".join(part
 @given(paths=st.lists(PATHS, min_size=1, max_size=10))
 def test_files_of_any_name_on_disk(paths: Sequence[bytes]) -> None:
     with tempfile.TemporaryDirectory() as place:
-        root, scratch = Path(place) / "root", SourceLayout(Path(place) / "scratch")
+        root, layout = Path(place) / "root", SourceLayout(Path(place) / "scratch")
         root.mkdir()
-        scratch.root.mkdir()
+        layout.root.mkdir()
         for path in paths:
             with contextlib.suppress(NotADirectoryError, IsADirectoryError, FileExistsError):
                 write(os.fsencode(root) + b"/" + path)
-        with jailed(scratch.root):
+        with jailed(layout.root):
             try:
-                source = fetch_directory(root, scratch, SourceLimits())
+                source = fetch_directory(root, layout, SourceLimits())
             except InvalidInputError as error:
                 assert_clear(str(error))
                 note("names on disk", "refused")
                 return
-        assert assert_plain_files(scratch.tree, 1 << 20) + source.skipped_total > 0
-        analysis = collect(scratch.tree, "names on disk")
+        assert assert_plain_files(layout.tree, 1 << 20) + source.skipped_total > 0
+        analysis = collect(layout.tree, "names on disk")
         assert not [line for line in analysis.errors if "lint" in line]
-        assert_nothing_runs(scratch.root)
+        assert_nothing_runs(layout.root)
         note("names on disk", "completed")
 
 

@@ -56,9 +56,9 @@ def git_counts(work: WorkTree, directory: Path) -> GitCounts:
     return GitCounts(int(command("rev-list", "--count", "--no-merges", "HEAD")), sum(lines.values()), lines)
 
 
-def measure(scratch: SourceLayout, source: FetchedSource) -> Report:
-    history = GitHistory(scratch.repository) if source.has_history else None
-    tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
+def measure(layout: SourceLayout, source: FetchedSource) -> Report:
+    history = GitHistory(layout.repository) if source.has_history else None
+    tree = load_tree(layout.tree, manifests=layout.manifests, history=history)
     totals = Totals(sloc=dict.fromkeys(entry.path for entry in tree.entries))
     return COLLECTOR.summarize(COLLECTOR.collect_tree(tree), totals)
 
@@ -192,17 +192,17 @@ HISTORIES = [
 # Ways to submit a source
 
 
-def by_clone(work: WorkTree, scratch: SourceLayout, git_server: GitServer) -> FetchedSource:
+def by_clone(work: WorkTree, layout: SourceLayout, git_server: GitServer) -> FetchedSource:
     url = git_server.add(f"owner/{abs(hash(work.path))}", work.dot_git)
     hosts = [git_server.allowed_host]
-    return fetch_repository(url, None, None, scratch, SourceLimits(), ca_bundle=git_server.ca_file, allowed_hosts=hosts)
+    return fetch_repository(url, None, None, layout, SourceLimits(), ca_bundle=git_server.ca_file, allowed_hosts=hosts)
 
 
-def by_directory(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
-    return fetch_directory(work.path, scratch, SourceLimits())
+def by_directory(work: WorkTree, layout: SourceLayout, _: GitServer) -> FetchedSource:
+    return fetch_directory(work.path, layout, SourceLimits())
 
 
-def by_archive(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
+def by_archive(work: WorkTree, layout: SourceLayout, _: GitServer) -> FetchedSource:
     """A zip file of the whole directory, `.git` included."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -210,13 +210,13 @@ def by_archive(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSo
             name = str(path.relative_to(work.path))
             if path.is_file() and not path.is_symlink() and printable(name) == name:
                 archive.write(path, name)
-    return fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), scratch, SourceLimits())
+    return fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), layout, SourceLimits())
 
 
-def by_packing(work: WorkTree, scratch: SourceLayout, _: GitServer) -> FetchedSource:
+def by_packing(work: WorkTree, layout: SourceLayout, _: GitServer) -> FetchedSource:
     """The archive that `vibe8 submit DIRECTORY` sends."""
     data = pack_directory(work.path, with_history=True)
-    return fetch_upload("u.zip", base64.b64encode(data).decode(), scratch, SourceLimits())
+    return fetch_upload("u.zip", base64.b64encode(data).decode(), layout, SourceLimits())
 
 
 SUBMISSIONS = [by_clone, by_directory, by_archive, by_packing]
@@ -227,7 +227,7 @@ Submission = Callable[[WorkTree, SourceLayout, GitServer], FetchedSource]
 @pytest.mark.parametrize("history", HISTORIES)
 def test_churn_equals_git_log(
     tmp_path: Path,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     git_server: GitServer,
     history: Callable[[WorkTree], None],
     submit: Submission,
@@ -235,7 +235,7 @@ def test_churn_equals_git_log(
     work = WorkTree(tmp_path / "work")
     history(work)
     expected = git_counts(work, tmp_path)
-    report = measure(scratch, submit(work, scratch, git_server))
+    report = measure(layout, submit(work, layout, git_server))
     assert report.aggregate == {
         "total_commits": expected.commits,
         "totalChurn": expected.total,
@@ -262,7 +262,7 @@ def test_histories_defeat_simplification_and_attributes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("submit", [by_clone, by_directory, by_packing])
 def test_shallow_history_equals_git_log_and_is_a_gap(
-    tmp_path: Path, scratch: SourceLayout, git_server: GitServer, submit: Submission
+    tmp_path: Path, layout: SourceLayout, git_server: GitServer, submit: Submission
 ) -> None:
     full = WorkTree(tmp_path / "full")
     many_commits(full)
@@ -270,21 +270,21 @@ def test_shallow_history_equals_git_log_and_is_a_gap(
     shallow.path = tmp_path / "shallow"
     git(tmp_path, "clone", "-q", "--depth=5", full.path.as_uri(), "shallow")
     expected = git_counts(shallow, tmp_path)
-    report = measure(scratch, submit(shallow, scratch, git_server))
+    report = measure(layout, submit(shallow, layout, git_server))
     assert expected.commits == 5
     assert (report.aggregate["total_commits"], report.aggregate["totalChurn"]) == (5, expected.total)
     assert list(report.gaps) == ["history is shallow: its oldest commit counts every file as added"]
     assert {path: numbers["lines"] for path, numbers in report.per_file.items()} == dict(expected.lines)
 
 
-def test_subdirectory_equals_git_log_of_that_directory(tmp_path: Path, scratch: SourceLayout) -> None:
+def test_subdirectory_equals_git_log_of_that_directory(tmp_path: Path, layout: SourceLayout) -> None:
     work = WorkTree(tmp_path / "work")
     for number in range(5):
         work.write("pkg/inner/a.py", "x\n" * (number + 1))
         work.write("pkgs/a.py", f"{number}\n")
         work.commit(a_py=f"{number}\n")
     expected = git_counts(work, tmp_path)
-    report = measure(scratch, fetch_directory(work.path / "pkg", scratch, SourceLimits()))
+    report = measure(layout, fetch_directory(work.path / "pkg", layout, SourceLimits()))
     assert report.aggregate["total_commits"] == expected.commits == 5
     assert report.aggregate["totalChurn"] == expected.lines["pkg/inner/a.py"] == 5
     assert report.per_file == {"inner/a.py": {"lines": 5}}

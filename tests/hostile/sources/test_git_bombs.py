@@ -24,12 +24,12 @@ from tests.fixtures.git_server import GitServer
 LEVELS, WIDTH = 10, 10  # ten to the tenth files
 
 
-def fetch(git_server: GitServer, url: str, scratch: SourceLayout, **limits: int) -> object:
+def fetch(git_server: GitServer, url: str, layout: SourceLayout, **limits: int) -> object:
     return fetch_repository(
         url,
         None,
         None,
-        scratch,
+        layout,
         SourceLimits(**limits),
         ca_bundle=git_server.ca_file,
         allowed_hosts=[git_server.allowed_host],
@@ -70,28 +70,28 @@ def commit(small_tree: WorkTree, tree: str, *parents: str) -> str:
 
 @pytest.mark.parametrize(("extension", "words"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
 def test_a_tree_of_ten_billion_files(
-    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str, extension: str, words: str
+    git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str, extension: str, words: str
 ) -> None:
     commit(small_tree, bomb(small_tree, extension))
     assert directory_size(small_tree.dot_git / "objects") < 300_000
     with pytest.raises(InvalidInputError, match=words):
-        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch, max_tree_files=1000)
-    assert directory_size(scratch.root) < MIB
+        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout, max_tree_files=1000)
+    assert directory_size(layout.root) < MIB
 
 
 def test_one_blob_of_a_megabyte_under_a_thousand_names(
-    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     small_tree.commit(a_py="x = 1\n" * 170_000)
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
     commit(small_tree, make_tree(small_tree, [("blob", blob, f"{number:04}.py") for number in range(1000)]))
     with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
-        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch, max_clone_bytes=20 * MIB)
-    assert directory_size(scratch.root) < 25 * MIB
+        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout, max_clone_bytes=20 * MIB)
+    assert directory_size(layout.root) < 25 * MIB
 
 
 def test_a_tree_nested_deeper_than_any_stack(
-    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
     tree = make_tree(small_tree, [("blob", blob, "a.py")])
@@ -99,12 +99,12 @@ def test_a_tree_nested_deeper_than_any_stack(
         tree = write_tree_object(small_tree, b"40000 d\0" + bytes.fromhex(tree))
     commit(small_tree, make_tree(small_tree, [("blob", blob, "good.py"), ("tree", tree, "deep")]))
     try:
-        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch)
+        fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout)
     except PermanentError as error:  # a newer git refuses such a tree by itself
         assert "\n" not in str(error)  # noqa: PT017
     else:
-        files = [path for path in scratch.tree.rglob("*") if path.is_file()]
-        assert files == [scratch.tree / "good.py"]
+        files = [path for path in layout.tree.rglob("*") if path.is_file()]
+        assert files == [layout.tree / "good.py"]
 
 
 READ_HISTORY = """
@@ -114,20 +114,20 @@ from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import load_tree
 from domain.errors import PermanentError
 from infrastructure.sources.git.history import GitHistory
-scratch = Path(sys.argv[1])
+layout = Path(sys.argv[1])
 try:
-    history = GitHistory(scratch / "repo.git")
-    facts = COLLECTOR.collect_tree(load_tree(scratch / "tree", history=history))
+    history = GitHistory(layout / "repo.git")
+    facts = COLLECTOR.collect_tree(load_tree(layout / "tree", history=history))
     print(json.dumps({"facts": facts}))
 except PermanentError as error:
     print(json.dumps({"error": str(error)}))
 """
 
 
-def read_history(scratch: SourceLayout, *, memory: int) -> dict[str, object]:
+def read_history(layout: SourceLayout, *, memory: int) -> dict[str, object]:
     """In a process with little memory, as the sandbox gives it; git inherits the limit."""
     result = subprocess.run(
-        [sys.executable, "-c", READ_HISTORY, str(scratch.root)],
+        [sys.executable, "-c", READ_HISTORY, str(layout.root)],
         capture_output=True,
         check=True,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
@@ -138,28 +138,28 @@ def read_history(scratch: SourceLayout, *, memory: int) -> dict[str, object]:
 
 
 def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
-    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
     boom = commit(small_tree, bomb(small_tree, ".py"), small_tree.head())
     commit(small_tree, clean, boom)
-    fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch)
-    assert [path.name for path in scratch.tree.rglob("*.py")] == ["a.py"]
-    answer = read_history(scratch, memory=512 * MIB)
+    fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout)
+    assert [path.name for path in layout.tree.rglob("*.py")] == ["a.py"]
+    answer = read_history(layout, memory=512 * MIB)
     assert str(answer["error"]).startswith("the history cannot be read: ")
     assert "\n" not in str(answer["error"])
 
 
 def test_the_same_little_memory_is_enough_for_an_honest_history(
-    git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
-    fetch(git_server, git_server.add(repository_name, small_tree.dot_git), scratch)
-    assert read_history(scratch, memory=512 * MIB) == {
+    fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout)
+    assert read_history(layout, memory=512 * MIB) == {
         "facts": {"commits": 1, "total": 1, "lines": {"a.py": 1}, "shallow": False}
     }
 
 
-def test_an_uploaded_bomb_is_checked_without_being_unfolded(small_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_an_uploaded_bomb_is_checked_without_being_unfolded(small_tree: WorkTree, layout: SourceLayout) -> None:
     clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
     commit(small_tree, clean, commit(small_tree, bomb(small_tree, ".py"), small_tree.head()))
     buffer = io.BytesIO()
@@ -167,6 +167,6 @@ def test_an_uploaded_bomb_is_checked_without_being_unfolded(small_tree: WorkTree
         for path in sorted(small_tree.path.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(small_tree.path))
-    source = fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), scratch, SourceLimits())
+    source = fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), layout, SourceLimits())
     assert source.has_history
-    assert git(scratch.repository, "rev-list", "--count", "HEAD") == b"3\n"
+    assert git(layout.repository, "rev-list", "--count", "HEAD") == b"3\n"

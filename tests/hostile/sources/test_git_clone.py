@@ -23,11 +23,11 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(git_server: GitServer, scratch: SourceLayout) -> Fetch:
+def fetch(git_server: GitServer, layout: SourceLayout) -> Fetch:
     def call(url: str, branch: str | None = None, **limits: int) -> FetchedSource:
         hosts = [git_server.allowed_host, "github.com"]
         options: dict[str, Any] = {"ca_bundle": git_server.ca_file, "allowed_hosts": hosts}
-        return fetch_repository(url, branch, None, scratch, SourceLimits(**limits), **options)
+        return fetch_repository(url, branch, None, layout, SourceLimits(**limits), **options)
 
     return call
 
@@ -58,7 +58,7 @@ def unguarded(
     ],
 )  # fmt: skip
 def test_urls_that_are_no_repository_of_an_allowed_host(
-    fetch: Fetch, scratch: SourceLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+    fetch: Fetch, layout: SourceLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     def nobody(*_: object, **__: object) -> None:
         pytest.fail("a name was looked up")
@@ -66,7 +66,7 @@ def test_urls_that_are_no_repository_of_an_allowed_host(
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
     with pytest.raises(InvalidInputError):
         fetch(url.replace("MARKER", str(tmp_path / "marker")))
-    assert list(scratch.root.iterdir()) == []
+    assert list(layout.root.iterdir()) == []
     assert not (tmp_path / "marker").exists()
 
 
@@ -135,13 +135,13 @@ def test_a_redirect_is_not_followed(
 
 
 def test_a_name_that_now_leads_inside_is_refused(
-    fetch: Fetch, scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, layout: SourceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: inside)
     with pytest.raises(InvalidInputError, match="private address"):
         fetch("https://github.com/owner/repository")
-    assert not scratch.tree.exists()
+    assert not layout.tree.exists()
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
@@ -211,7 +211,7 @@ def test_a_filter_named_in_the_tree_has_no_program_here(
     fetch: Fetch,
     git_server: GitServer,
     small_tree: WorkTree,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     repository_name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -234,7 +234,7 @@ def test_a_filter_named_in_the_tree_has_no_program_here(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     fetch(url)
     assert not marker.exists()
-    assert (scratch.tree / "model.py").read_text() == pointer
+    assert (layout.tree / "model.py").read_text() == pointer
 
 
 def raw_tree(small_tree: WorkTree, *entries: tuple[str, bytes, str]) -> str:
@@ -250,7 +250,7 @@ def commit_tree(small_tree: WorkTree, tree: str) -> str:
 
 
 def test_names_that_leave_the_tree(
-    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
     up = raw_tree(small_tree, ("100644", b"evil.py", blob))
@@ -268,16 +268,16 @@ def test_names_that_leave_the_tree(
         "./evil.py": "unsafe name",
         "/abs.py": "unsafe name",
     }
-    files = {str(path.relative_to(scratch.root)) for path in scratch.root.rglob("*.py")}
+    files = {str(path.relative_to(layout.root)) for path in layout.root.rglob("*.py")}
     assert files == {"tree/good.py", "tree/sl/ash.py"}
-    assert not list(scratch.root.parent.rglob("evil.py"))
+    assert not list(layout.root.parent.rglob("evil.py"))
 
 
 def test_a_link_and_a_directory_of_one_name(
     fetch: Fetch,
     git_server: GitServer,
     small_tree: WorkTree,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     repository_name: str,
     tmp_path: Path,
 ) -> None:
@@ -294,8 +294,8 @@ def test_a_link_and_a_directory_of_one_name(
     source = fetch(git_server.add(repository_name, small_tree.dot_git))
     assert list(outside.iterdir()) == []
     assert {item.path for item in source.skipped} == {"d", "l.py"}
-    assert {str(path.relative_to(scratch.tree)) for path in scratch.tree.rglob("*.py")} == {"d/x.py", "l.py"}
-    assert not any(path.is_symlink() for path in scratch.root.rglob("*"))
+    assert {str(path.relative_to(layout.tree)) for path in layout.tree.rglob("*.py")} == {"d/x.py", "l.py"}
+    assert not any(path.is_symlink() for path in layout.root.rglob("*"))
 
 
 def test_the_default_branch_may_not_be_an_option(
@@ -310,13 +310,13 @@ def test_the_default_branch_may_not_be_an_option(
 
 
 def test_replace_refs_of_the_host_do_not_come(
-    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     first = small_tree.head()
     head = small_tree.commit(a_py="x = 2\n")
     small_tree.git("replace", "--graft", head)
     fetch(git_server.add(repository_name, small_tree.dot_git))
-    assert list(GitHistory(scratch.repository).commits()) == [head, first]
+    assert list(GitHistory(layout.repository).commits()) == [head, first]
 
 
 def test_alternates_over_plain_http_files_are_not_followed(

@@ -116,9 +116,9 @@ def test_the_real_limits_bound_the_document(talk: Any) -> None:
 # Names
 
 
-def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: SourceLayout) -> None:
+def test_a_name_is_judged_by_the_length_at_which_it_is_shown(layout: SourceLayout) -> None:
     fits, too_long = b"\x01" * 255 + b"/.py", b"\x01" * 255 + b"/a.py"
-    with TreeWriter(scratch, SourceLimits()) as writer:
+    with TreeWriter(layout, SourceLimits()) as writer:
         assert writer.accept(fits, 1)
         writer.write(fits, b"#")
         assert not writer.accept(too_long, 1)
@@ -127,9 +127,9 @@ def test_a_name_is_judged_by_the_length_at_which_it_is_shown(scratch: SourceLayo
     assert len(source.skipped[0].path) <= 1024
 
 
-def test_all_names_of_a_tree_together_have_a_limit(scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_names_of_a_tree_together_have_a_limit(layout: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_writer, "MAX_TOTAL_PATH_CHARACTERS", 1000)
-    with TreeWriter(scratch, SourceLimits()) as writer:
+    with TreeWriter(layout, SourceLimits()) as writer:
         for number in range(100):
             assert writer.accept(b"dir/%03d.py" % number, 1) is True
         with pytest.raises(InvalidInputError, match="file names have more than"):

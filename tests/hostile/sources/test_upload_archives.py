@@ -24,17 +24,15 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(scratch: SourceLayout) -> Fetch:
+def fetch(layout: SourceLayout) -> Fetch:
     def call(data: bytes, filename: str = "upload.zip", **limits: int) -> FetchedSource:
-        return fetch_upload(filename, base64.b64encode(data).decode(), scratch, SourceLimits(**limits))
+        return fetch_upload(filename, base64.b64encode(data).decode(), layout, SourceLimits(**limits))
 
     return call
 
 
-def tree(scratch: SourceLayout) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(scratch.tree)): path.read_bytes() for path in scratch.tree.rglob("*") if path.is_file()
-    }
+def tree(layout: SourceLayout) -> dict[str, bytes]:
+    return {str(path.relative_to(layout.tree)): path.read_bytes() for path in layout.tree.rglob("*") if path.is_file()}
 
 
 def reasons(source: FetchedSource) -> dict[str, str]:
@@ -50,15 +48,15 @@ def test_the_builder_of_these_archives_is_believed_by_zipfile() -> None:
         assert archive.namelist() == ["good.py", "d/b.py"]
 
 
-def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(
         build_zip(
             ZipMember(b"top/"), ZipMember(b"top/a.py", mode=0o100755), ZipMember(b"top/b.py"), ZipMember(b"x.txt")
         )
     )
-    assert set(tree(scratch)) == {"top/a.py", "top/b.py"}
-    assert (scratch.tree / "top/a.py").stat().st_mode & 0o111
-    assert not (scratch.tree / "top/b.py").stat().st_mode & 0o111
+    assert set(tree(layout)) == {"top/a.py", "top/b.py"}
+    assert (layout.tree / "top/a.py").stat().st_mode & 0o111
+    assert not (layout.tree / "top/b.py").stat().st_mode & 0o111
     assert source == FetchedSource(has_history=False)
 
 
@@ -79,12 +77,12 @@ def test_a_flat_bomb_by_its_bytes(fetch: Fetch) -> None:
         fetch(bomb, max_inflated_bytes=10 * MIB)
 
 
-def test_bytes_that_are_not_wanted_are_not_read(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_bytes_that_are_not_wanted_are_not_read(fetch: Fetch, layout: SourceLayout) -> None:
     fetch(build_zip(GOOD, *(ZipMember(b"%d.bin" % number, bytes(MIB)) for number in range(20))))
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
 
 
-def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch: Fetch, layout: SourceLayout) -> None:
     liar = ZipMember(b"liar.py", b"x = 1\n", body=deflate(bytes(100 * MIB)))
     assert len(zlib.decompress(liar.compressed, -15)) == 100 * MIB
     tracemalloc.start()
@@ -93,7 +91,7 @@ def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch
     tracemalloc.stop()
     assert reasons(source) == {"liar.py": "damaged in the archive"}
     assert peak < 10 * MIB
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
 
 
 def test_overlapping_members(fetch: Fetch) -> None:
@@ -127,10 +125,10 @@ def test_a_member_that_reaches_into_the_directory(fetch: Fetch) -> None:
         fetch(bytes(archive))
 
 
-def test_nested_archives_are_data(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_nested_archives_are_data(fetch: Fetch, layout: SourceLayout) -> None:
     inner = build_zip(ZipMember(b"inner.py"))
     source = fetch(build_zip(GOOD, ZipMember(b"inner.zip", inner), ZipMember(b"zip.py", inner)))
-    assert tree(scratch) == {"good.py": b"x = 1\n", "zip.py": inner}
+    assert tree(layout) == {"good.py": b"x = 1\n", "zip.py": inner}
     assert source.skipped == ()
 
 
@@ -152,13 +150,13 @@ def compressed_by_zipfile(method: int) -> bytes:
     ],
     ids=["bzip2", "lzma", "encrypted by AES", "zstandard"],
 )
-def test_only_two_methods_are_read(fetch: Fetch, scratch: SourceLayout, archive: bytes) -> None:
+def test_only_two_methods_are_read(fetch: Fetch, layout: SourceLayout, archive: bytes) -> None:
     tracemalloc.start()
     source = fetch(archive)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert reasons(source) == {"bomb.py": "compressed with a method other than deflate"}
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
     assert peak < MIB
 
 
@@ -199,9 +197,9 @@ def test_an_end_record_that_lies_about_the_entries(fetch: Fetch, claim: int) -> 
         fetch(build_zip(GOOD, ZipMember(b"b.py"), count=claim))
 
 
-def test_zip64_counts(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_zip64_counts(fetch: Fetch, layout: SourceLayout) -> None:
     assert fetch(build_zip(GOOD, zip64=1)) == FetchedSource(has_history=False)
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
 
 
 def test_a_zip64_record_that_claims_billions(fetch: Fetch) -> None:
@@ -209,13 +207,13 @@ def test_a_zip64_record_that_claims_billions(fetch: Fetch) -> None:
         fetch(build_zip(GOOD, zip64=10_000_000_000))
 
 
-def test_the_limit_on_entries_is_exact(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_the_limit_on_entries_is_exact(fetch: Fetch, layout: SourceLayout) -> None:
     members = [ZipMember(b"%d.py" % number) for number in range(4)]
     with pytest.raises(InvalidInputError, match="more than 3 entries"):
         fetch(build_zip(*members), max_zip_entries=3)
-    assert not scratch.tree.exists()
+    assert not layout.tree.exists()
     fetch(build_zip(*members), max_zip_entries=4)
-    assert len(tree(scratch)) == 4
+    assert len(tree(layout)) == 4
 
 
 # Names
@@ -228,10 +226,10 @@ def test_the_limit_on_entries_is_exact(fetch: Fetch, scratch: SourceLayout) -> N
         b"..\\evil.py", b"a\\evil.py", b"a//evil.py", b"./evil.py", b"good.py\0.py",
     ],
 )  # fmt: skip
-def test_names_that_mean_another_place(fetch: Fetch, scratch: SourceLayout, tmp_path: Path, name: bytes) -> None:
+def test_names_that_mean_another_place(fetch: Fetch, layout: SourceLayout, tmp_path: Path, name: bytes) -> None:
     source = fetch(build_zip(GOOD, ZipMember(name, b"evil\n")))
     assert list(reasons(source).values()) == ["unsafe name"]
-    assert tree(scratch) == {"good.py": b"x = 1\n"}
+    assert tree(layout) == {"good.py": b"x = 1\n"}
     assert not list(tmp_path.rglob("evil.py"))
 
 
@@ -240,29 +238,29 @@ def test_zipfile_cuts_a_name_at_nul_so_that_one_file_stands_for_another() -> Non
         assert archive.namelist() == ["good.py"]
 
 
-def test_duplicates_are_not_merged_and_the_first_is_taken(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_duplicates_are_not_merged_and_the_first_is_taken(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(build_zip(ZipMember(b"a.py", b"first\n"), ZipMember(b"a.py", b"second\n")))
-    assert tree(scratch) == {"a.py": b"first\n"}
+    assert tree(layout) == {"a.py": b"first\n"}
     assert reasons(source) == {"a.py": "another file has the same name"}
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_file_and_a_directory_of_one_name(fetch: Fetch, scratch: SourceLayout, order: int) -> None:
+def test_a_file_and_a_directory_of_one_name(fetch: Fetch, layout: SourceLayout, order: int) -> None:
     members = [ZipMember(b"d.py", b"file\n"), ZipMember(b"d.py/inner.py", b"inner\n"), GOOD]
     source = fetch(build_zip(*members[::order]))
     assert list(reasons(source).values()) == ["a file and a directory have the same name"]
-    assert set(tree(scratch)) == {"good.py", "d.py" if order == 1 else "d.py/inner.py"}
+    assert set(tree(layout)) == {"good.py", "d.py" if order == 1 else "d.py/inner.py"}
 
 
-def test_case_and_unicode_forms_and_reserved_names_stay_apart(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_case_and_unicode_forms_and_reserved_names_stay_apart(fetch: Fetch, layout: SourceLayout) -> None:
     names = ["Mod.py", "mod.py", "caf\u00e9.py", "cafe\u0301.py", "aux.py", "con.py", "trailing .py"]
     fetch(build_zip(*(ZipMember(name.encode(), name.encode()) for name in names)))
-    assert tree(scratch) == {name: name.encode() for name in names}
+    assert tree(layout) == {name: name.encode() for name in names}
 
 
-def test_names_are_utf8_where_they_can_be_and_cp437_else(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_names_are_utf8_where_they_can_be_and_cp437_else(fetch: Fetch, layout: SourceLayout) -> None:
     fetch(build_zip(ZipMember("ünï.py".encode(), flags=0), ZipMember(b"\x81.py", flags=0), ZipMember("é.py".encode())))
-    assert set(tree(scratch)) == {"ünï.py", "ü.py", "é.py"}
+    assert set(tree(layout)) == {"ünï.py", "ü.py", "é.py"}
 
 
 def test_a_name_that_claims_to_be_utf8_and_is_not(fetch: Fetch) -> None:
@@ -285,22 +283,22 @@ def test_names_are_shown_harmless(fetch: Fetch) -> None:
     assert list(reasons(source)) == ["../\\x1b[31m\\u202e.py"]
 
 
-def test_excluded_directories_are_named_once(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_excluded_directories_are_named_once(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(build_zip(GOOD, ZipMember(b"p/venv/"), ZipMember(b"p/venv/a.py"), ZipMember(b"p/venv/b.py")))
     assert reasons(source) == {"p/venv": "excluded directory"}
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
 
 
 # Members
 
 
-def test_symbolic_links_are_dropped(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_symbolic_links_are_dropped(fetch: Fetch, layout: SourceLayout) -> None:
     file = ZipMember(b"link.py", b"/etc/passwd", mode=SYMLINK)
     directory = ZipMember(b"d", b"/tmp", mode=SYMLINK)
     source = fetch(build_zip(GOOD, file, directory, ZipMember(b"d/a.py")))
     assert reasons(source) == {"link.py": "symbolic link", "d": "symbolic link"}
-    assert set(tree(scratch)) == {"good.py", "d/a.py"}
-    assert not (scratch.tree / "d").is_symlink()
+    assert set(tree(layout)) == {"good.py", "d/a.py"}
+    assert not (layout.tree / "d").is_symlink()
 
 
 @pytest.mark.parametrize("mode", [0o010644, 0o020644, 0o060644, 0o140644])
@@ -320,9 +318,9 @@ def test_devices_and_pipes_are_dropped(fetch: Fetch, mode: int) -> None:
         ZipMember(b"liar.py", b"abcdef", flags=0x20),
     ],
 )
-def test_one_lie_costs_one_member(fetch: Fetch, scratch: SourceLayout, liar: ZipMember) -> None:
+def test_one_lie_costs_one_member(fetch: Fetch, layout: SourceLayout, liar: ZipMember) -> None:
     assert reasons(fetch(build_zip(GOOD, liar))) == {"liar.py": "damaged in the archive"}
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
 
 
 def test_another_name_in_the_member_s_own_header(fetch: Fetch) -> None:
@@ -380,27 +378,27 @@ def test_every_flipped_byte_is_judged_and_none_escapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["not base64!", "QUJD\nREVG", "QUJ", "QUJD=", "====", "QQ==QQ==", "é" * 8, "QUJD-_==", "\ud800"]
 )
-def test_not_base64(scratch: SourceLayout, text: str) -> None:
+def test_not_base64(layout: SourceLayout, text: str) -> None:
     with pytest.raises(InvalidInputError, match="not valid base64"):
-        fetch_upload("a.py", text, scratch, SourceLimits())
+        fetch_upload("a.py", text, layout, SourceLimits())
 
 
-def test_too_large_is_refused_before_it_is_decoded(scratch: SourceLayout) -> None:
+def test_too_large_is_refused_before_it_is_decoded(layout: SourceLayout) -> None:
     text = "A" * (20 * MIB)
     tracemalloc.start()
     with pytest.raises(InvalidInputError, match=r"larger than 5 MB \(MAX_UPLOAD_MB\)"):
-        fetch_upload("a.py", text, scratch, SourceLimits())
+        fetch_upload("a.py", text, layout, SourceLimits())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < MIB
 
 
-def test_the_limit_is_on_the_decoded_bytes(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_the_limit_is_on_the_decoded_bytes(fetch: Fetch, layout: SourceLayout) -> None:
     for size in (100, 99, 98):
         with pytest.raises(InvalidInputError, match="larger than"):
             fetch(b"#" * (size + 1), filename="a.py", max_upload_bytes=size)
     fetch(b"#" * 100, filename="a.py", max_upload_bytes=100)
-    assert tree(scratch) == {"a.py": b"#" * 100}
+    assert tree(layout) == {"a.py": b"#" * 100}
 
 
 def test_empty(fetch: Fetch) -> None:
@@ -409,9 +407,9 @@ def test_empty(fetch: Fetch) -> None:
             fetch(b"", filename=name)
 
 
-def test_one_python_file(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_one_python_file(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(b"\xff\xfe not even text", filename="ünï code.py")
-    assert tree(scratch) == {"ünï code.py": b"\xff\xfe not even text"}
+    assert tree(layout) == {"ünï code.py": b"\xff\xfe not even text"}
     assert source == FetchedSource(has_history=False)
 
 
@@ -437,13 +435,13 @@ def test_other_kinds_of_files(fetch: Fetch, name: str) -> None:
     assert "\x1b" not in str(raised.value)
 
 
-def test_the_extension_of_an_archive_may_be_shouted(fetch: Fetch, scratch: SourceLayout) -> None:
+def test_the_extension_of_an_archive_may_be_shouted(fetch: Fetch, layout: SourceLayout) -> None:
     fetch(build_zip(GOOD), filename="UPLOAD.ZIP")
-    assert set(tree(scratch)) == {"good.py"}
+    assert set(tree(layout)) == {"good.py"}
 
 
 def test_a_full_disk_is_our_fault_and_may_pass(
-    fetch: Fetch, scratch: SourceLayout, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, layout: SourceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")

@@ -54,8 +54,8 @@ def archive_of(directory: Path) -> bytes:
     return buffer.getvalue()
 
 
-def upload(data: bytes, scratch: SourceLayout, limits: SourceLimits | None = None) -> FetchedSource:
-    return fetch_upload("u.zip", base64.b64encode(data).decode(), scratch, limits or SourceLimits())
+def upload(data: bytes, layout: SourceLayout, limits: SourceLimits | None = None) -> FetchedSource:
+    return fetch_upload("u.zip", base64.b64encode(data).decode(), layout, limits or SourceLimits())
 
 
 def reasons(source: FetchedSource) -> dict[str, str]:
@@ -151,7 +151,7 @@ PROGRAMS = pytest.mark.parametrize(
 def test_no_program_of_an_uploaded_git_directory_runs(
     two_commit_tree: WorkTree,
     program: Program,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
     careless: list[str],
 ) -> None:
@@ -160,30 +160,30 @@ def test_no_program_of_an_uploaded_git_directory_runs(
     data = archive_of(two_commit_tree.path)
     unwary(two_commit_tree, *careless)
     assert program.ran()
-    source = upload(data, scratch)
+    source = upload(data, layout)
     if source.has_history:
-        history = GitHistory(scratch.repository)
+        history = GitHistory(layout.repository)
         assert history.commit_count() == 2
         assert len(list(history.numstat())) == 2
     else:
         assert attack is promisor
         assert reasons(source)[".git"].startswith("history unusable: missing blob")
     assert not program.ran()
-    assert not any(program.path.name in path.read_text("latin-1") for path in scratch.root.rglob("*") if path.is_file())
+    assert not any(program.path.name in path.read_text("latin-1") for path in layout.root.rglob("*") if path.is_file())
 
 
 @PROGRAMS
 def test_no_program_of_an_analysed_directory_runs(
     two_commit_tree: WorkTree,
     program: Program,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
     careless: list[str],
 ) -> None:
     two_commit_tree.write("b.py", "b = 1\n")
     attack(two_commit_tree, program)
-    source = fetch_directory(two_commit_tree.path, scratch, SourceLimits())
-    history = GitHistory(scratch.repository)
+    source = fetch_directory(two_commit_tree.path, layout, SourceLimits())
+    history = GitHistory(layout.repository)
     assert history.commit_count() == 2
     if attack is promisor:
         with pytest.raises(PermanentError, match="the history cannot be read"):
@@ -197,7 +197,7 @@ def test_no_program_of_an_analysed_directory_runs(
 
 
 def test_alternates_do_not_reach_another_repository_of_this_machine(
-    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     victim = WorkTree(tmp_path / "victim")
     secret = victim.commit("the secret's history", secret_py="secret = 1\n")
@@ -205,23 +205,23 @@ def test_alternates_do_not_reach_another_repository_of_this_machine(
     (two_commit_tree.dot_git / "objects/info/alternates").write_text(f"{victim.dot_git / 'objects'}\n")
     (two_commit_tree.dot_git / "refs/heads/main").write_text(f"{secret}\n")
     assert b"the secret's history" in unwary(two_commit_tree, "log")
-    source = upload(archive_of(two_commit_tree.path), scratch)
+    source = upload(archive_of(two_commit_tree.path), layout)
     assert reasons(source) == {".git": "history unusable: HEAD's commit is missing"}
-    assert not scratch.repository.exists()
+    assert not layout.repository.exists()
 
 
 def test_a_common_directory_elsewhere_is_not_followed(
-    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     victim = WorkTree(tmp_path / "victim", branch="main")
     victim.commit("the secret's history", secret_py="secret = 1\n")
     own = two_commit_tree.head()
     (two_commit_tree.dot_git / "commondir").write_text(str(victim.dot_git))
     assert b"the secret's history" in unwary(two_commit_tree, "log")
-    assert upload(archive_of(two_commit_tree.path), scratch).commit_sha == own
+    assert upload(archive_of(two_commit_tree.path), layout).commit_sha == own
 
 
-def test_a_work_tree_elsewhere_is_not_written(two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_work_tree_elsewhere_is_not_written(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     configure(two_commit_tree, f"[core]\n\tworktree = {outside}\n")
@@ -229,13 +229,13 @@ def test_a_work_tree_elsewhere_is_not_written(two_commit_tree: WorkTree, scratch
     unwary(two_commit_tree, "checkout", "-q", "-f")
     assert [path.name for path in outside.iterdir()] == ["a.py"]
     (outside / "a.py").unlink()
-    assert upload(data, scratch).has_history
-    assert len(list(GitHistory(scratch.repository).numstat())) == 2
+    assert upload(data, layout).has_history
+    assert len(list(GitHistory(layout.repository).numstat())) == 2
     assert list(outside.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["replace", "grafts"])
-def test_the_history_cannot_be_told_otherwise(two_commit_tree: WorkTree, scratch: SourceLayout, kind: str) -> None:
+def test_the_history_cannot_be_told_otherwise(two_commit_tree: WorkTree, layout: SourceLayout, kind: str) -> None:
     first, head = two_commit_tree.git("rev-parse", "HEAD~1").decode().strip(), two_commit_tree.head()
     if kind == "replace":
         two_commit_tree.git("replace", "--graft", head)
@@ -244,38 +244,38 @@ def test_the_history_cannot_be_told_otherwise(two_commit_tree: WorkTree, scratch
         (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
         (two_commit_tree.dot_git / "info/grafts").write_text(f"{head}\n")
         assert unwary(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
-    upload(archive_of(two_commit_tree.path), scratch)
-    assert list(GitHistory(scratch.repository).commits()) == [head, first]
+    upload(archive_of(two_commit_tree.path), layout)
+    assert list(GitHistory(layout.repository).commits()) == [head, first]
 
 
-def test_attributes_cannot_hide_churn(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_attributes_cannot_hide_churn(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
     (two_commit_tree.dot_git / "info/attributes").write_text("*.py -diff\n")
     two_commit_tree.write(".gitattributes", "*.py -diff\n")
     two_commit_tree.commit()
     assert b"-\t-\ta.py" in unwary(two_commit_tree, "log", "--numstat")
-    upload(archive_of(two_commit_tree.path), scratch)
-    lines = list(GitHistory(scratch.repository).numstat())
+    upload(archive_of(two_commit_tree.path), layout)
+    lines = list(GitHistory(layout.repository).numstat())
     assert [line for line in lines if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_a_lying_index_of_a_pack_is_made_anew(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_a_lying_index_of_a_pack_is_made_anew(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     two_commit_tree.git("gc", "-q")
     (index,) = (two_commit_tree.dot_git / "objects/pack").glob("*.idx")
     index.chmod(0o644)
     index.write_bytes(index.read_bytes()[:8] + bytes(index.stat().st_size - 8))
     assert unwary(two_commit_tree, "log") == b""
-    source = upload(archive_of(two_commit_tree.path), scratch)
+    source = upload(archive_of(two_commit_tree.path), layout)
     assert source.has_history
-    assert GitHistory(scratch.repository).commit_count() == 2
+    assert GitHistory(layout.repository).commit_count() == 2
 
 
 def test_a_shallow_history_needs_its_shallow_file(
-    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{two_commit_tree.path}", "shallow")
     data = archive_of(tmp_path / "shallow")
-    source = upload(data, scratch)
+    source = upload(data, layout)
     assert (source.has_history, source.shallow) == (True, True)
     (tmp_path / "shallow/.git/shallow").unlink()
     other = SourceLayout(tmp_path / "other")
@@ -335,18 +335,18 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
 
 @pytest.mark.parametrize(("damage", "reason"), BROKEN)
 def test_a_broken_history_costs_the_history_and_never_the_upload(
-    two_commit_tree: WorkTree, scratch: SourceLayout, damage: Callable[[WorkTree], object], reason: str
+    two_commit_tree: WorkTree, layout: SourceLayout, damage: Callable[[WorkTree], object], reason: str
 ) -> None:
     damage(two_commit_tree)
-    source = upload(archive_of(two_commit_tree.path), scratch)
+    source = upload(archive_of(two_commit_tree.path), layout)
     assert not source.has_history
     assert reasons(source)[".git"].startswith(f"history unusable: {reason}")
     assert "\n" not in reasons(source)[".git"]
-    assert (scratch.tree / "a.py").read_text() == "x = 1\ny = 2\n"
-    assert not scratch.repository.exists()
+    assert (layout.tree / "a.py").read_text() == "x = 1\ny = 2\n"
+    assert not layout.repository.exists()
 
 
-def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     data = archive_of(two_commit_tree.path)
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -357,8 +357,8 @@ def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, 
         archive.writestr(".git/objects/info/commit-graph", "x")
         archive.writestr(".git/objects/pack/multi-pack-index", "x")
         archive.writestr(".git/objects/pack/pack-" + "a" * 40 + ".promisor", "x")
-    assert upload(buffer.getvalue(), scratch).has_history
-    taken = {str(path.relative_to(scratch.repository)) for path in scratch.repository.rglob("*") if path.is_file()}
+    assert upload(buffer.getvalue(), layout).has_history
+    taken = {str(path.relative_to(layout.repository)) for path in layout.repository.rglob("*") if path.is_file()}
     assert {name for name in taken if not name.startswith("objects/")} == {
         "HEAD",
         "config",
@@ -366,54 +366,54 @@ def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, 
         "vibe8-path-mapping.json",
     }
     assert all(len(name) == len("objects/aa/") + 38 for name in taken if name.startswith("objects/"))
-    assert not list(scratch.root.rglob("escape*"))
-    sections = [line for line in (scratch.repository / "config").read_text().splitlines() if line.startswith("[")]
+    assert not list(layout.root.rglob("escape*"))
+    sections = [line for line in (layout.repository / "config").read_text().splitlines() if line.startswith("[")]
     assert sections == ["[core]"]
 
 
-def test_the_objects_count_toward_the_archive_s_budget(two_commit_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_the_objects_count_toward_the_archive_s_budget(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     two_commit_tree.write("noise.bin", os.urandom(MIB))
     two_commit_tree.commit()
     with pytest.raises(InvalidInputError, match="MAX_INFLATED_MB"):
-        upload(archive_of(two_commit_tree.path), scratch, SourceLimits(max_inflated_bytes=MIB // 2))
+        upload(archive_of(two_commit_tree.path), layout, SourceLimits(max_inflated_bytes=MIB // 2))
 
 
 def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(
-    two_commit_tree: WorkTree, scratch: SourceLayout
+    two_commit_tree: WorkTree, layout: SourceLayout
 ) -> None:
     blob = loose_object(two_commit_tree, "HEAD:a.py")
     blob.write_bytes(zlib.compress(b"blob 104857600\0" + bytes(100 * MIB), 9))
-    source = upload(archive_of(two_commit_tree.path), scratch)
-    assert sum(path.stat().st_size for path in scratch.root.rglob("*")) < MIB
+    source = upload(archive_of(two_commit_tree.path), layout)
+    assert sum(path.stat().st_size for path in layout.root.rglob("*")) < MIB
     assert source.skipped_total <= 1
 
 
 @pytest.mark.parametrize("place", ["", "project/"])
 def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
-    two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path, place: str
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path, place: str
 ) -> None:
     holder = tmp_path / "holder" / place
     holder.parent.mkdir(parents=True, exist_ok=True)
     two_commit_tree.path.rename(holder)
-    source = upload(archive_of(tmp_path / "holder"), scratch)
+    source = upload(archive_of(tmp_path / "holder"), layout)
     assert source.has_history
-    assert {path for path, _, _ in GitHistory(scratch.repository).numstat()} == {f"{place}a.py"}
-    assert (scratch.tree / f"{place}a.py").exists()
+    assert {path for path, _, _ in GitHistory(layout.repository).numstat()} == {f"{place}a.py"}
+    assert (layout.tree / f"{place}a.py").exists()
     assert source.skipped == ()
 
 
-def test_two_projects_have_no_one_history(two_commit_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_two_projects_have_no_one_history(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     other = WorkTree(tmp_path / "holder/two")
     other.commit(b_py="b = 1\n")
     two_commit_tree.path.rename(tmp_path / "holder/one")
-    source = upload(archive_of(tmp_path / "holder"), scratch)
+    source = upload(archive_of(tmp_path / "holder"), layout)
     assert not source.has_history
     assert reasons(source) == {"one/.git": "excluded directory", "two/.git": "excluded directory"}
 
 
-def test_a_git_file_points_elsewhere(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_git_file_points_elsewhere(layout: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: /home/victim/.git\n")
-    source = upload(archive_of(tmp_path / "w"), scratch)
+    source = upload(archive_of(tmp_path / "w"), layout)
     assert reasons(source) == {".git": "history unusable: .git is a file that points elsewhere"}

@@ -14,120 +14,120 @@ from infrastructure.sources.tree.limits import MIB, SourceLimits
 from tests.fixtures.git_repository import WorkTree, git
 
 
-def python_files(scratch: SourceLayout) -> dict[str, str]:
-    return {str(path.relative_to(scratch.tree)): path.read_text() for path in scratch.tree.rglob("*") if path.is_file()}
+def python_files(layout: SourceLayout) -> dict[str, str]:
+    return {str(path.relative_to(layout.tree)): path.read_text() for path in layout.tree.rglob("*") if path.is_file()}
 
 
 def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_files_as_they_lie_on_disk_with_the_history_of_head(work_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_files_as_they_lie_on_disk_with_the_history_of_head(work_tree: WorkTree, layout: SourceLayout) -> None:
     work_tree.write("a.py", "changed = True\n")
     work_tree.write("untracked.py", "u = 1\n")
     (work_tree.path / "pkg/run.py").unlink()
-    source = fetch_directory(work_tree.path, scratch, SourceLimits())
+    source = fetch_directory(work_tree.path, layout, SourceLimits())
     assert source == FetchedSource(has_history=True, commit_sha=work_tree.head(), branch="main")
-    assert python_files(scratch) == {"a.py": "changed = True\n", "untracked.py": "u = 1\n"}
-    assert (scratch.manifests / "requirements.txt").exists()
-    history = GitHistory(scratch.repository)
+    assert python_files(layout) == {"a.py": "changed = True\n", "untracked.py": "u = 1\n"}
+    assert (layout.manifests / "requirements.txt").exists()
+    history = GitHistory(layout.repository)
     assert history.commit_count() == 2
     assert [line for line in history.numstat() if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_the_objects_stay_where_they_are(work_tree: WorkTree, scratch: SourceLayout) -> None:
-    fetch_directory(work_tree.path, scratch, SourceLimits())
+def test_the_objects_stay_where_they_are(work_tree: WorkTree, layout: SourceLayout) -> None:
+    fetch_directory(work_tree.path, layout, SourceLimits())
     assert paths_to_read(work_tree.path).collecting == (work_tree.dot_git / "objects",)
-    copied = [path for path in (scratch.repository / "objects").rglob("*") if path.is_file()]
-    assert copied == [scratch.repository / "objects/info/alternates"]
+    copied = [path for path in (layout.repository / "objects").rglob("*") if path.is_file()]
+    assert copied == [layout.repository / "objects/info/alternates"]
 
 
 def test_objects_that_are_borrowed_themselves_are_named_too(
-    work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+    work_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "-q", "--shared", str(work_tree.path), "borrower")
-    source = fetch_directory(tmp_path / "borrower", scratch, SourceLimits())
+    source = fetch_directory(tmp_path / "borrower", layout, SourceLimits())
     assert source.commit_sha == work_tree.head()
     stores = (tmp_path / "borrower/.git/objects", work_tree.dot_git / "objects")
     assert paths_to_read(tmp_path / "borrower").collecting == stores
-    assert GitHistory(scratch.repository).commit_count() == 2
+    assert GitHistory(layout.repository).commit_count() == 2
 
 
-def test_a_directory_without_history(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_directory_without_history(layout: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/a.py").write_text("x = 1\n")
-    source = fetch_directory(tmp_path / "plain", scratch, SourceLimits())
+    source = fetch_directory(tmp_path / "plain", layout, SourceLimits())
     assert source == FetchedSource(has_history=False)
-    assert not scratch.repository.exists()
+    assert not layout.repository.exists()
 
 
 def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(
-    work_tree: WorkTree, scratch: SourceLayout
+    work_tree: WorkTree, layout: SourceLayout
 ) -> None:
     work_tree.write("pkg/deep/c.py", "c = 1\n")
     work_tree.write("pkgother.py", "p = 1\n")
     work_tree.commit()
-    source = fetch_directory(work_tree.path / "pkg", scratch, SourceLimits())
+    source = fetch_directory(work_tree.path / "pkg", layout, SourceLimits())
     assert source.commit_sha == work_tree.head()
-    assert set(python_files(scratch)) == {"run.py", "deep/c.py"}
-    assert sorted(GitHistory(scratch.repository).numstat()) == [("deep/c.py", 1, 0), ("run.py", 1, 0)]
-    assert GitHistory(scratch.repository).commit_count() == 3
+    assert set(python_files(layout)) == {"run.py", "deep/c.py"}
+    assert sorted(GitHistory(layout.repository).numstat()) == [("deep/c.py", 1, 0), ("run.py", 1, 0)]
+    assert GitHistory(layout.repository).commit_count() == 3
 
 
-def test_a_directory_that_was_never_committed_has_no_history(work_tree: WorkTree, scratch: SourceLayout) -> None:
+def test_a_directory_that_was_never_committed_has_no_history(work_tree: WorkTree, layout: SourceLayout) -> None:
     work_tree.write("build/a.py", "a = 1\n")
-    source = fetch_directory(work_tree.path / "build", scratch, SourceLimits())
+    source = fetch_directory(work_tree.path / "build", layout, SourceLimits())
     assert not source.has_history
     assert reasons(source) == {".git": "history unusable: the directory is not part of HEAD's commit"}
 
 
-def test_a_linked_work_tree_has_its_own_head(work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_linked_work_tree_has_its_own_head(work_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     work_tree.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     linked = tmp_path / "linked"
     (linked / "side.py").write_text("s = 1\n")
     git(linked, "add", "-A")
     git(linked, "commit", "-q", "-m", "on the side")
-    source = fetch_directory(linked, scratch, SourceLimits())
+    source = fetch_directory(linked, layout, SourceLimits())
     assert source.branch == "side"
     assert source.commit_sha == git(linked, "rev-parse", "HEAD").decode().strip()
-    assert "side.py" in python_files(scratch)
-    assert GitHistory(scratch.repository).commit_count() == 3
+    assert "side.py" in python_files(layout)
+    assert GitHistory(layout.repository).commit_count() == 3
     assert source.skipped == ()
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_packed_refs_and_packed_objects(work_tree: WorkTree, scratch: SourceLayout, packed: bool) -> None:
+def test_packed_refs_and_packed_objects(work_tree: WorkTree, layout: SourceLayout, packed: bool) -> None:
     if packed:
         work_tree.git("gc", "-q")
         assert not (work_tree.dot_git / "refs/heads/main").exists()
-    source = fetch_directory(work_tree.path, scratch, SourceLimits())
+    source = fetch_directory(work_tree.path, layout, SourceLimits())
     assert source.commit_sha == work_tree.head()
-    assert len(list(GitHistory(scratch.repository).numstat())) == 3
+    assert len(list(GitHistory(layout.repository).numstat())) == 3
 
 
-def test_sha256_objects(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_sha256_objects(layout: SourceLayout, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "w", object_format="sha256")
     sha = tree.commit(a_py="x = 1\n")
     assert len(sha) == 64
-    assert fetch_directory(tree.path, scratch, SourceLimits()).commit_sha == sha
-    assert list(GitHistory(scratch.repository).numstat()) == [("a.py", 1, 0)]
+    assert fetch_directory(tree.path, layout, SourceLimits()).commit_sha == sha
+    assert list(GitHistory(layout.repository).numstat()) == [("a.py", 1, 0)]
 
 
-def test_a_shallow_clone_says_so(work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_shallow_clone_says_so(work_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", "shallow")
-    source = fetch_directory(tmp_path / "shallow", scratch, SourceLimits())
+    source = fetch_directory(tmp_path / "shallow", layout, SourceLimits())
     assert source.shallow
-    assert GitHistory(scratch.repository).is_shallow()
-    assert GitHistory(scratch.repository).commit_count() == 1
+    assert GitHistory(layout.repository).is_shallow()
+    assert GitHistory(layout.repository).commit_count() == 1
 
 
-def test_a_repository_without_commits(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_repository_without_commits(layout: SourceLayout, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "w")
     tree.write("a.py", "x = 1\n")
-    source = fetch_directory(tree.path, scratch, SourceLimits())
+    source = fetch_directory(tree.path, layout, SourceLimits())
     assert reasons(source) == {".git": "history unusable: HEAD's branch has no commit"}
     assert not source.has_history
-    assert not scratch.repository.exists()
+    assert not layout.repository.exists()
 
 
 def head_becomes_a_pipe(git_dir: Path) -> None:
@@ -148,24 +148,24 @@ def head_becomes_a_pipe(git_dir: Path) -> None:
     ],
 )
 def test_a_broken_history_costs_the_history_alone(
-    work_tree: WorkTree, scratch: SourceLayout, damage: Callable[[Path], object], reason: str
+    work_tree: WorkTree, layout: SourceLayout, damage: Callable[[Path], object], reason: str
 ) -> None:
     damage(work_tree.dot_git)
-    source = fetch_directory(work_tree.path, scratch, SourceLimits())
+    source = fetch_directory(work_tree.path, layout, SourceLimits())
     assert reasons(source)[".git"].startswith(f"history unusable: {reason}")
-    assert set(python_files(scratch)) == {"a.py", "pkg/run.py"}
-    assert not scratch.repository.exists()
+    assert set(python_files(layout)) == {"a.py", "pkg/run.py"}
+    assert not layout.repository.exists()
 
 
-def test_a_dot_git_file_that_leads_nowhere(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_dot_git_file_that_leads_nowhere(layout: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: ../gone\n")
-    source = fetch_directory(tmp_path / "w", scratch, SourceLimits())
+    source = fetch_directory(tmp_path / "w", layout, SourceLimits())
     assert reasons(source) == {".git": "history unusable: .git is a file that points to no repository"}
 
 
-def test_what_is_not_a_regular_file_is_left_out(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_left_out(layout: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     (root / "d").mkdir(parents=True)
     (root / "a.py").write_text("x = 1\n")
@@ -179,7 +179,7 @@ def test_what_is_not_a_regular_file_is_left_out(scratch: SourceLayout, tmp_path:
     (root / "venv").mkdir()
     (root / "venv/v.py").write_text("v = 1\n")
     (root / "directory.py").mkdir()
-    source = fetch_directory(root, scratch, SourceLimits())
+    source = fetch_directory(root, layout, SourceLimits())
     assert reasons(source) == {
         "d/big.py": "larger than 2048 KB",
         "link.py": "symbolic link",
@@ -188,42 +188,42 @@ def test_what_is_not_a_regular_file_is_left_out(scratch: SourceLayout, tmp_path:
         "pipe.py": "not a regular file",
         "venv": "excluded directory",
     }
-    assert set(python_files(scratch)) == {"a.py"}
+    assert set(python_files(layout)) == {"a.py"}
 
 
-def test_odd_names_and_modes_are_kept(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_odd_names_and_modes_are_kept(layout: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     root.mkdir()
     names = [b"\xff.py", b"new\nline.py", b"back\\slash.py", b" .py", b"-rf.py"]
     for name in names:
         (root / os.fsdecode(name)).write_bytes(name)
     (root / "-rf.py").chmod(0o755)
-    fetch_directory(root, scratch, SourceLimits())
-    assert sorted(os.fsencode(path.name) for path in scratch.tree.iterdir()) == sorted(names)
-    assert (scratch.tree / "-rf.py").stat().st_mode & 0o111
+    fetch_directory(root, layout, SourceLimits())
+    assert sorted(os.fsencode(path.name) for path in layout.tree.iterdir()) == sorted(names)
+    assert (layout.tree / "-rf.py").stat().st_mode & 0o111
 
 
-def test_depth_has_an_end(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_depth_has_an_end(layout: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     deepest = root.joinpath(*["d"] * 70)
     deepest.mkdir(parents=True)
     (deepest / "a.py").write_text("x = 1\n")
     (root.joinpath(*["d"] * 63) / "b.py").write_text("x = 1\n")
-    source = fetch_directory(root, scratch, SourceLimits())
+    source = fetch_directory(root, layout, SourceLimits())
     assert reasons(source) == {"/".join(["d"] * 64): "deeper than 64 directories"}
-    assert set(python_files(scratch)) == {"/".join(["d"] * 63) + "/b.py"}
+    assert set(python_files(layout)) == {"/".join(["d"] * 63) + "/b.py"}
 
 
-def test_no_directory_and_nothing_in_it(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_no_directory_and_nothing_in_it(layout: SourceLayout, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is not a directory"):
-        fetch_directory(tmp_path / "absent", scratch, SourceLimits())
+        fetch_directory(tmp_path / "absent", layout, SourceLimits())
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInputError, match="the directory has no Python file"):
-        fetch_directory(tmp_path / "empty", scratch, SourceLimits())
+        fetch_directory(tmp_path / "empty", layout, SourceLimits())
 
 
 def test_a_link_to_the_directory_is_the_user_s_own_choice(
-    work_tree: WorkTree, scratch: SourceLayout, tmp_path: Path
+    work_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     (tmp_path / "link").symlink_to(work_tree.path)
-    assert fetch_directory(tmp_path / "link", scratch, SourceLimits()).commit_sha == work_tree.head()
+    assert fetch_directory(tmp_path / "link", layout, SourceLimits()).commit_sha == work_tree.head()

@@ -20,7 +20,7 @@ Fetch = Callable[..., FetchedSource]
 
 
 @pytest.fixture
-def fetch(git_server: GitServer, scratch: SourceLayout) -> Fetch:
+def fetch(git_server: GitServer, layout: SourceLayout) -> Fetch:
     def call(url: str, branch: str | None = None, token: str | None = None, **options: Any) -> FetchedSource:
         options = {
             "limits": SourceLimits(),
@@ -28,27 +28,27 @@ def fetch(git_server: GitServer, scratch: SourceLayout) -> Fetch:
             "allowed_hosts": [git_server.allowed_host],
             **options,
         }
-        return fetch_repository(url, branch, token, scratch, options.pop("limits"), **options)
+        return fetch_repository(url, branch, token, layout, options.pop("limits"), **options)
 
     return call
 
 
-def python_files(scratch: SourceLayout) -> list[str]:
-    return sorted(str(path.relative_to(scratch.tree)) for path in scratch.tree.rglob("*") if path.is_file())
+def python_files(layout: SourceLayout) -> list[str]:
+    return sorted(str(path.relative_to(layout.tree)) for path in layout.tree.rglob("*") if path.is_file())
 
 
 def test_a_public_repository(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     percentages: list[int] = []
     source = fetch(git_server.add(repository_name, work_tree.dot_git), on_progress=percentages.append)
     assert source == FetchedSource(has_history=True, commit_sha=work_tree.head(), branch="main")
-    assert python_files(scratch) == ["a.py", "pkg/run.py"]
-    assert (scratch.tree / "a.py").read_text() == "x = 1\ny = 2\n"
-    assert (scratch.tree / "pkg/run.py").stat().st_mode & 0o111
-    assert not (scratch.tree / "a.py").stat().st_mode & 0o111
-    assert [path.name for path in scratch.manifests.rglob("*")] == ["requirements.txt"]
-    history = GitHistory(scratch.repository)
+    assert python_files(layout) == ["a.py", "pkg/run.py"]
+    assert (layout.tree / "a.py").read_text() == "x = 1\ny = 2\n"
+    assert (layout.tree / "pkg/run.py").stat().st_mode & 0o111
+    assert not (layout.tree / "a.py").stat().st_mode & 0o111
+    assert [path.name for path in layout.manifests.rglob("*")] == ["requirements.txt"]
+    history = GitHistory(layout.repository)
     assert history.commit_count() == 2
     assert sorted(history.numstat()) == [
         ("a.py", 1, 0),
@@ -61,29 +61,29 @@ def test_a_public_repository(
 
 
 def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.git("checkout", "-q", "-b", "other")
     elsewhere = work_tree.commit(other_py="z = 1\n")
     work_tree.git("tag", "v1")
     work_tree.git("checkout", "-q", "main")
     fetch(git_server.add(repository_name, work_tree.dot_git))
-    assert git(scratch.repository, "rev-parse", "--is-bare-repository") == b"true\n"
-    refs = git(scratch.repository, "for-each-ref", "--format=%(refname)")
+    assert git(layout.repository, "rev-parse", "--is-bare-repository") == b"true\n"
+    refs = git(layout.repository, "for-each-ref", "--format=%(refname)")
     assert refs == b"refs/heads/analysed\n"
-    known = git(scratch.repository, "cat-file", "--batch-check", stdin=elsewhere.encode())
+    known = git(layout.repository, "cat-file", "--batch-check", stdin=elsewhere.encode())
     assert known.endswith(b"missing\n")
 
 
 def test_a_named_branch(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.git("checkout", "-q", "-b", "feature/ünï")
     sha = work_tree.commit(only_there_py="z = 1\n")
     work_tree.git("checkout", "-q", "main")
     source = fetch(git_server.add(repository_name, work_tree.dot_git), "feature/ünï")
     assert (source.branch, source.commit_sha) == ("feature/ünï", sha)
-    assert "only_there.py" in python_files(scratch)
+    assert "only_there.py" in python_files(layout)
 
 
 def test_the_default_branch_is_the_one_that_head_names(
@@ -105,7 +105,7 @@ def test_a_detached_head_has_a_commit_and_no_branch(
 
 
 def test_a_private_repository_needs_its_token(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     url = git_server.add(repository_name, work_tree.dot_git, token="s3cret-token")
     source = fetch(url, token="s3cret-token")
@@ -129,7 +129,7 @@ def test_the_token_is_in_no_argument_no_file_and_no_other_request(
     fetch: Fetch,
     git_server: GitServer,
     work_tree: WorkTree,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     repository_name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -148,7 +148,7 @@ def test_the_token_is_in_no_argument_no_file_and_no_other_request(
     assert "\nfetch " in commands
     assert "s3cret" not in commands
     assert encoded not in commands
-    for file in scratch.root.rglob("*"):
+    for file in layout.root.rglob("*"):
         if file.is_file():
             content = file.read_bytes()
             assert b"s3cret" not in content
@@ -254,7 +254,7 @@ def test_a_shallow_repository_says_so(
     fetch: Fetch,
     git_server: GitServer,
     work_tree: WorkTree,
-    scratch: SourceLayout,
+    layout: SourceLayout,
     tmp_path: Path,
     repository_name: str,
 ) -> None:
@@ -262,18 +262,18 @@ def test_a_shallow_repository_says_so(
     source = fetch(git_server.add(repository_name, tmp_path / "shallow.git"))
     assert source.shallow
     assert source.has_history
-    assert GitHistory(scratch.repository).is_shallow()
-    assert GitHistory(scratch.repository).commit_count() == 1
+    assert GitHistory(layout.repository).is_shallow()
+    assert GitHistory(layout.repository).commit_count() == 1
 
 
 def test_a_clone_stops_at_its_limit(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.write("blob.bin", os.urandom(3 * MIB))
     work_tree.commit()
     with pytest.raises(InvalidInputError, match=r"larger than 1 MB \(MAX_CLONE_MB\)"):
         fetch(git_server.add(repository_name, work_tree.dot_git), limits=SourceLimits(max_clone_bytes=MIB))
-    assert directory_size(scratch.root) < 2 * MIB
+    assert directory_size(layout.root) < 2 * MIB
 
 
 def test_no_python_file(fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str) -> None:
@@ -285,7 +285,7 @@ def test_no_python_file(fetch: Fetch, git_server: GitServer, tmp_path: Path, rep
 
 
 def test_what_is_not_a_file_is_left_out_by_name(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     (work_tree.path / "link.py").symlink_to("a.py")
     work_tree.write("venv/lib/x.py", "x = 1\n")
@@ -300,17 +300,17 @@ def test_what_is_not_a_file_is_left_out_by_name(
         "sub.py": "submodule",
         "venv": "excluded directory",
     }
-    assert python_files(scratch) == ["a.py", "pkg/run.py"]
+    assert python_files(layout) == ["a.py", "pkg/run.py"]
 
 
 def test_one_blob_under_many_names_is_written_under_each(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, scratch: SourceLayout, repository_name: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     for number in range(300):
         work_tree.write(f"copies/{number:03}.py", "same = True\n" * 1000)
     work_tree.commit()
     fetch(git_server.add(repository_name, work_tree.dot_git))
-    copies = list((scratch.tree / "copies").iterdir())
+    copies = list((layout.tree / "copies").iterdir())
     assert len(copies) == 300
     assert {path.read_text() for path in copies} == {"same = True\n" * 1000}
 

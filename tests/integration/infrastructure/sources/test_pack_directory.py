@@ -16,25 +16,25 @@ from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree, git
 
-NewScratch = Callable[[], SourceLayout]
+NewLayout = Callable[[], SourceLayout]
 
 
-def unpack(data: bytes, scratch: SourceLayout) -> FetchedSource:
-    return fetch_upload("packed.zip", base64.b64encode(data).decode(), scratch, SourceLimits())
+def unpack(data: bytes, layout: SourceLayout) -> FetchedSource:
+    return fetch_upload("packed.zip", base64.b64encode(data).decode(), layout, SourceLimits())
 
 
-def contents(scratch: SourceLayout) -> dict[str, tuple[bytes, bool]]:
+def contents(layout: SourceLayout) -> dict[str, tuple[bytes, bool]]:
     return {
-        str(path.relative_to(scratch.root)): (path.read_bytes(), bool(path.stat().st_mode & 0o111))
-        for root in (scratch.tree, scratch.manifests)
+        str(path.relative_to(layout.root)): (path.read_bytes(), bool(path.stat().st_mode & 0o111))
+        for root in (layout.tree, layout.manifests)
         for path in root.rglob("*")
         if path.is_file()
     }
 
 
-def test_an_upload_of_a_directory_is_the_same_source(work_tree: WorkTree, new_scratch: NewScratch) -> None:
+def test_an_upload_of_a_directory_is_the_same_source(work_tree: WorkTree, new_layout: NewLayout) -> None:
     work_tree.write("later.py", "not committed\n")
-    packed = new_scratch()
+    packed = new_layout()
     source = unpack(pack_directory(work_tree.path, with_history=True), packed)
     assert source == FetchedSource(has_history=True, commit_sha=work_tree.head(), branch="main")
     assert contents(packed) == {
@@ -49,7 +49,7 @@ def test_an_upload_of_a_directory_is_the_same_source(work_tree: WorkTree, new_sc
 
 
 @pytest.mark.parametrize("state", ["detached", "branch with a slash", "packed", "sha256"])
-def test_every_kind_of_head_survives(tmp_path: Path, new_scratch: NewScratch, state: str) -> None:
+def test_every_kind_of_head_survives(tmp_path: Path, new_layout: NewLayout, state: str) -> None:
     work = WorkTree(tmp_path / "w", object_format="sha256" if state == "sha256" else "sha1")
     sha = work.commit(a_py="x = 1\n")
     if state == "detached":
@@ -58,16 +58,16 @@ def test_every_kind_of_head_survives(tmp_path: Path, new_scratch: NewScratch, st
         work.git("checkout", "-q", "-b", "feature/x")
     elif state == "packed":
         work.git("gc", "-q")
-    source = unpack(pack_directory(work.path, with_history=True), new_scratch())
+    source = unpack(pack_directory(work.path, with_history=True), new_layout())
     branch = {"detached": None, "branch with a slash": "feature/x"}.get(state, "main")
     assert (source.commit_sha, source.branch) == (sha, branch)
 
 
-def test_a_shallow_history_stays_shallow(work_tree: WorkTree, tmp_path: Path, new_scratch: NewScratch) -> None:
+def test_a_shallow_history_stays_shallow(work_tree: WorkTree, tmp_path: Path, new_layout: NewLayout) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", "shallow")
-    scratch = new_scratch()
-    assert unpack(pack_directory(tmp_path / "shallow", with_history=True), scratch).shallow
-    assert GitHistory(scratch.repository).commit_count() == 1
+    layout = new_layout()
+    assert unpack(pack_directory(tmp_path / "shallow", with_history=True), layout).shallow
+    assert GitHistory(layout.repository).commit_count() == 1
 
 
 def test_nothing_but_the_history_of_head_leaves_the_machine(work_tree: WorkTree) -> None:
@@ -86,9 +86,9 @@ def test_nothing_but_the_history_of_head_leaves_the_machine(work_tree: WorkTree)
     ]
 
 
-def test_without_history_or_inside_a_work_tree_there_is_none(work_tree: WorkTree, new_scratch: NewScratch) -> None:
-    assert not unpack(pack_directory(work_tree.path, with_history=False), new_scratch()).has_history
-    inside = new_scratch()
+def test_without_history_or_inside_a_work_tree_there_is_none(work_tree: WorkTree, new_layout: NewLayout) -> None:
+    assert not unpack(pack_directory(work_tree.path, with_history=False), new_layout()).has_history
+    inside = new_layout()
     assert not unpack(pack_directory(work_tree.path / "pkg", with_history=True), inside).has_history
     assert set(contents(inside)) == {"tree/run.py"}
 
@@ -97,14 +97,14 @@ def test_the_same_directory_makes_the_same_bytes(work_tree: WorkTree) -> None:
     assert pack_directory(work_tree.path, with_history=False) == pack_directory(work_tree.path, with_history=False)
 
 
-def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Path, new_scratch: NewScratch) -> None:
+def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Path, new_layout: NewLayout) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / os.fsdecode(b"\xff.py")).write_text("x = 1\n")
     (tmp_path / "w" / "a\\b.py").write_text("x = 1\n")
     (tmp_path / "w" / "ünï.py").write_text("x = 1\n")
-    scratch = new_scratch()
-    assert unpack(pack_directory(tmp_path / "w", with_history=False), scratch).skipped == ()
-    assert set(contents(scratch)) == {"tree/%xff.py", "tree/a%b.py", "tree/ünï.py"}
+    layout = new_layout()
+    assert unpack(pack_directory(tmp_path / "w", with_history=False), layout).skipped == ()
+    assert set(contents(layout)) == {"tree/%xff.py", "tree/a%b.py", "tree/ünï.py"}
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -29,29 +29,29 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_writes_python_files_with_their_names_and_executable_bits(scratch: SourceLayout) -> None:
+def test_writes_python_files_with_their_names_and_executable_bits(layout: SourceLayout) -> None:
     names = [b"a.py", b"d/e/b.py", b"d/\xff\xfe.py", b"d/new\nline.py", b"tab\t\"quote'.py", b"back\\slash.py", b".py"]
-    with TreeWriter(scratch, SourceLimits()) as writer:
+    with TreeWriter(layout, SourceLimits()) as writer:
         for name in names:
             assert put(writer, name, name)
         assert put(writer, b"run.py", executable=True)
         source = writer.finish("tree", None)
-    assert files(scratch.tree) == {*names, b"run.py"}
-    assert (scratch.tree / "d/e/b.py").read_bytes() == b"d/e/b.py"
-    assert (scratch.tree / "run.py").stat().st_mode & 0o111
-    assert not (scratch.tree / "a.py").stat().st_mode & 0o111
+    assert files(layout.tree) == {*names, b"run.py"}
+    assert (layout.tree / "d/e/b.py").read_bytes() == b"d/e/b.py"
+    assert (layout.tree / "run.py").stat().st_mode & 0o111
+    assert not (layout.tree / "a.py").stat().st_mode & 0o111
     assert source == FetchedSource(has_history=False)
 
 
-def test_manifests_lie_apart_and_are_no_python_files(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_manifests_lie_apart_and_are_no_python_files(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         for name in (b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg", b"a.py"):
             assert put(writer, name)
         assert not put(writer, b"README.md")
         assert not put(writer, b"sub/notrequirements.txt")
         writer.finish("tree", None)
-    assert files(scratch.tree) == {b"a.py"}
-    assert files(scratch.manifests) == {b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg"}
+    assert files(layout.tree) == {b"a.py"}
+    assert files(layout.manifests) == {b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg"}
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_manifests_lie_apart_and_are_no_python_files(scratch: SourceLayout) -> N
     [b"/etc/x.py", b"../x.py", b"a/../../x.py", b"a//x.py", b"./x.py", b"a/./x.py", b"nul\0.py", b"a/..", b""],
 )
 @pytest.mark.parametrize("archive", [True, False])
-def test_refuses_names_that_lead_elsewhere(scratch: SourceLayout, name: bytes, archive: bool) -> None:
+def test_refuses_names_that_lead_elsewhere(layout: SourceLayout, name: bytes, archive: bool) -> None:
     assert invalid_name_reason(name, archive=archive) == "unsafe name"
-    with TreeWriter(scratch, SourceLimits(), archive=archive) as writer:
+    with TreeWriter(layout, SourceLimits(), archive=archive) as writer:
         assert not put(writer, name + b"/x.py" if not name.endswith(b".py") else name)
-    assert files(scratch.tree) == set()
+    assert files(layout.tree) == set()
 
 
 @pytest.mark.parametrize("name", [b"C:/x.py", b"c:x.py", b"a\\b.py", b"..\\x.py", b"\\\\host\\share\\x.py"])
@@ -83,11 +83,11 @@ def test_names_have_a_length_and_a_depth() -> None:
     assert invalid_name_reason(b"/".join([b"d"] * 65), archive=False) == "deeper than 64 directories"
 
 
-def test_excluded_directories_are_named_once_wherever_they_stand(scratch: SourceLayout) -> None:
+def test_excluded_directories_are_named_once_wherever_they_stand(layout: SourceLayout) -> None:
     assert find_excluded_directory(b"a/venv/lib/node_modules/x.py") == b"a/venv"
     assert find_excluded_directory(b"venv") is None
     assert find_excluded_directory(b"Venv/x.py") is None
-    with TreeWriter(scratch, SourceLimits()) as writer:
+    with TreeWriter(layout, SourceLimits()) as writer:
         assert put(writer, b"venv.py")
         for name in (b"venv/a.py", b"venv/b.py", b"src/__pycache__/c.pyc", b"src/.git/config", b".venv/x/y.py"):
             assert not put(writer, name)
@@ -96,8 +96,8 @@ def test_excluded_directories_are_named_once_wherever_they_stand(scratch: Source
     assert source.skipped_total == 4
 
 
-def test_a_large_file_is_skipped_and_says_so(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_a_large_file_is_skipped_and_says_so(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         assert writer.accept(b"fits.py", 2048 * KIB)
         assert not writer.accept(b"big.py", 2048 * KIB + 1)
         assert not writer.accept(b"uv.lock", MIB + 1)
@@ -106,40 +106,40 @@ def test_a_large_file_is_skipped_and_says_so(scratch: SourceLayout) -> None:
     assert reasons(source) == {"big.py": "larger than 2048 KB", "uv.lock": "larger than 1024 KB"}
 
 
-def test_duplicates_and_clashes_are_skipped(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_duplicates_and_clashes_are_skipped(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         assert put(writer, b"a.py", b"first")
         assert not put(writer, b"a.py", b"second")
         put(writer, b"a.py/inner.py")
         put(writer, b"d.py/inner.py")
         put(writer, b"d.py", b"a directory stands here")
         source = writer.finish("tree", None)
-    assert (scratch.tree / "a.py").read_bytes() == b"first"
-    assert files(scratch.tree) == {b"a.py", b"d.py/inner.py"}
+    assert (layout.tree / "a.py").read_bytes() == b"first"
+    assert files(layout.tree) == {b"a.py", b"d.py/inner.py"}
     assert source.skipped_total == 3
     assert reasons(source)["d.py"] == "a file and a directory have the same name"
 
 
-def test_names_that_would_be_shown_alike_are_not_added_up(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_names_that_would_be_shown_alike_are_not_added_up(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         assert put(writer, b"\x80.py")
         assert not put(writer, b"\\x80.py")
         source = writer.finish("tree", None)
     assert reasons(source) == {"\\x80.py": "another file has the same name"}
 
 
-def test_names_that_only_a_case_blind_system_confuses_stay_apart(scratch: SourceLayout) -> None:
+def test_names_that_only_a_case_blind_system_confuses_stay_apart(layout: SourceLayout) -> None:
     names = [b"Mod.py", b"mod.py", "caf\u00e9.py".encode(), "cafe\u0301.py".encode(), b"aux.py", b"nul.py"]
-    with TreeWriter(scratch, SourceLimits(), archive=True) as writer:
+    with TreeWriter(layout, SourceLimits(), archive=True) as writer:
         for name in names:
             assert put(writer, name, name)
-    assert files(scratch.tree) == set(names)
-    assert all((scratch.tree / os.fsdecode(name)).read_bytes() == name for name in names)
+    assert files(layout.tree) == set(names)
+    assert all((layout.tree / os.fsdecode(name)).read_bytes() == name for name in names)
 
 
-def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(scratch: SourceLayout) -> None:
+def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(layout: SourceLayout) -> None:
     limits = SourceLimits(max_tree_files=2, max_clone_bytes=3 * KIB)
-    with TreeWriter(scratch, limits) as writer:
+    with TreeWriter(layout, limits) as writer:
         assert put(writer, b"a.py")
         assert put(writer, b"setup.cfg")
         with pytest.raises(InvalidInputError, match=r"more than 2 Python files \(MAX_TREE_FILES\)"):
@@ -150,15 +150,15 @@ def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(scratch: Sour
             writer.count_entry()
 
 
-def test_many_files_of_little_history_do_not_fill_the_disk(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits(max_clone_bytes=3 * KIB)) as writer:
+def test_many_files_of_little_history_do_not_fill_the_disk(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits(max_clone_bytes=3 * KIB)) as writer:
         assert writer.accept(b"a.py", 2 * KIB)
         with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
             writer.accept(b"b.py", 2 * KIB)
 
 
-def test_nothing_to_analyse_is_an_error_that_says_why(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_nothing_to_analyse_is_an_error_that_says_why(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         put(writer, b"requirements.txt")
         writer.skip(b"x\x1b[31m.py", "symbolic link")
         with pytest.raises(InvalidInputError) as raised:
@@ -168,8 +168,8 @@ def test_nothing_to_analyse_is_an_error_that_says_why(scratch: SourceLayout) -> 
     )
 
 
-def test_a_name_makes_no_second_line_and_no_long_one(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_a_name_makes_no_second_line_and_no_long_one(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         writer.skip(b"a\nb" + b"x" * 900, "symbolic link")
         with pytest.raises(InvalidInputError, match="the first: a bx") as raised:
             writer.finish("archive", None)
@@ -177,8 +177,8 @@ def test_a_name_makes_no_second_line_and_no_long_one(scratch: SourceLayout) -> N
     assert len(str(raised.value)) < 500
 
 
-def test_what_was_left_out_is_capped_with_its_total(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_what_was_left_out_is_capped_with_its_total(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         put(writer, b"a.py")
         for number in range(SKIPPED_LIMIT + 5):
             writer.skip(b"%d.py" % number, "symbolic link")
@@ -190,20 +190,20 @@ def test_what_was_left_out_is_capped_with_its_total(scratch: SourceLayout) -> No
     assert FetchedSource.from_json(source.to_json()) == source
 
 
-def test_a_long_name_is_shown_cut(scratch: SourceLayout) -> None:
-    with TreeWriter(scratch, SourceLimits()) as writer:
+def test_a_long_name_is_shown_cut(layout: SourceLayout) -> None:
+    with TreeWriter(layout, SourceLimits()) as writer:
         put(writer, b"a.py")
         writer.skip(b"\x1b" * 5000, "symbolic link")
         source = writer.finish("tree", None)
     assert len(source.skipped[0].path) == 1024
 
 
-def test_a_symlink_planted_in_the_tree_is_not_written_through(scratch: SourceLayout, tmp_path: Path) -> None:
+def test_a_symlink_planted_in_the_tree_is_not_written_through(layout: SourceLayout, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    with TreeWriter(scratch, SourceLimits()) as writer:
-        (scratch.tree / "d").symlink_to(outside)
-        (scratch.tree / "f.py").symlink_to(outside / "f.py")
+    with TreeWriter(layout, SourceLimits()) as writer:
+        (layout.tree / "d").symlink_to(outside)
+        (layout.tree / "f.py").symlink_to(outside / "f.py")
         put(writer, b"d/a.py")
         put(writer, b"f.py")
     assert list(outside.iterdir()) == []
