@@ -91,7 +91,7 @@ SEEDS = seeds()
 
 @tried(250)
 @given(which=st.integers(0, len(SEEDS) - 1), seed=st.integers(0, 2**32))
-def test_real_archives_mutated(which: int, seed: int) -> None:
+def test_mutated_archives(which: int, seed: int) -> None:
     fetch("upload.zip", mutate(SEEDS[which], seed, SEEDS), "archives mutated")
 
 
@@ -134,7 +134,9 @@ MEMBERS = st.builds(
     comment=st.just(b"") | st.binary(max_size=30),
     zip64=rarely(st.integers(0, 2**63)),
 )
-def test_archives_that_lie(members: Sequence[ZipMember], count: int | None, comment: bytes, zip64: int | None) -> None:
+def test_generated_archives_with_false_claims(
+    members: Sequence[ZipMember], count: int | None, comment: bytes, zip64: int | None
+) -> None:
     fetch("upload.zip", build_zip(*members, count=count, comment=comment, zip64=zip64), "archives that lie")
 
 
@@ -143,7 +145,7 @@ def test_archives_that_lie(members: Sequence[ZipMember], count: int | None, comm
     members=st.lists(MEMBERS.filter(lambda member: not member.bodyless), min_size=1, max_size=30),
     seed=st.integers(0, 99),
 )
-def test_archives_of_honest_bodies_under_any_name(members: Sequence[ZipMember], seed: int) -> None:
+def test_generated_archives_with_any_names(members: Sequence[ZipMember], seed: int) -> None:
     chance = random.Random(seed)
     for member in members:
         member.size = member.crc = member.body = member.offset = None
@@ -164,14 +166,14 @@ def _is_utf8(name: bytes) -> bool:
     filename=st.text(st.characters(exclude_categories=()), max_size=300) | st.sampled_from(naughty_strings()),
     data=st.binary(max_size=60),
 )
-def test_file_names_of_uploads(filename: str, data: bytes) -> None:
+def test_any_file_name_of_an_upload(filename: str, data: bytes) -> None:
     for name in (filename, f"{filename}.py", f"{filename}.zip", f"{filename}.ZIP"):
         fetch(name, data, "uploads of any name")
 
 
 @tried(200)
 @given(text=st.text(max_size=200) | st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()))
-def test_whatever_is_said_to_be_base64(text: str) -> None:
+def test_any_base64_text(text: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         try:
             fetch_upload("a.py", text, SourceLayout(Path(place)), LIMITS)

@@ -65,7 +65,7 @@ SEEDS = st.integers(0, 2**32)
 
 @tried(8, phases=AS_FOUND)
 @given(cases=st.lists(st.tuples(st.integers(0, len(DATA) - 1), SEEDS, st.booleans()), min_size=1, max_size=12))
-def test_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> None:
+def test_child_handles_changed_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> None:
     files = {
         f"f{number}.py": (mutate if harsh else rearrange)(DATA[which], seed, DATA)
         for number, (which, seed, harsh) in enumerate(cases)
@@ -75,18 +75,18 @@ def test_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> No
 
 @tried(6, phases=AS_FOUND)
 @given(form=st.sampled_from(sorted(FORMS)), seed=SEEDS)
-def test_repositories(running: Running, form: str, seed: int) -> None:
+def test_child_handles_changed_git_directories(running: Running, form: str, seed: int) -> None:
     files = {f".git/{name}": data for name, data in changed(FORMS[form], seed).items()}
     through(running, "children: .git", "u.zip", make_zip({"a.py": "x = 1\n", **files}))
 
 
 @tried(6, phases=AS_FOUND)
 @given(which=st.integers(0, len(ARCHIVES) - 1), seed=SEEDS)
-def test_archives(running: Running, which: int, seed: int) -> None:
+def test_child_handles_mutated_archives(running: Running, which: int, seed: int) -> None:
     through(running, "children: archives", "u.zip", mutate(ARCHIVES[which], seed, ARCHIVES))
 
 
 @tried(6, phases=AS_FOUND)
 @given(which=st.integers(0, len(DATA) - 1), seed=SEEDS)
-def test_a_single_file(running: Running, which: int, seed: int) -> None:
+def test_child_handles_a_mutated_file(running: Running, which: int, seed: int) -> None:
     through(running, "children: one file", "a.py", mutate(DATA[which], seed, DATA))

@@ -41,7 +41,7 @@ def forged(facts: Any, chance: random.Random) -> Any:
 
 @tried(60)
 @given(name=st.sampled_from(sorted(SEEDS)), seed=st.integers(0, 2**32), times=st.integers(1, 4), raw=st.booleans())
-def test_forged_facts(name: str, seed: int, times: int, raw: bool) -> None:
+def test_forged_cached_facts(name: str, seed: int, times: int, raw: bool) -> None:
     run_on_deep_stack(lambda: forge(name, random.Random(seed), times, raw=raw))
 
 

@@ -158,13 +158,13 @@ def upload(files: Files) -> Callable[[SourceLayout], FetchedSource]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_changed_below_is_taken_as_it_is(form: str) -> None:
+def test_unchanged_git_directories_are_accepted(form: str) -> None:
     fetched("uploaded .git", upload(FORMS[form]))
 
 
 @tried(60)
 @given(form=st.sampled_from(sorted(FORMS)), seed=st.integers(0, 2**32))
-def test_an_uploaded_repository_changed(form: str, seed: int) -> None:
+def test_changed_git_directories_in_uploads(form: str, seed: int) -> None:
     fetched("uploaded .git", upload(changed(FORMS[form], seed)))
 
 
@@ -245,7 +245,7 @@ HISTORIES = st.builds(written, ENTRIES, ENTRIES, st.one_of(st.just(WELL_FORMED),
 
 @tried(40)
 @given(objects=HISTORIES)
-def test_uploaded_objects_that_no_git_would_write(objects: Objects) -> None:
+def test_malformed_git_objects_in_uploads(objects: Objects) -> None:
     fetched("uploaded git objects", upload(objects.files))
 
 
@@ -274,7 +274,7 @@ def served(git_server: GitServer, surface: str, write: Callable[[Path], None]) -
 
 @tried(25)
 @given(objects=HISTORIES)
-def test_served_trees_that_no_git_would_write(git_server: GitServer, objects: Objects) -> None:
+def test_malformed_git_objects_from_a_host(git_server: GitServer, objects: Objects) -> None:
     served(git_server, "served git objects", objects.write)
 
 
@@ -289,7 +289,7 @@ def copy_of(files: Files) -> Callable[[Path], None]:
 
 @tried(25)
 @given(form=st.sampled_from(["delta", "loose", "packed", "shallow"]), seed=st.integers(0, 2**32))
-def test_a_host_that_answers_anything(git_server: GitServer, form: str, seed: int) -> None:
+def test_mutated_answers_of_a_git_host(git_server: GitServer, form: str, seed: int) -> None:
     chance = random.Random(seed)
     turn = chance.randrange(3)
     asked = 0

@@ -32,7 +32,7 @@ PATHS = st.lists(PARTS, min_size=1, max_size=4).map(lambda parts: b"/".join(part
 
 @tried(25)
 @given(paths=st.lists(PATHS, min_size=1, max_size=10))
-def test_files_of_any_name_on_disk(paths: Sequence[bytes]) -> None:
+def test_any_file_names_on_disk(paths: Sequence[bytes]) -> None:
     with tempfile.TemporaryDirectory() as place:
         root, layout = Path(place) / "root", SourceLayout(Path(place) / "scratch")
         root.mkdir()
@@ -68,7 +68,7 @@ HOSTS = ("github.com", "git.example.test:8443")
 @given(
     parts=st.lists(ANY | st.sampled_from(["https://", "github.com", "/", "@", ":", "owner", "repo", "#"]), max_size=8)
 )
-def test_urls(parts: Sequence[str]) -> None:
+def test_any_repository_url(parts: Sequence[str]) -> None:
     for text in ("".join(parts), "https://github.com/" + "/".join(parts)):
         try:
             url = normalize_repository_url(text, HOSTS)
@@ -88,7 +88,7 @@ def git_accepts(branch: str) -> bool:
 
 @tried(150)
 @given(branch=ANY | st.text("ab/.-@{}~^:*[\\ \x7flock", max_size=12))
-def test_branches(branch: str) -> None:
+def test_any_branch_name(branch: str) -> None:
     try:
         accepted = validate_branch_name(branch)
     except InvalidInputError as error:
@@ -102,7 +102,7 @@ def test_branches(branch: str) -> None:
 
 @tried(300)
 @given(text=ANY, branch=st.none() | ANY)
-def test_what_a_command_is_given(text: str, branch: str | None) -> None:
+def test_any_source_argument_of_a_command(text: str, branch: str | None) -> None:
     for source in (text, f"{text}.py", f"https://github.com/{text}", f"/{text}"):
         try:
             parse_source(source, branch, SETTINGS)

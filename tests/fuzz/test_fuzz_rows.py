@@ -110,7 +110,7 @@ DOCUMENTS = st.one_of(
 @given(
     documents=st.lists(st.tuples(st.sampled_from(["upload", "upload", "github"]), DOCUMENTS), min_size=1, max_size=8)
 )
-def test_rows_of_any_json(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
+def test_job_rows_with_any_json(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
     fed.runner.run(insert(fed, documents))
 
 
@@ -141,7 +141,7 @@ SAID = st.fixed_dictionaries(
 
 @tried(12, phases=AS_FOUND)
 @given(submissions=st.lists(SAID, min_size=1, max_size=6))
-def test_whatever_a_submitter_says(fed: Fed, submissions: Sequence[Mapping[str, Any]]) -> None:
+def test_any_submission(fed: Fed, submissions: Sequence[Mapping[str, Any]]) -> None:
     fed.runner.run(submit(fed, submissions))
 
 

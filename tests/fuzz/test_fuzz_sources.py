@@ -30,23 +30,23 @@ CASES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 2**32)), min_s
 
 @tried(30)
 @given(cases=CASES)
-def test_real_files_mutated(cases: Sequence[tuple[str, int]]) -> None:
+def test_mutated_python_files(cases: Sequence[tuple[str, int]]) -> None:
     judge([mutate(SEEDS[name], seed, DATA) for name, seed in cases], "sources mutated")
 
 
 @tried(30)
 @given(cases=CASES)
-def test_real_files_rearranged(cases: Sequence[tuple[str, int]]) -> None:
+def test_rearranged_python_files(cases: Sequence[tuple[str, int]]) -> None:
     judge([rearrange(SEEDS[name], seed, DATA) for name, seed in cases], "sources rearranged")
 
 
-def test_the_seeds_themselves() -> None:
+def test_unchanged_python_files() -> None:
     judge(DATA, "sources as they came")
 
 
 @tried(30)
 @given(data=st.lists(st.binary(max_size=300), min_size=1, max_size=6))
-def test_bytes(data: Sequence[bytes]) -> None:
+def test_any_bytes(data: Sequence[bytes]) -> None:
     judge(data, "sources of any bytes")
 
 
@@ -64,7 +64,7 @@ WORDS = (
 
 @tried(40)
 @given(sources=st.lists(st.lists(st.sampled_from(WORDS), max_size=60), min_size=1, max_size=6))
-def test_words_in_any_order(sources: Sequence[Sequence[str]]) -> None:
+def test_python_tokens_in_any_order(sources: Sequence[Sequence[str]]) -> None:
     judge([" ".join(words).encode() for words in sources], "sources of words")
 
 
@@ -116,7 +116,7 @@ STATEMENTS = st.recursive(
 
 @tried(40)
 @given(sources=st.lists(st.lists(STATEMENTS, min_size=1, max_size=5).map("\n".join), min_size=1, max_size=5))
-def test_programs_made_up(sources: Sequence[str]) -> None:
+def test_generated_programs(sources: Sequence[str]) -> None:
     judge([source.encode() for source in sources], "programs made up")
 
 
@@ -137,7 +137,7 @@ REPEATED = (
 
 @tried(30)
 @given(parts=st.sampled_from(REPEATED), times=st.sampled_from([1, 90, 200, 500, 1_000, 2_900]))
-def test_one_thing_over_and_over(parts: tuple[str, str, str, str], times: int) -> None:
+def test_deeply_repeated_constructs(parts: tuple[str, str, str, str], times: int) -> None:
     before, left, middle, right = parts
     source = f"{before}{left * times}{middle}{right * times}\n"
     judge([source.encode()], "sources of one thing over and over")

@@ -51,13 +51,13 @@ def everything() -> Settings:
      lambda settings: str(sqlalchemy_url(settings)), lambda settings: str(settings.redis_dsn()),
      lambda settings: str([getattr(settings, name) for name in type(settings).model_fields])],
 )  # fmt: skip
-def test_settings_show_stars(show: Callable[[Settings], str]) -> None:
+def test_representations_of_settings_show_stars(show: Callable[[Settings], str]) -> None:
     shown = show(everything())
     assert_hidden(shown)
     assert "***" in shown
 
 
-def test_every_secret_setting_is_one() -> None:
+def test_every_secret_setting_has_a_secret_type() -> None:
     """A setting whose name says that it is secret, or that may hold an address with a password, is typed so."""
     for name, field in Settings.model_fields.items():
         if any(word in name for word in ("password", "_keys", "url")):
@@ -81,7 +81,7 @@ WRONG: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_no_command_s_complaint_holds_a_password(tmp_path: Path, wrong: str) -> None:
+async def test_error_of_a_command_contains_no_password(tmp_path: Path, wrong: str) -> None:
     system = System(environment={**EVERYTHING, **WRONG[wrong], "VIBE8_HOME": str(tmp_path)}, directory=tmp_path)
     commands = [["jobs"], ["doctor", "--json"], ["worker"], *([["migrate"], ["cleanup"]] if not WRONG[wrong] else [])]
     done = await asyncio.gather(
@@ -113,7 +113,7 @@ async def locked_database(servers: Servers, database_url: str) -> AsyncIterator[
         await connection.close()
 
 
-async def test_a_wrong_password_is_not_repeated(
+async def test_wrong_password_is_not_repeated(
     locked_database: str, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     systems: dict[str, System] = {
@@ -156,7 +156,7 @@ except KeyError as error:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_traceback_in_the_log_shows_no_value_of_a_variable(form: str) -> None:
+def test_logged_traceback_shows_no_values_of_variables(form: str) -> None:
     code = BLUNDER.format(form=form).replace('"pa55"', '"pa" + "55"')  # the source line itself may be shown
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)

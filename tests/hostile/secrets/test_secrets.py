@@ -112,7 +112,9 @@ def assert_no_process_shows_it(pid: int) -> None:
 
 
 @pytest.mark.parametrize("place", ["row", "key", "value", "message", "log", "scratch"])
-async def test_this_watch_sees_what_it_looks_for(git_system: System, watch: Watch, place: str, tmp_path: Path) -> None:
+async def test_watch_finds_a_secret_in_every_place(
+    git_system: System, watch: Watch, place: str, tmp_path: Path
+) -> None:
     """Otherwise the tests below would prove nothing."""
     Path(git_system.environment["SCRATCH_DIR"]).mkdir()
     worker = WorkerProcess(process=None, log_file=tmp_path / "log")  # type: ignore[arg-type]
@@ -136,7 +138,7 @@ async def test_this_watch_sees_what_it_looks_for(git_system: System, watch: Watc
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-async def test_a_token_is_nowhere_while_its_job_runs_and_after(
+async def test_token_is_not_exposed_while_its_job_runs_and_afterwards(
     git_server: GitServer, git_system: System, watch: Watch, log_format: str
 ) -> None:
     async with Client.open(git_system.settings) as client, git_system.worker(LOG_FORMAT=log_format) as worker:
@@ -177,7 +179,7 @@ ECHOES = {
 
 
 @pytest.mark.parametrize("echo", ECHOES)
-async def test_a_failed_job_s_error_and_log_hold_no_token_even_if_the_host_sends_it_back(
+async def test_token_that_the_host_sends_back_is_in_no_error_and_no_log(
     git_server: GitServer, git_system: System, watch: Watch, echo: str
 ) -> None:
     fault, words = ECHOES[echo]
@@ -192,7 +194,7 @@ async def test_a_failed_job_s_error_and_log_hold_no_token_even_if_the_host_sends
         await watch.nowhere(worker)
 
 
-async def test_a_killed_worker_leaves_no_token_and_the_next_one_has_it(
+async def test_token_survives_a_killed_worker_for_the_next_attempt_only(
     git_server: GitServer, git_system: System, watch: Watch
 ) -> None:
     async with Client.open(git_system.settings) as client:
@@ -229,7 +231,7 @@ async def expire_lease(system: System, job_id: str, *, failed_attempts: int = 0)
     await connection.close()
 
 
-async def test_a_job_that_has_lost_its_last_worker_forgets_its_token(
+async def test_token_is_deleted_when_the_job_has_lost_its_last_worker(
     git_server: GitServer, git_system: System, watch: Watch
 ) -> None:
     async with Client.open(git_system.settings) as client:
@@ -245,9 +247,7 @@ async def test_a_job_that_has_lost_its_last_worker_forgets_its_token(
             await until(lambda: gone(watch))
 
 
-async def test_a_process_that_crashes_in_the_middle_dumps_no_core(
-    git_server: GitServer, git_system: System, watch: Watch
-) -> None:
+async def test_crashing_process_writes_no_core_dump(git_server: GitServer, git_system: System, watch: Watch) -> None:
     async with Client.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         async with cloning(git_server, client, user_id) as job:
@@ -272,7 +272,7 @@ async def attempt_errors(system: System, job_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("ended_by", ["cancel", "delete_user", "limit", "host"])
-async def test_every_other_end_forgets_the_token_too(
+async def test_token_is_deleted_at_every_other_end_of_a_job(
     git_server: GitServer, git_system: System, watch: Watch, ended_by: str
 ) -> None:
     async with Client.open(git_system.settings) as client:
@@ -294,7 +294,7 @@ async def test_every_other_end_forgets_the_token_too(
 
 
 @pytest.mark.parametrize("command", ["analyze", "submit"])
-async def test_a_command_reads_the_token_from_its_environment_and_shows_it_nowhere(
+async def test_command_reads_the_token_from_its_environment_without_exposing_it(
     git_server: GitServer, git_system: System, watch: Watch, command: str
 ) -> None:
     async with git_system.worker() as worker:
@@ -315,7 +315,7 @@ async def test_a_command_reads_the_token_from_its_environment_and_shows_it_nowhe
         await watch.nowhere(worker)
 
 
-async def test_the_client_logs_no_token(
+async def test_client_logs_no_token(
     git_server: GitServer, git_system: System, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)

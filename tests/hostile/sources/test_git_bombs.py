@@ -69,7 +69,7 @@ def commit(small_tree: WorkTree, tree: str, *parents: str) -> str:
 
 
 @pytest.mark.parametrize(("extension", "words"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
-def test_a_tree_of_ten_billion_files(
+def test_tree_of_ten_billion_files_is_refused(
     git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str, extension: str, words: str
 ) -> None:
     commit(small_tree, bomb(small_tree, extension))
@@ -79,7 +79,7 @@ def test_a_tree_of_ten_billion_files(
     assert directory_size(layout.root) < MIB
 
 
-def test_one_blob_of_a_megabyte_under_a_thousand_names(
+def test_megabyte_blob_with_a_thousand_names_is_refused(
     git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     small_tree.commit(a_py="x = 1\n" * 170_000)
@@ -90,7 +90,7 @@ def test_one_blob_of_a_megabyte_under_a_thousand_names(
     assert directory_size(layout.root) < 25 * MIB
 
 
-def test_a_tree_nested_deeper_than_any_stack(
+def test_tree_with_thousands_of_levels_does_not_crash(
     git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
@@ -137,7 +137,7 @@ def read_history(layout: SourceLayout, *, memory: int) -> dict[str, object]:
     return answer
 
 
-def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
+def test_bomb_in_the_history_fails_churn_with_a_reason(
     git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
@@ -150,7 +150,7 @@ def test_a_bomb_in_the_history_alone_costs_the_churn_and_names_its_reason(
     assert "\n" not in str(answer["error"])
 
 
-def test_the_same_little_memory_is_enough_for_an_honest_history(
+def test_same_memory_limit_is_enough_for_an_ordinary_history(
     git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout)
@@ -159,7 +159,7 @@ def test_the_same_little_memory_is_enough_for_an_honest_history(
     }
 
 
-def test_an_uploaded_bomb_is_checked_without_being_unfolded(small_tree: WorkTree, layout: SourceLayout) -> None:
+def test_uploaded_bomb_is_verified_without_visiting_every_path(small_tree: WorkTree, layout: SourceLayout) -> None:
     clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
     commit(small_tree, clean, commit(small_tree, bomb(small_tree, ".py"), small_tree.head()))
     buffer = io.BytesIO()

@@ -57,7 +57,7 @@ def unguarded(
         "https://[::1]/o/r", "https://2130706433/o/r", "https://0x7f.1/o/r", "https://g\u0131thub.com/o/r",
     ],
 )  # fmt: skip
-def test_urls_that_are_no_repository_of_an_allowed_host(
+def test_url_outside_the_allowed_hosts_is_refused(
     fetch: Fetch, layout: SourceLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     def nobody(*_: object, **__: object) -> None:
@@ -70,9 +70,7 @@ def test_urls_that_are_no_repository_of_an_allowed_host(
     assert not (tmp_path / "marker").exists()
 
 
-def test_a_transport_that_runs_a_program_is_refused_by_git_as_well(
-    git_server: GitServer, small_tree: WorkTree, tmp_path: Path
-) -> None:
+def test_ext_transport_is_refused_by_git(git_server: GitServer, small_tree: WorkTree, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     url = f"ext::touch {marker}"
     unguarded(git_server, tmp_path, "ls-remote", url, GIT_ALLOW_PROTOCOL="ext")
@@ -83,7 +81,7 @@ def test_a_transport_that_runs_a_program_is_refused_by_git_as_well(
     assert not marker.exists()
 
 
-def test_files_of_this_machine_are_no_repository(git_server: GitServer, small_tree: WorkTree, tmp_path: Path) -> None:
+def test_file_url_is_refused_by_git(git_server: GitServer, small_tree: WorkTree, tmp_path: Path) -> None:
     assert unguarded(git_server, tmp_path, "ls-remote", f"file://{small_tree.path}").returncode == 0
     for protocols in ("https", "none"):
         with pytest.raises(GitFailedError, match="not allowed"):
@@ -112,7 +110,7 @@ def test_files_of_this_machine_are_no_repository(git_server: GitServer, small_tr
         "",
     ],
 )
-def test_branches_that_are_options_or_revisions(
+def test_branch_that_is_an_option_or_a_revision_is_refused(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, branch: str
 ) -> None:
     with pytest.raises(InvalidInputError, match="branch"):
@@ -120,7 +118,7 @@ def test_branches_that_are_options_or_revisions(
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(
+def test_redirect_is_not_followed(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, tmp_path: Path, repository_name: str, status: int
 ) -> None:
     target = git_server.add(f"{repository_name}-target", small_tree.dot_git)
@@ -134,7 +132,7 @@ def test_a_redirect_is_not_followed(
     assert len([path for _, path, _ in git_server.requests if "-target" in path]) == before
 
 
-def test_a_name_that_now_leads_inside_is_refused(
+def test_name_with_a_private_address_is_refused(
     fetch: Fetch, layout: SourceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
@@ -144,7 +142,7 @@ def test_a_name_that_now_leads_inside_is_refused(
     assert not layout.tree.exists()
 
 
-def test_a_proxy_of_the_environment_is_not_asked(
+def test_proxy_of_the_environment_is_not_used(
     fetch: Fetch,
     git_server: GitServer,
     small_tree: WorkTree,
@@ -159,7 +157,7 @@ def test_a_proxy_of_the_environment_is_not_asked(
     assert fetch(url).commit_sha == small_tree.head()
 
 
-def test_a_netrc_and_a_credential_helper_are_not_asked(
+def test_netrc_is_not_used(
     fetch: Fetch,
     git_server: GitServer,
     small_tree: WorkTree,
@@ -188,7 +186,7 @@ def marker_attack(tmp_path: Path) -> tuple[Path, Path]:
     return program, marker
 
 
-def test_a_submodule_is_not_entered(
+def test_submodule_is_skipped(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, tmp_path: Path
 ) -> None:
     _, marker = marker_attack(tmp_path)
@@ -207,7 +205,7 @@ def test_a_submodule_is_not_entered(
     assert not marker.exists()
 
 
-def test_a_filter_named_in_the_tree_has_no_program_here(
+def test_filter_named_in_the_tree_does_not_run(
     fetch: Fetch,
     git_server: GitServer,
     small_tree: WorkTree,
@@ -249,7 +247,7 @@ def commit_tree(small_tree: WorkTree, tree: str) -> str:
     return sha
 
 
-def test_names_that_leave_the_tree(
+def test_names_that_leave_the_tree_are_refused(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
@@ -273,7 +271,7 @@ def test_names_that_leave_the_tree(
     assert not list(layout.root.parent.rglob("evil.py"))
 
 
-def test_a_link_and_a_directory_of_one_name(
+def test_file_is_not_written_through_a_link_of_the_same_name(
     fetch: Fetch,
     git_server: GitServer,
     small_tree: WorkTree,
@@ -298,7 +296,7 @@ def test_a_link_and_a_directory_of_one_name(
     assert not any(path.is_symlink() for path in layout.root.rglob("*"))
 
 
-def test_the_default_branch_may_not_be_an_option(
+def test_default_branch_that_is_an_option_is_refused(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "-q", "--bare", str(small_tree.path), "evil.git")
@@ -309,7 +307,7 @@ def test_the_default_branch_may_not_be_an_option(
         fetch(git_server.add(repository_name, evil))
 
 
-def test_replace_refs_of_the_host_do_not_come(
+def test_replace_refs_of_the_host_are_not_fetched(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     first = small_tree.head()
@@ -319,7 +317,7 @@ def test_replace_refs_of_the_host_do_not_come(
     assert list(GitHistory(layout.repository).commits()) == [head, first]
 
 
-def test_alternates_over_plain_http_files_are_not_followed(
+def test_http_alternates_are_not_followed(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str
 ) -> None:
     # The old, dumb protocol lets a host name another one to fetch the objects from.

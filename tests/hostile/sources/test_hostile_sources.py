@@ -102,7 +102,7 @@ ENCODED = {
 }
 
 
-def test_the_tools_alone_do_not_survive_them(tmp_path: Path) -> None:
+def test_tools_alone_crash_on_these_files(tmp_path: Path) -> None:
     (tmp_path / "elif.py").write_text(DEEP["elif.py"])
     assert b"RecursionError" in alone(tmp_path, "vulture", "elif.py").stderr
     assert b"recursion depth" in alone(tmp_path, "radon", "cc", "--json", "elif.py").stdout
@@ -116,7 +116,7 @@ def test_the_tools_alone_do_not_survive_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [DEEP, LARGE, ENCODED], ids=["deep", "large", "encoded"])
-async def test_each_costs_itself_and_nothing_else(
+async def test_hostile_file_affects_only_its_own_numbers(
     pipeline: Pipeline, settings: Settings, files: Mapping[str, str | bytes]
 ) -> None:
     expected = nodes(await analyse(pipeline, {"good.py": GOOD}))["good.py"]
@@ -134,7 +134,7 @@ async def test_each_costs_itself_and_nothing_else(
     assert not list(settings.scratch_dir.glob("*/job-*"))
 
 
-def test_python_and_our_list_agree_on_what_is_encoded_right() -> None:
+def test_python_parses_the_expected_encodings() -> None:
     def parses(data: bytes) -> bool:
         try:
             ast.parse(data)
@@ -170,7 +170,7 @@ CONFIGURATION = {
 }
 
 
-def test_the_tools_alone_believe_it(tmp_path: Path) -> None:
+def test_tools_alone_obey_configuration_in_the_tree(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("import os\n")
     assert alone(tmp_path, "ruff", "check", "--no-cache", ".").returncode == 1
     (tmp_path / "ruff.toml").write_text("lint.select = []\n")
@@ -180,7 +180,7 @@ def test_the_tools_alone_believe_it(tmp_path: Path) -> None:
     assert b"the first line" in alone(tmp_path, "ruff", "check", "--no-cache", ".").stderr
 
 
-async def test_no_configuration_in_the_tree_has_a_say_and_nothing_is_imported(pipeline: Pipeline) -> None:
+async def test_configuration_in_the_tree_is_ignored_and_nothing_is_imported(pipeline: Pipeline) -> None:
     plain = await analyse(pipeline, {"good.py": GOOD})
     analysis = await analyse(pipeline, {**CONFIGURATION, "good.py": GOOD})
     assert nodes(plain)["good.py"] == nodes(analysis)["good.py"]

@@ -68,9 +68,7 @@ def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
-def test_findings_stop_at_their_limit_and_the_total_is_stated(
-    talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+def test_findings_are_capped_and_the_total_is_kept(talk: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(assembly, "FINDINGS_LIMIT", LIMIT)
     findings = talk(findings=count).findings
     assert findings["total"] == count
@@ -78,7 +76,7 @@ def test_findings_stop_at_their_limit_and_the_total_is_stated(
 
 
 @pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
-def test_errors_stop_at_their_limit_and_the_last_line_states_the_rest(
+def test_errors_are_capped_and_the_last_line_counts_the_rest(
     talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(assembly, "ERRORS_LIMIT", LIMIT)
@@ -89,9 +87,7 @@ def test_errors_stop_at_their_limit_and_the_last_line_states_the_rest(
 
 
 @pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
-def test_skipped_files_stop_at_their_limit_and_the_total_is_stated(
-    talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+def test_skipped_files_are_capped_and_the_total_is_kept(talk: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(assembly, "SKIPPED_LIMIT", LIMIT)
     skipped = tuple(SkippedFile(path=f"{n}.py", reason="r") for n in range(count))
     said = talk(FetchedSource(has_history=False, skipped=skipped, skipped_total=count)).completeness
@@ -99,7 +95,7 @@ def test_skipped_files_stop_at_their_limit_and_the_total_is_stated(
     assert said["skipped_total"] == count
 
 
-def test_the_real_limits_bound_the_document(talk: Any) -> None:
+def test_limits_bound_the_size_of_the_document(talk: Any) -> None:
     skipped = tuple(SkippedFile(path="p" * 1024, reason="r" * 40) for _ in range(SKIPPED_LIMIT))
     fetched = FetchedSource(has_history=False, skipped=skipped, skipped_total=10**6)
     said = talk(fetched, findings=FINDINGS_LIMIT + 1, gaps=ERRORS_LIMIT + 1)
@@ -116,7 +112,7 @@ def test_the_real_limits_bound_the_document(talk: Any) -> None:
 # Names
 
 
-def test_a_name_is_judged_by_the_length_at_which_it_is_shown(layout: SourceLayout) -> None:
+def test_limit_on_a_path_applies_to_its_displayed_length(layout: SourceLayout) -> None:
     fits, too_long = b"\x01" * 255 + b"/.py", b"\x01" * 255 + b"/a.py"
     with TreeWriter(layout, SourceLimits()) as writer:
         assert writer.accept(fits, 1)
@@ -127,7 +123,7 @@ def test_a_name_is_judged_by_the_length_at_which_it_is_shown(layout: SourceLayou
     assert len(source.skipped[0].path) <= 1024
 
 
-def test_all_names_of_a_tree_together_have_a_limit(layout: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_total_length_of_paths_is_limited(layout: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_writer, "MAX_TOTAL_PATH_CHARACTERS", 1000)
     with TreeWriter(layout, SourceLimits()) as writer:
         for number in range(100):
@@ -136,7 +132,7 @@ def test_all_names_of_a_tree_together_have_a_limit(layout: SourceLayout, monkeyp
             writer.accept(b"one more.py", 1)
 
 
-def test_the_longest_names_that_pass_make_a_document_that_a_worker_can_hold() -> None:
+def test_document_with_the_longest_paths_fits_into_postgresql_and_a_frame() -> None:
     """A node repeats its path once and holds less than 2 KB beside; PostgreSQL takes 256 MB of JSONB, a frame 512."""
     files = SourceLimits().max_tree_files
     assert MAX_TOTAL_PATH_CHARACTERS * 2 + files * 2_000 < 256_000_000
@@ -171,7 +167,7 @@ def patience(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_thousands_of_tiny_files_do_not_jam_the_lanes() -> None:
+def test_thousands_of_tiny_units_do_not_deadlock_the_pool() -> None:
     answers: list[UnitResult] = []
     with patience(120):
         ProcessPool(
@@ -184,7 +180,7 @@ def test_thousands_of_tiny_files_do_not_jam_the_lanes() -> None:
     assert all(answer.values == {"": "x" * 4096} for answer in answers)
 
 
-def test_a_lane_that_dies_while_hundreds_of_units_wait_for_it_loses_none() -> None:
+def test_crashed_pool_process_loses_only_the_unit_that_crashed_it() -> None:
     class Dying(Tiny):
         def steps(self) -> Iterator[Step]:
             yield "", lambda: signal.raise_signal(signal.SIGKILL)

@@ -42,13 +42,13 @@ def reasons(source: FetchedSource) -> dict[str, str]:
 GOOD = ZipMember(b"good.py")
 
 
-def test_the_builder_of_these_archives_is_believed_by_zipfile() -> None:
+def test_built_archive_is_valid_for_zipfile() -> None:
     with zipfile.ZipFile(io.BytesIO(build_zip(GOOD, ZipMember(b"d/b.py", b"y\n", STORED)))) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["good.py", "d/b.py"]
 
 
-def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, layout: SourceLayout) -> None:
+def test_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(
         build_zip(
             ZipMember(b"top/"), ZipMember(b"top/a.py", mode=0o100755), ZipMember(b"top/b.py"), ZipMember(b"x.txt")
@@ -63,26 +63,26 @@ def test_an_ordinary_archive_keeps_its_folders_and_modes(fetch: Fetch, layout: S
 # Bombs
 
 
-def test_a_flat_bomb_by_its_ratio(fetch: Fetch) -> None:
+def test_archive_over_the_ratio_limit_is_refused(fetch: Fetch) -> None:
     bomb = build_zip(*(ZipMember(b"%d.py" % number, bytes(MIB)) for number in range(20)))
     assert len(bomb) < 30 * KIB
     with pytest.raises(InvalidInputError, match=r"200 times its size \(MAX_ZIP_RATIO\)"):
         fetch(bomb)
 
 
-def test_a_flat_bomb_by_its_bytes(fetch: Fetch) -> None:
+def test_archive_over_the_inflated_size_limit_is_refused(fetch: Fetch) -> None:
     noise = os.urandom(8 * KIB)
     bomb = build_zip(*(ZipMember(b"%d.py" % number, noise * 128) for number in range(20)))
     with pytest.raises(InvalidInputError, match=r"more than 10 MB \(MAX_INFLATED_MB\)"):
         fetch(bomb, max_inflated_bytes=10 * MIB)
 
 
-def test_bytes_that_are_not_wanted_are_not_read(fetch: Fetch, layout: SourceLayout) -> None:
+def test_members_of_other_kinds_are_not_read(fetch: Fetch, layout: SourceLayout) -> None:
     fetch(build_zip(GOOD, *(ZipMember(b"%d.bin" % number, bytes(MIB)) for number in range(20))))
     assert set(tree(layout)) == {"good.py"}
 
 
-def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch: Fetch, layout: SourceLayout) -> None:
+def test_member_with_a_false_size_is_read_only_up_to_that_size(fetch: Fetch, layout: SourceLayout) -> None:
     liar = ZipMember(b"liar.py", b"x = 1\n", body=deflate(bytes(100 * MIB)))
     assert len(zlib.decompress(liar.compressed, -15)) == 100 * MIB
     tracemalloc.start()
@@ -94,7 +94,7 @@ def test_a_bomb_that_lies_about_its_size_is_read_no_further_than_it_claims(fetch
     assert set(tree(layout)) == {"good.py"}
 
 
-def test_overlapping_members(fetch: Fetch) -> None:
+def test_overlapping_members_are_refused(fetch: Fetch) -> None:
     kernel = ZipMember(b"a.py", b"x" * 500_000)
     names = [kernel, *(ZipMember(b"a.py", kernel.data, offset=0, bodyless=True) for _ in range(50))]
     bomb = build_zip(*names)
@@ -105,7 +105,7 @@ def test_overlapping_members(fetch: Fetch) -> None:
         fetch(bomb)
 
 
-def test_quoted_overlap(fetch: Fetch) -> None:
+def test_quoted_overlap_is_refused(fetch: Fetch) -> None:
     # CVE-2024-0450: the first member's "compressed" bytes are a stored block that quotes the next member's header.
     inner = ZipMember(b"inner.py", b"y" * 100_000)
     quoted = inner.local()
@@ -117,7 +117,7 @@ def test_quoted_overlap(fetch: Fetch) -> None:
         fetch(bomb)
 
 
-def test_a_member_that_reaches_into_the_directory(fetch: Fetch) -> None:
+def test_member_that_extends_into_the_directory_is_refused(fetch: Fetch) -> None:
     archive = bytearray(build_zip(GOOD, ZipMember(b"b.py", b"z" * 50, method=STORED)))
     place = archive.rindex(b"PK\1\2")
     archive[place + 20 : place + 24] = (5000).to_bytes(4, "little")
@@ -125,7 +125,7 @@ def test_a_member_that_reaches_into_the_directory(fetch: Fetch) -> None:
         fetch(bytes(archive))
 
 
-def test_nested_archives_are_data(fetch: Fetch, layout: SourceLayout) -> None:
+def test_nested_archives_are_not_unpacked(fetch: Fetch, layout: SourceLayout) -> None:
     inner = build_zip(ZipMember(b"inner.py"))
     source = fetch(build_zip(GOOD, ZipMember(b"inner.zip", inner), ZipMember(b"zip.py", inner)))
     assert tree(layout) == {"good.py": b"x = 1\n", "zip.py": inner}
@@ -150,7 +150,7 @@ def compressed_by_zipfile(method: int) -> bytes:
     ],
     ids=["bzip2", "lzma", "encrypted by AES", "zstandard"],
 )
-def test_only_two_methods_are_read(fetch: Fetch, layout: SourceLayout, archive: bytes) -> None:
+def test_members_with_other_compression_methods_are_skipped(fetch: Fetch, layout: SourceLayout, archive: bytes) -> None:
     tracemalloc.start()
     source = fetch(archive)
     _, peak = tracemalloc.get_traced_memory()
@@ -160,7 +160,7 @@ def test_only_two_methods_are_read(fetch: Fetch, layout: SourceLayout, archive: 
     assert peak < MIB
 
 
-def test_a_bzip2_member_fills_the_memory_of_the_unwary() -> None:
+def test_bzip2_member_fills_the_memory_of_zipfile() -> None:
     bomb = build_zip(ZipMember(b"bomb.py", bytes(64 * MIB), method=BZIP2, body=bz2.compress(bytes(64 * MIB))))
     assert len(bomb) < KIB
     tracemalloc.start()
@@ -174,7 +174,7 @@ def test_a_bzip2_member_fills_the_memory_of_the_unwary() -> None:
 # Entries
 
 
-def test_entries_are_counted_before_anything_is_made_of_them(fetch: Fetch) -> None:
+def test_entries_are_counted_without_allocating_for_them(fetch: Fetch) -> None:
     entry = ZipMember(b"e").central(0)
     directory = entry * 70_000  # as many as an upload can hold
     end = b"PK\5\6" + bytes(4) + b"\x70\x11\x70\x11" + len(directory).to_bytes(4, "little") + bytes(6)
@@ -192,22 +192,22 @@ def test_entries_are_counted_before_anything_is_made_of_them(fetch: Fetch) -> No
 
 
 @pytest.mark.parametrize("claim", [1, 3, 0])
-def test_an_end_record_that_lies_about_the_entries(fetch: Fetch, claim: int) -> None:
+def test_false_entry_count_is_refused(fetch: Fetch, claim: int) -> None:
     with pytest.raises(InvalidInputError, match="disagree"):
         fetch(build_zip(GOOD, ZipMember(b"b.py"), count=claim))
 
 
-def test_zip64_counts(fetch: Fetch, layout: SourceLayout) -> None:
+def test_zip64_archive_is_read(fetch: Fetch, layout: SourceLayout) -> None:
     assert fetch(build_zip(GOOD, zip64=1)) == FetchedSource(has_history=False)
     assert set(tree(layout)) == {"good.py"}
 
 
-def test_a_zip64_record_that_claims_billions(fetch: Fetch) -> None:
+def test_zip64_record_with_billions_of_entries_is_refused(fetch: Fetch) -> None:
     with pytest.raises(InvalidInputError, match="more than 10000 entries"):
         fetch(build_zip(GOOD, zip64=10_000_000_000))
 
 
-def test_the_limit_on_entries_is_exact(fetch: Fetch, layout: SourceLayout) -> None:
+def test_limit_on_entries_is_exact(fetch: Fetch, layout: SourceLayout) -> None:
     members = [ZipMember(b"%d.py" % number) for number in range(4)]
     with pytest.raises(InvalidInputError, match="more than 3 entries"):
         fetch(build_zip(*members), max_zip_entries=3)
@@ -226,49 +226,51 @@ def test_the_limit_on_entries_is_exact(fetch: Fetch, layout: SourceLayout) -> No
         b"..\\evil.py", b"a\\evil.py", b"a//evil.py", b"./evil.py", b"good.py\0.py",
     ],
 )  # fmt: skip
-def test_names_that_mean_another_place(fetch: Fetch, layout: SourceLayout, tmp_path: Path, name: bytes) -> None:
+def test_name_that_leaves_the_tree_is_skipped(fetch: Fetch, layout: SourceLayout, tmp_path: Path, name: bytes) -> None:
     source = fetch(build_zip(GOOD, ZipMember(name, b"evil\n")))
     assert list(reasons(source).values()) == ["unsafe name"]
     assert tree(layout) == {"good.py": b"x = 1\n"}
     assert not list(tmp_path.rglob("evil.py"))
 
 
-def test_zipfile_cuts_a_name_at_nul_so_that_one_file_stands_for_another() -> None:
+def test_zipfile_truncates_a_name_at_nul() -> None:
     with zipfile.ZipFile(io.BytesIO(build_zip(ZipMember(b"good.py\0.exe", b"evil\n")))) as archive:
         assert archive.namelist() == ["good.py"]
 
 
-def test_duplicates_are_not_merged_and_the_first_is_taken(fetch: Fetch, layout: SourceLayout) -> None:
+def test_first_of_two_members_with_one_name_is_written(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(build_zip(ZipMember(b"a.py", b"first\n"), ZipMember(b"a.py", b"second\n")))
     assert tree(layout) == {"a.py": b"first\n"}
     assert reasons(source) == {"a.py": "another file has the same name"}
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_file_and_a_directory_of_one_name(fetch: Fetch, layout: SourceLayout, order: int) -> None:
+def test_second_of_a_file_and_a_directory_with_one_name_is_skipped(
+    fetch: Fetch, layout: SourceLayout, order: int
+) -> None:
     members = [ZipMember(b"d.py", b"file\n"), ZipMember(b"d.py/inner.py", b"inner\n"), GOOD]
     source = fetch(build_zip(*members[::order]))
     assert list(reasons(source).values()) == ["a file and a directory have the same name"]
     assert set(tree(layout)) == {"good.py", "d.py" if order == 1 else "d.py/inner.py"}
 
 
-def test_case_and_unicode_forms_and_reserved_names_stay_apart(fetch: Fetch, layout: SourceLayout) -> None:
+def test_names_that_differ_in_case_or_unicode_form_are_different_files(fetch: Fetch, layout: SourceLayout) -> None:
     names = ["Mod.py", "mod.py", "caf\u00e9.py", "cafe\u0301.py", "aux.py", "con.py", "trailing .py"]
     fetch(build_zip(*(ZipMember(name.encode(), name.encode()) for name in names)))
     assert tree(layout) == {name: name.encode() for name in names}
 
 
-def test_names_are_utf8_where_they_can_be_and_cp437_else(fetch: Fetch, layout: SourceLayout) -> None:
+def test_names_are_decoded_as_utf8_and_otherwise_as_cp437(fetch: Fetch, layout: SourceLayout) -> None:
     fetch(build_zip(ZipMember("ünï.py".encode(), flags=0), ZipMember(b"\x81.py", flags=0), ZipMember("é.py".encode())))
     assert set(tree(layout)) == {"ünï.py", "ü.py", "é.py"}
 
 
-def test_a_name_that_claims_to_be_utf8_and_is_not(fetch: Fetch) -> None:
+def test_name_with_invalid_utf8_is_refused(fetch: Fetch) -> None:
     with pytest.raises(InvalidInputError, match="damaged"):
         fetch(build_zip(GOOD, ZipMember(b"\xff.py", flags=0x800)))
 
 
-def test_names_too_long_or_too_deep(fetch: Fetch) -> None:
+def test_long_and_deep_names_are_skipped(fetch: Fetch) -> None:
     source = fetch(
         build_zip(
             GOOD, ZipMember(b"n" * 300 + b".py"), ZipMember(b"d/" * 70 + b"a.py"), ZipMember(b"d" * 5000 + b"/a.py")
@@ -278,12 +280,12 @@ def test_names_too_long_or_too_deep(fetch: Fetch) -> None:
     assert max(map(len, reasons(source))) <= 1024
 
 
-def test_names_are_shown_harmless(fetch: Fetch) -> None:
+def test_displayed_names_are_escaped(fetch: Fetch) -> None:
     source = fetch(build_zip(GOOD, ZipMember("../\x1b[31m\u202e.py".encode())))
     assert list(reasons(source)) == ["../\\x1b[31m\\u202e.py"]
 
 
-def test_excluded_directories_are_named_once(fetch: Fetch, layout: SourceLayout) -> None:
+def test_excluded_directory_is_recorded_once(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(build_zip(GOOD, ZipMember(b"p/venv/"), ZipMember(b"p/venv/a.py"), ZipMember(b"p/venv/b.py")))
     assert reasons(source) == {"p/venv": "excluded directory"}
     assert set(tree(layout)) == {"good.py"}
@@ -292,7 +294,7 @@ def test_excluded_directories_are_named_once(fetch: Fetch, layout: SourceLayout)
 # Members
 
 
-def test_symbolic_links_are_dropped(fetch: Fetch, layout: SourceLayout) -> None:
+def test_symbolic_links_are_skipped(fetch: Fetch, layout: SourceLayout) -> None:
     file = ZipMember(b"link.py", b"/etc/passwd", mode=SYMLINK)
     directory = ZipMember(b"d", b"/tmp", mode=SYMLINK)
     source = fetch(build_zip(GOOD, file, directory, ZipMember(b"d/a.py")))
@@ -302,7 +304,7 @@ def test_symbolic_links_are_dropped(fetch: Fetch, layout: SourceLayout) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o010644, 0o020644, 0o060644, 0o140644])
-def test_devices_and_pipes_are_dropped(fetch: Fetch, mode: int) -> None:
+def test_devices_and_pipes_are_skipped(fetch: Fetch, mode: int) -> None:
     assert reasons(fetch(build_zip(GOOD, ZipMember(b"odd.py", mode=mode)))) == {"odd.py": "not a regular file"}
 
 
@@ -318,23 +320,23 @@ def test_devices_and_pipes_are_dropped(fetch: Fetch, mode: int) -> None:
         ZipMember(b"liar.py", b"abcdef", flags=0x20),
     ],
 )
-def test_one_lie_costs_one_member(fetch: Fetch, layout: SourceLayout, liar: ZipMember) -> None:
+def test_damaged_member_is_skipped_and_others_are_kept(fetch: Fetch, layout: SourceLayout, liar: ZipMember) -> None:
     assert reasons(fetch(build_zip(GOOD, liar))) == {"liar.py": "damaged in the archive"}
     assert set(tree(layout)) == {"good.py"}
 
 
-def test_another_name_in_the_member_s_own_header(fetch: Fetch) -> None:
+def test_member_with_another_name_in_its_own_header_is_skipped(fetch: Fetch) -> None:
     archive = build_zip(GOOD, ZipMember(b"other.py")).replace(b"other.py", b"OTHER.py", 1)
     assert reasons(fetch(archive)) == {"other.py": "damaged in the archive"}
 
 
-def test_a_large_member_is_skipped_unread(fetch: Fetch) -> None:
+def test_large_member_is_skipped(fetch: Fetch) -> None:
     source = fetch(build_zip(GOOD, ZipMember(b"big.py", bytes(2 * MIB + 1))))
     assert reasons(source) == {"big.py": "larger than 2048 KB"}
 
 
 @pytest.mark.parametrize("flags", [0x1, 0x41, 0x2001])
-def test_an_encrypted_archive_says_so(fetch: Fetch, flags: int) -> None:
+def test_encrypted_archive_is_refused(fetch: Fetch, flags: int) -> None:
     with pytest.raises(InvalidInputError, match="encrypted; upload it without a password"):
         fetch(build_zip(GOOD, ZipMember(b"secret.py", flags=flags)))
 
@@ -343,18 +345,18 @@ def test_an_encrypted_archive_says_so(fetch: Fetch, flags: int) -> None:
 
 
 @pytest.mark.parametrize("archive", [build_zip(ZipMember(b"README.md")), build_zip()], ids=["without", "empty"])
-def test_no_python_file(fetch: Fetch, archive: bytes) -> None:
+def test_archive_without_python_files_is_refused(fetch: Fetch, archive: bytes) -> None:
     with pytest.raises(InvalidInputError, match="the archive has no Python file"):
         fetch(archive)
 
 
 @pytest.mark.parametrize("data", [b"x", b"PK\3\4 and then nothing", b"PK\5\6", b"PK\5\6" + b"\xff" * 18, bytes(100)])
-def test_not_a_zip(fetch: Fetch, data: bytes) -> None:
+def test_data_that_is_no_zip_is_refused(fetch: Fetch, data: bytes) -> None:
     with pytest.raises(InvalidInputError, match=r"not a zip archive|damaged"):
         fetch(data)
 
 
-def test_every_truncation_is_refused_or_costs_no_more_than_itself(tmp_path: Path) -> None:
+def test_every_truncation_of_an_archive_is_refused(tmp_path: Path) -> None:
     archive = build_zip(GOOD, ZipMember(b"b.py", b"y\n" * 50))
     for end in range(1, len(archive)):
         root = tmp_path / str(end)
@@ -363,7 +365,7 @@ def test_every_truncation_is_refused_or_costs_no_more_than_itself(tmp_path: Path
             fetch_upload("u.zip", base64.b64encode(archive[:end]).decode(), SourceLayout(root), SourceLimits())
 
 
-def test_every_flipped_byte_is_judged_and_none_escapes(tmp_path: Path) -> None:
+def test_archive_with_any_flipped_byte_is_refused_or_writes_only_original_content(tmp_path: Path) -> None:
     archive = build_zip(GOOD, ZipMember(b"b.py", b"y\n" * 50))
     for place in range(len(archive)):
         for flip in (0x01, 0x80, 0xFF):
@@ -378,12 +380,12 @@ def test_every_flipped_byte_is_judged_and_none_escapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["not base64!", "QUJD\nREVG", "QUJ", "QUJD=", "====", "QQ==QQ==", "é" * 8, "QUJD-_==", "\ud800"]
 )
-def test_not_base64(layout: SourceLayout, text: str) -> None:
+def test_invalid_base64_is_refused(layout: SourceLayout, text: str) -> None:
     with pytest.raises(InvalidInputError, match="not valid base64"):
         fetch_upload("a.py", text, layout, SourceLimits())
 
 
-def test_too_large_is_refused_before_it_is_decoded(layout: SourceLayout) -> None:
+def test_large_upload_is_refused_before_decoding(layout: SourceLayout) -> None:
     text = "A" * (20 * MIB)
     tracemalloc.start()
     with pytest.raises(InvalidInputError, match=r"larger than 5 MB \(MAX_UPLOAD_MB\)"):
@@ -393,7 +395,7 @@ def test_too_large_is_refused_before_it_is_decoded(layout: SourceLayout) -> None
     assert peak < MIB
 
 
-def test_the_limit_is_on_the_decoded_bytes(fetch: Fetch, layout: SourceLayout) -> None:
+def test_limit_applies_to_the_decoded_bytes(fetch: Fetch, layout: SourceLayout) -> None:
     for size in (100, 99, 98):
         with pytest.raises(InvalidInputError, match="larger than"):
             fetch(b"#" * (size + 1), filename="a.py", max_upload_bytes=size)
@@ -401,19 +403,19 @@ def test_the_limit_is_on_the_decoded_bytes(fetch: Fetch, layout: SourceLayout) -
     assert tree(layout) == {"a.py": b"#" * 100}
 
 
-def test_empty(fetch: Fetch) -> None:
+def test_empty_upload_is_refused(fetch: Fetch) -> None:
     for name in ("a.py", "a.zip"):
         with pytest.raises(InvalidInputError, match="empty"):
             fetch(b"", filename=name)
 
 
-def test_one_python_file(fetch: Fetch, layout: SourceLayout) -> None:
+def test_python_file_is_written_unchanged(fetch: Fetch, layout: SourceLayout) -> None:
     source = fetch(b"\xff\xfe not even text", filename="ünï code.py")
     assert tree(layout) == {"ünï code.py": b"\xff\xfe not even text"}
     assert source == FetchedSource(has_history=False)
 
 
-def test_one_python_file_that_is_too_large(fetch: Fetch) -> None:
+def test_large_python_file_is_refused(fetch: Fetch) -> None:
     with pytest.raises(InvalidInputError, match=r"no Python file .* larger than 2048 KB"):
         fetch(b"#" * (2 * MIB + 1), filename="a.py")
 
@@ -421,28 +423,26 @@ def test_one_python_file_that_is_too_large(fetch: Fetch) -> None:
 @pytest.mark.parametrize(
     "name", ["../a.py", "/a.py", "d/a.py", "d\\a.py", "C:a.py", "a\0.py", "n" * 300 + ".py", "\ud800/a.py"]
 )
-def test_one_python_file_under_a_name_that_is_a_path(fetch: Fetch, tmp_path: Path, name: str) -> None:
+def test_python_file_named_like_a_path_is_refused(fetch: Fetch, tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInputError, match="is not a plain file name"):
         fetch(b"x = 1\n", filename=name)
     assert not list(tmp_path.rglob("*.py"))
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.rar", "a.PY", "a", "", "a.zip.exe", "a.py\n", "x\x1b.txt"])
-def test_other_kinds_of_files(fetch: Fetch, name: str) -> None:
+def test_other_file_types_are_refused(fetch: Fetch, name: str) -> None:
     with pytest.raises(InvalidInputError, match=r"upload a \.py or a \.zip") as raised:
         fetch(b"x", filename=name)
     assert "\n" not in str(raised.value)
     assert "\x1b" not in str(raised.value)
 
 
-def test_the_extension_of_an_archive_may_be_shouted(fetch: Fetch, layout: SourceLayout) -> None:
+def test_archive_extension_may_be_upper_case(fetch: Fetch, layout: SourceLayout) -> None:
     fetch(build_zip(GOOD), filename="UPLOAD.ZIP")
     assert set(tree(layout)) == {"good.py"}
 
 
-def test_a_full_disk_is_our_fault_and_may_pass(
-    fetch: Fetch, layout: SourceLayout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_a_temporary_error(fetch: Fetch, layout: SourceLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 

@@ -148,7 +148,7 @@ PROGRAMS = pytest.mark.parametrize(
 
 
 @PROGRAMS
-def test_no_program_of_an_uploaded_git_directory_runs(
+def test_program_named_in_an_uploaded_git_directory_does_not_run(
     two_commit_tree: WorkTree,
     program: Program,
     layout: SourceLayout,
@@ -173,7 +173,7 @@ def test_no_program_of_an_uploaded_git_directory_runs(
 
 
 @PROGRAMS
-def test_no_program_of_an_analysed_directory_runs(
+def test_program_named_in_a_local_git_directory_does_not_run(
     two_commit_tree: WorkTree,
     program: Program,
     layout: SourceLayout,
@@ -196,9 +196,7 @@ def test_no_program_of_an_analysed_directory_runs(
     assert program.ran()
 
 
-def test_alternates_do_not_reach_another_repository_of_this_machine(
-    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
-) -> None:
+def test_alternates_of_an_upload_are_ignored(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     victim = WorkTree(tmp_path / "victim")
     secret = victim.commit("the secret's history", secret_py="secret = 1\n")
     (two_commit_tree.dot_git / "objects/info").mkdir(exist_ok=True)
@@ -210,9 +208,7 @@ def test_alternates_do_not_reach_another_repository_of_this_machine(
     assert not layout.repository.exists()
 
 
-def test_a_common_directory_elsewhere_is_not_followed(
-    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
-) -> None:
+def test_commondir_of_an_upload_is_ignored(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     victim = WorkTree(tmp_path / "victim", branch="main")
     victim.commit("the secret's history", secret_py="secret = 1\n")
     own = two_commit_tree.head()
@@ -221,7 +217,9 @@ def test_a_common_directory_elsewhere_is_not_followed(
     assert upload(archive_of(two_commit_tree.path), layout).commit_sha == own
 
 
-def test_a_work_tree_elsewhere_is_not_written(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
+def test_worktree_setting_of_an_upload_is_ignored(
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     configure(two_commit_tree, f"[core]\n\tworktree = {outside}\n")
@@ -235,7 +233,9 @@ def test_a_work_tree_elsewhere_is_not_written(two_commit_tree: WorkTree, layout:
 
 
 @pytest.mark.parametrize("kind", ["replace", "grafts"])
-def test_the_history_cannot_be_told_otherwise(two_commit_tree: WorkTree, layout: SourceLayout, kind: str) -> None:
+def test_replace_refs_and_grafts_do_not_change_the_history(
+    two_commit_tree: WorkTree, layout: SourceLayout, kind: str
+) -> None:
     first, head = two_commit_tree.git("rev-parse", "HEAD~1").decode().strip(), two_commit_tree.head()
     if kind == "replace":
         two_commit_tree.git("replace", "--graft", head)
@@ -248,7 +248,7 @@ def test_the_history_cannot_be_told_otherwise(two_commit_tree: WorkTree, layout:
     assert list(GitHistory(layout.repository).commits()) == [head, first]
 
 
-def test_attributes_cannot_hide_churn(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
+def test_attributes_do_not_hide_churn(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
     (two_commit_tree.dot_git / "info/attributes").write_text("*.py -diff\n")
     two_commit_tree.write(".gitattributes", "*.py -diff\n")
@@ -259,7 +259,7 @@ def test_attributes_cannot_hide_churn(two_commit_tree: WorkTree, layout: SourceL
     assert [line for line in lines if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_a_lying_index_of_a_pack_is_made_anew(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
+def test_index_of_an_uploaded_pack_is_rebuilt(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     two_commit_tree.git("gc", "-q")
     (index,) = (two_commit_tree.dot_git / "objects/pack").glob("*.idx")
     index.chmod(0o644)
@@ -270,7 +270,7 @@ def test_a_lying_index_of_a_pack_is_made_anew(two_commit_tree: WorkTree, layout:
     assert GitHistory(layout.repository).commit_count() == 2
 
 
-def test_a_shallow_history_needs_its_shallow_file(
+def test_shallow_history_without_its_shallow_file_is_unusable(
     two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{two_commit_tree.path}", "shallow")
@@ -334,7 +334,7 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
 
 
 @pytest.mark.parametrize(("damage", "reason"), BROKEN)
-def test_a_broken_history_costs_the_history_and_never_the_upload(
+def test_broken_history_is_skipped_and_files_are_kept(
     two_commit_tree: WorkTree, layout: SourceLayout, damage: Callable[[WorkTree], object], reason: str
 ) -> None:
     damage(two_commit_tree)
@@ -346,7 +346,7 @@ def test_a_broken_history_costs_the_history_and_never_the_upload(
     assert not layout.repository.exists()
 
 
-def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
+def test_only_objects_with_valid_names_are_extracted(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     data = archive_of(two_commit_tree.path)
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -371,16 +371,14 @@ def test_files_under_other_names_stay_in_the_archive(two_commit_tree: WorkTree, 
     assert sections == ["[core]"]
 
 
-def test_the_objects_count_toward_the_archive_s_budget(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
+def test_objects_count_toward_the_inflated_size_limit(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     two_commit_tree.write("noise.bin", os.urandom(MIB))
     two_commit_tree.commit()
     with pytest.raises(InvalidInputError, match="MAX_INFLATED_MB"):
         upload(archive_of(two_commit_tree.path), layout, SourceLimits(max_inflated_bytes=MIB // 2))
 
 
-def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(
-    two_commit_tree: WorkTree, layout: SourceLayout
-) -> None:
+def test_loose_object_that_is_a_bomb_is_not_inflated_on_disk(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
     blob = loose_object(two_commit_tree, "HEAD:a.py")
     blob.write_bytes(zlib.compress(b"blob 104857600\0" + bytes(100 * MIB), 9))
     source = upload(archive_of(two_commit_tree.path), layout)
@@ -389,7 +387,7 @@ def test_a_loose_object_that_inflates_without_end_is_not_inflated_here(
 
 
 @pytest.mark.parametrize("place", ["", "project/"])
-def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
+def test_git_directory_is_found_at_the_root_or_in_the_only_top_folder(
     two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path, place: str
 ) -> None:
     holder = tmp_path / "holder" / place
@@ -402,7 +400,9 @@ def test_one_git_directory_at_the_root_or_in_the_one_top_folder(
     assert source.skipped == ()
 
 
-def test_two_projects_have_no_one_history(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
+def test_archive_with_two_projects_has_no_history(
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path
+) -> None:
     other = WorkTree(tmp_path / "holder/two")
     other.commit(b_py="b = 1\n")
     two_commit_tree.path.rename(tmp_path / "holder/one")
@@ -411,7 +411,7 @@ def test_two_projects_have_no_one_history(two_commit_tree: WorkTree, layout: Sou
     assert reasons(source) == {"one/.git": "excluded directory", "two/.git": "excluded directory"}
 
 
-def test_a_git_file_points_elsewhere(layout: SourceLayout, tmp_path: Path) -> None:
+def test_git_file_in_an_archive_is_not_followed(layout: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: /home/victim/.git\n")

@@ -23,7 +23,7 @@ HOSTS = ("github.com", "127.0.0.1:8443")
         ("https://github.com/group/sub/repo", "https://github.com/group/sub/repo"),
     ],
 )
-def test_a_url_is_rebuilt(given: str, rebuilt: str) -> None:
+def test_url_is_rebuilt_from_its_parts(given: str, rebuilt: str) -> None:
     assert normalize_repository_url(given, HOSTS) == rebuilt
 
 
@@ -54,14 +54,14 @@ def test_a_url_is_rebuilt(given: str, rebuilt: str) -> None:
         "",
     ],
 )
-def test_other_urls_are_refused_in_one_line(url: str) -> None:
+def test_invalid_url_is_refused_with_a_one_line_error(url: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         normalize_repository_url(url, HOSTS)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("branch", ["main", "feature/x-1", "v1.0", "a_b", "été", "no-utf-8-\udcff"])
-def test_branches(branch: str) -> None:
+def test_valid_branch_name_is_returned_unchanged(branch: str) -> None:
     assert validate_branch_name(branch) == branch
 
 
@@ -70,23 +70,23 @@ def test_branches(branch: str) -> None:
     ["", "-x", "--upload-pack=x", "a..b", "@{-1}", "@", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/",
      "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "x" * 300, "a\x00b", "a\x7f", "\ud800", "a\udfff"],
 )  # fmt: skip
-def test_bad_branches(branch: str) -> None:
+def test_invalid_branch_name_is_refused(branch: str) -> None:
     with pytest.raises(InvalidInputError):
         validate_branch_name(branch)
 
 
-def test_authorship_is_human_or_ai() -> None:
+def test_author_type_must_be_human_or_ai() -> None:
     with pytest.raises(InvalidInputError, match="author_type must be"):
         Authorship(author_type="robot")
 
 
-def test_an_upload_does_not_print_its_data() -> None:
+def test_repr_of_an_upload_does_not_contain_its_data() -> None:
     upload = Upload(filename="a.py", file_data="c2VjcmV0")
     assert "c2VjcmV0" not in repr(upload)
     assert upload.metadata()["file_data"] == "c2VjcmV0"
 
 
-def test_a_fetched_source_survives_json() -> None:
+def test_fetched_source_survives_conversion_to_json() -> None:
     fetched = FetchedSource(
         has_history=True, commit_sha="a" * 40, skipped=(SkippedFile(path="x", reason="y"),), skipped_total=3
     )
@@ -96,9 +96,9 @@ def test_a_fetched_source_survives_json() -> None:
 @pytest.mark.parametrize(
     "name", ["requirements.txt", "requirements-dev.txt", "pyproject.toml", "uv.lock", "pylock.x.toml"]
 )
-def test_manifests(name: str) -> None:
+def test_manifest_names_match(name: str) -> None:
     assert MANIFEST_NAME_PATTERN.fullmatch(name)
 
 
-def test_not_manifests() -> None:
+def test_other_names_do_not_match() -> None:
     assert not MANIFEST_NAME_PATTERN.fullmatch("requirements.txt.py")

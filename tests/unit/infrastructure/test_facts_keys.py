@@ -24,14 +24,14 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_one_digest_for_each_file_and_none_twice(tree: Path) -> None:
+def test_each_file_has_its_own_digests(tree: Path) -> None:
     found = keys(tree)
     assert set(found.contents) == set(found.in_tree) == {b"a.py", b"b.py", b"pkg/a.py"}
     assert len({*found.contents.values(), *found.in_tree.values()}) == 6
     assert keys(tree) == found
 
 
-def test_a_change_of_bytes_changes_that_file_alone(tree: Path) -> None:
+def test_changed_content_changes_the_digests_of_that_file_only(tree: Path) -> None:
     before = keys(tree)
     (tree / "a.py").write_text("x = 2\n")
     after = keys(tree)
@@ -39,7 +39,7 @@ def test_a_change_of_bytes_changes_that_file_alone(tree: Path) -> None:
         assert {name for name in digests if digests[name] != was[name]} == {b"a.py"}
 
 
-def test_the_place_tells_of_all_names_and_modes(tree: Path) -> None:
+def test_in_tree_digest_depends_on_all_names_and_modes(tree: Path) -> None:
     before = keys(tree)
     (tree / "pkg/__init__.py").write_text("")
     more = keys(tree)
@@ -53,7 +53,7 @@ def test_the_place_tells_of_all_names_and_modes(tree: Path) -> None:
 @pytest.mark.parametrize(
     "other", [(b"other", b"user", b"source"), (b"code", b"source", b"user"), (b"codeuser", b"source")]
 )
-def test_nothing_is_shared_with_other_code_users_or_sources(tree: Path, other: tuple[bytes, ...]) -> None:
+def test_other_code_user_or_source_gives_other_digests(tree: Path, other: tuple[bytes, ...]) -> None:
     mine, theirs = keys(tree), keys(tree, derive_key(*other))
     assert {*mine.contents.values(), *mine.in_tree.values()}.isdisjoint(
         {*theirs.contents.values(), *theirs.in_tree.values()}
@@ -62,12 +62,12 @@ def test_nothing_is_shared_with_other_code_users_or_sources(tree: Path, other: t
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=4), max_size=4), st.lists(st.binary(max_size=4), max_size=4))
-def test_parts_are_told_apart(one: list[bytes], other: list[bytes]) -> None:
+def test_digest_depends_on_how_the_parts_are_split(one: list[bytes], other: list[bytes]) -> None:
     assert (keyed_digest(KEY, *one) == keyed_digest(KEY, *other)) == (one == other)
     assert (derive_key(*one) == derive_key(*other)) == (one == other)
 
 
-def test_links_pipes_and_what_is_too_large_have_none(tree: Path) -> None:
+def test_links_pipes_and_large_files_have_no_digest(tree: Path) -> None:
     (tree / "link.py").symlink_to("/etc/passwd")
     (tree / "linked").symlink_to("/etc", target_is_directory=True)
     os.mkfifo(tree / "pipe.py")
@@ -76,12 +76,12 @@ def test_links_pipes_and_what_is_too_large_have_none(tree: Path) -> None:
     assert len(keys(tree, max_files=2).contents) == 2
 
 
-def test_names_need_not_be_text(tree: Path) -> None:
+def test_name_that_is_not_utf8_has_a_digest(tree: Path) -> None:
     (tree / os.fsdecode(b"\xff.py")).write_text("")
     assert b"\xff.py" in keys(tree).contents
 
 
-def test_the_fingerprint_is_of_all_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_code_digest_depends_on_installed_distributions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = code_digest()
     assert code_digest() == before
     (tmp_path / "radon-99.dist-info").mkdir()

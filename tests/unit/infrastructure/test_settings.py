@@ -32,7 +32,7 @@ def set_all(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_the_defaults_are_the_specifications(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_match_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, **URLS)
     settings = load_settings()
     assert settings.model_dump(include=set(DEFAULTS)) == DEFAULTS
@@ -68,7 +68,7 @@ DEFAULTS = {
 }
 
 
-def test_every_bad_setting_is_named_in_one_line_and_no_value_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_every_invalid_setting_and_repeats_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(
         monkeypatch,
         DATABASE_URL="mysql://u:hunter2@h/d",
@@ -88,7 +88,7 @@ def test_every_bad_setting_is_named_in_one_line_and_no_value_is_repeated(monkeyp
     assert caught.value.__cause__ is None
 
 
-def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_representations_of_settings_contain_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, **URLS, REDIS_PASSWORD="redis-secret", TOKEN_ENCRYPTION_KEYS="key-secret,other-secret")
     settings = load_settings()
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(sqlalchemy_url(settings))):
@@ -96,7 +96,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [key.get_secret_value() for key in settings.token_encryption_keys] == ["key-secret", "other-secret"]
 
 
-def test_lists_are_separated_by_commas_and_hosts_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_split_at_commas_and_hosts_are_lowercased(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, **URLS, GIT_ALLOWED_HOSTS=" GitHub.com, git.example.org:8443 ,,")
     assert load_settings().git_allowed_hosts == ("github.com", "git.example.org:8443")
 
@@ -111,7 +111,7 @@ def test_lists_are_separated_by_commas_and_hosts_are_lower_case(monkeypatch: pyt
         ("postgresql://h/d?sslmode=require&application_name=x", "postgresql+asyncpg://h/d?ssl=require"),
     ],
 )
-def test_database_addresses_that_are_understood(monkeypatch: pytest.MonkeyPatch, address: str, shown: str) -> None:
+def test_valid_database_url_is_accepted(monkeypatch: pytest.MonkeyPatch, address: str, shown: str) -> None:
     set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
     assert str(sqlalchemy_url(load_settings())) == shown
 
@@ -128,7 +128,7 @@ def test_database_addresses_that_are_understood(monkeypatch: pytest.MonkeyPatch,
         "postgresql+psycopg://u:secret@h/d",
     ],
 )
-def test_database_addresses_that_are_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
     with pytest.raises(InvalidInputError, match="DATABASE_URL: ") as caught:
         load_settings()
@@ -140,32 +140,32 @@ def test_database_addresses_that_are_refused(monkeypatch: pytest.MonkeyPatch, ad
 @pytest.mark.parametrize(
     "address", ["secret", "redis://", "redis://h:secret", "http://h", "redis://h:99999", "redis://h/x", "unix://"]
 )
-def test_redis_addresses_that_are_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_invalid_redis_url_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     set_all(monkeypatch, **URLS | {"REDIS_URL": address})
     with pytest.raises(InvalidInputError, match="REDIS_URL: must look like") as caught:
         load_settings()
     assert "secret" not in str(caught.value)
 
 
-def test_redis_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_url_is_built_from_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, DATABASE_URL=URLS["DATABASE_URL"], REDIS_HOST="h", REDIS_PORT="7000", REDIS_DB="2")
     set_all(monkeypatch, REDIS_PASSWORD="p@ss/word")
     assert load_settings().redis_dsn().get_secret_value() == "redis://:p%40ss%2Fword@h:7000/2"
 
 
-def test_a_redis_address_wins_over_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_url_takes_precedence_over_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, **URLS, REDIS_HOST="other")
     assert load_settings().redis_dsn().get_secret_value() == URLS["REDIS_URL"]
 
 
 @pytest.mark.parametrize(("given", "missing"), [("DATABASE_URL", "REDIS_URL"), ("REDIS_URL", "DATABASE_URL")])
-def test_one_service_without_the_other_is_bad_usage(monkeypatch: pytest.MonkeyPatch, given: str, missing: str) -> None:
+def test_one_service_without_the_other_is_refused(monkeypatch: pytest.MonkeyPatch, given: str, missing: str) -> None:
     monkeypatch.setenv(given, URLS[given])
     with pytest.raises(InvalidInputError, match=f"{missing} is not set"):
         load_settings()
 
 
-def test_without_services_it_says_what_to_do() -> None:
+def test_error_without_services_says_what_to_do() -> None:
     with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
         load_settings()
     without = load_settings(need_services=False)
@@ -174,7 +174,7 @@ def test_without_services_it_says_what_to_do() -> None:
             question()
 
 
-def test_a_running_stack_is_found_and_the_environment_wins_over_it(
+def test_running_stack_is_used_unless_the_environment_names_services(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stack = Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={"postgresql": 1})
@@ -191,7 +191,7 @@ def test_a_running_stack_is_found_and_the_environment_wins_over_it(
         os.close(lock)
 
 
-def test_the_file_of_a_stack_that_has_died_is_not_believed(tmp_path: Path) -> None:
+def test_file_of_a_dead_stack_is_ignored(tmp_path: Path) -> None:
     lock = acquire_lock(tmp_path)
     assert lock is not None
     write_stack(tmp_path, Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={}))
@@ -204,7 +204,7 @@ def test_the_file_of_a_stack_that_has_died_is_not_believed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"database_url": "x"}', "\x00"])
-def test_a_damaged_file_is_no_stack(tmp_path: Path, content: str) -> None:
+def test_damaged_stack_file_is_ignored(tmp_path: Path, content: str) -> None:
     lock = acquire_lock(tmp_path)
     assert lock is not None
     (tmp_path / "stack.json").write_text(content)
@@ -214,7 +214,7 @@ def test_a_damaged_file_is_no_stack(tmp_path: Path, content: str) -> None:
     os.close(lock)
 
 
-def test_a_file_in_the_working_directory_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_dotenv_file_in_the_working_directory_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     set_all(monkeypatch, **URLS)
     (tmp_path / ".env").write_text("ARQ_MAX_JOBS=1\n")
     assert load_settings().arq_max_jobs == 20

@@ -138,18 +138,18 @@ async def hurried(url: str, timeout: float = 0.5) -> AsyncIterator[SimplePackage
     await built.aclose()
 
 
-def test_it_is_a_package_index() -> None:
+def test_both_clients_implement_the_port() -> None:
     index: PackageIndex = SimplePackageIndex("")
     assert index
 
 
-async def test_the_highest_version(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_highest_version_is_returned(local: LocalIndex, index: SimplePackageIndex) -> None:
     local.add("foo", "foo-1.9.tar.gz", "foo-1.10-py3-none-any.whl", "foo-1.2.tar.gz")
     assert await index.latest_versions(["foo"]) == {"foo": "1.10"}
     assert local.headers[0]["accept"] == JSON_TYPE
 
 
-async def test_names_are_asked_for_in_normal_form_and_answered_as_given(
+async def test_names_are_normalized_in_requests_and_unchanged_in_answers(
     local: LocalIndex, index: SimplePackageIndex
 ) -> None:
     local.add("foo-bar", "foo_bar-1.0.tar.gz", "Foo.Bar-1.1.tar.gz")
@@ -157,7 +157,7 @@ async def test_names_are_asked_for_in_normal_form_and_answered_as_given(
     assert local.requests == ["/simple/foo-bar/"]
 
 
-async def test_neither_prereleases_nor_yanked_versions(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_prereleases_and_yanked_versions_are_ignored(local: LocalIndex, index: SimplePackageIndex) -> None:
     local.add("pre", "pre-1.0.tar.gz", "pre-2.0rc1.tar.gz", "pre-2.0.dev3.tar.gz", "pre-1.0.post1.tar.gz")
     local.add("pulled", "pulled-1.0.tar.gz", ("pulled-2.0.tar.gz", "broken"), ("pulled-3.0.tar.gz", True))
     local.add("empty-reason", "empty_reason-1.0.tar.gz", ("empty_reason-2.0.tar.gz", ""))
@@ -174,23 +174,23 @@ async def test_neither_prereleases_nor_yanked_versions(local: LocalIndex, index:
     }
 
 
-async def test_no_such_package(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_missing_package_is_none_and_cached(local: LocalIndex, index: SimplePackageIndex) -> None:
     assert await index.latest_versions(["missing"]) == {"missing": None}
     assert await index.latest_versions(["missing"]) == {"missing": None}
     assert local.requests == ["/simple/missing/"]
 
 
-async def test_names_that_could_lead_elsewhere_are_not_asked_for(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_invalid_names_are_not_requested(local: LocalIndex, index: SimplePackageIndex) -> None:
     names = ["../admin", "a/b", "a?b", "", "-", "a" * 300, "größe", "a\n"]
     assert await index.latest_versions(names) == dict.fromkeys(names)
     assert local.requests == []
 
 
-async def test_nothing_to_ask(index: SimplePackageIndex) -> None:
+async def test_empty_list_of_packages_is_answered(index: SimplePackageIndex) -> None:
     assert await index.latest_versions([]) == {}
 
 
-async def test_an_empty_address_switches_it_off() -> None:
+async def test_empty_url_disables_look_ups() -> None:
     index = SimplePackageIndex("")
     assert await index.latest_versions(["foo"]) == {"foo": None}
     await index.aclose()
@@ -217,7 +217,7 @@ async def test_an_empty_address_switches_it_off() -> None:
         answer(b"", status="301 Moved Permanently", Location="/simple/bad/"),
     ],
 )
-async def test_no_sensible_answer_is_none_and_costs_the_others_nothing(
+async def test_unusable_answer_is_left_out_and_others_are_kept(
     local: LocalIndex, index: SimplePackageIndex, handler: Handler
 ) -> None:
     local.pages["/simple/bad/"] = handler
@@ -225,7 +225,7 @@ async def test_no_sensible_answer_is_none_and_costs_the_others_nothing(
     assert await index.latest_versions(["bad", "good"]) == {"good": "1.0"}
 
 
-async def test_a_failure_is_asked_for_again(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_failure_is_not_cached(local: LocalIndex, index: SimplePackageIndex) -> None:
     local.pages["/simple/foo/"] = answer(b"", status="502 Bad Gateway")
     assert await index.latest_versions(["foo"]) == {}
     local.add("foo", "foo-1.0.tar.gz")
@@ -247,20 +247,22 @@ async def slam(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize("handler", [garbage, cut_short, slam])
-async def test_broken_connections(local: LocalIndex, index: SimplePackageIndex, handler: Handler) -> None:
+async def test_broken_connection_is_left_out_and_others_are_kept(
+    local: LocalIndex, index: SimplePackageIndex, handler: Handler
+) -> None:
     local.pages["/simple/bad/"] = handler
     local.add("good", "good-1.0.tar.gz")
     assert await index.latest_versions(["bad", "good"]) == {"good": "1.0"}
 
 
-async def test_redirects_within_the_host(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_redirect_within_the_host_is_followed(local: LocalIndex, index: SimplePackageIndex) -> None:
     local.pages["/simple/foo/"] = redirect("/elsewhere/foo")
     local.pages["/elsewhere/foo"] = redirect(f"http://127.0.0.1:{local.port}/third")
     local.pages["/third"] = answer(page("foo", "foo-1.0.tar.gz"))
     assert await index.latest_versions(["foo"]) == {"foo": "1.0"}
 
 
-async def test_redirects_to_another_port_are_not_followed(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_redirect_to_another_port_is_not_followed(local: LocalIndex, index: SimplePackageIndex) -> None:
     async with running() as other:
         other.add("foo", "foo-1.0.tar.gz")
         local.pages["/simple/foo/"] = redirect(f"{other.url}foo/")
@@ -268,13 +270,13 @@ async def test_redirects_to_another_port_are_not_followed(local: LocalIndex, ind
         assert other.requests == []
 
 
-async def test_compressed_pages(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_compressed_page_is_read(local: LocalIndex, index: SimplePackageIndex) -> None:
     local.pages["/simple/foo/"] = answer(gzip.compress(page("foo", "foo-1.0.tar.gz")), Content_Encoding="gzip")
     assert await index.latest_versions(["foo"]) == {"foo": "1.0"}
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-async def test_huge_pages_are_dropped(
+async def test_page_over_the_size_limit_is_left_out(
     local: LocalIndex, index: SimplePackageIndex, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     monkeypatch.setattr(package_index, "MAX_PAGE_BYTES", 10_000)
@@ -285,7 +287,7 @@ async def test_huge_pages_are_dropped(
     assert await index.latest_versions(["foo", "fits"]) == {"fits": "1.0"}
 
 
-async def test_an_index_that_hangs_costs_the_time_and_no_more(local: LocalIndex) -> None:
+async def test_hanging_index_costs_at_most_the_timeout(local: LocalIndex) -> None:
     local.pages["/simple/slow/"] = local.hang
     local.add("good", "good-1.0.tar.gz")
     async with hurried(local.url, timeout=4) as index:
@@ -293,7 +295,7 @@ async def test_an_index_that_hangs_costs_the_time_and_no_more(local: LocalIndex)
         await local.hung_up.wait()
 
 
-async def test_an_index_that_never_ends_its_page(local: LocalIndex) -> None:
+async def test_endless_page_costs_at_most_the_timeout(local: LocalIndex) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         while not local.closing.is_set():
@@ -306,7 +308,7 @@ async def test_an_index_that_never_ends_its_page(local: LocalIndex) -> None:
         assert await index.latest_versions(["slow"]) == {}
 
 
-async def test_more_hanging_packages_than_connections(local: LocalIndex) -> None:
+async def test_more_hanging_packages_than_connections_are_left_out(local: LocalIndex) -> None:
     names = [f"p{number}" for number in range(100)]
     for name in names:
         local.pages[f"/simple/{name}/"] = local.hang
@@ -317,12 +319,12 @@ async def test_more_hanging_packages_than_connections(local: LocalIndex) -> None
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1/simple", "not a url", "http://[", "ftp://127.0.0.1/", "http://index.invalid/simple/"]
 )
-async def test_no_index_there(url: str) -> None:
+async def test_unreachable_index_gives_no_answer(url: str) -> None:
     async with hurried(url) as index:
         assert await index.latest_versions(["foo"]) == {}
 
 
-async def test_whoever_asks_may_give_up(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_cancelled_call_closes_its_connection(local: LocalIndex, index: SimplePackageIndex) -> None:
     asked = asyncio.Event()
 
     async def told(writer: asyncio.StreamWriter) -> None:
@@ -341,7 +343,7 @@ async def test_whoever_asks_may_give_up(local: LocalIndex, index: SimplePackageI
     assert left == set()
 
 
-async def test_requests_run_side_by_side_within_a_bound(local: LocalIndex, index: SimplePackageIndex) -> None:
+async def test_requests_are_concurrent_up_to_the_limit(local: LocalIndex, index: SimplePackageIndex) -> None:
     names = [f"p{number}" for number in range(40)]
     busy, peak, full = 0, 0, asyncio.Event()
 
@@ -364,7 +366,7 @@ async def test_requests_run_side_by_side_within_a_bound(local: LocalIndex, index
     assert peak == package_index.CONCURRENT_REQUESTS
 
 
-async def test_answers_are_kept_for_an_hour(local: LocalIndex, index: SimplePackageIndex, clock: Clock) -> None:
+async def test_answer_is_cached_for_an_hour(local: LocalIndex, index: SimplePackageIndex, clock: Clock) -> None:
     local.add("foo", "foo-1.0.tar.gz")
     await index.latest_versions(["foo"])
     local.add("foo", "foo-2.0.tar.gz")
@@ -375,7 +377,7 @@ async def test_answers_are_kept_for_an_hour(local: LocalIndex, index: SimplePack
     assert len(local.requests) == 2
 
 
-async def test_the_least_recently_used_answer_goes(
+async def test_least_recently_used_answer_is_evicted(
     local: LocalIndex, index: SimplePackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(package_index, "MAX_CACHE_ENTRIES", 2)
@@ -393,7 +395,7 @@ def authority(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
     return context, tmp_path / "ca.pem"
 
 
-async def test_the_environment_names_the_authority(
+async def test_certificate_authority_is_taken_from_the_environment(
     authority: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, bundle = authority
@@ -410,7 +412,7 @@ async def test_the_environment_names_the_authority(
             await index.aclose()
 
 
-async def test_credentials_of_the_address_are_sent_to_its_host(local: LocalIndex) -> None:
+async def test_credentials_of_the_url_are_sent_to_its_host(local: LocalIndex) -> None:
     local.pages["/simple/foo/"] = redirect("/other")
     local.pages["/other"] = answer(page("foo", "foo-1.0.tar.gz"))
     async with hurried(local.url.replace("http://", "http://user:secret@"), timeout=30) as index:
@@ -418,7 +420,7 @@ async def test_credentials_of_the_address_are_sent_to_its_host(local: LocalIndex
     assert [headers.get("authorization", "")[:6] for headers in local.headers] == ["Basic ", "Basic "]
 
 
-async def test_it_can_be_closed_twice_and_used_again(local: LocalIndex) -> None:
+async def test_client_can_be_closed_twice_and_used_again(local: LocalIndex) -> None:
     local.add("foo", "foo-1.0.tar.gz")
     index = SimplePackageIndex(local.url)
     await index.aclose()
@@ -427,12 +429,12 @@ async def test_it_can_be_closed_twice_and_used_again(local: LocalIndex) -> None:
     await index.aclose()
 
 
-def test_the_default_address_is_the_librarys() -> None:
+def test_default_url_is_that_of_the_library() -> None:
     assert Settings().package_index_url is None
     assert SimplePackageIndex()._base_url == PYPI_SIMPLE_ENDPOINT.rstrip("/")
 
 
-async def test_the_client_is_loaded_when_it_is_asked(local: LocalIndex) -> None:
+async def test_client_is_imported_at_the_first_look_up(local: LocalIndex) -> None:
     local.add("foo", "foo-1.0.tar.gz")
     unasked, asked = LazyPackageIndex(None), LazyPackageIndex(local.url)
     assert await asked.latest_versions(["foo"]) == {"foo": "1.0"}
@@ -440,22 +442,22 @@ async def test_the_client_is_loaded_when_it_is_asked(local: LocalIndex) -> None:
     await unasked.aclose()
 
 
-def test_files_of_other_projects_and_odd_names_do_not_count() -> None:
+def test_files_of_other_projects_and_odd_names_are_ignored() -> None:
     files = ["foo-1.0.tar.gz", "foo_bar-9.0.tar.gz", "foo-latest.tar.gz", "-" * 200 + ".whl", "foo-8.0" + "-" * 30, "x"]
     assert highest_stable_version("foo", page("foo", *files)) == "1.0"
 
 
-def test_files_that_are_none_do_not_count() -> None:
+def test_malformed_file_entries_are_ignored() -> None:
     document = json.loads(page("foo", "foo-1.0.tar.gz"))
     document["files"] += [7, {}, {"filename": None}, {"filename": "foo-2.0.tar.gz", "hashes": "odd"}]
     assert highest_stable_version("foo", json.dumps(document).encode()) == "2.0"
 
 
-def test_versions_come_in_normal_form() -> None:
+def test_version_is_normalized() -> None:
     assert highest_stable_version("foo", page("foo", "foo-01.0.0-py3-none-any.whl")) == "1.0.0"
 
 
-def test_more_files_than_any_project_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_index, "MAX_FILES", 1)
     with pytest.raises(ValueError, match="too many files"):
         highest_stable_version("foo", page("foo", "foo-1.0.tar.gz", "foo-2.0.tar.gz"))
@@ -473,5 +475,5 @@ def test_more_files_than_any_project_has(monkeypatch: pytest.MonkeyPatch) -> Non
         ("1.0", "", None),
     ],
 )
-def test_older(current: str, latest: str, expected: bool | None) -> None:
+def test_versions_are_compared_by_pep_440(current: str, latest: str, expected: bool | None) -> None:
     assert is_older(current, latest) is expected

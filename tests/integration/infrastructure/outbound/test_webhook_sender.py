@@ -56,7 +56,7 @@ async def sender(listening: WebhookReceiver) -> AsyncIterator[WebhookSender]:
     await sender.aclose()
 
 
-async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secret(
+async def test_delivery_contains_the_job_and_is_signed_with_every_secret(
     sender: WebhookSender, listening: WebhookReceiver
 ) -> None:
     sent = notice(listening.url)
@@ -94,7 +94,7 @@ async def test_a_notice_says_what_there_is_to_say_and_is_signed_with_every_secre
     ],
     ids=["500", "404", "302", "nonsense", "nothing", "endless headers"],
 )
-async def test_everything_but_2xx_is_not_delivered(
+async def test_any_answer_but_2xx_is_a_failed_delivery(
     sender: WebhookSender, listening: WebhookReceiver, answer: bytes, words: str
 ) -> None:
     listening.answers = [answer]
@@ -104,12 +104,12 @@ async def test_everything_but_2xx_is_not_delivered(
     assert len(listening.received) == 1
 
 
-async def test_no_byte_of_an_endless_body_is_waited_for(sender: WebhookSender, listening: WebhookReceiver) -> None:
+async def test_response_body_is_not_read(sender: WebhookSender, listening: WebhookReceiver) -> None:
     listening.answers = [b"HTTP/1.1 200 X\r\nContent-Length: 99999999999\r\n\r\nx"]
     await sender.send(notice(listening.url))
 
 
-async def test_silence_has_an_end(
+async def test_silent_receiver_is_a_failed_delivery(
     sender: WebhookSender, listening: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "DELIVERY_TIMEOUT_SECONDS", 0.3)
@@ -118,7 +118,7 @@ async def test_silence_has_an_end(
         await sender.send(notice(listening.url))
 
 
-async def test_nobody_there(sender: WebhookSender, listening: WebhookReceiver) -> None:
+async def test_closed_port_is_a_failed_delivery(sender: WebhookSender, listening: WebhookReceiver) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -128,7 +128,7 @@ async def test_nobody_there(sender: WebhookSender, listening: WebhookReceiver) -
         await nobody.aclose()
 
 
-async def test_without_secrets_nothing_is_sent(listening: WebhookReceiver) -> None:
+async def test_nothing_is_sent_without_secrets(listening: WebhookReceiver) -> None:
     sender = WebhookSender((), [listening.host])
     with pytest.raises(WebhookDeliveryError, match="WEBHOOK_SECRETS"):
         await sender.send(notice(listening.url))
@@ -173,7 +173,7 @@ def _is_address(host: str | bytes) -> bool:
     ],
     ids=str,
 )
-async def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+async def test_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     Names(monkeypatch, [addresses])
     tried: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda *arguments: tried.append(arguments))
@@ -185,7 +185,7 @@ async def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "2130706433", "0x7f.1", "127.1", "169.254.169.254"])
-async def test_an_address_inside_is_refused_however_it_is_written(host: str) -> None:
+async def test_private_address_is_refused_in_any_notation(host: str) -> None:
     sender = WebhookSender(SECRETS, ())
     with pytest.raises(WebhookDeliveryError, match=r"private address|cannot be resolved"):
         await sender.send(notice(f"https://{host}/"))
@@ -197,7 +197,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-async def test_the_judged_address_is_the_one_spoken_to_and_the_name_is_verified(
+async def test_connection_goes_to_the_checked_address_and_the_name_is_verified(
     monkeypatch: pytest.MonkeyPatch, authority: trustme.CA
 ) -> None:
     server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -221,7 +221,7 @@ async def test_the_judged_address_is_the_one_spoken_to_and_the_name_is_verified(
         assert len(listening.received) == 1
 
 
-async def test_what_was_allowed_once_is_judged_again(listening: WebhookReceiver) -> None:
+async def test_url_is_validated_again_at_delivery(listening: WebhookReceiver) -> None:
     sender = WebhookSender(SECRETS, ())
     with pytest.raises(InvalidInputError, match="https://"):
         await sender.send(notice(listening.url))
@@ -235,7 +235,7 @@ async def test_what_was_allowed_once_is_judged_again(listening: WebhookReceiver)
         "HTTPS://Example.org/", "http://inside:8080/", "http://ported:81/",
     ],
 )  # fmt: skip
-def test_urls_that_a_notice_may_go_to(url: str) -> None:
+def test_valid_notify_url_is_accepted(url: str) -> None:
     assert notify_url(url, {"inside", "ported:81"}) == url
 
 
@@ -251,12 +251,12 @@ def test_urls_that_a_notice_may_go_to(url: str) -> None:
         ("https://example.org/\r\nX: y", "without spaces"), ("gopher://example.org", "https://host/path"),
     ],
 )  # fmt: skip
-def test_urls_that_a_notice_may_not_go_to(url: str, words: str) -> None:
+def test_invalid_notify_url_is_refused(url: str, words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         notify_url(url, {"ported:81"})
 
 
-def test_deliveries_are_spread_over_hours() -> None:
+def test_delivery_attempts_are_spread_over_hours() -> None:
     assert [delivery_backoff_seconds(attempt, 1.0) for attempt in (1, 2, 3, 7)] == [2, 8, 32, 3600]
     assert delivery_backoff_seconds(2, 0.0) == 4
     assert (

@@ -22,7 +22,7 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_files_as_they_lie_on_disk_with_the_history_of_head(work_tree: WorkTree, layout: SourceLayout) -> None:
+def test_files_are_those_on_disk_and_history_is_that_of_head(work_tree: WorkTree, layout: SourceLayout) -> None:
     work_tree.write("a.py", "changed = True\n")
     work_tree.write("untracked.py", "u = 1\n")
     (work_tree.path / "pkg/run.py").unlink()
@@ -35,14 +35,14 @@ def test_files_as_they_lie_on_disk_with_the_history_of_head(work_tree: WorkTree,
     assert [line for line in history.numstat() if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
-def test_the_objects_stay_where_they_are(work_tree: WorkTree, layout: SourceLayout) -> None:
+def test_objects_are_not_copied(work_tree: WorkTree, layout: SourceLayout) -> None:
     fetch_directory(work_tree.path, layout, SourceLimits())
     assert paths_to_read(work_tree.path).collecting == (work_tree.dot_git / "objects",)
     copied = [path for path in (layout.repository / "objects").rglob("*") if path.is_file()]
     assert copied == [layout.repository / "objects/info/alternates"]
 
 
-def test_objects_that_are_borrowed_themselves_are_named_too(
+def test_alternates_of_the_repository_are_readable_too(
     work_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "-q", "--shared", str(work_tree.path), "borrower")
@@ -53,7 +53,7 @@ def test_objects_that_are_borrowed_themselves_are_named_too(
     assert GitHistory(layout.repository).commit_count() == 2
 
 
-def test_a_directory_without_history(layout: SourceLayout, tmp_path: Path) -> None:
+def test_directory_outside_a_work_tree_has_no_history(layout: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/a.py").write_text("x = 1\n")
     source = fetch_directory(tmp_path / "plain", layout, SourceLimits())
@@ -61,9 +61,7 @@ def test_a_directory_without_history(layout: SourceLayout, tmp_path: Path) -> No
     assert not layout.repository.exists()
 
 
-def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(
-    work_tree: WorkTree, layout: SourceLayout
-) -> None:
+def test_subdirectory_has_only_its_own_part_of_the_history(work_tree: WorkTree, layout: SourceLayout) -> None:
     work_tree.write("pkg/deep/c.py", "c = 1\n")
     work_tree.write("pkgother.py", "p = 1\n")
     work_tree.commit()
@@ -74,14 +72,14 @@ def test_a_directory_inside_a_work_tree_has_its_own_part_of_the_history(
     assert GitHistory(layout.repository).commit_count() == 3
 
 
-def test_a_directory_that_was_never_committed_has_no_history(work_tree: WorkTree, layout: SourceLayout) -> None:
+def test_uncommitted_subdirectory_has_no_history(work_tree: WorkTree, layout: SourceLayout) -> None:
     work_tree.write("build/a.py", "a = 1\n")
     source = fetch_directory(work_tree.path / "build", layout, SourceLimits())
     assert not source.has_history
     assert reasons(source) == {".git": "history unusable: the directory is not part of HEAD's commit"}
 
 
-def test_a_linked_work_tree_has_its_own_head(work_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
+def test_linked_work_tree_has_its_own_head(work_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     work_tree.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     linked = tmp_path / "linked"
     (linked / "side.py").write_text("s = 1\n")
@@ -96,7 +94,7 @@ def test_a_linked_work_tree_has_its_own_head(work_tree: WorkTree, layout: Source
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_packed_refs_and_packed_objects(work_tree: WorkTree, layout: SourceLayout, packed: bool) -> None:
+def test_loose_and_packed_refs_and_objects_are_read(work_tree: WorkTree, layout: SourceLayout, packed: bool) -> None:
     if packed:
         work_tree.git("gc", "-q")
         assert not (work_tree.dot_git / "refs/heads/main").exists()
@@ -105,7 +103,7 @@ def test_packed_refs_and_packed_objects(work_tree: WorkTree, layout: SourceLayou
     assert len(list(GitHistory(layout.repository).numstat())) == 3
 
 
-def test_sha256_objects(layout: SourceLayout, tmp_path: Path) -> None:
+def test_sha256_repository_is_read(layout: SourceLayout, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "w", object_format="sha256")
     sha = tree.commit(a_py="x = 1\n")
     assert len(sha) == 64
@@ -113,7 +111,7 @@ def test_sha256_objects(layout: SourceLayout, tmp_path: Path) -> None:
     assert list(GitHistory(layout.repository).numstat()) == [("a.py", 1, 0)]
 
 
-def test_a_shallow_clone_says_so(work_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
+def test_shallow_clone_is_reported_as_shallow(work_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", "shallow")
     source = fetch_directory(tmp_path / "shallow", layout, SourceLimits())
     assert source.shallow
@@ -121,7 +119,7 @@ def test_a_shallow_clone_says_so(work_tree: WorkTree, layout: SourceLayout, tmp_
     assert GitHistory(layout.repository).commit_count() == 1
 
 
-def test_a_repository_without_commits(layout: SourceLayout, tmp_path: Path) -> None:
+def test_repository_without_commits_has_no_history(layout: SourceLayout, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "w")
     tree.write("a.py", "x = 1\n")
     source = fetch_directory(tree.path, layout, SourceLimits())
@@ -147,7 +145,7 @@ def head_becomes_a_pipe(git_dir: Path) -> None:
         (lambda git_dir: (git_dir / "refs/heads/main").write_text("x" * 2000), "its main is larger than 1024 bytes"),
     ],
 )
-def test_a_broken_history_costs_the_history_alone(
+def test_broken_history_is_skipped_and_files_are_kept(
     work_tree: WorkTree, layout: SourceLayout, damage: Callable[[Path], object], reason: str
 ) -> None:
     damage(work_tree.dot_git)
@@ -157,7 +155,7 @@ def test_a_broken_history_costs_the_history_alone(
     assert not layout.repository.exists()
 
 
-def test_a_dot_git_file_that_leads_nowhere(layout: SourceLayout, tmp_path: Path) -> None:
+def test_git_file_that_points_to_nothing_is_skipped(layout: SourceLayout, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w/a.py").write_text("x = 1\n")
     (tmp_path / "w/.git").write_text("gitdir: ../gone\n")
@@ -165,7 +163,7 @@ def test_a_dot_git_file_that_leads_nowhere(layout: SourceLayout, tmp_path: Path)
     assert reasons(source) == {".git": "history unusable: .git is a file that points to no repository"}
 
 
-def test_what_is_not_a_regular_file_is_left_out(layout: SourceLayout, tmp_path: Path) -> None:
+def test_links_pipes_and_excluded_directories_are_skipped(layout: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     (root / "d").mkdir(parents=True)
     (root / "a.py").write_text("x = 1\n")
@@ -191,7 +189,7 @@ def test_what_is_not_a_regular_file_is_left_out(layout: SourceLayout, tmp_path: 
     assert set(python_files(layout)) == {"a.py"}
 
 
-def test_odd_names_and_modes_are_kept(layout: SourceLayout, tmp_path: Path) -> None:
+def test_unusual_names_and_modes_are_kept(layout: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     root.mkdir()
     names = [b"\xff.py", b"new\nline.py", b"back\\slash.py", b" .py", b"-rf.py"]
@@ -203,7 +201,7 @@ def test_odd_names_and_modes_are_kept(layout: SourceLayout, tmp_path: Path) -> N
     assert (layout.tree / "-rf.py").stat().st_mode & 0o111
 
 
-def test_depth_has_an_end(layout: SourceLayout, tmp_path: Path) -> None:
+def test_directories_below_the_depth_limit_are_skipped(layout: SourceLayout, tmp_path: Path) -> None:
     root = tmp_path / "w"
     deepest = root.joinpath(*["d"] * 70)
     deepest.mkdir(parents=True)
@@ -214,7 +212,7 @@ def test_depth_has_an_end(layout: SourceLayout, tmp_path: Path) -> None:
     assert set(python_files(layout)) == {"/".join(["d"] * 63) + "/b.py"}
 
 
-def test_no_directory_and_nothing_in_it(layout: SourceLayout, tmp_path: Path) -> None:
+def test_missing_or_empty_directory_is_refused(layout: SourceLayout, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is not a directory"):
         fetch_directory(tmp_path / "absent", layout, SourceLimits())
     (tmp_path / "empty").mkdir()
@@ -222,7 +220,7 @@ def test_no_directory_and_nothing_in_it(layout: SourceLayout, tmp_path: Path) ->
         fetch_directory(tmp_path / "empty", layout, SourceLimits())
 
 
-def test_a_link_to_the_directory_is_the_user_s_own_choice(
+def test_symbolic_link_to_the_directory_itself_is_followed(
     work_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
     (tmp_path / "link").symlink_to(work_tree.path)

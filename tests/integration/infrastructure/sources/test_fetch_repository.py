@@ -37,7 +37,7 @@ def python_files(layout: SourceLayout) -> list[str]:
     return sorted(str(path.relative_to(layout.tree)) for path in layout.tree.rglob("*") if path.is_file())
 
 
-def test_a_public_repository(
+def test_public_repository_is_fetched_with_its_history(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     percentages: list[int] = []
@@ -60,7 +60,7 @@ def test_a_public_repository(
     assert percentages[-1] >= 80
 
 
-def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
+def test_only_the_branch_is_fetched_into_a_bare_repository(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.git("checkout", "-q", "-b", "other")
@@ -75,7 +75,7 @@ def test_nothing_is_checked_out_and_no_other_branch_or_tag_comes(
     assert known.endswith(b"missing\n")
 
 
-def test_a_named_branch(
+def test_named_branch_is_fetched(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.git("checkout", "-q", "-b", "feature/ünï")
@@ -86,7 +86,7 @@ def test_a_named_branch(
     assert "only_there.py" in python_files(layout)
 
 
-def test_the_default_branch_is_the_one_that_head_names(
+def test_default_branch_is_that_of_head(
     fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str
 ) -> None:
     tree = WorkTree(tmp_path / "w", branch="trunk")
@@ -95,7 +95,7 @@ def test_the_default_branch_is_the_one_that_head_names(
     assert (source.branch, source.commit_sha) == ("trunk", sha)
 
 
-def test_a_detached_head_has_a_commit_and_no_branch(
+def test_detached_head_has_a_commit_and_no_branch(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
 ) -> None:
     first = work_tree.git("rev-parse", "HEAD~1").decode().strip()
@@ -104,7 +104,7 @@ def test_a_detached_head_has_a_commit_and_no_branch(
     assert (source.branch, source.commit_sha) == (None, first)
 
 
-def test_a_private_repository_needs_its_token(
+def test_token_is_sent_for_a_private_repository(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     url = git_server.add(repository_name, work_tree.dot_git, token="s3cret-token")
@@ -117,7 +117,7 @@ def test_a_private_repository_needs_its_token(
 @pytest.mark.parametrize(
     ("token", "words"), [(None, "authentication required"), ("wr0ng", "does not accept the token")]
 )
-def test_a_private_repository_without_its_token(
+def test_private_repository_without_a_valid_token_is_refused(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str, token: str | None, words: str
 ) -> None:
     url = git_server.add(repository_name, work_tree.dot_git, token="s3cret-token")
@@ -125,7 +125,7 @@ def test_a_private_repository_without_its_token(
         fetch(url, token=token)
 
 
-def test_the_token_is_in_no_argument_no_file_and_no_other_request(
+def test_token_is_in_no_argument_and_no_file(
     fetch: Fetch,
     git_server: GitServer,
     work_tree: WorkTree,
@@ -155,7 +155,9 @@ def test_the_token_is_in_no_argument_no_file_and_no_other_request(
             assert encoded.encode() not in content
 
 
-def test_an_echoed_token_does_not_reach_the_error(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
+def test_error_does_not_contain_a_token_that_the_host_echoes(
+    fetch: Fetch, git_server: GitServer, repository_name: str
+) -> None:
     url = git_server.fail(repository_name, Fault(500, {"Content-Type": "text/plain"}, b"your token is s3cret-token\n"))
     with pytest.raises(ServiceUnavailableError) as raised:
         fetch(url, token="s3cret-token")
@@ -164,22 +166,24 @@ def test_an_echoed_token_does_not_reach_the_error(fetch: Fetch, git_server: GitS
     assert raised.value.__suppress_context__
 
 
-def test_there_is_no_such_repository(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
+def test_missing_repository_is_refused(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
     with pytest.raises(PermanentError, match="repository not found"):
         fetch(git_server.url(repository_name))
 
 
-def test_an_empty_repository(fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str) -> None:
+def test_empty_repository_is_refused(fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str) -> None:
     with pytest.raises(InvalidInputError, match="the repository is empty"):
         fetch(git_server.add(repository_name, WorkTree(tmp_path / "empty").dot_git))
 
 
-def test_a_missing_branch(fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str) -> None:
+def test_missing_branch_is_refused(
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
+) -> None:
     with pytest.raises(InvalidInputError, match="branch 'nope' not found"):
         fetch(git_server.add(repository_name, work_tree.dot_git), "nope")
 
 
-def test_a_branch_is_not_found_by_the_end_of_its_name(
+def test_branch_must_match_the_full_ref_name(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
 ) -> None:
     work_tree.git("update-ref", "refs/heads/refs/heads/tail", "HEAD")
@@ -197,25 +201,25 @@ def test_a_branch_is_not_found_by_the_end_of_its_name(
         (503, ServiceUnavailableError, "503"),
     ],
 )
-def test_what_the_host_answers(
+def test_http_status_of_the_host_determines_the_error(
     fetch: Fetch, git_server: GitServer, repository_name: str, status: int, kind: type[Vibe8Error], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
         fetch(git_server.fail(repository_name, Fault(status)))
 
 
-def test_a_web_page_is_no_repository(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
+def test_web_page_is_refused(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
     url = git_server.fail(repository_name, Fault(200, {"Content-Type": "text/html"}, b"<html>welcome</html>"))
     with pytest.raises(PermanentError, match="not a git repository"):
         fetch(url)
 
 
-def test_a_host_that_falls_silent_is_given_up(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
+def test_stalled_transfer_is_aborted(fetch: Fetch, git_server: GitServer, repository_name: str) -> None:
     with pytest.raises(ServiceUnavailableError, match="connection to the git host"):
         fetch(git_server.stall(repository_name), stall_seconds=1)
 
 
-def test_a_certificate_that_is_not_trusted(
+def test_untrusted_certificate_is_refused(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str
 ) -> None:
     url = git_server.add(repository_name, work_tree.dot_git)
@@ -225,7 +229,7 @@ def test_a_certificate_that_is_not_trusted(
     assert len(git_server.requests) == before
 
 
-def test_nobody_listens(fetch: Fetch) -> None:
+def test_closed_port_is_a_temporary_error(fetch: Fetch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -233,7 +237,7 @@ def test_nobody_listens(fetch: Fetch) -> None:
             fetch(f"https://{place}/o/r", allowed_hosts=[place])
 
 
-def test_git_speaks_to_the_address_that_was_judged(
+def test_git_connects_to_the_checked_address_without_dns(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch, repository_name: str
 ) -> None:
     # No resolver knows this name: that git gets through shows that it asked none.
@@ -250,7 +254,7 @@ def test_git_speaks_to_the_address_that_was_judged(
     assert source.commit_sha == work_tree.head()
 
 
-def test_a_shallow_repository_says_so(
+def test_shallow_repository_is_reported_as_shallow(
     fetch: Fetch,
     git_server: GitServer,
     work_tree: WorkTree,
@@ -266,7 +270,7 @@ def test_a_shallow_repository_says_so(
     assert GitHistory(layout.repository).commit_count() == 1
 
 
-def test_a_clone_stops_at_its_limit(
+def test_clone_stops_at_its_size_limit(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.write("blob.bin", os.urandom(3 * MIB))
@@ -276,7 +280,9 @@ def test_a_clone_stops_at_its_limit(
     assert directory_size(layout.root) < 2 * MIB
 
 
-def test_no_python_file(fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str) -> None:
+def test_repository_without_python_files_is_refused(
+    fetch: Fetch, git_server: GitServer, tmp_path: Path, repository_name: str
+) -> None:
     tree = WorkTree(tmp_path / "w")
     tree.write("README.md", "hello\n")
     tree.commit()
@@ -284,7 +290,7 @@ def test_no_python_file(fetch: Fetch, git_server: GitServer, tmp_path: Path, rep
         fetch(git_server.add(repository_name, tree.dot_git))
 
 
-def test_what_is_not_a_file_is_left_out_by_name(
+def test_links_submodules_and_large_files_are_skipped(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     (work_tree.path / "link.py").symlink_to("a.py")
@@ -303,7 +309,7 @@ def test_what_is_not_a_file_is_left_out_by_name(
     assert python_files(layout) == ["a.py", "pkg/run.py"]
 
 
-def test_one_blob_under_many_names_is_written_under_each(
+def test_blob_with_many_names_is_written_under_each(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     for number in range(300):
@@ -315,7 +321,7 @@ def test_one_blob_under_many_names_is_written_under_each(
     assert {path.read_text() for path in copies} == {"same = True\n" * 1000}
 
 
-def test_an_old_git_is_refused(
+def test_old_git_is_refused(
     fetch: Fetch,
     git_server: GitServer,
     work_tree: WorkTree,

@@ -9,7 +9,7 @@ from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree
 
 
-def test_any_split_of_the_commits_has_the_lines_of_the_whole(work_tree: WorkTree) -> None:
+def test_parts_of_the_commits_together_have_all_lines(work_tree: WorkTree) -> None:
     work_tree.git("checkout", "-q", "-b", "side", "HEAD~1")
     work_tree.commit(side_py="1\n2\n3\n")
     work_tree.git("checkout", "-q", "main")
@@ -25,7 +25,7 @@ def test_any_split_of_the_commits_has_the_lines_of_the_whole(work_tree: WorkTree
     assert list(history.numstat([])) == []
 
 
-def test_binary_files_have_no_lines(work_tree: WorkTree) -> None:
+def test_binary_files_are_left_out(work_tree: WorkTree) -> None:
     work_tree.write("image.py", b"\0\1\2")
     work_tree.commit(text_py="x\n")
     assert ("text.py", 1, 0) in list(GitHistory(work_tree.dot_git).numstat())
@@ -33,13 +33,13 @@ def test_binary_files_have_no_lines(work_tree: WorkTree) -> None:
 
 
 @pytest.mark.parametrize("name", [b"tab\t.py", b"new\nline.py", b'"quoted".py', b"\xff\xfe.py", "ünï.py".encode()])
-def test_paths_come_as_they_are(work_tree: WorkTree, name: bytes) -> None:
+def test_unusual_paths_are_returned_unchanged(work_tree: WorkTree, name: bytes) -> None:
     work_tree.write(name, "x\n")
     work_tree.commit()
     assert (os.fsdecode(name), 1, 0) in list(GitHistory(work_tree.dot_git).numstat())
 
 
-def test_mount_maps_paths_and_travels_with_the_repository(tmp_path: Path) -> None:
+def test_path_mapping_is_stored_in_the_repository(tmp_path: Path) -> None:
     assert PathMapping.load(tmp_path) == PathMapping()
     assert PathMapping().to_tree_path(b"a/b.py") == b"a/b.py"
     below = PathMapping(history_directory=b"src/\xff")
@@ -51,7 +51,7 @@ def test_mount_maps_paths_and_travels_with_the_repository(tmp_path: Path) -> Non
     assert PathMapping(tree_directory=b"project").to_tree_path(b"a.py") == b"project/a.py"
 
 
-def test_a_history_that_cannot_be_read_is_an_error_of_one_line(work_tree: WorkTree) -> None:
+def test_unreadable_history_is_a_one_line_error(work_tree: WorkTree) -> None:
     head = work_tree.head()
     (work_tree.dot_git / "objects" / head[:2] / head[2:]).unlink()
     history = GitHistory(work_tree.dot_git)
@@ -61,14 +61,14 @@ def test_a_history_that_cannot_be_read_is_an_error_of_one_line(work_tree: WorkTr
         assert "\n" not in str(raised.value)
 
 
-def test_leaving_early_ends_git(work_tree: WorkTree) -> None:
+def test_closing_the_iterator_stops_git(work_tree: WorkTree) -> None:
     lines = GitHistory(work_tree.dot_git).numstat()
     next(lines)
     lines.close()  # type: ignore[attr-defined]
     assert list(lines) == []
 
 
-def test_nothing_is_inherited_from_whoever_started_us(
+def test_git_inherits_no_environment_variables(
     work_tree: WorkTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "marker"
@@ -86,18 +86,18 @@ def test_nothing_is_inherited_from_whoever_started_us(
     assert "GIT_CONFIG_NOSYSTEM=1" in shown
 
 
-def test_attributes_of_the_tree_have_no_say_in_any_git(work_tree: WorkTree) -> None:
+def test_attributes_of_the_tree_are_disabled(work_tree: WorkTree) -> None:
     assert run_git(work_tree.dot_git, "config", "attr.tree").decode().strip() == EMPTY_TREE_ID
 
 
-def test_a_git_that_takes_too_long_is_killed(work_tree: WorkTree, tmp_path: Path) -> None:
+def test_git_is_killed_after_its_timeout(work_tree: WorkTree, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never.pack")  # nobody ever opens its other end
     with pytest.raises(GitFailedError) as raised:
         run_git(work_tree.dot_git, "index-pack", str(tmp_path / "never.pack"), timeout=0.2)
     assert raised.value.status < 0
 
 
-def test_output_has_a_limit(work_tree: WorkTree) -> None:
+def test_output_over_the_limit_is_refused(work_tree: WorkTree) -> None:
     work_tree.write("big.bin", b"x" * (2 << 20))
     work_tree.commit()
     with pytest.raises(GitFailedError, match="wrote more than"):

@@ -32,7 +32,7 @@ def contents(layout: SourceLayout) -> dict[str, tuple[bytes, bool]]:
     }
 
 
-def test_an_upload_of_a_directory_is_the_same_source(work_tree: WorkTree, new_layout: NewLayout) -> None:
+def test_packed_directory_is_fetched_as_the_same_source(work_tree: WorkTree, new_layout: NewLayout) -> None:
     work_tree.write("later.py", "not committed\n")
     packed = new_layout()
     source = unpack(pack_directory(work_tree.path, with_history=True), packed)
@@ -49,7 +49,7 @@ def test_an_upload_of_a_directory_is_the_same_source(work_tree: WorkTree, new_la
 
 
 @pytest.mark.parametrize("state", ["detached", "branch with a slash", "packed", "sha256"])
-def test_every_kind_of_head_survives(tmp_path: Path, new_layout: NewLayout, state: str) -> None:
+def test_every_kind_of_head_is_kept(tmp_path: Path, new_layout: NewLayout, state: str) -> None:
     work = WorkTree(tmp_path / "w", object_format="sha256" if state == "sha256" else "sha1")
     sha = work.commit(a_py="x = 1\n")
     if state == "detached":
@@ -63,14 +63,14 @@ def test_every_kind_of_head_survives(tmp_path: Path, new_layout: NewLayout, stat
     assert (source.commit_sha, source.branch) == (sha, branch)
 
 
-def test_a_shallow_history_stays_shallow(work_tree: WorkTree, tmp_path: Path, new_layout: NewLayout) -> None:
+def test_shallow_history_stays_shallow(work_tree: WorkTree, tmp_path: Path, new_layout: NewLayout) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{work_tree.path}", "shallow")
     layout = new_layout()
     assert unpack(pack_directory(tmp_path / "shallow", with_history=True), layout).shallow
     assert GitHistory(layout.repository).commit_count() == 1
 
 
-def test_nothing_but_the_history_of_head_leaves_the_machine(work_tree: WorkTree) -> None:
+def test_archive_contains_only_the_history_of_head(work_tree: WorkTree) -> None:
     work_tree.git("config", "http.extraHeader", "Authorization: s3cret")
     work_tree.git("checkout", "-q", "-b", "private")
     work_tree.commit(private_py="private = 1\n")
@@ -86,18 +86,18 @@ def test_nothing_but_the_history_of_head_leaves_the_machine(work_tree: WorkTree)
     ]
 
 
-def test_without_history_or_inside_a_work_tree_there_is_none(work_tree: WorkTree, new_layout: NewLayout) -> None:
+def test_subdirectory_is_packed_without_history(work_tree: WorkTree, new_layout: NewLayout) -> None:
     assert not unpack(pack_directory(work_tree.path, with_history=False), new_layout()).has_history
     inside = new_layout()
     assert not unpack(pack_directory(work_tree.path / "pkg", with_history=True), inside).has_history
     assert set(contents(inside)) == {"tree/run.py"}
 
 
-def test_the_same_directory_makes_the_same_bytes(work_tree: WorkTree) -> None:
+def test_packing_is_deterministic(work_tree: WorkTree) -> None:
     assert pack_directory(work_tree.path, with_history=False) == pack_directory(work_tree.path, with_history=False)
 
 
-def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Path, new_layout: NewLayout) -> None:
+def test_names_that_zip_cannot_represent_are_escaped(tmp_path: Path, new_layout: NewLayout) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / os.fsdecode(b"\xff.py")).write_text("x = 1\n")
     (tmp_path / "w" / "a\\b.py").write_text("x = 1\n")
@@ -108,7 +108,7 @@ def test_names_that_no_archive_can_carry_are_written_so_that_it_can(tmp_path: Pa
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_what_no_upload_may_hold_is_refused_here(work_tree: WorkTree, committed: bool) -> None:
+def test_directory_over_the_upload_limit_is_refused(work_tree: WorkTree, committed: bool) -> None:
     work_tree.write("noise.bin" if committed else "noise.py", os.urandom(MIB))
     if committed:
         work_tree.commit()

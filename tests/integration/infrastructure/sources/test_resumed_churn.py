@@ -52,7 +52,7 @@ def state_of(work_tree: WorkTree) -> bytes:
     return state
 
 
-def test_new_commits_alone_are_walked(work_tree: WorkTree) -> None:
+def test_only_new_commits_are_read(work_tree: WorkTree) -> None:
     state, head = state_of(work_tree), work_tree.head()
     assert resumed(work_tree, state) == ([], None)  # nothing new, so nothing to remember anew
     work_tree.commit(a_py="other\n", new_py="1\n2\n")
@@ -62,7 +62,7 @@ def test_new_commits_alone_are_walked(work_tree: WorkTree) -> None:
     assert resumed(work_tree, state, further or b"") == ([], None)
 
 
-def test_the_nearest_ancestor_is_taken(work_tree: WorkTree) -> None:
+def test_nearest_stored_ancestor_is_used(work_tree: WorkTree) -> None:
     old = state_of(work_tree)
     middle = work_tree.commit(a_py="2\n")
     new = state_of(work_tree)
@@ -71,7 +71,7 @@ def test_the_nearest_ancestor_is_taken(work_tree: WorkTree) -> None:
         assert resumed(work_tree, *states)[0] == [middle]
 
 
-def test_a_side_branch_and_what_it_reverts_count(work_tree: WorkTree) -> None:
+def test_reverted_side_branch_is_counted(work_tree: WorkTree) -> None:
     state, head = state_of(work_tree), work_tree.head()
     work_tree.git("checkout", "-q", "-b", "side", "HEAD~1")
     work_tree.commit(side_py="1\n2\n3\n")
@@ -83,7 +83,7 @@ def test_a_side_branch_and_what_it_reverts_count(work_tree: WorkTree) -> None:
     assert resumed(work_tree, state)[0] == [head]
 
 
-def test_a_deleted_file_that_comes_back_has_all_its_lines(work_tree: WorkTree) -> None:
+def test_deleted_file_that_comes_back_keeps_its_earlier_lines(work_tree: WorkTree) -> None:
     work_tree.commit(gone_py="1\n2\n")
     work_tree.git("rm", "-q", "gone.py")
     work_tree.commit()
@@ -92,7 +92,7 @@ def test_a_deleted_file_that_comes_back_has_all_its_lines(work_tree: WorkTree) -
     assert resumed(work_tree, state)[0] == [head]
 
 
-def test_a_rewritten_history_is_walked_anew(work_tree: WorkTree) -> None:
+def test_rewritten_history_is_read_completely(work_tree: WorkTree) -> None:
     work_tree.commit(a_py="2\n")
     state = state_of(work_tree)
     work_tree.git("reset", "-q", "--hard", "HEAD~1")
@@ -101,13 +101,13 @@ def test_a_rewritten_history_is_walked_anew(work_tree: WorkTree) -> None:
     assert resumed(work_tree, state)[0] == [None]
 
 
-def test_another_repository_s_is_of_no_use(work_tree: WorkTree, tmp_path: Path) -> None:
+def test_state_of_another_repository_is_ignored(work_tree: WorkTree, tmp_path: Path) -> None:
     other = WorkTree(tmp_path / "other")
     other.commit(x_py="1\n")
     assert resumed(other, state_of(work_tree))[0] == [None]
 
 
-def test_a_shallow_history_is_neither_resumed_nor_remembered(work_tree: WorkTree, tmp_path: Path) -> None:
+def test_shallow_history_is_neither_resumed_nor_stored(work_tree: WorkTree, tmp_path: Path) -> None:
     state = state_of(work_tree)
     work_tree.commit(a_py="2\n")
     clone = tmp_path / "clone"
@@ -117,13 +117,13 @@ def test_a_shallow_history_is_neither_resumed_nor_remembered(work_tree: WorkTree
     assert resumed(shallow, state) == ([None], None)
 
 
-def test_paths_seen_from_elsewhere_are_other_paths(work_tree: WorkTree) -> None:
+def test_state_with_another_path_mapping_is_ignored(work_tree: WorkTree) -> None:
     state = state_of(work_tree)
     PathMapping(tree_directory=b"project").save(work_tree.dot_git)
     assert resumed(work_tree, state)[0] == [None]
 
 
-def test_what_is_too_much_is_not_remembered(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_over_the_limit_is_not_stored(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
     work_tree.commit(gone_py="1\n2\n", lost_py="1\n")
     work_tree.git("rm", "-q", "gone.py", "lost.py")
     work_tree.commit()
@@ -167,7 +167,7 @@ def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
         forged(lambda entry: entry.append(1)),
     ],
 )
-def test_what_is_not_to_be_believed_is_walked_anew(work_tree: WorkTree, forge: Callable[[bytes], bytes]) -> None:
+def test_forged_state_is_ignored(work_tree: WorkTree, forge: Callable[[bytes], bytes]) -> None:
     state = forge(state_of(work_tree))
     work_tree.commit(a_py="2\n")
     assert resumed(work_tree, state)[0] == [None]
@@ -178,7 +178,9 @@ STEPS = st.lists(st.sampled_from(["commit", "side", "merge", "drop", "delete", "
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_any_history_resumed_anywhere(steps: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_resumed_counts_equal_full_counts_for_any_history(
+    steps: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     work = WorkTree(tmp_path_factory.mktemp("work") / "tree")
     work.commit(a_py="0\n", b_py="0\n")
     states: list[bytes] = []

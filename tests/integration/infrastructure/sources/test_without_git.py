@@ -43,18 +43,18 @@ def run(scratch: Path, what: str, data: bytes, **environment: str) -> dict[str, 
     return answer
 
 
-def test_a_python_file_needs_no_git(tmp_path: Path) -> None:
+def test_python_file_needs_no_git(tmp_path: Path) -> None:
     assert run(tmp_path / "scratch", "a.py", b"x = 1\n")["skipped"] == []
 
 
-def test_an_archive_loses_its_history_alone(work_tree: WorkTree, tmp_path: Path) -> None:
+def test_archive_is_fetched_without_its_history(work_tree: WorkTree, tmp_path: Path) -> None:
     source = run(tmp_path / "scratch", "a.zip", pack_directory(work_tree.path, with_history=True))
     assert source["has_history"] is False
     assert source["skipped"] == [[".git", "history unusable: git is not installed on this machine"]]
 
 
 @pytest.mark.parametrize("inherited", [{}, {"SOMETHING": "inherited"}])
-def test_a_clone_says_what_is_missing(tmp_path: Path, inherited: dict[str, str]) -> None:
+def test_clone_reports_that_git_is_not_installed(tmp_path: Path, inherited: dict[str, str]) -> None:
     assert run(tmp_path / "scratch", "clone", b"", **inherited) == {
         "error": "PermanentError: git is not installed on this machine"
     }

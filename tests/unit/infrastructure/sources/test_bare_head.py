@@ -43,7 +43,7 @@ def reader(**files: str) -> Callable[[str], bytes | None]:
         ),
     ],
 )
-def test_head_is_followed(files: dict[str, str], head: Head) -> None:
+def test_head_is_resolved_through_symbolic_loose_and_packed_refs(files: dict[str, str], head: Head) -> None:
     assert resolve_head(reader(**files)) == head
 
 
@@ -65,18 +65,18 @@ def test_head_is_followed(files: dict[str, str], head: Head) -> None:
         ({"HEAD": "ref: refs/heads/a", "refs__heads__a": "ref: refs/heads/a"}, "not resolved after 5 symbolic refs"),
     ],
 )
-def test_a_head_that_leads_to_no_commit_says_why(files: dict[str, str], reason: str) -> None:
+def test_unresolvable_head_is_refused_with_a_reason(files: dict[str, str], reason: str) -> None:
     with pytest.raises(UnusableHistoryError, match=reason):
         resolve_head(reader(**files))
 
 
-def test_object_ids_are_whole_and_lower_case() -> None:
+def test_object_id_is_complete_and_lower_case() -> None:
     assert is_object_id(SHA.encode())
     assert is_object_id(b"0" * 64)
     assert not any(map(is_object_id, [b"a" * 39, b"a" * 41, b"A" * 40, b"-" + b"a" * 39, b"a" * 40 + b"\n"]))
 
 
-def test_a_malformed_shallow_file_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_shallow_file_is_copied_if_valid_and_refused_if_malformed(tmp_path_factory: pytest.TempPathFactory) -> None:
     repository = tmp_path_factory.mktemp("repository")
     assert not copy_shallow_file(repository, None)
     assert not copy_shallow_file(repository, b"\n")

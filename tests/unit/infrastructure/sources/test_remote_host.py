@@ -18,14 +18,14 @@ from infrastructure.sources.git.remote import RemoteHost, explain_git_error, res
         "::ffff:127.0.0.1", "2002:0a00:0001::1", "64:ff9b::7f00:1",
     ],
 )  # fmt: skip
-def test_inside_addresses_are_not_public_in_any_wrapping(address: str) -> None:
+def test_private_address_is_not_public_even_inside_ipv6(address: str) -> None:
     assert not is_public_address(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize(
     "address", ["140.82.121.4", "2606:50c0:8000::154", "::ffff:140.82.121.4", "64:ff9b::8c52:7904"]
 )
-def test_outside_addresses_are_public(address: str) -> None:
+def test_public_address_is_public(address: str) -> None:
     assert is_public_address(ipaddress.ip_address(address))
 
 
@@ -52,7 +52,7 @@ class Network:
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1"])
-def test_a_public_name_that_leads_inside_is_refused_before_a_byte_is_sent(
+def test_name_with_a_private_address_is_refused_without_a_connection(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     network = Network(monkeypatch, "140.82.121.4", address)
@@ -71,12 +71,12 @@ def test_a_public_name_that_leads_inside_is_refused_before_a_byte_is_sent(
         ("https://gitlab.internal/o/r", {"gitlab.internal"}),
     ],
 )
-def test_the_operator_can_vouch_for_a_host_inside(monkeypatch: pytest.MonkeyPatch, url: str, allowed: set[str]) -> None:
+def test_operator_can_allow_a_private_host(monkeypatch: pytest.MonkeyPatch, url: str, allowed: set[str]) -> None:
     Network(monkeypatch, "10.0.0.1")
     assert str(resolve_remote_host(url, allowed).address) == "10.0.0.1"
 
 
-def test_the_address_that_answers_is_the_one_that_git_will_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_connects_to_the_address_that_accepted_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(monkeypatch, "2606:50c0:8000::154", "140.82.121.4", answering={"140.82.121.4"})
     place = resolve_remote_host("https://github.com/o/r", {"github.com"})
     assert network.tried == ["2606:50c0:8000::154", "140.82.121.4"]
@@ -84,7 +84,7 @@ def test_the_address_that_answers_is_the_one_that_git_will_use(monkeypatch: pyte
     assert RemoteHost("h", 1, ipaddress.ip_address("2606::1")).curl_resolve_entry() == "h:1:[2606::1]"
 
 
-def test_no_name_and_no_answer_may_pass_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresolvable_name_and_unreachable_host_are_temporary_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     Network(monkeypatch)
     with pytest.raises(ServiceUnavailableError, match="DNS"):
         resolve_remote_host("https://github.com/o/r", {"github.com"})
@@ -119,22 +119,22 @@ PLACE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
         ("fatal: protocol error: bad line length character", PermanentError, "sent an invalid repository"),
     ],
 )  # fmt: skip
-def test_git_s_words_become_an_error_that_its_reader_can_act_on(said: str, kind: type[Exception], words: str) -> None:
+def test_git_error_is_translated_into_an_actionable_error(said: str, kind: type[Exception], words: str) -> None:
     error = explain_git_error(GitFailedError(128, said), PLACE, with_token=False)
     assert isinstance(error, kind)
     assert words in str(error)
     assert "\n" not in str(error)
 
 
-def test_a_refused_token_is_not_a_missing_one() -> None:
+def test_rejected_token_is_reported_differently_from_a_missing_one() -> None:
     failure = GitFailedError(128, "fatal: could not read Username for 'https://h': terminal prompts disabled")
     assert "does not accept the token" in str(explain_git_error(failure, PLACE, with_token=True))
 
 
-def test_a_killed_git_may_be_tried_again() -> None:
+def test_killed_git_is_a_temporary_error() -> None:
     assert isinstance(explain_git_error(GitFailedError(-9, ""), PLACE, with_token=False), TransientError)
 
 
-def test_what_the_other_end_says_is_never_quoted() -> None:
+def test_error_does_not_quote_the_host() -> None:
     failure = GitFailedError(128, "remote: your token is s3cret\nfatal: the remote end said s3cret")
     assert "s3cret" not in str(explain_git_error(failure, PLACE, with_token=True))

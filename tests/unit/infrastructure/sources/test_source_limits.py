@@ -3,7 +3,7 @@ import dataclasses
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 
 
-def test_the_defaults_are_the_specification_s() -> None:
+def test_defaults_match_the_specification() -> None:
     limits = SourceLimits()
     assert dataclasses.asdict(limits) == {
         "max_upload_bytes": 5 * MIB,
@@ -16,7 +16,7 @@ def test_the_defaults_are_the_specification_s() -> None:
     }
 
 
-def test_they_cross_a_process_border_unchanged() -> None:
+def test_limits_survive_conversion_to_json() -> None:
     limits = SourceLimits(max_zip_ratio=7, max_tree_files=3)
     assert SourceLimits.from_json(limits.to_json()) == limits
     assert limits.max_listed_entries == 60

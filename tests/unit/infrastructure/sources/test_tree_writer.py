@@ -29,7 +29,7 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def test_writes_python_files_with_their_names_and_executable_bits(layout: SourceLayout) -> None:
+def test_python_files_keep_their_names_and_executable_bits(layout: SourceLayout) -> None:
     names = [b"a.py", b"d/e/b.py", b"d/\xff\xfe.py", b"d/new\nline.py", b"tab\t\"quote'.py", b"back\\slash.py", b".py"]
     with TreeWriter(layout, SourceLimits()) as writer:
         for name in names:
@@ -43,7 +43,7 @@ def test_writes_python_files_with_their_names_and_executable_bits(layout: Source
     assert source == FetchedSource(has_history=False)
 
 
-def test_manifests_lie_apart_and_are_no_python_files(layout: SourceLayout) -> None:
+def test_manifests_are_written_to_their_own_directory(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         for name in (b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg", b"a.py"):
             assert put(writer, name)
@@ -59,7 +59,7 @@ def test_manifests_lie_apart_and_are_no_python_files(layout: SourceLayout) -> No
     [b"/etc/x.py", b"../x.py", b"a/../../x.py", b"a//x.py", b"./x.py", b"a/./x.py", b"nul\0.py", b"a/..", b""],
 )
 @pytest.mark.parametrize("archive", [True, False])
-def test_refuses_names_that_lead_elsewhere(layout: SourceLayout, name: bytes, archive: bool) -> None:
+def test_path_that_leaves_the_tree_is_refused(layout: SourceLayout, name: bytes, archive: bool) -> None:
     assert invalid_name_reason(name, archive=archive) == "unsafe name"
     with TreeWriter(layout, SourceLimits(), archive=archive) as writer:
         assert not put(writer, name + b"/x.py" if not name.endswith(b".py") else name)
@@ -67,12 +67,12 @@ def test_refuses_names_that_lead_elsewhere(layout: SourceLayout, name: bytes, ar
 
 
 @pytest.mark.parametrize("name", [b"C:/x.py", b"c:x.py", b"a\\b.py", b"..\\x.py", b"\\\\host\\share\\x.py"])
-def test_names_from_other_systems_are_refused_in_archives_alone(name: bytes) -> None:
+def test_backslash_and_drive_letter_are_refused_in_archives_only(name: bytes) -> None:
     assert invalid_name_reason(name, archive=True) == "unsafe name"
     assert invalid_name_reason(name, archive=False) is None
 
 
-def test_names_have_a_length_and_a_depth() -> None:
+def test_length_and_depth_of_a_path_are_limited() -> None:
     assert invalid_name_reason(b"a" * 255, archive=False) is None
     assert invalid_name_reason(b"a" * 256, archive=False) == "name too long"
     long = b"/".join([b"a" * 100] * 10) + b"/" + b"b" * 14
@@ -83,7 +83,7 @@ def test_names_have_a_length_and_a_depth() -> None:
     assert invalid_name_reason(b"/".join([b"d"] * 65), archive=False) == "deeper than 64 directories"
 
 
-def test_excluded_directories_are_named_once_wherever_they_stand(layout: SourceLayout) -> None:
+def test_excluded_directory_is_recorded_once_at_any_depth(layout: SourceLayout) -> None:
     assert find_excluded_directory(b"a/venv/lib/node_modules/x.py") == b"a/venv"
     assert find_excluded_directory(b"venv") is None
     assert find_excluded_directory(b"Venv/x.py") is None
@@ -96,7 +96,7 @@ def test_excluded_directories_are_named_once_wherever_they_stand(layout: SourceL
     assert source.skipped_total == 4
 
 
-def test_a_large_file_is_skipped_and_says_so(layout: SourceLayout) -> None:
+def test_large_file_is_skipped_with_a_reason(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         assert writer.accept(b"fits.py", 2048 * KIB)
         assert not writer.accept(b"big.py", 2048 * KIB + 1)
@@ -106,7 +106,7 @@ def test_a_large_file_is_skipped_and_says_so(layout: SourceLayout) -> None:
     assert reasons(source) == {"big.py": "larger than 2048 KB", "uv.lock": "larger than 1024 KB"}
 
 
-def test_duplicates_and_clashes_are_skipped(layout: SourceLayout) -> None:
+def test_duplicate_names_are_skipped(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         assert put(writer, b"a.py", b"first")
         assert not put(writer, b"a.py", b"second")
@@ -120,7 +120,7 @@ def test_duplicates_and_clashes_are_skipped(layout: SourceLayout) -> None:
     assert reasons(source)["d.py"] == "a file and a directory have the same name"
 
 
-def test_names_that_would_be_shown_alike_are_not_added_up(layout: SourceLayout) -> None:
+def test_second_file_with_the_same_displayed_path_is_skipped(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         assert put(writer, b"\x80.py")
         assert not put(writer, b"\\x80.py")
@@ -128,7 +128,7 @@ def test_names_that_would_be_shown_alike_are_not_added_up(layout: SourceLayout) 
     assert reasons(source) == {"\\x80.py": "another file has the same name"}
 
 
-def test_names_that_only_a_case_blind_system_confuses_stay_apart(layout: SourceLayout) -> None:
+def test_names_that_differ_in_case_or_unicode_form_are_different_files(layout: SourceLayout) -> None:
     names = [b"Mod.py", b"mod.py", "caf\u00e9.py".encode(), "cafe\u0301.py".encode(), b"aux.py", b"nul.py"]
     with TreeWriter(layout, SourceLimits(), archive=True) as writer:
         for name in names:
@@ -137,7 +137,7 @@ def test_names_that_only_a_case_blind_system_confuses_stay_apart(layout: SourceL
     assert all((layout.tree / os.fsdecode(name)).read_bytes() == name for name in names)
 
 
-def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(layout: SourceLayout) -> None:
+def test_too_many_files_or_entries_are_refused(layout: SourceLayout) -> None:
     limits = SourceLimits(max_tree_files=2, max_clone_bytes=3 * KIB)
     with TreeWriter(layout, limits) as writer:
         assert put(writer, b"a.py")
@@ -150,14 +150,14 @@ def test_too_many_files_or_bytes_or_entries_are_refused_as_a_whole(layout: Sourc
             writer.count_entry()
 
 
-def test_many_files_of_little_history_do_not_fill_the_disk(layout: SourceLayout) -> None:
+def test_too_many_bytes_are_refused(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits(max_clone_bytes=3 * KIB)) as writer:
         assert writer.accept(b"a.py", 2 * KIB)
         with pytest.raises(InvalidInputError, match="MAX_CLONE_MB"):
             writer.accept(b"b.py", 2 * KIB)
 
 
-def test_nothing_to_analyse_is_an_error_that_says_why(layout: SourceLayout) -> None:
+def test_tree_without_python_files_is_refused_with_a_reason(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         put(writer, b"requirements.txt")
         writer.skip(b"x\x1b[31m.py", "symbolic link")
@@ -168,7 +168,7 @@ def test_nothing_to_analyse_is_an_error_that_says_why(layout: SourceLayout) -> N
     )
 
 
-def test_a_name_makes_no_second_line_and_no_long_one(layout: SourceLayout) -> None:
+def test_error_with_a_hostile_name_is_one_short_line(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         writer.skip(b"a\nb" + b"x" * 900, "symbolic link")
         with pytest.raises(InvalidInputError, match="the first: a bx") as raised:
@@ -177,7 +177,7 @@ def test_a_name_makes_no_second_line_and_no_long_one(layout: SourceLayout) -> No
     assert len(str(raised.value)) < 500
 
 
-def test_what_was_left_out_is_capped_with_its_total(layout: SourceLayout) -> None:
+def test_list_of_skipped_files_is_capped_and_the_total_is_kept(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         put(writer, b"a.py")
         for number in range(SKIPPED_LIMIT + 5):
@@ -190,7 +190,7 @@ def test_what_was_left_out_is_capped_with_its_total(layout: SourceLayout) -> Non
     assert FetchedSource.from_json(source.to_json()) == source
 
 
-def test_a_long_name_is_shown_cut(layout: SourceLayout) -> None:
+def test_long_path_is_truncated_in_the_list_of_skipped_files(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         put(writer, b"a.py")
         writer.skip(b"\x1b" * 5000, "symbolic link")
@@ -198,7 +198,7 @@ def test_a_long_name_is_shown_cut(layout: SourceLayout) -> None:
     assert len(source.skipped[0].path) == 1024
 
 
-def test_a_symlink_planted_in_the_tree_is_not_written_through(layout: SourceLayout, tmp_path: Path) -> None:
+def test_symbolic_link_in_the_tree_is_not_followed(layout: SourceLayout, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     with TreeWriter(layout, SourceLimits()) as writer:
