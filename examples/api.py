@@ -1,6 +1,7 @@
-"""An API that really enqueues: FastAPI on `worker.client`. `uvicorn examples.api:app`, with DATABASE_URL and REDIS_URL.
+"""A complete API on FastAPI and `worker.client`.
 
-Who asks is read from the `X-User` header, for brevity: put your own authentication there.
+Run it with `uvicorn examples.api:app`, with DATABASE_URL and REDIS_URL set. For brevity it takes the user from the
+`X-User` header: replace that by your own authentication.
 """
 
 import json
@@ -18,7 +19,7 @@ from worker.client import Client, Completed, JobFailed, job_to_json, run_to_json
 
 STATUS = {
     errors.NotFoundError: 404,
-    errors.ForbiddenError: 404,  # which ids exist is nobody's business
+    errors.ForbiddenError: 404,  # does not reveal which ids exist
     errors.LimitExceededError: 429,
     errors.IllegalTransitionError: 409,
     errors.InvalidInputError: 422,
@@ -28,7 +29,7 @@ STATUS = {
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """One client for the life of the process."""
+    """Open one client for the whole process."""
     async with Client.open(load_settings()) as client:
         app.state.client = client
         yield
@@ -38,13 +39,13 @@ app = FastAPI(title="vibe8", lifespan=lifespan)
 
 
 @app.exception_handler(errors.Vibe8Error)
-async def explain(_: Request, error: errors.Vibe8Error) -> JSONResponse:
-    """Every expected error is one line and a status."""
+async def answer_error(_: Request, error: errors.Vibe8Error) -> JSONResponse:
+    """Answer every expected error with one line and a status."""
     return JSONResponse({"detail": str(error)}, status_code=STATUS.get(type(error), 500))
 
 
 def get_client(request: Request) -> Client:
-    """The process's client."""
+    """Return the client of the process."""
     client: Client = request.app.state.client
     return client
 
@@ -53,7 +54,7 @@ Api = Annotated[Client, Depends(get_client)]
 
 
 async def get_user(client: Api, x_user: Annotated[str, Header()]) -> UUID:
-    """Who asks."""
+    """Return the id of the user who makes the request."""
     return await client.get_or_create_user(x_user)
 
 
@@ -63,7 +64,7 @@ Notify = Annotated[str | None, Form(alias="notify_url")]
 
 @app.post("/uploads", status_code=202)
 async def upload(client: Api, user: User, file: Annotated[UploadFile, File()], notify: Notify = None) -> dict[str, Any]:
-    """Submit a `.py` or `.zip` file; `notify_url` is told of the end (see webhook.py)."""
+    """Submit a `.py` or `.zip` file. A webhook is sent to `notify_url` when the job ends (see webhook.py)."""
     name, content = file.filename or "", await file.read()
     return job_to_json(await client.submit_upload(user, filename=name, content=content, notify_url=notify))
 
@@ -82,7 +83,7 @@ async def repository(
 
 @app.get("/jobs/{job_id}")
 async def status(client: Api, user: User, job_id: str) -> dict[str, Any]:
-    """Where a job is."""
+    """Return the state of a job."""
     return job_to_json(await client.get_job(user, job_id))
 
 
@@ -94,18 +95,18 @@ async def cancel(client: Api, user: User, job_id: str) -> dict[str, Any]:
 
 @app.post("/jobs/{job_id}/result")
 async def result(client: Api, user: User, job_id: str, response: Response) -> dict[str, Any]:
-    """Take the result: 200 with the run, 422 with the job's error, 202 while it is not finished."""
-    taken = await client.take_result(user, job_id)
-    if isinstance(taken, Completed):
-        return run_to_json(taken.run, taken.job)
-    response.status_code = 422 if isinstance(taken, JobFailed) else 202
-    return job_to_json(taken.job)
+    """Take the result: 200 with the run, 422 with the error of a failed job, 202 for an unfinished job."""
+    found = await client.take_result(user, job_id)
+    if isinstance(found, Completed):
+        return run_to_json(found.run, found.job)
+    response.status_code = 422 if isinstance(found, JobFailed) else 202
+    return job_to_json(found.job)
 
 
 @app.get("/jobs/{job_id}/events")
 async def events(client: Api, user: User, job_id: str) -> StreamingResponse:
-    """Progress as server-sent events, until the job has ended."""
-    await client.get_job(user, job_id)  # the owner's alone
+    """Stream progress as server-sent events until the job has ended."""
+    await client.get_job(user, job_id)  # check the owner before the response starts
 
     async def stream() -> AsyncIterator[str]:
         async for job in client.watch(user, job_id):
@@ -116,6 +117,6 @@ async def events(client: Api, user: User, job_id: str) -> StreamingResponse:
 
 @app.get("/runs")
 async def runs(client: Api, user: User) -> list[dict[str, Any]]:
-    """The newest runs."""
+    """Return the newest runs."""
     page = await client.list_runs(user)
     return [{"run_id": str(run.run_id), "created_at": run.created_at.isoformat()} for run in page.runs]

@@ -1,4 +1,4 @@
-"""How a receiver verifies a notice. Its format is that of standardwebhooks.com, whose libraries can do this, too."""
+"""Verify a webhook in its receiver. The libraries of standardwebhooks.com, whose format it is, can do this as well."""
 
 import base64
 import hashlib
@@ -10,10 +10,10 @@ MAX_AGE_SECONDS = 300
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether the notice is genuine and fresh; names in `headers` are in lower case.
+    """Return whether the webhook is genuine and at most MAX_AGE_SECONDS old.
 
-    `secret` is one of those that `vibe8 webhook` shows for the user whose job it is. A notice may come twice:
-    remember its `webhook-id`.
+    `secret` is one of those that `vibe8 webhook` shows for the job's user. The names in `headers` are in lower case. A
+    webhook may arrive twice: remember its `webhook-id`.
     """
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     key = base64.b64decode(secret.removeprefix("whsec_"))

@@ -1,4 +1,4 @@
-"""`python -m worker` is the command `vibe8`."""
+"""`python -m worker` runs the command `vibe8`."""
 
 from worker.cli.app import main
 

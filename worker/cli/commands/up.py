@@ -1,4 +1,4 @@
-"""The long-running commands: a worker, and a worker with its own servers."""
+"""`vibe8 worker`, and `vibe8 up`: a worker with its own servers."""
 
 import asyncio
 import os
@@ -19,27 +19,27 @@ from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
 
 _SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
-_END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def worker() -> None:
     """Run a worker until it is drained. Raises ServiceUnavailableError, InvalidInputError."""
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    if _serve(settings):
-        # The same process with fresh memory: whoever supervises us sees no restart. -P: no module of the working
-        # directory takes the place of ours.
+    if _run_worker(settings):
+        # Restart in the same process, to give memory back: its supervisor sees no restart. -P keeps modules of the
+        # working directory from being imported in place of the installed ones.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "worker"])  # nosec B606 # noqa: S606 - no shell on purpose
 
 
 def up() -> None:
-    """Start the embedded servers, migrate, and run a worker on them; everything ends together.
+    """Start the embedded servers, migrate, and run a worker on them until a signal; then stop everything.
 
     Raises ServiceUnavailableError where the servers cannot be started.
     """
     handle_termination_signals(signal.default_int_handler)
-    load_settings(need_services=False)  # what is wrong with them is told before anything is started
-    _set_service_variables_aside()
+    load_settings(need_services=False)  # report invalid settings before anything is started
+    _ignore_service_variables()
     stack = EmbeddedStack()
     try:
         stack.start()
@@ -48,38 +48,38 @@ def up() -> None:
         print(f"PostgreSQL and Valkey are up; their data is in {default_directory()}")
         asyncio.run(migrate(OutputWriter(as_json=False)))
         print("vibe8 is up; in another terminal: vibe8 submit . --wait", flush=True)
-        while _serve(settings):
+        while _run_worker(settings):
             handle_termination_signals(signal.default_int_handler)
     finally:
-        # A second Ctrl-C may hurry the worker; stopping the servers takes a moment, and leaves none behind.
+        # A second Ctrl-C makes the worker stop at once, but must not interrupt the stopping of the servers.
         handle_termination_signals(signal.SIG_IGN)
         stack.stop()
     print("vibe8 has ended")
 
 
 def handle_termination_signals(handler: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
-    """Set what SIGTERM, Ctrl-C and a closed terminal do; one that is ignored (by `nohup`, say) stays so."""
-    for number in _END_SIGNALS:
+    """Handle SIGTERM, Ctrl-C and a closed terminal; a signal that is already ignored (as by `nohup`) stays ignored."""
+    for number in _TERMINATION_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
 
-def _set_service_variables_aside() -> None:
-    """`up` has servers of its own; but who has these variables set is told that other commands go elsewhere."""
-    named = [name for name in _SERVICE_VARIABLES if os.environ.pop(name, None)]
-    if named:
-        words = " and ".join(named)
-        print(f"vibe8: commands that see {words} use that, and not the servers started here", file=sys.stderr)
+def _ignore_service_variables() -> None:
+    """Unset the variables that name other servers, and warn that other commands use those servers."""
+    ignored = [name for name in _SERVICE_VARIABLES if os.environ.pop(name, None)]
+    if ignored:
+        names = " and ".join(ignored)
+        print(f"vibe8: commands with {names} set use those servers, not the ones started here", file=sys.stderr)
 
 
-def _serve(settings: Settings) -> bool:
-    """Whether the worker is worn out and wants to be started anew."""
-    # Beside PostgreSQL and Redis, the loop itself is what a job costs here; uvloop's is a third cheaper.
+def _run_worker(settings: Settings) -> bool:
+    """Run the worker until it has drained. Returns True where it asks to be restarted."""
+    # Apart from PostgreSQL and Redis, the event loop is most of a job's cost here; uvloop's costs a third less.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_work(settings))
+        return runner.run(_run_worker_process(settings))
 
 
-async def _work(settings: Settings) -> bool:
+async def _run_worker_process(settings: Settings) -> bool:
     process = WorkerProcess(settings)
     process.handle_signals()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

@@ -80,7 +80,7 @@ async def test_progress_is_live_on_a_terminal_and_ctrl_c_ends_it_all(project: Sy
         assert await terminal.wait() == 130
     assert len(family) > 4
     assert "Traceback" not in terminal.text
-    assert "all that the demonstration started has ended" in terminal.text.replace("\n", " ")
+    assert "the demonstration has stopped everything that it started" in terminal.text.replace("\n", " ")
     assert_nothing_left(project, family)
 
 
@@ -100,5 +100,5 @@ async def test_sigterm_while_the_servers_start(project: System) -> None:
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert error.decode() == "vibe8: interrupted; all that the demonstration started has ended\n"
+    assert error.decode() == "vibe8: interrupted; the demonstration has stopped everything that it started\n"
     assert_nothing_left(project, [])

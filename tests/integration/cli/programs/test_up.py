@@ -91,7 +91,8 @@ async def test_addresses_in_the_environment_are_set_aside_and_that_is_said(home:
         assert (await home.run("jobs")).code == 0
         warning = running.log_file.read_text().splitlines()[0]
         assert (
-            warning == "vibe8: commands that see DATABASE_URL and REDIS_URL use that, and not the servers started here"
+            warning
+            == "vibe8: commands with DATABASE_URL and REDIS_URL set use those servers, not the ones started here"
         )
 
 
