@@ -1,4 +1,4 @@
-"""A watch on what this process opens and makes: nothing outside one directory, whatever a name says."""
+"""Checks for fuzz tests: nothing is written outside one directory, errors are clear, and no process is left."""
 
 import os
 import sys
@@ -23,8 +23,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     name = os.fsencode(target)
     if event == "open" and name == _jail:
-        return  # a directory is written to by O_TMPFILE alone: a file without a name
-    # A relative name goes with a directory's descriptor: it may be one component and no more.
+        return  # a directory is opened for writing only with O_TMPFILE, which makes a file without a name
+    # A relative name belongs to a directory descriptor: it must be a single component.
     inside = name.startswith(_jail + b"/") if name.startswith(b"/") else b"/" not in name and name != b".."
     if name != b"/dev/null" and (b"/../" in name + b"/" or not inside):
         _escapes.append(f"{event} {name!r}")
@@ -40,8 +40,8 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def jailed(directory: Path) -> Iterator[None]:
-    """Fail where anything is written outside."""
-    global _jail  # noqa: PLW0603 - a hook cannot be taken back
+    """Fail if this process writes, creates, moves or deletes anything outside the directory."""
+    global _jail  # noqa: PLW0603 - an audit hook cannot be removed
     _escapes.clear()
     _jail = os.fsencode(directory)
     try:
@@ -52,7 +52,7 @@ def jailed(directory: Path) -> Iterator[None]:
 
 
 def assert_plain_files(root: Path, most_bytes: int) -> int:
-    """Below the root lie directories and regular files of one name each, and not too much; how many files."""
+    """Check that the tree holds only directories and regular files with one link each; return the number of files."""
     files = size = 0
     for directory, names, filenames in os.walk(os.fsencode(root)):
         for name in (*names, *filenames):
@@ -67,20 +67,20 @@ def assert_plain_files(root: Path, most_bytes: int) -> int:
     return files
 
 
-def assert_clear(message: str, most: int = 1_000) -> None:
-    """One harmless line that says something."""
+def assert_clear_message(message: str, most: int = 1_000) -> None:
+    """Check that the message is one harmless line."""
     assert_harmless(message)
     assert 0 < len(message) <= most
     assert len(message.splitlines()) == 1
 
 
-def assert_nothing_runs(scratch: Path) -> None:
-    """No process is left that was started for this scratch directory: git knows it by its environment."""
-    left = []
-    for place in Path("/proc").glob("[0-9]*"):
+def assert_no_process_left(scratch: Path) -> None:
+    """Check that no process has this scratch directory in its command line or, as git does, in its environment."""
+    remaining = []
+    for directory in Path("/proc").glob("[0-9]*"):
         try:
-            if os.fsencode(scratch) in (place / "environ").read_bytes() + (place / "cmdline").read_bytes():
-                left.append((place / "cmdline").read_bytes())
+            if os.fsencode(scratch) in (directory / "environ").read_bytes() + (directory / "cmdline").read_bytes():
+                remaining.append((directory / "cmdline").read_bytes())
         except OSError:
-            continue  # it has ended, or is another user's
-    assert not left
+            continue  # the process has ended, or belongs to another user
+    assert not remaining

@@ -18,7 +18,7 @@ from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.archives import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, ZipMember, build_zip, make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_archives, tried
-from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
+from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless
 
 LIMITS = SourceLimits(
@@ -44,9 +44,9 @@ def fetch(filename: str, data: bytes, what: str) -> None:
                 refused = str(error)
         assert [path.name for path in Path(place).iterdir()] == ["scratch"]
         if layout.repository.exists():  # nothing else starts a process
-            assert_nothing_runs(layout.root)
+            assert_no_process_left(layout.root)
         if source is None:
-            assert_clear(refused)
+            assert_clear_message(refused)
         else:
             assert_laid_out(layout, source)
         note(what, "completed" if source else "refused")

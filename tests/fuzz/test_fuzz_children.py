@@ -1,4 +1,4 @@
-"""The whole way of a source through real children: an answer or a clear refusal, and nothing left of any of them."""
+"""Fuzzed sources through the whole pipeline with real children: a result or a clear error, and no process left."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ from infrastructure.settings import Settings
 from tests.fixtures.archives import make_zip
 from tests.fixtures.processes import alive, descendants
 from tests.fuzz.generators import AS_FOUND, mutate, note, rearrange, tried
-from tests.fuzz.jail import assert_clear, assert_nothing_runs
+from tests.fuzz.jail import assert_clear_message, assert_no_process_left
 from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES
 from tests.fuzz.test_fuzz_git import FORMS, changed
 from tests.fuzz.test_fuzz_sources import DATA
@@ -29,34 +29,34 @@ Running = tuple[asyncio.Runner, Pipeline, Path]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as place:
-        settings = Settings(scratch_dir=Path(place), package_index_url="")  # type: ignore[arg-type]
+    with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as scratch:
+        settings = Settings(scratch_dir=Path(scratch), package_index_url="")  # type: ignore[arg-type]
         opened = open_pipeline(settings)
-        yield runner, runner.run(opened.__aenter__()), Path(place)
+        yield runner, runner.run(opened.__aenter__()), Path(scratch)
         runner.run(opened.__aexit__(None, None, None))
-        assert not list(Path(place).iterdir())
+        assert not list(Path(scratch).iterdir())
 
 
-def through(running: Running, surface: str, filename: str, data: bytes) -> None:
-    runner, pipeline, place = running
+def run_pipeline(running: Running, surface: str, filename: str, data: bytes) -> None:
+    runner, pipeline, scratch = running
     source = {"kind": "upload", "filename": filename, "file_data": base64.b64encode(data).decode()}
     try:
-        analysed = runner.run(pipeline.run(source, nothing))
+        result = runner.run(pipeline.run(source, ignore_progress))
     except PermanentError as error:
-        assert_clear(str(error))
+        assert_clear_message(str(error))
         note(surface, "refused")
     else:
-        assert_harmless(asdict(analysed.analysis))
-        assert set(analysed.analysis.completeness["collectors"].values()) <= {"ok", "partial", "failed"}
+        assert_harmless(asdict(result.analysis))
+        assert set(result.analysis.completeness["collectors"].values()) <= {"ok", "partial", "failed"}
         note(surface, "completed")
-    assert not list(place.glob("*/job-*"))
+    assert not list(scratch.glob("*/job-*"))
     zygote = pipeline.children.pid  # type: ignore[attr-defined]
     assert not alive([process for process in descendants(zygote) if process.ppid() != zygote])
-    (worker,) = place.glob("worker-*")
-    assert_nothing_runs(worker / "job-")
+    (worker,) = scratch.glob("worker-*")
+    assert_no_process_left(worker / "job-")
 
 
-async def nothing(_: object) -> None:
+async def ignore_progress(_: object) -> None:
     pass
 
 
@@ -67,26 +67,26 @@ SEEDS = st.integers(0, 2**32)
 @given(cases=st.lists(st.tuples(st.integers(0, len(DATA) - 1), SEEDS, st.booleans()), min_size=1, max_size=12))
 def test_child_handles_changed_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> None:
     files = {
-        f"f{number}.py": (mutate if harsh else rearrange)(DATA[which], seed, DATA)
-        for number, (which, seed, harsh) in enumerate(cases)
+        f"f{number}.py": (mutate if destructive else rearrange)(DATA[index], seed, DATA)
+        for number, (index, seed, destructive) in enumerate(cases)
     }
-    through(running, "children: sources", "u.zip", make_zip(files))
+    run_pipeline(running, "children: sources", "u.zip", make_zip(files))
 
 
 @tried(6, phases=AS_FOUND)
 @given(form=st.sampled_from(sorted(FORMS)), seed=SEEDS)
 def test_child_handles_changed_git_directories(running: Running, form: str, seed: int) -> None:
     files = {f".git/{name}": data for name, data in changed(FORMS[form], seed).items()}
-    through(running, "children: .git", "u.zip", make_zip({"a.py": "x = 1\n", **files}))
+    run_pipeline(running, "children: .git", "u.zip", make_zip({"a.py": "x = 1\n", **files}))
 
 
 @tried(6, phases=AS_FOUND)
-@given(which=st.integers(0, len(ARCHIVES) - 1), seed=SEEDS)
-def test_child_handles_mutated_archives(running: Running, which: int, seed: int) -> None:
-    through(running, "children: archives", "u.zip", mutate(ARCHIVES[which], seed, ARCHIVES))
+@given(index=st.integers(0, len(ARCHIVES) - 1), seed=SEEDS)
+def test_child_handles_mutated_archives(running: Running, index: int, seed: int) -> None:
+    run_pipeline(running, "children: archives", "u.zip", mutate(ARCHIVES[index], seed, ARCHIVES))
 
 
 @tried(6, phases=AS_FOUND)
-@given(which=st.integers(0, len(DATA) - 1), seed=SEEDS)
-def test_child_handles_a_mutated_file(running: Running, which: int, seed: int) -> None:
-    through(running, "children: one file", "a.py", mutate(DATA[which], seed, DATA))
+@given(index=st.integers(0, len(DATA) - 1), seed=SEEDS)
+def test_child_handles_a_mutated_file(running: Running, index: int, seed: int) -> None:
+    run_pipeline(running, "children: one file", "a.py", mutate(DATA[index], seed, DATA))

@@ -26,7 +26,7 @@ from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fuzz.generators import mutate, naughty_strings, note, tried
-from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
+from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless
 
 LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_tree_files=200, max_zip_ratio=1000)
@@ -42,10 +42,10 @@ def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> Non
             try:
                 outcome = taken(fetch(layout), layout)
             except (PermanentError, ServiceUnavailableError) as error:
-                assert_clear(str(error))
+                assert_clear_message(str(error))
                 outcome = "refused" if isinstance(error, PermanentError) else "host at fault"
         assert [path.name for path in Path(place).iterdir()] == ["scratch"]
-        assert_nothing_runs(layout.root)
+        assert_no_process_left(layout.root)
         note(surface, outcome)
 
 
@@ -61,7 +61,7 @@ def taken(source: FetchedSource, layout: SourceLayout) -> str:
     try:
         facts = CHURN.collect_tree(tree)
     except PermanentError as error:
-        assert_clear(str(error))
+        assert_clear_message(str(error))
         return "completed without churn"
     assert facts["commits"] > 0
     assert set(facts["lines"]) == {entry.path for entry in tree.entries}

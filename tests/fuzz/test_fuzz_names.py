@@ -18,7 +18,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.fuzz.collecting import collect
 from tests.fuzz.generators import naughty_strings, note, tried
-from tests.fuzz.jail import assert_clear, assert_nothing_runs, assert_plain_files, jailed
+from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from worker.cli.source_argument import parse_source
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(naughty_strings())
@@ -44,13 +44,13 @@ def test_any_file_names_on_disk(paths: Sequence[bytes]) -> None:
             try:
                 source = fetch_directory(root, layout, SourceLimits())
             except InvalidInputError as error:
-                assert_clear(str(error))
+                assert_clear_message(str(error))
                 note("names on disk", "refused")
                 return
         assert assert_plain_files(layout.tree, 1 << 20) + source.skipped_total > 0
         analysis = collect(layout.tree, "names on disk")
         assert not [line for line in analysis.errors if "lint" in line]
-        assert_nothing_runs(layout.root)
+        assert_no_process_left(layout.root)
         note("names on disk", "completed")
 
 
@@ -73,7 +73,7 @@ def test_any_repository_url(parts: Sequence[str]) -> None:
         try:
             url = normalize_repository_url(text, HOSTS)
         except InvalidInputError as error:
-            assert_clear(str(error))
+            assert_clear_message(str(error))
             note("repository URLs", "refused")
             continue
         assert url.startswith(("https://github.com/", "https://git.example.test:8443/"))
@@ -92,7 +92,7 @@ def test_any_branch_name(branch: str) -> None:
     try:
         accepted = validate_branch_name(branch)
     except InvalidInputError as error:
-        assert_clear(str(error))
+        assert_clear_message(str(error))
         note("branch names", "refused")
     else:
         assert accepted == branch
@@ -107,7 +107,7 @@ def test_any_source_argument_of_a_command(text: str, branch: str | None) -> None
         try:
             parse_source(source, branch, SETTINGS)
         except InvalidInputError as error:
-            assert_clear(str(error), most=2_500)  # 200 characters of the name, each shown as an escape
+            assert_clear_message(str(error), most=2_500)  # 200 characters of the name, each shown as an escape
             note("sources of a command", "refused")
         else:
             note("sources of a command", "completed")

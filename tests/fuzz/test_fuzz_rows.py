@@ -23,7 +23,7 @@ from tests.fixtures.processes import alive, job_processes, job_scratch
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess
 from tests.fuzz.generators import AS_FOUND, naughty_strings, note, tried
-from tests.fuzz.jail import assert_clear
+from tests.fuzz.jail import assert_clear_message
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.hostile.support.poison import insert_job
 from worker.client import Client, Completed
@@ -47,7 +47,7 @@ class Fed:
         for job in await self.client.list_jobs(self.user_id):
             assert job.attempt == 1, job
             assert (job.status is JobStatus.FAILED) == (job.error_message is not None)
-            assert_clear(job.error_message or "completed")
+            assert_clear_message(job.error_message or "completed")
             await self.take(job)
             note(surface, job.status)
         assert self.worker.process.poll() is None
@@ -152,6 +152,6 @@ async def submit(fed: Fed, submissions: Sequence[Mapping[str, Any]]) -> None:
             authorship = Authorship(project_name=project_name, author_type=author_type, author_model=author_model)
             await fed.client.submit_upload(fed.user_id, **{**said, "authorship": authorship})
         except PermanentError as error:
-            assert_clear(str(error))
+            assert_clear_message(str(error))
             note("submissions", "refused by the client")
     await fed.all_end("submissions")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.collecting import collect
 from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_sources, rearrange, tried
-from tests.fuzz.jail import assert_nothing_runs
+from tests.fuzz.jail import assert_no_process_left
 
 SEEDS = {**real_sources(), **odd_sources()}
 NAMES, DATA = list(SEEDS), list(SEEDS.values())
@@ -21,7 +21,7 @@ def judge(sources: Sequence[bytes], surface: str) -> None:
         for number, source in enumerate(sources):
             (root / f"f{number}.py").write_bytes(source)
         collect(root, surface)
-        assert_nothing_runs(root)
+        assert_no_process_left(root)
         note(surface, "trees")
 
 

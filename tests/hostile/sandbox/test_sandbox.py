@@ -1,8 +1,9 @@
-"""What code that has taken over a child can reach, on this machine and with these rights.
+"""Attacks by code that has taken over a child, on this machine and with this user's privileges.
 
-Each attack is also let loose on a child without a sandbox, where it works: otherwise its failure would say nothing.
+Each attack also runs in a child without a sandbox and must succeed there; otherwise its failure would prove nothing.
 """
 
+import errno
 import os
 import re
 import struct
@@ -28,14 +29,14 @@ from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, S
 from worker.analysis.workspace import job_workspace
 
 ROOT = os.geteuid() == 0
-OUR_CODE_IS_OURS = os.access(syscall_numbers.__file__, os.W_OK)
-BEYOND_THIS_USER = (set() if ROOT else {"change_the_root", "make_a_device", "be_root"}) | (
-    set() if OUR_CODE_IS_OURS else {"open_our_code_to_write"}
+CODE_IS_WRITABLE = os.access(syscall_numbers.__file__, os.W_OK)
+IMPOSSIBLE_FOR_THIS_USER = (set() if ROOT else {"change_root_directory", "create_device", "become_root"}) | (
+    set() if CODE_IS_WRITABLE else {"open_our_code_for_writing"}
 )
-"""What whoever runs this could not do without a sandbox, either."""
+"""Attacks that need more privileges than this user has, even without a sandbox."""
 
-UDP_IS_OPEN = {"send_by_udp"}
-"""To git's child: it asks name servers, and no feature of the kernel tells UDP ports apart."""
+ALLOWED_IN_FETCHING = {"send_by_udp"}
+"""The child that runs git queries name servers, and the kernel cannot restrict UDP ports."""
 
 
 @pytest.fixture
@@ -46,45 +47,44 @@ async def environment() -> AsyncIterator[SandboxEnvironment]:
 
 
 async def test_every_attack_succeeds_without_a_sandbox(environment: SandboxEnvironment) -> None:
-    won = await environment.all_attacks(None)
-    assert set(ATTACKS) - set(won) == BEYOND_THIS_USER
-    assert environment.heard == [b"stolen", b"stolen"]
+    leaks = await environment.run_attacks(None)
+    assert set(ATTACKS) - set(leaks) == IMPOSSIBLE_FOR_THIS_USER
+    assert environment.received == [b"stolen", b"stolen"]
 
 
 async def test_no_attack_succeeds_in_a_collecting_child(environment: SandboxEnvironment) -> None:
-    assert await environment.all_attacks(environment.profiles()["collecting"]) == {}
-    assert environment.heard == []
+    assert await environment.run_attacks(environment.profiles()["collecting"]) == {}
+    assert environment.received == []
 
 
 async def test_only_udp_succeeds_in_a_fetching_child(environment: SandboxEnvironment) -> None:
-    assert set(await environment.all_attacks(environment.profiles()["fetching"])) == UDP_IS_OPEN
+    assert set(await environment.run_attacks(environment.profiles()["fetching"])) == ALLOWED_IN_FETCHING
 
 
 async def test_fetching_child_connects_to_its_port_and_writes_to_scratch(
     environment: SandboxEnvironment,
 ) -> None:
-    fetching = environment.profiles(port=environment.aims["tcp"])["fetching"]
+    fetching = environment.profiles(port=environment.targets["tcp"])["fetching"]
     assert await environment.attack("connect_by_tcp", fetching) == "b'welcome'"
     request = {"scratch": str(environment.scratch), "megabytes": 1, "linger": 0}
-    assert await environment.runner.run(f"{ENTRIES}:many_files", request, sandbox=fetching, deadline=30) == {
-        "had": True
-    }
+    child = environment.runner.run(f"{ENTRIES}:write_files", request, sandbox=fetching, deadline=30)
+    assert await child == {"done": True}
     assert [path.name for path in environment.scratch.iterdir()] == ["0"]
 
 
 async def test_collecting_child_cannot_write(environment: SandboxEnvironment) -> None:
     request = {"scratch": str(environment.scratch), "megabytes": 1, "linger": 0}
-    for profile, words in ((environment.profiles()["collecting"], "PermissionError"), (None, None)):
-        child = environment.runner.run(f"{ENTRIES}:many_files", request, sandbox=profile, deadline=30)
-        if words:
-            with pytest.raises(AnalysisKilledError, match=words):
+    for profile, error in ((environment.profiles()["collecting"], "PermissionError"), (None, None)):
+        child = environment.runner.run(f"{ENTRIES}:write_files", request, sandbox=profile, deadline=30)
+        if error:
+            with pytest.raises(AnalysisKilledError, match=error):
                 await child
             assert list(environment.scratch.iterdir()) == []
         else:
-            assert await child == {"had": True}
+            assert await child == {"done": True}
 
 
-WRITERS = ("many_files", "empty_files", "deep_directories")
+WRITERS = ("write_files", "create_empty_files", "create_deep_directories")
 
 
 @pytest.mark.parametrize("entry", WRITERS)
@@ -92,9 +92,9 @@ async def test_follow_up_cannot_write(environment: SandboxEnvironment, entry: st
     request = {"scratch": str(environment.scratch), "megabytes": 1, "count": 1, "depth": 1, "linger": 0}
     for profile in (environment.profiles()["fetching"], None):
         follow_up = FollowUp(entry=f"{ENTRIES}:{entry}", request=request)
-        child = environment.runner.run(f"{ENTRIES}:nothing", {}, sandbox=profile, deadline=30, follow_up=follow_up)
+        child = environment.runner.run(f"{ENTRIES}:do_nothing", {}, sandbox=profile, deadline=30, follow_up=follow_up)
         if profile is None:
-            assert await child == {"had": True, PREVIOUS_RESULT: {"was": "nice"}}
+            assert await child == {"done": True, PREVIOUS_RESULT: {"harmless": True}}
             assert list(environment.scratch.iterdir()) != []
         else:
             with pytest.raises(AnalysisKilledError, match="PermissionError"):
@@ -104,14 +104,14 @@ async def test_follow_up_cannot_write(environment: SandboxEnvironment, entry: st
 
 async def test_no_attack_succeeds_in_a_follow_up(environment: SandboxEnvironment) -> None:
     upload = replace(environment.profiles()["fetching"], tcp_ports=())
-    assert await environment.all_attacks(upload, second=True) == {}
-    assert environment.heard == []
+    assert await environment.run_attacks(upload, as_follow_up=True) == {}
+    assert environment.received == []
 
 
-NOT_TRIED_OUTSIDE = {
-    # With no arguments to get wrong, these would be done.
+NOT_TRIED_WITHOUT_SANDBOX = {
+    # They take no arguments that could be invalid, and would succeed.
     "setsid", "vhangup", "personality",
-    # A process is named by an argument, and -1 may name all.
+    # An argument names a process, and -1 may mean all processes.
     "setpriority", "ioprio_set", "setpgid", "sched_setaffinity",
 }  # fmt: skip
 
@@ -119,14 +119,15 @@ NOT_TRIED_OUTSIDE = {
 async def test_forbidden_system_calls_are_refused_before_their_arguments_are_checked(
     environment: SandboxEnvironment,
 ) -> None:
+    entry = f"{ENTRIES}:call_forbidden_system_calls"
     calls = [name for name, numbers in syscall_numbers.FORBIDDEN.items() if _number(numbers) is not None]
     for profile in environment.profiles().values():
         request = {"calls": calls}
-        answers = await environment.runner.run(f"{ENTRIES}:call_all", request, sandbox=profile, deadline=30)
-        assert {name: answer for name, answer in answers.items() if answer != 1} == {}  # EPERM
-    request = {"calls": sorted(set(calls) - NOT_TRIED_OUTSIDE)}
-    outside = await environment.runner.run(f"{ENTRIES}:call_all", request, sandbox=None, deadline=30)
-    assert sum(answer != 1 for answer in outside.values()) > len(calls) / 3  # judged by what they were asked
+        errors = await environment.runner.run(entry, request, sandbox=profile, deadline=30)
+        assert {name: error for name, error in errors.items() if error != errno.EPERM} == {}
+    request = {"calls": sorted(set(calls) - NOT_TRIED_WITHOUT_SANDBOX)}
+    errors = await environment.runner.run(entry, request, sandbox=None, deadline=30)
+    assert sum(error != errno.EPERM for error in errors.values()) > len(calls) / 3  # the kernel checked the arguments
 
 
 def _number(numbers: tuple[int, int | None]) -> int | None:
@@ -137,30 +138,29 @@ async def test_child_has_its_own_user_and_inherits_nothing(
     environment: SandboxEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://worker:secret@db/vibe8")
-    users = set()
+    entry, users = f"{ENTRIES}:describe_process", set()
     for profile in environment.profiles().values():
-        me = await environment.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profile, deadline=30)
-        assert "secret" not in str(me["environment"])
-        assert (me["descriptors"], me["core"]) == (1, 1)
-        assert me["user"] == (me["user"] if ROOT else os.getuid())
-        users.add(me["user"])
-        neighbour = replace(profile, scratch=str(environment.neighbour))
-        users.add((await environment.runner.run(f"{ENTRIES}:whoami", {}, sandbox=neighbour, deadline=30))["user"])
+        child = await environment.runner.run(entry, {}, sandbox=profile, deadline=30)
+        assert "secret" not in str(child["environment"])
+        assert (child["descriptors"], child["core"]) == (1, 1)
+        assert child["user"] == (child["user"] if ROOT else os.getuid())
+        users.add(child["user"])
+        other = replace(profile, scratch=str(environment.other_job))
+        users.add((await environment.runner.run(entry, {}, sandbox=other, deadline=30))["user"])
     assert len(users) == (2 if ROOT else 1)  # one for each scratch directory
     assert os.getuid() not in users or not ROOT
 
 
 async def test_network_namespace_follows_the_profile_under_one_supervisor(environment: SandboxEnvironment) -> None:
-    """Two locks keep a child from the network; of the second, alone, no attack here would tell."""
-    ours = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - its text is no path
+    """The seccomp filter blocks the network as well, so no attack here would detect a wrong namespace."""
+    ours = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - the link's text is no path
     profiles = {**environment.profiles(), "none": None}
-    told = {
-        turn: (await environment.runner.run(f"{ENTRIES}:whoami", {}, sandbox=profiles[turn], deadline=30))["network"]
-        for turn in ("collecting", "fetching", "none")
-    }
-    assert (told["fetching"], told["none"]) == (ours, ours)
-    second_lock = {each.name: each.available for each in environment.runner.guarantees}["separate network namespace"]
-    assert (told["collecting"] != ours) == second_lock
+    entry, networks = f"{ENTRIES}:describe_process", {}
+    for name in ("collecting", "fetching", "none"):
+        networks[name] = (await environment.runner.run(entry, {}, sandbox=profiles[name], deadline=30))["network"]
+    assert (networks["fetching"], networks["none"]) == (ours, ours)
+    available = {each.name: each.available for each in environment.runner.guarantees}["separate network namespace"]
+    assert (networks["collecting"] != ours) == available
 
 
 async def test_postgresql_socket_is_unreachable(environment: SandboxEnvironment, servers: Servers) -> None:
@@ -168,18 +168,24 @@ async def test_postgresql_socket_is_unreachable(environment: SandboxEnvironment,
     request = {"path": f"{host}/.s.PGSQL.5432"}
     assert Path(request["path"]).is_socket()
     entry = f"{ENTRIES}:ask_postgresql"
-    assert (await environment.runner.run(entry, request, sandbox=None, deadline=30))["said"] == "N"
+    assert (await environment.runner.run(entry, request, sandbox=None, deadline=30))["answer"] == "N"
     for profile in environment.profiles().values():
-        assert (await environment.runner.run(entry, request, sandbox=profile, deadline=30))["said"] is None
+        assert (await environment.runner.run(entry, request, sandbox=profile, deadline=30))["answer"] is None
 
 
-HOW_STOPPED = {
-    # The kernel's own limits may be met before the guardian looks.
-    "processes": "started more than 40 processes|Resource temporarily unavailable|used more than 300 MB of memory",
-    "threads": "started more than 40 processes|can't start new thread",
-    "memory_together": "used more than 300 MB of memory",
+STOP_MESSAGES = {
+    # A limit of the kernel may take effect before the supervisor's check.
+    "start_processes": "started more than 40 processes|Resource temporarily unavailable|used more than 300 MB",
+    "start_threads": "started more than 40 processes|can't start new thread",
+    "allocate_in_processes": "used more than 300 MB of memory",
     **dict.fromkeys(
-        ["many_files", "files_without_a_name", "empty_files", "deep_directories", "a_closed_directory"],
+        [
+            "write_files",
+            "write_deleted_files",
+            "create_empty_files",
+            "create_deep_directories",
+            "write_to_closed_directory",
+        ],
         r"wrote more than 48 MB or 3000 files \(MAX_CLONE_MB\)",
     ),
 }
@@ -188,81 +194,83 @@ HOW_STOPPED = {
 @pytest.mark.parametrize("name", FLOODS)
 async def test_resource_flood_is_stopped_and_leaves_nothing(environment: SandboxEnvironment, name: str) -> None:
     fetching = environment.profiles()["fetching"]
-    limits = replace(LIMITS, memory_bytes=4 << 30)  # or threads would lack room first
+    limits = replace(LIMITS, memory_bytes=4 << 30)  # more than the threads need
     environment.runner = ZygoteRunner([ENTRIES], limits, scratch=environment.directory)
     assert await environment.flood(name, None) is None
     stopped = await environment.flood(name, fetching)
     assert stopped is not None
-    assert re.search(HOW_STOPPED[name], stopped)
+    assert re.search(STOP_MESSAGES[name], stopped)
 
 
 async def test_fork_chain_is_killed_completely(environment: SandboxEnvironment) -> None:
-    entry = f"{ENTRIES}:breed"
+    entry = f"{ENTRIES}:fork_chain"
     for profile, generations in ((None, 5), (environment.profiles()["fetching"], 1 << 30)):
-        with suppress(AnalysisKilledError):  # the first of them may have ended, or another have answered in its place
+        with suppress(AnalysisKilledError):  # another process of the chain may send the result
             request = {"generations": generations, "linger": 0}
             await environment.runner.run(entry, request, sandbox=profile, deadline=30)
-        assert environment.left() == []
+        assert environment.remaining_processes() == []
 
 
 @pytest.mark.parametrize(("seconds", "stopped"), [(1, True), (60, False)])
 async def test_cpu_time_is_limited(environment: SandboxEnvironment, seconds: int, stopped: bool) -> None:
     environment.runner = ZygoteRunner([ENTRIES], replace(LIMITS, cpu_seconds=seconds), scratch=environment.directory)
     work = environment.runner.run(
-        f"{ENTRIES}:burn", {"seconds": 2}, sandbox=environment.profiles()["collecting"], deadline=120
+        f"{ENTRIES}:burn_cpu", {"seconds": 2}, sandbox=environment.profiles()["collecting"], deadline=120
     )
     if stopped:
         with pytest.raises(AnalysisKilledError, match="more than 1 s of CPU time"):
             await work
     else:
-        assert await work == {"burnt": True}
+        assert await work == {"done": True}
 
 
-def frame(kind: int, body: bytes) -> bytes:
-    return struct.pack(">IB", len(body), kind) + body
+def message(kind: int, payload: bytes) -> bytes:
+    return struct.pack(">IB", len(payload), kind) + payload
 
 
-LIES = {
-    "no JSON": (frame(MessageKind.RESULT, b"{"), "malformed message"),
-    "JSON of endless depth": (frame(MessageKind.RESULT, b"[" * 100_000), "malformed message"),
-    "no object": (frame(MessageKind.RESULT, b"[1]"), "malformed message"),
-    "no such kind": (frame(99, b"{}"), "malformed message"),
-    "no text": (frame(MessageKind.RESULT, b"\xff"), "malformed message"),
-    "more than is sane": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 536870912"),
-    "a lost lease": (
+MALFORMED_ANSWERS = {
+    "not JSON": (message(MessageKind.RESULT, b"{"), "malformed message"),
+    "deeply nested JSON": (message(MessageKind.RESULT, b"[" * 100_000), "malformed message"),
+    "not a JSON object": (message(MessageKind.RESULT, b"[1]"), "malformed message"),
+    "unknown kind": (message(99, b"{}"), "malformed message"),
+    "not UTF-8": (message(MessageKind.RESULT, b"\xff"), "malformed message"),
+    "too long": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 536870912"),
+    "forbidden error type": (
         encode_message(MessageKind.ERROR, {"type": "LeaseLostError", "message": "x"}),
         "the analysis process failed: x",
     ),
-    "no error at all": (encode_message(MessageKind.ERROR, {}), "the analysis process failed: None"),
+    "error without type and message": (encode_message(MessageKind.ERROR, {}), "the analysis process failed: None"),
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-async def test_malformed_answer_fails_only_its_job(environment: SandboxEnvironment, lie: str) -> None:
-    data, words = LIES[lie]
-    pids = await said(environment, data, words)
+@pytest.mark.parametrize("answer_name", MALFORMED_ANSWERS)
+async def test_malformed_answer_fails_only_its_job(environment: SandboxEnvironment, answer_name: str) -> None:
+    data, error = MALFORMED_ANSWERS[answer_name]
+    pids = await send_raw(environment, data, error)
     assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
 
 
 async def test_early_answer_is_returned_after_all_processes_end(environment: SandboxEnvironment) -> None:
-    pids = await said(environment, encode_message(MessageKind.RESULT, {"x": 1}), None, deadline=3)
+    pids = await send_raw(environment, encode_message(MessageKind.RESULT, {"x": 1}), None, deadline=3)
     assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
 
 
-async def said(environment: SandboxEnvironment, data: bytes, words: str | None, deadline: float = 60) -> list[int]:
-    """Let a child say this, and leave a process behind; the two processes' ids."""
+async def send_raw(environment: SandboxEnvironment, data: bytes, error: str | None, deadline: float = 60) -> list[int]:
+    """Let a child send these bytes and leave a process behind; return both pids."""
     pids: list[int] = []
 
-    async def listen(progress: Mapping[str, Any]) -> None:
+    async def on_progress(progress: Mapping[str, Any]) -> None:
         pids.extend(progress["pids"])
 
     request = {"bytes": data.hex(), "shutdown": False}
     profile = environment.profiles()["collecting"]
-    work = environment.runner.run(f"{ENTRIES}:say", request, sandbox=profile, deadline=deadline, on_progress=listen)
-    if words is None:
+    work = environment.runner.run(
+        f"{ENTRIES}:send_raw_bytes", request, sandbox=profile, deadline=deadline, on_progress=on_progress
+    )
+    if error is None:
         assert await work == {"x": 1}
     else:
-        with pytest.raises(AnalysisKilledError, match=re.escape(words)):
+        with pytest.raises(AnalysisKilledError, match=re.escape(error)):
             await work
     assert len(pids) == 2
     return pids
@@ -270,17 +278,20 @@ async def said(environment: SandboxEnvironment, data: bytes, words: str | None, 
 
 async def test_child_that_closes_its_channel_is_still_supervised(environment: SandboxEnvironment) -> None:
     request = {"bytes": "", "shutdown": True}
-    entry = f"{ENTRIES}:say"
+    entry = f"{ENTRIES}:send_raw_bytes"
     with pytest.raises(AnalysisKilledError, match="took longer than"):
         await environment.runner.run(entry, request, sandbox=None, deadline=3)
-    assert environment.left() == []
+    assert environment.remaining_processes() == []
     with pytest.raises(AnalysisKilledError, match="PermissionError"):
         await environment.runner.run(entry, request, sandbox=environment.profiles()["collecting"], deadline=60)
-    assert environment.left() == []
+    assert environment.remaining_processes() == []
 
 
 async def test_job_directory_is_removed_with_any_content(environment: SandboxEnvironment) -> None:
-    for name, more in {"deep_directories": {"depth": 1500}, "a_closed_directory": {"megabytes": 1}}.items():
+    for name, more in {
+        "create_deep_directories": {"depth": 1500},
+        "write_to_closed_directory": {"megabytes": 1},
+    }.items():
         async with job_workspace(environment.directory) as scratch:
             request = {"scratch": str(scratch), "linger": 0, **more}
             await environment.runner.run(f"{ENTRIES}:{name}", request, sandbox=None, deadline=60)

@@ -24,11 +24,18 @@ from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.servers import Servers
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
-from tests.hostile.support.leaks import Processes, database_text, files_below, forms_of, found_in, redis_contents
+from tests.hostile.support.leaks import (
+    ProcessSnapshot,
+    database_text,
+    encodings_of,
+    files_below,
+    found_in,
+    redis_contents,
+)
 from worker.client import Client
 
 TOKEN = "ghp_S3cret/T0ken+that=nobody&may:see"  # with all that an encoding would change
-FORMS = forms_of(TOKEN)
+FORMS = encodings_of(TOKEN)
 NAME = "owner/private"
 
 pytestmark = pytest.mark.settings(LOG_LEVEL="debug")
@@ -98,13 +105,13 @@ async def cloning(git_server: GitServer, client: Client, user_id: UUID) -> Async
 
 def assert_no_process_shows_it(pid: int) -> None:
     """git alone carries the header, in its environment: the one place where only its own user can read it."""
-    processes = Processes(pid)
-    git = processes.named("^git")
+    snapshot = ProcessSnapshot(pid)
+    git = snapshot.named("^git")
     assert git
     assert any(FORMS[1] in facts["environ"] for facts in git)
-    others = [facts for facts in processes.seen if facts not in git]
-    assert len(others) >= 4  # worker, zygote, guardian, body
-    for facts in processes.seen:
+    others = [facts for facts in snapshot.processes if facts not in git]
+    assert len(others) >= 4  # worker, zygote, supervisor, child
+    for facts in snapshot.processes:
         assert not found_in(facts["cmdline"], FORMS)
         assert b"Max core file size        1                    1 " in facts["limits"]
     for facts in others:
@@ -119,7 +126,7 @@ async def test_watch_finds_a_secret_in_every_place(
     Path(git_system.environment["SCRATCH_DIR"]).mkdir()
     worker = WorkerProcess(process=None, log_file=tmp_path / "log")  # type: ignore[arg-type]
     worker.log_file.touch()
-    watch.forms = forms_of(uuid.uuid4().hex)  # these servers are other tests' too
+    watch.forms = encodings_of(uuid.uuid4().hex)  # these servers are other tests' too
     await watch.nowhere(worker)
     for form in watch.forms:
         text = f"<{form.decode()}>"

@@ -1,4 +1,7 @@
-"""What code that has taken a child over would try. Each attack returns its leak, or fails."""
+"""What code that has taken over a child would try: attacks on the worker, and floods of resources.
+
+An attack returns what it leaked, or None if it only did harm; it raises if it failed.
+"""
 
 import ctypes
 import os
@@ -18,97 +21,97 @@ from typing import Any
 
 from infrastructure.sandbox import syscall_numbers
 
-Tell = Callable[[Mapping[str, Any]], None]
-Aims = Mapping[str, Any]
+ReportProgress = Callable[[Mapping[str, Any]], None]
+Targets = Mapping[str, Any]
 
-ATTACKS: dict[str, Callable[[Aims], object]] = {}
+ATTACKS: dict[str, Callable[[Targets], object]] = {}
 _COLUMN = 0 if platform.machine() == "x86_64" else 1
 _CLONE = syscall_numbers.CLONE[_COLUMN]
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def attack(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Try one; `leak` is None where it failed, and `error` then says why."""
+def attack(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Run one attack. The result's `leak` is None if it failed; `error` then says why."""
     try:
-        won = ATTACKS[request["attack"]](request["aims"])
-    except Exception as error:  # noqa: BLE001 - whatever stopped it
+        leak = ATTACKS[request["attack"]](request["targets"])
+    except Exception as error:  # noqa: BLE001 - any error means that the attack failed
         return {"leak": None, "error": f"{type(error).__name__}: {error}"}
-    return {"leak": "done" if won is None else repr(won), "error": None}
+    return {"leak": "done" if leak is None else repr(leak), "error": None}
 
 
-def nothing(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Take nothing over, for once."""
-    return {"was": "nice"}
+def do_nothing(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Be the harmless first entry before a follow-up that attacks."""
+    return {"harmless": True}
 
 
-def _named(function: Callable[[Aims], object]) -> Callable[[Aims], object]:
+def _attack(function: Callable[[Targets], object]) -> Callable[[Targets], object]:
     ATTACKS[function.__name__] = function
     return function
 
 
-@_named
-def read_passwd(aims: Aims) -> object:
+@_attack
+def read_passwd(targets: Targets) -> object:
     return Path("/etc/passwd").read_text()[:20]
 
 
-@_named
-def list_the_root(aims: Aims) -> object:
+@_attack
+def list_root_directory(targets: Targets) -> object:
     return sorted(map(str, Path("/").iterdir()))
 
 
-@_named
-def list_scratch_of_all(aims: Aims) -> object:
-    return sorted(map(str, Path(aims["scratch"]).parent.iterdir()))
+@_attack
+def list_all_scratch_directories(targets: Targets) -> object:
+    return sorted(map(str, Path(targets["scratch"]).parent.iterdir()))
 
 
-@_named
-def read_the_workers_file(aims: Aims) -> object:
-    return Path(aims["secret"]).read_text()
+@_attack
+def read_worker_file(targets: Targets) -> object:
+    return Path(targets["secret"]).read_text()
 
 
-@_named
-def read_a_neighbours_source(aims: Aims) -> object:
-    return (Path(aims["neighbour"]) / "source.py").read_text()
+@_attack
+def read_other_jobs_source(targets: Targets) -> object:
+    return (Path(targets["other_job"]) / "source.py").read_text()
 
 
-@_named
-def change_a_neighbours_source(aims: Aims) -> object:
-    return (Path(aims["neighbour"]) / "source.py").write_text("mine")
+@_attack
+def change_other_jobs_source(targets: Targets) -> object:
+    return (Path(targets["other_job"]) / "source.py").write_text("changed")
 
 
-@_named
-def write_where_all_may(aims: Aims) -> object:
-    return Path(aims["open"], "trace").write_text("I was here")
+@_attack
+def write_to_world_writable_directory(targets: Targets) -> object:
+    return Path(targets["open"], "trace").write_text("written")
 
 
-@_named
-def open_our_code_to_write(aims: Aims) -> object:
-    return os.open(syscall_numbers.__file__, os.O_WRONLY)  # and not a byte is written: the undefended path is real
+@_attack
+def open_our_code_for_writing(targets: Targets) -> object:
+    return os.open(syscall_numbers.__file__, os.O_WRONLY)  # writes nothing: without a sandbox this is our real code
 
 
-@_named
-def link_the_workers_file(aims: Aims) -> None:
-    os.link(aims["secret"], Path(aims["scratch"]) / "mine")
+@_attack
+def link_worker_file(targets: Targets) -> None:
+    os.link(targets["secret"], Path(targets["scratch"]) / "link")
 
 
-@_named
-def read_the_workers_environment(aims: Aims) -> None:
-    assert b"postgresql://" in Path(f"/proc/{aims['victim']}/environ").read_bytes()
+@_attack
+def read_worker_environment(targets: Targets) -> None:
+    assert b"postgresql://" in Path(f"/proc/{targets['victim']}/environ").read_bytes()
 
 
-@_named
-def read_the_workers_map_of_memory(aims: Aims) -> object:
-    return Path(f"/proc/{aims['victim']}/maps").read_text()[:20]
+@_attack
+def read_worker_memory_map(targets: Targets) -> object:
+    return Path(f"/proc/{targets['victim']}/maps").read_text()[:20]
 
 
-@_named
-def run_a_shell(aims: Aims) -> object:
+@_attack
+def run_shell(targets: Targets) -> object:
     return subprocess.run(["/bin/sh", "-c", "echo shell"], capture_output=True, check=True).stdout
 
 
-@_named
-def run_what_was_sent(aims: Aims) -> object:
-    program = Path(aims["scratch"]) / "program"
+@_attack
+def execute_file_in_scratch(targets: Targets) -> object:
+    program = Path(targets["scratch"]) / "program"
     program.write_text(f"#!{sys.executable}\nprint('run')\n")
     program.chmod(0o700)
     return subprocess.run([program], capture_output=True, check=True).stdout
@@ -121,73 +124,73 @@ def _connected(family: int, address: Any) -> object:
         return ours.recv(16)
 
 
-@_named
-def connect_by_tcp(aims: Aims) -> object:
-    return _connected(socket.AF_INET, ("127.0.0.1", aims["tcp"]))
+@_attack
+def connect_by_tcp(targets: Targets) -> object:
+    return _connected(socket.AF_INET, ("127.0.0.1", targets["tcp"]))
 
 
-@_named
-def connect_by_unix_socket(aims: Aims) -> object:
-    return _connected(socket.AF_UNIX, aims["unix"])
+@_attack
+def connect_by_unix_socket(targets: Targets) -> object:
+    return _connected(socket.AF_UNIX, targets["unix"])
 
 
-@_named
-def connect_by_abstract_socket(aims: Aims) -> object:
-    return _connected(socket.AF_UNIX, "\0" + aims["abstract"])
+@_attack
+def connect_by_abstract_socket(targets: Targets) -> object:
+    return _connected(socket.AF_UNIX, "\0" + targets["abstract"])
 
 
-@_named
-def send_by_udp(aims: Aims) -> object:
+@_attack
+def send_by_udp(targets: Targets) -> object:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
-        return ours.sendto(b"stolen", ("127.0.0.1", aims["udp"]))
+        return ours.sendto(b"stolen", ("127.0.0.1", targets["udp"]))
 
 
-@_named
-def send_through_a_pair(aims: Aims) -> object:
-    """Without socket(2) and without connect(2): a datagram socket takes an address with each datagram."""
+@_attack
+def send_through_socketpair(targets: Targets) -> object:
+    """Needs neither socket(2) nor connect(2): a datagram socket takes an address with each datagram."""
     ours, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    return ours.sendto(b"stolen", aims["datagrams"])
+    return ours.sendto(b"stolen", targets["datagrams"])
 
 
-@_named
-def wait_for_a_connection(aims: Aims) -> object:
+@_attack
+def listen_for_connections(targets: Targets) -> object:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         return ours.getsockname()
 
 
-@_named
-def ask_the_kernel_of_the_network(aims: Aims) -> None:
+@_attack
+def open_netlink_socket(targets: Targets) -> None:
     socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()
 
 
-@_named
-def kill_the_worker(aims: Aims) -> None:
-    os.kill(aims["victim"], signal.SIGKILL)
+@_attack
+def kill_worker(targets: Targets) -> None:
+    os.kill(targets["victim"], signal.SIGKILL)
 
 
-@_named
-def kill_the_guardian(aims: Aims) -> None:
-    os.kill(os.getppid(), 0)  # as any other signal, this one reaches it or not
+@_attack
+def signal_supervisor(targets: Targets) -> None:
+    os.kill(os.getppid(), 0)  # signal 0 is permitted if any other signal is
 
 
-@_named
-def trace_the_worker(aims: Aims) -> None:
-    _call_libc("ptrace", 16, aims["victim"], 0, 0)
+@_attack
+def trace_worker(targets: Targets) -> None:
+    _call_libc("ptrace", 16, targets["victim"], 0, 0)
 
 
-@_named
-def limit_the_worker(aims: Aims) -> object:
-    return resource.prlimit(aims["victim"], resource.RLIMIT_NOFILE, (8, 8))
+@_attack
+def set_worker_limits(targets: Targets) -> object:
+    return resource.prlimit(targets["victim"], resource.RLIMIT_NOFILE, (8, 8))
 
 
-@_named
-def slow_the_worker(aims: Aims) -> None:
-    os.setpriority(os.PRIO_PROCESS, aims["victim"], 19)
+@_attack
+def lower_worker_priority(targets: Targets) -> None:
+    os.setpriority(os.PRIO_PROCESS, targets["victim"], 19)
 
 
-@_named
-def pin_the_worker(aims: Aims) -> None:
-    os.sched_setaffinity(aims["victim"], {min(os.sched_getaffinity(0))})
+@_attack
+def set_worker_affinity(targets: Targets) -> None:
+    os.sched_setaffinity(targets["victim"], {min(os.sched_getaffinity(0))})
 
 
 def _in_a_process(action: Callable[[], object]) -> object:
@@ -204,59 +207,59 @@ def _in_a_process(action: Callable[[], object]) -> object:
     return "done"
 
 
-@_named
-def leave_the_session(aims: Aims) -> object:
+@_attack
+def leave_session(targets: Targets) -> object:
     return _in_a_process(os.setsid)
 
 
-@_named
-def leave_the_group(aims: Aims) -> object:
+@_attack
+def leave_process_group(targets: Targets) -> object:
     return _in_a_process(lambda: os.setpgid(0, 0))
 
 
-@_named
-def outlive_the_guardian(aims: Aims) -> None:
+@_attack
+def clear_parent_death_signal(targets: Targets) -> None:
     _call_libc("prctl", 1, 0, 0, 0, 0)
 
 
-@_named
-def hide_open_files(aims: Aims) -> object:
+@_attack
+def become_undumpable(targets: Targets) -> object:
     return _in_a_process(lambda: _call_libc("prctl", 4, 0, 0, 0, 0))
 
 
-@_named
-def make_a_namespace(aims: Aims) -> object:
+@_attack
+def create_user_namespace(targets: Targets) -> object:
     return _in_a_process(lambda: _call_libc("unshare", 0x10000000))
 
 
-@_named
-def make_a_namespace_with_a_process(aims: Aims) -> object:
-    # With an empty stack pointer this is fork(2) with a flag.
+@_attack
+def clone_into_user_namespace(targets: Targets) -> object:
+    # With a null stack pointer this is fork(2) with a flag.
     pid = _call_libc("syscall", _CLONE, 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         os._exit(0)
     return os.waitpid(pid, 0)
 
 
-@_named
-def change_the_root(aims: Aims) -> object:
-    return _in_a_process(lambda: os.chroot(aims["scratch"]))
+@_attack
+def change_root_directory(targets: Targets) -> object:
+    return _in_a_process(lambda: os.chroot(targets["scratch"]))
 
 
-@_named
-def make_a_device(aims: Aims) -> None:
-    os.mknod(Path(aims["scratch"]) / "device", stat.S_IFBLK | 0o600, os.makedev(8, 0))
+@_attack
+def create_device(targets: Targets) -> None:
+    os.mknod(Path(targets["scratch"]) / "device", stat.S_IFBLK | 0o600, os.makedev(8, 0))
 
 
-@_named
-def be_root(aims: Aims) -> None:
+@_attack
+def become_root(targets: Targets) -> None:
     os.setuid(0)
     assert os.geteuid() == 0
 
 
-@_named
-def take_memory_that_no_limit_counts(aims: Aims) -> None:
-    os.close(os.memfd_create("room"))
+@_attack
+def create_memfd(targets: Targets) -> None:
+    os.close(os.memfd_create("hidden"))
 
 
 def _call_libc(function: str, *arguments: int) -> int:
@@ -266,8 +269,8 @@ def _call_libc(function: str, *arguments: int) -> int:
     return result
 
 
-def call_all(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Make each forbidden system call with arguments that make no sense: its error, None where it was done."""
+def call_forbidden_system_calls(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Make each forbidden system call with invalid arguments; return its errno, None if it succeeded."""
     answers: dict[str, int | None] = {}
     for name in request["calls"]:
         number = syscall_numbers.FORBIDDEN[name][_COLUMN]
@@ -279,7 +282,7 @@ def call_all(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     return answers
 
 
-def whoami(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def describe_process(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     return {
         "environment": dict(os.environ),
         "user": os.getuid(),
@@ -298,109 +301,109 @@ def _is_open(descriptor: int) -> bool:
         return False
 
 
-def ask_postgresql(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Whether it speaks TLS, as its protocol has it: one letter."""
+def ask_postgresql(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Send an SSLRequest; the answer is one letter that says whether the server uses TLS."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ours:
             ours.connect(request["path"])
             ours.sendall(struct.pack("!ii", 8, 80877103))
-            return {"said": ours.recv(1).decode()}
+            return {"answer": ours.recv(1).decode()}
     except OSError as error:
-        return {"said": None, "error": error.errno}
+        return {"answer": None, "error": error.errno}
 
 
-def processes(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def start_processes(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     for _ in range(request["count"]):
         if os.fork() == 0:
             time.sleep(3600)
-    return _lingered(request)
+    return _linger(request)
 
 
-def threads(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def start_threads(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     for _ in range(request["count"]):
         threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
-    return _lingered(request)
+    return _linger(request)
 
 
-def breed(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Each process starts two and ends, so that whoever is looked at is gone."""
+def fork_chain(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Let each process start two others and end at once, so that a process is gone before it can be killed."""
     for _ in range(request["generations"]):
         try:
             if os.fork() and os.fork():
                 os._exit(0)
         except OSError:
             time.sleep(0.01)
-    return _lingered(request)
+    return _linger(request)
 
 
-def memory_together(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Each process stays below its limit."""
+def allocate_in_processes(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Allocate memory in several processes, each below its own limit."""
     for _ in range(request["processes"]):
         if os.fork() == 0:
-            room = bytearray(request["bytes"])
-            room[::4096] = b"x" * len(room[::4096])
+            memory = bytearray(request["bytes"])
+            memory[::4096] = b"x" * len(memory[::4096])
             time.sleep(3600)
-    return _lingered(request)
+    return _linger(request)
 
 
-def many_files(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def write_files(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     for number in range(request["megabytes"]):
         Path(request["scratch"], f"{number}").write_bytes(bytes(1 << 20))
-    return _lingered(request)
+    return _linger(request)
 
 
-def files_without_a_name(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def write_deleted_files(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     held = []
     for _ in range(request["megabytes"]):
-        path = Path(request["scratch"], "passing")
+        path = Path(request["scratch"], "deleted")
         file = path.open("wb", buffering=0)
         path.unlink()
         file.write(bytes(1 << 20))
         held.append(file)
-    return _lingered(request)
+    return _linger(request)
 
 
-def empty_files(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def create_empty_files(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     for number in range(request["count"]):
         Path(request["scratch"], f"{number}").touch()
-    return _lingered(request)
+    return _linger(request)
 
 
-def deep_directories(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Deeper than any path can say."""
+def create_deep_directories(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Make directories nested deeper than any path can express."""
     os.chdir(request["scratch"])
     for _ in range(request["depth"]):
-        os.mkdir("d" * 200)  # noqa: PTH102 - no path is so long
+        os.mkdir("d" * 200)  # noqa: PTH102 - the whole path would be too long
         os.chdir("d" * 200)
-    return _lingered(request)
+    return _linger(request)
 
 
-def a_closed_directory(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def write_to_closed_directory(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     inner = Path(request["scratch"], "inner")
     inner.mkdir()
-    many_files({**request, "scratch": inner, "linger": 0}, tell)
+    write_files({**request, "scratch": inner, "linger": 0}, report_progress)
     inner.chmod(0)
-    return _lingered(request)
+    return _linger(request)
 
 
-def _lingered(request: Mapping[str, Any]) -> Mapping[str, Any]:
+def _linger(request: Mapping[str, Any]) -> Mapping[str, Any]:
     time.sleep(request["linger"])
-    return {"had": True}
+    return {"done": True}
 
 
-def burn(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Compute for so many seconds of this process's time."""
+def burn_cpu(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Compute for `seconds` of this process's CPU time."""
     while time.process_time() < request["seconds"]:
         pass
-    return {"burnt": True}
+    return {"done": True}
 
 
-def say(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
-    """Send raw bytes to the worker on whatever socket there is, with a sleeping process left behind."""
+def send_raw_bytes(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Send raw bytes to the worker on every open socket, and leave a sleeping process behind."""
     pid = os.fork()
     if pid == 0:
         time.sleep(3600)
-    tell({"pids": [pid, os.getpid()]})
+    report_progress({"pids": [pid, os.getpid()]})
     for descriptor in range(3, 64):
         try:
             channel = socket.socket(fileno=os.dup(descriptor))

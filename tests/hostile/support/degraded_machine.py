@@ -1,9 +1,9 @@
-"""Runs a command on a poorer machine: without features of the kernel, as an ordinary user, or with a public python.
+"""Run a command on a degraded machine: without some kernel features, as an ordinary user, or as a container's root.
 
-python -m tests.hostile.support.degraded_machine [--without CALL]... [--public-python] [--container-root] [--user
-UID] -- COMMAND...
+    python -m tests.hostile.support.degraded_machine [--without CALL]... [--public-python] [--container-root]
+        [--user UID] -- COMMAND...
 
-What is taken away fails as on a kernel, or in a container, that does not have it.
+A removed feature fails in the same way as on a kernel, or in a container, that does not have it.
 """
 
 import argparse
@@ -24,15 +24,15 @@ NUMBERS = {
     "unshare": ([272 if _ON_X86 else 97], errno.EPERM),
     "seccomp": ([157 if _ON_X86 else 167], errno.EINVAL),
 }
-"""As an old kernel has it, as most containers have it, and as a kernel without filters has it."""
+"""System call numbers, and the error of an old kernel, of most containers, and of a kernel without seccomp."""
 
 _SET_SECCOMP = 22
 
 _NEWNS, _BIND, _RECURSIVE, _PRIVATE = 0x20000, 4096, 16384, 1 << 18
 
 
-def take_away(numbers: list[int], code: int, option: int | None = None) -> None:
-    """These system calls fail with the error from here on; with `option`, only where that is the first argument."""
+def block_system_calls(numbers: list[int], code: int, option: int | None = None) -> None:
+    """Let these system calls fail with this error; with `option`, only if that is the first argument."""
     refuse, allow = (0x06, 0, 0, 0x00050000 | code), (0x06, 0, 0, 0x7FFF0000)
     only = [] if option is None else [(0x20, 0, 0, 16), (0x15, 1, 0, option), allow]
     steps = [(0x20, 0, 0, 0)]
@@ -46,7 +46,7 @@ def take_away(numbers: list[int], code: int, option: int | None = None) -> None:
 
 
 def drop_container_capabilities() -> None:
-    """All but those that a container's root has by default and that matter here: no SYS_ADMIN, no SYS_PTRACE."""
+    """Keep only those default capabilities of a container's root that matter here: no SYS_ADMIN, no SYS_PTRACE."""
     kept = (0, 1, 3, 5, 6, 7, 8)  # CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETPCAP
     for capability in set(range(CAPABILITY_COUNT)) - set(kept):
         drop_capability(capability)
@@ -54,29 +54,32 @@ def drop_container_capabilities() -> None:
 
 
 def make_python_public() -> None:
-    """In a view of the file system of our own, open the way to the interpreter and to us, and to nothing beside."""
-    ways: dict[Path, set[Path]] = {}
-    for wanted in (Path(sys.executable).resolve(), Path(sys.prefix), Path(__file__).parents[3]):
-        barriers = [parent for parent in wanted.parents if not parent.stat().st_mode & 0o001]
-        if barriers:
-            ways.setdefault(barriers[-1], set()).add(barriers[-1] / wanted.relative_to(barriers[-1]).parts[0])
-    if not ways:
+    """In a mount namespace, let every user traverse the directories that lead to the interpreter and to this code.
+
+    Each closed directory is covered by an empty one that every user may traverse, with the needed entries bound in.
+    """
+    needed: dict[Path, set[Path]] = {}
+    for path in (Path(sys.executable).resolve(), Path(sys.prefix), Path(__file__).parents[3]):
+        closed = [parent for parent in path.parents if not parent.stat().st_mode & 0o001]
+        if closed:
+            needed.setdefault(closed[-1], set()).add(closed[-1] / path.relative_to(closed[-1]).parts[0])
+    if not needed:
         return
     unshare(_NEWNS)
     _mount("none", "/", None, _RECURSIVE | _PRIVATE)
-    for closed, steps in ways.items():
-        held = {step: os.open(step, os.O_PATH) for step in steps}
-        _mount("none", str(closed), "tmpfs", 0, "mode=755")
-        for step, way in held.items():
-            step.mkdir()
-            _mount(f"/proc/self/fd/{way}", str(step), None, _BIND | _RECURSIVE)
-            os.close(way)
+    for directory, entries in needed.items():
+        descriptors = {entry: os.open(entry, os.O_PATH) for entry in entries}
+        _mount("none", str(directory), "tmpfs", 0, "mode=755")
+        for entry, descriptor in descriptors.items():
+            entry.mkdir()
+            _mount(f"/proc/self/fd/{descriptor}", str(entry), None, _BIND | _RECURSIVE)
+            os.close(descriptor)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
+    arguments = [None if each is None else os.fsencode(each) for each in (source, target, kind)]
     data = None if options is None else os.fsencode(options)
-    if ctypes.CDLL(None, use_errno=True).mount(*words, ctypes.c_ulong(flags), data) != 0:
+    if ctypes.CDLL(None, use_errno=True).mount(*arguments, ctypes.c_ulong(flags), data) != 0:
         raise OSError(ctypes.get_errno(), "mount", target)
 
 
@@ -84,22 +87,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--without", action="append", default=[], choices=sorted(NUMBERS))
     parser.add_argument("--container-root", action="store_true")
-    parser.add_argument("--public-python", action="store_true")
+    parser.add_argument(
+        "--public-python", action="store_true", help="let every user read the interpreter and this code"
+    )
     parser.add_argument("--user", type=int)
     parser.add_argument("command", nargs="+")
-    wanted = parser.parse_args()
-    if wanted.public_python:
+    options = parser.parse_args()
+    if options.public_python:
         make_python_public()
-    if wanted.container_root:
+    if options.container_root:
         drop_container_capabilities()
-    if wanted.user is not None:
+    if options.user is not None:
         os.setgroups([])
-        os.setresgid(wanted.user, wanted.user, wanted.user)
-        os.setresuid(wanted.user, wanted.user, wanted.user)
+        os.setresgid(options.user, options.user, options.user)
+        os.setresuid(options.user, options.user, options.user)
     set_no_new_privs()
-    for name in sorted(wanted.without, key="seccomp".__eq__):  # which is needed until the last
-        take_away(*NUMBERS[name], option=_SET_SECCOMP if name == "seccomp" else None)
-    os.execv(wanted.command[0], wanted.command)  # noqa: S606 - no shell on purpose
+    for name in sorted(options.without, key="seccomp".__eq__):  # last, since the others need it
+        block_system_calls(*NUMBERS[name], option=_SET_SECCOMP if name == "seccomp" else None)
+    os.execv(options.command[0], options.command)  # noqa: S606 - runs the command without a shell
 
 
 if __name__ == "__main__":

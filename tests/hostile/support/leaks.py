@@ -1,4 +1,4 @@
-"""Where a secret could have got to: rows, Redis, processes, files."""
+"""Search for a secret in every place where it could leak: database rows, Redis, processes and files."""
 
 import base64
 import re
@@ -13,22 +13,22 @@ from redis.asyncio import Redis
 from tests.fixtures.processes import descendants
 
 
-def forms_of(token: str) -> list[bytes]:
-    """The token as it stands, as git's header carries it, in an address, and inside any other base64."""
+def encodings_of(token: str) -> list[bytes]:
+    """Return the token as it is, in git's header, in a URL, in hexadecimal, and inside longer base64."""
     raw = token.encode()
-    inner = [base64.b64encode(b"x" * shift + raw)[4 if shift else 0 : -4] for shift in range(3)]
+    inside_base64 = [base64.b64encode(b"x" * shift + raw)[4 if shift else 0 : -4] for shift in range(3)]
     header = base64.b64encode(f"x-access-token:{token}".encode())
-    forms = [raw, header, header.rstrip(b"="), quote(token, safe="").encode(), raw.hex().encode(), *inner]
-    assert min(map(len, forms)) >= 8
-    return forms
+    encodings = [raw, header, header.rstrip(b"="), quote(token, safe="").encode(), raw.hex().encode(), *inside_base64]
+    assert min(map(len, encodings)) >= 8
+    return encodings
 
 
-def found_in(data: bytes, forms: Iterable[bytes]) -> list[bytes]:
-    return [form for form in forms if form in data]
+def found_in(data: bytes, encodings: Iterable[bytes]) -> list[bytes]:
+    return [encoding for encoding in encodings if encoding in data]
 
 
 async def database_text(url: str) -> bytes:
-    """Every row of every table as text, and every statement that the server remembers of a connection."""
+    """Return every row of every table as text, and the last statement of every connection."""
     connection = await asyncpg.connect(url)
     try:
         tables = await connection.fetch(
@@ -44,7 +44,7 @@ async def database_text(url: str) -> bytes:
 
 
 async def redis_contents(redis: "Redis") -> dict[bytes, bytes]:
-    """Every key with its whole value, of whatever type."""
+    """Return every key with its whole value."""
     contents = {}
     async for key in redis.scan_iter(count=1000):
         kind = await redis.type(key)
@@ -55,35 +55,35 @@ async def redis_contents(redis: "Redis") -> dict[bytes, bytes]:
         elif kind == b"hash":
             contents[key] = repr(await redis.hgetall(key)).encode()  # type: ignore[misc]
         elif kind == b"none":
-            continue  # gone meanwhile
+            continue  # the key has expired meanwhile
         else:
-            raise AssertionError(f"a key of type {kind!r}")
+            raise AssertionError(f"unknown type of key: {kind!r}")
     return contents
 
 
-class Processes:
-    """What anybody on the machine may see of a process and all that it started."""
+class ProcessSnapshot:
+    """What /proc shows of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
-        found = [_facts(process) for process in (psutil.Process(pid), *descendants(pid))]
-        self.seen: list[Mapping[str, bytes]] = [facts for facts in found if facts is not None]
+        found = [_read_proc(process) for process in (psutil.Process(pid), *descendants(pid))]
+        self.processes: list[Mapping[str, bytes]] = [files for files in found if files is not None]
 
     def named(self, pattern: str) -> list[Mapping[str, bytes]]:
-        return [facts for facts in self.seen if re.search(pattern.encode(), facts["comm"])]
+        return [files for files in self.processes if re.search(pattern.encode(), files["comm"])]
 
 
-def _facts(process: psutil.Process) -> dict[str, bytes] | None:
-    place = Path("/proc") / str(process.pid)
+def _read_proc(process: psutil.Process) -> dict[str, bytes] | None:
+    directory = Path("/proc") / str(process.pid)
     try:
-        return {name: (place / name).read_bytes() for name in ("comm", "cmdline", "environ", "limits")}
+        return {name: (directory / name).read_bytes() for name in ("comm", "cmdline", "environ", "limits")}
     except OSError:
-        return None  # it has ended meanwhile
+        return None  # the process has ended meanwhile
 
 
-def files_below(*places: Path) -> Iterator[tuple[Path, bytes]]:
-    """Names and bytes of all files, those that vanish meanwhile left out."""
-    for place in places:
-        for path in place.rglob("*"):
+def files_below(*directories: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of each file, without those that are deleted meanwhile."""
+    for directory in directories:
+        for path in directory.rglob("*"):
             try:
                 if path.is_file() and not path.is_symlink():
                     yield path, path.read_bytes()

@@ -1,7 +1,7 @@
-"""Puts what a worker must protect in reach of its children, and lets each attack of `attacks` loose on it.
+"""What a worker must protect, within reach of its children, so that the attacks of `attacks` have targets.
 
-python -m tests.hostile.support.sandbox_environment: as JSON, what this machine's sandbox is worth, and the leaks
-that were won in it.
+`python -m tests.hostile.support.sandbox_environment` prints as JSON what this machine's sandbox guarantees, what each
+attack leaked, and how each flood was stopped.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from worker.analysis.workspace import remove_tree
 
 ENTRIES = "tests.hostile.support.attacks"
 SECRET_URL = "postgresql://worker:secret@db/vibe8"
-SOURCE = "print('a neighbour')\n"
+SOURCE = "print('another job')\n"
 MB = 1 << 20
 LIMITS = ChildLimits(
     memory_bytes=512 * MB,
@@ -43,45 +43,46 @@ LIMITS = ChildLimits(
     disk_entries=3000,
 )
 
+FLOODS: Mapping[str, Mapping[str, Any]] = {
+    "start_processes": {"count": 100},
+    "start_threads": {"count": 100},
+    "allocate_in_processes": {"processes": 5, "bytes": 80 * MB},
+    "write_files": {"megabytes": 64},
+    "write_deleted_files": {"megabytes": 64},
+    "create_empty_files": {"count": 4000},
+    "create_deep_directories": {"depth": 300},
+    "write_to_closed_directory": {"megabytes": 64},
+}
+"""Each exceeds one of LIMITS, and is small enough for any machine."""
 
-def open_directory(parent: str | Path | None = None) -> Path:
-    """A temporary directory through which every user may go."""
-    path = Path(tempfile.mkdtemp(prefix="vibe8-environment-", dir=parent))
+LINGER_SECONDS = 60
+"""How long a flood stays in place, so that the supervisor can find it."""
+
+
+def make_public_directory(parent: str | Path | None = None) -> Path:
+    """Make a temporary directory that every user may traverse."""
+    path = Path(tempfile.mkdtemp(prefix="vibe8-sandbox-test-", dir=parent))
     path.chmod(0o711)
     return path
 
 
-FLOODS: Mapping[str, Mapping[str, Any]] = {
-    "processes": {"count": 100},
-    "threads": {"count": 100},
-    "memory_together": {"processes": 5, "bytes": 80 * MB},
-    "many_files": {"megabytes": 64},
-    "files_without_a_name": {"megabytes": 64},
-    "empty_files": {"count": 4000},
-    "deep_directories": {"depth": 300},
-    "a_closed_directory": {"megabytes": 64},
-}
-"""Each goes beyond one of LIMITS, and is little enough for any machine."""
-
-PATIENCE = 60
-
-
 class SandboxEnvironment:
-    """A worker's directory with a neighbour's in it, a file of the worker's, and listeners of all kinds."""
+    """A scratch parent with two jobs' directories, a file with a secret, and listening sockets of all kinds."""
 
     def __init__(self, runner: ZygoteRunner, directory: Path, stack: ExitStack) -> None:
         self.runner = runner
         self.directory = directory
         self.scratch = Path(tempfile.mkdtemp(prefix="job-", dir=directory))
-        self.neighbour = Path(tempfile.mkdtemp(prefix="job-", dir=directory))
-        (self.neighbour / "source.py").write_text(SOURCE)
+        self.other_job = Path(tempfile.mkdtemp(prefix="job-", dir=directory))
+        (self.other_job / "source.py").write_text(SOURCE)
         self.secret = directory / "secret"
         self.secret.write_text(SECRET_URL)
         self.secret.chmod(0o600)
         self.open = directory / "open"
         self.open.mkdir()
         self.open.chmod(0o777)
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
+        """Datagrams that reached one of the sockets."""
         self._listen(stack)
 
     def _listen(self, stack: ExitStack) -> None:
@@ -105,85 +106,85 @@ class SandboxEnvironment:
                 listener.listen()
                 threading.Thread(target=_greet, args=(listener,), daemon=True).start()
             else:
-                threading.Thread(target=self._hear, args=(listener,), daemon=True).start()
-        self.aims = {
+                threading.Thread(target=self._receive, args=(listener,), daemon=True).start()
+        self.targets = {
             "tcp": ports[0], "udp": ports[3], "unix": unix, "abstract": abstract, "datagrams": datagrams,
-            "scratch": str(self.scratch), "neighbour": str(self.neighbour), "secret": str(self.secret),
+            "scratch": str(self.scratch), "other_job": str(self.other_job), "secret": str(self.secret),
             "open": str(self.open),
         }  # fmt: skip
 
-    def _hear(self, listener: socket.socket) -> None:
+    def _receive(self, listener: socket.socket) -> None:
         try:
             while True:
-                self.heard.append(listener.recv(64))
+                self.received.append(listener.recv(64))
         except OSError:
             return
 
-    async def attack(self, name: str, profile: SandboxProfile | None, *, second: bool = False) -> str | None:
-        """The leak that this attack has won from a child with that profile; or None.
+    async def attack(self, name: str, profile: SandboxProfile | None, *, as_follow_up: bool = False) -> str | None:
+        """Run one attack in a child with this profile; return what it leaked or harmed, None if it failed.
 
-        With `second`, from one that has done something else before.
+        With `as_follow_up` the child runs a harmless entry first.
         """
-        with victim() as process:
-            request = {"attack": name, "aims": {**self.aims, "victim": process.pid}}
+        with process_with_secret() as process:
+            request = {"attack": name, "targets": {**self.targets, "victim": process.pid}}
             entry = f"{ENTRIES}:attack"
-            if second:
+            if as_follow_up:
                 follow_up = FollowUp(entry=entry, request=request)
-                entry, request = f"{ENTRIES}:nothing", {}
+                entry, request = f"{ENTRIES}:do_nothing", {}
             else:
                 follow_up = None
-            answer = await self.runner.run(entry, request, sandbox=profile, deadline=30, follow_up=follow_up)
-            unharmed = process.poll() is None and (self.neighbour / "source.py").read_text() == SOURCE
-        (self.neighbour / "source.py").write_text(SOURCE)
+            result = await self.runner.run(entry, request, sandbox=profile, deadline=30, follow_up=follow_up)
+            unharmed = process.poll() is None and (self.other_job / "source.py").read_text() == SOURCE
+        (self.other_job / "source.py").write_text(SOURCE)
         for trace in (*self.open.iterdir(), *self.scratch.iterdir()):
             trace.unlink()
-        leak: str | None = answer["leak"]
+        leak: str | None = result["leak"]
         return leak or (None if unharmed else "harmed")
 
-    async def all_attacks(self, profile: SandboxProfile | None, *, second: bool = False) -> Mapping[str, str]:
-        """What each attack has won; those that failed are left out."""
-        won = {name: await self.attack(name, profile, second=second) for name in ATTACKS}
-        return {name: leak for name, leak in won.items() if leak is not None}
+    async def run_attacks(self, profile: SandboxProfile | None, *, as_follow_up: bool = False) -> Mapping[str, str]:
+        """Run all attacks; return what each leaked, without those that failed."""
+        leaks = {name: await self.attack(name, profile, as_follow_up=as_follow_up) for name in ATTACKS}
+        return {name: leak for name, leak in leaks.items() if leak is not None}
 
     async def flood(self, name: str, profile: SandboxProfile | None) -> str | None:
-        """How it was stopped; None where it was not."""
-        expected = profile is not None and not (name == "files_without_a_name" and not self._sees_all_files())
-        request = {**FLOODS[name], "scratch": str(self.scratch), "linger": PATIENCE if expected else 0}
+        """Run one flood; return the error that stopped it, None if it was not stopped."""
+        detectable = profile is not None and not (name == "write_deleted_files" and not self._lists_open_files())
+        request = {**FLOODS[name], "scratch": str(self.scratch), "linger": LINGER_SECONDS if detectable else 0}
         try:
-            await self.runner.run(f"{ENTRIES}:{name}", request, sandbox=profile, deadline=2 * PATIENCE)
+            await self.runner.run(f"{ENTRIES}:{name}", request, sandbox=profile, deadline=2 * LINGER_SECONDS)
         except AnalysisKilledError as error:
             return str(error)
         finally:
-            assert self.left() == []
+            assert self.remaining_processes() == []
             remove_tree(self.scratch)
             assert not self.scratch.exists()
             self.scratch.mkdir(mode=0o700)
         return None
 
-    def _sees_all_files(self) -> bool:
-        return all(one.available for one in self.runner.guarantees if one.name.startswith("limited memory"))
+    def _lists_open_files(self) -> bool:
+        return all(each.available for each in self.runner.guarantees if each.name.startswith("limited memory"))
 
-    async def all_floods(self) -> Mapping[str, str | None]:
-        """How each was stopped that came from a child that may write."""
+    async def run_floods(self) -> Mapping[str, str | None]:
+        """Run all floods in a child with write access; return how each was stopped."""
         fetching = self.profiles()["fetching"]
         return {name: await self.flood(name, fetching) for name in FLOODS}
 
-    def left(self) -> list[int]:
-        """Processes of children that are still there: below a guardian, or in the session of one that has ended."""
+    def remaining_processes(self) -> list[int]:
+        """Return the pids of children that still run: below a supervisor, or in the session of one that has ended."""
         assert self.runner.pid is not None
-        guardians = {process.pid for process in psutil.Process(self.runner.pid).children()}
-        left = []
+        supervisors = {process.pid for process in psutil.Process(self.runner.pid).children()}
+        remaining = []
         for process in psutil.process_iter(["cmdline"]):
             with suppress(psutil.NoSuchProcess, ProcessLookupError):
                 session = os.getsid(process.pid)
-                below = process.pid not in guardians and guardians & {process.ppid(), session}
+                below = process.pid not in supervisors and supervisors & {process.ppid(), session}
                 orphan = ENTRIES in (process.info["cmdline"] or ()) and not psutil.pid_exists(session)
                 if (below or orphan) and process.status() != psutil.STATUS_ZOMBIE:
-                    left.append(process.pid)
-        return left
+                    remaining.append(process.pid)
+        return remaining
 
     def profiles(self, port: int = 443) -> Mapping[str, SandboxProfile]:
-        """Those that the worker gives to its two children for a repository."""
+        """Return the profiles that the worker gives to its two children for a repository."""
         host = "host.example" if port == 443 else f"host.example:{port}"
         source = {"kind": "repository", "url": f"https://{host}/a/b", "ca_bundle": None, "allowed_hosts": [host]}
         fetching, collecting = build_profiles(self.scratch, source)
@@ -201,8 +202,8 @@ def _greet(listener: socket.socket) -> None:
 
 
 @contextmanager
-def victim() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the worker's user that holds a secret in its environment."""
+def process_with_secret() -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process of the worker's user that holds a secret in its environment."""
     command = [sys.executable, "-S", "-c", "print(flush=True); import time; time.sleep(3600)"]
     environment = {"DATABASE_URL": SECRET_URL}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
@@ -216,8 +217,8 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def sandbox_environment(runner_limits: ChildLimits = LIMITS) -> Iterator[SandboxEnvironment]:
-    """A environment, and nothing of it afterwards."""
-    directory = open_directory()
+    """Create an environment and remove it afterwards."""
+    directory = make_public_directory()
     try:
         with ExitStack() as stack:
             yield SandboxEnvironment(ZygoteRunner([ENTRIES], runner_limits, scratch=directory), directory, stack)
@@ -228,10 +229,10 @@ def sandbox_environment(runner_limits: ChildLimits = LIMITS) -> Iterator[Sandbox
 async def _report() -> Mapping[str, Any]:
     with sandbox_environment() as environment:
         try:
-            won = {name: await environment.all_attacks(profile) for name, profile in environment.profiles().items()}
-            floods = await environment.all_floods()
-            guarantees = [dataclasses.asdict(one) for one in environment.runner.guarantees]
-            return {"guarantees": guarantees, "won": won, "floods": floods}
+            leaks = {name: await environment.run_attacks(profile) for name, profile in environment.profiles().items()}
+            floods = await environment.run_floods()
+            guarantees = [dataclasses.asdict(each) for each in environment.runner.guarantees]
+            return {"guarantees": guarantees, "leaks": leaks, "floods": floods}
         finally:
             await environment.runner.stop()
 
