@@ -1,13 +1,13 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# `make demo` and `make test` need no other set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue clean help goldens docs shown
+.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue clean help goldens docs pages
 
-help: ## this list
+help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
 
 $(STAMP): requirements-dev.lock pyproject.toml
@@ -19,35 +19,35 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## the main job, end to end, on an embedded PostgreSQL and Valkey
+demo: $(STAMP) ## run one job end to end, on an embedded PostgreSQL and Valkey
 	@$(BIN)/python -m worker.demo
 
-test: $(STAMP) ## the test suite, on servers that it starts itself
+test: $(STAMP) ## run the test suite, on servers that it starts itself
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
-fuzz: $(STAMP) ## hostile input, generated anew (about 10 minutes; VIBE8_FUZZ=N: N times as long)
+fuzz: $(STAMP) ## run the fuzz tests with new random input (about 10 minutes; VIBE8_FUZZ=N: N times as long)
 	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2
 
-faults: $(STAMP) ## the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
+faults: $(STAMP) ## run the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
 	$(BIN)/python -m pytest tests/faults
 
-audit: $(STAMP) ## known faults of the locked dependencies (asks a vulnerability service), and bandit on ourselves
+audit: $(STAMP) ## look for known vulnerabilities of the locked dependencies (asks a service); run bandit on our own code
 	@$(BIN)/python -m tests.tools.audit
 
-parity: $(STAMP) ## every number against the tools' own command lines, on big trees (needs Java 17 and npm)
+parity: $(STAMP) ## compare every number with the tools' own command lines, on large trees (needs Java 17 and npm)
 	$(BIN)/python -m pytest tests/parity
 
-goldens: $(STAMP) ## what PMD says of the trees that its number is tested on (needs Java 17 and npm)
+goldens: $(STAMP) ## write what PMD reports for the trees of the duplication tests (needs Java 17 and npm)
 	$(BIN)/python -m tests.tools.make_goldens
 
-check: $(STAMP) lint types contracts shown ## lint, types, import contracts, schema, deployment files, pages
+check: $(STAMP) lint types contracts pages ## check lint, types, import contracts, schema, deployment files, pages
 	$(BIN)/python -m tests.tools.check_schema
 
 lint: $(STAMP)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m tests.tools.audit ourselves
+	$(BIN)/python -m tests.tools.audit own-code
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -55,26 +55,26 @@ types: $(STAMP)
 contracts: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-shown: $(STAMP) # what operators and strangers read, and the deployment files
+pages: $(STAMP) # documentation, deployment files, folders and modules
 	$(BIN)/python -m docs.generate --check
-	$(BIN)/python -m pytest tests/unit/deploy tests/unit/docs
+	$(BIN)/python -m pytest tests/unit/deploy tests/unit/docs tests/unit/structure
 
 docs: $(STAMP) ## write the reference pages from the code
 	$(BIN)/python -m docs.generate
 
-bench: $(STAMP) ## our wall time beside the ten tools' command lines, as a ratio
+bench: $(STAMP) ## measure our wall time against the ten tools' command lines, as a ratio
 	$(BIN)/python -m benchmarks.analysis
 
-bench-latency: $(STAMP) ## a one-file upload through the queue, from submit to completed, stage by stage
+bench-latency: $(STAMP) ## measure a one-file upload from submit to completed, stage by stage
 	$(BIN)/python -m benchmarks.latency
 
-bench-queue: $(STAMP) ## jobs and submissions a second, beside bare ARQ and Procrastinate on the same servers
+bench-queue: $(STAMP) ## measure jobs and submissions a second, against bare ARQ and Procrastinate on the same servers
 	$(BIN)/python -m benchmarks.queue
 
-lock: $(STAMP) ## remake the hashed locks from the ranges in pyproject.toml
+lock: $(STAMP) ## write the hashed locks from the ranges in pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --all-extras pyproject.toml -c requirements.lock -o requirements-dev.lock
 	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock
 
-clean: ## forget the virtual environment and the caches
+clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .vibe8

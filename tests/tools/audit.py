@@ -1,4 +1,4 @@
-"""`make audit`: what is known against our dependencies, and what bandit says of us. One line for each finding."""
+"""`make audit`: vulnerabilities of the locked dependencies, and bandit's findings in our own code, a line each."""
 
 import json
 import subprocess
@@ -8,29 +8,35 @@ from pathlib import Path
 from typing import Any
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
-ROOMS = ("worker", "collectors", "domain", "infrastructure", "alembic", "docs", "benchmarks", "examples")
+CHECKED_FOLDERS = ("worker", "collectors", "domain", "infrastructure", "alembic", "docs", "benchmarks", "examples")
 ROOT = Path(__file__).parents[2]
 
 
 class AuditError(Exception):
-    """The audit could not be made; the text is one line."""
+    """The audit has no result; the text is one line."""
 
 
-def locks() -> Iterator[str]:
-    """Ask the vulnerability service about every pinned package. Raises AuditError where it does not answer."""
+def check_locks() -> Iterator[str]:
+    """Yield the known vulnerabilities of every pinned package.
+
+    Raises AuditError if the vulnerability service does not answer.
+    """
     for lock in LOCKS:
-        yield from (f"{lock}: {line}" for line in judge_lock(*_run("pip_audit", *_ABOUT_LOCK, str(ROOT / lock))))
+        yield from (f"{lock}: {line}" for line in read_lock_report(*_run("pip_audit", *_ABOUT_LOCK, str(ROOT / lock))))
 
 
 _ABOUT_LOCK = ("--require-hashes", "--disable-pip", "--progress-spinner=off", "--desc=off", "--format=json", "-r")
 
 
-def judge_lock(said: str, complaint: str) -> Iterator[str]:
-    """What pip-audit's JSON holds against the lock. Raises AuditError where it was told nothing about a package."""
+def read_lock_report(output: str, errors: str) -> Iterator[str]:
+    """Yield the vulnerabilities in pip-audit's JSON report.
+
+    Raises AuditError if the report lacks a result for a package: no answer is not a clean one.
+    """
     try:
-        packages = json.loads(said)["dependencies"]
+        packages = json.loads(output)["dependencies"]
     except ValueError as error:
-        last = (complaint.strip().splitlines() or ["it said nothing"])[-1]
+        last = (errors.strip().splitlines() or ["no output"])[-1]
         raise AuditError(f"the vulnerability service cannot be reached: {last[:200]}") from error
     unknown = [package["name"] for package in packages if "skip_reason" in package]
     if unknown or not packages:
@@ -38,18 +44,21 @@ def judge_lock(said: str, complaint: str) -> Iterator[str]:
         raise AuditError(f"the vulnerability service has no answer for {len(unknown)} of {len(packages)} ({some}, ...)")
     for package in packages:
         for known in package["vulns"]:
-            mended = ", ".join(known["fix_versions"]) or "no version yet"
-            yield f"{package['name']} {package['version']}: {known['id']}, mended in {mended}"
+            fixed = ", ".join(known["fix_versions"]) or "no version yet"
+            yield f"{package['name']} {package['version']}: {known['id']}, fixed in {fixed}"
 
 
-def ourselves() -> Iterator[str]:
-    """What bandit finds in our own code beyond the lines that say why. Raises AuditError."""
-    places = [str(ROOT / room) for room in ROOMS]
-    said, complaint = _run("bandit", "-q", "-c", str(ROOT / "pyproject.toml"), "-f", "json", "-r", *places)
+def check_own_code() -> Iterator[str]:
+    """Yield bandit's findings in our own code, except on lines that suppress one with a reason.
+
+    Raises AuditError if bandit fails, or cannot read a file.
+    """
+    folders = [str(ROOT / folder) for folder in CHECKED_FOLDERS]
+    output, errors = _run("bandit", "-q", "-c", str(ROOT / "pyproject.toml"), "-f", "json", "-r", *folders)
     try:
-        document = json.loads(said)
+        document = json.loads(output)
     except ValueError as error:
-        raise AuditError(f"bandit said nothing that can be read: {complaint[-200:]}") from error
+        raise AuditError(f"bandit's output is not JSON: {errors[-200:]}") from error
     if document["errors"]:
         raise AuditError(f"bandit could not read {document['errors'][0]['filename']}")
     yield from map(_finding, document["results"])
@@ -65,11 +74,11 @@ def _run(module: str, *arguments: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-CHECKS: Mapping[str, Callable[[], Iterator[str]]] = {"ourselves": ourselves, "locks": locks}
+CHECKS: Mapping[str, Callable[[], Iterator[str]]] = {"own-code": check_own_code, "locks": check_locks}
 
 
 def main(*names: str) -> int:
-    """Run the checks of these names, or all: 0 clean, 1 something was found, 2 no telling."""
+    """Run the named checks, or all. Returns 0 without findings, 1 with findings, 2 if a check has no result."""
     code = 0
     for name in names or CHECKS:
         try:

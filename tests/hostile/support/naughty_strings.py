@@ -1,4 +1,4 @@
-"""Text that has broken programs: our own list, by kind."""
+"""Text that is known to break programs, by kind, and checks that text is safe to show."""
 
 import math
 import re
@@ -9,11 +9,11 @@ from domain.text import JSON
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-"""What must reach no row, log or terminal, written out once more: the test does not believe the code's own list."""
+"""Characters that no row, log or terminal may get; written independently of the list in the code under test."""
 
 FORGED = "FORGED"
 TEXTS = (
-    "\x00", "a\x00b", "\x01\x02\x03", "\x07bell", "\x08\x08\x08back", "\x0b\x0c", "\x7f", "\x80\x9b31mC1", "\x85next",
+    "\x00", "a\x00b", "\x01\x02\x03", "\x07beep", "\x08\x08\x08back", "\x0b\x0c", "\x7f", "\x80\x9b31mC1", "\x85next",
     "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;https://evil.test\x1b\\link\x1b]8;;\x1b\\", "\x1b[2J\x1b[H",
     "\x1bP+q544e\x1b\\", "\x1b[?1049h", "\r" + FORGED, "a\r\n" + FORGED, "a\n" + FORGED, "\u2028" + FORGED,
     "\u2029" + FORGED, "\u202egnp.exe", "\u2066\u2067\u2068\u2069", "\u200e\u200f\u061c", "\ufeffbom", "\ud800",
@@ -29,7 +29,7 @@ TEXTS = (
 
 
 def strings_in(value: JSON) -> list[str]:
-    """Every key and every string of a document."""
+    """List every key and every string of a document; fail on a number that is not finite."""
     found, waiting = [], [value]
     while waiting:
         item: Any = waiting.pop()
@@ -45,14 +45,14 @@ def strings_in(value: JSON) -> list[str]:
 
 
 def assert_harmless(value: JSON) -> None:
-    """No string of the document, key or value, acts on whoever reads it; no number is none."""
+    """Fail if a key or string of the document has an unsafe character, or a number is not finite."""
     for text in strings_in(value):
         assert not UNSAFE.search(text), ascii(text[:200])
         text.encode()
 
 
-def assert_tame(shown: str) -> None:
-    """Nothing in a log or on a terminal acts, or begins a line of its own."""
+def assert_safe_output(shown: str) -> None:
+    """Fail if output for a log or a terminal has an unsafe character, or a line that the input forged."""
     assert not UNSAFE.search(shown), ascii(shown[:2000])
     assert not [
         line for line in re.split(r"[\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", shown) if line.lstrip().startswith(FORGED)

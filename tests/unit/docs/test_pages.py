@@ -1,7 +1,7 @@
-"""What a page names is there: files, headings, tests, commands, settings, log lines, targets."""
+"""Whatever a page names must exist: files, headings, tests, commands, settings, log events, make targets."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,14 @@ from tests.unit.deploy.project_files import ROOT, command_names, setting_names
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = [*PAGES, *(path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file()), ROOT / "Dockerfile"]
-SOURCE = "".join(path.read_text() for room in ("worker", "infrastructure") for path in (ROOT / room).rglob("*.py"))
+SOURCE = "".join(
+    path.read_text() for package in ("worker", "infrastructure") for path in (ROOT / package).rglob("*.py")
+)
 OTHER_VARIABLES = {
     "VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FUZZ",
     "POSTGRES_PASSWORD", "REDIS_PASSWORD", "POSTGRES_IMAGE", "REDIS_IMAGE", "PYTHON_IMAGE", "VIBE8_VERSION",
 }  # fmt: skip
-OPENTELEMETRYS = {name for name in vars(environment_variables) if name.startswith("OTEL_")} | {"OTEL_TRACES_EXPORTER"}
+OTEL_VARIABLES = {name for name in vars(environment_variables) if name.startswith("OTEL_")} | {"OTEL_TRACES_EXPORTER"}
 PLACEHOLDERS = {"SOURCE", "ID", "EMAIL", "WORKER", "REPLICA", "POD", "NODE", "PID", "JOB_ID", "SIGTERM", "HEAD"}
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
@@ -30,17 +32,45 @@ def code_spans(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """As GitHub makes them."""
+    """List the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def links(page: Path) -> Iterator[str]:
-    yield from re.findall(r"(?<!!)\]\(([^)\s]+)\)", prose(page))
+def links(page: Path) -> list[str]:
+    return re.findall(r"(?<!!)\]\(([^)\s]+)\)", prose(page))
+
+
+def named_tests(page: Path) -> list[str]:
+    return re.findall(r"`(tests/[\w/.:]+)`", page.read_text())
+
+
+def named_files(page: Path) -> list[str]:
+    folders = "collectors|deploy|docs|domain|examples|infrastructure|tests|worker"
+    return [name for name in code_spans(page) if re.fullmatch(rf"({folders})/[\w./-]*", name)]
+
+
+def named_commands(page: Path) -> list[str]:
+    text = page.read_text()
+    return re.findall(r"^vibe8 ([a-z]+)", text, re.MULTILINE) + re.findall(r"`(?:\S*/)?vibe8 ([a-z]+)", text)
+
+
+def named_make_targets(page: Path) -> list[str]:
+    lines = [line for line in page.read_text().splitlines() if "not measured yet" not in line]
+    return [target for line in lines for target in re.findall(r"(?:^|`)make ([a-z-]+)", line)]
+
+
+def named_variables(page: Path) -> list[str]:
+    return [word for span in code_spans(page) for word in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", span)]
+
+
+@pytest.mark.parametrize("find", [links, named_tests, named_files, named_commands, named_make_targets, named_variables])
+def test_each_check_of_the_pages_finds_something_to_check(find: Callable[[Path], list[str]]) -> None:
+    assert len([name for page in PAGES for name in find(page)]) > 10
 
 
 @pages
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_links_have_a_target(page: Path) -> None:
     for link in links(page):
         if link.startswith("https://"):
             continue
@@ -51,15 +81,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @pages
-def test_every_test_is_there(page: Path) -> None:
-    for name in re.findall(r"`(tests/[\w/.:]+)`", page.read_text()):
+def test_named_tests_exist(page: Path) -> None:
+    for name in named_tests(page):
         path, _, function = name.partition("::")
         assert (ROOT / path).exists(), f"{page.name}: {name}"
         if function:
             assert re.search(rf"^(async )?def {function}\(", (ROOT / path).read_text(), re.MULTILINE), name
 
 
-def test_every_claim_of_the_threat_model_names_its_test() -> None:
+def test_each_claim_of_the_threat_model_names_its_test() -> None:
     table = (ROOT / "SECURITY.md").read_text().partition("| claim |")[2].partition("\n\n")[0]
     rows = table.splitlines()[2:]
     assert len(rows) > 25
@@ -71,36 +101,31 @@ def test_every_claim_of_the_threat_model_names_its_test() -> None:
 
 
 @pages
-def test_every_file_is_there(page: Path) -> None:
-    for name in code_spans(page):
-        if re.fullmatch(r"(collectors|deploy|docs|domain|examples|infrastructure|tests|worker)/[\w./-]*", name):
-            assert (ROOT / name).exists(), f"{page.name}: {name}"
+def test_named_files_exist(page: Path) -> None:
+    for name in named_files(page):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
 @pages
-def test_every_command_is_there(page: Path) -> None:
-    text = page.read_text()
-    named = re.findall(r"^vibe8 ([a-z]+)", text, re.MULTILINE) + re.findall(r"`(?:\S*/)?vibe8 ([a-z]+)", text)
-    assert set(named) <= command_names()
+def test_named_commands_exist(page: Path) -> None:
+    assert set(named_commands(page)) <= command_names()
 
 
 @pages
-def test_every_target_is_there(page: Path) -> None:
+def test_named_make_targets_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for line in page.read_text().splitlines():
-        if "not measured yet" in line:
-            continue
-        for target in re.findall(r"(?:^|`)make ([a-z-]+)", line):
-            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+    for target in named_make_targets(page):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
 
 
 @pages
-def test_every_variable_is_there(page: Path) -> None:
-    words = {word for span in code_spans(page) for word in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", span)}
-    assert words <= setting_names() | OTHER_VARIABLES | OPENTELEMETRYS | PLACEHOLDERS | {"TYPE_CHECKING"}
+def test_named_variables_exist(page: Path) -> None:
+    assert set(named_variables(page)) <= setting_names() | OTHER_VARIABLES | OTEL_VARIABLES | PLACEHOLDERS | {
+        "TYPE_CHECKING"
+    }
 
 
-def test_every_event_in_the_runbook_is_logged() -> None:
+def test_events_in_the_runbook_are_logged() -> None:
     subjects = "claim|cleanup|command|job|lease|maintenance|queue|redis|startup|tracing|webhook|worker"
     named = {
         span for span in code_spans(ROOT / "docs/operations.md") if re.fullmatch(rf"({subjects})\.[a-z_]+", span)
@@ -110,7 +135,7 @@ def test_every_event_in_the_runbook_is_logged() -> None:
         assert f'"{event}"' in SOURCE, event
 
 
-def test_what_readyz_says_is_what_the_runbook_explains() -> None:
+def test_the_runbook_explains_each_reason_of_readyz() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     section = page[page.index("### Vibe8ReplicaNotReady") : page.index("### Vibe8ReplicaRestarting")]
     reasons = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
@@ -121,14 +146,14 @@ def test_what_readyz_says_is_what_the_runbook_explains() -> None:
 
 
 @pytest.mark.parametrize("path", SHOWN, ids=[str(path.relative_to(ROOT)) for path in SHOWN])
-def test_no_page_knows_this_machine_or_a_registry(path: Path) -> None:
+def test_pages_name_no_path_of_a_machine_and_no_registry(path: Path) -> None:
     text = path.read_text()
     assert not re.search(r"/root/|/home/(?!vibe8)|/work/", text)
     assert not re.search(r"pypi\.|pythonhosted|npmjs|docker\.io|ghcr\.io|quay\.io|registry\.", text, re.IGNORECASE)
 
 
 @pages
-def test_code_blocks_are_closed_and_named(page: Path) -> None:
+def test_code_blocks_are_closed(page: Path) -> None:
     fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
     assert len(fences) % 2 == 0
     assert all(not closing for closing in fences[1::2])
