@@ -19,7 +19,7 @@ from domain.ports import History
 from domain.text import one_line, printable
 
 TOO_DEEP = "nested too deeply for the parser"
-"""Also the message when the parser runs out of memory, which cannot be told apart."""
+"""Also reported when the parser runs out of memory; the two cases cannot be distinguished."""
 
 
 class UnparsableError(Exception):

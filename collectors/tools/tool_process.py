@@ -57,15 +57,7 @@ def run_tool(
     stdout, stderr = _LineReader(on_line, output_limit), _HeadReader(_STDERR_LIMIT)
     end = time.monotonic() + timeout
     failure, timed_out = None, False
-    with subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=preexec_function(),  # noqa: PLW1509 - see there
-    ) as process:
+    with _start(command, cwd, environment) as process:
         try:
             _read_streams([(process.stdout, stdout), (process.stderr, stderr)], end)
             _wait(process, end)
@@ -83,6 +75,18 @@ def run_tool(
         stderr=stderr.head.decode("utf-8", "backslashreplace"),
         failure=failure,
         timed_out=timed_out,
+    )
+
+
+def _start(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=preexec_function(),  # noqa: PLW1509 - see there
     )
 
 

@@ -114,14 +114,14 @@ def blacklisted() -> dict[str, bytes]:
     return files
 
 
-def test_fixtures_and_unusual_bytes(tmp_path: Path) -> None:
+def test_fixtures_and_unusual_bytes_equal_bandit(tmp_path: Path) -> None:
     root = write_files(copy_python(FIXTURES, tmp_path / "tree"), BYTES)
     report = assert_same(root)
     assert report.aggregate["suppressed"] > 50
     assert any(gap.startswith("raising.py: security: bandit's test B202 failed: ") for gap in report.gaps)
 
 
-def test_corpus(tmp_path: Path) -> None:
+def test_corpus_equals_bandit(tmp_path: Path) -> None:
     assert assert_same(copy_python(CORPUS, tmp_path / "tree")).per_file
 
 
@@ -133,7 +133,7 @@ def test_every_bandit_test_has_a_finding_in_a_fixture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES_ON_CI)
-def test_package(package: str, tmp_path: Path) -> None:
+def test_package_equals_bandit(package: str, tmp_path: Path) -> None:
     report = assert_same(copy_python(PACKAGES / package, tmp_path / package))
     assert report.per_file
 
@@ -166,6 +166,6 @@ def test_version_is_the_installed_one() -> None:
 
 
 @pytest.mark.slow
-def test_standard_library(tmp_path: Path) -> None:
+def test_standard_library_equals_bandit(tmp_path: Path) -> None:
     report = assert_same(copy_python(STDLIB, tmp_path / "stdlib"))
     assert len(report.findings) > 3000

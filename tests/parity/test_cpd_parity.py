@@ -92,19 +92,19 @@ def test_golden_reports_are_pmd_s(pmd: PmdOracle, tmp_path: Path, name: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 106))
-def test_random_trees(pmd: PmdOracle, tmp_path: Path, seed: int) -> None:
+def test_random_trees_equal_pmd(pmd: PmdOracle, tmp_path: Path, seed: int) -> None:
     root = write_files(tmp_path, dict(generated(cases=300, seed=seed)))
     assert_same(our_report(root), pmd.run_cpd(root))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", LARGE_PACKAGES)
-def test_large_package(pmd: PmdOracle, tmp_path: Path, package: str) -> None:
+def test_large_package_equals_pmd(pmd: PmdOracle, tmp_path: Path, package: str) -> None:
     root = copy_python(PACKAGES / package, tmp_path / package)
     assert_same(our_report(root), pmd.run_cpd(root))
 
 
 @pytest.mark.slow
-def test_standard_library(pmd: PmdOracle, tmp_path: Path) -> None:
+def test_standard_library_equals_pmd(pmd: PmdOracle, tmp_path: Path) -> None:
     root = copy_python(STDLIB, tmp_path / "lib")
     assert_same(our_report(root), pmd.run_cpd(root))

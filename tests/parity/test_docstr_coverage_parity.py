@@ -93,29 +93,29 @@ def assert_same(root: Path) -> None:
     assert run_file_collector(COLLECTOR, root).aggregate == {"coverage_pct": total}
 
 
-def test_corpus(tmp_path: Path) -> None:
+def test_corpus_equals_docstr_coverage(tmp_path: Path) -> None:
     for path in corpus_files():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert_same(tmp_path)
 
 
-def test_unusual_bytes(tmp_path: Path) -> None:
+def test_unusual_bytes_equal_docstr_coverage(tmp_path: Path) -> None:
     assert_same(write_files(tmp_path, BYTES))
 
 
 @pytest.mark.parametrize("package", PACKAGES_ON_CI)
-def test_package(tmp_path: Path, package: str) -> None:
+def test_package_equals_docstr_coverage(tmp_path: Path, package: str) -> None:
     assert_same(copy_python(PACKAGES / package, tmp_path / package))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", MORE_PACKAGES)
-def test_large_package(tmp_path: Path, package: str) -> None:
+def test_large_package_equals_docstr_coverage(tmp_path: Path, package: str) -> None:
     assert_same(copy_python(PACKAGES / package, tmp_path / package))
 
 
 @pytest.mark.slow
-def test_standard_library(tmp_path: Path) -> None:
+def test_standard_library_equals_docstr_coverage(tmp_path: Path) -> None:
     root = copy_python(STDLIB, tmp_path / "lib")
     for name in STDLIB_TOO_SLOW_FOR_THE_TOOL:
         (root / name).unlink()

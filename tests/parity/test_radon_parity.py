@@ -122,29 +122,29 @@ def assert_aggregates(root: Path, raw: dict[str, Any], cc: dict[str, list[Functi
     assert found.aggregate == {"mi_avg": pytest.approx(sum(value["mi"] for value in index.values()) / len(index))}
 
 
-def test_corpus(tmp_path: Path) -> None:
+def test_corpus_equals_radon(tmp_path: Path) -> None:
     for path in corpus_files():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert_same(tmp_path)
 
 
-def test_unusual_bytes(tmp_path: Path) -> None:
+def test_unusual_bytes_equal_radon(tmp_path: Path) -> None:
     assert_same(write_files(tmp_path, BYTES))
 
 
 @pytest.mark.parametrize("package", PACKAGES_ON_CI)
-def test_package(tmp_path: Path, package: str) -> None:
+def test_package_equals_radon(tmp_path: Path, package: str) -> None:
     assert_same(copy_python(PACKAGES / package, tmp_path / package))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", MORE_PACKAGES)
-def test_large_package(tmp_path: Path, package: str) -> None:
+def test_large_package_equals_radon(tmp_path: Path, package: str) -> None:
     assert_same(copy_python(PACKAGES / package, tmp_path / package))
 
 
 @pytest.mark.slow
-def test_standard_library(tmp_path: Path) -> None:
+def test_standard_library_equals_radon(tmp_path: Path) -> None:
     root = copy_python(STDLIB, tmp_path / "lib")
     for path in STDLIB_LEFT_OUT:
         (root / path).unlink()

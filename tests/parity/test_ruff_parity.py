@@ -118,7 +118,7 @@ def assert_same(root: Path) -> Report:
     return report
 
 
-def test_unusual_files(tmp_path: Path) -> None:
+def test_unusual_files_equal_ruff(tmp_path: Path) -> None:
     root = write_files(tmp_path / "tree", BYTES)
     for name in ("run_me.py", "run_me_too.py"):
         (root / name).chmod(0o755)
@@ -128,12 +128,12 @@ def test_unusual_files(tmp_path: Path) -> None:
     assert {"invalid-syntax", "E902", "EXE001", "EXE002", "N999", "I001", "RUF100"} <= rules
 
 
-def test_corpus(tmp_path: Path) -> None:
+def test_corpus_equals_ruff(tmp_path: Path) -> None:
     assert assert_same(copy_python(CORPUS, tmp_path / "tree")).findings
 
 
 @pytest.mark.parametrize("package", PACKAGES_ON_CI)
-def test_package(package: str, tmp_path: Path) -> None:
+def test_package_equals_ruff(package: str, tmp_path: Path) -> None:
     assert assert_same(copy_python(PACKAGES / package, tmp_path / package)).findings
 
 
@@ -144,5 +144,5 @@ def test_version_is_the_installed_one() -> None:
 
 
 @pytest.mark.slow
-def test_standard_library(tmp_path: Path) -> None:
+def test_standard_library_equals_ruff(tmp_path: Path) -> None:
     assert len(assert_same(copy_python(STDLIB, tmp_path / "stdlib")).findings) > 10_000

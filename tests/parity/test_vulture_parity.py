@@ -105,29 +105,29 @@ def assert_same(root: Path) -> list[tuple[str, int, str]]:
     return expected
 
 
-def test_crafted_tree(root: Path) -> None:
+def test_crafted_tree_equals_vulture(root: Path) -> None:
     write_files(root, {path: text.encode() for path, text in CRAFTED.items()})
     assert len(assert_same(root)) > 40
 
 
 @pytest.mark.parametrize("path", sorted(CRAFTED))
-def test_crafted_file_on_its_own(root: Path, path: str) -> None:
+def test_crafted_file_on_its_own_equals_vulture(root: Path, path: str) -> None:
     write_files(root, {path: CRAFTED[path].encode()})
     assert_same(root)
 
 
-def test_corpus(root: Path) -> None:
+def test_corpus_equals_vulture(root: Path) -> None:
     """Some files need a newer Python: vulture skips them and continues, and so does the collector."""
     assert len(assert_same(copy_python(CORPUS, root / "corpus").parent)) > 100
 
 
 @pytest.mark.parametrize("package", ["radon", "bandit", "click", "psutil", "greenlet", "typer"])
-def test_package(root: Path, package: str) -> None:
+def test_package_equals_vulture(root: Path, package: str) -> None:
     copy_python(PACKAGES / package, root / package)
     assert assert_same(root)
 
 
-def test_several_packages_and_a_file_that_does_not_parse(root: Path) -> None:
+def test_several_packages_and_a_file_that_does_not_parse_equal_vulture(root: Path) -> None:
     for package in ("_pytest", "httpx", "httpcore", "structlog", "packaging"):
         copy_python(PACKAGES / package, root / "lib" / package)
     (root / "broken.py").write_text("def (\n")
@@ -135,12 +135,12 @@ def test_several_packages_and_a_file_that_does_not_parse(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_standard_library(root: Path) -> None:
+def test_standard_library_equals_vulture(root: Path) -> None:
     assert len(assert_same(copy_python(STDLIB, root / "lib").parent)) > 1_000
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", ["sqlalchemy", "hypothesis", "mypy", "pydantic", "pygments", "setuptools", "pip"])
-def test_large_package(root: Path, package: str) -> None:
+def test_large_package_equals_vulture(root: Path, package: str) -> None:
     copy_python(PACKAGES / package, root / package)
     assert assert_same(root)

@@ -41,7 +41,7 @@ def lines(text: str) -> list[tuple[int, int]]:
         ("a\x0cb\tc \x0c ", ["a", "b", "c"]),
     ],
 )  # fmt: skip
-def test_tokens(text: str, tokens: list[str]) -> None:
+def test_text_is_split_into_pmd_s_tokens(text: str, tokens: list[str]) -> None:
     assert images(text) == tokens
 
 
@@ -76,7 +76,7 @@ def test_lines_on_which_tokens_begin_and_end() -> None:
         ("a\\", "line 1: the character U+005C"),
     ],
 )
-def test_texts_that_pmd_rejects(text: str, reason: str) -> None:
+def test_text_that_pmd_rejects_raises(text: str, reason: str) -> None:
     with pytest.raises(LexicalError, match=reason.replace("+", r"\+")):
         lex(text)
 

@@ -57,7 +57,7 @@ def test_requirement_is_parsed(text: str, expected: tuple[str, str | None] | Non
     assert parse_requirement(text) == (DeclaredDependency(*expected) if expected else None)
 
 
-def test_requirements_file() -> None:
+def test_requirements_file_declares_its_requirements() -> None:
     text = (
         "# a comment\n"
         "alpha==1.0  # why\n"
@@ -88,7 +88,7 @@ def test_requirements_file() -> None:
     ]
 
 
-def test_pyproject() -> None:
+def test_pyproject_declares_its_dependencies() -> None:
     text = """
 [build-system]
 requires = ["hatchling>=1"]
@@ -150,7 +150,7 @@ def test_unexpected_types_declare_nothing(text: str) -> None:
     assert list(parse_pyproject(text)) == []
 
 
-def test_setup_cfg() -> None:
+def test_setup_cfg_declares_its_requirements() -> None:
     text = """
 [metadata]
 name = x
@@ -181,7 +181,7 @@ dev =
     ]
 
 
-def test_pipfile() -> None:
+def test_pipfile_declares_its_packages() -> None:
     text = """
 [[source]]
 url = "https://host.example/simple"
@@ -197,14 +197,14 @@ python_version = "3.11"
     assert list(parse_pipfile(text)) == [("one", None), ("two", "2.0"), ("three", "3.0"), ("four", None)]
 
 
-def test_pipfile_lock() -> None:
+def test_pipfile_lock_declares_its_packages() -> None:
     text = '{"_meta": {"hash": {}}, "default": {"one": {"version": "==1.0"}}, "develop": {"two": {"ref": "abc"}}}'
     assert list(parse_pipfile_lock(text)) == [("one", "1.0"), ("two", None)]
     assert list(parse_pipfile_lock("[1]")) == []
 
 
 @pytest.mark.parametrize("key", ["package", "packages"])
-def test_lock_files(key: str) -> None:
+def test_lock_file_declares_its_packages(key: str) -> None:
     text = f'[[{key}]]\nname = "one"\nversion = "1.0"\n[[{key}]]\nname = "two"\n[[{key}]]\nversion = "3"\n'
     assert list(parse_lock(text)) == [("one", "1.0"), ("two", None)]
 
@@ -376,7 +376,7 @@ def test_import_name_has_its_distributions(dotted: str, expected: tuple[str, ...
     assert tuple(distributions_for(dotted)) == expected
 
 
-def test_canonical_names() -> None:
+def test_canonical_name_is_normalised_or_none() -> None:
     assert canonical_name("Foo.Bar_-baz") == "foo-bar-baz"
     assert canonical_name("-foo") is None
     assert canonical_name("a/b") is None
