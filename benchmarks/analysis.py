@@ -1,4 +1,4 @@
-"""Compares the time of `vibe8 analyze` with that of the tools' own command lines on the same tree: `make bench`.
+"""Time of `vibe8 analyze`, compared with the tools' own command lines on the same tree: `make bench`.
 
 `--tree DIRECTORY` measures a git work tree of yours; by default one is made from the standard library's files. PMD CPD
 is included if PMD_HOME names an unpacked distribution and `java` is installed. `deps` has no command line to compare

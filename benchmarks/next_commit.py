@@ -2,7 +2,7 @@
 
 A worker's own pipeline is measured from the fetched source to the complete analysis: the digests of all files, the
 look-up in Redis, and a new child process in its sandbox. Cloning is not included; it is not part of the tools' time
-either. Each run measures a commit of its own. The last result is compared with a run without a cache.
+either. Each run measures a new commit. The last result is compared with a run without a cache.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ def running_redis() -> Iterator[str]:
 
 @asynccontextmanager
 async def running_pipeline() -> AsyncIterator[Pipeline]:
-    """Open a worker's pipeline with its zygote and a Redis of its own."""
+    """Open a worker's pipeline with a zygote and an empty Redis."""
     with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as scratch, running_redis() as url:
         settings = Settings(package_index_url=SecretStr(""), scratch_dir=Path(scratch) / "scratch", max_clone_mb=4096)
         async with Redis.from_url(url) as redis, open_pipeline(settings) as pipeline:

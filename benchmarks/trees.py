@@ -1,4 +1,4 @@
-"""Makes git work trees of a given size from the standard library's files.
+"""Git work trees of a given size, made from the standard library's files.
 
 The files are real, the history is synthetic: each commit rewrites some lines of one file, so `git log --numstat` has as
 much to do as in a real repository with that many commits.

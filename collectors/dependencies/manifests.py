@@ -1,4 +1,4 @@
-"""Reads the dependencies that a tree declares.
+"""The dependencies that a tree declares in its manifests.
 
 The manifests are hostile input: none is executed, and their size, number of entries and nesting are limited.
 """
@@ -21,7 +21,7 @@ MANIFEST_BYTES_LIMIT = 1024 * 1024
 """A larger manifest is not read; the lock file of a few thousand packages is smaller."""
 
 ALL_MANIFESTS_BYTES_LIMIT = 8 * 1024 * 1024
-"""Size of all manifests together; those nearest to the root are read first."""
+"""Size of all manifests together; they are read in order of precedence."""
 
 DEPENDENCIES_LIMIT = 10_000
 """Entries read from one manifest."""

@@ -1,4 +1,4 @@
-"""Resolves an import to a file of the tree, without running any code."""
+"""Resolution of imports to files of the tree, without running any code."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence

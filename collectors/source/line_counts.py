@@ -112,7 +112,7 @@ def _ends_continuation(line_end: tokenize.TokenInfo, last_row: int) -> bool:
 
 
 class _ChunkCounter:
-    """Sums up the counts of the chunks of lines that radon classifies one by one."""
+    """Sum of the counts of all chunks of lines, which radon classifies one by one."""
 
     def __init__(self, stripped: Sequence[str]) -> None:
         self._stripped = stripped

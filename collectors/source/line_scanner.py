@@ -1,4 +1,4 @@
-"""Counts logical lines and comments with one regular expression, much faster than a token pass.
+"""Counts of logical lines and comments by one regular expression, which is much faster than a token pass.
 
 See `line_counts` for the rules, which are radon's.
 """

@@ -85,7 +85,7 @@ class _Unit:
 
 
 class _Walk:
-    """Walks one unit after another and sums up Halstead's counts over all of them."""
+    """Walk over one unit after another, with Halstead's counts summed over all of them."""
 
     def __init__(self) -> None:
         self.deferred: list[_Unit] = []
@@ -169,7 +169,7 @@ class _Walk:
 
 
 _Rule = Callable[[_Walk, Any], bool]
-"""Adds a node's counts to a walk; returns whether the walk continues with the node's children."""
+"""Function that adds a node's counts to a walk; it returns whether the walk continues with the node's children."""
 
 
 def _function(walk: _Walk, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -1,11 +1,11 @@
-"""Runs bandit's tests over a parsed file and gives them what bandit's own visitor would give them.
+"""Driver of bandit's tests over a parsed file, which gives them the same input as bandit's own visitor.
 
 bandit 1.9.4 (`bandit/core/node_visitor.py`, `bandit/core/tester.py`) spends most of its time around its tests: it
 builds a context for every node, calls every test for every call expression, and recurses. Here a context is built only
 for a node that some test may report (`collectors.tools.bandit_rules`). The nodes come from the walk that all collectors
 share, and get links to their parents only if a test needs them.
 
-The tests get the same input: the same keys in the context, imports in source order, and each node's parent. Only
+The input is the same: the same keys in the context, imports in source order, and each node's parent. Only
 `_bandit_sibling` is left out. bandit uses it to estimate the last line of nodes that no test examines.
 """
 
@@ -93,7 +93,7 @@ def _named_tests(names: str) -> frozenset[str]:
 
 
 class _Driver:
-    """Runs the tests over one file."""
+    """One run of the tests over one file."""
 
     def __init__(self, file: SourceFile) -> None:
         self.result = BanditResult()

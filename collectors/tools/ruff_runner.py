@@ -1,4 +1,4 @@
-"""Runs ruff over files of a tree so that a file that crashes or hangs ruff loses only its own diagnostics."""
+"""ruff, run over files of a tree; a file that crashes or hangs ruff loses only its own diagnostics."""
 
 import json
 import os
@@ -62,7 +62,7 @@ class _GroupFailure:
 
 
 class RuffRunner:
-    """Runs `ruff check` with its default rules, without configuration and cache, from the tree's root.
+    """Runner of `ruff check` with its default rules, without configuration and cache, from the tree's root.
 
     All runs together take at most `seconds`; files for which no time is left are failures.
     """
@@ -170,7 +170,7 @@ class RuffRunner:
 
 
 class _OutputParser:
-    """Sorts ruff's JSON lines by file. `paths` maps the names that ruff prints to display paths."""
+    """Parser of ruff's JSON lines, by file. `paths` maps the names that ruff prints to display paths."""
 
     def __init__(self, paths: dict[str, str]) -> None:
         self.diagnostics: dict[str, list[Diagnostic]] = {path: [] for path in paths.values()}

@@ -1,4 +1,4 @@
-"""Runs a native tool with a given environment, a timeout and an output limit."""
+"""Native tools as child processes with a given environment, a timeout and an output limit."""
 
 import os
 import selectors
@@ -95,7 +95,7 @@ class _OutputReader(Protocol):
 
 
 class _LineReader:
-    """Splits a stream into lines. Raises _TooMuchOutputError beyond `limit` bytes."""
+    """Reader that splits a stream into lines. Raises _TooMuchOutputError beyond `limit` bytes."""
 
     def __init__(self, on_line: Callable[[bytes], None], limit: int) -> None:
         self._on_line = on_line
@@ -115,7 +115,7 @@ class _LineReader:
 
 
 class _HeadReader:
-    """Keeps the first `limit` bytes of a stream and discards the rest."""
+    """Reader that keeps the first `limit` bytes of a stream and discards the rest."""
 
     def __init__(self, limit: int) -> None:
         self.head = bytearray()

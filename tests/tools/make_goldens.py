@@ -1,4 +1,4 @@
-"""Writes PMD's report of each corpus to the golden files: `make goldens`. Needs Java 17 and npm on the PATH."""
+"""PMD's reports of all corpora, written to the golden files: `make goldens`. Needs Java 17 and npm on the PATH."""
 
 import json
 import sys

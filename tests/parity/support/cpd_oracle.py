@@ -1,4 +1,4 @@
-"""Runs PMD's own command line on a tree. Needs Java 17 or newer, and npm, which downloads PMD's jars."""
+"""PMD's own command line, run on a tree. Needs Java 17 or newer, and npm, which downloads PMD's jars."""
 
 import shutil
 import subprocess
