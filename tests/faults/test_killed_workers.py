@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -92,27 +93,22 @@ async def test_a_worker_killed_at_each_step(servers: Servers, tmp_path: Path, re
 
 
 @pytest.mark.fault("SIGKILL in the middle of a clone")
-async def test_a_worker_killed_in_the_middle_of_a_clone(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    work = WorkTree(tmp_path / "work")
-    work.commit(a_py="x = 1\n")
-    with GitServer(tmp_path / "host") as host:
-        url = host.add("owner/held", work.dot_git)
-        more = {"GIT_ALLOWED_HOSTS": host.allowed_host, "GIT_CA_BUNDLE": str(host.ca_file)}
-        system = new_system(database_url, redis_url, tmp_path, **more)
-        hold = host.held["owner/held"] = threading.Event()
-        async with Client.open(system.settings) as client:
-            user_id = await client.get_or_create_user("ann@example.org")
-            async with system.worker("first") as first:
-                job = await client.submit_repository(user_id, url=url)
-                await until(lambda: host.waiting)
-                children = descendants(first.process.pid)
-                assert any(child.name().startswith("git") for child in children)
-                first.process.kill()
-                await asyncio.to_thread(first.process.wait)
-            hold.set()
-            await until(lambda: not alive(children))
-            async with system.worker("second"):
-                ended = await until_finished(client, user_id, job.job_id)
-        assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 2)
-        assert await Rows(system).runs() == [job.job_id]
-        assert job_scratch(system) == []
+async def test_a_worker_killed_in_the_middle_of_a_clone(
+    git_server: GitServer, git_system: System, git_client: Client, user_id: UUID, small_tree: WorkTree
+) -> None:
+    url = git_server.add("owner/held", small_tree.dot_git)
+    hold = git_server.held["owner/held"] = threading.Event()
+    async with git_system.worker("first") as first:
+        job = await git_client.submit_repository(user_id, url=url)
+        await until(lambda: git_server.waiting)
+        children = descendants(first.process.pid)
+        assert any(child.name().startswith("git") for child in children)
+        first.process.kill()
+        await asyncio.to_thread(first.process.wait)
+    hold.set()
+    await until(lambda: not alive(children))
+    async with git_system.worker("second"):
+        ended = await until_finished(git_client, user_id, job.job_id)
+    assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 2)
+    assert await Rows(git_system).runs() == [job.job_id]
+    assert job_scratch(git_system) == []

@@ -6,8 +6,7 @@ import random
 import shlex
 import signal
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
-from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import psutil
@@ -114,20 +113,17 @@ def small_disk(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.fault("disk full while cloning")
 @pytest.mark.usefixtures("small_disk")
-async def test_a_disk_full_while_cloning_fails_only_that_job(system: System, client: Client, tmp_path: Path) -> None:
-    work = WorkTree(tmp_path / "work")
-    work.commit(data_py=b"x = 1\n", noise=random.Random(1).randbytes(6_000_000))
-    user_id = await client.get_or_create_user("ann@example.org")
-    with GitServer(tmp_path / "host") as host:
-        url = host.add("owner/large", work.dot_git)
-        allowed = {"GIT_ALLOWED_HOSTS": host.allowed_host, "GIT_CA_BUNDLE": str(host.ca_file)}
-        near = replace(system, environment={**system.environment, **allowed, "MIN_FREE_DISK_MB": "0"})
-        async with Client.open(near.settings) as submitter, near.worker() as worker:
-            large = await submitter.submit_repository(user_id, url=url)
-            small = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
-            ended = await until_finished(client, user_id, large.job_id)
-            assert (await until_finished(client, user_id, small.job_id)).status is JobStatus.COMPLETED
-            assert worker.process.poll() is None
+async def test_a_disk_full_while_cloning_fails_only_that_job(
+    git_server: GitServer, git_system: System, git_client: Client, user_id: UUID, small_tree: WorkTree
+) -> None:
+    small_tree.commit(data_py=b"x = 1\n", noise=random.Random(1).randbytes(6_000_000))
+    url = git_server.add("owner/large", small_tree.dot_git)
+    async with git_system.worker(MIN_FREE_DISK_MB="0") as worker:
+        large = await git_client.submit_repository(user_id, url=url)
+        small = await git_client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+        ended = await until_finished(git_client, user_id, large.job_id)
+        assert (await until_finished(git_client, user_id, small.job_id)).status is JobStatus.COMPLETED
+        assert worker.process.poll() is None
     assert ended.status is JobStatus.FAILED
     assert "scratch" in (ended.error_message or ""), ended.error_message
 

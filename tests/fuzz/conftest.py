@@ -1,4 +1,4 @@
-"""States what was reached, by all processes of the suite together."""
+"""Counts of the fuzz tests' inputs by outcome, summed over all processes and printed at the end."""
 
 from typing import Any
 

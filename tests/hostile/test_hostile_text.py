@@ -221,7 +221,7 @@ ANY = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_fr
 
 
 @pytest.fixture
-def runner(system: System) -> Iterator[tuple[asyncio.Runner, Client]]:
+def loop_and_client(system: System) -> Iterator[tuple[asyncio.Runner, Client]]:
     """Event loop and client that all examples share: Hypothesis calls plain functions."""
     settings = system.settings.model_copy(
         update={"max_concurrent_jobs_per_user": 10**6, "daily_job_limit_per_user": 10**6}
@@ -235,9 +235,9 @@ def runner(system: System) -> Iterator[tuple[asyncio.Runner, Client]]:
 @tried(150)
 @given(text=ANY, other=ANY)
 def test_any_submitted_text_is_stored_safely_or_refused_in_one_line(
-    runner: tuple[asyncio.Runner, Client], system: System, text: str, other: str
+    loop_and_client: tuple[asyncio.Runner, Client], system: System, text: str, other: str
 ) -> None:
-    loop, client = runner
+    loop, client = loop_and_client
     loop.run(submit_everywhere(client, system.environment["DATABASE_URL"], text, other))
 
 

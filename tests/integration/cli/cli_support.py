@@ -20,8 +20,13 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def without_services(directory: Path, **environment: str) -> System:
-    """No server is named, and none is to be found."""
-    return quick(System(environment={"VIBE8_HOME": str(directory / "nowhere"), **environment}, directory=directory))
+    """Make settings that name no server; `vibe8 up` does not run either."""
+    own = {
+        "VIBE8_HOME": str(directory / "nowhere"),
+        "SCRATCH_DIR": str(directory / "scratch"),
+        "PACKAGE_INDEX_URL": "",
+    }
+    return quick(System(environment={**own, **environment}, directory=directory))
 
 
 def quick_system(database_url: str, redis_url: str, directory: Path, **more: str) -> System:

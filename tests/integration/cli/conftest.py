@@ -1,12 +1,16 @@
 """Fixtures of the command's tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from tests.fixtures.command_server import command_server, quick
 from tests.fixtures.servers import temporary_directory
-from tests.fixtures.worker_process import System
+from tests.fixtures.worker_process import System, marked_settings
+from tests.integration.cli.cli_support import without_services
+from worker.client import Client
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,3 +23,15 @@ def commands() -> Iterator[None]:
 def cli(system: System) -> System:
     """The test's system; its commands run in processes that are forked from the command server."""
     return quick(system)
+
+
+@pytest.fixture
+def no_services(request: pytest.FixtureRequest, tmp_path: Path) -> System:
+    """Like `cli`, but without any server."""
+    return without_services(tmp_path, **marked_settings(request))
+
+
+@pytest.fixture
+async def local_user(client: Client) -> UUID:
+    """The user of commands without `--user`."""
+    return await client.get_or_create_user("local@localhost")

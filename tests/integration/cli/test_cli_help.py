@@ -1,12 +1,10 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from tests.fixtures.worker_process import System
-from tests.integration.cli.cli_support import without_services
 from worker.cli.app import app
 
 COMMANDS = (
@@ -18,13 +16,8 @@ HEAVY = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def nothing(tmp_path: Path) -> System:
-    return without_services(tmp_path)
-
-
-async def test_help_names_every_command_and_where_to_begin(nothing: System) -> None:
-    finished = await nothing.run("--help")
+async def test_help_names_every_command_and_where_to_begin(no_services: System) -> None:
+    finished = await no_services.run("--help")
     assert (finished.code, finished.error) == (0, "")
     listed = [line.split()[0] for line in finished.out.splitlines() if line.startswith("  ") and line.split()]
     assert set(COMMANDS) <= set(ALL) <= set(listed)
@@ -33,8 +26,8 @@ async def test_help_names_every_command_and_where_to_begin(nothing: System) -> N
 
 
 @pytest.mark.parametrize("command", ALL)
-async def test_each_command_explains_itself_with_an_example(nothing: System, command: str) -> None:
-    finished = await nothing.run(command, "--help")
+async def test_each_command_explains_itself_with_an_example(no_services: System, command: str) -> None:
+    finished = await no_services.run(command, "--help")
     assert (finished.code, finished.error) == (0, "")
     assert finished.out.startswith(f"Usage: vibe8 {command}")
     _, _, examples = finished.out.partition("Examples:\n")
@@ -45,14 +38,14 @@ async def test_each_command_explains_itself_with_an_example(nothing: System, com
     assert all(len(line.split("  ")) > 2 for line in options), options  # each has words beside it
 
 
-async def test_without_a_command_it_is_help_and_bad_usage(nothing: System) -> None:
-    finished = await nothing.run()
+async def test_without_a_command_it_is_help_and_bad_usage(no_services: System) -> None:
+    finished = await no_services.run()
     assert (finished.code, finished.out) == (2, "")
     assert "Start here:" in finished.error
 
 
-async def test_the_version(nothing: System) -> None:
-    finished = await nothing.run("--version")
+async def test_the_version(no_services: System) -> None:
+    finished = await no_services.run("--version")
     assert (finished.code, finished.error) == (0, "")
     assert finished.out.startswith("vibe8 0.")
 
@@ -68,7 +61,9 @@ except SystemExit:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("submit", "--help"), ("submit", "x", "--bogus")])
-def test_help_and_usage_load_nothing_heavy(nothing: System, arguments: tuple[str, ...]) -> None:
+def test_help_and_usage_load_nothing_heavy(no_services: System, arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", LOADED, *arguments]
-    out = subprocess.run(command, env=nothing.process_environment(), capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        command, env=no_services.process_environment(), capture_output=True, text=True, check=True
+    ).stdout
     assert out.splitlines()[-1].strip() == "loaded:"

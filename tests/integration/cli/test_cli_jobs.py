@@ -5,8 +5,6 @@ import subprocess
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import pytest
-
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
 from tests.fixtures.archives import make_zip
@@ -16,12 +14,6 @@ from tests.integration.cli.cli_support import TEN, assert_complaint
 from worker.client import Client
 
 RESULT = {"job", "source", "metrics", "file_tree", "findings", "errors", "completeness", "tool_versions", "timings_ms"}
-
-
-@pytest.fixture
-async def local(client: Client) -> UUID:
-    """The user who asks where none is named."""
-    return await client.get_or_create_user("local@localhost")
 
 
 CODE = b"import os\n\n\ndef f(x):\n    return x\n"
@@ -40,7 +32,7 @@ def story(shown: str) -> list[str]:
     return [line.partition(" UTC  ")[2] for line in shown.splitlines() if " UTC  " in line]
 
 
-async def test_a_job_that_waits(cli: System, client: Client, local: UUID) -> None:
+async def test_a_job_that_waits(cli: System, client: Client, local_user: UUID) -> None:
     (cli.directory / "code.py").write_bytes(CODE)
     empty, submitted = await asyncio.gather(cli.run("jobs"), cli.run("submit", "code.py"))
     assert (submitted.code, submitted.error) == (0, "")
@@ -68,11 +60,11 @@ async def test_a_job_that_waits(cli: System, client: Client, local: UUID) -> Non
     assert set(taken_json.document) == RESULT
     assert taken_json.document["job"]["status"] == "pending"
     assert taken_json.document["metrics"] is None
-    await client.get_job(local, job_id)  # it was not deleted
+    await client.get_job(local_user, job_id)  # it was not deleted
 
 
-async def test_cancelling(cli: System, client: Client, local: UUID) -> None:
-    first, second = await submitted(client, local), await submitted(client, local)
+async def test_cancelling(cli: System, client: Client, local_user: UUID) -> None:
+    first, second = await submitted(client, local_user), await submitted(client, local_user)
     cancelled, cancelled_json = await asyncio.gather(cli.run("cancel", first), cli.run("cancel", second, "--json"))
     assert (cancelled.code, cancelled.out, cancelled.error) == (0, f"{first} is cancelled\n", "")
     document = cancelled_json.document
@@ -91,10 +83,10 @@ async def test_cancelling(cli: System, client: Client, local: UUID) -> None:
     assert (await cli.run("jobs")).out == "no jobs\n"
 
 
-async def test_a_completed_job(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
+async def test_a_completed_job(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
     authorship = Authorship(project_name="P", author_type="ai", author_model="m-1")
-    job = await client.submit_upload(local, filename="code.py", content=CODE, authorship=authorship)
-    await ended(client, local, job.job_id)
+    job = await client.submit_upload(local_user, filename="code.py", content=CODE, authorship=authorship)
+    await ended(client, local_user, job.job_id)
     shown, cancelled, retried = await asyncio.gather(
         *(cli.run(command, job.job_id) for command in ("job", "cancel", "retry"))
     )
@@ -113,9 +105,9 @@ async def test_a_completed_job(cli: System, client: Client, local: UUID, worker:
     assert_complaint(await cli.run("result", job.job_id), 2, "there is no job", job.job_id)
 
 
-async def test_a_result_in_words(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
-    job_id = await submitted(client, local, "[b]:fire: \u00fc.py", b"x = 1\n")
-    await ended(client, local, job_id)
+async def test_a_result_in_words(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
+    job_id = await submitted(client, local_user, "[b]:fire: \u00fc.py", b"x = 1\n")
+    await ended(client, local_user, job_id)
     taken = await cli.run("result", job_id)
     assert (taken.code, taken.error) == (0, "")
     first, *lines = taken.out.splitlines()
@@ -126,12 +118,12 @@ async def test_a_result_in_words(cli: System, client: Client, local: UUID, worke
     assert any(line.endswith("[b]:fire: \u00fc.py") for line in lines)
 
 
-async def test_a_failed_job_and_its_retry(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
-    job_id = await submitted(client, local, "without.zip", WITHOUT)
-    await ended(client, local, job_id)
+async def test_a_failed_job_and_its_retry(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
+    job_id = await submitted(client, local_user, "without.zip", WITHOUT)
+    await ended(client, local_user, job_id)
     again = await cli.run("retry", job_id)
     assert (again.code, again.out, again.error) == (0, f"{job_id} is pending again\n", "")
-    job = await ended(client, local, job_id)
+    job = await ended(client, local_user, job_id)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
     shown, cancelled = await asyncio.gather(cli.run("job", job_id), cli.run("cancel", job_id))
     assert f"error    {job.error_message}\n" in shown.out
@@ -146,12 +138,12 @@ async def test_a_failed_job_and_its_retry(cli: System, client: Client, local: UU
     assert_complaint(await cli.run("result", job_id), 2, "there is no job")
 
 
-async def test_filters(cli: System, client: Client, local: UUID, worker: WorkerProcess) -> None:
-    old = await submitted(client, local, "without.zip", WITHOUT)
-    failed = await submitted(client, local, "without.zip", WITHOUT)
-    good = await submitted(client, local)
+async def test_filters(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
+    old = await submitted(client, local_user, "without.zip", WITHOUT)
+    failed = await submitted(client, local_user, "without.zip", WITHOUT)
+    good = await submitted(client, local_user)
     for job_id in (failed, good, old):
-        await ended(client, local, job_id)
+        await ended(client, local_user, job_id)
     await Rows(cli).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", old)
     expected = {
         (): [good, failed, old],
@@ -169,7 +161,7 @@ async def test_filters(cli: System, client: Client, local: UUID, worker: WorkerP
     assert plain[2].split()[2:4] == ["2", "h"]
 
 
-async def test_other_peoples_jobs(cli: System, client: Client, local: UUID, user_id: UUID) -> None:
+async def test_other_peoples_jobs(cli: System, client: Client, local_user: UUID, user_id: UUID) -> None:
     job_id = await submitted(client, user_id)
     refused = await asyncio.gather(*(cli.run(command, job_id) for command in ("job", "result", "cancel", "retry")))
     for finished in refused:
@@ -188,17 +180,17 @@ async def test_an_unknown_job(cli: System) -> None:
         assert_complaint(await cli.run(command, "no\nsuch\x1b[31m"), 2, "there is no job no such\\x1b[31m")
 
 
-async def test_a_user_with_too_many_jobs(cli: System, client: Client, local: UUID) -> None:
+async def test_a_user_with_too_many_jobs(cli: System, client: Client, local_user: UUID) -> None:
     (cli.directory / "code.py").write_bytes(CODE)
     for _ in range(2):
-        await submitted(client, local)
+        await submitted(client, local_user)
     refused = await cli.run("submit", "code.py", "--json", MAX_CONCURRENT_JOBS_PER_USER="2")
     assert_complaint(refused, 2, "2 unfinished jobs (limit 2)", "cancel one")
 
 
-async def test_cleanup(cli: System, client: Client, local: UUID) -> None:
-    job_id = await submitted(client, local)
-    await client.cancel_job(local, job_id)
+async def test_cleanup(cli: System, client: Client, local_user: UUID) -> None:
+    job_id = await submitted(client, local_user)
+    await client.cancel_job(local_user, job_id)
     kept = await cli.run("cleanup")
     assert (kept.code, kept.out, kept.error) == (0, "0 finished jobs deleted, 0 stale jobs failed\n", "")
     rows = Rows(cli)
@@ -206,7 +198,7 @@ async def test_cleanup(cli: System, client: Client, local: UUID) -> None:
     await rows.all("UPDATE jobs SET updated_at = now() - interval '7 hours'")
     counts = (await cli.run("cleanup", "--json")).document
     assert counts["deleted"] == 1
-    assert await client.list_jobs(local) == []
+    assert await client.list_jobs(local_user) == []
 
 
 async def test_a_reader_that_has_seen_enough_is_no_error(cli: System) -> None:
@@ -224,8 +216,8 @@ async def test_a_reader_that_has_seen_enough_is_no_error(cli: System) -> None:
     assert (process.returncode, error) == (0, b"")
 
 
-async def test_times_are_utc(cli: System, client: Client, local: UUID) -> None:
-    job_id = await submitted(client, local)
+async def test_times_are_utc(cli: System, client: Client, local_user: UUID) -> None:
+    job_id = await submitted(client, local_user)
     shown, document = await asyncio.gather(
         cli.run("job", job_id, TZ="Pacific/Auckland"), cli.run("job", job_id, "--json", TZ="Pacific/Auckland")
     )

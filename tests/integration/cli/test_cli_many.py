@@ -25,18 +25,13 @@ def source_files(tmp_path: Path) -> None:
     (tmp_path / "project" / "a.py").write_text("y = 1\n")
 
 
-@pytest.fixture
-async def local(client: Client) -> UUID:
-    return await client.get_or_create_user("local@localhost")
-
-
 def write(cli: System, *lines: Any, name: str = "many.jsonl") -> str:
     text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
     (cli.directory / name).write_text(text)
     return name
 
 
-async def test_a_file_of_sources(cli: System, client: Client, local: UUID) -> None:
+async def test_a_file_of_sources(cli: System, client: Client, local_user: UUID) -> None:
     many = write(
         cli,
         {"source": URL, "branch": "main", "project": "one", "idempotency_key": "k"},
@@ -51,7 +46,7 @@ async def test_a_file_of_sources(cli: System, client: Client, local: UUID) -> No
     ids = finished.out.split()
     assert len(ids) == 4
     assert ids[0] == ids[3]
-    jobs = [await client.get_job(local, job_id) for job_id in ids[:3]]
+    jobs = [await client.get_job(local_user, job_id) for job_id in ids[:3]]
     sources = [{key: value for key, value in job.source_metadata.items() if value} for job in jobs]
     assert sources == [
         {"git_repo_url": URL, "git_branch": "main", "project_name": "one", "author_type": "human"},
@@ -84,14 +79,14 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: line[:40])
 async def test_a_bad_line_is_named_and_nothing_is_submitted(
-    cli: System, client: Client, local: UUID, line: str
+    cli: System, client: Client, local_user: UUID, line: str
 ) -> None:
     many = write(cli, {"source": URL}, "\n", line + "\n", {"source": URL})
     assert_complaint(await cli.run("submit", "--from", many), 2, "many.jsonl, line 3: ", *BAD_LINES[line])
-    assert await client.list_jobs(local) == []
+    assert await client.list_jobs(local_user) == []
 
 
-async def test_a_file_that_is_none_or_too_much(cli: System, client: Client, local: UUID) -> None:
+async def test_a_file_that_is_none_or_too_much(cli: System, client: Client, local_user: UUID) -> None:
     assert_complaint(await cli.run("submit", "--from", "none.jsonl"), 2, "none.jsonl cannot be read: No such file")
     assert_complaint(await cli.run("submit", "--from", write(cli, "\n\n")), 2, "has no line to submit")
     six = write(cli, *[{"source": URL}] * 6)
@@ -100,16 +95,16 @@ async def test_a_file_that_is_none_or_too_much(cli: System, client: Client, loca
     assert_complaint(await cli.run("submit", "--from", thousand), 2, "line 1001: more than 1000 sources")
     for odd in (("code.py",), ("--wait",), ("--branch", "x")):
         assert_complaint(await cli.run("submit", "--from", six, *odd), 2, "--from cannot be combined with SOURCE")
-    assert await client.list_jobs(local) == []
+    assert await client.list_jobs(local_user) == []
 
 
-async def test_who_is_told_and_with_which_secret(cli: System, client: Client, local: UUID) -> None:
+async def test_who_is_told_and_with_which_secret(cli: System, client: Client, local_user: UUID) -> None:
     submitted = await cli.run("submit", "code.py", "--notify", "https://example.org/hook", "--json")
     assert submitted.document["notify_url"] == "https://example.org/hook"
     shown = await cli.run("job", submitted.document["job_id"])
     assert "webhook  sent when the job ends\n" in shown.out
     secrets = await cli.run("webhook", "--json")
-    assert secrets.document == client.webhook_secrets(local)
+    assert secrets.document == client.webhook_secrets(local_user)
     assert (await cli.run("webhook")).out.split() == secrets.document
     assert (await cli.run("webhook", "--user", "bob@example.org")).out.split() != secrets.document
     assert_complaint(await cli.run("webhook", WEBHOOK_SECRETS=""), 2, "WEBHOOK_SECRETS is not set")
@@ -124,17 +119,17 @@ async def statuses(client: Client, user_id: UUID) -> dict[str, JobStatus]:
     return {job.job_id: job.status for job in await client.list_jobs(user_id)}
 
 
-async def test_cancelling_many(cli: System, client: Client, local: UUID) -> None:
+async def test_cancelling_many(cli: System, client: Client, local_user: UUID) -> None:
     other = await client.get_or_create_user("bob@example.org")
-    mine, theirs = await submitted(client, local, 3), await submitted(client, other, 2)
+    mine, theirs = await submitted(client, local_user, 3), await submitted(client, other, 2)
     await Rows(cli).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", mine[0])
     asked = await cli.run("cancel", "--since", "1h")
     words = "cancel 2 pending or running jobs of local@localhost, younger than 1 h? say --yes"
     assert_complaint(asked, 2, words)
-    assert set((await statuses(client, local)).values()) == {JobStatus.PENDING}
+    assert set((await statuses(client, local_user)).values()) == {JobStatus.PENDING}
     done = await cli.run("cancel", "--since", "1h", "--yes")
     assert (done.code, done.out, done.error) == (0, "2 of 2 jobs cancelled, or being cancelled\n", "")
-    assert (await statuses(client, local))[mine[0]] is JobStatus.PENDING
+    assert (await statuses(client, local_user))[mine[0]] is JobStatus.PENDING
     assert set((await statuses(client, other)).values()) == {JobStatus.PENDING}
     assert (await cli.run("cancel", "--status", "running")).out == "no jobs\n"
     asked = await cli.run("cancel", "--status", "pending", "--operator")
@@ -144,14 +139,14 @@ async def test_cancelling_many(cli: System, client: Client, local: UUID) -> None
 
 
 @pytest.mark.parametrize(("key", "code"), [(b"y\n", 0), (b"\n", 2), (b"n\n", 2), (b"\x04", 2)], ids=str)
-async def test_on_a_terminal_it_asks(cli: System, client: Client, local: UUID, key: bytes, code: int) -> None:
-    await submitted(client, local, 2)
+async def test_on_a_terminal_it_asks(cli: System, client: Client, local_user: UUID, key: bytes, code: int) -> None:
+    await submitted(client, local_user, 2)
     async with on_terminal(cli, "cancel", "--status", "pending") as terminal:
         await terminal.until(r"cancel 2 pending jobs of local@localhost\? \[y/N\] ")
         terminal.press(key)
         assert await terminal.wait() == code
     wanted = JobStatus.PENDING if code else JobStatus.FAILED
-    assert set((await statuses(client, local)).values()) == {wanted}
+    assert set((await statuses(client, local_user)).values()) == {wanted}
     assert ("nothing was done" in terminal.text) == bool(code)
 
 
@@ -161,31 +156,31 @@ async def fail(cli: System, job_ids: list[str]) -> None:
     )
 
 
-async def test_retrying_many_within_the_limit(cli: System, client: Client, local: UUID) -> None:
-    failed = await submitted(client, local, 4)
+async def test_retrying_many_within_the_limit(cli: System, client: Client, local_user: UUID) -> None:
+    failed = await submitted(client, local_user, 4)
     await fail(cli, failed)
-    waiting = await submitted(client, local, 2)
-    cancelled = await submitted(client, local, 1)
-    await client.cancel_job(local, cancelled[0])  # its upload is gone
+    waiting = await submitted(client, local_user, 2)
+    cancelled = await submitted(client, local_user, 1)
+    await client.cancel_job(local_user, cancelled[0])  # its upload is gone
     assert_complaint(await cli.run("retry", "--status", "failed"), 2, "retry 5 failed jobs of local@localhost? say")
     done = await cli.run("retry", "--status", "failed", "--yes", "--json")
     assert done.document == {"matched": 5, "changed": failed[:3], "unchanged": [failed[3], *cancelled]}
     again = await cli.run("retry", "--since", "1h", "--yes")
     assert again.out.startswith("0 of 2 jobs pending again; 2 left unchanged: they would exceed the limit")
-    now = await statuses(client, local)
+    now = await statuses(client, local_user)
     assert {job for job, status in now.items() if status is JobStatus.PENDING} == {*failed[:3], *waiting}
 
 
-async def test_an_operators_retries_pass_the_limit(cli: System, client: Client, local: UUID) -> None:
+async def test_an_operators_retries_pass_the_limit(cli: System, client: Client, local_user: UUID) -> None:
     other = await client.get_or_create_user("bob@example.org")
-    failed = [*await submitted(client, local, 5), *await submitted(client, other, 5)]
+    failed = [*await submitted(client, local_user, 5), *await submitted(client, other, 5)]
     await fail(cli, failed)
-    await submitted(client, local, 5)
+    await submitted(client, local_user, 5)
     done = await cli.run("retry", "--since", "1d", "--operator", "--user", "bob@example.org", "--yes", "--json")
     assert done.document["changed"] == failed[5:]
     done = await cli.run("retry", "--since", "1d", "--operator", "--yes", "--json")
     assert done.document["changed"] == failed[:5]
-    assert len(await client.list_jobs(local, status=JobStatus.PENDING)) == 10
+    assert len(await client.list_jobs(local_user, status=JobStatus.PENDING)) == 10
 
 
 @pytest.mark.parametrize(

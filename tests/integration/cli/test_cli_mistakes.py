@@ -7,11 +7,13 @@ import pytest
 
 from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import System
-from tests.integration.cli.cli_support import assert_complaint, without_services
+from tests.integration.cli.cli_support import assert_complaint
+
+pytestmark = pytest.mark.settings(MAX_UPLOAD_MB="1")
 
 
-@pytest.fixture
-def nothing(tmp_path: Path) -> System:
+@pytest.fixture(autouse=True)
+def source_files(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("x = 1\n")
     (tmp_path / "notes.txt").write_text("x = 1\n")
     (tmp_path / "LOUD.PY").write_text("x = 1\n")
@@ -21,7 +23,6 @@ def nothing(tmp_path: Path) -> System:
     (tmp_path / "nothing").mkdir()
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "large.py").write_bytes(os.urandom(1536 * 1024))
-    return without_services(tmp_path, MAX_UPLOAD_MB="1")
 
 
 USAGE = {
@@ -44,8 +45,8 @@ USAGE = {
 
 
 @pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
-async def test_bad_usage(nothing: System, arguments: tuple[str, ...]) -> None:
-    assert_complaint(await nothing.run(*arguments), 2, *USAGE[arguments])
+async def test_bad_usage(no_services: System, arguments: tuple[str, ...]) -> None:
+    assert_complaint(await no_services.run(*arguments), 2, *USAGE[arguments])
 
 
 SOURCES = {
@@ -71,8 +72,8 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("arguments", SOURCES, ids=lambda arguments: repr(" ".join(arguments)[:60]))
-async def test_a_source_that_cannot_be(nothing: System, arguments: tuple[str, ...]) -> None:
-    assert_complaint(await nothing.run("submit", *arguments, "--json"), 2, *SOURCES[arguments])
+async def test_a_source_that_cannot_be(no_services: System, arguments: tuple[str, ...]) -> None:
+    assert_complaint(await no_services.run("submit", *arguments, "--json"), 2, *SOURCES[arguments])
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,8 @@ async def test_a_source_that_cannot_be(nothing: System, arguments: tuple[str, ..
         (("submit", "project"), "larger than 1 MB (MAX_UPLOAD_MB)"),
     ],
 )
-async def test_analyze_and_submit_complain_alike(nothing: System, arguments: tuple[str, ...], words: str) -> None:
-    assert_complaint(await nothing.run(*arguments, "--json"), 2, words)
+async def test_analyze_and_submit_complain_alike(no_services: System, arguments: tuple[str, ...], words: str) -> None:
+    assert_complaint(await no_services.run(*arguments, "--json"), 2, words)
 
 
 SETTINGS = {
@@ -101,27 +102,27 @@ SETTINGS = {
 
 @pytest.mark.parametrize("setting", SETTINGS, ids="=".join)
 async def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
-    nothing: System, setting: tuple[str, str]
+    no_services: System, setting: tuple[str, str]
 ) -> None:
     name, value = setting
     both = {"DATABASE_URL": "postgresql://u:s3cret@h/d", "REDIS_URL": "redis://:s3cret@h/0", name: value}
-    finished = await nothing.run("jobs", **both)
+    finished = await no_services.run("jobs", **both)
     assert_complaint(finished, 2, "settings: ", name, SETTINGS[setting])
     assert "s3cret" not in finished.error
 
 
 @pytest.mark.parametrize("command", ["analyze", "submit", "migrate", "doctor", "worker", "up"])
-async def test_every_command_reads_the_settings_first(nothing: System, command: str) -> None:
+async def test_every_command_reads_the_settings_first(no_services: System, command: str) -> None:
     source = ("code.py",) if command in ("analyze", "submit") else ()
-    assert_complaint(await nothing.run(command, *source, ARQ_JOB_TIMEOUT="x"), 2, "settings: ARQ_JOB_TIMEOUT")
+    assert_complaint(await no_services.run(command, *source, ARQ_JOB_TIMEOUT="x"), 2, "settings: ARQ_JOB_TIMEOUT")
 
 
-async def test_all_bad_settings_are_named_at_once(nothing: System) -> None:
-    finished = await nothing.run("jobs", ARQ_MAX_JOBS="x", DB_POOL_SIZE="-1", LOG_FORMAT="xml")
+async def test_all_bad_settings_are_named_at_once(no_services: System) -> None:
+    finished = await no_services.run("jobs", ARQ_MAX_JOBS="x", DB_POOL_SIZE="-1", LOG_FORMAT="xml")
     assert_complaint(finished, 2, "ARQ_MAX_JOBS", "DB_POOL_SIZE", "LOG_FORMAT")
 
 
 @pytest.mark.parametrize("command", ["jobs", "migrate"])
-async def test_one_service_without_the_other(nothing: System, command: str) -> None:
-    finished = await nothing.run(command, REDIS_URL="redis://127.0.0.1:1/0")
+async def test_one_service_without_the_other(no_services: System, command: str) -> None:
+    finished = await no_services.run(command, REDIS_URL="redis://127.0.0.1:1/0")
     assert_complaint(finished, 2, "DATABASE_URL is not set")

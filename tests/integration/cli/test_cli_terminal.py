@@ -16,24 +16,16 @@ from tests.fixtures.jobs import slow_source
 from tests.fixtures.processes import alive, descendants
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, WorkerProcess, until_finished
-from tests.integration.cli.cli_support import TEN, Terminal, on_terminal, without_services
+from tests.integration.cli.cli_support import TEN, Terminal, on_terminal
 from worker.client import Client
 
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 
-@pytest.fixture
-def nothing(tmp_path: Path) -> System:
+@pytest.fixture(autouse=True)
+def source_files(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("import os\n")
     (tmp_path / "slow.py").write_bytes(slow_source())
-    return without_services(tmp_path, SCRATCH_DIR=str(tmp_path / "scratch"), PACKAGE_INDEX_URL="")
-
-
-@pytest.fixture
-def with_sources(cli: System) -> System:
-    (cli.directory / "code.py").write_text("import os\n")
-    (cli.directory / "slow.py").write_bytes(slow_source())
-    return cli
 
 
 def read_all(descriptor: int) -> bytes:
@@ -48,10 +40,10 @@ def assert_bar(terminal: Terminal) -> None:
     assert terminal.raw.index(HIDE_CURSOR) < terminal.raw.rindex(SHOW_CURSOR)
 
 
-async def test_the_bar_is_on_standard_error_and_the_document_on_standard_output(nothing: System) -> None:
+async def test_the_bar_is_on_standard_error_and_the_document_on_standard_output(no_services: System) -> None:
     ours, theirs = os.pipe()
     reading = asyncio.create_task(asyncio.to_thread(read_all, ours))
-    async with on_terminal(nothing, "analyze", "code.py", "--json", stdout=theirs) as terminal:
+    async with on_terminal(no_services, "analyze", "code.py", "--json", stdout=theirs) as terminal:
         os.close(theirs)
         assert await terminal.wait() == 0
         document = json.loads(await reading)
@@ -60,8 +52,8 @@ async def test_the_bar_is_on_standard_error_and_the_document_on_standard_output(
     assert "{" not in terminal.text
 
 
-async def test_tables_fit_a_terminal_of_80_columns(nothing: System) -> None:
-    async with on_terminal(nothing, "analyze", "code.py") as terminal:
+async def test_tables_fit_a_terminal_of_80_columns(no_services: System) -> None:
+    async with on_terminal(no_services, "analyze", "code.py") as terminal:
         assert await terminal.wait() == 0
     assert_bar(terminal)
     shown = terminal.text[terminal.text.index("code.py, 1 file") :]
@@ -73,8 +65,8 @@ async def test_tables_fit_a_terminal_of_80_columns(nothing: System) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1")])
-async def test_a_terminal_that_can_do_less_gets_less(nothing: System, name: str, value: str) -> None:
-    async with on_terminal(nothing, "analyze", "code.py", environment={name: value}) as terminal:
+async def test_a_terminal_that_can_do_less_gets_less(no_services: System, name: str, value: str) -> None:
+    async with on_terminal(no_services, "analyze", "code.py", environment={name: value}) as terminal:
         assert await terminal.wait() == 0
     assert b"\x1b[3" not in terminal.raw
     if name == "TERM":
@@ -82,16 +74,16 @@ async def test_a_terminal_that_can_do_less_gets_less(nothing: System, name: str,
         assert "fetching ...\ncollecting ...\nsummarizing ...\n" in terminal.text
 
 
-async def test_submit_and_wait_shows_the_same_bar(with_sources: System, worker: WorkerProcess) -> None:
-    async with on_terminal(with_sources, "submit", "slow.py", "--wait") as terminal:
+async def test_submit_and_wait_shows_the_same_bar(cli: System, worker: WorkerProcess) -> None:
+    async with on_terminal(cli, "submit", "slow.py", "--wait") as terminal:
         assert await terminal.wait() == 0
     assert_bar(terminal)
     assert "waiting for a worker" in terminal.text
     assert "slow.py, 1 file in" in terminal.text
 
 
-async def test_submit_says_how_to_go_on_only_to_a_person(with_sources: System) -> None:
-    async with on_terminal(with_sources, "submit", "code.py", "--user", "ann@example.org") as terminal:
+async def test_submit_says_how_to_go_on_only_to_a_person(cli: System) -> None:
+    async with on_terminal(cli, "submit", "code.py", "--user", "ann@example.org") as terminal:
         assert await terminal.wait() == 0
     job_id, hint = terminal.text.split("\n", 1)
     assert len(job_id.split()) == 1
@@ -100,9 +92,9 @@ async def test_submit_says_how_to_go_on_only_to_a_person(with_sources: System) -
 
 
 async def test_a_job_that_no_worker_takes_is_said_to_wait_and_outlives_the_watching(
-    with_sources: System, client: Client
+    cli: System, client: Client
 ) -> None:
-    async with on_terminal(with_sources, "submit", "code.py", "--wait") as terminal:
+    async with on_terminal(cli, "submit", "code.py", "--wait") as terminal:
         await terminal.until("no worker has taken the job so far.*vibe8 worker")
         terminal.press(b"\x03")
         assert await terminal.wait() == 130
@@ -139,17 +131,17 @@ async def interrupted(cli: System, sign: int, *arguments: str) -> tuple[int, str
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_interrupting_an_analysis(nothing: System, sign: int) -> None:
-    code, error, family = await interrupted(nothing, sign, "analyze", "slow.py")
+async def test_interrupting_an_analysis(no_services: System, sign: int) -> None:
+    code, error, family = await interrupted(no_services, sign, "analyze", "slow.py")
     assert code == 130
     assert error == "fetching ...\ncollecting ...\nvibe8: interrupted\n"
     assert len(family) >= 3  # the zygote, a guardian, a body
     await until(lambda: alive(family) == [])
-    assert list((nothing.directory / "scratch").iterdir()) == []
+    assert list((no_services.directory / "scratch").iterdir()) == []
 
 
-async def test_ctrl_c_on_a_terminal_during_an_analysis(nothing: System) -> None:
-    async with on_terminal(nothing, "analyze", "slow.py") as terminal:
+async def test_ctrl_c_on_a_terminal_during_an_analysis(no_services: System) -> None:
+    async with on_terminal(no_services, "analyze", "slow.py") as terminal:
         await terminal.until("collecting")
         family = descendants(terminal.process.pid)
         terminal.press(b"\x03")
@@ -157,14 +149,14 @@ async def test_ctrl_c_on_a_terminal_during_an_analysis(nothing: System) -> None:
     assert terminal.text.rstrip().endswith("vibe8: interrupted")
     assert terminal.raw.rindex(SHOW_CURSOR) > terminal.raw.rindex(HIDE_CURSOR)
     await until(lambda: alive(family) == [])
-    assert list((nothing.directory / "scratch").iterdir()) == []
+    assert list((no_services.directory / "scratch").iterdir()) == []
 
 
 async def test_interrupting_the_watching_leaves_the_job_to_its_worker(
-    with_sources: System, worker: WorkerProcess, client: Client
+    cli: System, worker: WorkerProcess, client: Client
 ) -> None:
     user_id: UUID = await client.get_or_create_user("local@localhost")
-    code, error, family = await interrupted(with_sources, signal.SIGINT, "submit", "slow.py", "--wait")
+    code, error, family = await interrupted(cli, signal.SIGINT, "submit", "slow.py", "--wait")
     assert code == 130
     assert family == []
     *progress, last = error.splitlines()
