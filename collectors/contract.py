@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 from collectors.schemas import Schema
 from collectors.source.source_tree import SourceFile, SourceTree
+from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import Report
 
 Facts = Any
@@ -44,17 +45,9 @@ class Totals:
 
 
 class Collector(Protocol):
-    """What both kinds of collector declare.
+    """What both kinds of collector declare."""
 
-    `name` is the key in `metrics`; `tool` and `version` go to `tool_versions`; `revision` counts changes of our own
-    facts and, with the versions, keys any cache of them; `fields` are the aggregate's keys, nulls when it fails.
-    """
-
-    name: ClassVar[str]
-    tool: ClassVar[str]
-    version: ClassVar[str]
-    revision: ClassVar[int]
-    fields: ClassVar[tuple[str, ...]]
+    metric: ClassVar[MetricDeclaration]
 
 
 @runtime_checkable

@@ -74,7 +74,7 @@ class FileUnit:
 
         yield FILE_STEP, lambda: _parse(file())
         for collector in self.collectors:
-            yield collector.name, partial(_inspect, collector, file)
+            yield collector.metric.name, partial(_inspect, collector, file)
 
 
 def _parse(file: SourceFile) -> list[Any]:
@@ -129,7 +129,7 @@ def analyse(
     collecting_ended = time.monotonic()
     emit("summarizing", 0.0)
     outcomes = _summarize(collectors, collected, options)
-    names = sorted(collector.name for collector in collectors)
+    names = sorted(collector.metric.name for collector in collectors)
     timings = {
         **{f"collect.{name}": round(collected.cpu_ms[name]) for name in names if name in collected.cpu_ms},
         **{f"wall.{name}": round((collected.answered_at.get(name, started) - started) * 1000) for name in names},
@@ -145,11 +145,12 @@ def _collect(
     """Map: inspect every file that is not cached, and run the collectors that need the whole tree beside that."""
     by_file = [collector for collector in collectors if is_file_collector(collector)]
     of_tree = list(tree_steps(tree, collectors, cache))
-    whole = [SingleStep(collector.name, run, options.collector_timeout, weight=1.0) for collector, run in of_tree]
+    timeout = options.collector_timeout
+    whole = [SingleStep(collector.metric.name, run, timeout, weight=1.0) for collector, run in of_tree]
     collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
     missing = _add_cached(tree, by_file, collected, cache)
     largest_first = sorted(missing, key=lambda entry: -entry.size)
-    files = [FileUnit(entry, by_file, options.collector_timeout) for entry in largest_first]
+    files = [FileUnit(entry, by_file, timeout) for entry in largest_first]
     total, done = len(files) + len(whole), 0
 
     def on_result(index: int, result: UnitResult) -> None:
@@ -219,7 +220,7 @@ def _summarize(
         if reason is None:
             ready.append(collector)
         else:
-            outcomes[collector.name] = Failed(reason=reason)
+            outcomes[collector.metric.name] = Failed(reason=reason)
 
     def summary_of(collector: AnyCollector) -> Callable[[], Any]:
         facts = collected.facts_of(collector)
@@ -227,13 +228,13 @@ def _summarize(
 
     def on_result(index: int, result: UnitResult) -> None:
         collector = ready[index]
-        if collector.name in result.values:
-            summary = Summary.from_plain(result.values[collector.name], collected.gaps_of(collector))
-            outcomes[collector.name] = Ok(value=summary)
+        if collector.metric.name in result.values:
+            summary = Summary.from_plain(result.values[collector.metric.name], collected.gaps_of(collector))
+            outcomes[collector.metric.name] = Ok(value=summary)
         else:
-            outcomes[collector.name] = Failed(reason=result.failures[collector.name])
+            outcomes[collector.metric.name] = Failed(reason=result.failures[collector.metric.name])
 
-    units = [SingleStep(item.name, summary_of(item), options.collector_timeout, weight=0.2) for item in ready]
+    units = [SingleStep(item.metric.name, summary_of(item), options.collector_timeout, weight=0.2) for item in ready]
     processes = options.processes if len(collected.paths) > 1 else min(options.processes, 1)
     _run(units, processes, options, on_result)
     return outcomes

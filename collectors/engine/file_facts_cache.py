@@ -44,7 +44,7 @@ class FileFactsCache:
         packed = self._known.get(entry.raw_path)
         if packed is None:
             return None
-        schemas = {collector.name: nullable(collector.facts_schema) for collector in collectors}
+        schemas = {collector.metric.name: nullable(collector.facts_schema) for collector in collectors}
         return unpack(packed, {FILE_STEP: FILE_STEP_SCHEMA, **schemas})
 
     def put(self, entry: FileEntry, result: UnitResult) -> None:

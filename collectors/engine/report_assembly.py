@@ -9,6 +9,7 @@ from collectors.contract import TREE_PATH, AnyCollector, is_file_collector
 from collectors.engine.steps import FILE_STEP, UnitResult
 from collectors.engine.summaries import Summary, list_findings
 from collectors.source.source_tree import SourceTree
+from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.file_tree import MeasuredFile, build_file_tree
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Failed, Ok
 from domain.sources import FetchedSource
@@ -54,29 +55,29 @@ class CollectedFacts:
 
     def facts_of(self, collector: AnyCollector) -> Any:
         """Return the facts for `summarize`: those of the tree, or those of each file in sorted order."""
-        facts = self.facts.get(collector.name, {})
+        facts = self.facts.get(collector.metric.name, {})
         if not is_file_collector(collector):
             return facts[TREE_PATH]
         return {path: facts[path] for path in (TREE_PATH, *self.paths) if path in facts}
 
     def failure_of(self, collector: AnyCollector) -> str | None:
         """Return why the collector cannot be summarized: the tree, every file or the time budget failed; else None."""
-        failures = self.failures.get(collector.name, {})
+        failures = self.failures.get(collector.metric.name, {})
         if TREE_PATH in failures:
             return failures[TREE_PATH]
         out_of_time = next((reason for reason in failures.values() if reason.startswith("out of time")), None)
         if out_of_time is not None:
             return out_of_time
-        if failures and not self.facts.get(collector.name):
+        if failures and not self.facts.get(collector.metric.name):
             return next(iter(failures.values()))
         return None
 
     def gaps_of(self, collector: AnyCollector) -> list[str]:
         """Return one line for each file on which this collector failed, except files that could not be read at all."""
         unreadable = self.failures.get(FILE_STEP, {})
-        failures = self.failures.get(collector.name, {})
+        failures = self.failures.get(collector.metric.name, {})
         return [
-            f"{path}: {collector.name} skipped: {reason}"
+            f"{path}: {collector.metric.name} skipped: {reason}"
             for path, reason in sorted(failures.items())
             if path != TREE_PATH and path not in unreadable
         ]
@@ -92,10 +93,11 @@ def assemble(
 ) -> Analysis:
     """Return the document of the run: valid as JSONB, every list within its limit."""
     reports = {name: outcome.value for name, outcome in outcomes.items() if isinstance(outcome, Ok)}
-    metrics = {collector.name: _aggregate(collector, reports.get(collector.name)) for collector in collectors}
+    declarations = [collector.metric for collector in collectors]
+    metrics = {metric.name: _aggregate(metric, reports.get(metric.name)) for metric in declarations}
     return Analysis(
         metrics=safe_json(metrics),
-        file_tree=safe_json(build_file_tree(_numbers(tree, collected, reports))),
+        file_tree=safe_json(build_file_tree(_measured_files(tree, collected, reports), declarations)),
         findings=list_findings(reports, FINDINGS_LIMIT),
         errors=_errors(collected, outcomes),
         completeness=safe_json(_completeness(fetched, collected, outcomes)),
@@ -106,15 +108,17 @@ def assemble(
 
 def tool_versions(collectors: Iterable[AnyCollector]) -> dict[str, str]:
     """Return the version of each tool and of Python."""
-    tools = {collector.tool: collector.version for collector in collectors}
+    tools = {collector.metric.tool: collector.metric.version for collector in collectors}
     return {"python": platform.python_version(), **dict(sorted(tools.items()))}
 
 
-def _aggregate(collector: AnyCollector, report: Summary | None) -> dict[str, JSON]:
-    return {key: None if report is None else report.aggregate[key] for key in collector.fields}
+def _aggregate(metric: MetricDeclaration, report: Summary | None) -> dict[str, JSON]:
+    return metric.without_value() if report is None else {key: report.aggregate[key] for key in metric.keys}
 
 
-def _numbers(tree: SourceTree, collected: CollectedFacts, reports: Mapping[str, Summary]) -> dict[str, MeasuredFile]:
+def _measured_files(
+    tree: SourceTree, collected: CollectedFacts, reports: Mapping[str, Summary]
+) -> dict[str, MeasuredFile]:
     sloc = collected.sloc
     return {
         entry.path: MeasuredFile(

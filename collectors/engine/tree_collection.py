@@ -28,9 +28,9 @@ def tree_steps(
         if not supports_tree_facts(collector):
             continue
         if cache is not None and supports_saved_state(collector):
-            yield collector, partial(collector.collect_incremental, tree, cache.get_states(collector.name))
+            yield collector, partial(collector.collect_incremental, tree, cache.get_states(collector.metric.name))
         elif cache is not None and supports_file_answers(collector):
-            known = cache.get_answers(collector.name, collector.answer_schema, tree.entries)
+            known = cache.get_answers(collector.metric.name, collector.answer_schema, tree.entries)
             yield collector, partial(collector.collect_incremental, tree, known)
         else:
             yield collector, partial(_collect_all, collector, tree)
@@ -45,6 +45,6 @@ def cache_outcome(collector: Collector, tree: SourceTree, outcome: Any, cache: F
     if cache is None or outcome is None:
         return
     if isinstance(outcome, Mapping) and supports_file_answers(collector):
-        cache.put_answers(collector.name, collector.answer_schema, tree.entries, outcome)
+        cache.put_answers(collector.metric.name, collector.answer_schema, tree.entries, outcome)
     else:
-        cache.put_state(collector.name, outcome)
+        cache.put_state(collector.metric.name, outcome)

@@ -1,4 +1,4 @@
-"""`churn`: how many lines of Python were ever added and deleted, as `git log --numstat` tells it."""
+"""`churn`: lines of Python that the commits of the history added and deleted, by `git log --numstat`."""
 
 import os
 import re
@@ -9,70 +9,104 @@ from typing import ClassVar
 from collectors.contract import Facts, Totals
 from collectors.history.commit_tally import pack_tally, tally_commits, unpack_tally
 from collectors.source.source_tree import SourceTree
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Report
 from domain.metrics.scoring import churn_score
+from domain.metrics.severity import Rising
 
 
 def _git_version() -> str:
-    """What `git version` says, without a distribution's suffix."""
+    """Return the version that `git version` prints, without a distribution's suffix."""
     try:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-        said = subprocess.run(["git", "version"], env=environment, capture_output=True, check=False)  # nosec B607 # noqa: S607 - this machine's own git
+        printed = subprocess.run(["git", "version"], env=environment, capture_output=True, check=False)  # nosec B607 # noqa: S607 - this machine's own git
     except OSError:
         return "not installed"
-    number = re.search(rb"\d+(\.\d+)+", said.stdout)
+    number = re.search(rb"\d+(\.\d+)+", printed.stdout)
     return number.group().decode() if number else "unknown"
 
 
+METRIC = MetricDeclaration(
+    name="churn",
+    tool="git",
+    version=_git_version(),
+    pinned=False,
+    aggregate=(
+        AggregateField(
+            key="total_commits",
+            meaning="Commits, as `git rev-list --count --no-merges HEAD` counts them, whatever files they touch.",
+        ),
+        AggregateField(
+            key="totalChurn", meaning="Lines added and deleted by all of them, in files that were deleted later too."
+        ),
+        AggregateField(
+            key="churn_score", meaning="max(0, 100 - totalChurn / 10): 0..100, higher is better.", json_type="number"
+        ),
+    ),
+    file_metric=FileMetric(
+        key="churn",
+        fields=(FileField(key="count", number="lines", meaning="Lines added and deleted in this file."),),
+        rated=RatedNumber(number="lines", meaning="Lines added and deleted over the whole history."),
+        thresholds=Rising(99, 500),
+        health_input="churn",
+        column=Column(heading="churn", of=("count",)),
+        position=80,
+    ),
+    row=RowFormat(text="{total_commits} commits, {totalChurn} lines changed", score="churn_score", position=100),
+)
+
+
 class Churn:
-    """Equal to `git log --numstat --no-merges --no-renames` of a bare clone, its paths filtered afterwards.
+    """Lines added and deleted over the history.
 
-    Every commit that HEAD reaches counts, also on a side branch whose work was reverted; attributes and replace refs
-    have no say; binary files have no lines. A renamed file is a deleted and an added one.
+    Equals `git log --numstat --no-merges --no-renames` of a bare clone. The paths are filtered afterwards: `.py` files
+    outside the directories that no collector looks into.
 
-    Of the paths that git names, those of the one file set count: `.py` files outside the directories that no collector
-    looks into. Files that have since been deleted count in `totalChurn` alone. `total_commits` is
-    `git rev-list --count --no-merges HEAD`, whatever the commits touch.
+    Every commit that HEAD reaches counts, also one on a side branch whose work was reverted. Attributes and replace
+    refs are ignored. Binary files have no lines. A renamed file counts as one deleted and one added file.
 
-    Without git history all three numbers are null, which is no failure; a shallow history is a gap, since the commit
-    at its boundary seems to have added every file that existed by then.
+    Without git history all three numbers are null, which is not a failure. A shallow history is a gap: the commit at
+    its boundary seems to have added every file that existed by then.
     """
 
-    name: ClassVar[str] = "churn"
-    tool: ClassVar[str] = "git"
-    version: ClassVar[str] = _git_version()
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("total_commits", "totalChurn", "churn_score")
+    metric: ClassVar[MetricDeclaration] = METRIC
 
     def collect_tree(self, tree: SourceTree) -> Facts:
-        """Commits, lines in all and by display path, and whether the history is shallow; None without history.
+        """Return `{commits, total, lines: {path: lines}, shallow}`; None without history.
 
         Raises PermanentError where git cannot read the history.
         """
         return self.collect_incremental(tree, ())[0]
 
-    def collect_incremental(self, tree: SourceTree, remembered: Sequence[bytes]) -> tuple[Facts, bytes | None]:
-        """The same, walking only over commits that nothing is remembered of; and what to remember of all of them.
+    def collect_incremental(self, tree: SourceTree, states: Sequence[bytes]) -> tuple[Facts, bytes | None]:
+        """Return the same facts, walking only the commits that no state covers; and the state of all of them.
 
-        The latter is None where there is nothing new, or nothing that could be added to. A shallow history is walked
-        as a whole: what its oldest commit seems to add depends on where it was cut off.
+        A shallow history is walked as a whole: what its oldest commit seems to add depends on where it was cut off.
         """
         history = tree.history
         if history is None:
             return None, None
         shallow = history.is_shallow()
-        found = () if shallow else [unpack_tally(packed, history, self.version) for packed in remembered]
-        known = [tally for tally in found if tally is not None]
-        display = {os.fsdecode(entry.raw_path): entry.path for entry in tree.entries}
-        tally = tally_commits(history, frozenset(display), known)
-        lines = {path: tally.lines_by_path.get(name, 0) for name, path in display.items()}
+        unpacked = () if shallow else [unpack_tally(state, history, METRIC.version) for state in states]
+        known = [tally for tally in unpacked if tally is not None]
+        display_paths = {os.fsdecode(entry.raw_path): entry.path for entry in tree.entries}
+        tally = tally_commits(history, frozenset(display_paths), known)
+        lines = {path: tally.lines_by_path.get(name, 0) for name, path in display_paths.items()}
         facts = {"commits": tally.commits, "total": tally.total_lines, "lines": lines, "shallow": shallow}
-        return facts, None if tally in known else pack_tally(tally, history, self.version)
+        return facts, None if tally in known else pack_tally(tally, history, METRIC.version)
 
     def summarize(self, facts: Facts, totals: Totals) -> Report:
-        """The three numbers, and `lines` (added + deleted) of each file of the tree."""
+        """Report the three numbers, and `lines` of each file."""
         if facts is None:
-            return Report(aggregate=dict.fromkeys(self.fields))
+            return Report(aggregate=METRIC.without_value())
         aggregate = {
             "total_commits": facts["commits"],
             "totalChurn": facts["total"],

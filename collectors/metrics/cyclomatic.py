@@ -1,4 +1,4 @@
-"""How many paths lead through the functions."""
+"""`cyclomatic`: McCabe's complexity of functions, by radon."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -7,54 +7,88 @@ from typing import ClassVar
 from collectors.contract import Facts, Totals
 from collectors.schemas import Schema, counts, strings, table
 from collectors.source.source_tree import SourceFile
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    FindingIdentity,
+    IdentityKind,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import complexity_score
+from domain.metrics.severity import Rising
 
 THRESHOLD = 10
 """A function above it is a finding: radon ranks it C (11..20), D (..30), E (..40) or F."""
+
+METRIC = MetricDeclaration(
+    name="cyclomatic",
+    tool="radon",
+    version=version("radon"),
+    aggregate=(
+        AggregateField(
+            key="avg_cc", meaning="Mean over the functions and methods; 0.0 without any.", json_type="number"
+        ),
+        AggregateField(
+            key="complexity_score",
+            meaning="max(0, 100 - 5 * avg_cc): 0..100, higher is better.",
+            json_type="number",
+        ),
+    ),
+    file_metric=FileMetric(
+        key="complexity",
+        fields=(
+            FileField(key="value", number="max", meaning="The most complex function; 0 without a function."),
+            FileField(
+                key="avg", number="avg", meaning="Mean of the file's functions; 0.0 without any.", json_type="number"
+            ),
+        ),
+        rated=RatedNumber(number="max", meaning="McCabe's number of the file's most complex function."),
+        thresholds=Rising(5, 10),
+        health_input="complexity",
+        column=Column(heading="cc", of=("value",)),
+        position=10,
+    ),
+    row=RowFormat(text="average complexity {avg_cc:.2f}", score="complexity_score", position=20),
+    finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME, rule_family="CC"),
+)
 
 
 class Cyclomatic:
     """McCabe's cyclomatic complexity of functions and methods.
 
-    Equals `radon cc --json`: its top-level entries of type function or method. These are the functions in no other
-    function, and the methods of classes in no other class; what is defined in a function is not counted at all.
-
-    - `avg_cc`: the mean over these; 0.0 where there is none.
-    - `complexity_score`: max(0, 100 - 5 * avg_cc).
-    - per file: `max` (0 without a function) and `avg` (0.0).
+    Equals `radon cc --json`: its top-level entries of type function or method. These are the functions that are in no
+    other function, and the methods of classes that are in no other class. Definitions inside a function are not
+    counted. A function whose complexity is above 10 is a finding.
 
     A function starts at 1. Each `if`, `elif`, conditional expression, `assert`, loop, loop's `else`, `except`, `try`'s
-    `else`, comprehension and comprehension's `if` adds 1, `and` and `or` one less than they have operands, `match` its
-    cases but for one that takes everything. A lambda counts with the function around it. As in radon, `except*` and
-    `with` add nothing, and what stands in an assertion, a decorator, a parameter or an annotation is not looked at.
+    `else`, comprehension and comprehension's `if` adds 1; `and` and `or` add one less than they have operands; `match`
+    adds the number of its cases without one that matches everything. A lambda counts with the function around it. As
+    in radon, `except*` and `with` add nothing, and the contents of assertions, decorators, parameters and annotations
+    are ignored.
     """
 
-    name: ClassVar[str] = "cyclomatic"
-    tool: ClassVar[str] = "radon"
-    version: ClassVar[str] = version("radon")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("avg_cc", "complexity_score")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = table(strings, counts, counts)
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`[[name, line, complexity]]`, a method's name being `Class.method`, in order of lines."""
+        """Return `[[name, line, complexity]]` in order of lines; a method's name is `Class.method`."""
         return [[item.name, item.line, item.complexity] for item in file.radon_measures.functions]
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Average over all functions, and per file."""
+        """Average over all functions, and over those of each file."""
         if totals.files and not facts:
-            return Report(aggregate=dict.fromkeys(self.fields), gaps=["cyclomatic: no file parses"])
-        per_file = {path: [complexity for _, _, complexity in functions] for path, functions in facts.items()}
-        everything = [complexity for complexities in per_file.values() for complexity in complexities]
-        average = _mean(everything)
+            return Report(aggregate=METRIC.without_value(), gaps=["cyclomatic: no file parses"])
+        by_file = {path: [complexity for _, _, complexity in functions] for path, functions in facts.items()}
+        average = _mean([complexity for complexities in by_file.values() for complexity in complexities])
         return Report(
-            aggregate={
-                "avg_cc": average,
-                "complexity_score": complexity_score(average),
-            },
-            per_file={path: {"max": max(found, default=0), "avg": _mean(found)} for path, found in per_file.items()},
+            aggregate={"avg_cc": average, "complexity_score": complexity_score(average)},
+            per_file={path: {"max": max(found, default=0), "avg": _mean(found)} for path, found in by_file.items()},
             findings=[
                 _finding(path, name, line, complexity)
                 for path, functions in facts.items()
@@ -71,7 +105,7 @@ def _mean(numbers: list[int]) -> float:
 def _finding(path: str, name: str, line: int, complexity: int) -> Finding:
     rank = "CDEF"[min((complexity - 1) // 10 - 1, 3)]
     return Finding(
-        metric=Cyclomatic.name,
+        metric=METRIC.name,
         rule=f"CC-{rank}",
         path=path,
         line=line,

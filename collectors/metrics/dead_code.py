@@ -1,4 +1,4 @@
-"""Code that nothing in the tree uses, as vulture tells it."""
+"""`dead_code`: definitions that nothing uses and code that cannot be reached, by vulture."""
 
 import ast
 import pkgutil
@@ -26,18 +26,30 @@ from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.source.syntax_walk import walk_syntax_tree
 from collectors.tools.vulture_visitor import Definition, VultureResult, VultureVisitor, parse_with_type_comments
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    FindingIdentity,
+    IdentityKind,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Finding, Report
+from domain.metrics.severity import Rising
 from domain.text import one_line
 
 UNREACHABLE = "unreachable_code"
-"""vulture's only type that asks for no name: such code is dead whatever the other files say."""
+"""vulture's only type that is not about a name: such code is dead whatever the other files contain."""
 
 _WHITELIST = "_whitelist.py"
 
 
 @cache
 def whitelists() -> frozenset[str]:
-    """Names of the modules for which vulture brings a list of what their users need not use visibly."""
+    """Return the modules for which vulture has a whitelist: names that count as used once the module is imported."""
     names = (entry.name for entry in files("vulture").joinpath("whitelists").iterdir())
     return frozenset(name.removesuffix(_WHITELIST) for name in names if name.endswith(_WHITELIST))
 
@@ -57,42 +69,63 @@ _FACTS_SCHEMA = any_of(
 
 @cache
 def whitelisted(module: str) -> frozenset[str]:
-    """The names that vulture takes for used as soon as any file imports `module`."""
+    """Return the names that vulture counts as used once any file imports `module`."""
     path = f"whitelists/{module}{_WHITELIST}"
     text = (pkgutil.get_data("vulture", path) or b"").decode()
     return frozenset(VultureVisitor(path, text).collect(walk_syntax_tree(ast.parse(text))).used)
 
 
+METRIC = MetricDeclaration(
+    name="dead_code",
+    tool="vulture",
+    version=version("vulture"),
+    aggregate=(
+        AggregateField(key="unused_symbols", meaning="Reports of vulture over all files."),
+        AggregateField(key="suppressed", meaning="Further reports that `# noqa` comments hide."),
+    ),
+    file_metric=FileMetric(
+        key="dead_code",
+        fields=(
+            FileField(key="count", number="count", meaning="Reports about this file."),
+            FileField(
+                key="suppressed", number="suppressed", meaning="Further reports about it that `# noqa` comments hide."
+            ),
+        ),
+        rated=RatedNumber(number="count", per_100_sloc=True, meaning="Unused symbols per 100 sloc."),
+        thresholds=Rising(1, 4),
+        health_input="dead_code",
+        column=Column(heading="dead", of=("count",)),
+        position=60,
+    ),
+    row=RowFormat(text="{unused_symbols} unused symbols, {suppressed} suppressed", position=40),
+    finding_identity=FindingIdentity(kind=IdentityKind.KIND_AND_NAME),
+)
+
+
 class DeadCode:
     """Definitions whose name is used nowhere in the tree, and code that cannot be reached.
 
-    Equals `vulture --min-confidence 60` run on the tree with its root at `/src`; the place counts, since vulture is
-    lenient with files that look like tests from their absolute path.
+    Equals `vulture --min-confidence 60` run on the tree with its root at `/src`. The root matters: vulture reports less
+    about files whose absolute path looks like that of a test.
 
-    - `unused_symbols`: what vulture reports, over all files.
-    - `suppressed`: what it would report without the `# noqa` comments, beyond that.
-    - per file: `count` and `suppressed` of that file.
+    vulture compares bare names. A definition is used when its name is read in any file: as a variable, an attribute,
+    in `__all__`, in a format string over `locals()`, and so on. No file can be judged alone. The map collects what a
+    file defines and does not use itself, and the names that it uses; the reduce joins the used names and reports the
+    definitions that are left.
 
-    vulture compares bare names: a definition is used when its name is read anywhere, in any file, as a variable, an
-    attribute, in `__all__`, in a format string over `locals()`, and so on. So no file can be judged alone. The map
-    takes down what a file defines and does not use itself, and the names that it uses; the reduce joins the names and
-    sees what is left. As in vulture, a file with a type comment in the wrong place tells nothing at all, and one
-    with a type comment that is no expression tells only what stands before it.
+    As in vulture, a file with a misplaced type comment contributes nothing, and one with a type comment that is not an
+    expression contributes only what precedes that comment.
     """
 
-    name: ClassVar[str] = "dead_code"
-    tool: ClassVar[str] = "vulture"
-    version: ClassVar[str] = version("vulture")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("unused_symbols", "suppressed")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = _FACTS_SCHEMA
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`{candidates: [[typ, name, line, text, function, hidden]], used: [name], whitelists: [module]}`.
+        """Return `{candidates: [[type, name, line, text, function, suppressed]], used: [name], whitelists: [module]}`.
 
-        With `stopped: reason` where vulture gives up half-way; `{rejected: reason}` alone where it cannot parse the
-        file, since it parses type comments too.
+        `stopped: reason` is added where vulture stops in the middle of the file. The result is `{rejected: reason}`
+        where vulture cannot parse the file, since it also parses type comments.
         """
         try:
             commented = parse_with_type_comments(file.text)
@@ -107,14 +140,14 @@ class DeadCode:
         ]
         facts = {
             "candidates": candidates,
-            # Only names can match a definition; a string given to getattr may be anything.
+            # Only an identifier can match a definition; a string passed to getattr may be anything.
             "used": sorted(name for name in found.used if name.isidentifier()),
             "whitelists": sorted(found.imported & whitelists()),
         }
         return facts if found.stop_reason is None else {**facts, "stopped": one_line(found.stop_reason, 200)}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:  # noqa: ARG002 - the protocol
-        """Join the used names, and report what none of them names."""
+        """Join the used names, and report the definitions that are not among them."""
         accepted = {path: fact for path, fact in facts.items() if "rejected" not in fact}
         used = _used_names(accepted.values())
         findings: list[Finding] = []
@@ -136,7 +169,7 @@ class DeadCode:
 
 
 def _shortened(function: str | None) -> str | None:
-    """A class's name may be as long as its file, and would be repeated for everything inside."""
+    """Shorten a dotted name: a class's name may be as long as its file, and is repeated for every candidate in it."""
     return None if function is None else function[:200]
 
 
@@ -149,7 +182,7 @@ def _gaps(facts: Mapping[str, Facts]) -> Iterable[str]:
 
 
 def _unused_here(found: VultureResult) -> Iterable[Definition]:
-    """What the file does not use itself, in order of lines; vulture counts a name once a line, type and file."""
+    """Yield the definitions that the file does not use itself, by line; vulture reports a name once a line and type."""
     seen = set()
     for item in sorted(found.definitions, key=lambda item: item.line):
         if item.typ != UNREACHABLE:
@@ -172,7 +205,7 @@ def _used_names(facts: Iterable[Mapping[str, Any]]) -> set[str]:
 def _finding(path: str, row: list[Any]) -> Finding:
     typ, _, line, text, function, _ = row
     return Finding(
-        metric=DeadCode.name,
+        metric=METRIC.name,
         rule="unreachable-code" if typ == UNREACHABLE else f"unused-{typ}",
         path=path,
         line=line,

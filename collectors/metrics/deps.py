@@ -1,4 +1,4 @@
-"""What the tree depends on: modules of its own, packages of others, and what it declares of these."""
+"""`deps`: the modules and packages that the tree imports, and the versions that it declares."""
 
 import ast
 from collections import defaultdict
@@ -12,48 +12,76 @@ from collectors.dependencies.manifests import read_manifests
 from collectors.dependencies.module_index import ModuleIndex
 from collectors.schemas import Schema, counts, list_of, record, strings, table
 from collectors.source.source_tree import SourceFile, SourceTree
+from domain.metrics.declaration import AggregateField, MetricDeclaration, RowFormat
 from domain.metrics.report import Report
 
 PACKAGES_LIMIT = 1_000
-"""How many packages `package_health` lists."""
+"""The most packages that `package_health` lists."""
 
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
+def _row_details(aggregate: Mapping[str, Any]) -> Mapping[str, object]:
+    """Count the packages, those that are outdated, and those of which that is not known."""
+    packages = aggregate.get("package_health") or ()
+    outdated = sum(1 for package in packages if package["outdated"])
+    unknown = sum(1 for package in packages if package["outdated"] is None)
+    counted = [f"{outdated} outdated"] + ([f"{unknown} unknown"] if unknown else [])
+    return {"packages": len(packages), "outdated": f" ({', '.join(counted)})" if packages else ""}
+
+
+METRIC = MetricDeclaration(
+    name="deps",
+    tool="packaging",
+    version=version("packaging"),
+    aggregate=(
+        AggregateField(
+            key="total_modules",
+            meaning="Distinct third-party top-level packages, and distinct files of the tree that others import.",
+        ),
+        AggregateField(
+            key="package_health",
+            meaning="The distributions behind the third-party imports, sorted: each `{package, installed, outdated, "
+            "current_version, latest_version}`.",
+            json_type="array",
+        ),
+    ),
+    row=RowFormat(
+        text="{total_modules} modules imported, {packages} packages{outdated}", details=_row_details, position=50
+    ),
+)
+
+
 class Deps:
-    """Imports, counted by what they mean; and the health of the packages that are imported.
+    """Imports of the tree, and the health of the packages that it imports.
 
-    Every `import` and `from ... import` counts, wherever it stands: inside functions, `try`, `if TYPE_CHECKING`.
+    Every `import` and `from ... import` counts, wherever it is: inside functions, `try`, `if TYPE_CHECKING`.
 
-    - `total_modules`: distinct third-party top-level packages, and distinct files of the tree that some other file
-      imports. `import a.b.c` of a package that is not in the tree counts `a`. Of the tree it counts the deepest module
-      on the way: `from pkg import sub` counts `pkg/sub.py` if there is one, otherwise `pkg/__init__.py`.
-      `collectors.dependencies.module_index` tells where modules are looked for; what nothing declares may also be a
-      module beside
-      the importing one inside a package, as programs have it that are started there. The standard library is left out;
-      its names win over files of the tree, save those that only an older or a newer Python has.
-    - `package_health`: the distributions behind the third-party imports, sorted, each
-      `{package, installed, outdated, current_version, latest_version}`. `package` is the normalised name (PEP 503),
-      from the table in `collectors.dependencies.import_names`; where several distributions bring the import, the one
-      that is
-      declared. `installed` says whether the tree declares it in any manifest, lock or requirements file, and
-      `current_version` is the version locked or pinned there, else null. A package that is declared and not imported is
-      not listed. `latest_version` and `outdated` are null here: the package index is asked later, outside the sandbox.
+    - `total_modules`: `import a.b.c` counts `a` if that package is not in the tree. In the tree it counts the deepest
+      module on the way: `from pkg import sub` counts `pkg/sub.py` if there is one, otherwise `pkg/__init__.py`.
+      `collectors.dependencies.module_index` says where modules are searched. A name that no manifest declares may
+      also be a module beside the importing one inside a package, as in programs that are started there. The standard
+      library is left out. Its names take precedence over files of the tree, except those that only an older or a
+      newer Python has.
+    - `package_health`: `package` is the normalised name (PEP 503), from the table in
+      `collectors.dependencies.import_names`; where several distributions provide the import, the declared one.
+      `installed` is whether a manifest, lock or requirements file of the tree declares it, and `current_version` is
+      the version that is locked or pinned there, else null. A declared package that is not imported is not listed.
+      `latest_version` and `outdated` are null here: the package index is queried later, outside the sandbox.
 
     Namespaces without a distribution of their own (`import google`) and names that no distribution can have
     (`_speedups`) count as modules and are not listed as packages.
     """
 
-    name: ClassVar[str] = "deps"
-    tool: ClassVar[str] = "packaging"
-    version: ClassVar[str] = version("packaging")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("total_modules", "package_health")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = record({"absolute": list_of(strings), "relative": table(counts, strings)})
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`{absolute: [dotted], relative: [[level, dotted]]}`, each once; the imported name is part of `dotted`."""
+        """Return `{absolute: [dotted], relative: [[level, dotted]]}`, without duplicates.
+
+        `dotted` includes the imported name.
+        """
         absolute: set[str] = set()
         relative: set[tuple[int, str]] = set()
         for node in _imports(file.tree):
@@ -69,20 +97,20 @@ class Deps:
         return {"absolute": sorted(absolute), "relative": [list(item) for item in sorted(relative)]}
 
     def collect_tree(self, tree: SourceTree) -> Facts:
-        """`{declared: {distribution: version or None}, gaps: [line]}` of the tree's manifests."""
+        """Read the manifests: return `{declared: {distribution: version or None}, gaps: [line]}`."""
         manifests = read_manifests(tree.manifests)
         return {"declared": manifests.declared, "gaps": manifests.gaps}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Tell the imports apart, now that all files of the tree are known."""
-        survey = facts.get(TREE_PATH, {"declared": {}, "gaps": []})
-        sorter = _Sorter(ModuleIndex(totals.files), survey["declared"])
+        """Classify the imports, now that all files of the tree are known."""
+        of_tree = facts.get(TREE_PATH, {"declared": {}, "gaps": []})
+        imports = _ImportClassifier(ModuleIndex(totals.files), of_tree["declared"])
         for path, fact in facts.items():
             if path != TREE_PATH:
-                sorter.add(path, fact)
-        internal, foreign = sorter.internal, sorter.foreign
+                imports.add(path, fact)
+        internal, foreign = imports.internal, imports.foreign
         names = {name for dotted in foreign.values() for name in dotted}
-        health = package_health(names, survey["declared"])
+        health = package_health(names, of_tree["declared"])
         left_out = len(health) - PACKAGES_LIMIT
         more = [f"deps: {left_out} more packages are not listed"] if left_out > 0 else []
         return Report(
@@ -90,12 +118,12 @@ class Deps:
                 "total_modules": len(internal) + len(foreign),
                 "package_health": health[:PACKAGES_LIMIT],
             },
-            gaps=[*survey["gaps"], *more],
+            gaps=[*of_tree["gaps"], *more],
         )
 
 
 def package_health(imported: Iterable[str], declared: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """A row for each distribution behind the imported dotted names, sorted by name; nothing known of the latest."""
+    """Return a row for each distribution behind the imported dotted names, sorted; the latest version is unknown."""
     packages = set()
     for dotted in imported:
         candidates = distributions_for(dotted)
@@ -113,7 +141,7 @@ def package_health(imported: Iterable[str], declared: Mapping[str, str | None]) 
 
 
 def _imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Every import statement; only statements are walked, since no expression holds one."""
+    """Yield every import statement. Only statements are walked, since no expression contains one."""
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
@@ -124,8 +152,8 @@ def _imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
                 stack.extend(getattr(node, block, ()))
 
 
-class _Sorter:
-    """Puts imports where they belong: with the tree's files, with the others' packages (by top-level name), nowhere."""
+class _ImportClassifier:
+    """Sorts imports into files of the tree (`internal`) and packages of others by top-level name (`foreign`)."""
 
     def __init__(self, index: ModuleIndex, declared: Mapping[str, str | None]) -> None:
         self._index = index
@@ -134,7 +162,7 @@ class _Sorter:
         self.foreign: dict[str, set[str]] = defaultdict(set)
 
     def add(self, path: str, fact: Facts) -> None:
-        """Sort the imports of one file; a file that imports itself does not count."""
+        """Add the imports of one file. A file that imports itself does not count."""
         found = {self._index.resolve_relative(path, level, dotted) for level, dotted in fact["relative"]}
         for dotted in fact["absolute"]:
             top = dotted.partition(".")[0]
@@ -147,7 +175,7 @@ class _Sorter:
         self.internal.update(file for file in found if file is not None and file != path)
 
     def _undeclared(self, path: str, dotted: str) -> str | None:
-        """What lies nearby, unless the tree asks for a distribution of that name."""
+        """Return the nearby file, unless the tree declares a distribution of that name."""
         file = self._index.resolve_nearby(path, dotted)
         return None if file is None or any(name in self._declared for name in distributions_for(dotted)) else file
 

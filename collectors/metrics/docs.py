@@ -1,4 +1,4 @@
-"""How much of the code says what it does."""
+"""`docs`: the share of definitions that have a docstring, by the rules of docstr-coverage."""
 
 import ast
 import re
@@ -10,7 +10,19 @@ from typing import Any, ClassVar
 from collectors.contract import Facts, Totals
 from collectors.schemas import Schema, counts, record, single, strings_or_none, table
 from collectors.source.source_tree import SourceFile
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    FindingIdentity,
+    IdentityKind,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Finding, Report
+from domain.metrics.severity import Falling
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -31,7 +43,7 @@ _BLOCKS: Mapping[type[ast.AST], tuple[str, ...]] = {
     ast.Match: ("cases",),
     ast.match_case: ("body",),
 }
-"""Where a node holds statements. Definitions are statements, so no expression need be visited."""
+"""The fields of a node that contain statements. Definitions are statements, so no expression is visited."""
 
 _EXCUSE_MARK = "docstr-coverage"
 _EXCUSE = re.compile(rf"#\s*{_EXCUSE_MARK}\s*:\s*(?:inherit|excused?\s* `.*`)")
@@ -39,30 +51,52 @@ _DECORATOR_LINE = re.compile(r"\s*@")
 _EXCUSED_DECORATORS = frozenset(("setter", "deleter"))
 
 
+METRIC = MetricDeclaration(
+    name="docs",
+    tool="docstr-coverage",
+    version=version("docstr-coverage"),
+    aggregate=(
+        AggregateField(
+            key="coverage_pct",
+            meaning="100 * found / needed docstrings of all files together; 100.0 where none is needed.",
+            json_type="number",
+        ),
+    ),
+    file_metric=FileMetric(
+        key="docs",
+        fields=(
+            FileField(
+                key="value", number="coverage_pct", meaning="The same percentage of this file.", json_type="number"
+            ),
+        ),
+        rated=RatedNumber(number="coverage_pct", meaning="Percentage of documented definitions."),
+        thresholds=Falling(80, 50),
+        health_input="docs",
+        column=Column(heading="docs", of=("value",)),
+        position=40,
+    ),
+    row=RowFormat(text="{coverage_pct:.1f} % documented", position=30),
+    finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME),
+)
+
+
 class Docs:
-    """Docstrings that are there, of those that should be.
+    """Docstrings that exist, as a share of those that are needed.
 
-    Equals `docstr-coverage` with its defaults: every module that is not empty, every class, and every function and
-    method at any depth, magic and private ones too, should have a docstring that says something. Setters and deleters
-    of properties need none. A comment above a definition excuses it: `# docstr-coverage: inherited`, or
-    ``# docstr-coverage: excused `reason` ``.
-
-    - `coverage_pct`: 100 * found / needed; 100.0 where none is needed.
-    - per file: `coverage_pct`, likewise.
+    Equals `docstr-coverage` with its defaults. Every module that is not empty, every class, and every function and
+    method at any depth, also a magic or private one, needs a docstring that is not blank. Setters and deleters of
+    properties need none. A comment above a definition excuses it: `# docstr-coverage: inherited`, or
+    ``# docstr-coverage: excused `reason` ``. Each missing docstring is a finding.
     """
 
-    name: ClassVar[str] = "docs"
-    tool: ClassVar[str] = "docstr-coverage"
-    version: ClassVar[str] = version("docstr-coverage")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("coverage_pct",)
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = record({"needed": single(counts), "missing": table(strings_or_none, counts)})
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`{needed, missing: [[name, line]]}`: how many are needed, and which are not there; the module's name is null.
+        """Return `{needed, missing: [[name, line]]}`: the number needed, and those missing; the module's name is None.
 
-        Raises UnparsableError where the file has an excuse in it and its tokens cannot be told apart.
+        Raises UnparsableError where the file contains an excuse and cannot be tokenized.
         """
         body = file.tree.body
         if not body:
@@ -71,18 +105,18 @@ class Docs:
         missing: list[list[Any]] = [] if _documented(body) else [[None, 1]]
         excuses = _Excuses(file.tokens) if _EXCUSE_MARK in file.text else None
         for name, node in _definitions(file.tree):
-            if _need_not(node):
+            if _needs_none(node):
                 continue
             needed += 1
-            if not _documented(node.body) and not (excuses and excuses.cover(node.lineno)):
+            if not _documented(node.body) and not (excuses and excuses.covers(node.lineno)):
                 missing.append([name, node.lineno])
         missing.sort(key=lambda item: item[1])
         return {"needed": needed, "missing": missing}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Coverage of all files together, and of each."""
+        """Compute the coverage of all files together, and of each."""
         if totals.files and not facts:
-            return Report(aggregate=dict.fromkeys(self.fields), gaps=["docs: no file parses"])
+            return Report(aggregate=METRIC.without_value(), gaps=["docs: no file parses"])
         counts = {path: (fact["needed"], len(fact["missing"])) for path, fact in facts.items()}
         needed = sum(needed for needed, _ in counts.values())
         missing = sum(missing for _, missing in counts.values())
@@ -99,7 +133,7 @@ def _coverage(needed: int, missing: int) -> float:
 
 def _finding(path: str, name: str | None, line: int) -> Finding:
     return Finding(
-        metric=Docs.name,
+        metric=METRIC.name,
         rule="missing-docstring",
         path=path,
         line=line,
@@ -109,7 +143,7 @@ def _finding(path: str, name: str | None, line: int) -> Finding:
 
 
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
-    """All definitions at any depth with their dotted names, in no particular order."""
+    """Yield all definitions at any depth with their dotted names, in no particular order."""
     pending: list[tuple[ast.AST, str]] = [(tree, "")]
     while pending:
         block, owner = pending.pop()
@@ -124,7 +158,7 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
 
 
 def _documented(body: Sequence[ast.stmt]) -> bool:
-    """Whether the first statement is a string that is not blank."""
+    """Return whether the first statement is a string that is not blank."""
     first = body[0]
     return (
         isinstance(first, ast.Expr)
@@ -134,8 +168,8 @@ def _documented(body: Sequence[ast.stmt]) -> bool:
     )
 
 
-def _need_not(node: Definition) -> bool:
-    """Whether the first of the decorators that docstr-coverage knows makes it a setter or deleter."""
+def _needs_none(node: Definition) -> bool:
+    """Return whether the first decorator that docstr-coverage knows marks a setter or deleter."""
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Name) and decorator.id == "property":
             return False
@@ -145,7 +179,7 @@ def _need_not(node: Definition) -> bool:
 
 
 class _Excuses:
-    """Comments that stand right above definitions, perhaps with decorators and blank lines between."""
+    """Excusing comments directly above definitions; decorators and blank lines may be between."""
 
     def __init__(self, tokens: Sequence[tokenize.TokenInfo]) -> None:
         self._tokens = tokens
@@ -153,18 +187,18 @@ class _Excuses:
         for index, token in enumerate(tokens):
             self._first.setdefault(token.start[0], index)
 
-    def cover(self, line: int) -> bool:
-        """Whether the definition that starts at this line is excused."""
+    def covers(self, line: int) -> bool:
+        """Return whether the definition that starts at this line is excused."""
         index = self._first.get(line, 0) - 1
         while index >= 0:
             token = self._tokens[index]
-            if not _between(token):
+            if not _may_be_between(token):
                 return token.type == tokenize.COMMENT and _EXCUSE.match(token.string) is not None
             index -= 1
         return False
 
 
-def _between(token: tokenize.TokenInfo) -> bool:
+def _may_be_between(token: tokenize.TokenInfo) -> bool:
     return (
         token.type in (tokenize.NL, tokenize.NEWLINE)
         or (token.type == tokenize.NAME and token.string == "class")

@@ -1,4 +1,4 @@
-"""Code that stands more than once, as PMD's copy/paste detector tells it."""
+"""`dupes`: duplicated lines, by the rule of PMD's copy/paste detector (CPD)."""
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
@@ -9,46 +9,90 @@ from collectors.cpd.facts import PACKED_SCHEMA, PackedFile, pack_file
 from collectors.cpd.lexer import LexicalError, decode, lex
 from collectors.schemas import Schema, any_of, record, single, strings
 from collectors.source.source_tree import SourceFile
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    FindingIdentity,
+    IdentityKind,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import duplication_score
-from domain.metrics.severity import density
+from domain.metrics.severity import Rising, density
+
+METRIC = MetricDeclaration(
+    name="dupes",
+    tool="pmd-cpd",
+    version="7.28.0",
+    aggregate=(
+        AggregateField(
+            key="duplicate_lines",
+            meaning="Distinct lines of all files inside any duplicated block, from the line of its first token to that "
+            "of its last; blank lines and comments between them count.",
+        ),
+        AggregateField(
+            key="duplicate_pct",
+            meaning="100 * duplicate_lines / sloc, which may exceed 100; 0.0 without source lines.",
+            json_type="number",
+        ),
+        AggregateField(
+            key="duplication_score",
+            meaning="max(0, 100 - duplicate_pct): 0..100, higher is better.",
+            json_type="number",
+        ),
+        AggregateField(key="suppressed", meaning="Lines whose tokens `# CPD-OFF` leaves out of the comparison."),
+    ),
+    file_metric=FileMetric(
+        key="duplication",
+        fields=(
+            FileField(key="count", number="lines", meaning="Duplicated lines of this file."),
+            FileField(
+                key="suppressed",
+                number="suppressed",
+                meaning="Lines of it that `# CPD-OFF` leaves out of the comparison.",
+            ),
+        ),
+        rated=RatedNumber(number="lines", per_100_sloc=True, meaning="Duplicated lines per 100 sloc."),
+        thresholds=Rising(5, 20),
+        health_input="duplication",
+        column=Column(heading="dupes", of=("count",)),
+        position=70,
+    ),
+    row=RowFormat(
+        text="{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", score="duplication_score", position=80
+    ),
+    finding_identity=FindingIdentity(kind=IdentityKind.BLOCK_HASH),
+)
 
 
 class Dupes:
-    """Lines inside any duplication of at least 50 tokens, within a file or between files.
+    """Lines inside any duplicated block of at least 50 tokens, within a file or between files.
 
-    Equals `pmd cpd --minimum-tokens 50 --language python` on the tree. The rule is PMD's, the code is not.
+    Equals `pmd cpd --minimum-tokens 50 --language python` on the tree. The rule is PMD's; the code is our own.
 
-    - `duplicate_lines`: distinct lines, over all files, of any duplicated block, from the line of its first token to
-      that of its last; blank lines and comments between count.
-    - `duplicate_pct`: 100 * duplicate_lines / sloc, which may pass 100; 0.0 without source lines.
-    - `duplication_score`: max(0, 100 - duplicate_pct).
-    - `suppressed`: lines whose tokens `# CPD-OFF` takes out of the comparison.
-    - per file: `lines` and `suppressed` of that file.
-
-    PMD reads a Python 2 grammar in UTF-8. A file with a character that this does not know (`!` or `?` outside strings,
-    an identifier beyond the Basic Multilingual Plane) is left out by PMD, so by us, and named in `gaps`. On the most
-    repetitive trees PMD takes hours or all memory. The number is then approximate, and `gaps` says so: see
+    PMD uses a Python 2 grammar in UTF-8. It leaves out a file with a character that this grammar does not have (`!` or
+    `?` outside strings, an identifier beyond the Basic Multilingual Plane); so do we, and `gaps` names the file. On
+    extremely repetitive trees PMD takes hours or all memory. The number is then approximate, and `gaps` says so: see
     `collectors.cpd.matcher.find_matches`.
     """
 
-    name: ClassVar[str] = "dupes"
-    tool: ClassVar[str] = "pmd-cpd"
-    version: ClassVar[str] = "7.28.0"
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("duplicate_lines", "duplicate_pct", "duplication_score", "suppressed")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = any_of(record({"error": single(strings)}), PACKED_SCHEMA)
 
     def inspect(self, file: SourceFile) -> Facts:
-        """The file's tokens, as `collectors.cpd.facts.pack_file` gives them, or `{error: reason}`."""
+        """Return the file's tokens as `collectors.cpd.facts.pack_file` packs them, or `{error: reason}`."""
         try:
             return pack_file(lex(decode(file.data)))
         except LexicalError as error:
             return {"error": str(error)}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Compare all files with each other, and count lines."""
+        """Compare all files with each other, and count the duplicated lines."""
         files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
         comparison = Corpus(files).compare()
         lines = _distinct_lines(place for found in comparison.duplications for place in found.locations)
@@ -69,19 +113,19 @@ class Dupes:
 
 
 def _distinct_lines(places: Iterable[Location]) -> dict[str, int]:
-    """How many lines of each file lie inside at least one of the places."""
-    counted: dict[str, int] = {}
-    reached: dict[str, int] = {}
+    """Return how many lines of each file are inside at least one of the places."""
+    counts: dict[str, int] = {}
+    counted_up_to: dict[str, int] = {}
     for place in sorted(places, key=lambda place: place.first_line):
-        after = reached.get(place.path, 0)
-        if place.last_line > after:
-            counted[place.path] = counted.get(place.path, 0) + place.last_line - max(place.first_line - 1, after)
-            reached[place.path] = place.last_line
-    return counted
+        last = counted_up_to.get(place.path, 0)
+        if place.last_line > last:
+            counts[place.path] = counts.get(place.path, 0) + place.last_line - max(place.first_line - 1, last)
+            counted_up_to[place.path] = place.last_line
+    return counts
 
 
 def _findings(duplications: Iterable[Duplication]) -> list[Finding]:
-    """One for each line on which a duplicated block begins, of the longest such block, by path and line."""
+    """Return one finding for each line on which a duplicated block begins: the longest such block; by path and line."""
     longest: dict[tuple[str, int], tuple[Duplication, Location]] = {}
     for duplication in duplications:
         for place in duplication.locations:
@@ -97,7 +141,7 @@ def _finding(duplication: Duplication, place: Location) -> Finding:
     lines, more = place.last_line - place.first_line + 1, len(places) - 2
     amount = f"{lines} line{'s' if lines > 1 else ''} ({duplication.token_count} tokens)"
     return Finding(
-        metric=Dupes.name,
+        metric=METRIC.name,
         rule="duplicate-block",
         path=place.path,
         line=place.first_line,

@@ -1,4 +1,4 @@
-"""What a linter complains of, as ruff tells it."""
+"""`lint`: issues by ruff's default rules."""
 
 import re
 from collections import Counter
@@ -11,68 +11,107 @@ from collectors.schemas import Schema, counts, row, strings, table, tables
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    FindingIdentity,
+    IdentityKind,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import linting_score
+from domain.metrics.severity import Rising
 
 SECONDS = 100.0
-"""For all runs of ruff together: less than a collector may take, so that what is known by then is not lost."""
+"""The time limit of all runs of ruff together, below that of a collector: results so far are kept when it ends."""
 
 _COMMENT = re.compile(rb"noqa|ruff", re.IGNORECASE)
-"""What every comment that silences ruff contains: `noqa`, `ruff: noqa`, `flake8: noqa`, `ruff: ignore[...]`."""
+"""Found in every comment that silences ruff: `noqa`, `ruff: noqa`, `flake8: noqa`, `ruff: ignore[...]`."""
+
+
+METRIC = MetricDeclaration(
+    name="lint",
+    tool="ruff",
+    version=version("ruff"),
+    aggregate=(
+        AggregateField(
+            key="total",
+            meaning="Issues that ruff reports. Syntax errors count as ruff counts them, perhaps several for one file.",
+        ),
+        AggregateField(
+            key="suppressed",
+            meaning="Issues that comments hide: those that `--ignore-noqa` reports in addition.",
+        ),
+        AggregateField(
+            key="linting_score",
+            meaning="max(0, 100 - 5 * issues per 100 sloc): 0..100, higher is better.",
+            json_type="number",
+        ),
+    ),
+    file_metric=FileMetric(
+        key="lint",
+        fields=(
+            FileField(key="count", number="count", meaning="Issues in this file."),
+            FileField(key="suppressed", number="suppressed", meaning="Issues in it that comments hide."),
+        ),
+        rated=RatedNumber(number="count", per_100_sloc=True, meaning="Lint issues per 100 sloc."),
+        thresholds=Rising(2, 8),
+        health_input="lint",
+        column=Column(heading="lint", of=("count",)),
+        position=20,
+    ),
+    row=RowFormat(text="{total} issues, {suppressed} suppressed", score="linting_score", position=10),
+    finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH),
+)
 
 
 class Lint:
     """Issues by ruff's default rules.
 
     Equals `ruff check --isolated --no-cache --no-respect-gitignore` over exactly the files of the tree, run from its
-    root; ruff's own default exclusions (`build`, `dist`, `.direnv`, ...) do not apply.
+    root. ruff's own default exclusions (`build`, `dist`, `.direnv`, ...) do not apply.
 
-    - `total`: lines that ruff reports. Errors of syntax count as ruff counts them, several for one file if need be.
-    - `suppressed`: issues that comments hide: what `--ignore-noqa` reports beyond them.
-    - `linting_score`: `domain.metrics.scoring.linting_score` of total and the tree's source lines.
-    - per file: `count` and `suppressed`.
-
-    Some rules look beyond a file's bytes, at names, mode bits and neighbouring modules, so ruff runs as a process of
-    its own over the tree as it lies on disk; files that mention no such comment are spared the second run. A file that
-    ruff does not survive (an expression tens of thousands deep) has no number and is named as a gap. What the map
-    takes from each file is only where its functions are, which ruff does not say.
+    Some rules look at more than a file's bytes: at names, mode bits and neighbouring modules. Therefore ruff runs as a
+    process of its own over the tree on disk. A second run, without regard to silencing comments, takes only the files
+    that may contain such a comment. A file on which ruff crashes (an expression tens of thousands deep) has no number
+    and is named in `gaps`. The map collects from each file only where its functions are, which ruff does not report.
     """
 
-    name: ClassVar[str] = "lint"
-    tool: ClassVar[str] = "ruff"
-    version: ClassVar[str] = version("ruff")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("total", "suppressed", "linting_score")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = table(strings, counts, counts)
     answer_schema: ClassVar[Schema] = row(counts, counts, tables(strings, counts, strings))
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`[[dotted name, first line, last line]]` of every function and class, outer before inner."""
+        """Return `[[dotted name, first line, last line]]` of every function and class, outer before inner."""
         return [list(scope) for scope in file.scopes]
 
     def collect_tree(self, tree: SourceTree) -> Facts:
-        """What ruff says: `{"files": {path: [count, suppressed]}, "findings": [...], "gaps": [...]}`.
+        """Run ruff: return `{"files": {path: [count, suppressed]}, "findings": [...], "gaps": [...]}`.
 
-        A finding is `[path, code, line, message]`; a count is None where ruff was lost. Raises RuffError.
+        A finding is `[path, code, line, message]`; a count is None where ruff failed. Raises RuffError.
         """
         return self.collect_incremental(tree, {})[0]
 
     def collect_incremental(self, tree: SourceTree, known: Mapping[str, Facts]) -> tuple[Facts, Mapping[str, Facts]]:
-        """The same, asking ruff about those files alone of which no answer is known, and what it said of these.
+        """Return the same facts after running ruff on the files without a known answer; and the new answers.
 
         An answer is `[count, suppressed, [[code, line, message]]]`.
         """
-        asked = [entry for entry in tree.entries if entry.path not in known]
+        unknown = [entry for entry in tree.entries if entry.path not in known]
         ruff = RuffRunner(tree, SECONDS)
-        visible = ruff.check(asked)
-        commented = [entry for entry in asked if entry.path in visible.diagnostics and _has_comment(entry)]
+        visible = ruff.check(unknown)
+        commented = [entry for entry in unknown if entry.path in visible.diagnostics and _has_comment(entry)]
         everything = ruff.check(commented, ignore_comments=True)
-        said = {
+        new = {
             entry.path: [*_numbers(entry.path, visible, everything), _findings(visible.diagnostics.get(entry.path, ()))]
-            for entry in asked
+            for entry in unknown
         }
-        answers = {**known, **said}
+        answers = {**known, **new}
         facts = {
             "files": {entry.path: answers[entry.path][:2] for entry in tree.entries},
             "findings": [[path, *finding] for path in sorted(answers) for finding in answers[path][2]],
@@ -81,15 +120,15 @@ class Lint:
                 *(f"{path}: lint: suppressed not counted: {why}" for path, why in sorted(everything.failures.items())),
             ],
         }
-        return facts, said
+        return facts, new
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Add up, and place each finding in its function; nulls where ruff was lost on every file."""
-        survey = facts[TREE_PATH]
-        numbers = {path: {"count": row[0], "suppressed": row[1]} for path, row in survey["files"].items()}
+        """Add up, and assign each finding to its function; nulls where ruff failed on every file."""
+        of_tree = facts[TREE_PATH]
+        numbers = {path: {"count": row[0], "suppressed": row[1]} for path, row in of_tree["files"].items()}
         counted = [row for row in numbers.values() if row["count"] is not None]
         if numbers and not counted:
-            return Report(aggregate=dict.fromkeys(self.fields), per_file=numbers, gaps=survey["gaps"])
+            return Report(aggregate=METRIC.without_value(), per_file=numbers, gaps=of_tree["gaps"])
         total = sum(row["count"] for row in counted)
         return Report(
             aggregate={
@@ -98,8 +137,8 @@ class Lint:
                 "linting_score": linting_score(total, totals.total_sloc),
             },
             per_file=numbers,
-            findings=list(_placed(survey["findings"], facts)),
-            gaps=survey["gaps"],
+            findings=list(_with_functions(of_tree["findings"], facts)),
+            gaps=of_tree["gaps"],
         )
 
 
@@ -113,26 +152,27 @@ def _numbers(path: str, visible: RuffResult, everything: RuffResult) -> list[int
     count = len(visible.diagnostics[path])
     if path in everything.failures:
         return [count, None]
-    # Some rules judge the comments themselves, so neither run's issues need contain the other's.
+    # Some rules check the comments themselves, so that each run may report issues that the other does not.
     hidden = _places(everything.diagnostics.get(path, ())) - _places(visible.diagnostics[path])
     return [count, hidden.total()]
 
 
-def _places(said: Iterable[Diagnostic]) -> Counter[tuple[str, int, int]]:
-    return Counter((item.code, item.line, item.column) for item in said)
+def _places(diagnostics: Iterable[Diagnostic]) -> Counter[tuple[str, int, int]]:
+    return Counter((item.code, item.line, item.column) for item in diagnostics)
 
 
-def _findings(said: Iterable[Diagnostic]) -> list[list[Any]]:
-    in_order = sorted(said, key=lambda item: (item.line, item.column, item.code))
+def _findings(diagnostics: Iterable[Diagnostic]) -> list[list[Any]]:
+    in_order = sorted(diagnostics, key=lambda item: (item.line, item.column, item.code))
     return [[item.code, item.line, item.message] for item in in_order]
 
 
-def _placed(findings: Iterable[list[Any]], facts: Mapping[str, Facts]) -> Iterable[Finding]:
-    owners: dict[str, Callable[[int], str | None]] = {}
+def _with_functions(findings: Iterable[list[Any]], facts: Mapping[str, Facts]) -> Iterable[Finding]:
+    function_at: dict[str, Callable[[int], str | None]] = {}
     for path, code, line, message in findings:
-        if path not in owners:
-            owners = {path: scope_lookup(facts.get(path, ()))}
-        yield Finding(metric="lint", rule=code, path=path, line=line, message=message, function=owners[path](line))
+        if path not in function_at:  # findings come path by path, so one lookup is kept
+            function_at = {path: scope_lookup(facts.get(path, ()))}
+        function = function_at[path](line)
+        yield Finding(metric=METRIC.name, rule=code, path=path, line=line, message=message, function=function)
 
 
 COLLECTOR = Lint()

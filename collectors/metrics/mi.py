@@ -1,4 +1,4 @@
-"""How easy the code is to keep in order."""
+"""`mi`: the maintainability index of files, by radon."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -9,33 +9,54 @@ from radon.metrics import mi_compute
 from collectors.contract import Facts, Totals
 from collectors.schemas import Schema, float_between
 from collectors.source.source_tree import SourceFile
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    MetricDeclaration,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Report
+from domain.metrics.severity import Falling
+
+METRIC = MetricDeclaration(
+    name="mi",
+    tool="radon",
+    version=version("radon"),
+    aggregate=(
+        AggregateField(key="mi_avg", meaning="Mean over the files, unweighted; 100.0 without any.", json_type="number"),
+    ),
+    file_metric=FileMetric(
+        key="maintainability",
+        fields=(FileField(key="value", number="value", meaning="The file's index, 0..100.", json_type="number"),),
+        rated=RatedNumber(number="value", meaning="radon's maintainability index, 0..100."),
+        thresholds=Falling(70, 20),
+        health_input="maintainability",
+        column=Column(heading="mi", of=("value",)),
+        position=50,
+    ),
+    row=RowFormat(text="maintainability index {mi_avg:.1f}", position=60),
+)
 
 
 class Maintainability:
     """radon's maintainability index, 0..100, higher is better.
 
-    Equals `radon mi --json`, not rounded, strings over several lines taken for comments (its default).
+    Equals `radon mi --json` without rounding. Strings over several lines count as comments, which is its default.
 
-    - `mi_avg`: the mean over the files, each counting the same.
-    - per file: `value`.
-
-    With V Halstead's volume, G the file's cyclomatic complexity, L its logical lines and C its comment lines in per
-    cent of its source lines, it is (171 - 5.2 ln V - 0.23 G - 16.2 ln L + 50 sin sqrt(2.46 radians(C))) * 100 / 171,
-    kept within 0..100. Where nothing operates on anything (V = 0), or nothing is there, radon says 100; so does the
-    average of no file.
+    With V Halstead's volume, G the file's cyclomatic complexity, L its logical lines and C its comment lines in percent
+    of its source lines, the index is (171 - 5.2 ln V - 0.23 G - 16.2 ln L + 50 sin sqrt(2.46 radians(C))) * 100 / 171,
+    limited to 0..100. For a file without operators (V = 0) or without code radon returns 100.
     """
 
-    name: ClassVar[str] = "mi"
-    tool: ClassVar[str] = "radon"
-    version: ClassVar[str] = version("radon")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("mi_avg",)
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = float_between(0.0, 100.0)
 
     def inspect(self, file: SourceFile) -> Facts:
-        """The index, a float."""
+        """Return the index, a float."""
         lines, code = file.line_counts, file.radon_measures
         comments = (lines.comments + lines.multi) / lines.sloc * 100 if lines.sloc else 0
         return float(mi_compute(code.halstead_volume, code.total_complexity, lines.lloc, comments))
@@ -43,7 +64,7 @@ class Maintainability:
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Average over the files."""
         if totals.files and not facts:
-            return Report(aggregate=dict.fromkeys(self.fields), gaps=["mi: no file parses"])
+            return Report(aggregate=METRIC.without_value(), gaps=["mi: no file parses"])
         average = sum(facts.values()) / len(facts) if facts else 100.0
         return Report(aggregate={"mi_avg": average}, per_file={path: {"value": value} for path, value in facts.items()})
 

@@ -1,4 +1,4 @@
-"""Calls, imports and habits that weaken a program, as bandit tells them."""
+"""`security`: calls, imports and habits that weaken a program, by bandit."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,21 @@ from collectors.schemas import Schema, counts, mapping, one_of, record, single, 
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.tools.bandit_driver import run_bandit
+from domain.metrics.declaration import (
+    AggregateField,
+    Column,
+    FileField,
+    FileMetric,
+    FindingIdentity,
+    IdentityKind,
+    MetricDeclaration,
+    Numbers,
+    RatedNumber,
+    RowFormat,
+)
 from domain.metrics.report import Finding, Report
-from domain.metrics.scoring import security_score
+from domain.metrics.scoring import security_score, security_weight
+from domain.metrics.severity import Severity
 from domain.text import one_line
 
 _SEVERITIES = ("high", "medium", "low")
@@ -24,32 +37,75 @@ _FACTS_SCHEMA = record(
 )
 
 
+def _severity(numbers: Numbers) -> Severity:
+    """Any high finding: high; any medium finding: medium; otherwise low."""
+    if numbers["high"]:
+        return Severity.HIGH
+    return Severity.MEDIUM if numbers["medium"] else Severity.LOW
+
+
+def _weight(numbers: Numbers) -> int:
+    return security_weight(numbers["high"], numbers["medium"], numbers["low"])
+
+
+METRIC = MetricDeclaration(
+    name="security",
+    tool="bandit",
+    version=version("bandit"),
+    aggregate=(
+        AggregateField(key="high", meaning="Findings of high severity, of any confidence."),
+        AggregateField(key="medium", meaning="Findings of medium severity, of any confidence."),
+        AggregateField(key="low", meaning="Findings of low severity, of any confidence."),
+        AggregateField(
+            key="suppressed",
+            meaning="Findings that `# nosec` comments hide: those that `--ignore-nosec` would report in addition.",
+        ),
+        AggregateField(
+            key="security_score",
+            meaning="max(0, 100 - min(100, 10 high + 5 medium + low)): 0..100, higher is better.",
+            json_type="number",
+        ),
+    ),
+    file_metric=FileMetric(
+        key="security",
+        fields=(
+            FileField(key="high", number="high", meaning="Findings of high severity in this file."),
+            FileField(key="medium", number="medium", meaning="Findings of medium severity in it."),
+            FileField(key="low", number="low", meaning="Findings of low severity in it."),
+            FileField(key="suppressed", number="suppressed", meaning="Findings in it that `# nosec` comments hide."),
+        ),
+        rated=RatedNumber(number="high", combine=_weight, meaning="10 high + 5 medium + low."),
+        judge=_severity,
+        health_input="security",
+        column=Column(heading="sec", of=_SEVERITIES),
+        position=30,
+    ),
+    row=RowFormat(
+        text="{high} high, {medium} medium, {low} low, {suppressed} suppressed", score="security_score", position=90
+    ),
+    finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH),
+)
+
+
 class Security:
     """Findings by severity.
 
     Equals `bandit -r` in its default configuration, file by file, without any plugin of a third party.
 
-    - `high`, `medium`, `low`: findings of that severity, of any confidence.
-    - `suppressed`: findings that a `#nosec` comment hides: what `--ignore-nosec` would report beyond them.
-    - `security_score`: `domain.metrics.scoring.security_score` of the three.
-    - per file: the three and `suppressed`.
-
-    bandit's tests run unchanged over the tree that all collectors share; only their driver is ours (see
-    `collectors.tools.bandit_driver`), so that a file too deep for bandit's own recursion is measured too. A test
-    that raises
-    is left out for that file, as bandit does, and the file is named as a gap, once for each such test.
+    bandit's tests run unchanged over the syntax tree that all collectors share. Only their driver is our own (see
+    `collectors.tools.bandit_driver`), so that a file too deep for bandit's own recursion is measured too. A test that
+    raises an exception is left out for that file, as bandit does, and `gaps` names the file once for each such test.
     """
 
-    name: ClassVar[str] = "security"
-    tool: ClassVar[str] = "bandit"
-    version: ClassVar[str] = version("bandit")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = (*_SEVERITIES, "suppressed", "security_score")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = _FACTS_SCHEMA
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`{"findings": [[test id, severity, line, function, text]], "suppressed": n, "failures": {id: error}}`."""
+        """Return the findings `[[test id, severity, line, function, text]]`, and more.
+
+        The keys are `findings`, `suppressed` (their number) and `failures` (test id to error).
+        """
         found = run_bandit(file)
         function_at = scope_lookup(file.scopes) if found.issues else lambda _: None
         return {
@@ -62,9 +118,9 @@ class Security:
         }
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Add up; nulls where there are files and none of them parses."""
+        """Add up; nulls where there are files but none of them parses."""
         if totals.files and not facts:
-            return Report(aggregate=dict.fromkeys(self.fields), gaps=["security: no file parses"])
+            return Report(aggregate=METRIC.without_value(), gaps=["security: no file parses"])
         per_file = {path: _counts(found) for path, found in facts.items()}
         sums = {key: sum(row[key] for row in per_file.values()) for key in (*_SEVERITIES, "suppressed")}
         score = security_score(*(sums[severity] for severity in _SEVERITIES))
@@ -83,7 +139,7 @@ def _counts(found: Mapping[str, Any]) -> dict[str, int]:
 
 def _findings(path: str, found: Mapping[str, Any]) -> Iterable[Finding]:
     for test_id, severity, line, function, text in found["findings"]:
-        # Cut the text first: it may quote a string of any length, and the severity must stay readable.
+        # Shorten the text first: it may quote a string of any length, and the severity must not be cut off.
         message = f"{one_line(text, 480)} ({severity} severity)"
         yield Finding(metric="security", rule=test_id, path=path, line=line, message=message, function=function)
 

@@ -1,4 +1,4 @@
-"""How large the code is."""
+"""`size`: files and source lines, counted as radon counts them."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -8,32 +8,44 @@ from collectors.contract import Facts, Totals
 from collectors.schemas import Schema, counts, record, single
 from collectors.source.line_counts import LineCounts
 from collectors.source.source_tree import SourceFile
+from domain.metrics.declaration import AggregateField, FileField, FileMetric, MetricDeclaration, RowFormat
 from domain.metrics.report import Report
+
+METRIC = MetricDeclaration(
+    name="size",
+    tool="radon",
+    version=version("radon"),
+    aggregate=(
+        AggregateField(key="files", meaning="Files of the tree, including those that do not parse."),
+        AggregateField(
+            key="sloc",
+            meaning="Source lines, as `radon raw` counts them: lines that are not blank, not only a comment, and not "
+            "part of a string that is a statement of its own, such as a docstring.",
+        ),
+        AggregateField(key="avg_file_sloc", meaning="sloc / files that could be counted, rounded down; 0 without any."),
+    ),
+    file_metric=FileMetric(
+        key="size",
+        fields=(FileField(key="sloc", number=None, meaning="Source lines of this file."),),
+        position=90,
+    ),
+    row=RowFormat(text="{files} files, {sloc} source lines, {avg_file_sloc} a file", position=70),
+)
 
 
 class Size:
     """Files and source lines.
 
-    - `files`: the files of the tree, those included that do not parse.
-    - `sloc`: source lines, as `radon raw` counts them: lines that are not blank, not a comment alone, and not part of
-      a string that stands alone, such as a docstring.
-    - `avg_file_sloc`: sloc / files that were counted, rounded down; 0 with none.
-    - per file: `sloc`.
-
-    radon needs no syntax tree for this, so a file that does not parse is counted too, as long as its tokens can be
-    told apart; otherwise it has no number.
+    radon needs no syntax tree to count lines. A file that does not parse is therefore counted too if it can be
+    tokenized; otherwise it has no number.
     """
 
-    name: ClassVar[str] = "size"
-    tool: ClassVar[str] = "radon"
-    version: ClassVar[str] = version("radon")
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("files", "sloc", "avg_file_sloc")
+    metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = record(dict.fromkeys(LineCounts.__slots__, single(counts)))
 
     def inspect(self, file: SourceFile) -> Facts:
-        """`{loc, lloc, sloc, comments, multi, single_comments, blank}`, in lines. Raises UnparsableError."""
+        """Return `{loc, lloc, sloc, comments, multi, single_comments, blank}`, in lines. Raises UnparsableError."""
         counts = file.line_counts
         return {name: getattr(counts, name) for name in counts.__slots__}
 

@@ -1,17 +1,19 @@
 """The `file_tree` document: a directory of directories and files, each file with its numbers and severities."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from domain.metrics import severity
+from domain.metrics.declaration import MetricDeclaration, Numbers, RatedNumber, in_file_order
 from domain.metrics.scoring import health_score
+from domain.metrics.severity import density
 from domain.text import JSON
+
+_NOT_MEASURED: Numbers = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredFile:
-    """One file and what each collector said of it: collector name to numbers, absent where it failed.
+    """One file, and the per-file numbers of each collector by the collector's name; absent where it failed.
 
     `size` is in bytes; `sloc` is None where the file cannot be tokenized.
     """
@@ -23,91 +25,62 @@ class MeasuredFile:
     numbers: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
 
 
-def file_metrics(file: MeasuredFile) -> dict[str, JSON]:
-    """The `metrics` object of one file: each number with its severity, null where it was not measured."""
-    sloc = file.sloc or 0
-    numbers = file.numbers
+class FileMetrics:
+    """Makes the `metrics` objects of files. The declarations are prepared once, not for each file."""
 
-    def number(collector: str, key: str) -> Any:
-        return numbers.get(collector, {}).get(key)
+    def __init__(self, declarations: Sequence[MetricDeclaration]) -> None:
+        self._metrics = [
+            (declaration.name, metric, tuple((field.key, field.number) for field in metric.fields))
+            for declaration in in_file_order(declarations)
+            if (metric := declaration.file_metric) is not None
+        ]
 
-    def graded(value: Any, judge: Any, *context: int) -> str | None:
-        return None if value is None else str(judge(value, *context))
+    def of(self, file: MeasuredFile) -> dict[str, JSON]:
+        """Return the object of one file: the declared metrics in their order, then the health score.
 
-    complexity, lint = number("cyclomatic", "max"), number("lint", "count")
-    docs, mi = number("docs", "coverage_pct"), number("mi", "value")
-    dead, dupes, churn = number("dead_code", "count"), number("dupes", "lines"), number("churn", "lines")
-    high, medium, low = (number("security", key) for key in ("high", "medium", "low"))
-    return {
-        "complexity": {
-            "value": complexity,
-            "avg": number("cyclomatic", "avg"),
-            "severity": graded(complexity, severity.complexity),
-        },
-        "lint": {
-            "count": lint,
-            "suppressed": number("lint", "suppressed"),
-            "severity": graded(lint, severity.lint, sloc),
-        },
-        "security": {
-            "high": high,
-            "medium": medium,
-            "low": low,
-            "suppressed": number("security", "suppressed"),
-            "severity": None if high is None else str(severity.security(high, medium)),
-        },
-        "docs": {"value": docs, "severity": graded(docs, severity.docs)},
-        "maintainability": {"value": mi, "severity": graded(mi, severity.maintainability)},
-        "dead_code": {
-            "count": dead,
-            "suppressed": number("dead_code", "suppressed"),
-            "severity": graded(dead, severity.dead_code, sloc),
-        },
-        "duplication": {
-            "count": dupes,
-            "suppressed": number("dupes", "suppressed"),
-            "severity": graded(dupes, severity.duplication, sloc),
-        },
-        "churn": {"count": churn, "severity": graded(churn, severity.churn)},
-        "size": {"sloc": file.sloc},
-        "health_score": health_score(_health_inputs(file)),
-    }
+        A number that was not measured is null, and so is its severity.
+        """
+        objects: dict[str, JSON] = {}
+        inputs: dict[str, float] = {}
+        for name, metric, fields in self._metrics:
+            numbers = file.numbers.get(name, _NOT_MEASURED)
+            values: dict[str, JSON] = {}
+            for key, number in fields:
+                values[key] = file.sloc if number is None else numbers.get(number)
+            objects[metric.key] = values
+            if metric.rated is None:
+                continue
+            value = _rated_value(metric.rated, numbers, file.sloc or 0)
+            if metric.thresholds is not None:
+                values["severity"] = None if value is None else str(metric.thresholds(value))
+            elif metric.judge is not None:
+                values["severity"] = None if value is None else str(metric.judge(numbers))
+            if metric.health_input is not None and value is not None:
+                inputs[metric.health_input] = value
+        objects["health_score"] = health_score(inputs)
+        return objects
 
 
-def _health_inputs(file: MeasuredFile) -> dict[str, float]:
-    """What `HEALTH_WEIGHTS` weighs, of what was measured."""
-    sloc = file.sloc or 0
-    inputs: dict[str, float] = {}
-    for name, collector, key in (
-        ("complexity", "cyclomatic", "max"),
-        ("maintainability", "mi", "value"),
-        ("docs", "docs", "coverage_pct"),
-        ("churn", "churn", "lines"),
-    ):
-        value = file.numbers.get(collector, {}).get(key)
-        if value is not None:
-            inputs[name] = value
-    for name, collector, key in (
-        ("lint", "lint", "count"),
-        ("dead_code", "dead_code", "count"),
-        ("duplication", "dupes", "lines"),
-    ):
-        value = file.numbers.get(collector, {}).get(key)
-        if value is not None:
-            inputs[name] = severity.density(value, sloc)
-    found = file.numbers.get("security", {})
-    if found.get("high") is not None:
-        inputs["security"] = 10 * found["high"] + 5 * found["medium"] + found["low"]
-    return inputs
+def _rated_value(rated: RatedNumber, numbers: Numbers, sloc: int) -> float | None:
+    value: float | None = numbers.get(rated.number)
+    if value is None:
+        return None
+    if rated.per_100_sloc:
+        return density(value, sloc)
+    return value if rated.combine is None else rated.combine(numbers)
 
 
-def build_file_tree(files: Mapping[str, MeasuredFile]) -> dict[str, JSON]:
-    """`{name: "root", type: "directory", path: "", children}`; directories first, then by name."""
+def build_file_tree(files: Mapping[str, MeasuredFile], declarations: Sequence[MetricDeclaration]) -> dict[str, JSON]:
+    """Return `{name: "root", type: "directory", path: "", children}`; directories come first, then by name.
+
+    `files` is keyed by path. Each file has the metrics that are declared.
+    """
+    metrics = FileMetrics(declarations)
     root = _directory("root", "")
     directories: dict[str, dict[str, JSON]] = {"": root}
     for path in sorted(files):
         parent = _ensure_directory(directories, path.rpartition("/")[0])
-        parent["children"].append(_file_node(files[path]))
+        parent["children"].append(_file_node(files[path], metrics))
     for node in directories.values():
         node["children"].sort(key=lambda child: (child["type"] != "directory", child["name"]))
     return root
@@ -118,6 +91,7 @@ def _directory(name: str, path: str) -> dict[str, JSON]:
 
 
 def _ensure_directory(directories: dict[str, dict[str, JSON]], path: str) -> dict[str, JSON]:
+    """Return the node of a directory, after adding it and its parents to the tree if they are missing."""
     missing = []
     while path not in directories:
         missing.append(path)
@@ -130,7 +104,7 @@ def _ensure_directory(directories: dict[str, dict[str, JSON]], path: str) -> dic
     return directories[path]
 
 
-def _file_node(file: MeasuredFile) -> dict[str, JSON]:
+def _file_node(file: MeasuredFile, metrics: FileMetrics) -> dict[str, JSON]:
     name = file.path.rpartition("/")[2]
     node: dict[str, JSON] = {
         "name": name,
@@ -138,7 +112,7 @@ def _file_node(file: MeasuredFile) -> dict[str, JSON]:
         "path": file.path,
         "extension": "." + name.rpartition(".")[2] if "." in name else "",
         "size": file.size,
-        "metrics": file_metrics(file),
+        "metrics": metrics.of(file),
     }
     if file.parse_error is not None:
         node["parse_error"] = file.parse_error

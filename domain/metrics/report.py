@@ -1,4 +1,4 @@
-"""The contract between a collector and everyone who reads its numbers."""
+"""Reports of the collectors, and the analysis that is made from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -9,22 +9,19 @@ from domain.text import JSON
 T = TypeVar("T")
 
 FINDINGS_LIMIT = 50_000
-"""How many findings one run keeps; the total is always stated beside them."""
-
-COLLECTORS = ("churn", "cyclomatic", "dead_code", "deps", "docs", "dupes", "lint", "mi", "security", "size")
-"""Their names, for those who never meet the collectors themselves."""
+"""The most findings that one run keeps; their total is stated beside them."""
 
 ERRORS_LIMIT = 1_000
 SKIPPED_LIMIT = 1_000
-"""How many error lines and skipped files one run lists; a last line or the total says what was left out."""
+"""The most error lines and skipped files that one run lists; a last line or the total says what was left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing at one place that a tool complains of.
+    """One problem that a tool reports at one place.
 
-    `metric` is the collector's name, `rule` the tool's own identifier (`F401`, `B602`, `unused-function`), `line`
-    counts from 1, `function` is the dotted name of the enclosing function or class (`None` at module level).
+    `metric` is the metric's name, `rule` the tool's identifier (`F401`, `B602`, `unused-function`), `line` counts from
+    1, `function` is the dotted name of the enclosing function or class (None at module level).
     """
 
     metric: str
@@ -37,10 +34,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one collector says of one tree.
+    """The result of one collector for one tree.
 
-    `aggregate` holds exactly the collector's declared fields; `per_file` maps a path to that file's numbers; each
-    of `gaps` is one line about something that could not be measured, and makes the collector `partial`.
+    `aggregate` has exactly the declared keys; `per_file` maps a path to that file's numbers; each of `gaps` is one line
+    about something that could not be measured, and makes the collector `partial`.
     """
 
     aggregate: Mapping[str, JSON]
@@ -51,21 +48,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ok(Generic[T]):
-    """It was done."""
+    """A success, with its value."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """It was tried and could not be done; the reason is one line."""
+    """A failure, with its reason in one line."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedFile:
-    """A file (or a directory that is left out by name) that no collector saw."""
+    """A file that was left out of the analysis, or a directory that is excluded by name."""
 
     path: str
     reason: str
@@ -73,10 +70,10 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """All that one run found, in the shapes that are written to `analysis_runs`.
+    """The result of one run, in the form that is written to `analysis_runs`.
 
-    `timings_ms` maps to milliseconds: a stage (`collecting`) to its wall time, `collect.NAME` to a collector's CPU time
-    in all processes, and `wall.NAME` to the time from the beginning of collecting to that collector's last answer.
+    `timings_ms` is in milliseconds: under a stage (`collecting`) its wall time, under `collect.NAME` a collector's CPU
+    time in all processes, under `wall.NAME` the time from the start of collecting to that collector's last result.
     """
 
     metrics: Mapping[str, JSON]
@@ -88,5 +85,5 @@ class Analysis:
     timings_ms: Mapping[str, int]
 
     def document(self) -> dict[str, JSON]:
-        """The fields by name; what they hold is JSON already, and is not copied."""
+        """Return the fields by name. Their values are JSON already and are not copied."""
         return {each.name: getattr(self, each.name) for each in fields(self)}

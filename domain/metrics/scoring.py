@@ -7,27 +7,32 @@ from domain.metrics.severity import density
 
 
 def linting_score(issues: int, sloc: int) -> float:
-    """max(0, 100 - 5 * issues per 100 sloc)."""
+    """Return max(0, 100 - 5 * issues per 100 sloc)."""
     return max(0.0, 100.0 - 5 * density(issues, sloc))
 
 
 def complexity_score(avg_cc: float) -> float:
-    """max(0, 100 - 5 * average cyclomatic complexity); callers give 100 where there is no function."""
+    """Return max(0, 100 - 5 * average cyclomatic complexity). An average of 0.0, no function, scores 100."""
     return max(0.0, 100.0 - 5 * avg_cc)
 
 
 def duplication_score(duplicate_pct: float) -> float:
-    """max(0, 100 - percentage of duplicated lines)."""
+    """Return max(0, 100 - percentage of duplicated lines)."""
     return max(0.0, 100.0 - duplicate_pct)
 
 
+def security_weight(high: int, medium: int, low: int) -> int:
+    """Return 10 high + 5 medium + low: findings weighted by severity."""
+    return 10 * high + 5 * medium + low
+
+
 def security_score(high: int, medium: int, low: int) -> float:
-    """max(0, 100 - min(100, 10 high + 5 medium + low))."""
-    return max(0.0, 100.0 - min(100, 10 * high + 5 * medium + low))
+    """Return max(0, 100 - min(100, 10 high + 5 medium + low))."""
+    return max(0.0, 100.0 - min(100, security_weight(high, medium, low)))
 
 
 def churn_score(total_churn: int) -> float:
-    """max(0, 100 - lines added and deleted / 10)."""
+    """Return max(0, 100 - lines added and deleted / 10)."""
     return max(0.0, 100.0 - total_churn / 10)
 
 
@@ -40,8 +45,13 @@ class Weight:
 
 
 def _saturating(half: float) -> Callable[[float], float]:
-    """A penalty that grows from 0 toward 1 and is one half at `half`: continuous, never flat, never jumping."""
-    return lambda value: max(value, 0.0) / (max(value, 0.0) + half)
+    """Return a penalty that rises from 0 toward 1 and is 0.5 at `half`: continuous and strictly increasing."""
+
+    def penalty(value: float) -> float:
+        value = max(value, 0.0)
+        return value / (value + half)
+
+    return penalty
 
 
 def _shortfall(value: float) -> float:
@@ -49,18 +59,21 @@ def _shortfall(value: float) -> float:
 
 
 HEALTH_WEIGHTS: Mapping[str, Weight] = {
-    # The half points are where `domain.metrics.severity` changes from low to medium or from medium to high.
+    # The half points are the thresholds of the metric's severity: from low to medium, or from medium to high.
+    # The order is that of the sum, which decides the last digit of a score: keep it.
     "complexity": Weight(share=0.20, penalty=_saturating(10)),
     "maintainability": Weight(share=0.15, penalty=_shortfall),
-    "lint": Weight(share=0.15, penalty=_saturating(8)),
-    "security": Weight(share=0.15, penalty=_saturating(10)),
-    "duplication": Weight(share=0.10, penalty=_saturating(20)),
     "docs": Weight(share=0.10, penalty=_shortfall),
-    "dead_code": Weight(share=0.10, penalty=_saturating(4)),
     "churn": Weight(share=0.05, penalty=_saturating(500)),
+    "lint": Weight(share=0.15, penalty=_saturating(8)),
+    "dead_code": Weight(share=0.10, penalty=_saturating(4)),
+    "duplication": Weight(share=0.10, penalty=_saturating(20)),
+    "security": Weight(share=0.15, penalty=_saturating(10)),
 }
-"""The one table of the health score. Inputs: `complexity` the file's highest McCabe number; `maintainability` and
-`docs` 0..100; `lint`, `dead_code` and `duplication` per 100 sloc; `security` 10 high + 5 medium + low; `churn` lines.
+"""The inputs of the health score and their weights: the one table, to which a collector's `HealthInput` refers.
+
+Inputs: `complexity` the file's highest McCabe number; `maintainability` and `docs` 0..100; `lint`, `dead_code` and
+`duplication` per 100 sloc; `security` 10 high + 5 medium + low; `churn` lines.
 """
 
 
@@ -70,9 +83,9 @@ def health_score(inputs: Mapping[str, float]) -> float:
     Continuous and monotonic in each input: worse never scores higher. An input that was not measured is left out,
     and the other weights are scaled up to fill its share. No input at all scores 100.
     """
-    measured = [(HEALTH_WEIGHTS[name], value) for name, value in inputs.items() if name in HEALTH_WEIGHTS]
-    total = sum(weight.share for weight, _ in measured)
+    measured = [(weight, inputs[name]) for name, weight in HEALTH_WEIGHTS.items() if name in inputs]
+    total = sum([weight.share for weight, _ in measured])
     if not total:
         return 100.0
-    penalty = sum(weight.share * weight.penalty(value) for weight, value in measured) / total
+    penalty = sum([weight.share * weight.penalty(value) for weight, value in measured]) / total
     return round(100 * (1 - penalty), 2)

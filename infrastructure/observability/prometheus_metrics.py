@@ -1,6 +1,6 @@
 """The Prometheus metrics of a replica. docs/metrics.md is generated from this module; deploy/ has the alerts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -8,7 +8,6 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from domain.jobs import JobStatus, StatusCount
-from domain.metrics.report import COLLECTORS
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -162,7 +161,7 @@ def set_queue_gauges(counts: Mapping[JobStatus, StatusCount]) -> None:
         OLDEST_JOB_AGE.labels(status.value).set(count.oldest_seconds)
 
 
-def observe_timings(timings_ms: Mapping[str, int]) -> None:
+def observe_timings(timings_ms: Mapping[str, int], collectors: Iterable[str]) -> None:
     """Observe the stages and collectors of a completed job.
 
     A child process writes the timings, so unknown names are ignored: they must not create time series.
@@ -170,6 +169,6 @@ def observe_timings(timings_ms: Mapping[str, int]) -> None:
     for stage in STAGES:
         if stage in timings_ms:
             STAGE_DURATION.labels(stage).observe(timings_ms[stage] / 1000)
-    for collector in COLLECTORS:
+    for collector in collectors:
         if f"collect.{collector}" in timings_ms:
             COLLECTOR_CPU.labels(collector).observe(timings_ms[f"collect.{collector}"] / 1000)

@@ -22,7 +22,10 @@ from tests.hostile.support.naughty_strings import assert_harmless
 
 COLLECTORS = discover()
 BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]
-SCHEMAS = {FILE_STEP: FILE_STEP_SCHEMA, **{collector.name: nullable(collector.facts_schema) for collector in BY_FILE}}
+SCHEMAS = {
+    FILE_STEP: FILE_STEP_SCHEMA,
+    **{collector.metric.name: nullable(collector.facts_schema) for collector in BY_FILE},
+}
 FETCHED = FetchedSource(has_history=False)
 
 
@@ -55,16 +58,16 @@ def summed_up(tree: SourceTree, surveyed: CollectedFacts) -> Analysis:
     """The tools that see the whole tree, all summaries, and the document."""
     for collector in COLLECTORS:
         if supports_tree_facts(collector):
-            surveyed.add(TREE_PATH, UnitResult(values={collector.name: _carried(collector.collect_tree(tree))}))
+            surveyed.add(TREE_PATH, UnitResult(values={collector.metric.name: _carried(collector.collect_tree(tree))}))
     totals = Totals(sloc=surveyed.sloc)
     outcomes: dict[str, Outcome] = {}
     for collector in COLLECTORS:
         lost = surveyed.failure_of(collector)
         if lost is None:
             report = collector.summarize(surveyed.facts_of(collector), totals)
-            outcomes[collector.name] = Ok(value=Summary.from_report(report))
+            outcomes[collector.metric.name] = Ok(value=Summary.from_report(report))
         else:
-            outcomes[collector.name] = Failed(reason=lost)
+            outcomes[collector.metric.name] = Failed(reason=lost)
     return assemble(tree, FETCHED, COLLECTORS, surveyed, outcomes, {})
 
 

@@ -162,7 +162,7 @@ def test_configuration_in_the_tree_is_ignored(tmp_path: Path) -> None:
 
 
 def test_version_is_the_installed_one() -> None:
-    assert security.COLLECTOR.version == version("bandit")
+    assert security.COLLECTOR.metric.version == version("bandit")
 
 
 @pytest.mark.slow

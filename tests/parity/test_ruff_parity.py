@@ -139,8 +139,8 @@ def test_package_equals_ruff(package: str, tmp_path: Path) -> None:
 
 def test_version_is_the_installed_one() -> None:
     output = subprocess.run([find_ruff_bin(), "--version"], capture_output=True, check=True, text=True).stdout
-    assert output == f"ruff {lint.COLLECTOR.version}\n"
-    assert lint.COLLECTOR.version == version("ruff")
+    assert output == f"ruff {lint.COLLECTOR.metric.version}\n"
+    assert lint.COLLECTOR.metric.version == version("ruff")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from collectors.engine.collector_names import collector_names
 from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, TransientError
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus, backoff_seconds
 from domain.runs import NewRun, RunOrigin
@@ -163,7 +164,7 @@ class JobRunner:
         failpoint("committed")
         _record_end(timeline, "completed")
         JOB_DURATION.observe(run.duration_ms / 1000)
-        observe_timings({**timeline.stages_ms(), **result.analysis.timings_ms})
+        observe_timings({**timeline.stages_ms(), **result.analysis.timings_ms}, collector_names())
         log.info("job.completed", **end_of_job_fields(job, timeline, outcome="completed", analysis=result.analysis))
         await self._announce_end(claim, JobStatus.COMPLETED, None)
 

@@ -18,12 +18,14 @@ from collectors.engine.steps import Step, UnitResult
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, load_tree
 from domain.errors import InvalidInputError
+from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
 from domain.sources import FetchedSource
 from infrastructure.sources.tree import writer as tree_writer
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.writer import MAX_TOTAL_PATH_CHARACTERS, TreeWriter
+from tests.unit.collectors.declare import declare
 
 LIMIT = 3
 
@@ -31,11 +33,7 @@ LIMIT = 3
 class Talkative:
     """As many findings and gaps as it is told, all of them hostile in length."""
 
-    name: ClassVar[str] = "talkative"
-    tool: ClassVar[str] = "own"
-    version: ClassVar[str] = "1"
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("total",)
+    metric: ClassVar[MetricDeclaration] = declare("talkative", "total")
     needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = single(counts)
 
@@ -47,7 +45,7 @@ class Talkative:
 
     def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
         found = [
-            Finding(metric=self.name, rule="T", path="a.py", line=line, message="m" * 400, function="f" * 400)
+            Finding(metric=self.metric.name, rule="T", path="a.py", line=line, message="m" * 400, function="f" * 400)
             for line in range(self._findings)
         ]
         return Report(

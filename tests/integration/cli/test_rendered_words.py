@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from collectors.engine.discovery import declarations
 from worker.cli.output.jobs import format_age, job_history
 from worker.cli.output.results import metrics_grid
 
 
 def words_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]:
     document = {"metrics": {name: aggregate}, "completeness": {"collectors": {name: state}}}
-    (row,) = metrics_grid(document).rows
+    (row,) = metrics_grid(document, declarations()).rows
     return list(row)
 
 

@@ -66,8 +66,9 @@ def _parse_report(report: Path, root: Path) -> CpdReport:
     skipped = []
     for event, element in ET.iterparse(report, events=("start", "end")):  # noqa: S314 - PMD wrote it
         if event == "start":
-            if element.tag == f"{_NAMESPACE}pmd-cpd" and element.get("pmdVersion") != COLLECTOR.version:
-                raise PmdUnavailableError(f"{PACKAGE} is PMD {element.get('pmdVersion')}, not {COLLECTOR.version}")
+            if element.tag == f"{_NAMESPACE}pmd-cpd" and element.get("pmdVersion") != COLLECTOR.metric.version:
+                found, wanted = element.get("pmdVersion"), COLLECTOR.metric.version
+                raise PmdUnavailableError(f"{PACKAGE} is PMD {found}, not {wanted}")
         elif element.tag == f"{_NAMESPACE}error":
             skipped.append(str(Path(element.attrib["filename"]).relative_to(root)))
         elif element.tag == f"{_NAMESPACE}duplication":

@@ -1,17 +1,17 @@
-"""What `make docs` writes. Whether the pages are up to date is asked by `make check`."""
+"""The pages that `make docs` generates. `make check` fails where they are out of date."""
 
 import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from collectors.engine.discovery import discover
+from collectors.engine.discovery import declarations, discover
 from docs import generate
-from domain.metrics import severity
+from docs.generator import configuration, metrics
+from domain.metrics.declaration import file_metrics_of
 from domain.metrics.scoring import HEALTH_WEIGHTS
 from domain.metrics.severity import Severity
 from tests.unit.deploy.project_files import setting_names
@@ -19,7 +19,7 @@ from tests.unit.deploy.promql import exposed
 
 
 def rows(page: str, heading: str = "") -> dict[str, list[str]]:
-    """The rows of the tables below a heading, by their first cell."""
+    """Return the cells of the rows of the tables below a heading, by the first cell."""
     section = (
         re.split(r"^#{2,3} ", page[page.index(heading) + len(heading) :], flags=re.MULTILINE)[0] if heading else page
     )
@@ -27,10 +27,11 @@ def rows(page: str, heading: str = "") -> dict[str, list[str]]:
     return {cells[0].strip("`"): cells for cells in (line.split(" | ") for line in lines)}
 
 
-CONFIGURATION, METRICS = generate.configuration_page(), generate.metrics_page()
+CONFIGURATION, METRICS = configuration.page(), metrics.page()
+FILE_METRICS = {metric.key: metric for metric in file_metrics_of(declarations())}
 
 
-def test_a_stale_page_fails_the_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_check_fails_for_a_page_that_is_out_of_date(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(generate, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "argv", ["generate", "--check"])
     assert generate.main() == 1
@@ -57,24 +58,30 @@ def test_every_setting_has_a_type_a_default_and_a_meaning() -> None:
     assert found["DATABASE_URL"][1:3] == ["secret text", "unset"]
 
 
-def test_every_section_begins_with_a_setting_that_there_is() -> None:
-    assert {name.upper() for name in generate.SETTING_SECTIONS} <= setting_names()
-    assert {name.upper() for name in generate.DEFAULTS_IN_WORDS} <= setting_names()
+def test_every_section_begins_with_an_existing_setting() -> None:
+    assert {name.upper() for name in configuration.SETTING_SECTIONS} <= setting_names()
+    assert {name.upper() for name in configuration.DEFAULTS_IN_WORDS} <= setting_names()
 
 
-def test_every_collector_has_its_manual_page() -> None:
+def test_every_collector_has_a_section_with_its_docstring_and_fields() -> None:
     for collector in discover():
-        assert f"\n### `{collector.name}`\n" in METRICS
+        metric = collector.metric
+        assert f"\n### `{metric.name}`\n" in METRICS
         assert (inspect.getdoc(type(collector)) or "?") in METRICS
-        assert all(f"`{name}`" in METRICS for name in collector.fields)
+        for field in metric.aggregate:
+            assert f"| `{field.key}` | {field.json_type} | {field.meaning} |" in METRICS
+    for file_metric in FILE_METRICS.values():
+        assert f"\n`metrics.{file_metric.key}` of a file" in METRICS
+        for file_field in file_metric.fields:
+            assert f"| `{file_field.key}` | {file_field.json_type} | {file_field.meaning} |" in METRICS
 
 
-def test_what_this_machine_has_is_not_in_it() -> None:
+def test_page_does_not_depend_on_the_machine_s_git() -> None:
     version = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.split()[2]  # noqa: S607
     assert version not in METRICS
 
 
-def test_every_series_has_its_line() -> None:
+def test_every_time_series_of_a_replica_is_listed() -> None:
     found = rows(METRICS)
     for series, (kind, labels) in exposed().items():
         name = series.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
@@ -84,20 +91,20 @@ def test_every_series_has_its_line() -> None:
         assert set(found[name][2].replace("`", "").split(", ")) - {"-"} == labels - {"le"}
 
 
-@pytest.mark.parametrize(
-    ("judge", "name", "beyond"), [(severity.complexity, "complexity", 0.01), (severity.docs, "docs", -0.01)]
-)
-def test_thresholds_are_those_of_the_functions(judge: Callable[[float], Severity], name: str, beyond: float) -> None:
+@pytest.mark.parametrize(("name", "beyond"), [("complexity", 0.01), ("docs", -0.01)])
+def test_page_has_the_thresholds_of_the_declarations(name: str, beyond: float) -> None:
+    judge = FILE_METRICS[name].thresholds
+    assert judge is not None
     thresholds = rows(METRICS, "### Severities")[name][2]
     low, medium = (int(part.split()[1]) for part in thresholds.split(", ")[:2])
     assert (judge(low), judge(low + beyond)) == (Severity.LOW, Severity.MEDIUM)
     assert (judge(medium), judge(medium + beyond)) == (Severity.MEDIUM, Severity.HIGH)
 
 
-def test_penalties_are_those_of_the_weights() -> None:
+def test_page_has_the_penalties_of_the_weights() -> None:
     found = rows(METRICS, "### Health score")
     for name, weight in HEALTH_WEIGHTS.items():
-        assert float(found[name][1]) == weight.share
-        formula = found[name][2]
+        assert float(found[name][2]) == weight.share
+        formula = found[name][3]
         for x in (0.0, 3.0, 50.0):
-            assert eval(formula, {"x": x}) == pytest.approx(weight.penalty(x))  # noqa: S307 - our own page
+            assert eval(formula, {"x": x}) == pytest.approx(weight.penalty(x))  # noqa: S307 - a page of this repository

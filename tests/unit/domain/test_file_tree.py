@@ -1,7 +1,9 @@
 from typing import Any
 
-from domain.metrics.file_tree import MeasuredFile, build_file_tree, file_metrics
+from collectors.engine.discovery import declarations
+from domain.metrics.file_tree import FileMetrics, MeasuredFile, build_file_tree
 
+DECLARED = declarations()
 NUMBERS: dict[str, dict[str, Any]] = {
     "cyclomatic": {"max": 12, "avg": 3.5},
     "lint": {"count": 3, "suppressed": 1},
@@ -14,9 +16,12 @@ NUMBERS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_the_metrics_of_a_file() -> None:
-    metrics = file_metrics(MeasuredFile(path="a.py", size=10, sloc=100, numbers=NUMBERS))
+def test_file_metrics_have_values_and_severities_in_the_declared_order() -> None:
+    metrics = FileMetrics(DECLARED).of(MeasuredFile(path="a.py", size=10, sloc=100, numbers=NUMBERS))
     health = metrics.pop("health_score")
+    assert list(metrics) == [
+        "complexity", "lint", "security", "docs", "maintainability", "dead_code", "duplication", "churn", "size",
+    ]  # fmt: skip
     assert metrics == {
         "complexity": {"value": 12, "avg": 3.5, "severity": "high"},
         "lint": {"count": 3, "suppressed": 1, "severity": "medium"},
@@ -31,19 +36,19 @@ def test_the_metrics_of_a_file() -> None:
     assert 0 < health < 100
 
 
-def test_what_was_not_measured_is_null() -> None:
-    metrics = file_metrics(MeasuredFile(path="a.py", size=10, sloc=None, parse_error="SyntaxError"))
+def test_numbers_that_were_not_measured_are_null() -> None:
+    metrics = FileMetrics(DECLARED).of(MeasuredFile(path="a.py", size=10, sloc=None, parse_error="SyntaxError"))
     assert metrics["complexity"] == {"value": None, "avg": None, "severity": None}
     assert metrics["security"]["severity"] is None
     assert metrics["churn"] == {"count": None, "severity": None}
 
 
-def test_the_tree() -> None:
+def test_directories_come_before_files_each_by_name() -> None:
     files = {
         path: MeasuredFile(path=path, size=1, sloc=1, parse_error="bad" if path == "b/z.py" else None)
         for path in ("z.py", "b/c/d.py", "a.py", "b/z.py", "b/c/e")
     }
-    root = build_file_tree(files)
+    root = build_file_tree(files, DECLARED)
     assert (root["name"], root["type"], root["path"]) == ("root", "directory", "")
     assert [child["path"] for child in root["children"]] == ["b", "a.py", "z.py"]
     b = root["children"][0]

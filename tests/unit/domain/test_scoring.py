@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.metrics import scoring, severity
+from domain.metrics import scoring
 from domain.metrics.scoring import HEALTH_WEIGHTS, health_score
-from domain.metrics.severity import Severity
+from domain.metrics.severity import Falling, Rising, Severity
 
 RISING = ("complexity", "lint", "security", "duplication", "dead_code", "churn")
 NUMBERS = st.fixed_dictionaries(
@@ -29,45 +29,38 @@ NUMBERS = st.fixed_dictionaries(
         (scoring.churn_score(10_000), 0),
     ],
 )
-def test_scores(score: float, expected: float) -> None:
+def test_scores_follow_their_formulas(score: float, expected: float) -> None:
     assert score == expected
 
 
 @pytest.mark.parametrize(
     ("judge", "low", "medium", "high"),
-    [
-        (severity.complexity, [(0,), (5,)], [(6,), (10,)], [(11,)]),
-        (severity.docs, [(100,), (80,)], [(79.9,), (50,)], [(49.9,)]),
-        (severity.maintainability, [(70,)], [(69.9,), (20,)], [(19.9,)]),
-        (severity.security, [(0, 0)], [(0, 1)], [(1, 0), (1, 1)]),
-        (severity.churn, [(99,)], [(100,), (500,)], [(501,)]),
-        (severity.lint, [(2, 100), (9, 0)], [(3, 100), (8, 100)], [(9, 100)]),
-        (severity.dead_code, [(1, 100)], [(2, 100), (4, 100)], [(5, 100)]),
-        (severity.duplication, [(5, 100)], [(6, 100), (20, 100)], [(21, 100)]),
-    ],
+    [(Rising(5, 10), [0, 5], [5.1, 10], [10.1]), (Falling(80, 50), [100, 80], [79.9, 50], [49.9])],
 )
-def test_severities(judge, low, medium, high) -> None:  # type: ignore[no-untyped-def]
-    assert {judge(*values) for values in low} == {Severity.LOW}
-    assert {judge(*values) for values in medium} == {Severity.MEDIUM}
-    assert {judge(*values) for values in high} == {Severity.HIGH}
+def test_severity_follows_the_thresholds(
+    judge: Rising | Falling, low: list[float], medium: list[float], high: list[float]
+) -> None:
+    assert {judge(value) for value in low} == {Severity.LOW}
+    assert {judge(value) for value in medium} == {Severity.MEDIUM}
+    assert {judge(value) for value in high} == {Severity.HIGH}
 
 
-def test_the_weights_add_up_to_one() -> None:
+def test_health_weights_add_up_to_one() -> None:
     assert sum(weight.share for weight in HEALTH_WEIGHTS.values()) == pytest.approx(1)
 
 
 @given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)), st.floats(0, 1000))
-def test_health_is_monotonic_in_every_input(numbers: dict[str, float], name: str, more: float) -> None:
+def test_health_score_is_monotonic_in_every_input(numbers: dict[str, float], name: str, more: float) -> None:
     worse = numbers[name] + more if name in RISING else max(0.0, numbers[name] - more)
     assert 0 <= health_score({**numbers, name: worse}) <= health_score(numbers) <= 100
 
 
 @given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)))
-def test_health_is_continuous(numbers: dict[str, float], name: str) -> None:
+def test_health_score_is_continuous(numbers: dict[str, float], name: str) -> None:
     near = {**numbers, name: numbers[name] + 1e-4}
     assert abs(health_score(near) - health_score(numbers)) < 0.02
 
 
-def test_perfect_and_empty_files_are_healthy() -> None:
+def test_health_score_is_100_without_penalty_or_input() -> None:
     assert health_score(dict.fromkeys(RISING, 0.0) | {"docs": 100.0, "maintainability": 100.0}) == 100
     assert health_score({}) == 100

@@ -28,7 +28,6 @@ LONG_MODULES = {
 }
 LONG_FUNCTIONS = {
     "worker/process/bootstrap.py:open_services": "the one composition root",
-    "domain/metrics/file_tree.py:file_metrics": "one rule for each metric",
     "collectors/source/syntax_walk.py:walk_syntax_tree": "every node passes here, so the loop is flat",
     "tests/unit/collectors/dependencies/test_manifests.py:test_pyproject": "one large manifest and what is found in it",
 }

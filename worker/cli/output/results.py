@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from domain.metrics.declaration import Column, MetricDeclaration, RowFormat, file_metrics_of, in_row_order
 from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 from worker.cli.output.writer import OutputWriter, print_line
@@ -16,20 +17,8 @@ WORST_FILES = 10
 ERROR_LINES = 10
 SHA_SHOWN = 12
 
-_ROWS: Sequence[tuple[str, str, str | None]] = (
-    # collector, text about its aggregate, key of its score
-    ("lint", "{total} issues, {suppressed} suppressed", "linting_score"),
-    ("cyclomatic", "average complexity {avg_cc:.2f}", "complexity_score"),
-    ("docs", "{coverage_pct:.1f} % documented", None),
-    ("dead_code", "{unused_symbols} unused symbols, {suppressed} suppressed", None),
-    ("deps", "{total_modules} modules imported, {packages} packages{outdated}", None),
-    ("mi", "maintainability index {mi_avg:.1f}", None),
-    ("size", "{files} files, {sloc} source lines, {avg_file_sloc} a file", None),
-    ("dupes", "{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", "duplication_score"),
-    ("security", "{high} high, {medium} medium, {low} low, {suppressed} suppressed", "security_score"),
-    ("churn", "{total_commits} commits, {totalChurn} lines changed", "churn_score"),
-)
-_PLURAL_OF_ONE = re.compile(r"\b1 ((?:\w+ )?(?:issue|symbol|module|package|file|line|commit))s\b")
+_PLURAL_OF_ONE = re.compile(r"\b1 ((?:[a-z]+ )?[a-z]*[a-rt-z])s\b")
+"""Matches `1 issues` and `1 unused symbols`, which a template for any number makes."""
 
 
 class _Unknown:
@@ -39,38 +28,36 @@ class _Unknown:
         return "?"
 
 
-def metrics_grid(document: Mapping[str, JSON]) -> Grid:
-    """Return one row for each collector: its score (0..100, more is better), its state, and its aggregate as text."""
-    grid = Grid(headings=("metric", "score", "state", "result"), title="The ten metrics", numbers=frozenset({"score"}))
-    states = document["completeness"]["collectors"]
-    known = {name for name, _, _ in _ROWS}
-    for name, template, score in _ROWS:
-        if name in document["metrics"]:
-            aggregate = document["metrics"][name]
-            value = aggregate.get(score) if score else None
-            grid.rows.append(
-                (name, _score(value), _state(states.get(name, "?")), _format_aggregate(template, aggregate))
-            )
-    for name in sorted(set(document["metrics"]) - known):
-        text = escape(printable_line(str(document["metrics"][name])))
+class _Values(dict[str, object]):
+    """Values for the text about a metric. The result of another version may lack some."""
+
+    def __missing__(self, key: str) -> object:
+        return _Unknown()
+
+
+def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid:
+    """Return one row for each metric: its score (0..100, more is better), its state, and its aggregate as text."""
+    grid = Grid(headings=("metric", "score", "state", "result"), title="Metrics", numbers=frozenset({"score"}))
+    states, metrics = document["completeness"]["collectors"], document["metrics"]
+    for declaration in in_row_order(declarations):
+        name, row = declaration.name, declaration.row
+        if name in metrics:
+            value = metrics[name].get(row.score) if row.score else None
+            text = _format_aggregate(row, metrics[name])
+            grid.rows.append((name, _score(value), _state(states.get(name, "?")), text))
+    for name in sorted(metrics.keys() - {declaration.name for declaration in declarations}):
+        text = escape(printable_line(str(metrics[name])))
         grid.rows.append((escape(name), "", _state(states.get(name, "?")), text))
     return grid
 
 
-def _format_aggregate(template: str, aggregate: Mapping[str, Any]) -> str:
+def _format_aggregate(row: RowFormat, aggregate: Mapping[str, Any]) -> str:
     if all(value is None for value in aggregate.values()):
         return "[dim]not measured[/dim]"
-    packages = aggregate.get("package_health") or ()
-    values = {name: _Unknown() if value is None else value for name, value in aggregate.items()}
-    return _PLURAL_OF_ONE.sub(r"1 \1", template.format(**values, packages=len(packages), outdated=_outdated(packages)))
-
-
-def _outdated(packages: Sequence[Mapping[str, Any]]) -> str:
-    """Count the outdated packages. Those of unknown state are counted apart, not as up to date."""
-    outdated = sum(1 for package in packages if package["outdated"])
-    unknown = sum(1 for package in packages if package["outdated"] is None)
-    counts = [f"{outdated} outdated"] + ([f"{unknown} unknown"] if unknown else [])
-    return f" ({', '.join(counts)})" if packages else ""
+    values = _Values({key: _Unknown() if value is None else value for key, value in aggregate.items()})
+    if row.details is not None:
+        values.update(row.details(aggregate))
+    return _PLURAL_OF_ONE.sub(r"1 \1", row.text.format_map(values))
 
 
 def _score(value: float | None) -> str:
@@ -96,34 +83,25 @@ def iter_files(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
             pending.extend(reversed(node["children"]))
 
 
-def worst_files_grid(document: Mapping[str, JSON]) -> Grid | None:
+def worst_files_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid | None:
     """Return the files with the lowest health score, worst first; None for a tree without files."""
     files = sorted(iter_files(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
     if not files:
         return None
-    numbers = ("health", "cc", "lint", "sec", "docs", "mi", "dead", "dupes", "churn")
+    columns = [(metric.key, metric.column) for metric in file_metrics_of(declarations) if metric.column is not None]
+    numbers = ("health", *(column.heading for _, column in columns))
     shown = files[:WORST_FILES]
     title = f"The worst {len(shown)} of {len(files)} files" if len(files) > len(shown) else "The files, worst first"
-    rows: list[Sequence[str]] = [tuple(_file_row(file)) for file in shown]
+    rows: list[Sequence[str]] = [tuple(_file_row(file, columns)) for file in shown]
     return Grid(headings=(*numbers, "file"), rows=rows, title=title, numbers=frozenset(numbers))
 
 
-def _file_row(file: Mapping[str, Any]) -> Iterable[str]:
-    metrics = file["metrics"]
-    security = metrics["security"]
-    found = None if security["high"] is None else security["high"] + security["medium"] + security["low"]
-    yield f"{metrics['health_score']:.1f}"
-    for value, severity in (
-        (metrics["complexity"]["value"], metrics["complexity"]["severity"]),
-        (metrics["lint"]["count"], metrics["lint"]["severity"]),
-        (found, security["severity"]),
-        (metrics["docs"]["value"], metrics["docs"]["severity"]),
-        (metrics["maintainability"]["value"], metrics["maintainability"]["severity"]),
-        (metrics["dead_code"]["count"], metrics["dead_code"]["severity"]),
-        (metrics["duplication"]["count"], metrics["duplication"]["severity"]),
-        (metrics["churn"]["count"], metrics["churn"]["severity"]),
-    ):
-        yield _format_graded(value, severity)
+def _file_row(file: Mapping[str, Any], columns: Sequence[tuple[str, Column]]) -> Iterable[str]:
+    yield f"{file['metrics']['health_score']:.1f}"
+    for key, column in columns:
+        values = file["metrics"].get(key, {})
+        numbers = [values.get(name) for name in column.of]
+        yield _format_graded(None if None in numbers else sum(numbers), values.get("severity"))
     yield escape(printable_line(file["path"])) + (" [red](does not parse)[/red]" if "parse_error" in file else "")
 
 
@@ -145,8 +123,12 @@ def show_result(document: Mapping[str, JSON], output: OutputWriter) -> None:
 
 def print_result(console: Console, document: Mapping[str, JSON]) -> None:
     """Print a whole result as text: the source, the metrics, the worst files, errors, and what was skipped."""
+    # Imported here, since collectors import their tools, which takes 0.15 s.
+    from collectors.engine.discovery import declarations
+
     print_line(console, _headline(document))
-    for grid in (metrics_grid(document), worst_files_grid(document)):
+    declared = declarations()
+    for grid in (metrics_grid(document, declared), worst_files_grid(document, declared)):
         if grid is not None:
             console.print()
             grid.show(console)

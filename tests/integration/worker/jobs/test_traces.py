@@ -30,7 +30,7 @@ from worker.process.worker_process import WorkerProcess
 # ARQ calls a method of redis-py that is deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 
-COLLECTORS = {f"collector {collector.name}" for collector in discover()}
+COLLECTORS = {f"collector {collector.metric.name}" for collector in discover()}
 
 
 class RecordedSpans:

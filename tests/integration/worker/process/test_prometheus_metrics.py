@@ -7,8 +7,8 @@ import httpx
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+from collectors.engine.collector_names import collector_names
 from collectors.engine.discovery import discover
-from domain.metrics.report import COLLECTORS
 from infrastructure.observability import prometheus_metrics
 from infrastructure.observability.prometheus_metrics import OUTCOMES
 from tests.fixtures.jobs import PYTHON_FILE
@@ -97,7 +97,7 @@ def check_durations(found: Samples) -> None:
     stages = {"fetching", "core_wait", "collecting", "summarizing", "looking_up", "finishing"}
     assert {key[0] for name, key in found if name == "vibe8_stage_duration_seconds_count"} == stages
     collectors = {key[0] for name, key in found if name == "vibe8_collector_cpu_seconds_count"}
-    assert collectors == {collector.name for collector in discover()} == set(COLLECTORS)
+    assert collectors == {collector.metric.name for collector in discover()} == set(collector_names())
     assert all(found[("vibe8_collector_cpu_seconds_count", (name,))] == 1 for name in collectors)
     assert found[("vibe8_job_duration_seconds_count", ())] == 1
     assert found[("vibe8_job_wait_seconds_count", ())] == 2

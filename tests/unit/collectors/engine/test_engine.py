@@ -14,20 +14,30 @@ from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree, load_tree
+from domain.metrics.declaration import FileField, FileMetric, MetricDeclaration
 from domain.metrics.report import Analysis, Finding, Report
 from domain.sources import FetchedSource
+from tests.unit.collectors.declare import declare
 
 FETCHED = FetchedSource(has_history=False)
+
+
+NAMES = replace(
+    declare("names", "total"),
+    file_metric=FileMetric(
+        key="names",
+        fields=(
+            FileField(key="count", number="count", meaning="Names."),
+            FileField(key="sloc", number=None, meaning="Lines."),
+        ),
+    ),
+)
 
 
 class Names:
     """A healthy collector: counts the names of each file."""
 
-    name: ClassVar[str] = "names"
-    tool: ClassVar[str] = "own"
-    version: ClassVar[str] = "1"
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("total",)
+    metric: ClassVar[MetricDeclaration] = NAMES
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = single(counts)
 
@@ -35,7 +45,7 @@ class Names:
         return len(file.tree.body)
 
     def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
-        findings = [Finding(metric=self.name, rule="N", path=path, line=1, message="here") for path in facts]
+        findings = [Finding(metric=self.metric.name, rule="N", path=path, line=1, message="here") for path in facts]
         return Report(
             aggregate={"total": sum(facts.values())},
             per_file={path: {"count": count} for path, count in facts.items()},
@@ -46,7 +56,7 @@ class Names:
 class Saboteur(Names):
     """Does something terrible on files whose name says so."""
 
-    name: ClassVar[str] = "saboteur"
+    metric: ClassVar[MetricDeclaration] = declare("saboteur", "total")
 
     def __init__(self, act: Callable[[], Any]) -> None:
         self.act = act
@@ -58,11 +68,7 @@ class Saboteur(Names):
 
 
 class Whole:
-    name: ClassVar[str] = "whole"
-    tool: ClassVar[str] = "own"
-    version: ClassVar[str] = "1"
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("files",)
+    metric: ClassVar[MetricDeclaration] = declare("whole", "files")
 
     def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
         self.act = act
@@ -154,7 +160,7 @@ def test_a_tree_collector_that_dies_leaves_nulls(tmp_path: Path, run: Callable[.
 
 def test_a_summary_that_dies_leaves_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
     class Unsummable(Names):
-        name: ClassVar[str] = "unsummable"
+        metric: ClassVar[MetricDeclaration] = declare("unsummable", "total")
 
         def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
             leave()
@@ -193,9 +199,9 @@ def test_files_that_do_not_parse_keep_their_node(tmp_path: Path, run: Callable[.
     assert len(analysis.errors) == 4
     for name in ("broken.py", "latin.py", "deep.py", "nul.py"):
         assert node(analysis, name)["parse_error"]
-        assert node(analysis, name)["metrics"]["complexity"]["value"] is None
+        assert node(analysis, name)["metrics"]["names"]["count"] is None
         assert any(line.startswith(f"{name}: does not parse: ") for line in analysis.errors)
-    assert node(analysis, "broken.py")["metrics"]["size"] == {"sloc": 1}  # lines need no syntax tree
+    assert node(analysis, "broken.py")["metrics"]["names"]["sloc"] == 1  # lines need no syntax tree
 
 
 def test_an_empty_tree_is_not_a_failure(tmp_path: Path, run: Callable[..., Analysis]) -> None:

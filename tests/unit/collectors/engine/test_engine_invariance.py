@@ -66,7 +66,7 @@ def test_order_and_spread_change_nothing(
     shuffled = list(tree.entries)
     random.Random(seed).shuffle(shuffled)
     alone = document(tree, 1)
-    assert set(alone["completeness"]["collectors"]) == {collector.name for collector in discover()}
+    assert set(alone["completeness"]["collectors"]) == {collector.metric.name for collector in discover()}
     assert not [line for line in alone["errors"] if "collector failed" in line]
     assert document(tree, 3) == alone
     assert document(dataclasses.replace(tree, entries=tuple(shuffled)), 2) == alone

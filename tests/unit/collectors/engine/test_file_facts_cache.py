@@ -18,8 +18,10 @@ from collectors.engine.analysis import Options, analyse
 from collectors.engine.file_facts_cache import FORMAT, FileFactsCache, pack, unpack
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree, load_tree
+from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import Analysis, Report
 from domain.sources import FetchedSource
+from tests.unit.collectors.declare import declare
 
 SCHEMAS = {"": single(lambda _: True), "names": single(counts)}
 
@@ -27,11 +29,7 @@ SCHEMAS = {"": single(lambda _: True), "names": single(counts)}
 class Names:
     """Counts statements, and remembers how often it was asked."""
 
-    name: ClassVar[str] = "names"
-    tool: ClassVar[str] = "own"
-    version: ClassVar[str] = "1"
-    revision: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("total",)
+    metric: ClassVar[MetricDeclaration] = declare("names", "total")
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = single(counts)
 

@@ -54,10 +54,10 @@ def measure(tree: SourceTree) -> Report:
 
 def test_it_is_a_tree_collector_that_names_its_tool() -> None:
     assert isinstance(COLLECTOR, TreeCollector)
-    assert (COLLECTOR.name, COLLECTOR.tool) == ("churn", "git")
+    assert (COLLECTOR.metric.name, COLLECTOR.metric.tool) == ("churn", "git")
     command = ["git", "version"]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    assert f"git version {COLLECTOR.version}" in said
+    assert f"git version {COLLECTOR.metric.version}" in said
 
 
 def test_lines_are_added_up_in_all_and_by_file(root: Path) -> None:

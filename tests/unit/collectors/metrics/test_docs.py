@@ -22,7 +22,7 @@ def report(**sources: str) -> Report:
 
 def test_it_is_a_file_collector() -> None:
     assert isinstance(COLLECTOR, FileCollector)
-    assert (COLLECTOR.tool, COLLECTOR.version) == ("docstr-coverage", "2.3.2")
+    assert (COLLECTOR.metric.tool, COLLECTOR.metric.version) == ("docstr-coverage", "2.3.2")
 
 
 def test_every_module_class_and_function_needs_one() -> None:

@@ -33,7 +33,7 @@ def rows(count: int, prefix: str = "x") -> str:
 def test_it_is_a_file_collector_that_needs_no_syntax() -> None:
     assert isinstance(COLLECTOR, FileCollector)
     assert not COLLECTOR.needs_syntax
-    assert (COLLECTOR.tool, COLLECTOR.version) == ("pmd-cpd", "7.28.0")
+    assert (COLLECTOR.metric.tool, COLLECTOR.metric.version) == ("pmd-cpd", "7.28.0")
 
 
 def test_lines_of_a_block_in_two_files() -> None:

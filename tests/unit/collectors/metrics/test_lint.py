@@ -137,7 +137,7 @@ def test_two_thousand_levels_are_no_crash(tmp_path: Path) -> None:
 
 def test_a_tree_that_is_lost_as_a_whole_has_nulls(tmp_path: Path) -> None:
     report = run_lint(tree_of(tmp_path / "tree", deep=DEEP))
-    assert report.aggregate == dict.fromkeys(COLLECTOR.fields)
+    assert report.aggregate == dict.fromkeys(COLLECTOR.metric.keys)
     assert report.gaps == ["deep.py: lint skipped: crashed (SIGABRT)"]
 
 

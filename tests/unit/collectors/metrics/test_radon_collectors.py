@@ -22,8 +22,8 @@ def branches(count: int) -> str:
 @pytest.mark.parametrize("collector", [size.COLLECTOR, cyclomatic.COLLECTOR, mi.COLLECTOR])
 def test_they_are_file_collectors_of_radon(collector: FileCollector) -> None:
     assert isinstance(collector, FileCollector)
-    assert (collector.tool, collector.version) == ("radon", "6.0.1")
-    assert set(report(collector, a="x = 1\n").aggregate) == set(collector.fields)
+    assert (collector.metric.tool, collector.metric.version) == ("radon", "6.0.1")
+    assert set(report(collector, a="x = 1\n").aggregate) == set(collector.metric.keys)
 
 
 def test_size() -> None:
@@ -105,7 +105,7 @@ def test_mi_rises_with_comments_and_docstrings() -> None:
 @pytest.mark.parametrize("collector", [cyclomatic.COLLECTOR, mi.COLLECTOR])
 def test_no_number_is_made_up_where_no_file_parses(collector: FileCollector) -> None:
     found = collector.summarize({}, Totals(sloc={"a.py": None}))
-    assert found.aggregate == dict.fromkeys(collector.fields)
+    assert found.aggregate == dict.fromkeys(collector.metric.keys)
     assert len(found.gaps) == 1
 
 

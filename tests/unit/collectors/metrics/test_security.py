@@ -86,7 +86,7 @@ def test_sums_and_score_over_files() -> None:
 def test_no_findings_score_100_and_no_parsable_file_scores_nothing() -> None:
     assert summarize(a="x = 1\n").aggregate["security_score"] == 100.0
     report = summarize(a="def")
-    assert report.aggregate == dict.fromkeys(COLLECTOR.fields)
+    assert report.aggregate == dict.fromkeys(COLLECTOR.metric.keys)
     assert report.gaps == ["security: no file parses"]
 
 

@@ -1,0 +1,146 @@
+"""The page of the metrics of analysed code, from the collectors' declarations, and of those of a replica."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pkgutil import resolve_name
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from collectors.contract import AnyCollector
+from collectors.engine.discovery import discover
+from docs.generator.markdown import NOTE, cell, documentation, table
+from domain.metrics import scoring
+from domain.metrics.declaration import FileMetric, FindingIdentity, MetricDeclaration, file_metrics_of
+from domain.metrics.severity import Falling, Rising
+from domain.sources import EXCLUDED_DIRECTORIES
+from infrastructure.observability import prometheus_metrics
+
+HEAD = f"""\
+# Metrics
+{NOTE}
+
+This page has two lists: [the metrics of analysed code](#metrics-of-analysed-code), and
+[the Prometheus metrics of a replica](#prometheus-metrics-of-a-replica).
+
+## Metrics of analysed code
+
+- **All collectors analyse the same files**: every regular `.py` file outside {{excluded}}.
+  A file larger than `MAX_FILE_KB` is skipped. `completeness` names what was left out.
+- **Each number equals that of the tool**: it is what the tool's command line reports for the same tree, wherever that
+  tool finishes. Configuration files inside the tree are ignored. Nothing of the tree is imported or executed.
+- **Comments that silence a tool** (`noqa`, `nosec`) are honoured. The number of hidden results is in `suppressed`.
+- **A failed collector has nulls**, and one line in `errors`. `completeness.collectors` says for each collector
+  whether it is `ok`, `partial` (something was left out, and is named) or `failed`.
+- **A file that does not parse** keeps its node in `file_tree`, with `parse_error`. Numbers that need the syntax tree
+  are null.
+- `tool_versions` of a run has the versions of the tools, of git and of Python.
+
+Each value can be null, which means that it was not measured.
+"""
+REPLICA_HEAD = """
+## Prometheus metrics of a replica
+
+On `/metrics` of `STATUS_HOST:STATUS_PORT`. Durations are in seconds, with histogram buckets from 0.01 to 600. The usual
+`process_*` and `python_*` metrics of the worker process (without its children) are there too.
+
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    excluded = ", ".join(f"`{name}`" for name in sorted(EXCLUDED_DIRECTORIES))
+    found = discover()
+    declarations = [collector.metric for collector in found]
+    return "".join(
+        (
+            HEAD.replace("{excluded}", excluded),
+            *(_collector(collector) for collector in found),
+            _severities(declarations),
+            _health(declarations),
+            REPLICA_HEAD,
+            table(("metric", "kind", "labels", "meaning"), _replica_rows()),
+        )
+    )
+
+
+def _collector(collector: AnyCollector) -> str:
+    metric = collector.metric
+    tool = f"{metric.tool} {metric.version}" if metric.pinned else metric.tool
+    text = documentation(type(collector))
+    fields = [(f"`{field.key}`", field.json_type, cell(field.meaning)) for field in metric.aggregate]
+    parts = [
+        f"\n### `{metric.name}`\n\nTool: {tool}.\n\n{text}\n",
+        *(_referenced(name) for name in sorted(set(re.findall(r"`(collectors(?:\.\w+)+)`", text)))),
+        f"\n`metrics.{metric.name}` of the result:\n\n{table(('key', 'type', 'meaning'), fields)}",
+    ]
+    if metric.file_metric is not None:
+        parts.append(_file_metric(metric.file_metric))
+    if metric.finding_identity is not None:
+        parts.append(_identity(metric.finding_identity))
+    return "".join(parts)
+
+
+def _referenced(name: str) -> str:
+    """Quote the docstring of a function or module that a collector's docstring refers to."""
+    quoted = "\n".join(f"> {line}".rstrip() for line in documentation(resolve_name(name)).splitlines())
+    return f"\n`{name}`:\n\n{quoted}\n"
+
+
+def _file_metric(metric: FileMetric) -> str:
+    rows: list[Sequence[str]] = [(f"`{field.key}`", field.json_type, cell(field.meaning)) for field in metric.fields]
+    if metric.thresholds is not None or metric.judge is not None:
+        rows.append(("`severity`", "string", "`low`, `medium` or `high`, see [severities](#severities)."))
+    return f"\n`metrics.{metric.key}` of a file in `file_tree`:\n\n{table(('key', 'type', 'meaning'), rows)}"
+
+
+def _identity(identity: FindingIdentity) -> str:
+    family = "" if identity.rule_family is None else f"; all its rules are one family, `{identity.rule_family}`"
+    return f"\nA finding is identified by its {identity.kind}{family}.\n"
+
+
+def _severities(declarations: Sequence[MetricDeclaration]) -> str:
+    rows = [
+        (f"`{metric.key}`", cell(metric.rated.meaning), _rule(metric))
+        for metric in file_metrics_of(declarations)
+        if metric.rated is not None and (metric.thresholds is not None or metric.judge is not None)
+    ]
+    head = "\n### Severities\n\nThe severity of a file, in `file_tree`.\n\n"
+    return head + table(("key", "rated number", "low, medium, high"), rows)
+
+
+def _rule(metric: FileMetric) -> str:
+    match metric.thresholds:
+        case Rising(low=low, medium=medium):
+            return f"<= {low}, <= {medium}, above"
+        case Falling(low=low, medium=medium):
+            return f">= {low}, >= {medium}, below"
+    return cell(documentation(metric.judge))
+
+
+def _health(declarations: Sequence[MetricDeclaration]) -> str:
+    meanings = {
+        metric.health_input: cell(metric.rated.meaning)
+        for metric in file_metrics_of(declarations)
+        if metric.health_input is not None and metric.rated is not None
+    }
+    rows = [
+        (name, meanings.get(name, ""), f"{weight.share:.2f}", _penalty(weight))
+        for name, weight in scoring.HEALTH_WEIGHTS.items()
+    ]
+    head = f"\n### Health score\n\nThe `health_score` of a file: {documentation(scoring.health_score)}\n\n"
+    return head + table(("input", "x", "weight", "penalty"), rows)
+
+
+def _penalty(weight: scoring.Weight) -> str:
+    """Return the formula. The penalty x / (x + half) is 0 at 0, and gives its half at 1."""
+    rises = weight.penalty(0.0) == 0.0
+    return f"x / (x + {round(1 / weight.penalty(1.0) - 1)})" if rises else "1 - x / 100"
+
+
+def _replica_rows() -> Iterable[Sequence[str]]:
+    for value in vars(prometheus_metrics).values():
+        if isinstance(value, MetricWrapperBase):
+            (family,) = value.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(f"`{label}`" for label in value._labelnames)  # noqa: SLF001 - it has no public name
+            yield f"`{name}`", family.type, labels or "-", cell(family.documentation)
