@@ -24,7 +24,7 @@ def main() -> int:
     for line in found:
         sys.stderr.write(f"the migrations and tables.py differ: {line}\n")
     if not found:
-        sys.stdout.write("Schema: migrations up, down and up again; they and tables.py agree.\n")
+        sys.stdout.write("Schema: migrations (up, down, up again) and tables.py agree.\n")
     return 1 if found else 0
 
 

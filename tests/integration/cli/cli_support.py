@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.fixtures.command_server import quick
+from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, CommandResult, System, new_system
 
 TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
@@ -26,11 +26,11 @@ def without_services(directory: Path, **environment: str) -> System:
         "SCRATCH_DIR": str(directory / "scratch"),
         "PACKAGE_INDEX_URL": "",
     }
-    return quick(System(environment={**own, **environment}, directory=directory))
+    return with_forked_commands(System(environment={**own, **environment}, directory=directory))
 
 
-def quick_system(database_url: str, redis_url: str, directory: Path, **more: str) -> System:
-    return quick(new_system(database_url, redis_url, directory, **more))
+def forking_system(database_url: str, redis_url: str, directory: Path, **more: str) -> System:
+    return with_forked_commands(new_system(database_url, redis_url, directory, **more))
 
 
 def assert_complaint(finished: CommandResult, code: int, *words: str) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.fixtures.command_server import command_server, quick
+from tests.fixtures.command_server import command_server, with_forked_commands
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.worker_process import System, marked_settings
 from tests.integration.cli.cli_support import without_services
@@ -22,7 +22,7 @@ def commands() -> Iterator[None]:
 @pytest.fixture
 def cli(system: System) -> System:
     """The test's system; its commands run in processes that are forked from the command server."""
-    return quick(system)
+    return with_forked_commands(system)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.worker_process import System
-from tests.integration.cli.cli_support import assert_complaint, quick_system, without_services
+from tests.integration.cli.cli_support import assert_complaint, forking_system, without_services
 
 FOR_JOBS = (("jobs",), ("job", "x"), ("result", "x"), ("cancel", "x"), ("retry", "x"), ("submit", "code.py"))
 ALL = (*FOR_JOBS, ("cleanup",), ("migrate",), ("worker",))
@@ -32,7 +32,7 @@ async def test_no_stack_at_all(tmp_path: Path) -> None:
 
 
 async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_path: Path) -> None:
-    system = quick_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
+    system = forking_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
     await complaints(system, (("submit", "code.py"), ("cancel", "x")), "Redis cannot be reached", "REDIS_URL")
     assert (await system.run("jobs")).out == "no jobs\n"  # PostgreSQL alone is asked
     assert_complaint(await system.run("job", "x"), 2, "there is no job x")
@@ -40,7 +40,7 @@ async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_p
 
 async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp_path: Path) -> None:
     address = f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d"
-    system = quick_system(address, redis_url, tmp_path, STARTUP_WAIT="0", LOG_LEVEL="error")
+    system = forking_system(address, redis_url, tmp_path, STARTUP_WAIT="0", LOG_LEVEL="error")
     await complaints(
         system,
         (("jobs",), ("submit", "code.py"), ("cleanup",), ("migrate",), ("worker",)),
@@ -49,7 +49,7 @@ async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp
 
 
 async def test_a_database_that_does_not_exist(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = quick_system(database_url.replace("/test_", "/missing_"), redis_url, tmp_path)
+    system = forking_system(database_url.replace("/test_", "/missing_"), redis_url, tmp_path)
     await complaints(system, (("jobs",),), "PostgreSQL", "does not exist")
 
 
@@ -60,12 +60,12 @@ async def test_keys_that_are_none(cli: System) -> None:
 
 
 async def test_a_database_without_tables(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = quick_system(empty_database_url, redis_url, tmp_path)
+    system = forking_system(empty_database_url, redis_url, tmp_path)
     await complaints(system, (("jobs",), ("submit", "code.py"), ("cleanup",)), "run `vibe8 migrate`")
 
 
 async def test_migrate_twice_says_what_it_did(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
-    system = quick_system(empty_database_url, redis_url, tmp_path)
+    system = forking_system(empty_database_url, redis_url, tmp_path)
     dry = await system.run("doctor", "--json")
     assert dry.code == 1
     (advice,) = [check["advice"] for check in dry.document if check["name"] == "schema"]
@@ -86,7 +86,7 @@ async def test_the_doctor_names_what_is_amiss_and_what_to_do(
     database_url: str, closed_port: int, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    system = quick_system(
+    system = forking_system(
         database_url,
         f"redis://127.0.0.1:{closed_port}/0",
         tmp_path,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.archives import make_zip
-from tests.fixtures.command_server import quick
+from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, CommandResult, System, WorkerProcess
@@ -34,7 +34,7 @@ def repositories(git_server: GitServer, tmp_path: Path) -> None:
 @pytest.fixture
 def git_cli(git_system: System) -> System:
     """Like `cli`, but with the git host allowed."""
-    return quick(git_system)
+    return with_forked_commands(git_system)
 
 
 @pytest.fixture

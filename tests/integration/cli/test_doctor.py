@@ -15,7 +15,7 @@ from infrastructure.database.migrate import downgrade, head_revision
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import CommandResult, System
-from tests.integration.cli.cli_support import quick_system
+from tests.integration.cli.cli_support import forking_system
 from worker.cli.commands.doctor_services import check_clock
 
 SetRedis = Callable[[str, str], None]
@@ -120,14 +120,14 @@ async def test_too_little_room(cli: System, name: str, variable: str, value: str
 
 
 async def test_a_service_that_is_away(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    nowhere = quick_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
+    nowhere = forking_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
     finished = await doctor(nowhere)
     assert finished.code == 3
     for name, variable in (("postgresql", "DATABASE_URL"), ("redis", "REDIS_URL")):
         check = found_in(finished, name)
         assert (check["ok"], check["unreachable"]) == (False, True)
         assert variable in check["advice"]
-    half = await doctor(quick_system(database_url, "redis://127.0.0.1:1/0", tmp_path))
+    half = await doctor(forking_system(database_url, "redis://127.0.0.1:1/0", tmp_path))
     assert (half.code, found_in(half, "postgresql")["ok"], found_in(half, "redis")["ok"]) == (3, True, False)
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from infrastructure.embedded.stack_file import read_stack
-from tests.fixtures.command_server import quick
+from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import slow_source
@@ -36,7 +36,7 @@ def home() -> Iterator[System]:
             "PACKAGE_INDEX_URL": "",
             "LOG_FORMAT": "json",
         }
-        yield quick(System(environment=environment, directory=directory))
+        yield with_forked_commands(System(environment=environment, directory=directory))
 
 
 @asynccontextmanager
