@@ -29,7 +29,7 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "worker/process/bootstrap.py:open_services": "the one composition root",
     "collectors/source/syntax_walk.py:walk_syntax_tree": "every node passes here, so the loop is flat",
-    "tests/unit/collectors/dependencies/test_manifests.py:test_pyproject": "one large manifest and what is found in it",
+    "tests/unit/collectors/dependencies/test_manifests.py:test_pyproject_declares_its_dependencies": "one large manifest and what is found in it",
 }
 
 
