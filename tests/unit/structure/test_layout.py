@@ -29,7 +29,7 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "worker/process/bootstrap.py:open_services": "the one composition root",
     "collectors/source/syntax_walk.py:walk_syntax_tree": "every node passes here, so the loop is flat",
-    "tests/unit/collectors/dependencies/test_manifests.py:test_pyproject_declares_its_dependencies": "one large manifest and what is found in it",
+    "tests/unit/collectors/dependencies/test_manifests.py:test_pyproject_declares_its_dependencies": "one manifest",
 }
 
 
@@ -77,3 +77,20 @@ def test_each_function_is_short_enough_to_read() -> None:
     long = {function: count for function, count in lengths.items() if count > MAX_FUNCTION_LINES}
     assert {function: count for function, count in long.items() if function not in LONG_FUNCTIONS} == {}
     assert set(LONG_FUNCTIONS) <= set(long), "an exception is no longer needed"
+
+
+def fixture_names(module: str) -> set[str]:
+    return {
+        node.name
+        for node in ast.parse((ROOT / module).read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any("pytest.fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+
+
+def test_shared_fixtures_are_not_defined_again_in_a_test() -> None:
+    tests = [module for module in modules() if module.startswith("tests/")]
+    shared = {name for module in tests if module.startswith("tests/fixtures/") for name in fixture_names(module)}
+    assert {"system", "client", "redis", "git_server"} <= shared
+    again = {module: shared & fixture_names(module) for module in tests if not module.startswith("tests/fixtures/")}
+    assert {module: names for module, names in again.items() if names} == {}

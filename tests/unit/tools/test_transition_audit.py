@@ -1,11 +1,11 @@
-"""The table of faults, from what the tests' reports carry."""
+"""The table of faults, made from the properties of the test reports."""
 
 from types import SimpleNamespace
 
 from tests.faults.transition_audit import costs, table
 
 
-def test_what_one_fault_cost_in_several_tests_is_added_up() -> None:
+def test_costs_of_one_fault_in_several_tests_are_added() -> None:
     reports = [
         SimpleNamespace(user_properties=[("fault", ["b", 2, 0, 0, None])]),
         SimpleNamespace(user_properties=[("other", 1), ("fault", ("A", 1, 1, 0, 3.0))]),
