@@ -37,23 +37,26 @@ def running() -> Iterator[Running]:
         assert not list(Path(scratch).iterdir())
 
 
-def run_pipeline(running: Running, surface: str, filename: str, data: bytes) -> None:
+def run_pipeline(running: Running, surface: str, filename: str, data: bytes) -> str:
+    """Analyse the upload and check what it leaves behind. Returns "completed" or "refused"."""
     runner, pipeline, scratch = running
     source = {"kind": "upload", "filename": filename, "file_data": base64.b64encode(data).decode()}
     try:
         result = runner.run(pipeline.run(source, ignore_progress))
     except PermanentError as error:
         assert_clear_message(str(error))
-        note(surface, "refused")
+        outcome = "refused"
     else:
         assert_harmless(asdict(result.analysis))
         assert set(result.analysis.completeness["collectors"].values()) <= {"ok", "partial", "failed"}
-        note(surface, "completed")
+        outcome = "completed"
+    note(surface, outcome)
     assert not list(scratch.glob("*/job-*"))
     zygote = pipeline.children.pid  # type: ignore[attr-defined]
     assert not alive([process for process in descendants(zygote) if process.ppid() != zygote])
     (worker,) = scratch.glob("worker-*")
     assert_no_process_left(worker / "job-")
+    return outcome
 
 
 async def ignore_progress(_: object) -> None:
@@ -61,6 +64,11 @@ async def ignore_progress(_: object) -> None:
 
 
 SEEDS = st.integers(0, 2**32)
+
+
+def test_unchanged_upload_completes(running: Running) -> None:
+    files = {"a.py": "x = 1\n", **{f".git/{name}": data for name, data in FORMS["packed"].items()}}
+    assert run_pipeline(running, "children: unchanged", "u.zip", make_zip(files)) == "completed"
 
 
 @tried(8, phases=AS_FOUND)

@@ -33,8 +33,8 @@ LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_t
 Files = Mapping[str, bytes]
 
 
-def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> None:
-    """Fetch into layout and read the history that came; whatever comes of it must be in order."""
+def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> str:
+    """Fetch and read the history, check whatever was written, and return the outcome."""
     with tempfile.TemporaryDirectory() as place:
         layout = SourceLayout(Path(place) / "scratch")
         layout.root.mkdir()
@@ -47,6 +47,7 @@ def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> Non
         assert [path.name for path in Path(place).iterdir()] == ["scratch"]
         assert_no_process_left(layout.root)
         note(surface, outcome)
+        return outcome
 
 
 def taken(source: FetchedSource, layout: SourceLayout) -> str:
@@ -159,7 +160,7 @@ def upload(files: Files) -> Callable[[SourceLayout], FetchedSource]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_unchanged_git_directories_are_accepted(form: str) -> None:
-    fetched("uploaded .git", upload(FORMS[form]))
+    assert fetched("uploaded .git", upload(FORMS[form])) == "completed"
 
 
 @tried(60)
