@@ -67,8 +67,9 @@ SEEDS = st.integers(0, 2**32)
 
 
 def test_unchanged_upload_completes(running: Running) -> None:
-    files = {"a.py": "x = 1\n", **{f".git/{name}": data for name, data in FORMS["packed"].items()}}
-    assert run_pipeline(running, "children: unchanged", "u.zip", make_zip(files)) == "completed"
+    repository = {f".git/{name}": data for name, data in FORMS["packed"].items()}
+    data = make_zip({"a.py": b"x = 1\n", **repository})
+    assert run_pipeline(running, "children: unchanged", "u.zip", data) == "completed"
 
 
 @tried(8, phases=AS_FOUND)
