@@ -59,6 +59,9 @@ pages: $(STAMP) # documentation, deployment files, folders and modules
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m pytest tests/unit/deploy tests/unit/docs tests/unit/structure
 
+collector: $(STAMP) ## a new metric: make collector NAME=... (docs/adding-a-collector.md)
+	@$(BIN)/python -m tests.tools.new_collector $(NAME)
+
 docs: $(STAMP) ## write the reference pages from the code
 	$(BIN)/python -m docs.generate
 
