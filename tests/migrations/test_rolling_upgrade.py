@@ -1,4 +1,4 @@
-"""Migrations expand before they contract: what an older program reads and writes is still there, and still accepted."""
+"""Migrations keep what older programs need: columns that they read exist, and rows that they write are accepted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from worker.client import Client
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 DROPPED: frozenset[tuple[str, str]] = frozenset()
-"""Columns that a later release took away after the last one had stopped using them: (table, column)."""
+"""Columns, as (table, column), that a release dropped after no supported release used them any more."""
 
 Columns = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -44,26 +44,26 @@ async def checks(url: str) -> Mapping[str, str]:
 
 
 def broken_by(before: Columns, after: Columns) -> list[str]:
-    """What a program of `before` would trip over, a line each."""
+    """List the changes that break a program of `before`, one line each."""
     tables = {table for table, _ in before}
-    faults = [f"{place} is gone" for place in before if place not in after]
+    changes = [f"{place} is gone" for place in before if place not in after]
     for place, new in after.items():
         old = before.get(place)
         if place[0] not in tables:
             continue
         if old is not None and old["data_type"] != new["data_type"]:
-            faults.append(f"{place} is of another type")
-        if must_be_given(new) and (old is None or not must_be_given(old)):
-            faults.append(f"{place} must be given now")
-    return faults
+            changes.append(f"{place} has another type")
+        if is_required(new) and (old is None or not is_required(old)):
+            changes.append(f"{place} is required now")
+    return changes
 
 
-def must_be_given(column: Mapping[str, Any]) -> bool:
+def is_required(column: Mapping[str, Any]) -> bool:
     return column["is_nullable"] == "NO" and column["column_default"] is None
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-async def test_an_older_programs_tables_are_still_there(servers: Servers, database_url: str, revision: str) -> None:
+async def test_tables_of_an_older_program_are_still_there(servers: Servers, database_url: str, revision: str) -> None:
     name = servers.new_database(template=None)
     try:
         old_url = servers.postgres.url(name)
@@ -77,7 +77,7 @@ async def test_an_older_programs_tables_are_still_there(servers: Servers, databa
     assert {name: now[name] for name in old_checks if name in now} == {n: old_checks[n] for n in old_checks if n in now}
 
 
-def test_a_migration_that_contracts_too_early_would_be_found() -> None:
+def test_a_migration_that_breaks_older_programs_is_detected() -> None:
     text = {"data_type": "text", "is_nullable": "YES", "column_default": None}
     must = {**text, "is_nullable": "NO"}
     given = {**must, "column_default": "''"}
@@ -94,8 +94,8 @@ def test_a_migration_that_contracts_too_early_would_be_found() -> None:
     assert broken_by(before, before) == []
 
 
-async def test_todays_worker_does_what_the_first_release_wrote(system: System, client: Client) -> None:
-    """With the columns of revision 0001 alone, as its INSERT named them."""
+async def test_the_current_worker_runs_a_job_of_the_first_release(system: System, client: Client) -> None:
+    """The row has the columns that the INSERT of the first release (revision 0001) set."""
     user_id = await client.get_or_create_user("ann@example.org")
     connection = await asyncpg.connect(system.environment["DATABASE_URL"])
     job_id = uuid4().hex
@@ -111,8 +111,8 @@ async def test_todays_worker_does_what_the_first_release_wrote(system: System, c
         assert (await until_finished(client, user_id, job_id)).status is JobStatus.COMPLETED
 
 
-async def test_the_first_releases_attempt_goes_through_on_todays_schema(database_url: str) -> None:
-    """Its claim, heartbeat, run and completion, as revision 0001 knew the columns."""
+async def test_an_attempt_of_the_first_release_works_on_the_current_schema(database_url: str) -> None:
+    """Run the claim, the insert of the run and the completion of the first release (revision 0001)."""
     connection = await asyncpg.connect(database_url)
     user_id = await connection.fetchval("INSERT INTO users (email) VALUES ('a@example.org') RETURNING id")
     await connection.execute(

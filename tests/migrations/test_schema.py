@@ -1,3 +1,5 @@
+"""The schema that the migrations create: columns, indexes, CHECK constraints, triggers."""
+
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,7 +16,7 @@ REFERENCE_INDEXES = {
     "ix_jobs_status",
     "ix_jobs_status_updated",
 }
-OUR_INDEXES = {
+ADDED_INDEXES = {
     "ix_analysis_runs_job_id",
     "ix_analysis_runs_user_id_created_at_run_id",
     "ix_jobs_pending_oldest",
@@ -37,7 +39,7 @@ PRIMARY_KEYS = {
     "alembic_version_pkc",
 }
 
-# column: (type, nullable) as the reference has them, its TIMESTAMP with time zone
+# column: (type, nullable) as in the reference, except that timestamps have a time zone
 REFERENCE_COLUMNS = {
     "users": {
         "id": ("uuid", "NO"),
@@ -95,13 +97,13 @@ async def add_job(connection: asyncpg.Connection, job_id: str = "j", **columns: 
     await connection.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({places})", *values.values())  # noqa: S608
 
 
-async def test_the_indexes_are_the_references_and_ours_and_no_more(connection: asyncpg.Connection) -> None:
+async def test_the_indexes_are_those_of_the_reference_and_the_added_ones(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")
-    assert {row["indexname"] for row in rows} == REFERENCE_INDEXES | OUR_INDEXES | PRIMARY_KEYS
+    assert {row["indexname"] for row in rows} == REFERENCE_INDEXES | ADDED_INDEXES | PRIMARY_KEYS
 
 
 @pytest.mark.parametrize("table", REFERENCE_COLUMNS)
-async def test_the_columns_are_the_references(connection: asyncpg.Connection, table: str) -> None:
+async def test_the_columns_are_those_of_the_reference(connection: asyncpg.Connection, table: str) -> None:
     rows = await connection.fetch(
         "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = $1", table
     )
@@ -136,7 +138,7 @@ async def test_a_unique_column_has_one_unique_index_and_no_constraint(
         ("attempt_errors", "{}", "ck_jobs_attempt_errors"),
     ],
 )
-async def test_jobs_refuse_what_makes_no_sense(
+async def test_check_constraints_of_jobs_refuse_invalid_values(
     connection: asyncpg.Connection, column: str, value: Any, constraint: str
 ) -> None:
     await add_user(connection)
@@ -147,11 +149,15 @@ async def test_jobs_refuse_what_makes_no_sense(
 
 @pytest.mark.parametrize("status", ["pending", "running", "completed", "failed"])
 @pytest.mark.parametrize("source_kind", ["upload", "github"])
-async def test_jobs_accept_every_state_and_kind(connection: asyncpg.Connection, status: str, source_kind: str) -> None:
+async def test_jobs_accept_every_status_and_source_kind(
+    connection: asyncpg.Connection, status: str, source_kind: str
+) -> None:
     await add_job(connection, status=status, source_kind=source_kind)
+    row = await connection.fetchrow("SELECT status, source_kind FROM jobs")
+    assert tuple(row) == (status, source_kind)
 
 
-async def test_runs_refuse_an_unknown_kind_and_usage_a_negative_count(connection: asyncpg.Connection) -> None:
+async def test_check_constraints_of_runs_and_usage_refuse_invalid_values(connection: asyncpg.Connection) -> None:
     user_id = await add_user(connection)
     statement = "INSERT INTO analysis_runs (user_id, submission_type, metrics) VALUES ($1, $2, '{}')"
     for kind in ("upload", "github"):
@@ -162,7 +168,7 @@ async def test_runs_refuse_an_unknown_kind_and_usage_a_negative_count(connection
         await connection.execute("INSERT INTO daily_usage VALUES ($1, '2026-01-01', -1)", user_id)
 
 
-async def test_a_job_of_the_original_columns_alone_gets_safe_defaults(connection: asyncpg.Connection) -> None:
+async def test_a_job_with_only_the_reference_columns_gets_safe_defaults(connection: asyncpg.Connection) -> None:
     await add_job(connection)
     row = await connection.fetchrow("SELECT * FROM jobs")
     assert (row["attempt"], row["ring"], row["progress"], row["attempt_errors"]) == (0, 0, 0, "[]")
@@ -172,7 +178,7 @@ async def test_a_job_of_the_original_columns_alone_gets_safe_defaults(connection
         assert row[name] is None
 
 
-async def test_updated_at_moves_on_every_update_even_within_one_transaction(connection: asyncpg.Connection) -> None:
+async def test_updated_at_changes_on_every_update_even_within_one_transaction(connection: asyncpg.Connection) -> None:
     await add_job(connection)
     moments = [await connection.fetchval("SELECT updated_at FROM jobs")]
     async with connection.transaction():
@@ -185,7 +191,7 @@ async def test_updated_at_moves_on_every_update_even_within_one_transaction(conn
 async def test_idempotency_keys_are_unique_per_user(connection: asyncpg.Connection) -> None:
     await add_job(connection, "a", idempotency_key="k")
     await add_job(connection, "b")
-    await add_job(connection, "c")  # no key is no clash
+    await add_job(connection, "c")  # jobs without a key do not conflict
     other = await connection.fetchval("INSERT INTO users (email) VALUES ('c@d') RETURNING id")
     await add_job(connection, "d", idempotency_key="k", user_id=other)
     with pytest.raises(asyncpg.UniqueViolationError):
@@ -207,20 +213,22 @@ async def test_deletions_cascade_or_unlink_as_the_reference_says(connection: asy
     assert await connection.fetchval("SELECT count(*) FROM daily_usage") == 0
 
 
-async def test_whoever_ends_a_job_leaves_a_notice_in_the_same_transaction(connection: asyncpg.Connection) -> None:
-    await add_job(connection, "told", notify_url="https://example.org/hook", status="running")
-    await add_job(connection, "silent", status="running")
+async def test_a_trigger_inserts_a_webhook_delivery_in_the_transaction_that_ends_a_job(
+    connection: asyncpg.Connection,
+) -> None:
+    await add_job(connection, "with url", notify_url="https://example.org/hook", status="running")
+    await add_job(connection, "without url", status="running")
     transaction = connection.transaction()
     await transaction.start()
-    await connection.execute("UPDATE jobs SET status = 'failed', error_message = 'so it is'")
+    await connection.execute("UPDATE jobs SET status = 'failed', error_message = 'broken'")
     row = await connection.fetchrow("SELECT * FROM notices")
-    assert (row["job_id"], row["status"], row["error_message"]) == ("told", "failed", "so it is")
+    assert (row["job_id"], row["status"], row["error_message"]) == ("with url", "failed", "broken")
     assert row["finished_at"] is not None
     await transaction.rollback()
     assert await connection.fetchval("SELECT count(*) FROM notices") == 0
 
 
-async def test_each_end_of_a_job_is_noted_once(connection: asyncpg.Connection) -> None:
+async def test_each_end_of_a_job_inserts_one_webhook_delivery(connection: asyncpg.Connection) -> None:
     await add_job(connection, notify_url="https://example.org/hook")
     for status in ("running", "pending", "running", "failed", "failed", "pending", "failed"):
         await connection.execute("UPDATE jobs SET status = $1, stage = 'x'", status)

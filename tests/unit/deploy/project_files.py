@@ -1,4 +1,4 @@
-"""Where the project's files are, and what they may name."""
+"""Paths and contents of the project's files, and the names that they may use."""
 
 import tomllib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    """The YAML documents of a file, with no key given twice."""
+    """Return the YAML documents of a file. Fails on a duplicate key."""
     return list(yaml.load_all(path.read_text(), Loader=_StrictLoader))
 
 
@@ -26,12 +26,12 @@ def setting_names() -> set[str]:
 
 
 def command_names() -> set[str]:
-    """The words that may follow `vibe8`."""
-    return set(getattr(typer.main.get_command(app), "commands"))  # noqa: B009 - a group, which mypy cannot see
+    """Return the subcommands of `vibe8`."""
+    return set(getattr(typer.main.get_command(app), "commands"))  # noqa: B009 - mypy does not know that it is a group
 
 
 def values_of(key: str, value: Any) -> Iterator[Any]:
-    """Everything that stands under the key, at any depth."""
+    """Yield the values of the key at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == key:
@@ -48,7 +48,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-    assert len(keys) == len(set(keys)), f"{node.start_mark}: a key stands twice in {keys}"
+    assert len(keys) == len(set(keys)), f"{node.start_mark}: duplicate key in {keys}"
     loader.flatten_mapping(node)
     return dict(loader.construct_pairs(node))
 

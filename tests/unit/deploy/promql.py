@@ -1,4 +1,4 @@
-"""As much of PromQL as our rules and our board need: which series an expression asks for, and what it does to them."""
+"""Parser for the part of PromQL that the alert rules and the dashboard use: series, matchers, functions, labels."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-import infrastructure.observability.prometheus_metrics as ours
+import infrastructure.observability.prometheus_metrics as replica_metrics
 from infrastructure.observability.prometheus_metrics import REGISTRY
 
 _TOKEN = re.compile(
@@ -21,12 +21,12 @@ _COUNTING = {"rate", "increase"}
 _LISTS = {"by", "on"}
 _WORDS = {"and", "or", "unless", "offset"}
 _EVERYWHERE = {"instance", "job"}
-"""Labels that Prometheus adds."""
+"""Labels that Prometheus adds to every series."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A selector: the series' name, its matchers as (label, operator, value), and the function right around it."""
+    """A selector: name, matchers as (label, operator, value), and the function that encloses it directly."""
 
     name: str
     matchers: tuple[tuple[str, str, str], ...]
@@ -36,14 +36,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Expression:
-    """What an expression asks for, and by which labels it groups and joins."""
+    """The series that an expression reads, and the labels by which it groups and joins."""
 
     series: tuple[Series, ...]
     lists: tuple[str, ...]
 
 
 def parse(text: str) -> Expression:
-    """Fails the test where the text is no such expression."""
+    """Parse an expression. Fails the test if the text is malformed."""
     return _Parser(text).parse()
 
 
@@ -51,7 +51,7 @@ def tokens(text: str) -> list[tuple[str, str]]:
     found, position = [], 0
     while text[position:].strip():
         match = _TOKEN.match(text, position)
-        assert match is not None, f"cannot be read: {text[position:]!r} in {text!r}"
+        assert match is not None, f"unexpected text: {text[position:]!r} in {text!r}"
         found.append((str(match.lastgroup), match.group().strip()))
         position = match.end()
     return found
@@ -92,14 +92,14 @@ class _Parser:
             elif word == "(":
                 opened.append(called)
             elif word == ")":
-                assert opened, f"a parenthesis too many in {self._text!r}"
+                assert opened, f"unmatched closing parenthesis in {self._text!r}"
                 opened.pop()
             else:
-                assert word not in "{}", f"{word!r} out of place in {self._text!r}"
-                assert kind != "range", f"{word!r} out of place in {self._text!r}"
+                assert word not in "{}", f"unexpected {word!r} in {self._text!r}"
+                assert kind != "range", f"unexpected {word!r} in {self._text!r}"
             if kind != "name":
                 called = None
-        assert not opened, f"a parenthesis is not closed in {self._text!r}"
+        assert not opened, f"unclosed parenthesis in {self._text!r}"
         return Expression(series=tuple(series), lists=tuple(lists))
 
     def _list(self) -> Iterator[str]:
@@ -121,7 +121,7 @@ class _Parser:
         while self._peek() != "}":
             kind, label = self._next()
             sign, (value_kind, value) = self._next()[1], self._next()
-            assert (kind, value_kind) == ("name", "string"), f"a matcher that is none in {self._text!r}"
+            assert (kind, value_kind) == ("name", "string"), f"malformed matcher in {self._text!r}"
             assert sign in ("=", "!=", "=~", "!~"), f"{sign!r} in a matcher in {self._text!r}"
             yield label, sign, value[1:-1]
             if self._peek() != "}":
@@ -130,7 +130,7 @@ class _Parser:
 
 
 def exposed() -> Mapping[str, tuple[str, set[str]]]:
-    """Every series of a replica: its kind (`counter`, `gauge`) and its labels."""
+    """Return every series of a replica with its kind (`counter`, `gauge`) and labels."""
     found: dict[str, tuple[str, set[str]]] = {}
     for metric in our_metrics():
         labels, name = set(metric._labelnames), metric._name
@@ -147,24 +147,24 @@ def exposed() -> Mapping[str, tuple[str, set[str]]]:
 
 
 def our_metrics() -> list[MetricWrapperBase]:
-    return [value for value in vars(ours).values() if isinstance(value, MetricWrapperBase)]
+    return [value for value in vars(replica_metrics).values() if isinstance(value, MetricWrapperBase)]
 
 
 def check(text: str) -> Expression:
-    """Fail the test where the expression asks for what no replica tells, or treats it as what it is not."""
+    """Parse an expression. Fails the test if a series or label does not exist, or has the wrong kind."""
     known = exposed()
     expression = parse(text)
     assert expression.series, f"no series in {text!r}"
     labels: set[str] = set()
     for series in expression.series:
-        assert series.name in known, f"no replica tells {series.name}"
+        assert series.name in known, f"no replica exports {series.name}"
         kind, own = known[series.name]
         labels |= own | _EVERYWHERE
         unknown = {label for label, _, _ in series.matchers} - own - _EVERYWHERE
         assert not unknown, f"{series.name} has no label {unknown}"
         assert series.ranged == (series.function in _OVER_RANGES), f"{series.name} in {text!r}: range and function"
         if series.function in _COUNTING:
-            assert kind == "counter", f"{series.function}({series.name}): that is a {kind}"
+            assert kind == "counter", f"{series.function}({series.name}): it is a {kind}"
         elif kind == "counter":
             assert "unless" in text, f"a bare counter in {text!r}"
     assert set(expression.lists) <= labels, f"no such label: {set(expression.lists) - labels}"

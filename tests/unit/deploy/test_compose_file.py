@@ -1,4 +1,4 @@
-"""What the schema cannot say of docker-compose.yml and the Dockerfile. The schema itself is asked by `make check`."""
+"""docker-compose.yml and the Dockerfile, beyond their schemas, which `make check` validates."""
 
 import json
 import os
@@ -31,14 +31,14 @@ def image_healthcheck() -> list[str]:
     return list(json.loads(words.group(1)))
 
 
-def test_any_number_of_workers_can_run_side_by_side() -> None:
+def test_the_worker_service_can_be_scaled() -> None:
     assert not {"container_name", "ports", "hostname", "network_mode"} & set(WORKER)
-    # A named volume would be shared; this one is each replica's own.
+    # Replicas would share a named volume; each gets its own anonymous one.
     assert WORKER["volumes"] == ["/scratch"]
     assert image_environment()["SCRATCH_DIR"] == "/scratch"
 
 
-def test_a_worker_is_confined() -> None:
+def test_the_containers_are_confined() -> None:
     for name in ("worker", "migrate"):
         service = SERVICES[name]
         assert service["read_only"] is True
@@ -48,34 +48,34 @@ def test_a_worker_is_confined() -> None:
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
 
 
-def test_there_is_time_to_hand_jobs_back() -> None:
+def test_the_stop_grace_period_allows_for_requeueing_jobs() -> None:
     grace = int(WORKER["stop_grace_period"].removesuffix("s"))
     assert grace >= int(WORKER["environment"]["SHUTDOWN_GRACE"]) + (LEASE_SECONDS - HEARTBEAT_SECONDS) + 10
     assert re.search(r"^STOPSIGNAL SIGTERM$", DOCKERFILE, re.MULTILINE)
     assert WORKER["init"] is True
 
 
-def test_only_settings_that_there_are() -> None:
+def test_the_environment_contains_only_known_settings() -> None:
     for service in ("worker", "migrate"):
         assert set(SERVICES[service]["environment"]) <= setting_names()
     named = {name for name in image_environment() if not name.startswith("PYTHON")} - {"PATH"}
     assert named <= setting_names()
 
 
-def test_commands_that_there_are() -> None:
+def test_the_containers_run_known_commands() -> None:
     assert WORKER["command"] == ["vibe8", "worker"]
     assert SERVICES["migrate"]["command"] == ["vibe8", "migrate"]
     assert '\nCMD ["vibe8", "worker"]\n' in DOCKERFILE
     assert {"worker", "migrate"} <= command_names()
 
 
-def test_redis_keeps_what_it_is_told() -> None:
+def test_redis_persists_and_never_evicts() -> None:
     command = SERVICES["redis"]["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
 
 
-def test_a_worker_waits_for_what_it_needs() -> None:
+def test_a_worker_starts_after_its_services_and_the_migration() -> None:
     conditions = {name: item["condition"] for name, item in WORKER["depends_on"].items()}
     assert conditions == {
         "postgres": "service_healthy",
@@ -84,7 +84,7 @@ def test_a_worker_waits_for_what_it_needs() -> None:
     }
 
 
-def test_secrets_are_asked_for_and_never_given() -> None:
+def test_secrets_are_required_and_have_no_default() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"):
         assert not re.search(rf"\$\{{{name}:?-", text)
@@ -92,13 +92,13 @@ def test_secrets_are_asked_for_and_never_given() -> None:
     assert "PASSWORD" not in DOCKERFILE
 
 
-def test_the_base_can_be_pinned() -> None:
+def test_the_base_image_can_be_pinned_and_installs_are_hashed() -> None:
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
     assert DOCKERFILE.count("--require-hashes") == 2
 
 
 @pytest.mark.parametrize(("alive", "code"), [(None, 0), ("the event loop has not run for 31 s", 1)])
-def test_the_healthcheck_says_whether_a_worker_lives(alive: str | None, code: int) -> None:
+def test_the_healthcheck_follows_the_liveness_of_the_worker(alive: str | None, code: int) -> None:
     server = StatusServer("127.0.0.1", 0, alive=lambda: alive, ready=lambda: "Redis is unavailable")
     try:
         assert probe(WORKER["healthcheck"]["test"][1:], server.port) == code
@@ -106,13 +106,13 @@ def test_the_healthcheck_says_whether_a_worker_lives(alive: str | None, code: in
         server.close()
 
 
-def test_the_healthcheck_of_a_worker_that_is_not_there() -> None:
+def test_the_healthcheck_fails_without_a_worker() -> None:
     server = StatusServer("127.0.0.1", 0, alive=lambda: None, ready=lambda: None)
     server.close()
     assert probe(image_healthcheck(), server.port) != 0
 
 
-def test_image_and_compose_ask_alike() -> None:
+def test_image_and_compose_use_the_same_healthcheck() -> None:
     assert WORKER["healthcheck"]["test"] == ["CMD", *image_healthcheck()]
     for name in ("STATUS_HOST", "STATUS_PORT"):
         assert WORKER["environment"][name] == image_environment()[name]
@@ -120,7 +120,7 @@ def test_image_and_compose_ask_alike() -> None:
 
 
 def probe(command: list[str], port: int) -> int:
-    """The exit code, with the variables of proxies that a container may have."""
+    """Run the probe and return its exit code, with a proxy variable set, as a container may have one."""
     assert command[0] == "python"
     environment = {"PATH": os.environ["PATH"], "STATUS_PORT": str(port), "http_proxy": "http://127.0.0.1:1"}
     return subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, check=False).returncode

@@ -1,4 +1,4 @@
-"""The manifests against their schemas, and against each other and the program."""
+"""The manifests follow their schemas, and agree with each other and with the program."""
 
 import copy
 import http.client
@@ -16,11 +16,11 @@ from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, documents, values_of
 
 FOLDER = DEPLOY / "kubernetes"
-KUBERNETES = ("1.29.0", kubernetes_validate.latest_version())
+VERSIONS = ("1.29.0", kubernetes_validate.latest_version())
 FILES = [path for path in sorted(FOLDER.rglob("*.yaml")) if path.name != "kustomization.yaml"]
 DOCUMENTS = [(path, document) for path in FILES for document in documents(path)]
-OURS = [(path, document) for path, document in DOCUMENTS if document["apiVersion"] != "keda.sh/v1alpha1"]
-KEDAS = [document for _, document in DOCUMENTS if document["apiVersion"] == "keda.sh/v1alpha1"]
+MANIFESTS = [(path, document) for path, document in DOCUMENTS if document["apiVersion"] != "keda.sh/v1alpha1"]
+KEDA_DOCUMENTS = [document for _, document in DOCUMENTS if document["apiVersion"] == "keda.sh/v1alpha1"]
 KEDA_SCHEMA = json.loads((Path(__file__).parent / "keda.schema.json").read_text())
 SIZES = {"Mi": 1, "Gi": 1024}
 
@@ -55,26 +55,26 @@ POD = pod_spec(DEPLOYMENT)
 PODS = [pod_spec(only(kind)) for kind in ("Deployment", "CronJob", "Job")]
 
 
-@pytest.mark.parametrize("version", KUBERNETES)
-@pytest.mark.parametrize(("path", "document"), OURS, ids=[path.name for path, _ in OURS])
-def test_a_manifest_is_what_kubernetes_reads(path: Path, document: dict[str, Any], version: str) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("path", "document"), MANIFESTS, ids=[path.name for path, _ in MANIFESTS])
+def test_manifests_follow_the_kubernetes_schema(path: Path, document: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_the_schemas_refuse_what_is_not_there() -> None:
+def test_the_kubernetes_schema_refuses_an_unknown_field() -> None:
     broken = copy.deepcopy(DEPLOYMENT)
     pod_spec(broken)["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="readinesProbe"):
-        kubernetes_validate.validate(broken, KUBERNETES[-1], strict=True)
+        kubernetes_validate.validate(broken, VERSIONS[-1], strict=True)
 
 
-@pytest.mark.parametrize("document", KEDAS, ids=[document["kind"] for document in KEDAS])
-def test_what_keda_reads(document: dict[str, Any]) -> None:
+@pytest.mark.parametrize("document", KEDA_DOCUMENTS, ids=[document["kind"] for document in KEDA_DOCUMENTS])
+def test_manifests_follow_the_keda_schema(document: dict[str, Any]) -> None:
     jsonschema.validate(document, KEDA_SCHEMA)
 
 
 @pytest.mark.parametrize(("name", "value"), [("targetQueryValue", 8), ("targetQueryvalue", "8"), ("query", None)])
-def test_a_slip_in_keda_s_is_seen(name: str, value: Any) -> None:
+def test_the_keda_schema_refuses_a_misspelled_field(name: str, value: Any) -> None:
     broken = copy.deepcopy(only("ScaledObject"))
     broken["spec"]["triggers"][0]["metadata"][name] = value
     with pytest.raises(jsonschema.ValidationError):
@@ -111,10 +111,10 @@ def test_every_container_is_confined() -> None:
         assert container["command"][1] in command_names()
 
 
-def test_the_probes_ask_what_a_worker_answers() -> None:
+def test_the_probes_use_the_paths_of_the_status_server() -> None:
     (port,) = WORKER["ports"]
     assert str(port["containerPort"]) == configuration()["STATUS_PORT"]
-    assert configuration()["STATUS_HOST"] == "0.0.0.0"  # noqa: S104 - that is the point
+    assert configuration()["STATUS_HOST"] == "0.0.0.0"  # noqa: S104 - Prometheus and the probes connect from outside
     annotations = DEPLOYMENT["spec"]["template"]["metadata"]["annotations"]
     assert annotations["prometheus.io/port"] == configuration()["STATUS_PORT"]
     paths = {name: WORKER[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe", "startupProbe")}
@@ -131,42 +131,42 @@ def test_the_probes_ask_what_a_worker_answers() -> None:
         server.close()
 
 
-def test_there_is_time_to_hand_jobs_back() -> None:
+def test_the_termination_grace_period_allows_for_requeueing_jobs() -> None:
     grace = int(configuration()["SHUTDOWN_GRACE"])
     assert POD["terminationGracePeriodSeconds"] >= grace + (LEASE_SECONDS - HEARTBEAT_SECONDS) + 10
 
 
-def test_a_full_house_of_the_largest_jobs_fits() -> None:
+def test_the_largest_jobs_in_every_slot_fit_the_limits() -> None:
     settings, slots = Settings(), int(configuration()["ARQ_MAX_JOBS"])
     scratch = next(volume for volume in POD["volumes"] if volume["name"] == "scratch")
-    room = mebibytes(scratch["emptyDir"]["sizeLimit"])
-    assert room >= 2 * settings.max_clone_mb * slots
+    size = mebibytes(scratch["emptyDir"]["sizeLimit"])
+    assert size >= 2 * settings.max_clone_mb * slots
     limits = WORKER["resources"]["limits"]
-    assert mebibytes(limits["ephemeral-storage"]) > room
+    assert mebibytes(limits["ephemeral-storage"]) > size
     assert mebibytes(limits["memory"]) >= 512 + int(limits["cpu"]) * settings.analysis_memory_mb
     assert next(mount for mount in WORKER["volumeMounts"] if mount["name"] == "scratch")["mountPath"] == "/scratch"
 
 
-def test_the_settings_can_be_read() -> None:
+def test_the_settings_are_valid() -> None:
     values = configuration()
     assert {name.lower() for name in values} <= set(Settings.model_fields)
     settings = Settings(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
     assert str(settings.scratch_dir) == values["SCRATCH_DIR"]
 
 
-def test_secrets_have_the_names_that_are_asked_for() -> None:
+def test_references_use_the_names_of_the_secret_and_the_config_map() -> None:
     secret = only("Secret")
     assert {name.lower() for name in secret["stringData"]} <= set(Settings.model_fields)
-    asked = {(ref["name"], ref["key"]) for _, found in DOCUMENTS for ref in values_of("secretKeyRef", found)}
-    asked |= {(ref["name"], ref["key"]) for ref in only("TriggerAuthentication")["spec"]["secretTargetRef"]}
-    assert asked == {(secret["metadata"]["name"], "DATABASE_URL")}
+    used = {(ref["name"], ref["key"]) for _, found in DOCUMENTS for ref in values_of("secretKeyRef", found)}
+    used |= {(ref["name"], ref["key"]) for ref in only("TriggerAuthentication")["spec"]["secretTargetRef"]}
+    assert used == {(secret["metadata"]["name"], "DATABASE_URL")}
     whole = {ref["name"] for _, found in DOCUMENTS for ref in values_of("secretRef", found)}
     assert whole == {secret["metadata"]["name"]}
     maps = {ref["name"] for _, found in DOCUMENTS for ref in values_of("configMapRef", found)}
     assert maps == {kustomization()["configMapGenerator"][0]["name"]}
 
 
-def test_everything_means_the_workers() -> None:
+def test_selectors_match_the_workers() -> None:
     labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
     assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == labels
     assert only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
@@ -174,7 +174,7 @@ def test_everything_means_the_workers() -> None:
     assert POD["serviceAccountName"] == only("ServiceAccount")["metadata"]["name"]
 
 
-def test_keda_alone_scales_and_by_slots() -> None:
+def test_only_keda_scales_by_the_slots_of_a_worker() -> None:
     spec = only("ScaledObject")["spec"]
     assert spec["scaleTargetRef"]["name"] == DEPLOYMENT["metadata"]["name"]
     assert "replicas" not in DEPLOYMENT["spec"]
@@ -184,7 +184,7 @@ def test_keda_alone_scales_and_by_slots() -> None:
     assert 2 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
 
 
-def test_clean_ups_do_not_pile_up() -> None:
+def test_cleanup_jobs_do_not_overlap() -> None:
     spec = only("CronJob")["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
     assert pod_spec(only("CronJob"))["containers"][0]["command"] == ["vibe8", "cleanup", "--json"]

@@ -1,4 +1,4 @@
-"""What is installed is what was locked: every pin has its hashes, and no lock says where to fetch from."""
+"""The lock files: every requirement is pinned with hashes, and no lock names an index."""
 
 import re
 
@@ -12,7 +12,7 @@ locks = pytest.mark.parametrize("name", LOCKS)
 
 
 def entries(name: str) -> list[str]:
-    """The lock's requirements, each with its continued lines."""
+    """Return the requirements of the lock, each with its continuation lines."""
     return re.split(r"\n(?! )", (ROOT / name).read_text().strip())
 
 
@@ -31,7 +31,7 @@ def test_no_lock_names_an_index(name: str) -> None:
     assert not re.search(r"^-|index-url|find-links|trusted-host", text, re.MULTILINE)
 
 
-def test_nothing_is_installed_past_the_locks() -> None:
+def test_nothing_is_installed_without_hashes() -> None:
     for name in ("Makefile", "Dockerfile"):
         lines = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
         installs = [part for line in lines for part in line.split("&&") if re.search(r"\bpip install\b", part)]
@@ -40,7 +40,7 @@ def test_nothing_is_installed_past_the_locks() -> None:
             assert "--require-hashes" in install or "--no-deps" in install, install
 
 
-def test_what_runs_in_production_is_the_same_in_development() -> None:
+def test_development_uses_the_production_versions() -> None:
     assert set(map(pinned, entries("requirements.lock"))) <= set(map(pinned, entries("requirements-dev.lock")))
 
 

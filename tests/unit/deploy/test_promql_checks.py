@@ -1,11 +1,11 @@
-"""The checks themselves: what is wrong is refused."""
+"""The PromQL checks of these tests refuse invalid expressions."""
 
 import pytest
 
 from tests.unit.deploy.promql import check, exposed, parse
 
 
-def test_a_good_expression_is_understood() -> None:
+def test_a_valid_expression_is_parsed() -> None:
     expression = check('sum by (kind) (rate(vibe8_attempts_finished_total{outcome=~"failed|lost"}[5m])) > 0.5')
     (series,) = expression.series
     assert series.name == "vibe8_attempts_finished_total"
@@ -14,7 +14,7 @@ def test_a_good_expression_is_understood() -> None:
     assert expression.lists == ("kind",)
 
 
-def test_what_a_replica_tells() -> None:
+def test_exposed_lists_series_with_kind_and_labels() -> None:
     known = exposed()
     assert known["vibe8_jobs"] == ("gauge", {"status"})
     assert known["vibe8_claims_total"] == ("counter", {"result"})
@@ -37,7 +37,7 @@ def test_what_a_replica_tells() -> None:
         "sum by (kind (vibe8_ready))",
     ],
 )
-def test_what_cannot_be_read(text: str) -> None:
+def test_a_malformed_expression_is_refused(text: str) -> None:
     with pytest.raises(AssertionError):
         parse(text)
 
@@ -57,6 +57,6 @@ def test_what_cannot_be_read(text: str) -> None:
         "vibe8_claims_total > 5",
     ],
 )
-def test_what_no_replica_tells(text: str) -> None:
+def test_an_expression_that_matches_no_series_is_refused(text: str) -> None:
     with pytest.raises(AssertionError):
         check(text)

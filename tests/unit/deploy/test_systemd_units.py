@@ -1,4 +1,4 @@
-"""Units, read as systemd reads them: sections, known directives, values of the right form."""
+"""The systemd units: known sections and directives, and values of the right form."""
 
 import re
 from pathlib import Path
@@ -69,7 +69,7 @@ units = pytest.mark.parametrize("path", UNITS, ids=[path.name for path in UNITS]
 
 
 def read(path: Path) -> dict[str, dict[str, str]]:
-    """Section -> directive -> value. Nothing of ours is given twice or over several lines."""
+    """Return section -> directive -> value. Fails on a duplicate directive or a continued line."""
     found: dict[str, dict[str, str]] = {}
     for line in path.read_text().splitlines():
         if not line or line.startswith("#"):
@@ -79,8 +79,8 @@ def read(path: Path) -> dict[str, dict[str, str]]:
             continue
         name, sign, value = line.partition("=")
         assert sign, f"{path.name}: {line}"
-        assert name not in section, f"{path.name}: {name} stands twice"
-        assert not value.endswith("\\"), f"{path.name}: {name} goes on"
+        assert name not in section, f"{path.name}: {name} is a duplicate"
+        assert not value.endswith("\\"), f"{path.name}: {name} is continued"
         section[name] = value
     return found
 
@@ -89,7 +89,7 @@ WORKER = read(FOLDER / "vibe8-worker@.service")["Service"]
 
 
 @units
-def test_a_unit_says_only_what_systemd_knows(path: Path) -> None:
+def test_a_unit_contains_only_known_directives(path: Path) -> None:
     for section, directives in read(path).items():
         for name, value in directives.items():
             assert name in KNOWN[section], f"{path.name}: {name} is not known in [{section}]"
@@ -97,7 +97,7 @@ def test_a_unit_says_only_what_systemd_knows(path: Path) -> None:
 
 
 @units
-def test_a_service_is_confined_and_runs_what_there_is(path: Path) -> None:
+def test_a_service_is_confined_and_runs_a_known_command(path: Path) -> None:
     if path.suffix == ".timer":
         assert path.with_suffix(".service") in UNITS
         return
@@ -111,23 +111,23 @@ def test_a_service_is_confined_and_runs_what_there_is(path: Path) -> None:
     assert {name for name in environment if not name.startswith("PYTHON")} <= setting_names()
 
 
-def test_a_worker_comes_back_for_ever() -> None:
+def test_a_worker_is_always_restarted() -> None:
     assert WORKER["Restart"] == "always"
     assert read(FOLDER / "vibe8-worker@.service")["Unit"]["StartLimitIntervalSec"] == "0"
     assert WORKER["OOMPolicy"] == "continue"
 
 
-def test_it_drains_before_its_children_are_told() -> None:
+def test_a_worker_drains_before_its_children_are_killed() -> None:
     assert (WORKER["KillMode"], WORKER["KillSignal"]) == ("mixed", "SIGTERM")
     assert int(WORKER["TimeoutStopSec"]) >= Settings().shutdown_grace + (LEASE_SECONDS - HEARTBEAT_SECONDS) + 10
 
 
-def test_scratch_is_where_it_may_write() -> None:
+def test_scratch_is_in_the_writable_cache_directory() -> None:
     environment = dict(pair.split("=", 1) for pair in WORKER["Environment"].split())
     assert environment["SCRATCH_DIR"] == f"/var/cache/{WORKER['CacheDirectory']}"
 
 
-def test_the_example_environment_can_be_read() -> None:
+def test_the_example_environment_is_valid() -> None:
     lines = [line.lstrip("#") for line in (FOLDER / "worker.env.example").read_text().splitlines() if "=" in line]
     values = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
     assert set(values) <= setting_names()

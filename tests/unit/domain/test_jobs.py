@@ -1,3 +1,5 @@
+"""Transitions, submission limits and the backoff of retries."""
+
 import itertools
 
 import pytest
@@ -17,14 +19,14 @@ def test_only_legal_changes_of_status_are_transitions(before: JobStatus, after: 
     assert len(found) == ((before, after) in LEGAL)
 
 
-def test_a_lease_is_held_in_one_state_alone() -> None:
-    """The fence of every write of an attempt tests for the state that a claim leads to."""
+def test_only_the_running_state_holds_a_lease() -> None:
+    """Every write of an attempt requires the state that a claim leads to."""
     ends_of_an_attempt = {Transition.COMPLETE, Transition.FAIL, Transition.REQUEUE}
     assert {change for change in Transition if change.before is Transition.CLAIM.after} == ends_of_an_attempt
     assert {change.before for change in ends_of_an_attempt} == {Transition.CLAIM.after}
 
 
-def test_limits() -> None:
+def test_limits_on_unfinished_and_daily_jobs() -> None:
     limits = SubmissionLimits(max_unfinished=2, max_per_day=10)
     limits.check(unfinished=1, today=9)
     with pytest.raises(LimitExceededError, match="2 unfinished jobs"):
@@ -33,6 +35,6 @@ def test_limits() -> None:
         limits.check(unfinished=0, today=10)
 
 
-def test_backoff_grows_to_its_cap() -> None:
+def test_backoff_grows_to_its_maximum() -> None:
     assert [backoff_seconds(attempt, 1.0) for attempt in (1, 2, 3, 4, 9)] == [5, 20, 80, 300, 300]
     assert backoff_seconds(1, 0.0) == 2.5

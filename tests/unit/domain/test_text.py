@@ -1,3 +1,5 @@
+"""Escaping of unsafe characters."""
+
 import json
 import math
 
@@ -11,7 +13,7 @@ TEXT = st.text(st.characters(exclude_categories=()))
 
 
 @pytest.mark.parametrize(
-    ("hostile", "harmless"),
+    ("text", "escaped"),
     [
         ("a\x00b", r"a\x00b"),
         ("\ud800", r"\ud800"),
@@ -22,11 +24,11 @@ TEXT = st.text(st.characters(exclude_categories=()))
         ("é世", "é世"),
     ],
 )
-def test_what_is_shown_as_an_escape(hostile: str, harmless: str) -> None:
-    assert printable(hostile) == harmless
+def test_unsafe_characters_are_escaped(text: str, escaped: str) -> None:
+    assert printable(text) == escaped
 
 
-def test_nothing_that_python_calls_printable_is_unsafe() -> None:
+def test_no_printable_character_is_unsafe() -> None:
     everything = [chr(code) for code in range(0x110000)]
     assert [char for char in everything if char.isprintable() and _UNSAFE.search(char)] == []
 
@@ -40,7 +42,7 @@ def test_printable_text_can_be_stored_and_printed(text: str) -> None:
 
 
 @given(TEXT, st.integers(2, 80))
-def test_one_line_is_one_short_line(text: str, limit: int) -> None:
+def test_one_line_returns_one_line_within_the_limit(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert len(line) <= limit
     assert len(line.splitlines()) <= 1
@@ -48,8 +50,9 @@ def test_one_line_is_one_short_line(text: str, limit: int) -> None:
 
 @given(st.recursive(st.none() | st.floats() | TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)))
 def test_safe_json_is_strict_json(value: object) -> None:
-    json.dumps(safe_json(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
+    safe = safe_json(value)
+    assert json.loads(json.dumps(safe, allow_nan=False, ensure_ascii=False).encode("utf-8")) == safe
 
 
-def test_numbers_that_json_lacks_become_null() -> None:
+def test_nan_and_infinity_become_null() -> None:
     assert safe_json({"a": math.nan, "b": [math.inf, 1.5]}) == {"a": None, "b": [None, 1.5]}

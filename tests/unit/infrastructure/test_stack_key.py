@@ -1,4 +1,4 @@
-"""The token key of a running stack: made once, kept, closed to others, and shared by all who use the stack."""
+"""The token key of a running stack: created once, readable by its owner only, and used by every command."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def keys() -> list[str]:
     return [key.get_secret_value() for key in load_settings().token_encryption_keys]
 
 
-def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
+def test_the_key_is_created_once_and_kept(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         key = token_key(tmp_path)
@@ -36,7 +36,9 @@ def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
     (tmp_path.parent / "token.key").unlink()
 
 
-def test_it_comes_before_the_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_key_of_the_stack_precedes_the_keys_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     mine, other = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     stack = Stack(database_url="postgresql://h/d", redis_url="redis://h", pids={}, token_key=mine)
     lock = acquire_lock(tmp_path)
@@ -48,12 +50,12 @@ def test_it_comes_before_the_keys_of_the_environment(monkeypatch: pytest.MonkeyP
         assert keys() == [mine, other]
         monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/d")
         monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
-        assert keys() == [other]  # other servers, other tokens
+        assert keys() == [other]  # the stack's key is only for the stack's servers
     finally:
         os.close(lock)
 
 
-def test_a_stack_file_of_an_older_version_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stack_file_of_an_older_version_has_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lock = acquire_lock(tmp_path)
     assert lock is not None
     try:

@@ -1,3 +1,5 @@
+"""Transactions, connections, and the translation of PostgreSQL's errors."""
+
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
@@ -32,16 +34,16 @@ async def users(database: Database) -> int:
         return int(await connection.scalar(text("SELECT count(*) FROM users")) or 0)
 
 
-async def test_the_end_of_the_block_commits_and_an_error_rolls_back(database: Database) -> None:
+async def test_unit_of_work_commits_at_its_end_and_rolls_back_on_an_error(database: Database) -> None:
     await new_user(database)
-    with pytest.raises(NotFoundError, match="mine"):  # noqa: PT012 - here and below: what the block's end does
+    with pytest.raises(NotFoundError, match="mine"):  # noqa: PT012 - here and below the end of the block is tested
         async with database.unit_of_work() as connection:
             await connection.execute(text("INSERT INTO users (email) VALUES ('b@b')"))
             raise NotFoundError("mine")
     assert await users(database) == 1
 
 
-async def test_a_cancelled_block_rolls_back_and_gives_its_connection_back(database_url: str) -> None:
+async def test_a_cancelled_unit_of_work_rolls_back_and_returns_its_connection(database_url: str) -> None:
     inside = asyncio.Event()
 
     async def insert_and_wait(database: Database) -> None:
@@ -58,7 +60,7 @@ async def test_a_cancelled_block_rolls_back_and_gives_its_connection_back(databa
         assert await users(database) == 0
 
 
-async def test_a_connection_that_was_cut_is_our_error_and_the_next_unit_of_work_is_well(database_url: str) -> None:
+async def test_a_terminated_connection_is_reported_and_the_next_unit_of_work_succeeds(database_url: str) -> None:
     async with opened(database_url, pool_size=2) as database:
         assert await users(database) == 0
         async with database.unit_of_work() as other:
@@ -70,10 +72,10 @@ async def test_a_connection_that_was_cut_is_our_error_and_the_next_unit_of_work_
         assert await users(database) == 0
 
 
-async def test_pooled_connections_that_a_restart_killed_cost_no_error(
+async def test_idle_connections_killed_by_a_restart_cause_no_error(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "PING_AFTER_SECONDS", 0.0)  # as if they had been idle for a while
+    monkeypatch.setattr(engine_module, "PING_AFTER_SECONDS", 0.0)  # as if the connections had been idle
     async with opened(database_url) as database, opened(database_url) as other:
         await users(database)
         async with other.unit_of_work() as connection:
@@ -86,7 +88,7 @@ async def test_pooled_connections_that_a_restart_killed_cost_no_error(
         assert await users(database) == 0
 
 
-async def test_a_server_that_is_not_there_is_our_error_without_the_password() -> None:
+async def test_an_unreachable_server_is_reported_without_the_password() -> None:
     for address in ("postgresql://u:secret@127.0.0.1:1/d", "postgresql://u:secret@/d?host=/nowhere"):
         async with opened(address) as database:
             with pytest.raises(ServiceUnavailableError, match="cannot be reached") as caught:
@@ -94,15 +96,15 @@ async def test_a_server_that_is_not_there_is_our_error_without_the_password() ->
             assert "secret" not in str(caught.value)
 
 
-async def test_a_server_that_never_answers_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_never_answers_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 0.1)
     done = asyncio.Event()
 
-    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await done.wait()
         writer.close()
 
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, opened(f"postgresql://u:secret@127.0.0.1:{port}/d") as database:
         with pytest.raises(ServiceUnavailableError, match="did not answer"):
@@ -110,24 +112,24 @@ async def test_a_server_that_never_answers_is_our_error(monkeypatch: pytest.Monk
         done.set()
 
 
-async def test_a_server_that_hangs_up_is_our_error() -> None:
-    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_a_server_that_closes_the_connection_is_reported() -> None:
+    async def close_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    server = await asyncio.start_server(close_connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, opened(f"postgresql://u:secret@127.0.0.1:{port}/d") as database:
         with pytest.raises(ServiceUnavailableError):
             await database.ping()
 
 
-async def test_an_unknown_database_is_our_error(database_url: str) -> None:
+async def test_an_unknown_database_is_reported(database_url: str) -> None:
     async with opened(database_url.replace("/test_", "/no_")) as database:
         with pytest.raises(ServiceUnavailableError, match="does not exist"):
             await database.ping()
 
 
-async def test_a_database_that_is_not_migrated_says_what_to_do(empty_database_url: str) -> None:
+async def test_a_missing_schema_is_reported_with_the_command_to_run(empty_database_url: str) -> None:
     async with opened(empty_database_url) as database:
         with pytest.raises(ServiceUnavailableError, match="vibe8 migrate"):
             async with database.unit_of_work() as connection:
@@ -135,7 +137,7 @@ async def test_a_database_that_is_not_migrated_says_what_to_do(empty_database_ur
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
-async def test_waiting_too_long_is_our_error(database: Database, setting: str) -> None:
+async def test_statement_and_lock_timeouts_are_reported(database: Database, setting: str) -> None:
     user_id = await new_user(database)
     async with database.unit_of_work() as holder:
         await SubmissionRepository(holder).lock_user(user_id)
@@ -145,7 +147,7 @@ async def test_waiting_too_long_is_our_error(database: Database, setting: str) -
                 await SubmissionRepository(connection).lock_user(user_id)
 
 
-async def test_a_deadlock_is_our_error(database: Database) -> None:
+async def test_a_deadlock_is_reported(database: Database) -> None:
     first, second = await new_user(database), await new_user(database, "b@example.org")
     both_hold_one = asyncio.Barrier(2)
 
@@ -159,14 +161,14 @@ async def test_a_deadlock_is_our_error(database: Database) -> None:
     assert sorted(str(type(end).__name__) for end in ends) == ["NoneType", "ServiceUnavailableError"]
 
 
-async def test_a_pool_that_is_used_up_is_our_error(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_exhausted_pool_is_reported(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "POOL_SECONDS", 0.01)
     async with opened(database_url) as database, database.unit_of_work():
         with pytest.raises(ServiceUnavailableError, match="in use"):
             await database.ping()
 
 
-async def test_a_fault_of_our_own_passes_as_it_is_and_shows_no_parameters(database: Database) -> None:
+async def test_a_bug_is_not_translated_and_shows_no_parameters(database: Database) -> None:
     with pytest.raises(DBAPIError) as caught:
         async with database.unit_of_work() as connection:
             await connection.execute(
@@ -176,7 +178,7 @@ async def test_a_fault_of_our_own_passes_as_it_is_and_shows_no_parameters(databa
     assert "[SQL parameters hidden" in str(caught.value)
 
 
-async def test_settings_make_a_database_whose_connections_can_be_told_apart(database_url: str) -> None:
+async def test_connections_have_the_given_name_and_time_zone(database_url: str) -> None:
     database = Database.from_settings(Settings(database_url=SecretStr(database_url), db_pool_size=1), name="vibe8-test")
     try:
         assert (await database.ping()).split(".")[0] >= "15"

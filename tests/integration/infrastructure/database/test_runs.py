@@ -1,3 +1,5 @@
+"""Runs: written, read, listed in pages, deleted."""
+
 import uuid
 from dataclasses import replace
 
@@ -13,7 +15,7 @@ from infrastructure.database.repositories.runs import RunRepository
 from tests.fixtures.jobs import backdate, get_job, new_run, new_user, submit
 
 
-async def test_a_run_comes_back_as_it_was_written(database: Database) -> None:
+async def test_a_run_is_read_as_it_was_written(database: Database) -> None:
     origin = RunOrigin(
         submission_type="github",
         project_name="P",
@@ -39,7 +41,7 @@ async def test_a_run_comes_back_as_it_was_written(database: Database) -> None:
     assert summary == RunSummary(**{name: getattr(found, name) for name in RunSummary.__dataclass_fields__})
 
 
-async def test_hostile_text_and_numbers_are_made_harmless(database: Database) -> None:
+async def test_unsafe_text_and_numbers_are_escaped(database: Database) -> None:
     run = new_run(
         await new_user(database),
         file_tree={"name": "a\x00\ud800\u202e", "k\x00": [float("inf"), float("nan"), "\udcff"]},
@@ -54,23 +56,23 @@ async def test_hostile_text_and_numbers_are_made_harmless(database: Database) ->
     assert found.origin.upload_filename == "\\x1b[2J.py"
 
 
-async def test_a_job_has_one_run(database: Database) -> None:
+async def test_a_second_run_of_a_job_is_refused(database: Database) -> None:
     user_id = await new_user(database)
     async with database.unit_of_work() as connection:
         runs = RunRepository(connection)
         await runs.insert(new_run(user_id))
         with pytest.raises(LeaseLostError):
             await runs.insert(new_run(user_id))
-        assert await runs.count(user_id) == 1  # the unit of work goes on
+        assert await runs.count(user_id) == 1  # the transaction is still usable
 
 
-async def test_a_run_of_a_deleted_user_is_not_written(database: Database) -> None:
+async def test_a_run_of_a_deleted_user_is_refused(database: Database) -> None:
     async with database.unit_of_work() as connection:
         with pytest.raises(LeaseLostError):
             await RunRepository(connection).insert(new_run(uuid.uuid4()))
 
 
-async def test_what_is_not_there_is_not_found(database: Database) -> None:
+async def test_an_unknown_run_is_not_found(database: Database) -> None:
     async with database.unit_of_work() as connection:
         runs = RunRepository(connection)
         for question in (runs.get, runs.summary, runs.file_tree):
@@ -94,9 +96,9 @@ async def test_a_row_of_the_original_system_can_be_read(database: Database) -> N
     assert run.findings == {"total": 0, "items": []}
 
 
-async def test_pages_are_newest_first_and_miss_nothing_though_times_are_equal(database: Database) -> None:
+async def test_pages_are_newest_first_and_complete_with_equal_times(database: Database) -> None:
     user_id, other = await new_user(database), await new_user(database, "b@example.org")
-    async with database.unit_of_work() as connection:  # one transaction: one `now()` for all
+    async with database.unit_of_work() as connection:  # one transaction, so all runs have the same `created_at`
         runs = RunRepository(connection)
         made = [new_run(user_id, f"job {number}") for number in range(7)]
         for run in (*made, new_run(other, "other")):
@@ -115,7 +117,7 @@ async def test_pages_are_newest_first_and_miss_nothing_though_times_are_equal(da
     )
 
 
-async def test_deleting_a_run_leaves_its_job_without_one(database: Database) -> None:
+async def test_deleting_a_run_clears_it_from_its_job(database: Database) -> None:
     user_id = await new_user(database)
     job = await submit(database, user_id)
     run = new_run(user_id, job.job_id)
@@ -131,7 +133,7 @@ async def test_deleting_a_run_leaves_its_job_without_one(database: Database) -> 
     assert (await get_job(database, job.job_id)).result_run_id is None
 
 
-async def test_deleting_a_job_leaves_its_run(database: Database) -> None:
+async def test_deleting_a_job_keeps_its_run(database: Database) -> None:
     user_id = await new_user(database)
     job = await submit(database, user_id)
     run = new_run(user_id, job.job_id)
@@ -146,7 +148,7 @@ async def test_deleting_a_job_leaves_its_run(database: Database) -> None:
         assert (await runs.get(run.run_id)).job_id == job.job_id
 
 
-async def test_runs_past_their_retention_go(database: Database) -> None:
+async def test_runs_older_than_the_retention_are_deleted(database: Database) -> None:
     user_id = await new_user(database)
     old, young = new_run(user_id, "old"), new_run(user_id, "young")
     async with database.unit_of_work() as connection:

@@ -1,4 +1,4 @@
-"""The suite's own servers: whatever ends the suite ends them."""
+"""The servers of the test suite end with it, also when it is interrupted."""
 
 import signal
 import subprocess

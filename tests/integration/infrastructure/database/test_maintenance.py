@@ -1,3 +1,5 @@
+"""Rescue, lost wake-ups, cleanup, statistics and cron slots."""
+
 import asyncio
 
 from sqlalchemy import text
@@ -24,23 +26,23 @@ async def rescue(database: Database, limit: int = 100) -> list[RescuedJob]:
         return await MaintenanceRepository(connection).rescue_expired(limit)
 
 
-async def let_lease_run_out(database: Database, job_id: str) -> None:
+async def expire_lease(database: Database, job_id: str) -> None:
     async with database.unit_of_work() as connection:
         await backdate(connection, "jobs", "job_id", job_id, lease_expires_at=31)
 
 
-async def test_a_living_lease_is_not_rescued(database: Database) -> None:
+async def test_a_job_with_a_valid_lease_is_not_rescued(database: Database) -> None:
     await submit(database, await new_user(database))
     await claimed(database)
     assert await rescue(database) == []
 
 
-async def test_a_lost_worker_costs_an_attempt_and_three_end_the_job(database: Database) -> None:
+async def test_a_rescue_is_a_failed_attempt_and_the_third_fails_the_job(database: Database) -> None:
     job = await submit(database, await new_user(database))
     rescued = []
     for _ in range(3):
         await claimed(database)
-        await let_lease_run_out(database, job.job_id)
+        await expire_lease(database, job.job_id)
         rescued += [(each.status, each.wakeup_number, each.error_message) for each in await rescue(database)]
     assert rescued == [
         (JobStatus.PENDING, 2, None),
@@ -52,19 +54,19 @@ async def test_a_lost_worker_costs_an_attempt_and_three_end_the_job(database: Da
     assert [error.kind for error in after.attempt_errors] == ["worker lost"] * 3
 
 
-async def test_many_rescuers_at_once_take_each_job_once(database: Database) -> None:
+async def test_concurrent_rescues_take_each_job_once(database: Database) -> None:
     user_id = await new_user(database)
     for _ in range(20):
         job = await submit(database, user_id)
         await claimed(database)
-        await let_lease_run_out(database, job.job_id)
+        await expire_lease(database, job.job_id)
     rescued = [each for found in await asyncio.gather(*(rescue(database, 4) for _ in range(10))) for each in found]
     rescued += await rescue(database)
     assert len(rescued) == 20
     assert len({each.job_id for each in rescued}) == 20
 
 
-async def test_what_was_rung_lately_is_not_rung_again(database: Database) -> None:
+async def test_only_missing_and_old_wakeups_of_due_jobs_are_reissued(database: Database) -> None:
     user_id = await new_user(database)
     fresh, old, never, later = [await submit(database, user_id) for _ in range(4)]
     async with database.unit_of_work() as connection:
@@ -72,27 +74,23 @@ async def test_what_was_rung_lately_is_not_rung_again(database: Database) -> Non
         await backdate(connection, "jobs", "job_id", old.job_id, rung_at=31)
         await connection.execute(text("UPDATE jobs SET rung_at = NULL WHERE job_id = :id"), {"id": never.job_id})
         await backdate(connection, "jobs", "job_id", later.job_id, rung_at=31, run_after=-60)
-        rung = await maintenance.reissue_wakeups(older_than_seconds=30, limit=10)
-        assert sorted(rung, key=str) == sorted(
+        issued = await maintenance.reissue_wakeups(older_than_seconds=30, limit=10)
+        assert sorted(issued, key=str) == sorted(
             [Wakeup(job_id=old.job_id, number=2), Wakeup(job_id=never.job_id, number=2)], key=str
         )
         assert await maintenance.reissue_wakeups(older_than_seconds=30, limit=10) == []
     assert (await get_job(database, fresh.job_id)).wakeup_number == 1
 
 
-async def test_the_sweep_rings_no_more_than_it_is_told(database: Database) -> None:
+async def test_reissue_wakeups_respects_its_limit(database: Database) -> None:
     user_id = await new_user(database)
     for _ in range(5):
         await submit(database, user_id)
     async with database.unit_of_work() as connection:
         await connection.execute(text("UPDATE jobs SET rung_at = NULL"))
         maintenance = MaintenanceRepository(connection)
-        assert [len(await maintenance.reissue_wakeups(older_than_seconds=30, limit=2)) for _ in range(4)] == [
-            2,
-            2,
-            1,
-            0,
-        ]
+        issued = [await maintenance.reissue_wakeups(older_than_seconds=30, limit=2) for _ in range(4)]
+    assert [len(wakeups) for wakeups in issued] == [2, 2, 1, 0]
 
 
 async def test_a_reissued_wakeup_has_a_fresh_number_each_time(database: Database) -> None:
@@ -110,7 +108,7 @@ async def cleanup(database: Database) -> CleanupCounts:
         )
 
 
-async def test_cleanup_deletes_what_finished_long_ago_and_nothing_else(database: Database) -> None:
+async def test_cleanup_deletes_only_jobs_that_finished_long_ago(database: Database) -> None:
     user_id = await new_user(database)
     old, recent, pending, running = [await submit(database, user_id) for _ in range(4)]
     async with database.unit_of_work() as connection:
@@ -129,7 +127,7 @@ async def test_cleanup_deletes_what_finished_long_ago_and_nothing_else(database:
     assert left == {recent.job_id, pending.job_id, running.job_id}
 
 
-async def test_cleanup_ends_what_runs_too_long_without_a_lease(database: Database) -> None:
+async def test_cleanup_fails_jobs_that_run_too_long_without_a_lease(database: Database) -> None:
     user_id = await new_user(database)
     leased, lost, leaseless = [(await submit(database, user_id)).job_id for _ in range(3)]
     for _ in range(3):
@@ -149,19 +147,19 @@ async def test_cleanup_ends_what_runs_too_long_without_a_lease(database: Databas
         assert job.finished_at is not None
 
 
-async def test_cleanup_ends_what_has_been_due_for_too_long(database: Database) -> None:
+async def test_cleanup_fails_jobs_that_have_been_due_too_long(database: Database) -> None:
     user_id = await new_user(database)
     forgotten, waiting, retried = [await submit(database, user_id, UPLOAD) for _ in range(3)]
     async with database.unit_of_work() as connection:
         await backdate(connection, "jobs", "job_id", forgotten.job_id, run_after=24 * HOUR + 1)
         await backdate(connection, "jobs", "job_id", waiting.job_id, run_after=24 * HOUR - 60)
-        await backdate(connection, "jobs", "job_id", retried.job_id, created_at=48 * HOUR)  # due anew since its retry
+        await backdate(connection, "jobs", "job_id", retried.job_id, created_at=48 * HOUR)  # due since its retry
     assert await cleanup(database) == CleanupCounts(deleted=0, stale_running=0, stale_pending=1)
     assert (await get_job(database, forgotten.job_id)).error_message == "stale"
     assert (await get_job(database, retried.job_id)).status is JobStatus.PENDING
 
 
-async def test_cleanup_forgets_usage_and_slots_of_last_week(database: Database) -> None:
+async def test_cleanup_deletes_usage_and_slots_older_than_a_week(database: Database) -> None:
     user_id = await new_user(database)
     async with database.unit_of_work() as connection:
         for days in (0, 7, 8):
@@ -179,7 +177,7 @@ async def test_cleanup_forgets_usage_and_slots_of_last_week(database: Database) 
         assert await connection.scalar(text("SELECT count(*) FROM cron_slots")) == 2
 
 
-async def test_statistics_count_every_state_and_tell_the_oldest(database: Database) -> None:
+async def test_statistics_give_the_count_and_the_oldest_age_of_every_state(database: Database) -> None:
     user_id = await new_user(database)
     jobs = [await submit(database, user_id) for _ in range(3)]
     await claimed(database)
@@ -196,7 +194,7 @@ async def test_statistics_count_every_state_and_tell_the_oldest(database: Databa
     assert counts[JobStatus.COMPLETED].oldest_seconds == 0
 
 
-async def test_a_slot_goes_to_one_of_many_and_each_task_has_its_own(database: Database) -> None:
+async def test_one_of_many_takes_a_slot_and_tasks_have_separate_slots(database: Database) -> None:
     async def take(name: str) -> bool:
         async with database.unit_of_work() as connection:
             slot = await MaintenanceRepository(connection).take_slot(name, 6 * HOUR)

@@ -1,4 +1,4 @@
-"""What a finished job adds to the metrics of its worker."""
+"""The metrics that a finished job adds to."""
 
 import pytest
 

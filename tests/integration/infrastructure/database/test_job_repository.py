@@ -1,3 +1,5 @@
+"""Reading, listing, cancelling, retrying and deleting jobs."""
+
 import pytest
 from sqlalchemy import text
 
@@ -10,7 +12,7 @@ from infrastructure.database.repositories.runs import RunRepository
 from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
 
 
-async def test_a_pending_job_is_cancelled_at_once_and_its_upload_forgotten(database: Database) -> None:
+async def test_cancelling_a_pending_job_fails_it_and_deletes_its_upload(database: Database) -> None:
     job = await submit(database, await new_user(database), UPLOAD)
     async with database.unit_of_work() as connection:
         cancelled = await JobRepository(connection).request_cancel(job.job_id)
@@ -21,7 +23,7 @@ async def test_a_pending_job_is_cancelled_at_once_and_its_upload_forgotten(datab
     assert cancelled.cancel_requested_at is not None
 
 
-async def test_asking_twice_keeps_the_first_time(database: Database) -> None:
+async def test_a_second_cancellation_keeps_the_time_of_the_first(database: Database) -> None:
     await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
@@ -48,7 +50,7 @@ async def test_cancelling_a_finished_job_changes_nothing(database: Database) -> 
     assert (job.status, job.cancel_requested_at) == (JobStatus.COMPLETED, None)
 
 
-async def test_what_is_not_there_is_not_found(database: Database) -> None:
+async def test_an_unknown_job_is_not_found(database: Database) -> None:
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
         for question in (jobs.get, jobs.request_cancel, jobs.retry_failed):
@@ -57,7 +59,7 @@ async def test_what_is_not_there_is_not_found(database: Database) -> None:
         assert await jobs.delete("nothing") is False
 
 
-async def test_a_failed_upload_can_be_retried_with_all_its_attempts(database: Database) -> None:
+async def test_a_failed_upload_can_be_retried_with_all_attempts(database: Database) -> None:
     job = await submit(database, await new_user(database), UPLOAD)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
@@ -73,7 +75,7 @@ async def test_a_failed_upload_can_be_retried_with_all_its_attempts(database: Da
         assert await attempts.file_data(job.job_id, second.lease_token, limit=100) == UPLOAD["file_data"]
 
 
-async def test_a_cancelled_upload_cannot_be_retried_since_it_is_gone(database: Database) -> None:
+async def test_a_cancelled_upload_cannot_be_retried(database: Database) -> None:
     job = await submit(database, await new_user(database), UPLOAD)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
@@ -92,7 +94,7 @@ async def test_a_cancelled_repository_can_be_retried(database: Database) -> None
         assert await attempts.claim_next(30) is not None
 
 
-async def test_only_a_failed_job_is_retried(database: Database) -> None:
+async def test_a_pending_job_cannot_be_retried(database: Database) -> None:
     job = await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         with pytest.raises(IllegalTransitionError, match="pending"):
@@ -110,7 +112,7 @@ async def test_an_unfinished_job_is_not_deleted(database: Database) -> None:
     assert (await get_job(database, job.job_id)).status is JobStatus.RUNNING
 
 
-async def test_a_list_is_the_users_own_newest_first_and_filtered(database: Database) -> None:
+async def test_list_jobs_returns_the_users_jobs_newest_first_and_filtered(database: Database) -> None:
     user_id, other = await new_user(database), await new_user(database, "b@example.org")
     mine = [await submit(database, user_id) for _ in range(3)]
     await submit(database, other)

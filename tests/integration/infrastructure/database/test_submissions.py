@@ -1,3 +1,5 @@
+"""Submissions with their limits and idempotency keys, and users."""
+
 import asyncio
 import uuid
 
@@ -14,7 +16,7 @@ from infrastructure.database.repositories.users import UserRepository
 from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, get_job, new_job, new_user, submit
 
 
-async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Database) -> None:
+async def test_a_submitted_job_is_pending_and_due_with_its_first_wakeup(database: Database) -> None:
     user_id = await new_user(database)
     job = await submit(database, user_id, REPOSITORY)
     assert (job.status, job.attempt, job.wakeup_number, job.progress) == (JobStatus.PENDING, 0, 1, 0)
@@ -24,7 +26,7 @@ async def test_a_submission_is_pending_due_and_born_as_rung_once(database: Datab
     assert await get_job(database, job.job_id) == job
 
 
-async def test_an_uploads_data_is_kept_but_not_shown(database: Database) -> None:
+async def test_the_data_of_an_upload_is_stored_but_not_returned(database: Database) -> None:
     job = await submit(database, await new_user(database), UPLOAD)
     assert job.source_metadata == {"upload_filename": "a.py", "project_name": "P"}
     async with database.unit_of_work() as connection:
@@ -32,7 +34,7 @@ async def test_an_uploads_data_is_kept_but_not_shown(database: Database) -> None
     assert stored == UPLOAD
 
 
-async def test_fifty_submissions_at_once_never_pass_five_unfinished(database: Database) -> None:
+async def test_fifty_concurrent_submissions_never_exceed_five_unfinished_jobs(database: Database) -> None:
     user_id = await new_user(database)
     limits = SubmissionLimits(max_unfinished=5, max_per_day=100)
     results = await asyncio.gather(
@@ -43,10 +45,10 @@ async def test_fifty_submissions_at_once_never_pass_five_unfinished(database: Da
     assert {type(error) for error in refused} == {LimitExceededError}
     async with database.unit_of_work() as connection:
         usage = await SubmissionRepository(connection).usage(user_id)
-    assert usage == Usage(unfinished=5, today=5)  # what was refused has not been counted
+    assert usage == Usage(unfinished=5, today=5)  # refused submissions do not count
 
 
-async def test_the_daily_limit_outlives_deleted_jobs(database: Database) -> None:
+async def test_the_daily_limit_counts_deleted_jobs(database: Database) -> None:
     user_id = await new_user(database)
     limits = SubmissionLimits(max_unfinished=5, max_per_day=2)
     for _ in range(2):
@@ -71,7 +73,7 @@ async def test_yesterdays_submissions_do_not_count_today(database: Database) -> 
         assert (await SubmissionRepository(connection).usage(user_id)).today == 1
 
 
-async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Database) -> None:
+async def test_twenty_concurrent_submissions_with_one_idempotency_key_make_one_job(database: Database) -> None:
     user_id = await new_user(database)
     jobs = await asyncio.gather(*(submit(database, user_id, idempotency_key="k") for _ in range(20)))
     assert len({job.job_id for job in jobs}) == 1
@@ -80,7 +82,7 @@ async def test_one_idempotency_key_twenty_times_at_once_is_one_job(database: Dat
         assert (await SubmissionRepository(connection).usage(user_id)).today == 1
 
 
-async def test_an_idempotency_key_is_its_users_own_and_beats_the_limits(database: Database) -> None:
+async def test_a_known_idempotency_key_of_the_same_user_is_not_limited(database: Database) -> None:
     first, second = await new_user(database), await new_user(database, "b@example.org")
     one = SubmissionLimits(max_unfinished=1)
     job = await submit(database, first, idempotency_key="k", limits=one)
@@ -94,24 +96,24 @@ async def test_a_bad_idempotency_key_is_refused(database: Database, key: str) ->
         await submit(database, await new_user(database), idempotency_key=key)
 
 
-async def test_nobody_submits_for_an_unknown_user(database: Database) -> None:
+async def test_submitting_for_an_unknown_user_is_refused(database: Database) -> None:
     with pytest.raises(NotFoundError):
         await submit(database, uuid.uuid4())
 
 
-async def test_hostile_metadata_is_made_harmless(database: Database) -> None:
+async def test_unsafe_characters_in_metadata_are_escaped(database: Database) -> None:
     job = await submit(
         database, await new_user(database), {"git_repo_url": "a\x00b", "k\ud800": float("nan"), "git_branch": "\u202e"}
     )
     assert job.source_metadata == {"git_repo_url": "a\\x00b", "k\\ud800": None, "git_branch": "\\u202e"}
 
 
-async def test_a_user_found_many_times_at_once_is_one_user(database: Database) -> None:
+async def test_concurrent_get_or_create_makes_one_user(database: Database) -> None:
     ids = await asyncio.gather(*(new_user(database) for _ in range(20)))
     assert len(set(ids)) == 1
 
 
-async def test_an_identity_fills_in_and_then_decides(database: Database) -> None:
+async def test_an_identity_is_added_to_an_email_and_then_finds_the_user(database: Database) -> None:
     async with database.unit_of_work() as connection:
         users = UserRepository(connection)
         plain = await users.get_or_create("a@example.org")
@@ -120,7 +122,7 @@ async def test_an_identity_fills_in_and_then_decides(database: Database) -> None
         assert await users.get_or_create("a@example.org") == plain
 
 
-async def test_an_address_is_not_given_to_another_identity(database: Database) -> None:
+async def test_an_email_with_an_identity_is_refused_to_another_identity(database: Database) -> None:
     async with database.unit_of_work() as connection:
         users = UserRepository(connection)
         await users.get_or_create("a@example.org", "auth0|1")
@@ -128,7 +130,7 @@ async def test_an_address_is_not_given_to_another_identity(database: Database) -
             await users.get_or_create("a@example.org", "auth0|2")
 
 
-async def test_one_identity_with_many_addresses_at_once_is_one_user(database: Database) -> None:
+async def test_one_identity_with_many_concurrent_emails_is_one_user(database: Database) -> None:
     async def sign_in(number: int) -> uuid.UUID:
         async with database.unit_of_work() as connection:
             return await UserRepository(connection).get_or_create(f"{number}@example.org", "auth0|1")
@@ -138,12 +140,12 @@ async def test_one_identity_with_many_addresses_at_once_is_one_user(database: Da
 
 
 @pytest.mark.parametrize("email", ["", "nobody", "a\x00@b", "@" * 400])
-async def test_an_address_that_is_none_is_refused(database: Database, email: str) -> None:
+async def test_an_invalid_email_is_refused(database: Database, email: str) -> None:
     with pytest.raises(InvalidInputError):
         await new_user(database, email)
 
 
-async def test_deleting_a_user_deletes_all_that_is_theirs(database: Database) -> None:
+async def test_deleting_a_user_deletes_their_jobs(database: Database) -> None:
     user_id, other = await new_user(database), await new_user(database, "b@example.org")
     mine, theirs = await submit(database, user_id), await submit(database, other)
     async with database.unit_of_work() as connection:
@@ -162,7 +164,7 @@ async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob],
         )
 
 
-async def test_many_are_submitted_in_their_order(database: Database) -> None:
+async def test_a_batch_is_submitted_in_its_order(database: Database) -> None:
     user_id = await new_user(database)
     new = [new_job(UPLOAD if number % 2 else REPOSITORY) for number in range(200)]
     submitted = await submit_all(database, user_id, new)
@@ -178,7 +180,7 @@ async def test_many_are_submitted_in_their_order(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("limits", "word"), [({"max_unfinished": 4}, "unfinished"), ({"max_per_day": 4}, "today")])
-async def test_many_are_all_or_none(database: Database, limits: dict[str, int], word: str) -> None:
+async def test_a_batch_is_submitted_whole_or_not_at_all(database: Database, limits: dict[str, int], word: str) -> None:
     user_id = await new_user(database)
     await submit(database, user_id)
     with pytest.raises(LimitExceededError, match=rf"{word}.* \(limit 4\) and want 4 more"):
@@ -188,7 +190,7 @@ async def test_many_are_all_or_none(database: Database, limits: dict[str, int], 
     assert len(await submit_all(database, user_id, [new_job() for _ in range(3)], **limits)) == 3
 
 
-async def test_many_of_one_key_are_one_job_and_known_keys_pass_no_limit(database: Database) -> None:
+async def test_equal_keys_in_a_batch_are_one_job_and_known_keys_do_not_count(database: Database) -> None:
     user_id = await new_user(database)
     known = await submit(database, user_id, idempotency_key="known")
     keys = ["new", "known", "new", None, "known"]
@@ -200,7 +202,7 @@ async def test_many_of_one_key_are_one_job_and_known_keys_pass_no_limit(database
     assert not any(each.created for each in again)
 
 
-async def test_batches_at_once_pass_no_limit_and_share_keys(database: Database) -> None:
+async def test_concurrent_batches_respect_the_limit_and_share_keys(database: Database) -> None:
     users = [await new_user(database), await new_user(database, "b@example.org")]
 
     async def batch(number: int) -> list[Submitted]:
@@ -219,6 +221,6 @@ async def test_batches_at_once_pass_no_limit_and_share_keys(database: Database) 
             assert len({submitted[0].job.job_id for submitted in batches}) == 1
 
 
-async def test_many_for_an_unknown_user_are_none(database: Database) -> None:
+async def test_a_batch_for_an_unknown_user_is_refused(database: Database) -> None:
     with pytest.raises(NotFoundError):
         await submit_all(database, uuid.uuid4(), [new_job()])

@@ -1,4 +1,4 @@
-"""Interrupted while a program of the servers' runs, we end the program and all that it has started."""
+"""An interrupt during `run_program` ends the program and its child processes."""
 
 import signal
 import subprocess
@@ -19,16 +19,16 @@ run_program(["sh", "-c", script, sys.executable, waiting, sys.argv[1]], RunAs(),
 """
 
 
-def test_its_children_go_with_it(tmp_path: Path) -> None:
+def test_an_interrupt_kills_the_program_and_its_children(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CODE, str(tmp_path)], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True
     ) as process:
         while not (tmp_path / "child").exists():
             assert process.poll() is None
-        family = descendants(process.pid)
-        assert len(family) == 2
+        processes = descendants(process.pid)
+        assert len(processes) == 2
         process.send_signal(signal.SIGINT)
         _, error = process.communicate()
     assert error.rstrip().endswith("KeyboardInterrupt")
-    _, left = psutil.wait_procs(family, timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=30)
     assert left == []
