@@ -1,1 +1,1 @@
-"""The engine that runs the collectors over a tree: discovery, map, reduce, process pool, report."""
+"""The engine that runs the collectors over a tree: discovery, map, reduce, process pool, cache, report."""

@@ -1,1 +1,1 @@
-"""The ten metrics, one module each. Discovery finds every module here that declares a `COLLECTOR`."""
+"""The ten metrics, one module each, named like its metric. Discovery expects a `COLLECTOR` in every module here."""

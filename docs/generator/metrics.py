@@ -127,7 +127,8 @@ def _health(declarations: Sequence[MetricDeclaration]) -> str:
         (name, meanings.get(name, ""), f"{weight.share:.2f}", _penalty(weight))
         for name, weight in scoring.HEALTH_WEIGHTS.items()
     ]
-    head = f"\n### Health score\n\nThe `health_score` of a file: {documentation(scoring.health_score)}\n\n"
+    formula = documentation(scoring.health_score).removeprefix("Return ")
+    head = f"\n### Health score\n\nThe `health_score` of a file: {formula}\n\n"
     return head + table(("input", "x", "weight", "penalty"), rows)
 
 

@@ -1,1 +1,1 @@
-"""What a run says: the collectors' report, scores, severities, the file tree, package health."""
+"""Metrics: declarations, reports, scores, severities, the file tree, package health."""

@@ -1,4 +1,4 @@
-"""Scores of 0..100, higher is better: one a metric for a whole tree, and one health score a file."""
+"""Scores of 0..100, higher is better: one for each metric of a tree, and one health score for each file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def churn_score(total_churn: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
-    """One input of the health score: how much it counts, and how its number maps to a penalty of 0..1."""
+    """One input of the health score: its share of the sum, and the function from its number to a penalty of 0..1."""
 
     share: float
     penalty: Callable[[float], float]
@@ -70,7 +70,7 @@ HEALTH_WEIGHTS: Mapping[str, Weight] = {
     "duplication": Weight(share=0.10, penalty=_saturating(20)),
     "security": Weight(share=0.15, penalty=_saturating(10)),
 }
-"""The inputs of the health score and their weights: the one table, to which a collector's `HealthInput` refers.
+"""The inputs of the health score and their weights. A collector refers to this table by `FileMetric.health_input`.
 
 Inputs: `complexity` the file's highest McCabe number; `maintainability` and `docs` 0..100; `lint`, `dead_code` and
 `duplication` per 100 sloc; `security` 10 high + 5 medium + low; `churn` lines.
@@ -78,10 +78,10 @@ Inputs: `complexity` the file's highest McCabe number; `maintainability` and `do
 
 
 def health_score(inputs: Mapping[str, float]) -> float:
-    """100 * (1 - weighted mean of the penalties) over the inputs that were measured; 0..100, two decimals.
+    """Return 100 * (1 - weighted mean of the penalties) over the inputs that were measured; 0..100, two decimals.
 
-    Continuous and monotonic in each input: worse never scores higher. An input that was not measured is left out,
-    and the other weights are scaled up to fill its share. No input at all scores 100.
+    The score is continuous and monotonic in each input: a worse input never scores higher. An input that was not
+    measured is left out, and the other weights are scaled up to fill its share. Without any input the score is 100.
     """
     measured = [(weight, inputs[name]) for name, weight in HEALTH_WEIGHTS.items() if name in inputs]
     total = sum([weight.share for weight, _ in measured])

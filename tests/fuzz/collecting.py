@@ -1,4 +1,4 @@
-"""The ten collectors in this process, with the stack that a lane has: what one of them raises is seen, not reported."""
+"""The collectors in this process, on the stack of a pool process, so that their unexpected errors fail the test."""
 
 import json
 from dataclasses import asdict
@@ -72,7 +72,7 @@ def summed_up(tree: SourceTree, surveyed: CollectedFacts) -> Analysis:
 
 
 def inspect(entry: FileEntry, surface: str) -> UnitResult:
-    """What a lane answers about the file; raises what is no reason."""
+    """Return what a pool process answers about the file. Raises unexpected errors."""
     result = UnitResult()
     for name, step in FileUnit(entry, BY_FILE, timeout=60).steps():
         try:
@@ -91,6 +91,6 @@ def inspect(entry: FileEntry, surface: str) -> UnitResult:
 
 
 def _carried(value: Any) -> Any:
-    """As it comes out of a lane."""
+    """Return the value as it arrives from a pool process."""
     (carried,) = decode_frames(bytearray(encode_frame(value)))
     return carried

@@ -136,11 +136,11 @@ def test_document_with_the_longest_paths_fits_into_postgresql_and_a_frame() -> N
     assert MAX_TOTAL_PATH_CHARACTERS * 2 + files * 2_000 < 256_000_000
 
 
-# Lanes
+# Pool processes
 
 
 class Tiny:
-    """Almost no weight, so that a lane is given hundreds in advance; but each answer is a page long."""
+    """Has almost no weight, so that hundreds are queued in advance, and an answer as large as a memory page."""
 
     weight: ClassVar[float] = 1 / 512
     deadline: ClassVar[float] = 60.0
@@ -151,10 +151,10 @@ class Tiny:
 
 @contextmanager
 def patience(seconds: int) -> Iterator[None]:
-    """Two processes that wait for each other would do so for ever."""
+    """Fail the test after some seconds: two processes that wait for each other would do so for ever."""
 
     def give_up(*_: object) -> None:
-        raise AssertionError("jammed")
+        raise AssertionError("deadlock")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(seconds)

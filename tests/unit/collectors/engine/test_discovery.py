@@ -44,7 +44,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
     discover.cache_clear()
 
 
-def test_a_module_in_the_package_is_found(add: Add) -> None:
+def test_module_in_the_package_is_found(add: Add) -> None:
     add("tiny", DECLARATION.format(name="tiny", text="{total}") + "COLLECTOR = Tiny()\n")
     assert "tiny" in collector_names()
     assert [metric.name for metric in declarations()] == list(collector_names())
@@ -63,7 +63,7 @@ def test_a_module_in_the_package_is_found(add: Add) -> None:
         ),
     ],
 )
-def test_a_module_without_a_valid_collector_is_named(add: Add, text: str, problem: str) -> None:
+def test_module_without_a_valid_collector_is_named(add: Add, text: str, problem: str) -> None:
     add("tiny", text)
     with pytest.raises(MalformedCollectorError) as caught:
         discover()

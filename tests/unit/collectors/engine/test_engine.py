@@ -35,7 +35,7 @@ NAMES = replace(
 
 
 class Names:
-    """A healthy collector: counts the names of each file."""
+    """A healthy collector: counts the statements of each file."""
 
     metric: ClassVar[MetricDeclaration] = NAMES
     needs_syntax: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class Names:
 
 
 class Saboteur(Names):
-    """Does something terrible on files whose name says so."""
+    """Calls a function on files with `bad` in their path."""
 
     metric: ClassVar[MetricDeclaration] = declare("saboteur", "total")
 
@@ -109,7 +109,7 @@ def node(analysis: Analysis, path: str) -> dict[str, Any]:
     return found
 
 
-def test_healthy_collectors_answer_for_every_file(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+def test_healthy_collectors_report_every_file(tmp_path: Path, run: Callable[..., Analysis]) -> None:
     analysis = run(write_tree(tmp_path, FILES), [Names(), Whole()])
     assert analysis.metrics == {"names": {"total": 4}, "whole": {"files": 3}}
     assert analysis.completeness["collectors"] == {"names": "ok", "whole": "ok"}
@@ -127,7 +127,7 @@ def hang() -> None:
     time.sleep(3600)
 
 
-def leave() -> None:
+def exit_at_once() -> None:
     os._exit(7)
 
 
@@ -137,11 +137,11 @@ def leave() -> None:
         (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda: (_ for _ in ()).throw(MemoryError()), "out of memory"),
         (crash, "crashed (SIGSEGV)"),
-        (leave, "ended with exit code 7"),
+        (exit_at_once, "ended with exit code 7"),
         (hang, "no answer within 1 s"),
     ],
 )
-def test_a_broken_step_costs_one_file_of_one_collector(
+def test_broken_step_fails_one_file_of_one_collector(
     tmp_path: Path, run: Callable[..., Analysis], act: Callable[[], Any], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "FILE_DEADLINE_SECONDS", 1.0)
@@ -151,24 +151,24 @@ def test_a_broken_step_costs_one_file_of_one_collector(
     assert analysis.errors == [f"pkg/bad.py: saboteur skipped: {reason}"]
 
 
-def test_a_tree_collector_that_dies_leaves_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+def test_tree_collector_that_crashes_has_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
     analysis = run(write_tree(tmp_path, FILES), [Names(), Whole(crash)])
     assert analysis.metrics == {"names": {"total": 4}, "whole": {"files": None}}
     assert analysis.completeness["collectors"] == {"names": "ok", "whole": "failed"}
     assert analysis.errors == ["whole collector failed: crashed (SIGSEGV)"]
 
 
-def test_a_summary_that_dies_leaves_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
-    class Unsummable(Names):
-        metric: ClassVar[MetricDeclaration] = declare("unsummable", "total")
+def test_summary_that_crashes_has_nulls(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    class CrashingSummary(Names):
+        metric: ClassVar[MetricDeclaration] = declare("crashing", "total")
 
         def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
-            leave()
+            exit_at_once()
             raise AssertionError
 
-    analysis = run(write_tree(tmp_path, FILES), [Names(), Unsummable()])
-    assert analysis.metrics == {"names": {"total": 4}, "unsummable": {"total": None}}
-    assert analysis.errors == ["unsummable collector failed: ended with exit code 7"]
+    analysis = run(write_tree(tmp_path, FILES), [Names(), CrashingSummary()])
+    assert analysis.metrics == {"names": {"total": 4}, "crashing": {"total": None}}
+    assert analysis.errors == ["crashing collector failed: ended with exit code 7"]
 
 
 def burn() -> None:
@@ -177,7 +177,7 @@ def burn() -> None:
         pass
 
 
-def test_a_collector_out_of_its_time_has_failed(
+def test_collector_that_exceeds_its_time_budget_fails(
     tmp_path: Path, run: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "CPU_BUDGET_SHARE", 0.01)
@@ -204,37 +204,37 @@ def test_files_that_do_not_parse_keep_their_node(tmp_path: Path, run: Callable[.
     assert node(analysis, "broken.py")["metrics"]["names"]["sloc"] == 1  # lines need no syntax tree
 
 
-def test_an_empty_tree_is_not_a_failure(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+def test_empty_tree_is_not_a_failure(tmp_path: Path, run: Callable[..., Analysis]) -> None:
     analysis = run(load_tree(tmp_path), [Names()])
     assert analysis.metrics == {"names": {"total": 0}}
     assert analysis.file_tree["children"] == []
 
 
-def test_a_tiny_tree_may_be_taken_by_one_process(
+def test_tiny_tree_can_be_analysed_in_this_process(
     tmp_path: Path, run: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = write_tree(tmp_path, FILES)
     pids: set[int] = set()
     collectors = [Names(), Saboteur(lambda: 1 / 0), Whole(lambda: pids.add(os.getpid()))]
-    here = run(tree, collectors, Options(processes=0))
+    inside = run(tree, collectors, Options(processes=0))
     assert pids == {os.getpid()}
-    elsewhere = run(tree, collectors, Options(processes=1))
-    assert replace(here, timings_ms={}) == replace(elsewhere, timings_ms={})
-    assert here.errors == ["pkg/bad.py: saboteur skipped: ZeroDivisionError: division by zero"]
+    outside = run(tree, collectors, Options(processes=1))
+    assert replace(inside, timings_ms={}) == replace(outside, timings_ms={})
+    assert inside.errors == ["pkg/bad.py: saboteur skipped: ZeroDivisionError: division by zero"]
     pids.clear()
     monkeypatch.setattr(engine, "TINY_FILES", 2)
-    assert replace(run(tree, collectors, Options(processes=0)), timings_ms={}) == replace(here, timings_ms={})
+    assert replace(run(tree, collectors, Options(processes=0)), timings_ms={}) == replace(inside, timings_ms={})
     assert pids == set()
 
 
-def test_a_tiny_tree_may_be_as_deep_as_any(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+def test_deeply_nested_file_can_be_analysed_in_this_process(tmp_path: Path, run: Callable[..., Analysis]) -> None:
     tree = write_tree(tmp_path, {"deep.py": "x = " + "-" * 2000 + "1\n"})
     before = sys.getrecursionlimit()
     assert run(tree, [Names()], Options(processes=0)).errors == run(tree, [Names()]).errors == []
     assert sys.getrecursionlimit() == before
 
 
-def test_hostile_names_are_made_harmless(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+def test_hostile_file_names_are_escaped(tmp_path: Path, run: Callable[..., Analysis]) -> None:
     (tmp_path / os.fsdecode(b"\xff\x1b[31m.py")).write_text("x = 1\n")
     analysis = run(load_tree(tmp_path), [Names()])
     assert analysis.file_tree["children"][0]["path"] == "\\xff\\x1b[31m.py"

@@ -1,4 +1,4 @@
-"""The document of a run is the same whatever the order of the files, and however many processes share them."""
+"""The document of a run does not depend on the order of files, the number of processes or the cache."""
 
 import dataclasses
 import random
@@ -45,7 +45,7 @@ def names(tree: SourceTree) -> set[bytes]:
     return {entry.raw_path for entry in tree.entries}
 
 
-def places(tree: SourceTree) -> set[bytes]:
+def answer_names(tree: SourceTree) -> set[bytes]:
     return {name + b"/" for name in names(tree)}
 
 
@@ -58,10 +58,10 @@ def write(root: Path, files: dict[str, str]) -> SourceTree:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=FILES, seed=st.integers())
-def test_order_and_spread_change_nothing(
+def test_document_does_not_depend_on_order_or_number_of_processes(
     files: dict[str, str], seed: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # so that even tiny files are spread over all lanes
+    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # so that even tiny files are distributed over all processes
     tree = write(tmp_path_factory.mktemp("tree"), files)
     shuffled = list(tree.entries)
     random.Random(seed).shuffle(shuffled)
@@ -74,13 +74,13 @@ def test_order_and_spread_change_nothing(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=FILES, changed=FILES)
-def test_what_is_remembered_changes_nothing(
+def test_document_does_not_depend_on_the_cache(
     files: dict[str, str], changed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     first = FileFactsCache({})
     before = write(tmp_path_factory.mktemp("before"), files)
     cold = document(before, 2, first)
-    assert set(first.new_entries) == names(before) | places(before)
+    assert set(first.new_entries) == names(before) | answer_names(before)
     again = FileFactsCache(first.new_entries)
     assert document(before, 2, again) == cold
     assert again.new_entries == {}
@@ -89,9 +89,9 @@ def test_what_is_remembered_changes_nothing(
     same = {name.encode() for name, text in files.items() if changed.get(name, text) == text}
     warm = FileFactsCache({name: facts for name, facts in first.new_entries.items() if name in same})
     assert document(after, 2, warm) == document(after, 1)
-    assert set(warm.new_entries) == names(after) - same | places(after)
-    if names(before) == names(after):  # so that every place is as it was
+    assert set(warm.new_entries) == names(after) - same | answer_names(after)
+    if names(before) == names(after):  # else the cached answers of tools are not valid
         unchanged = same | {name + b"/" for name in same}
         warm = FileFactsCache({name: facts for name, facts in first.new_entries.items() if name in unchanged})
         assert document(after, 2, warm) == document(after, 1)
-        assert set(warm.new_entries) == names(after) - same | places(after) - unchanged
+        assert set(warm.new_entries) == names(after) - same | answer_names(after) - unchanged

@@ -1,4 +1,4 @@
-"""What is remembered of files: believed only when it looks right, and a file speaks for itself alone."""
+"""The cache of facts: only valid entries are used, and a process can write only the entries of its own files."""
 
 import os
 import stat
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from collectors.contract import FileCollector, Totals
 from collectors.engine import analysis as engine
-from collectors.engine import process_pool as lanes
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.file_facts_cache import FORMAT, FileFactsCache, pack, unpack
+from collectors.engine.process_pool import encode_frame
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree, load_tree
 from domain.metrics.declaration import MetricDeclaration
@@ -27,7 +27,7 @@ SCHEMAS = {"": single(lambda _: True), "names": single(counts)}
 
 
 class Names:
-    """Counts statements, and remembers how often it was asked."""
+    """Counts statements."""
 
     metric: ClassVar[MetricDeclaration] = declare("names", "total")
     needs_syntax: ClassVar[bool] = True
@@ -56,7 +56,7 @@ def run(
     return analyse(tree, FetchedSource(has_history=False), Options(processes=3, collector_timeout=20), cache=cache)
 
 
-def test_a_known_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path, {"a.py": "x = 1\n", "b.py": "y = 2\nz = 3\n"})
     known = FileFactsCache({b"a.py": pack({"": [None, 1], "names": 41})})
     (tmp_path / "a.py").rename(tmp_path / "away")
@@ -92,7 +92,7 @@ def test_a_known_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.Mon
         msgpack.packb({"": [None, 1]}),
     ],
 )
-def test_what_is_not_to_be_believed_is_found_anew(
+def test_file_with_an_invalid_cache_entry_is_inspected_again(
     entry: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = FileFactsCache({b"a.py": entry})
@@ -102,22 +102,22 @@ def test_what_is_not_to_be_believed_is_found_anew(
 
 
 @given(st.binary(max_size=64))
-def test_no_bytes_raise(entry: bytes) -> None:
+def test_unpacking_random_bytes_does_not_raise(entry: bytes) -> None:
     assert unpack(entry, SCHEMAS) is None
 
 
-def test_what_went_wrong_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Unlucky(Names):
+def test_failures_are_not_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Names):
         def inspect(self, file: SourceFile) -> Any:
             raise MemoryError
 
     cache = FileFactsCache({})
-    run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), cache, [Unlucky()])
+    run(monkeypatch, tree_of(tmp_path, {"a.py": "x = 1\n"}), cache, [Failing()])
     assert cache.new_entries == {}
 
 
 def own_channel() -> int:
-    """In a lane nothing else is open: not the way to the worker, and not those to other lanes."""
+    """Return the only descriptor that is open in a pool process: no socket of the worker or of another process is."""
     listed = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
     opened = [number for number in listed - {0, 1, 2} if Path(f"/proc/self/fd/{number}").exists()]
     [channel] = [number for number in opened if stat.S_ISSOCK(os.fstat(number).st_mode)]
@@ -126,23 +126,23 @@ def own_channel() -> int:
 
 
 @pytest.mark.parametrize("forged", ["index", "step"])
-def test_a_lane_that_answers_for_what_it_was_not_asked_is_refused(
+def test_answer_for_a_unit_or_step_of_another_process_is_refused(
     forged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # one file a lane
+    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # one file for each process
     texts = {"bad.py": "x = 1\n" * 3, "b.py": "x = 1\n" * 2, "c.py": "x = 1\n"}
 
-    class Liar(Names):
+    class Forger(Names):
         def inspect(self, file: SourceFile) -> Any:
             if file.path == "bad.py":
-                lie = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
-                message = [2 if forged == "index" else 0, lie, {}, {}]
-                os.write(own_channel(), lanes.encode_frame(message))
+                answer = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
+                message = [2 if forged == "index" else 0, answer, {}, {}]
+                os.write(own_channel(), encode_frame(message))
             return super().inspect(file)
 
     cache = FileFactsCache({})
-    analysis = run(monkeypatch, tree_of(tmp_path, texts), cache, [Liar()])
-    assert analysis.metrics["names"] == {"total": 3}  # b.py and c.py; the liar's own file is lost
+    analysis = run(monkeypatch, tree_of(tmp_path, texts), cache, [Forger()])
+    assert analysis.metrics["names"] == {"total": 3}  # b.py and c.py; the forger's own file fails
     [line] = analysis.errors
     assert line.startswith("bad.py: ")
     assert line.endswith(": crashed (SIGKILL)")

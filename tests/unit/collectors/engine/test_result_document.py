@@ -66,5 +66,5 @@ def document(root: Path) -> dict[str, object]:
     return reloaded
 
 
-def test_the_document_of_a_small_tree_does_not_change(tmp_path: Path) -> None:
+def test_document_of_a_small_tree_does_not_change(tmp_path: Path) -> None:
     assert json.dumps(document(tmp_path), indent=1) + "\n" == EXPECTED.read_text()

@@ -12,7 +12,7 @@ from domain.metrics.report import Report
 
 
 class FakeHistory:
-    """A `domain.ports.History` that says what it is told to."""
+    """A `domain.ports.History` with given changes."""
 
     def __init__(self, *lines: tuple[str, int, int], commits: int = 3, shallow: bool = False) -> None:
         self._lines = lines
@@ -52,15 +52,15 @@ def measure(tree: SourceTree) -> Report:
     )
 
 
-def test_it_is_a_tree_collector_that_names_its_tool() -> None:
+def test_churn_is_a_tree_collector_with_the_version_of_git() -> None:
     assert isinstance(COLLECTOR, TreeCollector)
     assert (COLLECTOR.metric.name, COLLECTOR.metric.tool) == ("churn", "git")
     command = ["git", "version"]
-    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    assert f"git version {COLLECTOR.metric.version}" in said
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert f"git version {COLLECTOR.metric.version}" in printed
 
 
-def test_lines_are_added_up_in_all_and_by_file(root: Path) -> None:
+def test_changed_lines_are_summed_in_total_and_by_file(root: Path) -> None:
     history = FakeHistory(
         ("a.py", 3, 1), ("a.py", 2, 0), ("pkg/b.py", 1, 1), ("deleted.py", 5, 5), ("odd\x1b.py", 1, 0)
     )
@@ -70,7 +70,7 @@ def test_lines_are_added_up_in_all_and_by_file(root: Path) -> None:
     assert (list(report.gaps), list(report.findings)) == ([], [])
 
 
-def test_only_the_one_file_set_counts(root: Path) -> None:
+def test_only_analysed_paths_count(root: Path) -> None:
     history = FakeHistory(
         ("notes.md", 9, 9), ("a.pyi", 9, 9), ("venv/x.py", 9, 9), ("d/node_modules/y/z.py", 9, 9), ("venv.py", 1, 0),
         ("a.PY", 9, 9), ("py", 9, 9),
@@ -79,29 +79,29 @@ def test_only_the_one_file_set_counts(root: Path) -> None:
     assert report.aggregate["totalChurn"] == 1
 
 
-def test_a_file_that_git_does_not_know_has_none(root: Path) -> None:
+def test_file_without_a_commit_has_no_changed_lines(root: Path) -> None:
     report = measure(load_tree(root, history=FakeHistory(commits=0)))
     assert report.aggregate == {"total_commits": 0, "totalChurn": 0, "churn_score": 100.0}
     assert set(map(str, report.per_file.values())) == {"{'lines': 0}"}
 
 
-def test_without_history_all_is_null_and_nothing_is_wrong(root: Path) -> None:
+def test_numbers_are_null_without_history(root: Path) -> None:
     report = measure(load_tree(root))
     assert report == Report(aggregate={"total_commits": None, "totalChurn": None, "churn_score": None})
 
 
-def test_a_shallow_history_is_a_gap(root: Path) -> None:
+def test_shallow_history_is_a_gap(root: Path) -> None:
     report = measure(load_tree(root, history=FakeHistory(("a.py", 1, 0), shallow=True)))
     assert report.aggregate["totalChurn"] == 1
     assert list(report.gaps) == ["history is shallow: its oldest commit counts every file as added"]
 
 
-def test_much_churn_scores_nothing(root: Path) -> None:
+def test_much_churn_scores_zero(root: Path) -> None:
     report = measure(load_tree(root, history=FakeHistory(("a.py", 600, 500))))
     assert report.aggregate["churn_score"] == 0.0
 
 
-def test_a_git_that_fails_is_not_flattered(root: Path) -> None:
+def test_failure_of_git_is_raised(root: Path) -> None:
     class Broken(FakeHistory):
         def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
             raise PermanentError("the history cannot be read: bad object")

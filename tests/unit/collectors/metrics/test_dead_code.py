@@ -1,4 +1,4 @@
-"""What vulture's rules come to over a tree, by hand; `tests/parity` holds the same against its command line."""
+"""dead_code on small examples. `tests/parity` compares it with vulture's command line."""
 
 import ast
 import sys
@@ -19,12 +19,12 @@ from domain.metrics.report import Report
 T = TypeVar("T")
 
 
-def examine(**sources: str) -> Report:
-    """The report of a tree; `pkg__mod` stands for `pkg/mod.py`."""
-    return examine_paths({name.replace("__", "/") + ".py": text for name, text in sources.items()})
+def report_on(**sources: str) -> Report:
+    """Return the report of a tree; the keyword `pkg__mod` stands for `pkg/mod.py`."""
+    return report_on_paths({name.replace("__", "/") + ".py": text for name, text in sources.items()})
 
 
-def examine_paths(sources: dict[str, str]) -> Report:
+def report_on_paths(sources: dict[str, str]) -> Report:
     facts = {}
     for path, text in sorted(sources.items()):
         found = COLLECTOR.inspect(SourceFile(path, text.encode()))
@@ -32,16 +32,16 @@ def examine_paths(sources: dict[str, str]) -> Report:
     return COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
 
 
-def told(report: Report) -> list[tuple[str, int, str, str]]:
+def findings_of(report: Report) -> list[tuple[str, int, str, str]]:
     return [(item.path, item.line, item.rule, item.message) for item in report.findings]
 
 
-def test_it_is_a_file_collector() -> None:
+def test_dead_code_is_a_file_collector() -> None:
     assert isinstance(COLLECTOR, FileCollector)
 
 
 def test_each_kind_of_definition_has_its_rule() -> None:
-    report = examine(
+    report = report_on(
         app="import os\n"
         "class Alone:\n"
         "    def method(self): pass\n"
@@ -53,7 +53,7 @@ def test_each_kind_of_definition_has_its_rule() -> None:
         "    return 1\n"
         "    print()\n"
     )
-    assert told(report) == [
+    assert findings_of(report) == [
         ("app.py", 1, "unused-import", "unused import 'os' (90% confidence)"),
         ("app.py", 2, "unused-class", "unused class 'Alone' (60% confidence)"),
         ("app.py", 3, "unused-method", "unused method 'method' (60% confidence)"),
@@ -69,8 +69,8 @@ def test_each_kind_of_definition_has_its_rule() -> None:
     assert report.per_file == {"app.py": {"count": 10, "suppressed": 0}}
 
 
-def test_a_name_used_in_another_file_is_used() -> None:
-    report = examine(lib="def helper(): pass\ndef lonely(): pass\n", main="from lib import helper\nhelper()\n")
+def test_name_used_in_another_file_is_used() -> None:
+    report = report_on(lib="def helper(): pass\ndef lonely(): pass\n", main="from lib import helper\nhelper()\n")
     assert [item.message for item in report.findings] == ["unused function 'lonely' (60% confidence)"]
     assert report.per_file == {
         "lib.py": {"count": 1, "suppressed": 0},
@@ -78,22 +78,22 @@ def test_a_name_used_in_another_file_is_used() -> None:
     }
 
 
-def test_a_finding_names_the_scope_it_stands_in() -> None:
-    report = examine(app="class A:\n    def m(self, unused): pass\nprint(A)\nflag = 1\n")
+def test_finding_names_its_enclosing_scope() -> None:
+    report = report_on(app="class A:\n    def m(self, unused): pass\nprint(A)\nflag = 1\n")
     assert [(item.line, item.function) for item in report.findings] == [(2, "A.m"), (2, "A.m"), (4, None)]
 
 
-def test_a_name_is_counted_once_a_line_and_type() -> None:
-    report = examine(app="first = first = 1\n")
+def test_name_is_counted_once_per_line_and_type() -> None:
+    report = report_on(app="first = first = 1\n")
     assert report.aggregate["unused_symbols"] == 1
 
 
-def test_noqa_hides_and_what_it_hides_is_counted() -> None:
-    report = examine(
+def test_definitions_hidden_by_noqa_are_counted_as_suppressed() -> None:
+    report = report_on(
         a="import os  # noqa: F401\nimport re  # noqa: E501\n",
         b="def gone(): pass  # noqa\ndef kept(): pass  # noqa\nkept()\nx = 1  # noqa: V107\ny = 1  # NOQA: F841\n",
     )
-    assert told(report) == [("a.py", 2, "unused-import", "unused import 're' (90% confidence)")]
+    assert findings_of(report) == [("a.py", 2, "unused-import", "unused import 're' (90% confidence)")]
     assert report.aggregate == {"unused_symbols": 1, "suppressed": 4}
     assert report.per_file["a.py"] == {"count": 1, "suppressed": 1}
     assert report.per_file["b.py"] == {"count": 0, "suppressed": 3}
@@ -101,38 +101,39 @@ def test_noqa_hides_and_what_it_hides_is_counted() -> None:
 
 def test_noqa_counts_lines_as_vulture_does() -> None:
     # A form feed ends a line for vulture's comment search, though not for the parser.
-    report = examine(app="x = 1\x0c\ny = 1  # noqa\n")
+    report = report_on(app="x = 1\x0c\ny = 1  # noqa\n")
     assert [item.message for item in report.findings] == [
         "unused variable 'x' (60% confidence)",
         "unused variable 'y' (60% confidence)",
     ]
 
 
-def test_test_files_are_told_by_their_place_in_the_tree() -> None:
+def test_test_files_are_recognised_by_their_path() -> None:
     code = "def test_it(): pass\nclass TestThat:\n    def setup_method(self): pass\n"
-    report = examine_paths({"tests/check.py": code, "check.py": code, "test_check.py": code})
+    report = report_on_paths({"tests/check.py": code, "check.py": code, "test_check.py": code})
     assert [item.path for item in report.findings] == ["check.py"] * 3
 
 
-def test_imports_of_a_package_file_are_ignored() -> None:
-    assert examine_paths({"pkg/__init__.py": "from pkg.a import x\n"}).aggregate["unused_symbols"] == 0
-    assert examine_paths({"pkg/init.py": "from pkg.a import x\n"}).aggregate["unused_symbols"] == 1
+def test_imports_in_an_init_file_are_ignored() -> None:
+    assert report_on_paths({"pkg/__init__.py": "from pkg.a import x\n"}).aggregate["unused_symbols"] == 0
+    assert report_on_paths({"pkg/init.py": "from pkg.a import x\n"}).aggregate["unused_symbols"] == 1
 
 
 HANDLER = "class H:\n    def emit(self): pass\nprint(H)\n"
 
 
-def test_a_whitelist_counts_once_its_module_is_imported_anywhere() -> None:
-    assert examine(h=HANDLER).aggregate["unused_symbols"] == 1
-    assert examine(h=HANDLER, other="import logging\nlogging.info\n").aggregate["unused_symbols"] == 0
+def test_whitelist_applies_when_any_file_imports_its_module() -> None:
+    assert report_on(h=HANDLER).aggregate["unused_symbols"] == 1
+    assert report_on(h=HANDLER, other="import logging\nlogging.info\n").aggregate["unused_symbols"] == 0
 
 
-def test_an_import_hidden_by_noqa_brings_no_whitelist() -> None:
-    assert examine(h=HANDLER, other="import logging  # noqa\n").aggregate == {"unused_symbols": 1, "suppressed": 1}
+def test_import_hidden_by_noqa_does_not_apply_the_whitelist() -> None:
+    assert report_on(h=HANDLER, other="import logging  # noqa\n").aggregate == {"unused_symbols": 1, "suppressed": 1}
 
 
-def test_no_whitelist_has_something_unused_of_its_own() -> None:
-    # vulture reports these files too; we count only files of the tree, which is the same as long as this holds.
+def test_every_whitelist_has_names() -> None:
+    # vulture reports unused names in its whitelists too, but only files of the tree count here. While every name of a
+    # whitelist is used, the numbers are equal.
     assert {"argparse", "logging", "unittest"} <= whitelists()
     for module in whitelists():
         assert whitelisted(module)
@@ -140,20 +141,20 @@ def test_no_whitelist_has_something_unused_of_its_own() -> None:
 
 
 def test_type_comments_are_read() -> None:
-    report = examine(app="from typing import List\nx = []  # type: List[int]\nprint(x)\n")
+    report = report_on(app="from typing import List\nx = []  # type: List[int]\nprint(x)\n")
     assert report.aggregate["unused_symbols"] == 0
     assert report.gaps == []
 
 
-def test_a_type_comment_in_the_wrong_place_costs_the_file() -> None:
-    report = examine(app="print(1,  # type: int\n)\nx = 1\n", lib="y = 1\n")
+def test_file_with_a_misplaced_type_comment_is_skipped() -> None:
+    report = report_on(app="print(1,  # type: int\n)\nx = 1\n", lib="y = 1\n")
     assert report.per_file == {"lib.py": {"count": 1, "suppressed": 0}}
     assert len(report.gaps) == 1
     assert report.gaps[0].startswith("app.py: dead_code skipped: vulture cannot parse its type comments: ")
 
 
-def test_a_type_comment_that_is_no_expression_ends_the_file() -> None:
-    report = examine(app="x = 1\ny = 1  # type: see below\nz = 1\n")
+def test_type_comment_that_is_no_expression_stops_the_file_there() -> None:
+    report = report_on(app="x = 1\ny = 1  # type: see below\nz = 1\n")
     assert [item.line for item in report.findings] == [1, 2]
     assert report.gaps[0].startswith("app.py: dead_code incomplete: ")
 
@@ -164,18 +165,18 @@ def test_ignore_comments_need_no_second_parse(comment: str) -> None:
     assert [row[1] for row in COLLECTOR.inspect(file)["candidates"]] == ["x"]
 
 
-def test_hostile_strings_stay_out_of_the_facts() -> None:
+def test_strings_that_are_no_identifiers_are_not_in_the_facts() -> None:
     facts = COLLECTOR.inspect(SourceFile("a.py", b'getattr(x, "\\ud800")\ngetattr(x, "good")\n'))
     assert facts["used"] == ["getattr", "good", "x"]
 
 
-def test_endless_names_are_not_repeated() -> None:
+def test_long_class_name_does_not_inflate_the_facts() -> None:
     code = f"class {'A' * 100_000}:\n" + "".join(f" def f{number}(self): pass\n" for number in range(100))
     facts = COLLECTOR.inspect(SourceFile("a.py", code.encode()))
     assert len(msgpack.packb(facts)) < 200_000
 
 
-def on_a_big_stack(work: Callable[[], T]) -> T:
+def on_a_deep_stack(work: Callable[[], T]) -> T:
     answer: list[T] = []
     size, limit = threading.stack_size(512 * 1024 * 1024), sys.getrecursionlimit()
     sys.setrecursionlimit(100_000)
@@ -198,12 +199,12 @@ def on_a_big_stack(work: Callable[[], T]) -> T:
         ("while " + "not " * 2000 + "y: pass\n", 0),
     ],
 )
-def test_deep_code_is_examined(code: str, unused: int) -> None:
-    facts = on_a_big_stack(lambda: COLLECTOR.inspect(SourceFile("deep.py", code.encode())))
+def test_deeply_nested_code_is_inspected(code: str, unused: int) -> None:
+    facts = on_a_deep_stack(lambda: COLLECTOR.inspect(SourceFile("deep.py", code.encode())))
     assert len(facts["candidates"]) == unused
 
 
-def test_the_walk_itself_needs_no_stack() -> None:
+def test_walk_is_not_recursive() -> None:
     node: ast.expr = ast.Name(id="used", ctx=ast.Load())
     for _ in range(50_000):
         node = ast.UnaryOp(op=ast.Invert(), operand=node)

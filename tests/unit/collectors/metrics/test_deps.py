@@ -4,36 +4,36 @@ from typing import Any
 import msgpack
 import pytest
 
-from collectors.contract import FileCollector, Totals
+from collectors.contract import TREE_PATH, FileCollector, Totals
 from collectors.dependencies.module_index import ModuleIndex
 from collectors.metrics.deps import COLLECTOR, PACKAGES_LIMIT
 from collectors.source.source_tree import SourceFile, SourceTree
 from domain.metrics.report import Report
 
 
-def examine(sources: dict[str, str], survey: dict[str, Any] | None = None) -> Report:
-    facts: dict[str, Any] = {} if survey is None else {"": survey}
+def report_on(sources: dict[str, str], tree_facts: dict[str, Any] | None = None) -> Report:
+    facts: dict[str, Any] = {} if tree_facts is None else {TREE_PATH: tree_facts}
     for path, text in sorted(sources.items()):
         facts[path] = msgpack.unpackb(msgpack.packb(COLLECTOR.inspect(SourceFile(path, text.encode()))))
     return COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(sorted(sources), 1)))
 
 
 def total(sources: dict[str, str], **declared: str | None) -> int:
-    count = examine(sources, {"declared": declared, "gaps": []}).aggregate["total_modules"]
+    count = report_on(sources, {"declared": declared, "gaps": []}).aggregate["total_modules"]
     assert isinstance(count, int)
     return count
 
 
 def packages(sources: dict[str, str]) -> list[str]:
-    return [row["package"] for row in examine(sources).aggregate["package_health"]]
+    return [row["package"] for row in report_on(sources).aggregate["package_health"]]
 
 
-def test_it_is_a_file_collector() -> None:
+def test_deps_is_a_file_collector() -> None:
     assert isinstance(COLLECTOR, FileCollector)
 
 
-def test_a_project_by_hand() -> None:
-    report = examine(
+def test_imports_of_a_small_project() -> None:
+    report = report_on(
         {
             "shop/__init__.py": "from .cart import Cart\n",  # 1: shop/cart.py
             "shop/cart.py": "import os, json\nimport requests\nfrom . import prices, VERSION\n",  # 2, 3: prices, shop
@@ -74,7 +74,7 @@ def test_a_project_by_hand() -> None:
         "while x:\n    pass\nelse:\n    import a",
     ],
 )
-def test_wherever_it_stands_and_however_deep(code: str) -> None:
+def test_import_counts_in_every_kind_of_block(code: str) -> None:
     assert total({"m.py": code}) == 1
 
 
@@ -87,11 +87,11 @@ def test_standard_libraries_are_left_out(code: str) -> None:
 
 
 def test_nothing_to_measure() -> None:
-    assert examine({}).aggregate == {"total_modules": 0, "package_health": []}
+    assert report_on({}).aggregate == {"total_modules": 0, "package_health": []}
 
 
 INTERNAL = [
-    # importer, import, file that is meant (None: none of the tree)
+    # importer, import, imported file (None: not in the tree)
     ("a.py", "b", "b.py"),
     ("a.py", "b.attribute", "b.py"),
     ("a.py", "pkg", "pkg/__init__.py"),
@@ -108,11 +108,11 @@ INTERNAL = [
     ("a.py", "helpers", None),
     ("src/lib/core.py", "lib", "src/lib/__init__.py"),
     ("tools/celery.py", "celery.Celery", None),  # a module does not find itself
-    ("a.py", "docker", None),  # a folder alone is no package
+    ("a.py", "docker", None),  # a folder without modules of that name is not a package
     ("a.py", "docker.entrypoint", "docker/entrypoint.py"),
     ("a.py", "docker.from_env", None),
-    ("a.py", "both", "both/__init__.py"),  # a package goes before a module
-    ("services/api/app/main.py", "shared.auth", "services/common/shared/auth.py"),  # a monorepo's other part
+    ("a.py", "both", "both/__init__.py"),  # a package takes precedence over a module
+    ("services/api/app/main.py", "shared.auth", "services/common/shared/auth.py"),  # another part of a monorepo
     ("services/api/app/main.py", "app.models", "services/api/app/models.py"),
 ]
 FILES = [
@@ -166,59 +166,59 @@ def test_relative_imports(importer: str, level: int, dotted: str, expected: str 
     assert ModuleIndex(FILES).resolve_relative(importer, level, dotted) == expected
 
 
-def test_modules_beside_each_other_in_a_root_that_is_a_package() -> None:
+def test_sibling_module_in_a_root_package_is_found() -> None:
     assert total({"__init__.py": "", "a.py": "import b", "b.py": ""}) == 1
 
 
-def test_programs_started_inside_their_package() -> None:
+def test_sibling_module_in_a_package_is_found_when_undeclared() -> None:
     sources = {"app/__init__.py": "", "app/main.py": "import models", "app/models.py": ""}
-    report = examine(sources)
+    report = report_on(sources)
     assert report.aggregate == {"total_modules": 1, "package_health": []}
 
 
-def test_what_is_declared_is_not_the_module_nearby() -> None:
+def test_declared_package_takes_precedence_over_a_sibling_module() -> None:
     sources = {"proj/__init__.py": "", "proj/celery.py": "", "proj/tasks.py": "from celery import shared_task"}
-    report = examine(sources, {"declared": {"celery": None}, "gaps": []})
+    report = report_on(sources, {"declared": {"celery": None}, "gaps": []})
     assert [row["package"] for row in report.aggregate["package_health"]] == ["celery"]
 
 
-def test_importing_oneself_does_not_count() -> None:
+def test_self_import_does_not_count() -> None:
     assert total({"pkg/__init__.py": "from . import version\nfrom pkg import x"}) == 0
     assert total({"pkg/__init__.py": "", "pkg/m.py": "import pkg.m\nfrom .m import y"}) == 0
 
 
-def test_several_names_of_one_distribution() -> None:
-    report = examine({"m.py": "import yaml, _yaml"})
+def test_several_import_names_of_one_distribution_are_one_package() -> None:
+    report = report_on({"m.py": "import yaml, _yaml"})
     assert report.aggregate["total_modules"] == 2
     assert [row["package"] for row in report.aggregate["package_health"]] == ["pyyaml"]
 
 
-def test_the_declared_one_of_several_distributions() -> None:
-    report = examine({"m.py": "import psycopg2"}, {"declared": {"psycopg2-binary": "2.9"}, "gaps": []})
+def test_declared_distribution_is_preferred() -> None:
+    report = report_on({"m.py": "import psycopg2"}, {"declared": {"psycopg2-binary": "2.9"}, "gaps": []})
     assert report.aggregate["package_health"][0]["package"] == "psycopg2-binary"
     assert packages({"m.py": "import psycopg2"}) == ["psycopg2"]
 
 
-def test_names_without_a_distribution_count_and_are_not_listed() -> None:
-    report = examine({"m.py": "import google, _speedups, größe"})
+def test_names_without_a_distribution_count_but_are_not_listed() -> None:
+    report = report_on({"m.py": "import google, _speedups, größe"})
     assert report.aggregate == {"total_modules": 3, "package_health": []}
 
 
-def test_gaps_of_the_survey_are_passed_on() -> None:
-    assert examine({}, {"declared": {}, "gaps": ["uv.lock: broken"]}).gaps == ["uv.lock: broken"]
+def test_gaps_of_the_manifests_are_reported() -> None:
+    assert report_on({}, {"declared": {}, "gaps": ["uv.lock: broken"]}).gaps == ["uv.lock: broken"]
 
 
-def test_the_list_is_bounded() -> None:
-    report = examine({"m.py": "".join(f"import p{number}\n" for number in range(PACKAGES_LIMIT + 5))})
+def test_package_list_is_limited() -> None:
+    report = report_on({"m.py": "".join(f"import p{number}\n" for number in range(PACKAGES_LIMIT + 5))})
     assert report.aggregate["total_modules"] == PACKAGES_LIMIT + 5
     assert len(report.aggregate["package_health"]) == PACKAGES_LIMIT
     assert report.gaps == ["deps: 5 more packages are not listed"]
 
 
-def test_the_survey_reads_the_manifests(tmp_path: Path) -> None:
+def test_tree_facts_come_from_the_manifests(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("one==1\n")
     (tmp_path / "uv.lock").write_text("[")
-    survey = COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=(), manifests=tmp_path))
-    assert survey["declared"] == {"one": "1"}
-    assert len(survey["gaps"]) == 1
+    facts = COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=(), manifests=tmp_path))
+    assert facts["declared"] == {"one": "1"}
+    assert len(facts["gaps"]) == 1
     assert COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=())) == {"declared": {}, "gaps": []}

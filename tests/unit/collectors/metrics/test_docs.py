@@ -1,4 +1,4 @@
-"""docs by hand; `tests/parity` holds the same against docstr-coverage's command line."""
+"""docs on small examples. `tests/parity` compares it with docstr-coverage's command line."""
 
 import pytest
 
@@ -20,12 +20,12 @@ def report(**sources: str) -> Report:
     return COLLECTOR.summarize(facts, Totals(sloc=dict.fromkeys(facts, 1)))
 
 
-def test_it_is_a_file_collector() -> None:
+def test_docs_is_a_file_collector() -> None:
     assert isinstance(COLLECTOR, FileCollector)
     assert (COLLECTOR.metric.tool, COLLECTOR.metric.version) == ("docstr-coverage", "2.3.2")
 
 
-def test_every_module_class_and_function_needs_one() -> None:
+def test_every_module_class_and_function_needs_a_docstring() -> None:
     assert inspect("x = 1\n") == (1, [None])
     assert inspect(DOC + "class C:\n  def __init__(self):\n    def _g(): pass\n  async def m(self): pass\n") == (
         5,
@@ -34,7 +34,7 @@ def test_every_module_class_and_function_needs_one() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n"])
-def test_an_empty_module_needs_none(text: str) -> None:
+def test_empty_module_needs_no_docstring(text: str) -> None:
     assert inspect(text) == (0, [])
 
 
@@ -55,16 +55,16 @@ def test_definitions_are_found_in_every_block(body: str) -> None:
 
 
 @pytest.mark.parametrize("docstring", ["'x'", "r'x'", "('x')", "'x' 'y'", "'''\n x\n'''"])
-def test_a_docstring(docstring: str) -> None:
+def test_string_statement_is_a_docstring(docstring: str) -> None:
     assert inspect(f"{DOC}def f():\n {docstring}\n") == (2, [])
 
 
 @pytest.mark.parametrize("statement", ["''", "'  \\n\\t'", "b'x'", "f'x'", "'x'.y", "x = 'x'", "1", "..."])
-def test_no_docstring(statement: str) -> None:
+def test_other_statement_is_not_a_docstring(statement: str) -> None:
     assert inspect(f"{DOC}def f():\n {statement}\n") == (2, ["f"])
 
 
-def test_setters_and_deleters_need_none() -> None:
+def test_setters_and_deleters_need_no_docstring() -> None:
     source = DOC + "@property\ndef a(): pass\n@a.setter\ndef b(): pass\n@x.y.deleter\ndef c():\n  def d(): pass\n"
     assert inspect(source) == (3, ["a", "c.d"])
     assert inspect(DOC + "@property\n@a.setter\ndef a(): pass\n@a.setter\n@property\ndef b(): pass\n") == (2, ["a"])
@@ -85,7 +85,7 @@ def test_setters_and_deleters_need_none() -> None:
         ("'# docstr-coverage: inherited'", False),
     ],
 )
-def test_excuses(comment: str, excused: bool) -> None:
+def test_comment_excuses_the_definition_below(comment: str, excused: bool) -> None:
     missing = [] if excused else ["f"]
     assert inspect(f"{DOC}pass\n{comment}\ndef f(): pass\n") == (2, missing)
 
@@ -107,23 +107,23 @@ def test_coverage_and_findings() -> None:
     assert isinstance(found.findings[0], Finding)
 
 
-def test_nothing_needed_is_all_there() -> None:
+def test_coverage_is_100_where_nothing_is_needed() -> None:
     assert report(a="").aggregate == {"coverage_pct": 100.0}
     assert COLLECTOR.summarize({}, Totals(sloc={})).aggregate == {"coverage_pct": 100.0}
 
 
-def test_no_number_is_made_up_where_no_file_parses() -> None:
+def test_numbers_are_null_where_no_file_parses() -> None:
     found = COLLECTOR.summarize({}, Totals(sloc={"a.py": None}))
     assert found.aggregate == {"coverage_pct": None}
     assert len(found.gaps) == 1
 
 
 def test_many_definitions_take_linear_time() -> None:
-    # The tool looks for each definition's line among all tokens: hours for this.
+    # The tool searches all tokens for each definition's line, which takes hours for this file.
     text = DOC + "# docstr-coverage: inherited\ndef f(): pass\n" * 30_000 + "def g(): pass\n" * 30_000
     assert len(inspect(text)[1]) == 30_000
 
 
-def test_a_long_decorator_line_takes_linear_time() -> None:
+def test_long_decorator_line_takes_linear_time() -> None:
     line = "# docstr-coverage: inherited\n@d(" + "0," * 100_000 + ")\ndef f(): pass\n"
     assert inspect(DOC + line) == (2, [])

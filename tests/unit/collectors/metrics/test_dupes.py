@@ -1,4 +1,4 @@
-"""dupes by hand; `tests/parity` holds the same lines against PMD's command line."""
+"""dupes on small examples. `tests/parity` compares the lines with PMD's command line."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ def rows(count: int, prefix: str = "x") -> str:
     return "".join(f"{prefix}{number}\n" for number in range(count))
 
 
-def test_it_is_a_file_collector_that_needs_no_syntax() -> None:
+def test_dupes_is_a_file_collector_that_needs_no_syntax() -> None:
     assert isinstance(COLLECTOR, FileCollector)
     assert not COLLECTOR.needs_syntax
     assert (COLLECTOR.metric.tool, COLLECTOR.metric.version) == ("pmd-cpd", "7.28.0")
 
 
-def test_lines_of_a_block_in_two_files() -> None:
+def test_lines_of_a_block_in_two_files_are_counted() -> None:
     found = report({"a.py": "a\n" + rows(60) + "b\n", "b.py": rows(30) + "\n# c\n" + rows(60)[rows(30).__len__() :]})
     assert found.aggregate == {
         "duplicate_lines": 122,
@@ -52,7 +52,7 @@ def test_lines_of_a_block_in_two_files() -> None:
     assert not found.gaps
 
 
-def test_a_line_counts_once_however_often_it_is_found() -> None:
+def test_line_in_several_duplications_counts_once() -> None:
     found = report({name: rows(60) for name in ("a.py", "b.py", "c.py")})
     assert found.aggregate["duplicate_lines"] == 180
     assert [finding.message for finding in found.findings] == [
@@ -62,7 +62,7 @@ def test_a_line_counts_once_however_often_it_is_found() -> None:
     ]
 
 
-def test_the_longest_block_that_begins_on_a_line_is_the_finding() -> None:
+def test_finding_is_the_longest_block_that_begins_on_its_line() -> None:
     found = report({"a.py": rows(80), "b.py": rows(60), "c.py": rows(80)})
     assert [(finding.path, finding.message) for finding in found.findings] == [
         ("a.py", "80 lines (80 tokens) also at c.py:1"),
@@ -71,13 +71,13 @@ def test_the_longest_block_that_begins_on_a_line_is_the_finding() -> None:
     ]
 
 
-def test_blank_lines_between_two_blocks_belong_to_neither() -> None:
+def test_blank_lines_between_two_blocks_are_not_counted() -> None:
     left, right = rows(50, "l"), rows(50, "r")
     found = report({"a.py": "a\n" + left + "\n\n" + right + "b\n" + left + "c\n" + right})
     assert found.aggregate["duplicate_lines"] == 200
 
 
-def test_the_last_token_may_end_lines_later() -> None:
+def test_lines_of_a_multiline_last_token_are_counted() -> None:
     text = rows(49) + "'''a\n\n\nb'''\n"
     assert report({"a.py": text, "b.py": "x\n" + text}).per_file == {
         "a.py": {"lines": 53, "suppressed": 0},
@@ -85,7 +85,7 @@ def test_the_last_token_may_end_lines_later() -> None:
     }
 
 
-def test_a_block_on_one_line() -> None:
+def test_block_on_one_line_counts_one_line() -> None:
     found = report({"a.py": rows(60).replace("\n", ";") + "a\n", "b.py": rows(60).replace("\n", ";") + "b\n"})
     assert found.aggregate["duplicate_lines"] == 2
     assert found.findings[0].message == "1 line (120 tokens) also at b.py:1"
@@ -101,12 +101,12 @@ def test_nothing_to_measure() -> None:
         }
 
 
-def test_the_percentage_may_pass_a_hundred_and_the_score_stops_at_zero() -> None:
+def test_percentage_above_100_scores_zero() -> None:
     found = report({"a.py": rows(60), "b.py": rows(60)}, sloc=50)
     assert (found.aggregate["duplicate_pct"], found.aggregate["duplication_score"]) == (120.0, 0.0)
 
 
-def test_a_file_that_pmd_cannot_read_is_named_and_left_out() -> None:
+def test_file_that_pmd_cannot_read_is_a_gap() -> None:
     found = report({"a.py": rows(60), "b.py": rows(60) + "?\n", "c.py": b"\xff\xfea\x00"})
     assert found.aggregate["duplicate_lines"] == 0
     assert found.per_file == {"a.py": {"lines": 0, "suppressed": 0}}
@@ -116,19 +116,19 @@ def test_a_file_that_pmd_cannot_read_is_named_and_left_out() -> None:
     ]
 
 
-def test_a_file_that_python_cannot_read_is_compared() -> None:
+def test_file_that_python_cannot_parse_is_compared() -> None:
     text = "print 'a'\n" + rows(60) + "exec 'b'\n"
     assert report({"a.py": text, "b.py": text}).aggregate["duplicate_lines"] == 124
 
 
-def test_what_is_switched_off_is_counted_beside() -> None:
+def test_lines_between_cpd_comments_are_counted_as_suppressed() -> None:
     found = report({"a.py": rows(60), "b.py": "# CPD-OFF\n" + rows(60) + "# CPD-ON\n" + rows(5, "y")})
     assert found.aggregate["duplicate_lines"] == 0
     assert found.aggregate["suppressed"] == found.per_file["b.py"]["suppressed"] == 60
 
 
-def test_the_order_of_files_is_java_s() -> None:
-    """The first decides what two later ones are found to share: `a.py` before `a/b.py`, U+1D4B3 before U+FFEE."""
+def test_files_are_compared_in_the_order_of_java() -> None:
+    """The first file limits the matches of two later ones: `a.py` before `a/b.py`, U+1D4B3 before U+FFEE."""
     files = {"a/b.py": "p\n" + rows(60) + "q\n", "b.py": "r\n" + rows(60) + "s\n", "a.py": "t\n" + rows(53) + "u\n"}
     assert report(dict(sorted(files.items()))).aggregate["duplicate_lines"] == 3 * 53
     files = {
@@ -139,21 +139,21 @@ def test_the_order_of_files_is_java_s() -> None:
     assert report(dict(sorted(files.items()))).aggregate["duplicate_lines"] == 3 * 53
 
 
-def test_repetition_beyond_the_rule_is_told(monkeypatch: Any) -> None:
+def test_approximate_number_is_a_gap(monkeypatch: Any) -> None:
     monkeypatch.setattr("collectors.cpd.matcher.TREE_STEP_LIMIT", 0)
     found = report({name: rows(60) for name in ("a.py", "b.py", "c.py")})
     assert found.aggregate["duplicate_lines"] == 180
     assert found.gaps == ["dupes approximate: 1 blocks repeat too often for PMD's full rule"]
 
 
-def test_facts_are_the_same_in_every_process_and_small() -> None:
+def test_facts_are_deterministic_and_small() -> None:
     packed = pack_file(lex("def f(x):\n    return f(x)\n"))
     assert packed["digests"][:8].hex() == "4a32b093dc64c977"
     text = "".join(f"value_{n % 50} = call(value_{n % 40}, 'text', option={n % 9})\n" for n in range(500))
     assert len(msgpack.packb(pack_file(lex(text)))) < len(text) * 2 / 3
 
 
-def test_lines_from_facts() -> None:
+def test_line_range_is_read_from_facts() -> None:
     text = "\n\nx\n'''a\nb''' y\n\n" + "z\n" * 300
     opened = PackedFile(msgpack.unpackb(msgpack.packb(pack_file(lex(text)))))
     assert len(opened.tokens) == 303
@@ -163,15 +163,15 @@ def test_lines_from_facts() -> None:
     assert opened.line_range(302, 302) == (306, 306)
 
 
-def test_facts_that_do_not_fit_together_are_not_believed() -> None:
-    honest = pack_file(lex("x = 1\ny = '''a\nb'''\n"))
-    assert COLLECTOR.facts_schema.matches(honest)
+def test_inconsistent_facts_do_not_match_the_schema() -> None:
+    valid = pack_file(lex("x = 1\ny = '''a\nb'''\n"))
+    assert COLLECTOR.facts_schema.matches(valid)
     forged: dict[str, Any] = {
-        "digests": honest["digests"][:-8],  # a token that is none of the distinct ones
-        "tokens_per_line": ["B", honest["tokens_per_line"][1] + b"\x01"],  # more tokens on lines than there are
-        "tokens": ["B", honest["tokens"][1][:-1]],
-        "line_breaks": ["B", honest["line_breaks"][1] + b"\x01"],  # half a pair
+        "digests": valid["digests"][:-8],  # a token refers to a digest that is missing
+        "tokens_per_line": ["B", valid["tokens_per_line"][1] + b"\x01"],  # more tokens on lines than in the file
+        "tokens": ["B", valid["tokens"][1][:-1]],
+        "line_breaks": ["B", valid["line_breaks"][1] + b"\x01"],  # half a pair
     }
     for name, value in forged.items():
-        assert not COLLECTOR.facts_schema.matches({**honest, name: value}), name
+        assert not COLLECTOR.facts_schema.matches({**valid, name: value}), name
     assert COLLECTOR.facts_schema.matches(pack_file(lex("")))

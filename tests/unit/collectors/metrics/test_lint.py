@@ -36,11 +36,11 @@ def run_lint(tree: SourceTree) -> Report:
     return COLLECTOR.summarize(facts, Totals(sloc=sloc))
 
 
-def test_it_is_a_file_collector_with_a_survey() -> None:
+def test_lint_is_a_file_collector() -> None:
     assert isinstance(COLLECTOR, FileCollector)
 
 
-def test_a_finding_says_what_where_and_in_which_function(tmp_path: Path) -> None:
+def test_finding_has_rule_place_and_function(tmp_path: Path) -> None:
     text = b"class A:\n    def f(self):\n        import os\n\n\n\nx = 1\nx == 2\n"
     report = run_lint(tree_of(tmp_path / "tree", a=text, b=b"y = 1\n"))
     assert report.findings == [
@@ -58,7 +58,7 @@ def test_a_finding_says_what_where_and_in_which_function(tmp_path: Path) -> None
     assert report.gaps == []
 
 
-def test_errors_of_syntax_count_and_their_function_is_not_known(tmp_path: Path) -> None:
+def test_syntax_errors_count_without_a_function(tmp_path: Path) -> None:
     report = run_lint(tree_of(tmp_path / "tree", a=b"def f(:\n import os\n"))
     assert report.per_file["a.py"]["count"] == 2
     assert {(finding.rule, finding.function) for finding in report.findings} == {("invalid-syntax", None)}
@@ -69,7 +69,7 @@ def test_errors_of_syntax_count_and_their_function_is_not_known(tmp_path: Path) 
     [
         (b"import os  # noqa\n", 0, 1),
         (b"import os  # NoQA : F401\n", 0, 1),
-        (b"import os  # noqa: F401, E501\n", 1, 1),  # RUF100 minds the unused half
+        (b"import os  # noqa: F401, E501\n", 1, 1),  # RUF100 reports the unused half
         (b"import os  # noqa: F811\n", 2, 0),
         (b"# ruff: noqa\nx = 1\nx == undefined\n", 0, 2),
         (b"# flake8: noqa: F401\nimport os\nimport sys\n", 0, 2),
@@ -81,23 +81,25 @@ def test_errors_of_syntax_count_and_their_function_is_not_known(tmp_path: Path) 
         (b"import os\n\nx = 'noqa'\n", 1, 0),
     ],
 )
-def test_what_comments_hide_is_counted(tmp_path: Path, text: bytes, visible: int, suppressed: int) -> None:
+def test_issues_hidden_by_comments_are_counted_as_suppressed(
+    tmp_path: Path, text: bytes, visible: int, suppressed: int
+) -> None:
     report = run_lint(tree_of(tmp_path / "tree", a=text))
     counted = {(finding.rule, finding.line) for finding in report.findings}
     assert report.per_file["a.py"] == {"count": visible, "suppressed": suppressed}, counted
 
 
 @pytest.mark.parametrize("name", ["build", "dist", ".direnv", "_build", ".hidden", "buck-out", ".ruff_cache", "venv"])
-def test_no_directory_is_left_out(tmp_path: Path, name: str) -> None:
+def test_no_directory_is_excluded(tmp_path: Path, name: str) -> None:
     (tmp_path / name / "deeper").mkdir(parents=True)
     (tmp_path / name / "deeper" / "a.py").write_bytes(b"import os\n")
     (tmp_path / ".gitignore").write_text("*.py\n")
     tree = load_tree(tmp_path)
     only = [entry for entry in tree.entries if entry.path.endswith(".py")]
-    assert [len(said) for said in RuffRunner(tree, 60).check(only).diagnostics.values()] == [1]
+    assert [len(found) for found in RuffRunner(tree, 60).check(only).diagnostics.values()] == [1]
 
 
-def test_names_that_would_be_options_lists_or_lines(tmp_path: Path) -> None:
+def test_file_names_are_not_read_as_options_lists_or_lines(tmp_path: Path) -> None:
     names = [b"-x.py", b"--fix.py", b"@args.py", b"a b.py", b"n\nl.py", b"'\"$(x)`.py", "é.py".encode(), b"-"]
     odd = [b"\xff.py", b"\xfe.py", "\ufffd.py".encode(), b"d\xff/a.py"]
     root = os.fsencode(tmp_path / "tree")
@@ -105,20 +107,20 @@ def test_names_that_would_be_options_lists_or_lines(tmp_path: Path) -> None:
     for number, name in enumerate(names + odd, start=1):
         Path(os.fsdecode(root + b"/" + name)).write_bytes(b"import os\nimport sys\n"[: 10 if number % 2 else 21])
     tree = load_tree(Path(os.fsdecode(root)))
-    said = RuffRunner(tree, 60).check(tree.entries)
-    assert said.failures == {}
+    result = RuffRunner(tree, 60).check(tree.entries)
+    assert result.failures == {}
     expected = {entry.path: 1 if entry.size == 10 else 2 for entry in tree.entries}
-    assert {path: len(found) for path, found in said.diagnostics.items()} == expected
+    assert {path: len(found) for path, found in result.diagnostics.items()} == expected
     assert len(expected) == 12
 
 
-def test_a_root_reached_through_a_link(tmp_path: Path) -> None:
+def test_root_may_be_a_symbolic_link(tmp_path: Path) -> None:
     tree_of(tmp_path / "tree", a=b"import os\n")
     (tmp_path / "link").symlink_to("tree")
     assert run_lint(load_tree(tmp_path / "link")).aggregate["total"] == 1
 
 
-def test_a_file_that_ruff_does_not_survive_costs_itself(tmp_path: Path) -> None:
+def test_only_the_file_that_crashes_ruff_is_skipped(tmp_path: Path) -> None:
     good = {f"good_{number}": b"import os\n" for number in range(20)}
     report = run_lint(tree_of(tmp_path / "tree", **good, deep=DEEP, worse=DEEP + b"# noqa\n"))
     assert report.aggregate["total"] == 20
@@ -129,13 +131,13 @@ def test_a_file_that_ruff_does_not_survive_costs_itself(tmp_path: Path) -> None:
     ]
 
 
-def test_two_thousand_levels_are_no_crash(tmp_path: Path) -> None:
+def test_nesting_of_5000_levels_does_not_crash_ruff(tmp_path: Path) -> None:
     report = run_lint(tree_of(tmp_path / "tree", a=b"x = " + b"- " * 5000 + b"1\n", b=b"import os\n"))
     assert report.gaps == []
     assert report.per_file["b.py"]["count"] == 1
 
 
-def test_a_tree_that_is_lost_as_a_whole_has_nulls(tmp_path: Path) -> None:
+def test_numbers_are_null_where_ruff_fails_on_every_file(tmp_path: Path) -> None:
     report = run_lint(tree_of(tmp_path / "tree", deep=DEEP))
     assert report.aggregate == dict.fromkeys(COLLECTOR.metric.keys)
     assert report.gaps == ["deep.py: lint skipped: crashed (SIGABRT)"]
@@ -166,7 +168,7 @@ def test_no_configuration_is_read_and_nothing_is_written(tmp_path: Path, monkeyp
     assert sorted(tmp_path.rglob("*")) == files
 
 
-def test_command_lines_are_cut_where_the_system_would_refuse_them(tmp_path: Path) -> None:
+def test_many_long_paths_take_several_command_lines(tmp_path: Path) -> None:
     directory = tmp_path / ("d" * 200) / ("e" * 200)
     directory.mkdir(parents=True)
     for number in range(700):
@@ -180,32 +182,32 @@ def test_command_lines_are_cut_where_the_system_would_refuse_them(tmp_path: Path
 TIMED_OUT = "timed out after 5 s"
 
 Answer = tuple[int | None, bytes, str | None]
-"""Exit code, output, and what became of the tool."""
+"""Exit code, output, and why the tool failed."""
 
 Script = Callable[[list[str]], Answer]
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, script: Script) -> list[list[str]]:
-    """Let `script` answer in ruff's stead; it is given the paths, or ["-"] when asked about nothing at all."""
+    """Replace ruff by `script`, which gets the paths, or ["-"] for a run on standard input that shows if ruff works."""
     asked: list[list[str]] = []
 
     def run(command: list[str], *, on_line: Callable[[bytes], None], **_: object) -> ToolRun:
         paths = command[command.index("--") + 1 :] if "--" in command else ["-"]
         asked.append(paths)
-        exit_code, output, lost = script(paths)
+        exit_code, output, failure = script(paths)
         for line in output.splitlines():
             on_line(line)
-        return ToolRun(exit_code=exit_code, stderr="broken\n", failure=lost, timed_out=lost == TIMED_OUT)
+        return ToolRun(exit_code=exit_code, stderr="broken\n", failure=failure, timed_out=failure == TIMED_OUT)
 
     monkeypatch.setattr(ruff_runner, "run_tool", run)
     return asked
 
 
-def answer(exit_code: int | None, output: bytes = b"", lost: str | None = None) -> Answer:
-    return exit_code, output, lost
+def answer(exit_code: int | None, output: bytes = b"", failure: str | None = None) -> Answer:
+    return exit_code, output, failure
 
 
-def test_where_ruff_does_not_work_at_all_the_collector_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collector_fails_where_ruff_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
     asked = scripted(monkeypatch, lambda _: answer(2))
     with pytest.raises(RuffError, match="ruff does not work: broken"):
@@ -213,7 +215,7 @@ def test_where_ruff_does_not_work_at_all_the_collector_fails(tmp_path: Path, mon
     assert asked == [["./a.py", "./b.py"], ["-"]]
 
 
-def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collector_fails_where_ruff_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: list[str]) -> Answer:
         raise PermissionError("not here")
 
@@ -225,7 +227,7 @@ def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (answer(None, lost=TIMED_OUT), TIMED_OUT),
+        (answer(None, failure=TIMED_OUT), TIMED_OUT),
         (answer(2), "ruff failed: broken"),
         (answer(1), "ruff's exit code contradicts its output"),
         (answer(0, b"{}\n"), "ruff's output is not the expected JSON"),
@@ -233,7 +235,7 @@ def test_where_no_process_can_be_started_the_collector_fails(tmp_path: Path, mon
         (answer(1, b'{"code": null, "filename": 1}\n'), "ruff's output is not the expected JSON"),
     ],
 )
-def test_every_strange_answer_costs_one_file(
+def test_invalid_output_of_ruff_fails_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Answer, reason: str
 ) -> None:
     tree = tree_of(tmp_path / "tree", **{f"f{number}": b"" for number in range(7)})
@@ -241,21 +243,17 @@ def test_every_strange_answer_costs_one_file(
     answers = RuffRunner(tree, 60).check(tree.entries)
     assert answers.failures == {"f4.py": reason}
     assert sorted(answers.diagnostics) == ["f0.py", "f1.py", "f2.py", "f3.py", "f5.py", "f6.py"]
-    assert len(asked) <= 11  # all, nothing (whether ruff works), each of the seven, and the slow one twice more
+    assert len(asked) <= 11  # all, standard input (does ruff work?), each of the seven, and the bad one twice more
 
 
-def test_a_diagnostic_of_a_file_that_was_not_asked_about_is_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_diagnostic_of_another_file_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = b'{"code": "F401", "filename": "/elsewhere.py", "location": {"row": 1, "column": 1}, "message": "x"}\n'
     scripted(monkeypatch, lambda paths: answer(1, line) if len(paths) > 1 else answer(0))
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
     assert RuffRunner(tree, 60).check(tree.entries).diagnostics == {"a.py": [], "b.py": []}
 
 
-def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_files_that_hang_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path / "tree", **{f"f{number}": b"" for number in range(2000)})
     now = 0.0
     hang, slow = {"./f4.py", "./f1444.py"}, "./f77.py"
@@ -274,25 +272,23 @@ def test_files_that_hang_cost_themselves_and_leave_time_for_the_rest(
     assert len(answers.diagnostics) == 1998
 
 
-def test_files_that_there_is_no_time_for_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_without_time_left_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 10.0, 70.0])
     tree = tree_of(tmp_path / "tree", a=b"", b=b"")
-    scripted(monkeypatch, lambda paths: answer(0) if paths == ["-"] else answer(None, lost=TIMED_OUT))
+    scripted(monkeypatch, lambda paths: answer(0) if paths == ["-"] else answer(None, failure=TIMED_OUT))
     ruff = RuffRunner(tree, 60, clock=lambda: next(times, 70.0))
     assert ruff.check(tree.entries).failures == dict.fromkeys(
         ("a.py", "b.py"), "no time left of the 60 s for all files"
     )
 
 
-def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_suppressed_is_null_where_only_the_second_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path / "tree", a=b"x  # noqa\n", b=b"y\n")
     calls: list[int] = []
 
     def script(paths: list[str]) -> Answer:
         calls.append(len(paths))
-        return answer(0) if len(calls) == 1 or paths == ["-"] else answer(None, lost="crashed (SIGSEGV)")
+        return answer(0) if len(calls) == 1 or paths == ["-"] else answer(None, failure="crashed (SIGSEGV)")
 
     scripted(monkeypatch, script)
     report = run_lint(tree)
@@ -301,7 +297,7 @@ def test_what_is_hidden_is_not_known_where_only_the_second_run_is_lost(
     assert report.gaps == ["a.py: lint: suppressed not counted: crashed (SIGSEGV)"]
 
 
-def test_ruff_is_asked_only_about_files_without_a_known_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ruff_runs_only_on_files_without_a_known_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path / "tree", a=b"import os\n", b=b"import sys  # noqa\n", c=b"x = 1\n", d=b"def (\n")
     facts, answers = COLLECTOR.collect_incremental(tree, {})
     assert set(answers) == {"a.py", "b.py", "c.py", "d.py"}
@@ -309,11 +305,11 @@ def test_ruff_is_asked_only_about_files_without_a_known_answer(tmp_path: Path, m
     asked: list[str] = []
     check = RuffRunner.check
 
-    def watched(self: RuffRunner, entries: Iterable[FileEntry], **options: bool) -> RuffResult:
+    def record(self: RuffRunner, entries: Iterable[FileEntry], **options: bool) -> RuffResult:
         asked.extend(entry.path for entry in entries)
         return check(self, entries, **options)
 
-    monkeypatch.setattr(RuffRunner, "check", watched)
+    monkeypatch.setattr(RuffRunner, "check", record)
     known = {path: answer for path, answer in answers.items() if path != "b.py"}
     assert COLLECTOR.collect_incremental(tree, known) == (facts, {"b.py": answers["b.py"]})
     assert asked == ["b.py", "b.py"]  # with its comment, and without

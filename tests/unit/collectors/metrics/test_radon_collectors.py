@@ -1,4 +1,4 @@
-"""size, cyclomatic and mi over whole trees; their numbers are held against radon in `tests/parity`."""
+"""size, cyclomatic and mi on small trees. `tests/parity` compares their numbers with radon's."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from domain.metrics.report import Finding, Report
 
 
 def report(collector: FileCollector, **sources: str) -> Report:
-    """Of files that parse."""
+    """Return the report of files that parse."""
     files = [SourceFile(f"{name}.py", text.encode()) for name, text in sorted(sources.items())]
     facts = {file.path: collector.inspect(file) for file in files}
     return collector.summarize(facts, Totals(sloc={file.path: file.line_counts.sloc for file in files}))
@@ -20,7 +20,7 @@ def branches(count: int) -> str:
 
 
 @pytest.mark.parametrize("collector", [size.COLLECTOR, cyclomatic.COLLECTOR, mi.COLLECTOR])
-def test_they_are_file_collectors_of_radon(collector: FileCollector) -> None:
+def test_size_cyclomatic_and_mi_are_file_collectors_of_radon(collector: FileCollector) -> None:
     assert isinstance(collector, FileCollector)
     assert (collector.metric.tool, collector.metric.version) == ("radon", "6.0.1")
     assert set(report(collector, a="x = 1\n").aggregate) == set(collector.metric.keys)
@@ -32,7 +32,7 @@ def test_size() -> None:
     assert found.per_file == {"a.py": {"sloc": 2}, "b.py": {"sloc": 0}, "c.py": {"sloc": 2}, "d.py": {"sloc": 1}}
 
 
-def test_size_counts_a_file_without_a_number_among_the_files_only() -> None:
+def test_file_without_a_line_count_counts_as_a_file() -> None:
     lines = size.COLLECTOR.inspect(SourceFile("a.py", b"x\ny\n"))
     with pytest.raises(UnparsableError):
         size.COLLECTOR.inspect(SourceFile("b.py", b"x = (\n"))
@@ -82,7 +82,7 @@ def test_cyclomatic_finding(complexity: int, rank: str) -> None:
     ]
 
 
-def test_ten_is_no_finding() -> None:
+def test_complexity_of_10_is_no_finding() -> None:
     assert not report(cyclomatic.COLLECTOR, a=branches(10)).findings
 
 
@@ -103,7 +103,7 @@ def test_mi_rises_with_comments_and_docstrings() -> None:
 
 
 @pytest.mark.parametrize("collector", [cyclomatic.COLLECTOR, mi.COLLECTOR])
-def test_no_number_is_made_up_where_no_file_parses(collector: FileCollector) -> None:
+def test_numbers_are_null_where_no_file_parses(collector: FileCollector) -> None:
     found = collector.summarize({}, Totals(sloc={"a.py": None}))
     assert found.aggregate == dict.fromkeys(collector.metric.keys)
     assert len(found.gaps) == 1

@@ -39,7 +39,7 @@ def summarize(**texts: str) -> Report:
 
 
 def on_a_deep_stack(function: Callable[[], Any]) -> Any:
-    """As the engine's lanes run: half a gigabyte of stack and a raised recursion limit."""
+    """Call the function as a pool process does: with half a gigabyte of stack and a raised recursion limit."""
     results: list[Any] = []
     size, limit = threading.stack_size(512 * 1024 * 1024), sys.getrecursionlimit()
     try:
@@ -53,12 +53,12 @@ def on_a_deep_stack(function: Callable[[], Any]) -> Any:
     return results[0]
 
 
-def test_it_is_a_file_collector_that_needs_syntax() -> None:
+def test_security_is_a_file_collector_that_needs_syntax() -> None:
     assert isinstance(COLLECTOR, FileCollector)
     assert COLLECTOR.needs_syntax
 
 
-def test_a_finding_says_what_where_and_how_bad() -> None:
+def test_finding_has_rule_place_and_severity() -> None:
     report = summarize(a="import os\n\nclass A:\n    def f(self):\n        os.system(self.x)\n")
     assert report.findings == [
         Finding(
@@ -83,20 +83,20 @@ def test_sums_and_score_over_files() -> None:
     assert report.gaps == []
 
 
-def test_no_findings_score_100_and_no_parsable_file_scores_nothing() -> None:
+def test_score_is_100_without_findings_and_null_where_no_file_parses() -> None:
     assert summarize(a="x = 1\n").aggregate["security_score"] == 100.0
     report = summarize(a="def")
     assert report.aggregate == dict.fromkeys(COLLECTOR.metric.keys)
     assert report.gaps == ["security: no file parses"]
 
 
-def test_a_quoted_string_of_any_length_leaves_the_severity_readable() -> None:
+def test_severity_is_readable_after_a_long_quoted_string() -> None:
     (finding,) = summarize(a=f"password = '{'x' * 10_000}'\n").findings
     assert len(finding.message) <= 500
     assert finding.message.endswith("… (low severity)")
 
 
-def test_a_test_that_raises_is_a_gap_and_the_others_go_on() -> None:
+def test_bandit_test_that_raises_is_a_gap() -> None:
     report = summarize(a="import tarfile\nx.extractall(members=self.check(x))\nassert x\n")
     assert report.per_file["a.py"]["low"] == 1
     (gap,) = report.gaps
@@ -107,13 +107,13 @@ def test_a_test_that_raises_is_a_gap_and_the_others_go_on() -> None:
     "expression",
     ["- " * 2900 + "'/tmp'", "[" * 150 + "'/tmp'" + "]" * 150, "'/tmp'" + "+ x" * 2900, "x" + ".y" * 2900 + "('/tmp')"],
 )
-def test_depth_costs_nothing(expression: str) -> None:
+def test_deeply_nested_code_is_checked(expression: str) -> None:
     found = on_a_deep_stack(lambda: run_bandit(source(f"x = {expression}\nassert x\n")))
     assert found.failures == {}
     assert [issue.test_id for issue in found.issues] == ["B108", "B101"]
 
 
-def test_without_a_deep_stack_what_is_lost_is_said() -> None:
+def test_recursion_error_on_a_shallow_stack_is_a_failure() -> None:
     tree = on_a_deep_stack(lambda: source("x = 'select a from ' " + "+ x" * 2900).tree)
     shallow = source("x")
     vars(shallow)["tree"] = tree
@@ -121,7 +121,7 @@ def test_without_a_deep_stack_what_is_lost_is_said() -> None:
     assert found.failures["B608"].startswith("RecursionError: ")
 
 
-def test_the_shared_tree_is_left_as_it_was_found() -> None:
+def test_shared_syntax_tree_is_not_changed() -> None:
     file = source("def f(a='/tmp'):\n    return g(x, *[1])\n")
     before = {id(node): dict(vars(node)) for node in ast.walk(file.tree)}
     run_bandit(file)
@@ -135,12 +135,12 @@ def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog:
     assert caplog.records == []
 
 
-def test_only_bandit_s_own_tests_take_part() -> None:
+def test_only_tests_of_bandit_itself_run() -> None:
     modules = {rule.check.__module__ for found in RULES.values() for rule in found}
     assert all(module.startswith(("bandit.plugins.", "bandit.core.")) for module in modules)
 
 
-def test_guards_are_for_tests_that_exist() -> None:
+def test_prefilters_belong_to_existing_tests() -> None:
     assert set(CALL_PREFILTERS) <= {rule.test_id for rule in RULES["Call"]}
     assert {PASSWORD_RULE_ID, SQL_RULE_ID, *VALUE_PREFILTERS} <= {rule.test_id for rule in RULES["Str"]}
 
@@ -149,17 +149,17 @@ def all_strings(nodes: SyntaxNodes) -> list[tuple[ast.Constant, tuple[Rule, ...]
     return [(text, RULES["Str"]) for text in nodes.text_constants if isinstance(text.value, str)]
 
 
-def test_what_looks_at_parents_is_known() -> None:
-    looking = {
+def test_rules_that_use_parents_are_known() -> None:
+    found_by_text = {
         rule.test_id
         for found in RULES.values()
         for rule in found
         if "_bandit_parent" in Path(sys.modules[rule.check.__module__].__file__ or "").read_text()
     }
-    assert looking - {"B106", "B107"} <= RULES_USING_PARENTS  # these two share a module with B105
+    assert found_by_text - {"B106", "B107"} <= RULES_USING_PARENTS  # these two share a module with B105
 
 
-def unguarded(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> BanditResult:
+def run_without_prefilters(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> BanditResult:
     with monkeypatch.context() as patch:
         patch.setattr(bandit_driver, "rules_for_call", lambda _name, _keywords: RULES["Call"])
         patch.setattr(bandit_driver, "rules_for_function", lambda _function: RULES["FunctionDef"])
@@ -169,16 +169,14 @@ def unguarded(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> BanditResult
 
 
 @pytest.mark.parametrize("place", [FIXTURES, PACKAGES / "bandit", PACKAGES / "click", PACKAGES / "pip" / "_internal"])
-def test_a_guard_never_hides_what_its_test_would_report(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prefilters_hide_no_issue(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = 0
     for path in sorted(copy_python(place, tmp_path / "tree").rglob("*.py")):
         file = SourceFile(path.name, path.read_bytes())
         if file.parse_error is None:
-            guarded, asked = run_bandit(file), unguarded(file, monkeypatch)
-            assert guarded.issues == asked.issues
-            assert guarded.suppressed == asked.suppressed
+            filtered, complete = run_bandit(file), run_without_prefilters(file, monkeypatch)
+            assert filtered.issues == complete.issues
+            assert filtered.suppressed == complete.suppressed
             seen += 1
     assert seen
 
@@ -200,11 +198,11 @@ def test_a_guard_never_hides_what_its_test_would_report(
         ("# nothing", None),
     ],
 )
-def test_what_a_comment_silences(comment: str, named: set[str] | None) -> None:
+def test_nosec_comment_silences_the_tests_that_it_names(comment: str, named: set[str] | None) -> None:
     assert nosec_lines(f"\nx = 1  {comment}\n".encode()) == ({} if named is None else {2: named})
 
 
-def test_where_the_tokenizer_stops_what_it_has_seen_counts() -> None:
+def test_nosec_comments_before_a_tokenizer_error_count() -> None:
     assert nosec_lines(b"x  # nosec\ny = (\n") == {1: frozenset()}
     assert nosec_lines(b"x  # nosec\nif y:\n  z\n z\n") == {1: frozenset()}
 
@@ -227,7 +225,7 @@ def test_called_name(call: str, name: str) -> None:
     assert called_name(expression.func, {"sp": "subprocess", "x.y": "other"}) == name
 
 
-def test_lines_of_a_node_without_a_place_are_those_where_its_parts_begin() -> None:
+def test_line_range_of_a_node_without_a_position() -> None:
     (function,) = ast.parse("def f(a,\n      b='''x\n      y''',\n      *,\n      c=1,\n      ): pass").body
     assert isinstance(function, ast.FunctionDef)
     assert line_range(function.args) == range(1, 6)
@@ -235,7 +233,7 @@ def test_lines_of_a_node_without_a_place_are_those_where_its_parts_begin() -> No
     assert line_range(function) == range(1, 7)
 
 
-def test_facts_are_plain(tmp_path: Path) -> None:
+def test_facts_are_plain_data(tmp_path: Path) -> None:
     assert inspect("assert x  # nosec\nassert y\n") == {
         "findings": [
             [
