@@ -31,7 +31,7 @@ from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import System, until_finished
 from tests.fuzz.generators import tried
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_safe_output, strings_in
-from tests.integration.cli.cli_support import on_terminal
+from tests.integration.cli.command_support import run_on_terminal
 from worker.client import Client, Completed
 
 TERMINAL_CONTROLS = (b"\x1b]", b"\x1bP", b"\x1b[2J", b"\x1b[H", b"\x1b[?1049h", b"\x07", b"\x08", b"\xc2\x9b", b"\0")
@@ -172,7 +172,7 @@ async def test_command_shows_no_control_sequence(system: System, hostile_tree: W
         assert shown.code == 0, shown.error
         assert_safe_output(shown.out + shown.error)
         return
-    async with on_terminal(system, *command) as terminal:
+    async with run_on_terminal(system, *command) as terminal:
         assert await terminal.wait() == 0, terminal.text
         assert_safe_output(terminal.text.replace("\r", "\n"))  # the progress bar itself uses carriage returns
         for acting in TERMINAL_CONTROLS:
@@ -203,7 +203,7 @@ async def test_file_name_cannot_add_an_output_line(system: System, tmp_path: Pat
         assert_safe_output(shown.out + shown.error)
         assert "a\\nFORGED.py" in shown.out
         return
-    async with on_terminal(system, "analyze", str(tree)) as terminal:
+    async with run_on_terminal(system, "analyze", str(tree)) as terminal:
         assert await terminal.wait() == 0, terminal.text
         assert_safe_output(terminal.text.replace("\r", "\n"))  # the progress bar itself uses carriage returns
 

@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures.command_server import command_server, with_forked_commands
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.worker_process import System, marked_settings
-from tests.integration.cli.cli_support import without_services
+from tests.integration.cli.command_support import without_services
 from worker.client import Client
 
 
@@ -33,5 +33,5 @@ def no_services(request: pytest.FixtureRequest, tmp_path: Path) -> System:
 
 @pytest.fixture
 async def local_user(client: Client) -> UUID:
-    """The user of commands without `--user`."""
+    """The id of the command's default user."""
     return await client.get_or_create_user("local@localhost")

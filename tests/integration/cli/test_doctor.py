@@ -1,4 +1,4 @@
-"""Each finding of the doctor, on real servers: what it says, what it advises, and how it ends."""
+"""The checks of `vibe8 doctor` on real servers: finding, advice and exit code."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from infrastructure.database.migrate import downgrade, head_revision
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import CommandResult, System
-from tests.integration.cli.cli_support import forking_system
+from tests.integration.cli.command_support import forking_system
 from worker.cli.commands.doctor_services import check_clock
 
 SetRedis = Callable[[str, str], None]
@@ -23,7 +23,7 @@ SetRedis = Callable[[str, str], None]
 
 @pytest.fixture
 def set_redis(servers: Servers) -> Iterator[SetRedis]:
-    """CONFIG SET on the suite's own server, taken back afterwards."""
+    """Change the configuration of the shared Redis server, and restore it at the end."""
     with redis.Redis.from_url(servers.valkey.url(0), decode_responses=True) as connection:
         before: dict[str, str] = {}
 
@@ -36,7 +36,7 @@ def set_redis(servers: Servers) -> Iterator[SetRedis]:
             connection.config_set(name, value)
 
 
-def found_in(finished: CommandResult, name: str) -> dict[str, Any]:
+def check_named(finished: CommandResult, name: str) -> dict[str, Any]:
     (check,) = [check for check in finished.document if check["name"] == name]
     return dict(check)
 
@@ -45,7 +45,7 @@ async def doctor(cli: System, **environment: str) -> CommandResult:
     return await cli.run("doctor", "--json", **environment)
 
 
-async def test_all_is_well(cli: System, set_redis: SetRedis) -> None:
+async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
     set_redis("appendonly", "yes")
     plain, quiet, finished = (
         await cli.run("doctor"),
@@ -59,76 +59,76 @@ async def test_all_is_well(cli: System, set_redis: SetRedis) -> None:
     assert names[-len(services) :] == services
     assert {"python", "tools", "git", "sandbox", "scratch", "memory", "tokens"} <= set(names)
     assert all(check["ok"] and not check["advice"] for check in finished.document), finished.out
-    assert found_in(finished, "schema")["found"] == f"at {head_revision()}"
+    assert check_named(finished, "schema")["found"] == f"at {head_revision()}"
     for name in ("postgresql", "redis"):
-        assert " ms" in found_in(finished, name)["found"]
-        assert any(character.isdigit() for character in found_in(finished, name)["found"].split(",")[0])
+        assert " ms" in check_named(finished, name)["found"]
+        assert any(character.isdigit() for character in check_named(finished, name)["found"].split(",")[0])
     lines = plain.out.splitlines()
     assert [line.split()[1] for line in lines] == names
     assert all(line.startswith("OK ") for line in lines)
 
 
-async def test_redis_that_evicts(cli: System, set_redis: SetRedis) -> None:
+async def test_redis_with_an_eviction_policy_fails(cli: System, set_redis: SetRedis) -> None:
     set_redis("maxmemory-policy", "allkeys-lru")
     finished = await doctor(cli)
-    check = found_in(finished, "redis-eviction")
+    check = check_named(finished, "redis-eviction")
     assert (finished.code, check["ok"], check["found"]) == (1, False, "allkeys-lru")
     assert "set maxmemory-policy to noeviction" in check["advice"]
 
 
-async def test_redis_that_is_full(cli: System, set_redis: SetRedis) -> None:
+async def test_full_redis_fails(cli: System, set_redis: SetRedis) -> None:
     set_redis("maxmemory", "1mb")
     finished = await doctor(cli)
-    check = found_in(finished, "redis-memory")
+    check = check_named(finished, "redis-memory")
     assert (finished.code, check["ok"]) == (1, False)
     assert "raise maxmemory" in check["advice"]
 
 
-async def test_redis_that_keeps_nothing_is_a_warning(cli: System, set_redis: SetRedis) -> None:
+async def test_redis_without_persistence_is_a_warning(cli: System, set_redis: SetRedis) -> None:
     set_redis("appendonly", "no")
     finished = await doctor(cli)
-    check = found_in(finished, "redis-aof")
+    check = check_named(finished, "redis-aof")
     assert (finished.code, check["ok"]) == (0, True)
     assert "set appendonly to yes" in check["advice"]
     (line,) = [line for line in (await cli.run("doctor")).out.splitlines() if "redis-aof" in line]
     assert line.startswith("WARN ")
 
 
-async def test_an_older_schema_and_a_newer_one(cli: System) -> None:
+async def test_older_schema_fails_and_newer_one_passes(cli: System) -> None:
     url = cli.environment["DATABASE_URL"]
     await downgrade(asyncpg_url(url), "0001")
     finished = await doctor(cli)
-    check = found_in(finished, "schema")
+    check = check_named(finished, "schema")
     assert (finished.code, check["ok"], check["advice"]) == (1, False, "run `vibe8 migrate`")
     assert "0001" in check["found"]
     connection = await asyncpg.connect(url)
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.close()
     finished = await doctor(cli)
-    assert (finished.code, found_in(finished, "schema")["found"]) == (0, "at 9999")
+    assert (finished.code, check_named(finished, "schema")["found"]) == (0, "at 9999")
 
 
 @pytest.mark.parametrize(
     ("name", "variable", "value"),
     [("scratch", "MIN_FREE_DISK_MB", "100000000"), ("memory", "MIN_FREE_MEMORY_MB", "100000000")],
 )
-async def test_too_little_room(cli: System, name: str, variable: str, value: str) -> None:
+async def test_too_little_disk_or_memory_fails(cli: System, name: str, variable: str, value: str) -> None:
     finished = await doctor(cli, **{variable: value})
-    check = found_in(finished, name)
+    check = check_named(finished, name)
     assert (finished.code, check["ok"]) == (1, False)
     assert variable in check["advice"]
 
 
-async def test_a_service_that_is_away(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    nowhere = forking_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
-    finished = await doctor(nowhere)
+async def test_unreachable_service_exits_with_3(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    unreachable = forking_system("postgresql://u@127.0.0.1:1/d", "redis://127.0.0.1:1/0", tmp_path)
+    finished = await doctor(unreachable)
     assert finished.code == 3
     for name, variable in (("postgresql", "DATABASE_URL"), ("redis", "REDIS_URL")):
-        check = found_in(finished, name)
+        check = check_named(finished, name)
         assert (check["ok"], check["unreachable"]) == (False, True)
         assert variable in check["advice"]
     half = await doctor(forking_system(database_url, "redis://127.0.0.1:1/0", tmp_path))
-    assert (half.code, found_in(half, "postgresql")["ok"], found_in(half, "redis")["ok"]) == (3, True, False)
+    assert (half.code, check_named(half, "postgresql")["ok"], check_named(half, "redis")["ok"]) == (3, True, False)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ async def test_a_service_that_is_away(database_url: str, redis_url: str, tmp_pat
         (-7.0, False, "the clock of PostgreSQL's machine is behind"),
     ],
 )
-def test_clocks_that_differ(ahead: float, ok: bool, words: str) -> None:
+def test_clock_skew_fails_above_its_limit(ahead: float, ok: bool, words: str) -> None:
     check = check_clock(ahead)
     assert check.ok is ok
     assert words in check.advice
@@ -170,12 +170,12 @@ def index() -> Iterator[str]:
         thread.join()
 
 
-async def test_the_package_index(cli: System, index: str) -> None:
+async def test_package_index_never_fails(cli: System, index: str) -> None:
     answers = await doctor(cli, PACKAGE_INDEX_URL=f"{index}/good/")
-    assert (answers.code, found_in(answers, "index")["advice"]) == (0, "")
-    assert "answers in" in found_in(answers, "index")["found"]
-    silent = await doctor(cli, PACKAGE_INDEX_URL=f"{index}/bad/")
-    check = found_in(silent, "index")
-    assert (silent.code, check["ok"]) == (0, True)  # jobs go on without it
+    assert (answers.code, check_named(answers, "index")["advice"]) == (0, "")
+    assert "answers in" in check_named(answers, "index")["found"]
+    unavailable = await doctor(cli, PACKAGE_INDEX_URL=f"{index}/bad/")
+    check = check_named(unavailable, "index")
+    assert (unavailable.code, check["ok"]) == (0, True)  # jobs run without the index
     assert "PACKAGE_INDEX_URL" in check["advice"]
-    assert "switched off" in found_in(await doctor(cli, PACKAGE_INDEX_URL=""), "index")["found"]
+    assert "switched off" in check_named(await doctor(cli, PACKAGE_INDEX_URL=""), "index")["found"]

@@ -1,4 +1,4 @@
-"""The program in the README runs, and the SQL of the pages and of the scaler is SQL of our schema."""
+"""The README's program runs, and the SQL of the pages and of the autoscaler runs on the schema."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ SQL = [
 ]
 
 
-async def test_the_program_in_the_readme(system: System, worker: WorkerProcess) -> None:
+async def test_program_of_the_readme_runs(system: System, worker: WorkerProcess) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     (system.directory / "code.zip").write_bytes(make_zip({"a.py": "def f(x):\n    return x if x else 1\n"}))
     process = await asyncio.create_subprocess_exec(
@@ -43,8 +43,12 @@ async def test_the_program_in_the_readme(system: System, worker: WorkerProcess) 
     assert result.startswith("{'avg_cc': 2.0, ")
 
 
+def test_pages_contain_sql() -> None:
+    assert SQL
+
+
 @pytest.mark.parametrize("statement", SQL)
-async def test_the_sql_of_the_pages(database_url: str, statement: str) -> None:
+async def test_sql_of_the_pages_runs(database_url: str, statement: str) -> None:
     database = Database.from_settings(_settings(database_url))
     await submit(database, await new_user(database))
     await database.close()
@@ -55,7 +59,7 @@ async def test_the_sql_of_the_pages(database_url: str, statement: str) -> None:
         await connection.close()
 
 
-async def test_the_scaler_counts_what_is_due_and_what_runs(database_url: str) -> None:
+async def test_autoscaler_query_counts_due_and_running_jobs(database_url: str) -> None:
     scaled = next(item for item in documents(DEPLOY / "kubernetes/scaledobject.yaml") if item["kind"] == "ScaledObject")
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     database = Database.from_settings(_settings(database_url))

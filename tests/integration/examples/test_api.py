@@ -1,4 +1,4 @@
-"""The example API over HTTP, with a real worker behind it."""
+"""The example API over HTTP, with a worker."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ async def serving(system: System) -> AsyncIterator[httpx.AsyncClient]:
         await asyncio.to_thread(process.wait, 30)
 
 
-async def test_an_upload_from_submit_to_result(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
+async def test_upload_from_submission_to_result(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
     content = make_zip({"a.py": "def f(x):\n    return x\n" * 200, "b.py": "import a\n"})
     accepted = await api.post("/uploads", files={"file": ("code.zip", content)})
     assert accepted.status_code == 202
@@ -73,7 +73,7 @@ async def test_an_upload_from_submit_to_result(api: httpx.AsyncClient, worker: W
     assert len((await api.get("/runs")).json()) == 1
 
 
-async def test_what_cannot_be_done_says_so(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
+async def test_invalid_and_failed_submissions_get_4xx(api: httpx.AsyncClient, worker: WorkerProcess) -> None:
     assert (await api.post("/uploads", files={"file": ("a.txt", b"x")})).status_code == 422
     refused = await api.post("/repositories", data={"url": "http://example.org/a/b"})
     assert (refused.status_code, refused.json()) == (422, {"detail": "the repository URL must start with https://"})
@@ -90,7 +90,7 @@ async def test_what_cannot_be_done_says_so(api: httpx.AsyncClient, worker: Worke
     assert "not a zip" in taken.json()["error_message"]
 
 
-async def test_whoever_submits_may_be_told_of_the_end(database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_webhook_is_sent_when_the_job_ends(database_url: str, redis_url: str, tmp_path: Path) -> None:
     async with webhook_receiver() as listening:
         more = {"WEBHOOK_SECRETS": "s" * 32, "WEBHOOK_ALLOWED_HOSTS": listening.host}
         told = new_system(database_url, redis_url, tmp_path, **more)
@@ -107,6 +107,6 @@ async def test_whoever_submits_may_be_told_of_the_end(database_url: str, redis_u
             assert inside.status_code == 422
 
 
-async def test_limits_are_429(api: httpx.AsyncClient) -> None:
+async def test_exceeded_limit_gets_429(api: httpx.AsyncClient) -> None:
     codes = [(await api.post("/uploads", files={"file": ("a.py", b"x = 1\n")})).status_code for _ in range(6)]
     assert codes == [202] * 5 + [429]

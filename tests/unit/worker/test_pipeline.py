@@ -1,4 +1,4 @@
-"""What the pipeline adds to an analysis."""
+"""The pipeline: package versions, cores, and single child or two children."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -40,14 +40,16 @@ class Index:
         return self._answers
 
 
-class NoChildren:
+class UnusedChildren:
+    """Fails if a child is started."""
+
     async def run(self, *arguments: Any, **options: Any) -> Mapping[str, Any]:
         raise AssertionError
 
 
 def pipeline(index: Index | None) -> Pipeline:
     return Pipeline(
-        children=NoChildren(),
+        children=UnusedChildren(),
         packages=index,
         limits=SourceLimits(),
         scratch_dir=Path("unused"),
@@ -66,20 +68,20 @@ async def test_latest_versions_are_filled_in() -> None:
     assert analysis.completeness["collectors"] == {"deps": "ok"}
 
 
-async def test_no_answer_is_said_and_makes_deps_partial() -> None:
+async def test_unanswered_look_ups_are_an_error_line_and_make_deps_partial() -> None:
     analysis = await pipeline(Index({"a": "1.0"}))._look_up_packages(ANALYSIS)
     assert analysis.errors == ["deps: the package index gave no answer for 2 of 3 packages: b, c"]
     assert analysis.completeness["collectors"] == {"deps": "partial"}
 
 
 @pytest.mark.parametrize("health", [[], None])
-async def test_nothing_to_look_up(health: Any) -> None:
+async def test_analysis_without_packages_or_index_is_unchanged(health: Any) -> None:
     empty = replace(ANALYSIS, metrics={"deps": {"total_modules": None, "package_health": health}})
     assert await pipeline(Index({}))._look_up_packages(empty) == empty
     assert await pipeline(None)._look_up_packages(ANALYSIS) == ANALYSIS
 
 
-async def test_cores_are_shared_and_given_back() -> None:
+async def test_cores_are_acquired_and_released() -> None:
     cores = CorePool(3)
     async with cores.acquire() as taken:
         assert taken == 3
@@ -89,7 +91,7 @@ async def test_cores_are_shared_and_given_back() -> None:
         assert taken == 3
 
 
-async def test_nobody_takes_a_core_that_others_wait_for() -> None:
+async def test_core_that_others_wait_for_is_not_taken() -> None:
     cores = CorePool(4)
     taken: list[int] = []
 
@@ -99,26 +101,26 @@ async def test_nobody_takes_a_core_that_others_wait_for() -> None:
             while len(taken) < 3:
                 await asyncio.sleep(0)
 
-    async with cores.acquire() as all_of_them:
-        assert all_of_them == 4
-        working = [asyncio.create_task(work()) for _ in range(3)]
+    async with cores.acquire() as all_cores:
+        assert all_cores == 4
+        tasks = [asyncio.create_task(work()) for _ in range(3)]
         await asyncio.sleep(0)
-    await asyncio.gather(*working)
+    await asyncio.gather(*tasks)
     assert taken == [2, 1, 1]
 
 
-class FrailChildren:
-    """One that is to do everything does not live; each that does less does."""
+class FailingSingleChild:
+    """Children of which a single one fails, and two succeed. Records the calls."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.asked: list[tuple[str, bool, str, float]] = []
+        self.calls: list[tuple[str, bool, str, float]] = []
 
     async def run(
         self, entry: str, request: Mapping[str, Any], *, deadline: float, follow_up: object = None, **_: Any
     ) -> Mapping[str, Any]:
         assert list(Path(request["scratch"]).iterdir()) == []
-        self.asked.append((entry.partition(":")[2], follow_up is not None, request["scratch"], deadline))
+        self.calls.append((entry.partition(":")[2], follow_up is not None, request["scratch"], deadline))
         if follow_up is not None:
             (Path(request["scratch"]) / "left").touch()
             raise self.error
@@ -127,49 +129,49 @@ class FrailChildren:
         return ANALYSIS.document()
 
 
-async def nothing(_: Mapping[str, Any]) -> None: ...
+async def ignore_progress(_: Mapping[str, Any]) -> None: ...
 
 
 def upload(content: str) -> Mapping[str, Any]:
     return {"kind": "upload", "filename": "a.py", "file_data": content}
 
 
-async def test_what_one_process_does_not_survive_is_taken_with_the_usual_precautions(tmp_path: Path) -> None:
-    children = FrailChildren(AnalysisKilledError("crashed"))
-    frail = replace(pipeline(None), children=children, scratch_dir=tmp_path, timeout=600)
-    assert (await frail.run(upload("eA=="), nothing)).analysis.metrics == ANALYSIS.metrics
-    assert [asked[:2] for asked in children.asked] == [("fetch", True), ("fetch", False), ("collect", False)]
-    assert [asked[3] for asked in children.asked] == [SINGLE_CHILD_SECONDS, 600, 600]
-    assert children.asked[0][2] != children.asked[1][2] == children.asked[2][2]
+async def test_killed_single_child_is_replaced_by_two_children(tmp_path: Path) -> None:
+    children = FailingSingleChild(AnalysisKilledError("crashed"))
+    failing = replace(pipeline(None), children=children, scratch_dir=tmp_path, timeout=600)
+    assert (await failing.run(upload("eA=="), ignore_progress)).analysis.metrics == ANALYSIS.metrics
+    assert [call[:2] for call in children.calls] == [("fetch", True), ("fetch", False), ("collect", False)]
+    assert [call[3] for call in children.calls] == [SINGLE_CHILD_SECONDS, 600, 600]
+    assert children.calls[0][2] != children.calls[1][2] == children.calls[2][2]
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path: Path) -> None:
-    children = FrailChildren(InvalidInputError("no zip"))
-    frail = replace(pipeline(None), children=children, scratch_dir=tmp_path)
+async def test_invalid_source_is_not_analysed_again(tmp_path: Path) -> None:
+    children = FailingSingleChild(InvalidInputError("no zip"))
+    failing = replace(pipeline(None), children=children, scratch_dir=tmp_path)
     with pytest.raises(InvalidInputError):
-        await frail.run(upload("eA=="), nothing)
-    assert len(children.asked) == 1
+        await failing.run(upload("eA=="), ignore_progress)
+    assert len(children.calls) == 1
 
 
-async def test_nothing_but_a_small_upload_is_taken_by_one_process(tmp_path: Path) -> None:
-    children = FrailChildren(AssertionError())
-    frail = replace(pipeline(None), children=children, scratch_dir=tmp_path)
-    await frail.run(upload("x" * (SMALL_UPLOAD_CHARACTERS + 1)), nothing)
-    await frail.run({"kind": "directory", "path": str(tmp_path)}, nothing)
-    assert [asked[:2] for asked in children.asked] == [("fetch", False), ("collect", False)] * 2
+async def test_only_small_uploads_run_in_a_single_child(tmp_path: Path) -> None:
+    children = FailingSingleChild(AssertionError())
+    failing = replace(pipeline(None), children=children, scratch_dir=tmp_path)
+    await failing.run(upload("x" * (SMALL_UPLOAD_CHARACTERS + 1)), ignore_progress)
+    await failing.run({"kind": "directory", "path": str(tmp_path)}, ignore_progress)
+    assert [call[:2] for call in children.calls] == [("fetch", False), ("collect", False)] * 2
 
 
-class Boaster:
-    """Says of its times what no clock says."""
+class ImpossibleTimings:
+    """A child that reports impossible timings."""
 
     async def run(self, *_: Any, **__: Any) -> Mapping[str, Any]:
-        told = replace(ANALYSIS, timings_ms={"collecting": 10**400, "summarizing": -5, "collect.mi": 7})
-        return {**told.document(), PREVIOUS_RESULT: {**FetchedSource(has_history=False).to_json(), "bytes": 1}}
+        reported = replace(ANALYSIS, timings_ms={"collecting": 10**400, "summarizing": -5, "collect.mi": 7})
+        return {**reported.document(), PREVIOUS_RESULT: {**FetchedSource(has_history=False).to_json(), "bytes": 1}}
 
 
-async def test_no_time_is_believed_that_would_break_a_clock(tmp_path: Path) -> None:
-    boastful = replace(pipeline(None), children=Boaster(), scratch_dir=tmp_path)
-    timings = dict((await boastful.run(upload("eA=="), nothing)).analysis.timings_ms)
+async def test_reported_timings_are_limited(tmp_path: Path) -> None:
+    untrusted = replace(pipeline(None), children=ImpossibleTimings(), scratch_dir=tmp_path)
+    timings = dict((await untrusted.run(upload("eA=="), ignore_progress)).analysis.timings_ms)
     del timings["fetching"]
     assert timings == {"collecting": 10**9, "summarizing": 0, "collect.mi": 7}

@@ -1,4 +1,4 @@
-"""Which files and ports the two children of an analysis are given."""
+"""Files and ports that the sandbox profiles of an analysis allow."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def repository(url: Any, ca_bundle: str | None = None) -> dict[str, Any]:
     return {"kind": "repository", "url": url, "ca_bundle": ca_bundle, "allowed_hosts": allowed}
 
 
-def test_a_repository_is_fetched_from_its_hosts_port_and_collected_without_any() -> None:
+def test_only_fetching_a_repository_may_use_the_network() -> None:
     fetching, collecting = build_profiles(SCRATCH, repository("https://host.example:8443/a/b", "/etc/our-ca.pem"))
     assert (fetching.tcp_ports, fetching.readable_paths, fetching.scratch_writable) == (
         (8443,),
@@ -30,17 +30,17 @@ def test_a_repository_is_fetched_from_its_hosts_port_and_collected_without_any()
 
 
 @pytest.mark.parametrize("url", ["http://[x", "https://host.example:99999/a/b", 5, None, "https://other.example/a/b"])
-def test_what_may_not_be_fetched_gets_no_port(url: Any) -> None:
+def test_refused_repository_url_gets_no_profile(url: Any) -> None:
     with pytest.raises(InvalidInputError):
         build_profiles(SCRATCH, repository(url))
 
 
-def test_an_upload_needs_nothing_but_scratch() -> None:
+def test_upload_needs_scratch_only() -> None:
     for profile in build_profiles(SCRATCH, {"kind": "upload"}):
         assert (profile.tcp_ports, profile.readable_paths) == ((), ())
 
 
-def test_of_a_directorys_repository_only_head_refs_and_objects(tmp_path: Path) -> None:
+def test_only_head_refs_and_objects_of_a_local_repository_are_readable(tmp_path: Path) -> None:
     work = WorkTree(tmp_path / "work")
     work.commit("one", a_py="x = 1\n")
     inner = work.path / "inner"

@@ -75,7 +75,7 @@ def _confirm(selection: Selection, statuses: Sequence[JobStatus], count: int, ve
     age = "" if selection.since is None else f", younger than {format_age(selection.since.total_seconds())}"
     jobs = f"{oldest}{count} {' or '.join(statuses)} job{'s' if count != 1 else ''} {owner}{age}"
     if not sys.stdin.isatty():
-        raise InvalidInputError(f"{verb} {jobs}? say --yes, because there is no terminal to ask on")
+        raise InvalidInputError(f"{verb} {jobs}? pass --yes to confirm, because there is no terminal to ask on")
     print(f"{verb} {jobs}? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InvalidInputError("nothing was done")

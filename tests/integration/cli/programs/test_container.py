@@ -1,4 +1,4 @@
-"""What the image runs, run here: the wheel in an environment of its own, its commands word for word, not as root."""
+"""What the container image runs: the installed wheel with the image's own commands, as an unprivileged user."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def dockerfile_command(pattern: str) -> list[str]:
 
 
 def compose_environment(service: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What the service gets, with Compose's own substitutions made."""
+    """Return the environment of the service, with Compose's substitutions applied."""
 
     def substituted(match: re.Match[str]) -> str:
         name, kind, words = match.groups()
@@ -66,35 +66,44 @@ def compose_environment(service: str, given: Mapping[str, str]) -> dict[str, str
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def build_directory() -> Iterator[Path]:
     with temporary_directory() as directory:
         yield directory
 
 
 @pytest.fixture(scope="module")
-def wheel(place: Path) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(place / "dist")]
+def wheel(build_directory: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(build_directory / "dist"),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (built,) = (place / "dist").iterdir()
+    (built,) = (build_directory / "dist").iterdir()
     return built
 
 
 @pytest.fixture(scope="module")
-def venv(place: Path, wheel: Path) -> Path:
-    """The wheel alone in a fresh environment, whose dependencies are those that the tests run with."""
-    target = place / "venv"
+def venv(build_directory: Path, wheel: Path) -> Path:
+    """A new environment with the wheel, which shares the dependencies of the tests' environment."""
+    target = build_directory / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(target)], check=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(target / "bin" / "python")]
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     (packages,) = target.glob("lib/*/site-packages")
-    # A directory that a .pth file names is searched, but its own .pth files are not read: not the checkout's either.
+    # .pth files in a directory that a .pth file adds are not read, so the checkout's editable install is not found.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return target
 
 
 @dataclass(frozen=True)
 class Container:
-    """A service's environment on this machine's servers, and as whom it runs."""
+    """The environment of a service, pointed at the tests' servers, and the user that it runs as."""
 
     environment: Mapping[str, str]
     directory: Path
@@ -123,22 +132,22 @@ class Container:
 
 @pytest.fixture
 def running(empty_database_url: str, redis_url: str, servers: Servers, tmp_path: Path) -> System:
-    """The servers as the test itself reaches them."""
+    """The system as the test uses it, outside the container."""
     return new_system(empty_database_url, redis_url, tmp_path)
 
 
 @pytest.fixture
-def container(place: Path, venv: Path, running: System) -> Container:
-    nobody = server_user()  # where we are root: not root, and known to PostgreSQL's socket
+def container(build_directory: Path, venv: Path, running: System) -> Container:
+    nobody = server_user()  # for tests that run as root: an unprivileged user that PostgreSQL's socket accepts
     run_as = nobody if can_run(venv / "bin" / "vibe8", nobody) else RunAs()
-    scratch, home = (Path(tempfile.mkdtemp(dir=place)) for _ in range(2))
+    scratch, home = (Path(tempfile.mkdtemp(dir=build_directory)) for _ in range(2))
     for directory in (scratch, home):
         run_as.chown(directory)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     given = {"POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r"}
-    here = {  # what is another place on this machine
+    local_values = {  # what differs from the image on this machine
         "PATH": f"{venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "DATABASE_URL": running.environment["DATABASE_URL"],
         "REDIS_URL": running.environment["REDIS_URL"],
@@ -146,11 +155,11 @@ def container(place: Path, venv: Path, running: System) -> Container:
         "STATUS_HOST": "127.0.0.1",
         "STATUS_PORT": str(port),
     }
-    environment = {**dockerfile_environment(), **compose_environment("worker", given), **here}
+    environment = {**dockerfile_environment(), **compose_environment("worker", given), **local_values}
     return Container(environment=environment, directory=home, run_as=run_as, venv=venv)
 
 
-def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
+def test_wheel_contains_the_packages_only(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
@@ -159,14 +168,16 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or "/test" in name]
 
 
-async def test_the_checkout_is_not_what_runs(container: Container) -> None:
+async def test_container_runs_the_installed_wheel(container: Container) -> None:
     code = (
         "import collectors, domain, infrastructure, worker; print(*(m.__path__[0] for m in "
         "(collectors, domain, infrastructure, worker)))"
     )
     done = await container.run(["python", "-c", code])
     assert done.returncode == 0, done.stderr
-    assert all(Path(path).is_relative_to(container.venv) for path in done.stdout.split())
+    paths = done.stdout.split()
+    assert len(paths) == len(PACKAGES)
+    assert all(Path(path).is_relative_to(container.venv) for path in paths)
 
 
 def worker_of(container: Container, log_file: Path) -> AbstractAsyncContextManager[WorkerProcess]:
@@ -182,13 +193,13 @@ def worker_of(container: Container, log_file: Path) -> AbstractAsyncContextManag
     )
 
 
-async def test_migrate_work_and_drain(container: Container, running: System, tmp_path: Path) -> None:
+async def test_container_migrates_works_and_drains(container: Container, running: System, tmp_path: Path) -> None:
     healthcheck = dockerfile_command(r"^HEALTHCHECK .*? CMD (\[.*\])$")
     assert (await container.run(healthcheck)).returncode != 0
-    for said in ("the schema went from nothing to", "the schema is up to date"):
+    for text in ("the schema went from nothing to", "the schema is up to date"):
         migrated = await container.run(COMPOSE["services"]["migrate"]["command"])
         assert (migrated.returncode, migrated.stderr) == (0, "")
-        assert migrated.stdout.startswith(said)
+        assert migrated.stdout.startswith(text)
 
     async with worker_of(container, tmp_path / "worker.log") as worker, Client.open(running.settings) as client:
         healthy = await container.run(healthcheck)
@@ -199,7 +210,7 @@ async def test_migrate_work_and_drain(container: Container, running: System, tmp
         slow = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
         in_container = System(environment=container.environment, directory=tmp_path)
         await until(lambda: job_scratch(in_container))
-        assert await worker.stop() == 0  # within the grace period, or it would have been handed back
+        assert await worker.stop() == 0  # within the grace period, or the job would have been requeued
         assert (await client.get_job(user_id, slow.job_id)).status is JobStatus.COMPLETED
     assert [entry["event"] for entry in worker.log()][-2:] == ["job.completed", "worker.stopped"]
     assert all(json.loads(line) for line in worker.log_file.read_text().splitlines())

@@ -1,4 +1,4 @@
-"""`make demo`: ten metrics and the worst files of the directory it stands in, and nothing left behind."""
+"""`make demo`: shows the result of the working directory, and leaves nothing behind."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.fixtures.processes import alive, descendants
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import TIMEOUT_SECONDS, System
-from tests.integration.cli.cli_support import TEN, on_terminal
+from tests.integration.cli.command_support import METRIC_NAMES, run_on_terminal
 
 DEMO = (sys.executable, "-P", "-m", "worker.demo")
 MAKEFILE = Path(__file__).parents[4] / "Makefile"
@@ -24,7 +24,7 @@ MAKEFILE = Path(__file__).parents[4] / "Makefile"
 
 @pytest.fixture
 def project() -> Iterator[System]:
-    """A small git repository, and a directory of its own for all that is temporary."""
+    """A small git repository, with a separate directory for temporary files."""
     with temporary_directory() as directory:
         tree = WorkTree(directory / "project")
         tree.commit("one", a_py="import os\n", b_py="import a\n")
@@ -42,12 +42,12 @@ def assert_nothing_left(project: System, family: list[psutil.Process]) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_make_demo_is_this_program() -> None:
+def test_make_demo_runs_this_program() -> None:
     assert "\n\t@$(BIN)/python -m worker.demo\n" in MAKEFILE.read_text()
 
 
-async def test_the_whole_demonstration(project: System) -> None:
-    (project.directory / "slow.py").write_bytes(slow_source(1_000))  # or there would be no progress to speak of
+async def test_demo_shows_a_result_and_leaves_nothing_behind(project: System) -> None:
+    (project.directory / "slow.py").write_bytes(slow_source(1_000))  # slow enough to show progress
     foreign = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/d", "REDIS_URL": "redis://127.0.0.1:1/0"}
     done = await asyncio.to_thread(
         subprocess.run,
@@ -61,21 +61,21 @@ async def test_the_whole_demonstration(project: System) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line[:3] for line in lines if line[1:2] == "/"] == ["1/4", "2/4", "3/4", "4/4"]
-    assert {line.split()[0] for line in lines if line} >= TEN
-    assert any(line.endswith("2 commits, 4 lines changed") for line in lines)  # the history went through the queue
+    assert {line.split()[0] for line in lines if line} >= METRIC_NAMES
+    assert any(line.endswith("2 commits, 4 lines changed") for line in lines)  # the git history was part of the upload
     files = [line.split() for line in lines if line.endswith(".py")]
     assert {words[-1] for words in files} == {"a.py", "b.py", "slow.py"}
-    assert float(files[0][0]) < float(files[1][0])  # the worst first
+    assert float(files[0][0]) < float(files[1][0])  # worst first
     assert "collecting ..." in done.stderr
     assert_nothing_left(project, [])
 
 
-async def test_progress_is_live_on_a_terminal_and_ctrl_c_ends_it_all(project: System) -> None:
+async def test_demo_shows_progress_and_ctrl_c_stops_everything(project: System) -> None:
     (project.directory / "slow.py").write_bytes(slow_source(12_000))
-    async with on_terminal(project, command=DEMO) as terminal:
+    async with run_on_terminal(project, command=DEMO) as terminal:
         await terminal.until(r"collecting +━.*%")
         family = descendants(terminal.process.pid)
-        for _ in range(3):  # and impatience does not help
+        for _ in range(3):  # pressed repeatedly
             terminal.press(b"\x03")
         assert await terminal.wait() == 130
     assert len(family) > 4
@@ -84,7 +84,7 @@ async def test_progress_is_live_on_a_terminal_and_ctrl_c_ends_it_all(project: Sy
     assert_nothing_left(project, family)
 
 
-async def test_sigterm_while_the_servers_start(project: System) -> None:
+async def test_sigterm_while_the_servers_start_stops_everything(project: System) -> None:
     process = subprocess.Popen(
         DEMO,
         env=project.process_environment(),

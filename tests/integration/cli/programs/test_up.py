@@ -1,4 +1,4 @@
-"""`vibe8 up`: servers, schema and worker in one foreground process, found by the other commands, and gone with it."""
+"""`vibe8 up`: runs servers and a worker, which other commands find, and stops them at its end."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ from tests.fixtures.processes import alive, descendants
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, WorkerProcess, worker_process
-from tests.integration.cli.cli_support import TEN, assert_complaint, on_terminal
+from tests.integration.cli.command_support import METRIC_NAMES, assert_error_line, run_on_terminal
 
 TOKEN = "t0ken-of-a-private-repository"
 
 
 @pytest.fixture
 def home() -> Iterator[System]:
-    """No address of any server: only the directory in which `up` keeps its own."""
+    """A system without addresses of servers, with a directory for the servers of `up`."""
     with temporary_directory() as directory:
         (directory / "code.py").write_text("import os\n")
         environment = {
@@ -41,7 +41,7 @@ def home() -> Iterator[System]:
 
 @asynccontextmanager
 async def up(home: System, **environment: str) -> AsyncIterator[WorkerProcess]:
-    """`vibe8 up` whose worker has started."""
+    """Run `vibe8 up` until the block ends; its worker has started when the block begins."""
     with (home.directory / "up.out").open("wb") as out:
         async with worker_process(
             [*COMMAND, "up"],
@@ -56,26 +56,27 @@ async def up(home: System, **environment: str) -> AsyncIterator[WorkerProcess]:
 
 
 def assert_nothing_left(home: System, family: list[psutil.Process]) -> None:
+    assert family
     assert alive(family) == []
     assert not (home.directory / "home" / "stack.json").exists()
     assert list((home.directory / "scratch").iterdir()) == []
 
 
-async def test_commands_find_what_is_up(home: System) -> None:
-    assert_complaint(await home.run("jobs"), 3, "`vibe8 up`")
+async def test_other_commands_find_the_running_servers(home: System) -> None:
+    assert_error_line(await home.run("jobs"), 3, "`vibe8 up`")
     async with up(home) as running:
-        said = (home.directory / "up.out").read_text()
-        assert "PostgreSQL and Valkey are up" in said
-        assert "vibe8 submit . --wait" in said
+        printed = (home.directory / "up.out").read_text()
+        assert "PostgreSQL and Valkey are up" in printed
+        assert "vibe8 submit . --wait" in printed
         doctor, submitted, migrated = await asyncio.gather(
             home.run("doctor"), home.run("submit", "code.py", "--wait", "--json"), home.run("migrate")
         )
         assert doctor.code == 0, doctor.out
         assert submitted.code == 0, submitted.error
-        assert set(submitted.document["metrics"]) == TEN
+        assert set(submitted.document["metrics"]) == METRIC_NAMES
         assert migrated.out.startswith("the schema is up to date")
         second = await home.run("up")
-        assert_complaint(second, 3, str(home.directory / "home"), "already run", "another `vibe8 up`")
+        assert_error_line(second, 3, str(home.directory / "home"), "already run", "another `vibe8 up`")
         assert running.process.poll() is None
         stack_file = home.directory / "home" / "stack.json"
         assert stack_file.stat().st_mode & 0o777 == 0o600
@@ -83,10 +84,10 @@ async def test_commands_find_what_is_up(home: System) -> None:
         assert await running.stop() == 0
     assert (home.directory / "up.out").read_text().endswith("vibe8 has ended\n")
     assert_nothing_left(home, family)
-    assert_complaint(await home.run("jobs"), 3, "`vibe8 up`")
+    assert_error_line(await home.run("jobs"), 3, "`vibe8 up`")
 
 
-async def test_addresses_in_the_environment_are_set_aside_and_that_is_said(home: System) -> None:
+async def test_service_variables_are_ignored_with_a_warning(home: System) -> None:
     async with up(home, REDIS_URL="redis://127.0.0.1:1/0", DATABASE_URL="postgresql://u@127.0.0.1:1/d") as running:
         assert (await home.run("jobs")).code == 0
         warning = running.log_file.read_text().splitlines()[0]
@@ -97,7 +98,7 @@ async def test_addresses_in_the_environment_are_set_aside_and_that_is_said(home:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGHUP])
-async def test_other_signals_end_it_likewise_while_a_job_runs(home: System, sign: signal.Signals) -> None:
+async def test_signal_requeues_the_running_job_and_stops_everything(home: System, sign: signal.Signals) -> None:
     (home.directory / "slow.py").write_bytes(slow_source(12_000))
     async with up(home, SHUTDOWN_GRACE="0") as running:
         submitted = await home.run("submit", "slow.py", "--json")
@@ -111,9 +112,9 @@ async def test_other_signals_end_it_likewise_while_a_job_runs(home: System, sign
         ]
 
 
-async def test_impatience_leaves_nothing_either(home: System) -> None:
+async def test_repeated_ctrl_c_leaves_nothing_behind(home: System) -> None:
     (home.directory / "slow.py").write_bytes(slow_source(12_000))
-    async with on_terminal(home, "up", environment={"LOG_FORMAT": "console"}) as terminal:
+    async with run_on_terminal(home, "up", environment={"LOG_FORMAT": "console"}) as terminal:
         await terminal.until("worker.started")
         assert (await home.run("submit", "slow.py")).code == 0
         await until(lambda: list((home.directory / "scratch").glob("*/job-*")))
@@ -124,7 +125,7 @@ async def test_impatience_leaves_nothing_either(home: System) -> None:
     assert_nothing_left(home, family)
 
 
-async def test_a_signal_while_the_servers_start(home: System) -> None:
+async def test_signal_while_the_servers_start_stops_everything(home: System) -> None:
     process = subprocess.Popen([*COMMAND, "up"], env=home.process_environment(), stderr=subprocess.PIPE)
     try:
         await until((home.directory / "home" / "postgresql").exists)
@@ -140,7 +141,7 @@ async def test_a_signal_while_the_servers_start(home: System) -> None:
     assert alive(left) == []
 
 
-async def test_after_a_kill_the_next_up_has_all_the_data(home: System) -> None:
+async def test_data_survives_a_killed_up(home: System) -> None:
     async with up(home) as running:
         submitted = await home.run("submit", "code.py", "--json")
         job_id = submitted.document["job_id"]
@@ -148,15 +149,15 @@ async def test_after_a_kill_the_next_up_has_all_the_data(home: System) -> None:
         family = descendants(running.process.pid)
         running.process.kill()
         await asyncio.to_thread(running.process.wait)
-    assert_complaint(await home.run("jobs"), 3, "`vibe8 up`")
+    assert_error_line(await home.run("jobs"), 3, "`vibe8 up`")
     async with up(home):
-        await until(lambda: alive(family) == [])  # the orphaned servers were ended first
+        await until(lambda: alive(family) == [])  # `up` ends the orphaned servers first
         taken = await home.run("result", job_id, "--json")
         assert taken.code == 0, taken.error
         assert taken.document["job"]["job_id"] == job_id
 
 
-async def test_private_repositories_just_work(home: System, git_server: GitServer, tmp_path: Path) -> None:
+async def test_private_repositories_need_no_key_setting(home: System, git_server: GitServer, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path / "tree")
     tree.commit("one", a_py="x = 1\n")
     url = git_server.add("owner/private", tree.dot_git, token=TOKEN)
@@ -172,7 +173,9 @@ async def test_private_repositories_just_work(home: System, git_server: GitServe
         assert stack.token_key == key
         assert key not in repr(stack)
     other = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
-    async with up(home, TOKEN_ENCRYPTION_KEYS=other, **allowed) as running:  # whatever keys either side has
+    async with up(
+        home, TOKEN_ENCRYPTION_KEYS=other, **allowed
+    ) as running:  # the worker also accepts the stack's own key
         again = await home.run("submit", url, "--wait", "--json", VIBE8_GIT_TOKEN=TOKEN, **allowed)
         assert (again.code, again.error) == (0, "")
         assert key_file.read_text() == key

@@ -1,4 +1,4 @@
-"""Many submissions in one call: all or none, whoever else submits meanwhile, and every bell rung at once."""
+"""Many submissions in one call: all or none, also under concurrency, and all enqueued at once."""
 
 import asyncio
 from typing import Any
@@ -25,14 +25,14 @@ async def tokens(redis: Redis) -> set[str]:
     return {key.decode().rpartition(":")[2] async for key in redis.scan_iter("vibe8:token:*")}
 
 
-async def test_a_batch_is_worked_on(client: Client, user_id: UUID, worker: WorkerProcess) -> None:
+async def test_batch_is_completed(client: Client, user_id: UUID, worker: WorkerProcess) -> None:
     jobs = await client.submit_many(user_id, [upload(f"{number}.py") for number in range(5)])
     assert [job.source_metadata["upload_filename"] for job in jobs] == [f"{number}.py" for number in range(5)]
     ended = [await until_finished(client, user_id, job.job_id) for job in jobs]
     assert {job.status for job in ended} == {JobStatus.COMPLETED}
 
 
-async def test_every_bell_is_rung_and_every_token_kept(client: Client, user_id: UUID, redis: Redis) -> None:
+async def test_all_jobs_are_enqueued_and_all_tokens_stored(client: Client, user_id: UUID, redis: Redis) -> None:
     batch: list[Submission] = [upload(), RepositorySubmission(url=URL, token="t1"), RepositorySubmission(url=URL)]
     jobs = await client.submit_many(user_id, batch)
     assert set(await redis.zrange("vibe8:queue", 0, -1)) == {f"{job.job_id}:1".encode() for job in jobs}
@@ -54,7 +54,7 @@ async def test_every_bell_is_rung_and_every_token_kept(client: Client, user_id: 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_one_bad_submission_leaves_nothing(
+async def test_one_invalid_submission_leaves_nothing(
     client: Client, user_id: UUID, redis: Redis, bad: Submission, words: str
 ) -> None:
     batch: list[Submission] = [upload(), RepositorySubmission(url=URL, token="t"), bad, upload()]
@@ -67,18 +67,20 @@ async def test_one_bad_submission_leaves_nothing(
     assert await redis.keys("*") == []
 
 
-async def test_a_batch_that_is_over_the_limit_leaves_nothing(client: Client, user_id: UUID, redis: Redis) -> None:
+async def test_batch_over_the_limit_leaves_nothing(client: Client, user_id: UUID, redis: Redis) -> None:
     with pytest.raises(LimitExceededError, match=r"limit 5\) and want 6 more"):
         await client.submit_many(user_id, [RepositorySubmission(url=URL, token="t")] * 6)
     assert await redis.keys("*") == []
     assert len(await client.submit_many(user_id, [upload()] * 5)) == 5
 
 
-async def test_no_submission_is_no_job(client: Client, user_id: UUID) -> None:
+async def test_empty_batch_creates_no_job(client: Client, user_id: UUID) -> None:
     assert await client.submit_many(user_id, []) == []
 
 
-async def test_batches_of_two_users_at_once(client: Client, user_id: UUID, redis: Redis) -> None:
+async def test_concurrent_batches_of_two_users_stay_within_the_limits(
+    client: Client, user_id: UUID, redis: Redis
+) -> None:
     users = [user_id, await client.get_or_create_user("bob@example.org")]
 
     async def batch(number: int) -> list[Job]:
@@ -99,7 +101,9 @@ async def test_batches_of_two_users_at_once(client: Client, user_id: UUID, redis
     assert await tokens(redis) == with_tokens
 
 
-async def test_sizes_are_bounded(client: Client, user_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_and_size_of_submissions_are_limited(
+    client: Client, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InvalidInputError, match="1001 submissions are more than 1000 at once"):
         await client.submit_many(user_id, [upload()] * 1001)
     monkeypatch.setattr(submissions, "MAX_TOTAL_MB", 1)
@@ -109,7 +113,7 @@ async def test_sizes_are_bounded(client: Client, user_id: UUID, monkeypatch: pyt
         await client.submit_many(user_id, [half, half, upload()])
 
 
-async def test_a_thousand_at_once(system: System, redis: Redis) -> None:
+async def test_thousand_submissions_in_one_call(system: System, redis: Redis) -> None:
     limits = {"max_concurrent_jobs_per_user": 1000, "daily_job_limit_per_user": 1000}
     async with Client.open(system.settings.model_copy(update=limits)) as client:
         user_id = await client.get_or_create_user("ann@example.org")
@@ -120,13 +124,13 @@ async def test_a_thousand_at_once(system: System, redis: Redis) -> None:
             await client.submit_many(user_id, [upload()])
 
 
-async def test_nobody_submits_for_an_unknown_user(client: Client, redis: Redis) -> None:
+async def test_unknown_user_cannot_submit(client: Client, redis: Redis) -> None:
     with pytest.raises(NotFoundError):
         await client.submit_many(UUID(int=1), [RepositorySubmission(url=URL, token="t")])
     assert await redis.keys("*") == []
 
 
-async def test_bells_that_nobody_hears_are_no_error_and_tokens_that_are_not_kept_are(
+async def test_unreachable_redis_is_an_error_only_for_submissions_with_a_token(
     proxied_system: System, proxies: Proxies, user_id: UUID
 ) -> None:
     async with Client.open(proxied_system.settings) as client:

@@ -1,4 +1,4 @@
-"""What is not known is never shown as a good number."""
+"""Text output of results and jobs: unknown values are never shown as good ones."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from worker.cli.output.jobs import format_age, job_history
 from worker.cli.output.results import metrics_grid
 
 
-def words_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]:
+def row_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]:
     document = {"metrics": {name: aggregate}, "completeness": {"collectors": {name: state}}}
     (row,) = metrics_grid(document, declarations()).rows
     return list(row)
@@ -20,7 +20,7 @@ def package(outdated: bool | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "words"),
+    ("states", "words"),
     [
         ([], "0 packages"),
         ([False], "1 package (0 outdated)"),
@@ -28,37 +28,37 @@ def package(outdated: bool | None) -> dict[str, Any]:
         ([True, None, None], "3 packages (1 outdated, 2 unknown)"),
     ],
 )
-def test_packages(verdicts: list[bool | None], words: str) -> None:
-    health = [package(outdated) for outdated in verdicts]
-    *_, said = words_of("deps", {"total_modules": 21, "package_health": health})
-    assert said == f"21 modules imported, {words}"
+def test_packages_count_the_unknown_apart(states: list[bool | None], words: str) -> None:
+    health = [package(outdated) for outdated in states]
+    *_, text = row_of("deps", {"total_modules": 21, "package_health": health})
+    assert text == f"21 modules imported, {words}"
 
 
-def test_a_failed_collector_has_no_numbers() -> None:
+def test_failed_collector_shows_no_numbers() -> None:
     aggregate = {"total": None, "suppressed": None, "linting_score": None}
-    name, score, state, said = words_of("lint", aggregate, "failed")
-    assert (name, score, said) == ("lint", "", "[dim]not measured[/dim]")
+    name, score, state, text = row_of("lint", aggregate, "failed")
+    assert (name, score, text) == ("lint", "", "[dim]not measured[/dim]")
     assert "red" in state
 
 
-def test_a_gap_among_numbers_is_a_question_mark() -> None:
+def test_null_among_numbers_is_a_question_mark() -> None:
     aggregate = {"duplicate_lines": 3, "duplicate_pct": None, "duplication_score": None}
-    assert words_of("dupes", aggregate, "partial")[1:] == ["", "[yellow]partial[/yellow]", "3 duplicated lines (? %)"]
+    assert row_of("dupes", aggregate, "partial")[1:] == ["", "[yellow]partial[/yellow]", "3 duplicated lines (? %)"]
 
 
-def test_an_eleventh_collector_is_shown_as_it_is() -> None:
-    assert words_of("novelty", {"items": [1]}) == ["novelty", "", "[green]ok[/green]", "{'items': [1]}"]
+def test_unknown_collector_is_shown_as_json() -> None:
+    assert row_of("novelty", {"items": [1]}) == ["novelty", "", "[green]ok[/green]", "{'items': [1]}"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(-3, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (172_800, "2 d")],
 )
-def test_ages(seconds: float, words: str) -> None:
+def test_age_is_shown_in_its_largest_unit(seconds: float, words: str) -> None:
     assert format_age(seconds) == words
 
 
-def test_the_story_of_a_job_that_is_tried_again() -> None:
+def test_history_of_a_job_that_waits_for_a_retry() -> None:
     def at(second: int) -> str:
         return f"2026-01-01T00:00:{second:02}+00:00"
 
@@ -76,7 +76,7 @@ def test_the_story_of_a_job_that_is_tried_again() -> None:
             {"attempt": 2, "at": at(9), "kind": "AnalysisKilledError", "message": "killed"},
         ],
     }
-    assert [(moment[17:19], words) for moment, words in job_history(job)] == [
+    assert [(moment[17:19], text) for moment, text in job_history(job)] == [
         ("00", "submitted"),
         ("03", "attempt 1 failed: the git host is away (ServiceUnavailableError)"),
         ("05", "attempt 2 started"),

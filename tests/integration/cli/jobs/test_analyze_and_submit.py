@@ -1,4 +1,4 @@
-"""`analyze` and `submit --wait` on each kind of source, which agree, and leave nothing behind."""
+"""`analyze` and `submit --wait` give the same result for each kind of source."""
 
 import asyncio
 import os
@@ -13,11 +13,11 @@ from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, CommandResult, System, WorkerProcess
-from tests.integration.cli.cli_support import TEN, assert_complaint
+from tests.integration.cli.command_support import METRIC_NAMES, assert_error_line
 
 TOKEN = "t0ken-of-a-private-repository"
 CODE = '"""A module."""\n\nimport os\n\n\ndef run(command):\n    """Run it."""\n    os.system(command)\n'
-SAME = ("metrics", "file_tree", "findings", "errors", "completeness", "tool_versions")
+SAME_KEYS = ("metrics", "file_tree", "findings", "errors", "completeness", "tool_versions")
 
 
 @pytest.fixture(autouse=True)
@@ -43,86 +43,88 @@ async def git_worker(git_system: System) -> AsyncIterator[WorkerProcess]:
         yield worker
 
 
-async def both(git_cli: System, *source: str, **environment: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `analyze` and `submit --wait` say of it; they agree in all that is measured."""
-    here, there = await asyncio.gather(
+async def analyze_and_submit(
+    git_cli: System, *source: str, **environment: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the results of `analyze` and of `submit --wait`, and assert that all that is measured is the same."""
+    analyzed, submitted = await asyncio.gather(
         git_cli.run("analyze", *source, "--json", **environment),
         git_cli.run("submit", *source, "--wait", "--json", **environment),
     )
-    for finished in (here, there):
+    for finished in (analyzed, submitted):
         assert (finished.code, finished.error) == (0, "")
-    for part in SAME:
-        assert here.document[part] == there.document[part], part
-    assert set(here.document) == set(there.document)
-    assert here.document["job"] is None
-    assert there.document["job"]["status"] == "completed"
-    assert set(here.document["metrics"]) == TEN
-    return here.document, there.document
+    for part in SAME_KEYS:
+        assert analyzed.document[part] == submitted.document[part], part
+    assert set(analyzed.document) == set(submitted.document)
+    assert analyzed.document["job"] is None
+    assert submitted.document["job"]["status"] == "completed"
+    assert set(analyzed.document["metrics"]) == METRIC_NAMES
+    return analyzed.document, submitted.document
 
 
-async def test_a_file_and_an_archive(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
+async def test_file_and_archive(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
     (tmp_path / "code.ZIP").write_bytes(make_zip({"src/a.py": CODE, "src/b.py": "import a\n"}))
-    here, there = await both(git_cli, "code.py")
-    assert here["source"] == {"kind": "upload", "path": "code.py", "git_branch": None, "git_commit_sha": None}
-    assert there["source"]["upload_filename"] == "code.py"
-    assert here["metrics"]["size"]["files"] == 1
-    here, _ = await both(git_cli, "code.ZIP")
-    assert here["metrics"]["size"]["files"] == 2
-    assert here["metrics"]["churn"]["total_commits"] is None
+    analyzed, submitted = await analyze_and_submit(git_cli, "code.py")
+    assert analyzed["source"] == {"kind": "upload", "path": "code.py", "git_branch": None, "git_commit_sha": None}
+    assert submitted["source"]["upload_filename"] == "code.py"
+    assert analyzed["metrics"]["size"]["files"] == 1
+    analyzed, _ = await analyze_and_submit(git_cli, "code.ZIP")
+    assert analyzed["metrics"]["size"]["files"] == 2
+    assert analyzed["metrics"]["churn"]["total_commits"] is None
 
 
-async def test_a_directory_with_and_without_history(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
+async def test_directory_with_and_without_history(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "a.py").write_text(CODE)
-    here, there = await both(git_cli, "plain")
-    assert here["source"]["kind"] == "directory"
-    assert there["source"]["upload_filename"] == "plain.zip"
-    assert here["metrics"]["churn"]["total_commits"] is None
+    analyzed, submitted = await analyze_and_submit(git_cli, "plain")
+    assert analyzed["source"]["kind"] == "directory"
+    assert submitted["source"]["upload_filename"] == "plain.zip"
+    assert analyzed["metrics"]["churn"]["total_commits"] is None
 
     tree = WorkTree(tmp_path / "tree")
     tree.commit("one", a_py=CODE)
     tree.commit("two", a_py=CODE + "x = 1\n")
-    tree.write("a.py", CODE)  # not committed: analysed as it lies there
-    here, _ = await both(git_cli, "tree")
-    assert here["metrics"]["churn"]["total_commits"] == 2
-    assert here["metrics"]["size"]["sloc"] == 3  # that of HEAD has 4
-    assert (here["source"]["git_branch"], here["source"]["git_commit_sha"]) == ("main", tree.head())
+    tree.write("a.py", CODE)  # not committed: the file on disk is analysed
+    analyzed, _ = await analyze_and_submit(git_cli, "tree")
+    assert analyzed["metrics"]["churn"]["total_commits"] == 2
+    assert analyzed["metrics"]["size"]["sloc"] == 3  # that of HEAD has 4
+    assert (analyzed["source"]["git_branch"], analyzed["source"]["git_commit_sha"]) == ("main", tree.head())
 
 
-async def test_the_working_directory_is_analysed_and_never_imported(git_cli: System, tmp_path: Path) -> None:
+async def test_working_directory_is_analysed_but_not_imported(git_cli: System, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     names = ("worker.py", "rich.py", "infrastructure.py", "ast.py", "sitecustomize.py")
     for name in names:
         (project / name).write_text(f"raise SystemExit({name!r})\n")
     inside = System(environment=git_cli.environment, directory=project)
-    # As for the installed script, the working directory is no place to import from.
+    # As with the installed script, modules of the working directory cannot be imported.
     finished = await inside.run("analyze", ".", "--json", PYTHONSAFEPATH="1")
     assert (finished.code, finished.error) == (0, "")
     assert finished.document["metrics"]["size"]["files"] == len(names)
 
 
-async def test_a_repository(git_cli: System, git_worker: WorkerProcess, git_server: GitServer) -> None:
-    here, there = await both(git_cli, git_server.url("owner/public"))
-    assert here["metrics"]["churn"]["total_commits"] == 2
-    assert here["source"]["git_repo_url"] == there["source"]["git_repo_url"] == git_server.url("owner/public")
-    assert (here["source"]["git_branch"], there["source"]["git_branch"]) == ("main", "main")
-    assert here["source"]["git_commit_sha"] == there["source"]["git_commit_sha"]
-    here, _ = await both(git_cli, git_server.url("owner/public"), "--branch", "old")
-    assert here["metrics"]["churn"]["total_commits"] == 1
+async def test_public_repository(git_cli: System, git_worker: WorkerProcess, git_server: GitServer) -> None:
+    analyzed, submitted = await analyze_and_submit(git_cli, git_server.url("owner/public"))
+    assert analyzed["metrics"]["churn"]["total_commits"] == 2
+    assert analyzed["source"]["git_repo_url"] == submitted["source"]["git_repo_url"] == git_server.url("owner/public")
+    assert (analyzed["source"]["git_branch"], submitted["source"]["git_branch"]) == ("main", "main")
+    assert analyzed["source"]["git_commit_sha"] == submitted["source"]["git_commit_sha"]
+    analyzed, _ = await analyze_and_submit(git_cli, git_server.url("owner/public"), "--branch", "old")
+    assert analyzed["metrics"]["churn"]["total_commits"] == 1
 
 
-async def test_a_private_repository(
+async def test_private_repository_needs_its_token(
     git_cli: System, git_worker: WorkerProcess, git_server: GitServer, tmp_path: Path
 ) -> None:
     url = git_server.url("owner/private")
-    here, there = await both(
+    analyzed, submitted = await analyze_and_submit(
         git_cli, url, VIBE8_GIT_TOKEN=f"{TOKEN}\n"
-    )  # as `$(cat file)` never gives, but a file does
-    assert here["metrics"]["churn"]["total_commits"] == 2
-    assert there["job"]["source_metadata"]["has_token"] is True
-    for text in (str(here), str(there), git_worker.log_file.read_text()):
+    )  # the newline is stripped
+    assert analyzed["metrics"]["churn"]["total_commits"] == 2
+    assert submitted["job"]["source_metadata"]["has_token"] is True
+    for text in (str(analyzed), str(submitted), git_worker.log_file.read_text()):
         assert TOKEN not in text
     without, refused = await asyncio.gather(
         git_cli.run("analyze", url, "--json"), git_cli.run("submit", url, "--wait", "--json")
@@ -132,10 +134,10 @@ async def test_a_private_repository(
     assert refused.code == 1
     assert "authentication required" in refused.document["errors"][0]
     keyless = await git_cli.run("submit", url, VIBE8_GIT_TOKEN=TOKEN, TOKEN_ENCRYPTION_KEYS="")
-    assert_complaint(keyless, 2, "TOKEN_ENCRYPTION_KEYS")
+    assert_error_line(keyless, 2, "TOKEN_ENCRYPTION_KEYS")
 
 
-async def test_a_repository_that_cannot_be_had(
+async def test_missing_repository_or_branch_is_an_error(
     git_cli: System, git_worker: WorkerProcess, git_server: GitServer
 ) -> None:
     missing, no_branch = git_server.url("owner/missing"), (git_server.url("owner/public"), "--branch", "nowhere")
@@ -153,7 +155,7 @@ async def test_a_repository_that_cannot_be_had(
         assert word in last
 
 
-async def test_a_failed_job_is_exit_code_1(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
+async def test_failed_job_exits_with_1(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "without.zip").write_bytes(make_zip({"README": "x"}))
     plain, as_json = await asyncio.gather(
         git_cli.run("submit", "without.zip", "--wait"), git_cli.run("submit", "without.zip", "--wait", "--json")
@@ -166,20 +168,20 @@ async def test_a_failed_job_is_exit_code_1(git_cli: System, git_worker: WorkerPr
     assert as_json.document["metrics"] is None
 
 
-async def test_an_upload_may_be_as_large_as_the_setting_says(git_cli: System, tmp_path: Path) -> None:
+async def test_upload_limit_follows_the_setting(git_cli: System, tmp_path: Path) -> None:
     (tmp_path / "wide").mkdir()
     for number in range(4):
-        (tmp_path / "wide" / f"{number}.py").write_bytes(b"#" + os.urandom(1536 * 1024))  # nothing compresses it
+        (tmp_path / "wide" / f"{number}.py").write_bytes(b"#" + os.urandom(1536 * 1024))  # random bytes do not compress
     (tmp_path / "big.zip").write_bytes(make_zip({"a.py": "#", "b.bin": os.urandom(6 * 1024 * 1024)}))
     for source in ("wide", "big.zip"):
         refused, taken = await asyncio.gather(
             git_cli.run("submit", source), git_cli.run("submit", source, MAX_UPLOAD_MB="7")
         )
-        assert_complaint(refused, 2, "larger than 5 MB (MAX_UPLOAD_MB)")
+        assert_error_line(refused, 2, "larger than 5 MB (MAX_UPLOAD_MB)")
         assert taken.code == 0, taken.error
 
 
-async def test_analyze_needs_nothing_at_all(tmp_path: Path) -> None:
+async def test_analyze_needs_no_service_and_no_environment(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(CODE)
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
@@ -192,5 +194,5 @@ async def test_analyze_needs_nothing_at_all(tmp_path: Path) -> None:
     )
     out, error = await process.communicate()
     assert process.returncode == 0, error
-    assert {line.split()[0] for line in out.decode().splitlines() if line} >= TEN
+    assert {line.split()[0] for line in out.decode().splitlines() if line} >= METRIC_NAMES
     assert error.decode().splitlines() == ["fetching ...", "collecting ...", "summarizing ..."]

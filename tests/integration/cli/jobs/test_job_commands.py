@@ -1,38 +1,44 @@
-"""A job's life as its owner sees it: listed, looked at, cancelled, retried, taken; in words and in JSON."""
+"""The commands `jobs`, `job`, `result`, `cancel`, `retry` and `cleanup`, as text and as JSON."""
 
 import asyncio
 import subprocess
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from domain.jobs import Job, JobStatus
+from domain.jobs import JobStatus
 from domain.sources import Authorship
 from tests.fixtures.archives import make_zip
 from tests.fixtures.database import Rows
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
-from tests.integration.cli.cli_support import TEN, assert_complaint
+from tests.integration.cli.command_support import METRIC_NAMES, assert_error_line
 from worker.client import Client
 
-RESULT = {"job", "source", "metrics", "file_tree", "findings", "errors", "completeness", "tool_versions", "timings_ms"}
+RESULT_KEYS = {
+    "job",
+    "source",
+    "metrics",
+    "file_tree",
+    "findings",
+    "errors",
+    "completeness",
+    "tool_versions",
+    "timings_ms",
+}
 
 
 CODE = b"import os\n\n\ndef f(x):\n    return x\n"
-WITHOUT = make_zip({"README": "x"})
+ZIP_WITHOUT_PYTHON = make_zip({"README": "x"})
 
 
-async def submitted(client: Client, user_id: UUID, name: str = "code.py", content: bytes = CODE) -> str:
+async def submit(client: Client, user_id: UUID, name: str = "code.py", content: bytes = CODE) -> str:
     return (await client.submit_upload(user_id, filename=name, content=content)).job_id
 
 
-async def ended(client: Client, user_id: UUID, job_id: str) -> Job:
-    return await until_finished(client, user_id, job_id)
-
-
-def story(shown: str) -> list[str]:
+def history_lines(shown: str) -> list[str]:
     return [line.partition(" UTC  ")[2] for line in shown.splitlines() if " UTC  " in line]
 
 
-async def test_a_job_that_waits(cli: System, client: Client, local_user: UUID) -> None:
+async def test_pending_job_is_listed_shown_and_kept(cli: System, client: Client, local_user: UUID) -> None:
     (cli.directory / "code.py").write_bytes(CODE)
     empty, submitted = await asyncio.gather(cli.run("jobs"), cli.run("submit", "code.py"))
     assert (submitted.code, submitted.error) == (0, "")
@@ -55,16 +61,16 @@ async def test_a_job_that_waits(cli: System, client: Client, local_user: UUID) -
     assert (document["job_id"], document["status"], document["attempt"]) == (job_id, "pending", 0)
     assert "file_data" not in document["source_metadata"]
     assert f"job      {job_id}\nstatus   pending\nsource   code.py (upload)\n" in shown.out
-    assert story(shown.out) == ["submitted"]
-    assert taken.out == shown.out  # of an unfinished job its state
-    assert set(taken_json.document) == RESULT
+    assert history_lines(shown.out) == ["submitted"]
+    assert taken.out == shown.out  # the state of an unfinished job
+    assert set(taken_json.document) == RESULT_KEYS
     assert taken_json.document["job"]["status"] == "pending"
     assert taken_json.document["metrics"] is None
     await client.get_job(local_user, job_id)  # it was not deleted
 
 
-async def test_cancelling(cli: System, client: Client, local_user: UUID) -> None:
-    first, second = await submitted(client, local_user), await submitted(client, local_user)
+async def test_cancelled_job_is_shown_and_taken_as_failed(cli: System, client: Client, local_user: UUID) -> None:
+    first, second = await submit(client, local_user), await submit(client, local_user)
     cancelled, cancelled_json = await asyncio.gather(cli.run("cancel", first), cli.run("cancel", second, "--json"))
     assert (cancelled.code, cancelled.out, cancelled.error) == (0, f"{first} is cancelled\n", "")
     document = cancelled_json.document
@@ -73,77 +79,83 @@ async def test_cancelling(cli: System, client: Client, local_user: UUID) -> None
     again, retried, shown = await asyncio.gather(
         cli.run("cancel", first), cli.run("retry", first), cli.run("job", first)
     )
-    assert again.code == 0  # it is what was asked for
-    assert_complaint(retried, 2, "submit it again")
-    assert story(shown.out) == ["submitted", "cancel requested", "failed: cancelled by user"]
+    assert again.code == 0  # cancelling twice is no error
+    assert_error_line(retried, 2, "submit it again")
+    assert history_lines(shown.out) == ["submitted", "cancel requested", "failed: cancelled by user"]
     taken, taken_json = await asyncio.gather(cli.run("result", first), cli.run("result", second, "--json"))
-    assert_complaint(taken, 1, first, "failed: cancelled by user")
+    assert_error_line(taken, 1, first, "failed: cancelled by user")
     document = taken_json.document
     assert (taken_json.code, document["errors"], document["metrics"]) == (1, ["cancelled by user"], None)
     assert (await cli.run("jobs")).out == "no jobs\n"
 
 
-async def test_a_completed_job(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
+async def test_completed_job_is_taken_once(
+    cli: System, client: Client, local_user: UUID, worker: WorkerProcess
+) -> None:
     authorship = Authorship(project_name="P", author_type="ai", author_model="m-1")
     job = await client.submit_upload(local_user, filename="code.py", content=CODE, authorship=authorship)
-    await ended(client, local_user, job.job_id)
+    await until_finished(client, local_user, job.job_id)
     shown, cancelled, retried = await asyncio.gather(
         *(cli.run(command, job.job_id) for command in ("job", "cancel", "retry"))
     )
     assert "source   code.py (upload, project P)\nauthor   ai, m-1\n" in shown.out
-    assert story(shown.out)[:2] == ["submitted", "attempt 1 started"]
-    assert story(shown.out)[2].startswith("completed after ")
-    assert_complaint(cancelled, 2, "completed", "nothing to cancel")
-    assert_complaint(retried, 2, "completed", "only a failed job can be retried")
+    assert history_lines(shown.out)[:2] == ["submitted", "attempt 1 started"]
+    assert history_lines(shown.out)[2].startswith("completed after ")
+    assert_error_line(cancelled, 2, "completed", "nothing to cancel")
+    assert_error_line(retried, 2, "completed", "only a failed job can be retried")
 
     taken = await cli.run("result", job.job_id, "--json")
     assert (taken.code, taken.error) == (0, "")
-    assert set(taken.document) == RESULT
+    assert set(taken.document) == RESULT_KEYS
     assert taken.document["job"]["job_id"] == job.job_id
     assert taken.document["source"]["project_name"] == "P"
     assert taken.document["metrics"]["size"]["sloc"] == 3
-    assert_complaint(await cli.run("result", job.job_id), 2, "there is no job", job.job_id)
+    assert_error_line(await cli.run("result", job.job_id), 2, "there is no job", job.job_id)
 
 
-async def test_a_result_in_words(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
-    job_id = await submitted(client, local_user, "[b]:fire: \u00fc.py", b"x = 1\n")
-    await ended(client, local_user, job_id)
+async def test_result_as_text(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
+    job_id = await submit(client, local_user, "[b]:fire: \u00fc.py", b"x = 1\n")
+    await until_finished(client, local_user, job_id)
     taken = await cli.run("result", job_id)
     assert (taken.code, taken.error) == (0, "")
     first, *lines = taken.out.splitlines()
     assert first.startswith("run ")
     assert "[b]:fire: \u00fc.py, 1 file in " in first
-    assert {line.split()[0] for line in lines if line} >= TEN
+    assert {line.split()[0] for line in lines if line} >= METRIC_NAMES
     assert any(line.endswith("1 file, 1 source line, 1 a file") for line in lines)
     assert any(line.endswith("[b]:fire: \u00fc.py") for line in lines)
 
 
-async def test_a_failed_job_and_its_retry(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
-    job_id = await submitted(client, local_user, "without.zip", WITHOUT)
-    await ended(client, local_user, job_id)
+async def test_failed_job_is_retried_and_taken(
+    cli: System, client: Client, local_user: UUID, worker: WorkerProcess
+) -> None:
+    job_id = await submit(client, local_user, "without.zip", ZIP_WITHOUT_PYTHON)
+    await until_finished(client, local_user, job_id)
     again = await cli.run("retry", job_id)
     assert (again.code, again.out, again.error) == (0, f"{job_id} is pending again\n", "")
-    job = await ended(client, local_user, job_id)
+    job = await until_finished(client, local_user, job_id)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
     shown, cancelled = await asyncio.gather(cli.run("job", job_id), cli.run("cancel", job_id))
     assert f"error    {job.error_message}\n" in shown.out
-    assert story(shown.out) == [
+    assert history_lines(shown.out) == [
         "submitted",
         "attempt 2 started",
         f"attempt 2 failed: {job.error_message} (InvalidInputError)",
         "failed",
     ]
-    assert_complaint(cancelled, 2, "failed", "nothing to cancel")
-    assert_complaint(await cli.run("result", job_id), 1, "no Python file")
-    assert_complaint(await cli.run("result", job_id), 2, "there is no job")
+    assert_error_line(cancelled, 2, "failed", "nothing to cancel")
+    assert_error_line(await cli.run("result", job_id), 1, "no Python file")
+    assert_error_line(await cli.run("result", job_id), 2, "there is no job")
 
 
-async def test_filters(cli: System, client: Client, local_user: UUID, worker: WorkerProcess) -> None:
-    old = await submitted(client, local_user, "without.zip", WITHOUT)
-    failed = await submitted(client, local_user, "without.zip", WITHOUT)
-    good = await submitted(client, local_user)
+async def test_jobs_are_filtered_by_status_age_and_limit(
+    cli: System, client: Client, local_user: UUID, worker: WorkerProcess
+) -> None:
+    old = await submit(client, local_user, "without.zip", ZIP_WITHOUT_PYTHON)
+    failed = await submit(client, local_user, "without.zip", ZIP_WITHOUT_PYTHON)
+    good = await submit(client, local_user)
     for job_id in (failed, good, old):
-        await ended(client, local_user, job_id)
+        await until_finished(client, local_user, job_id)
     await Rows(cli).all("UPDATE jobs SET created_at = now() - interval '2 hours' WHERE job_id = $1", old)
     expected = {
         (): [good, failed, old],
@@ -161,47 +173,49 @@ async def test_filters(cli: System, client: Client, local_user: UUID, worker: Wo
     assert plain[2].split()[2:4] == ["2", "h"]
 
 
-async def test_other_peoples_jobs(cli: System, client: Client, local_user: UUID, user_id: UUID) -> None:
-    job_id = await submitted(client, user_id)
+async def test_jobs_of_other_users_are_refused(cli: System, client: Client, local_user: UUID, user_id: UUID) -> None:
+    job_id = await submit(client, user_id)
     refused = await asyncio.gather(*(cli.run(command, job_id) for command in ("job", "result", "cancel", "retry")))
     for finished in refused:
-        assert_complaint(finished, 2, job_id, "belongs to another user")
+        assert_error_line(finished, 2, job_id, "belongs to another user")
     listed, own, nobody = await asyncio.gather(
         cli.run("jobs", "--user", "bob@example.org"),
         cli.run("job", job_id, "--user", "ann@example.org"),
         cli.run("jobs", "--user", "nobody"),
     )
     assert (listed.out, own.code) == ("no jobs\n", 0)
-    assert_complaint(nobody, 2, "name@host")
+    assert_error_line(nobody, 2, "name@host")
 
 
-async def test_an_unknown_job(cli: System) -> None:
+async def test_unknown_job_is_an_error(cli: System) -> None:
     for command in ("job", "result", "cancel", "retry"):
-        assert_complaint(await cli.run(command, "no\nsuch\x1b[31m"), 2, "there is no job no such\\x1b[31m")
+        assert_error_line(await cli.run(command, "no\nsuch\x1b[31m"), 2, "there is no job no such\\x1b[31m")
 
 
-async def test_a_user_with_too_many_jobs(cli: System, client: Client, local_user: UUID) -> None:
+async def test_exceeding_the_limit_of_unfinished_jobs_is_an_error(
+    cli: System, client: Client, local_user: UUID
+) -> None:
     (cli.directory / "code.py").write_bytes(CODE)
     for _ in range(2):
-        await submitted(client, local_user)
+        await submit(client, local_user)
     refused = await cli.run("submit", "code.py", "--json", MAX_CONCURRENT_JOBS_PER_USER="2")
-    assert_complaint(refused, 2, "2 unfinished jobs (limit 2)", "cancel one")
+    assert_error_line(refused, 2, "2 unfinished jobs (limit 2)", "cancel one")
 
 
-async def test_cleanup(cli: System, client: Client, local_user: UUID) -> None:
-    job_id = await submitted(client, local_user)
+async def test_cleanup_deletes_old_finished_jobs(cli: System, client: Client, local_user: UUID) -> None:
+    job_id = await submit(client, local_user)
     await client.cancel_job(local_user, job_id)
     kept = await cli.run("cleanup")
     assert (kept.code, kept.out, kept.error) == (0, "0 finished jobs deleted, 0 stale jobs failed\n", "")
     rows = Rows(cli)
-    await rows.all("ALTER TABLE jobs DISABLE TRIGGER USER")  # it would move updated_at
+    await rows.all("ALTER TABLE jobs DISABLE TRIGGER USER")  # or updated_at would be set to now
     await rows.all("UPDATE jobs SET updated_at = now() - interval '7 hours'")
     counts = (await cli.run("cleanup", "--json")).document
     assert counts["deleted"] == 1
     assert await client.list_jobs(local_user) == []
 
 
-async def test_a_reader_that_has_seen_enough_is_no_error(cli: System) -> None:
+async def test_closed_pipe_is_no_error(cli: System) -> None:
     with subprocess.Popen(
         [*COMMAND, "jobs", "--json"],
         env=cli.process_environment(),
@@ -217,7 +231,7 @@ async def test_a_reader_that_has_seen_enough_is_no_error(cli: System) -> None:
 
 
 async def test_times_are_utc(cli: System, client: Client, local_user: UUID) -> None:
-    job_id = await submitted(client, local_user)
+    job_id = await submit(client, local_user)
     shown, document = await asyncio.gather(
         cli.run("job", job_id, TZ="Pacific/Auckland"), cli.run("job", job_id, "--json", TZ="Pacific/Auckland")
     )

@@ -1,4 +1,4 @@
-"""The command as a user meets it: in a pipe, and on a terminal."""
+"""Run the command in a pipe or on a terminal, and check its error line."""
 
 import asyncio
 import fcntl
@@ -15,12 +15,12 @@ from pathlib import Path
 from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, CommandResult, System, new_system
 
-TEN = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
+METRIC_NAMES = {"lint", "cyclomatic", "docs", "dead_code", "deps", "mi", "size", "dupes", "security", "churn"}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def without_services(directory: Path, **environment: str) -> System:
-    """Make settings that name no server; `vibe8 up` does not run either."""
+    """Return a system without servers: no address is set, and no `vibe8 up` runs."""
     own = {
         "VIBE8_HOME": str(directory / "nowhere"),
         "SCRATCH_DIR": str(directory / "scratch"),
@@ -33,8 +33,8 @@ def forking_system(database_url: str, redis_url: str, directory: Path, **more: s
     return with_forked_commands(new_system(database_url, redis_url, directory, **more))
 
 
-def assert_complaint(finished: CommandResult, code: int, *words: str) -> None:
-    """One line on standard error that says these words, nothing on standard output, and this exit code."""
+def assert_error_line(finished: CommandResult, code: int, *words: str) -> None:
+    """Assert that the command printed one error line with these words, nothing else, and exited with this code."""
     assert finished.out == ""
     assert finished.error.endswith("\n")
     (line,) = finished.error.splitlines()
@@ -46,14 +46,14 @@ def assert_complaint(finished: CommandResult, code: int, *words: str) -> None:
 
 
 class Terminal:
-    """A terminal of 80 columns on which a command runs in the foreground; what it shows is collected."""
+    """A terminal of 80 columns with a command in the foreground. Collects what the command prints."""
 
     def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
         self.process = process
         self.raw = b""
         self._descriptor = descriptor
         self._changed = asyncio.Event()
-        self._over = asyncio.Event()
+        self._closed = asyncio.Event()
         os.set_blocking(descriptor, False)
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
@@ -62,7 +62,7 @@ class Terminal:
             data = os.read(self._descriptor, 65536)
         except BlockingIOError:
             return
-        except OSError:  # EIO: nobody has the other end any more
+        except OSError:  # EIO: every process has closed the other end
             data = b""
         if not data:
             self.close()
@@ -71,11 +71,11 @@ class Terminal:
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
-        self._over.set()
+        self._closed.set()
 
     @property
     def text(self) -> str:
-        """What was shown, without colours and cursor movements; line ends as `\\n`."""
+        """The output without colours and cursor movements, with `\\n` as line end."""
         return ESCAPES.sub("", self.raw.decode()).replace("\r\n", "\n")
 
     async def until(self, pattern: str) -> None:
@@ -89,36 +89,37 @@ class Terminal:
         os.write(self._descriptor, key)
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended and all that it showed is here."""
+        """Wait for the end of the command and of its output, and return its exit code."""
         code = await asyncio.to_thread(self.process.wait, TIMEOUT_SECONDS)
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            await self._over.wait()
+            await self._closed.wait()
         return code
 
 
 @asynccontextmanager
-async def on_terminal(
+async def run_on_terminal(
     system: System,
     *arguments: str,
     command: Sequence[str] = COMMAND,
     stdout: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Terminal]:
-    """Run `vibe8 ARGUMENTS` on a terminal of its own; standard output goes there too unless a descriptor is given."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    """Run `vibe8 ARGUMENTS` on a new terminal. With `stdout`, standard output goes to that descriptor instead."""
+    parent_end, child_end = pty.openpty()
+    fcntl.ioctl(child_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [*command, *arguments],
         env=system.process_environment(**{"TERM": "xterm-256color", **(environment or {})}),
         cwd=system.directory,
-        stdin=theirs,
-        stdout=theirs if stdout is None else stdout,
-        stderr=theirs,
+        stdin=child_end,
+        stdout=child_end if stdout is None else stdout,
+        stderr=child_end,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - Ctrl-C is to reach its group
+        # Make it the controlling terminal, so that Ctrl-C reaches the command's process group.
+        preexec_fn=lambda: fcntl.ioctl(child_end, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads are in the child
     )
-    os.close(theirs)
-    terminal = Terminal(process, ours)
+    os.close(child_end)
+    terminal = Terminal(process, parent_end)
     try:
         yield terminal
     finally:
@@ -126,4 +127,4 @@ async def on_terminal(
             process.kill()
             await asyncio.to_thread(process.wait)
         terminal.close()
-        os.close(ours)
+        os.close(parent_end)

@@ -1,4 +1,4 @@
-"""A user's mistake is one line that says what to do, and exit code 2, with no server anywhere."""
+"""Invalid usage, sources and settings: one line that says what to do, exit code 2, and no need of any server."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import System
-from tests.integration.cli.cli_support import assert_complaint
+from tests.integration.cli.command_support import assert_error_line
 
 pytestmark = pytest.mark.settings(MAX_UPLOAD_MB="1")
 
@@ -20,7 +20,7 @@ def source_files(tmp_path: Path) -> None:
     (tmp_path / "large.py").write_bytes(b"#" * (1024 * 1024 + 1))
     (tmp_path / "broken.zip").write_bytes(b"no archive")
     (tmp_path / "without.zip").write_bytes(make_zip({"README": "x"}))
-    (tmp_path / "nothing").mkdir()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "large.py").write_bytes(os.urandom(1536 * 1024))
 
@@ -45,8 +45,8 @@ USAGE = {
 
 
 @pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
-async def test_bad_usage(no_services: System, arguments: tuple[str, ...]) -> None:
-    assert_complaint(await no_services.run(*arguments), 2, *USAGE[arguments])
+async def test_invalid_usage_is_one_error_line(no_services: System, arguments: tuple[str, ...]) -> None:
+    assert_error_line(await no_services.run(*arguments), 2, *USAGE[arguments])
 
 
 SOURCES = {
@@ -67,20 +67,20 @@ SOURCES = {
     ("https://github.com/owner",): ("https://host/owner/repository",),
     ("https://github.com/owner/repo", "--branch", "-x"): ("is not a branch name",),
     ("https://github.com/owner/repo", "--branch", "a..b"): ("'a..b' is not a branch name",),
-    ("nothing",): ("no Python file",),
+    ("empty",): ("no Python file",),
 }
 
 
 @pytest.mark.parametrize("arguments", SOURCES, ids=lambda arguments: repr(" ".join(arguments)[:60]))
-async def test_a_source_that_cannot_be(no_services: System, arguments: tuple[str, ...]) -> None:
-    assert_complaint(await no_services.run("submit", *arguments, "--json"), 2, *SOURCES[arguments])
+async def test_invalid_source_is_one_error_line(no_services: System, arguments: tuple[str, ...]) -> None:
+    assert_error_line(await no_services.run("submit", *arguments, "--json"), 2, *SOURCES[arguments])
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("analyze", "missing"), "no directory, no file and no https:// URL"),
-        (("analyze", "nothing"), "no Python file"),
+        (("analyze", "empty"), "no Python file"),
         (("analyze", "large.py"), "larger than 1 MB (MAX_UPLOAD_MB)"),
         (("analyze", "https://example.org/owner/repo"), "not allowed"),
         (("analyze", "broken.zip"), "not a zip"),
@@ -88,8 +88,10 @@ async def test_a_source_that_cannot_be(no_services: System, arguments: tuple[str
         (("submit", "project"), "larger than 1 MB (MAX_UPLOAD_MB)"),
     ],
 )
-async def test_analyze_and_submit_complain_alike(no_services: System, arguments: tuple[str, ...], words: str) -> None:
-    assert_complaint(await no_services.run(*arguments, "--json"), 2, words)
+async def test_analyze_and_submit_report_the_same_errors(
+    no_services: System, arguments: tuple[str, ...], words: str
+) -> None:
+    assert_error_line(await no_services.run(*arguments, "--json"), 2, words)
 
 
 SETTINGS = {
@@ -101,28 +103,26 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids="=".join)
-async def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
-    no_services: System, setting: tuple[str, str]
-) -> None:
+async def test_invalid_setting_is_named_without_its_value(no_services: System, setting: tuple[str, str]) -> None:
     name, value = setting
     both = {"DATABASE_URL": "postgresql://u:s3cret@h/d", "REDIS_URL": "redis://:s3cret@h/0", name: value}
     finished = await no_services.run("jobs", **both)
-    assert_complaint(finished, 2, "settings: ", name, SETTINGS[setting])
+    assert_error_line(finished, 2, "settings: ", name, SETTINGS[setting])
     assert "s3cret" not in finished.error
 
 
 @pytest.mark.parametrize("command", ["analyze", "submit", "migrate", "doctor", "worker", "up"])
-async def test_every_command_reads_the_settings_first(no_services: System, command: str) -> None:
+async def test_every_command_validates_the_settings_first(no_services: System, command: str) -> None:
     source = ("code.py",) if command in ("analyze", "submit") else ()
-    assert_complaint(await no_services.run(command, *source, ARQ_JOB_TIMEOUT="x"), 2, "settings: ARQ_JOB_TIMEOUT")
+    assert_error_line(await no_services.run(command, *source, ARQ_JOB_TIMEOUT="x"), 2, "settings: ARQ_JOB_TIMEOUT")
 
 
-async def test_all_bad_settings_are_named_at_once(no_services: System) -> None:
+async def test_all_invalid_settings_are_named(no_services: System) -> None:
     finished = await no_services.run("jobs", ARQ_MAX_JOBS="x", DB_POOL_SIZE="-1", LOG_FORMAT="xml")
-    assert_complaint(finished, 2, "ARQ_MAX_JOBS", "DB_POOL_SIZE", "LOG_FORMAT")
+    assert_error_line(finished, 2, "ARQ_MAX_JOBS", "DB_POOL_SIZE", "LOG_FORMAT")
 
 
 @pytest.mark.parametrize("command", ["jobs", "migrate"])
-async def test_one_service_without_the_other(no_services: System, command: str) -> None:
+async def test_redis_url_without_database_url_is_refused(no_services: System, command: str) -> None:
     finished = await no_services.run(command, REDIS_URL="redis://127.0.0.1:1/0")
-    assert_complaint(finished, 2, "DATABASE_URL is not set")
+    assert_error_line(finished, 2, "DATABASE_URL is not set")

@@ -1,4 +1,4 @@
-"""A watching command sits an outage out: the job goes on, and its result is taken when the servers are back."""
+"""`submit --wait` during an outage: the job continues, and its result is taken when the servers are back."""
 
 import asyncio
 import subprocess
@@ -14,13 +14,13 @@ from domain.jobs import Job, JobStatus
 from tests.fixtures.tcp_proxy import Proxies
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, until_finished
-from tests.integration.cli.cli_support import TEN
+from tests.integration.cli.command_support import METRIC_NAMES
 from worker.cli.commands import submit
 from worker.cli.output.writer import OutputWriter
 from worker.client import Client
 
 
-async def test_both_servers_away_while_it_watches(
+async def test_wait_survives_an_outage_of_both_servers(
     proxied_system: System, system: System, proxies: Proxies, client: Client
 ) -> None:
     (proxied_system.directory / "code.py").write_text("import os\n")
@@ -46,22 +46,24 @@ async def test_both_servers_away_while_it_watches(
         process.kill()
         process.wait()
     assert process.returncode == 0, error
-    assert {line.split()[0] for line in out.splitlines() if line} >= TEN
+    assert {line.split()[0] for line in out.splitlines() if line} >= METRIC_NAMES
     assert "Traceback" not in error
     assert await client.list_jobs(user_id) == []  # the result was taken
 
 
-class Away:
-    """A client whose database never comes back."""
+class UnavailableClient:
+    """A client whose database stays unreachable."""
 
     async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
         raise ServiceUnavailableError("PostgreSQL cannot be reached")
         yield cast("Any", None)
 
 
-async def test_an_outage_without_end_says_how_to_find_the_job_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_long_outage_ends_the_wait_with_the_next_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "OUTAGE_SECONDS", 0.0)
     monkeypatch.setattr(submit, "RETRY_SECONDS", 0.001)
-    how = "`vibe8 job 1` shows it"
+    hint = "`vibe8 job 1` shows it"
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
-        await submit._watch_and_take(cast("Client", Away()), uuid.uuid4(), "1", OutputWriter(as_json=True), how)
+        await submit._watch_and_take(
+            cast("Client", UnavailableClient()), uuid.uuid4(), "1", OutputWriter(as_json=True), hint
+        )

@@ -1,3 +1,5 @@
+"""`--help`, `--version` and the start-up time of the command."""
+
 import subprocess
 import sys
 
@@ -11,12 +13,12 @@ COMMANDS = (
     "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "cancel", "retry", "cleanup", "doctor",
 )  # fmt: skip
 ALL = tuple(get_command(app).commands)  # type: ignore[attr-defined]
-HEAVY = (
+SLOW_MODULES = (
     "alembic", "arq", "asyncio", "cryptography", "httpx", "radon", "redis", "rich", "sqlalchemy", "structlog",
 )  # fmt: skip
 
 
-async def test_help_names_every_command_and_where_to_begin(no_services: System) -> None:
+async def test_help_lists_every_command_and_the_first_steps(no_services: System) -> None:
     finished = await no_services.run("--help")
     assert (finished.code, finished.error) == (0, "")
     listed = [line.split()[0] for line in finished.out.splitlines() if line.startswith("  ") and line.split()]
@@ -26,7 +28,7 @@ async def test_help_names_every_command_and_where_to_begin(no_services: System) 
 
 
 @pytest.mark.parametrize("command", ALL)
-async def test_each_command_explains_itself_with_an_example(no_services: System, command: str) -> None:
+async def test_help_of_each_command_has_an_example_and_fits_80_columns(no_services: System, command: str) -> None:
     finished = await no_services.run(command, "--help")
     assert (finished.code, finished.error) == (0, "")
     assert finished.out.startswith(f"Usage: vibe8 {command}")
@@ -35,16 +37,17 @@ async def test_each_command_explains_itself_with_an_example(no_services: System,
     lines = finished.out.splitlines()
     assert max(len(line) for line in lines) <= 80
     options = [line for line in lines if line.strip().startswith("--")]
-    assert all(len(line.split("  ")) > 2 for line in options), options  # each has words beside it
+    assert options
+    assert all(len(line.split("  ")) > 2 for line in options), options  # each has a description
 
 
-async def test_without_a_command_it_is_help_and_bad_usage(no_services: System) -> None:
+async def test_no_command_prints_help_and_exits_with_2(no_services: System) -> None:
     finished = await no_services.run()
     assert (finished.code, finished.out) == (2, "")
     assert "Start here:" in finished.error
 
 
-async def test_the_version(no_services: System) -> None:
+async def test_version_option(no_services: System) -> None:
     finished = await no_services.run("--version")
     assert (finished.code, finished.error) == (0, "")
     assert finished.out.startswith("vibe8 0.")
@@ -56,12 +59,12 @@ from worker.cli.app import main
 try:
     main()
 except SystemExit:
-    print("loaded:", *sorted(set({HEAVY!r}) & set(sys.modules)))
+    print("loaded:", *sorted(set({SLOW_MODULES!r}) & set(sys.modules)))
 """
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("submit", "--help"), ("submit", "x", "--bogus")])
-def test_help_and_usage_load_nothing_heavy(no_services: System, arguments: tuple[str, ...]) -> None:
+def test_help_and_usage_errors_import_no_slow_module(no_services: System, arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", LOADED, *arguments]
     out = subprocess.run(
         command, env=no_services.process_environment(), capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""What the commands say where PostgreSQL or Redis is not to be had."""
+"""Error lines of the commands where PostgreSQL or Redis is unavailable."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.worker_process import System
-from tests.integration.cli.cli_support import assert_complaint, forking_system, without_services
+from tests.integration.cli.command_support import assert_error_line, forking_system, without_services
 
 FOR_JOBS = (("jobs",), ("job", "x"), ("result", "x"), ("cancel", "x"), ("retry", "x"), ("submit", "code.py"))
 ALL = (*FOR_JOBS, ("cleanup",), ("migrate",), ("worker",))
@@ -20,55 +20,57 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def complaints(cli: System, commands: tuple[tuple[str, ...], ...], *words: str) -> None:
+async def assert_error_lines(cli: System, commands: tuple[tuple[str, ...], ...], *words: str) -> None:
     (cli.directory / "code.py").write_text("x = 1\n")
     for command in commands:
         as_json = () if command == ("worker",) else ("--json",)
-        assert_complaint(await cli.run(*command, *as_json), 3, *words)
+        assert_error_line(await cli.run(*command, *as_json), 3, *words)
 
 
-async def test_no_stack_at_all(tmp_path: Path) -> None:
-    await complaints(without_services(tmp_path), ALL, "`vibe8 up`", "DATABASE_URL", "REDIS_URL")
+async def test_every_command_without_services_exits_with_3(tmp_path: Path) -> None:
+    await assert_error_lines(without_services(tmp_path), ALL, "`vibe8 up`", "DATABASE_URL", "REDIS_URL")
 
 
-async def test_redis_at_a_closed_port(database_url: str, closed_port: int, tmp_path: Path) -> None:
+async def test_unreachable_redis_exits_with_3(database_url: str, closed_port: int, tmp_path: Path) -> None:
     system = forking_system(database_url, f"redis://127.0.0.1:{closed_port}/0", tmp_path, LOG_LEVEL="error")
-    await complaints(system, (("submit", "code.py"), ("cancel", "x")), "Redis cannot be reached", "REDIS_URL")
-    assert (await system.run("jobs")).out == "no jobs\n"  # PostgreSQL alone is asked
-    assert_complaint(await system.run("job", "x"), 2, "there is no job x")
+    await assert_error_lines(system, (("submit", "code.py"), ("cancel", "x")), "Redis cannot be reached", "REDIS_URL")
+    assert (await system.run("jobs")).out == "no jobs\n"  # needs PostgreSQL only
+    assert_error_line(await system.run("job", "x"), 2, "there is no job x")
 
 
-async def test_postgresql_at_a_closed_port(redis_url: str, closed_port: int, tmp_path: Path) -> None:
+async def test_unreachable_postgresql_exits_with_3(redis_url: str, closed_port: int, tmp_path: Path) -> None:
     address = f"postgresql://u:s3cret@127.0.0.1:{closed_port}/d"
     system = forking_system(address, redis_url, tmp_path, STARTUP_WAIT="0", LOG_LEVEL="error")
-    await complaints(
+    await assert_error_lines(
         system,
         (("jobs",), ("submit", "code.py"), ("cleanup",), ("migrate",), ("worker",)),
         "PostgreSQL cannot be reached",
     )
 
 
-async def test_a_database_that_does_not_exist(database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_missing_database_exits_with_3(database_url: str, redis_url: str, tmp_path: Path) -> None:
     system = forking_system(database_url.replace("/test_", "/missing_"), redis_url, tmp_path)
-    await complaints(system, (("jobs",),), "PostgreSQL", "does not exist")
+    await assert_error_lines(system, (("jobs",),), "PostgreSQL", "does not exist")
 
 
-async def test_keys_that_are_none(cli: System) -> None:
+async def test_invalid_token_encryption_key_is_refused(cli: System) -> None:
     finished = await cli.run("jobs", TOKEN_ENCRYPTION_KEYS="no-key")
-    assert_complaint(finished, 2, "TOKEN_ENCRYPTION_KEYS", "Fernet")
+    assert_error_line(finished, 2, "TOKEN_ENCRYPTION_KEYS", "Fernet")
     assert "no-key" not in finished.error
 
 
-async def test_a_database_without_tables(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_database_without_schema_exits_with_3(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
     system = forking_system(empty_database_url, redis_url, tmp_path)
-    await complaints(system, (("jobs",), ("submit", "code.py"), ("cleanup",)), "run `vibe8 migrate`")
+    await assert_error_lines(system, (("jobs",), ("submit", "code.py"), ("cleanup",)), "run `vibe8 migrate`")
 
 
-async def test_migrate_twice_says_what_it_did(empty_database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_concurrent_migrations_report_the_same_schema(
+    empty_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
     system = forking_system(empty_database_url, redis_url, tmp_path)
-    dry = await system.run("doctor", "--json")
-    assert dry.code == 1
-    (advice,) = [check["advice"] for check in dry.document if check["name"] == "schema"]
+    before = await system.run("doctor", "--json")
+    assert before.code == 1
+    (advice,) = [check["advice"] for check in before.document if check["name"] == "schema"]
     assert "vibe8 migrate" in advice
 
     first, second = await asyncio.gather(system.run("migrate", "--json"), system.run("migrate", "--json"))
@@ -82,9 +84,7 @@ async def test_migrate_twice_says_what_it_did(empty_database_url: str, redis_url
     assert (await system.run("jobs")).out == "no jobs\n"
 
 
-async def test_the_doctor_names_what_is_amiss_and_what_to_do(
-    database_url: str, closed_port: int, tmp_path: Path
-) -> None:
+async def test_doctor_prints_failed_checks_with_advice(database_url: str, closed_port: int, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     system = forking_system(
         database_url,
@@ -109,7 +109,7 @@ async def test_the_doctor_names_what_is_amiss_and_what_to_do(
     assert "no-key" not in plain.out
 
 
-async def test_the_doctor_without_any_service(tmp_path: Path) -> None:
+async def test_doctor_without_services_exits_with_3(tmp_path: Path) -> None:
     finished = await without_services(tmp_path).run("doctor", "--json")
     assert finished.code == 3
     (services,) = [check for check in finished.document if check["unreachable"]]
