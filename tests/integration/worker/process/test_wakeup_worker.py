@@ -19,12 +19,13 @@ from infrastructure.redis.queue import (
     wakeup_channel,
 )
 from infrastructure.redis.wakeup_worker import WakeupWorker
+from tests.fixtures.waiting import until
 
 OTHERS = 300
 
 
-@pytest.fixture
-async def redis_of_arq(redis_url: str) -> AsyncIterator[ArqRedis]:
+@pytest.fixture(name="redis")
+async def arq_redis(redis_url: str) -> AsyncIterator[ArqRedis]:
     redis = await connect(redis_url)
     yield redis
     await redis.aclose()
@@ -127,33 +128,50 @@ async def test_entry_being_acquired_at_cancellation_is_still_started(
     await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.parametrize("taken", [0, 3])
-async def test_free_slots_take_entries_of_the_last_poll(
-    redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch, taken: int
-) -> None:
-    """There is one wake-up and no regular poll, so that each free slot must start the next entry by itself."""
-    started: set[str] = set()
-    polls = 0
+def count_polls(monkeypatch: pytest.MonkeyPatch, redis: ArqRedis, taken: int) -> list[int]:
+    """Record how many entries each poll finds. After the first poll, other workers acquire some of its entries."""
+    polls: list[int] = []
     not_in_progress = WakeupWorker._not_in_progress
 
-    async def not_in_progress_until_others_acquire(self: WakeupWorker, job_ids: Any) -> list[bytes]:
-        nonlocal polls
-        polls += 1
-        found = await not_in_progress(self, job_ids)
-        for entry in found[:taken] if polls == 1 else ():
+    async def counted(worker: WakeupWorker, job_ids: Any) -> list[bytes]:
+        found = await not_in_progress(worker, job_ids)
+        for entry in found[:taken] if not polls else ():
             await redis.set(f"arq:in-progress:{entry.decode()}", b"1")
+        polls.append(len(found))
         return found
 
-    async def analyze(_: dict[str, Any], job_id: str) -> None:
-        started.add(job_id)
+    monkeypatch.setattr(WakeupWorker, "_not_in_progress", counted)
+    return polls
 
-    monkeypatch.setattr(WakeupWorker, "_not_in_progress", not_in_progress_until_others_acquire)
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("taken", [0, 3])
+async def test_free_slots_take_entries_of_the_last_poll(
+    redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch, taken: int, one_by_one: bool
+) -> None:
+    """There is one wake-up and no regular poll, so that each free slot must start the next entry by itself.
+
+    Jobs that end while others are being started may cause more polls. Jobs that end one by one do not.
+    """
+    started: asyncio.Queue[str] = asyncio.Queue()
+    may_end = asyncio.Semaphore(0 if one_by_one else 100)
+
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        await started.put(job_id)
+        await may_end.acquire()
+
+    polls = count_polls(monkeypatch, redis, taken)
     await JobQueue(redis).enqueue_many([(f"{number:04}", 1) for number in range(100)])
     worker = new_worker(analyze, redis, redis_url, poll_delay=3600)
     running = asyncio.create_task(worker.main())
     async with asyncio.timeout(60):
-        while len(started) < 100 - taken:
-            await asyncio.sleep(0.01)
+        job_ids = {await started.get() for _ in range(worker.max_jobs - 1)}
+        while len(job_ids) < 100 - taken:
+            job_ids.add(await started.get())
+            may_end.release()
+        assert len(polls) <= (3 if one_by_one else 15)
+        for _ in range(worker.max_jobs):
+            may_end.release()
+        await until(lambda: not worker.job_counter)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert polls <= 3
