@@ -28,7 +28,7 @@ app = typer.Typer(
     "  vibe8 submit . --wait    in another terminal: submits a job and waits for it",
     epilog="\b\n"
     "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached.\n"
-    "Settings come from the environment; README.md lists them, `vibe8 doctor` checks them.",
+    "Settings come from the environment; docs/configuration.md lists them, `vibe8 doctor` checks them.",
 )
 
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help=job_commands.SOURCE_HELP)]
@@ -157,7 +157,7 @@ def _run() -> int:
 
 
 def _usage_message(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
+    context = getattr(error, "ctx", None)  # only typer's UsageError has one, and typer does not export that class
     message = error.format_message().replace("Value error, ", "").rstrip(".")
     # An error without a context does not name the subcommand, so take it from the command line.
     command = " ".join(("vibe8", *sys.argv[1:2])) if context is None else context.command_path

@@ -16,7 +16,7 @@ WorkerArgument = Annotated[
 
 @app.command(epilog=examples_epilog("vibe8 workers", "vibe8 workers --json"))
 def workers(as_json: JsonOption = False) -> None:
-    """List the workers, with their jobs and the time since their last report."""
+    """List the workers, their jobs and their last report."""
     from worker.cli.commands import operators
     from worker.cli.output.writer import OutputWriter
 
