@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from collectors.contract import TREE_PATH, AnyCollector, FileCollector, Totals, is_file_collector
+from collectors.contract import TREE_PATH, AnyCollector, Collector, FileCollector, Totals, is_file_collector
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.engine.process_pool import ProcessPool
@@ -145,37 +145,47 @@ def _collect(
     """Map: inspect every file that is not cached, and run the collectors that need the whole tree beside that."""
     by_file = [collector for collector in collectors if is_file_collector(collector)]
     of_tree = list(tree_steps(tree, collectors, cache))
-    timeout = options.collector_timeout
-    whole = [SingleStep(collector.metric.name, run, timeout, weight=1.0) for collector, run in of_tree]
     collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
     missing = _add_cached(tree, by_file, collected, cache)
+    timeout = options.collector_timeout
+    tree_units = [SingleStep(collector.metric.name, run, timeout, weight=1.0) for collector, run in of_tree]
     largest_first = sorted(missing, key=lambda entry: -entry.size)
-    files = [FileUnit(entry, by_file, timeout) for entry in largest_first]
-    total, done = len(files) + len(whole), 0
+    units: list[Unit] = [*tree_units, *(FileUnit(entry, by_file, timeout) for entry in largest_first)]
+    done = 0
 
     def on_result(index: int, result: UnitResult) -> None:
         nonlocal done
         done += 1
         collected.answered_at.update(dict.fromkeys(result.cpu_ms, time.monotonic()))
-        if index < len(whole):
-            collector = of_tree[index][0]
-            for name, (facts, to_cache) in result.values.items():
-                result.values[name] = facts
-                cache_outcome(collector, tree, to_cache, cache)
+        if index < len(tree_units):
+            _cache_tree_facts(of_tree[index][0], tree, result, cache)
             collected.add(TREE_PATH, result)
         else:
-            entry = files[index - len(whole)].entry
+            entry = largest_first[index - len(tree_units)]
             collected.add(entry.path, result)
             if cache is not None:
                 cache.put(entry, result)
-        emit("collecting", done / total)
+        emit("collecting", done / len(units))
 
-    size = sum(entry.size for entry in missing)
-    # The whole-tree units come first and each fills the queue of one process. There are at least two processes, but
-    # not more than processors: the slowest tool (git, on one core) would then share its core with files, and end last.
-    wanted = max(2, min(options.processes, len(whole) + round(size / BYTES_PER_PROCESS)))
-    _run([*whole, *files], options.processes and wanted, options, on_result)
+    _run(units, _process_count(options, len(tree_units), missing), options, on_result)
     return collected
+
+
+def _cache_tree_facts(collector: Collector, tree: SourceTree, result: UnitResult, cache: FileFactsCache | None) -> None:
+    """Replace each value of a step over the whole tree by its facts alone, and cache what came with them."""
+    for name, (facts, to_cache) in result.values.items():
+        result.values[name] = facts
+        cache_outcome(collector, tree, to_cache, cache)
+
+
+def _process_count(options: Options, tree_units: int, files: Sequence[FileEntry]) -> int:
+    """Return how many processes to use; 0 stands for this one.
+
+    The units of the whole tree come first, and each fills the queue of one process. There are at least two processes,
+    but not more than processors: the slowest tool (git, on one core) would then share its core, and end last.
+    """
+    size = sum(entry.size for entry in files)
+    return options.processes and max(2, min(options.processes, tree_units + round(size / BYTES_PER_PROCESS)))
 
 
 def _add_cached(

@@ -1,5 +1,6 @@
 """Discovery of the collectors, and what it says of a module that does not define one."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,3 +70,13 @@ def test_module_without_a_valid_collector_is_named(add: Add, text: str, problem:
         discover()
     assert problem in str(caught.value)
     assert "tiny.py" in str(caught.value)
+
+
+def test_names_are_listed_without_importing_the_tools() -> None:
+    """The worker needs the names only; the imports would cost it time and memory."""
+    code = (
+        "import sys, worker.jobs.runner; from collectors.engine.collector_names import collector_names\n"
+        "print(len(collector_names()), *{'bandit', 'radon', 'vulture'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert printed.split() == ["10"]
