@@ -18,7 +18,7 @@ from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.servers import Servers
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting_fetches import until
 from tests.fixtures.worker_process import System, new_system, until_finished
 from worker.client import Client
 
@@ -97,10 +97,10 @@ async def test_a_worker_killed_in_the_middle_of_a_clone(
     git_server: GitServer, git_system: System, git_client: Client, user_id: UUID, small_tree: WorkTree
 ) -> None:
     url = git_server.add("owner/held", small_tree.dot_git)
-    hold = git_server.held["owner/held"] = threading.Event()
+    hold = git_server.blocked_fetches["owner/held"] = threading.Event()
     async with git_system.worker("first") as first:
         job = await git_client.submit_repository(user_id, url=url)
-        await until(lambda: git_server.waiting)
+        await until(lambda: git_server.waiting_fetches)
         children = descendants(first.process.pid)
         assert any(child.name().startswith("git") for child in children)
         first.process.kill()

@@ -300,8 +300,8 @@ def test_mutated_answers_of_a_git_host(git_server: GitServer, form: str, seed: i
         asked += 1
         return mutate(answer, seed, PIECES) if asked > turn else answer
 
-    git_server.garble = garble
+    git_server.transform = garble
     try:
         served(git_server, "answers of a git host", copy_of(FORMS[form]))
     finally:
-        git_server.garble = None
+        git_server.transform = None

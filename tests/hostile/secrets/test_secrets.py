@@ -94,9 +94,9 @@ async def watch(git_system: System, servers: Servers) -> AsyncIterator[Watch]:
 @asynccontextmanager
 async def cloning(git_server: GitServer, client: Client, user_id: UUID) -> AsyncIterator[Job]:
     """A job of the private repository, held in the middle of its clone until the block ends."""
-    hold = git_server.held[NAME] = threading.Event()
+    hold = git_server.blocked_fetches[NAME] = threading.Event()
     job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
-    await until(lambda: git_server.waiting)
+    await until(lambda: git_server.waiting_fetches)
     try:
         yield job
     finally:
@@ -306,10 +306,10 @@ async def test_command_reads_the_token_from_its_environment_without_exposing_it(
 ) -> None:
     async with git_system.worker() as worker:
         arguments = [command, git_server.url(NAME), *(["--wait"] if command == "submit" else [])]
-        hold = git_server.held[NAME] = threading.Event()
+        hold = git_server.blocked_fetches[NAME] = threading.Event()
         running = asyncio.create_task(git_system.run(*arguments, VIBE8_GIT_TOKEN=TOKEN, LOG_LEVEL="debug"))
         try:
-            await until(lambda: git_server.waiting)
+            await until(lambda: git_server.waiting_fetches)
             await watch.nowhere(worker)
             if command == "submit":
                 assert_no_process_shows_it(worker.process.pid)

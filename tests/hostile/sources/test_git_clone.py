@@ -323,12 +323,14 @@ def test_http_alternates_are_not_followed(
     # The old, dumb protocol lets a host name another one to fetch the objects from.
     head = small_tree.head()
     url = git_server.url(repository_name)
-    git_server.exact[f"/{repository_name}/info/refs"] = Fault(
+    git_server.faults_by_path[f"/{repository_name}/info/refs"] = Fault(
         200, {"Content-Type": "text/plain"}, f"{head}\trefs/heads/main\n".encode()
     )
-    git_server.exact[f"/{repository_name}/HEAD"] = Fault(200, {"Content-Type": "text/plain"}, b"ref: refs/heads/main\n")
+    git_server.faults_by_path[f"/{repository_name}/HEAD"] = Fault(
+        200, {"Content-Type": "text/plain"}, b"ref: refs/heads/main\n"
+    )
     other = git_server.url("other-host/objects")
-    git_server.exact[f"/{repository_name}/objects/info/http-alternates"] = Fault(
+    git_server.faults_by_path[f"/{repository_name}/objects/info/http-alternates"] = Fault(
         200, {"Content-Type": "text/plain"}, f"{other}\n".encode()
     )
     with pytest.raises(PermanentError):

@@ -1,4 +1,4 @@
-"""The digests of files: nothing that the facts depend on is left out."""
+"""Digests of files cover everything that the cached facts depend on."""
 
 import os
 from pathlib import Path

@@ -102,7 +102,7 @@ def test_lists_are_split_at_commas_and_hosts_are_lowercased(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"),
+    ("url", "shown"),
     [
         ("postgresql://u:p@h:6543/d", "postgresql+asyncpg://u:***@h:6543/d"),
         ("postgres://u@h/d", "postgresql+asyncpg://u@h/d"),
@@ -111,13 +111,13 @@ def test_lists_are_split_at_commas_and_hosts_are_lowercased(monkeypatch: pytest.
         ("postgresql://h/d?sslmode=require&application_name=x", "postgresql+asyncpg://h/d?ssl=require"),
     ],
 )
-def test_valid_database_url_is_accepted(monkeypatch: pytest.MonkeyPatch, address: str, shown: str) -> None:
-    set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
+def test_valid_database_url_is_accepted(monkeypatch: pytest.MonkeyPatch, url: str, shown: str) -> None:
+    set_all(monkeypatch, **URLS | {"DATABASE_URL": url})
     assert str(sqlalchemy_url(load_settings())) == shown
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "nonsense-secret",
         "postgresql://secret@h",
@@ -128,20 +128,20 @@ def test_valid_database_url_is_accepted(monkeypatch: pytest.MonkeyPatch, address
         "postgresql+psycopg://u:secret@h/d",
     ],
 )
-def test_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    set_all(monkeypatch, **URLS | {"DATABASE_URL": address})
+def test_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    set_all(monkeypatch, **URLS | {"DATABASE_URL": url})
     with pytest.raises(InvalidInputError, match="DATABASE_URL: ") as caught:
         load_settings()
     assert "cret@h" not in str(caught.value)
-    if "?" not in address:
+    if "?" not in url:
         assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "address", ["secret", "redis://", "redis://h:secret", "http://h", "redis://h:99999", "redis://h/x", "unix://"]
+    "url", ["secret", "redis://", "redis://h:secret", "http://h", "redis://h:99999", "redis://h/x", "unix://"]
 )
-def test_invalid_redis_url_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    set_all(monkeypatch, **URLS | {"REDIS_URL": address})
+def test_invalid_redis_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    set_all(monkeypatch, **URLS | {"REDIS_URL": url})
     with pytest.raises(InvalidInputError, match="REDIS_URL: must look like") as caught:
         load_settings()
     assert "secret" not in str(caught.value)
@@ -169,9 +169,9 @@ def test_error_without_services_says_what_to_do() -> None:
     with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
         load_settings()
     without = load_settings(need_services=False)
-    for question in (without.postgresql_dsn, without.redis_dsn):
+    for get_url in (without.postgresql_dsn, without.redis_dsn):
         with pytest.raises(ServiceUnavailableError, match="vibe8 up"):
-            question()
+            get_url()
 
 
 def test_running_stack_is_used_unless_the_environment_names_services(
@@ -196,8 +196,8 @@ def test_file_of_a_dead_stack_is_ignored(tmp_path: Path) -> None:
     assert lock is not None
     write_stack(tmp_path, Stack(database_url="postgresql://stack/d", redis_url="redis://stack", pids={}))
     assert running_stack() is not None
-    assert acquire_lock(tmp_path) is None  # there is one at a time
-    os.close(lock)  # as the kernel does, however its holder ends
+    assert acquire_lock(tmp_path) is None  # only one holder at a time
+    os.close(lock)  # as the kernel does when the holder ends
     assert running_stack() is None
     with pytest.raises(ServiceUnavailableError):
         load_settings()
@@ -209,8 +209,9 @@ def test_damaged_stack_file_is_ignored(tmp_path: Path, content: str) -> None:
     assert lock is not None
     (tmp_path / "stack.json").write_text(content)
     assert running_stack() is None
-    remove_stack(tmp_path)
-    remove_stack(tmp_path)
+    for _ in range(2):
+        remove_stack(tmp_path)
+        assert not (tmp_path / "stack.json").exists()
     os.close(lock)
 
 

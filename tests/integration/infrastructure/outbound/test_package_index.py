@@ -1,9 +1,11 @@
-"""Against an index of our own on loopback, in good and bad health."""
+"""The client of the package index against an index on loopback, which also fails in the ways of real ones."""
 
 import asyncio
 import gzip
 import json
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,14 +34,14 @@ class Clock:
 
 
 class LocalIndex:
-    """`pages` maps a path to what answers it; `requests` are the paths asked for, with their headers in `headers`."""
+    """Index on loopback. `pages` maps paths to handlers; `requests` and `headers` record the requests in order."""
 
     def __init__(self) -> None:
         self.pages: dict[str, Handler] = {}
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.closing = asyncio.Event()
-        self.hung_up = asyncio.Event()
+        self.disconnected = asyncio.Event()
         self.readers: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
         self.port = 0
 
@@ -62,11 +64,11 @@ class LocalIndex:
         except ConnectionError:
             pass
         finally:
-            self.hung_up.set()
+            self.disconnected.set()
             writer.close()
 
     async def hang(self, writer: asyncio.StreamWriter) -> None:
-        """Say nothing until the other side hangs up."""
+        """Send nothing until the client disconnects."""
         await self.readers[writer].read()
 
 
@@ -132,15 +134,16 @@ async def index(local: LocalIndex, clock: Clock) -> AsyncIterator[SimplePackageI
 
 
 @asynccontextmanager
-async def hurried(url: str, timeout: float = 0.5) -> AsyncIterator[SimplePackageIndex]:  # noqa: ASYNC109 - the index's
+async def index_with_timeout(url: str, timeout: float = 0.5) -> AsyncIterator[SimplePackageIndex]:  # noqa: ASYNC109 - the index's
     built = SimplePackageIndex(url, timeout=timeout)
     yield built
     await built.aclose()
 
 
-def test_both_clients_implement_the_port() -> None:
-    index: PackageIndex = SimplePackageIndex("")
-    assert index
+async def test_both_clients_implement_the_port() -> None:
+    indexes: list[PackageIndex] = [SimplePackageIndex(""), LazyPackageIndex("")]
+    for index in indexes:
+        assert await index.latest_versions(["foo"]) == {"foo": None}
 
 
 async def test_highest_version_is_returned(local: LocalIndex, index: SimplePackageIndex) -> None:
@@ -232,21 +235,21 @@ async def test_failure_is_not_cached(local: LocalIndex, index: SimplePackageInde
     assert await index.latest_versions(["foo"]) == {"foo": "1.0"}
 
 
-async def garbage(writer: asyncio.StreamWriter) -> None:
+async def send_garbage(writer: asyncio.StreamWriter) -> None:
     writer.write(b"\x00" * 100_000)
     writer.close()
 
 
-async def cut_short(writer: asyncio.StreamWriter) -> None:
+async def close_early(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
     writer.close()
 
 
-async def slam(writer: asyncio.StreamWriter) -> None:
+async def close_at_once(writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("handler", [garbage, cut_short, slam])
+@pytest.mark.parametrize("handler", [send_garbage, close_early, close_at_once])
 async def test_broken_connection_is_left_out_and_others_are_kept(
     local: LocalIndex, index: SimplePackageIndex, handler: Handler
 ) -> None:
@@ -290,21 +293,21 @@ async def test_page_over_the_size_limit_is_left_out(
 async def test_hanging_index_costs_at_most_the_timeout(local: LocalIndex) -> None:
     local.pages["/simple/slow/"] = local.hang
     local.add("good", "good-1.0.tar.gz")
-    async with hurried(local.url, timeout=4) as index:
+    async with index_with_timeout(local.url, timeout=4) as index:
         assert await index.latest_versions(["slow", "good"]) == {"good": "1.0"}
-        await local.hung_up.wait()
+        await local.disconnected.wait()
 
 
 async def test_endless_page_costs_at_most_the_timeout(local: LocalIndex) -> None:
-    async def drip(writer: asyncio.StreamWriter) -> None:
+    async def send_forever(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         while not local.closing.is_set():
             writer.write(b"1\r\n \r\n")
             await writer.drain()
-            await asyncio.sleep(0)  # the client lives in the same loop
+            await asyncio.sleep(0)  # the client runs on the same event loop
 
-    local.pages["/simple/slow/"] = drip
-    async with hurried(local.url) as index:
+    local.pages["/simple/slow/"] = send_forever
+    async with index_with_timeout(local.url) as index:
         assert await index.latest_versions(["slow"]) == {}
 
 
@@ -312,7 +315,7 @@ async def test_more_hanging_packages_than_connections_are_left_out(local: LocalI
     names = [f"p{number}" for number in range(100)]
     for name in names:
         local.pages[f"/simple/{name}/"] = local.hang
-    async with hurried(local.url) as index:
+    async with index_with_timeout(local.url) as index:
         assert await index.latest_versions(names) == {}
 
 
@@ -320,34 +323,34 @@ async def test_more_hanging_packages_than_connections_are_left_out(local: LocalI
     "url", ["http://127.0.0.1:1/simple", "not a url", "http://[", "ftp://127.0.0.1/", "http://index.invalid/simple/"]
 )
 async def test_unreachable_index_gives_no_answer(url: str) -> None:
-    async with hurried(url) as index:
+    async with index_with_timeout(url) as index:
         assert await index.latest_versions(["foo"]) == {}
 
 
 async def test_cancelled_call_closes_its_connection(local: LocalIndex, index: SimplePackageIndex) -> None:
-    asked = asyncio.Event()
+    requested = asyncio.Event()
 
-    async def told(writer: asyncio.StreamWriter) -> None:
-        asked.set()
+    async def handler(writer: asyncio.StreamWriter) -> None:
+        requested.set()
         await local.hang(writer)
 
-    local.pages["/simple/slow/"] = told
+    local.pages["/simple/slow/"] = handler
     before = asyncio.all_tasks()
     call = asyncio.create_task(index.latest_versions(["slow"]))
-    await asked.wait()
+    await requested.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await local.hung_up.wait()
-    left = {task for task in asyncio.all_tasks() - before if "serve" not in str(task.get_coro())}
-    assert left == set()
+    await local.disconnected.wait()
+    remaining = {task for task in asyncio.all_tasks() - before if "serve" not in str(task.get_coro())}
+    assert remaining == set()
 
 
 async def test_requests_are_concurrent_up_to_the_limit(local: LocalIndex, index: SimplePackageIndex) -> None:
     names = [f"p{number}" for number in range(40)]
     busy, peak, full = 0, 0, asyncio.Event()
 
-    def gated(name: str) -> Handler:
+    def waiting_handler(name: str) -> Handler:
         async def handler(writer: asyncio.StreamWriter) -> None:
             nonlocal busy, peak
             busy += 1
@@ -361,7 +364,7 @@ async def test_requests_are_concurrent_up_to_the_limit(local: LocalIndex, index:
         return handler
 
     for name in names:
-        local.pages[f"/simple/{name}/"] = gated(name)
+        local.pages[f"/simple/{name}/"] = waiting_handler(name)
     assert await index.latest_versions(names) == dict.fromkeys(names, "1.0")
     assert peak == package_index.CONCURRENT_REQUESTS
 
@@ -415,7 +418,7 @@ async def test_certificate_authority_is_taken_from_the_environment(
 async def test_credentials_of_the_url_are_sent_to_its_host(local: LocalIndex) -> None:
     local.pages["/simple/foo/"] = redirect("/other")
     local.pages["/other"] = answer(page("foo", "foo-1.0.tar.gz"))
-    async with hurried(local.url.replace("http://", "http://user:secret@"), timeout=30) as index:
+    async with index_with_timeout(local.url.replace("http://", "http://user:secret@"), timeout=30) as index:
         assert await index.latest_versions(["foo"]) == {"foo": "1.0"}
     assert [headers.get("authorization", "")[:6] for headers in local.headers] == ["Basic ", "Basic "]
 
@@ -434,12 +437,27 @@ def test_default_url_is_that_of_the_library() -> None:
     assert SimplePackageIndex()._base_url == PYPI_SIMPLE_ENDPOINT.rstrip("/")
 
 
+LOADED_MODULES = """
+import sys
+from infrastructure.outbound.lazy_package_index import LazyPackageIndex
+LazyPackageIndex(None)
+print(*sys.modules)
+"""
+
+
+def test_unused_client_does_not_import_its_libraries() -> None:
+    command = [sys.executable, "-c", LOADED_MODULES]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "infrastructure.outbound.lazy_package_index" in loaded
+    assert not {"httpx", "pypi_simple", "infrastructure.outbound.package_index"} & loaded
+
+
 async def test_client_is_imported_at_the_first_look_up(local: LocalIndex) -> None:
     local.add("foo", "foo-1.0.tar.gz")
-    unasked, asked = LazyPackageIndex(None), LazyPackageIndex(local.url)
-    assert await asked.latest_versions(["foo"]) == {"foo": "1.0"}
-    await asked.aclose()
-    await unasked.aclose()
+    unused, used = LazyPackageIndex(None), LazyPackageIndex(local.url)
+    assert await used.latest_versions(["foo"]) == {"foo": "1.0"}
+    await used.aclose()
+    await unused.aclose()
 
 
 def test_files_of_other_projects_and_odd_names_are_ignored() -> None:

@@ -1,4 +1,4 @@
-"""What is sent, how it is signed, and where it is never sent."""
+"""Content and signature of webhook deliveries, and the addresses to which nothing is sent."""
 
 import dataclasses
 import ipaddress
@@ -16,7 +16,7 @@ import trustme
 from domain.errors import InvalidInputError
 from domain.webhooks import MAX_DELIVERY_ATTEMPTS, WebhookDelivery, delivery_backoff_seconds, notify_url
 from examples.webhook import verify
-from infrastructure.outbound import webhook_sender as webhook
+from infrastructure.outbound import webhook_sender
 from infrastructure.outbound.webhook_sender import WebhookDeliveryError, WebhookSender, derive_user_secret
 from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
 
@@ -24,8 +24,8 @@ SECRETS = ("a" * 32, "b" * 32)
 ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
-def notice(url: str, **changes: Any) -> WebhookDelivery:
-    made = WebhookDelivery(
+def new_delivery(url: str, **changes: Any) -> WebhookDelivery:
+    delivery = WebhookDelivery(
         delivery_id=uuid.uuid4(),
         job_id="job",
         user_id=ANN,
@@ -40,29 +40,29 @@ def notice(url: str, **changes: Any) -> WebhookDelivery:
         given_up_at=None,
         last_error=None,
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(delivery, **changes)
 
 
 @pytest.fixture
-async def listening() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as listening:
-        yield listening
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture
-async def sender(listening: WebhookReceiver) -> AsyncIterator[WebhookSender]:
-    sender = WebhookSender(SECRETS, [listening.host])
+async def sender(receiver: WebhookReceiver) -> AsyncIterator[WebhookSender]:
+    sender = WebhookSender(SECRETS, [receiver.host])
     yield sender
     await sender.aclose()
 
 
 async def test_delivery_contains_the_job_and_is_signed_with_every_secret(
-    sender: WebhookSender, listening: WebhookReceiver
+    sender: WebhookSender, receiver: WebhookReceiver
 ) -> None:
-    sent = notice(listening.url)
+    sent = new_delivery(receiver.url)
     await sender.send(sent)
-    (received,) = listening.received
-    assert listening.lines == ["POST /hook?x=1 HTTP/1.1"]
+    (received,) = receiver.received
+    assert receiver.request_lines == ["POST /hook?x=1 HTTP/1.1"]
     assert received.document == {
         "job_id": "job",
         "status": "completed",
@@ -70,7 +70,7 @@ async def test_delivery_contains_the_job_and_is_signed_with_every_secret(
         "run_id": str(uuid.UUID(int=3)),
         "finished_at": "2026-01-02T03:04:05+00:00",
     }
-    assert received.headers["host"] == listening.host
+    assert received.headers["host"] == receiver.host
     assert received.headers["content-type"] == "application/json"
     assert received.headers["webhook-id"] == str(sent.delivery_id)
     for secret in SECRETS:
@@ -83,9 +83,9 @@ async def test_delivery_contains_the_job_and_is_signed_with_every_secret(
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "message"),
     [
-        (http_response(500, body=b"secret words of theirs"), "answered 500"),
+        (http_response(500, body=b"text that must not be repeated"), "answered 500"),
         (http_response(404), "answered 404"),
         (http_response(302, "Location: http://127.0.0.1:1/\r\n"), "answered 302: redirects are not followed"),
         (b"nonsense\r\n\r\n", "the connection failed (RemoteProtocolError)"),
@@ -95,58 +95,61 @@ async def test_delivery_contains_the_job_and_is_signed_with_every_secret(
     ids=["500", "404", "302", "nonsense", "nothing", "endless headers"],
 )
 async def test_any_answer_but_2xx_is_a_failed_delivery(
-    sender: WebhookSender, listening: WebhookReceiver, answer: bytes, words: str
+    sender: WebhookSender, receiver: WebhookReceiver, answer: bytes, message: str
 ) -> None:
-    listening.answers = [answer]
+    receiver.answers = [answer]
     with pytest.raises(WebhookDeliveryError) as caught:
-        await sender.send(notice(listening.url))
-    assert str(caught.value) == words
-    assert len(listening.received) == 1
+        await sender.send(new_delivery(receiver.url))
+    assert str(caught.value) == message
+    assert len(receiver.received) == 1
 
 
-async def test_response_body_is_not_read(sender: WebhookSender, listening: WebhookReceiver) -> None:
-    listening.answers = [b"HTTP/1.1 200 X\r\nContent-Length: 99999999999\r\n\r\nx"]
-    await sender.send(notice(listening.url))
+async def test_response_body_is_not_read(sender: WebhookSender, receiver: WebhookReceiver) -> None:
+    receiver.answers = [b"HTTP/1.1 200 X\r\nContent-Length: 99999999999\r\n\r\nx"]
+    begun = time.monotonic()
+    await sender.send(new_delivery(receiver.url))
+    assert time.monotonic() - begun < webhook_sender.DELIVERY_TIMEOUT_SECONDS
+    assert len(receiver.received) == 1
 
 
 async def test_silent_receiver_is_a_failed_delivery(
-    sender: WebhookSender, listening: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+    sender: WebhookSender, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "DELIVERY_TIMEOUT_SECONDS", 0.3)
-    listening.answers = [None]
+    monkeypatch.setattr(webhook_sender, "DELIVERY_TIMEOUT_SECONDS", 0.3)
+    receiver.answers = [None]
     with pytest.raises(WebhookDeliveryError, match="no answer within"):
-        await sender.send(notice(listening.url))
+        await sender.send(new_delivery(receiver.url))
 
 
-async def test_closed_port_is_a_failed_delivery(sender: WebhookSender, listening: WebhookReceiver) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
-        nobody = WebhookSender(SECRETS, ["127.0.0.1"])
+async def test_closed_port_is_a_failed_delivery() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        sender = WebhookSender(SECRETS, ["127.0.0.1"])
         with pytest.raises(WebhookDeliveryError, match="cannot be reached"):
-            await nobody.send(notice(url))
-        await nobody.aclose()
+            await sender.send(new_delivery(url))
+        await sender.aclose()
 
 
-async def test_nothing_is_sent_without_secrets(listening: WebhookReceiver) -> None:
-    sender = WebhookSender((), [listening.host])
+async def test_nothing_is_sent_without_secrets(receiver: WebhookReceiver) -> None:
+    sender = WebhookSender((), [receiver.host])
     with pytest.raises(WebhookDeliveryError, match="WEBHOOK_SECRETS"):
-        await sender.send(notice(listening.url))
+        await sender.send(new_delivery(receiver.url))
     await sender.aclose()
-    assert listening.received == []
+    assert receiver.received == []
 
 
-class Names:
-    """A resolver of the test's own; counts how often it is asked for a name."""
+class FakeDns:
+    """Replacement of DNS that gives the answers in turn, the last one repeatedly, and records the queries."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: list[list[str]]) -> None:
-        self.asked: list[str] = []
+        self.queries: list[str] = []
         real = socket.getaddrinfo
 
         def getaddrinfo(host: str, port: int, *arguments: Any, **more: Any) -> Any:
             if _is_address(host):
                 return real(host, port, *arguments, **more)
-            self.asked.append(host)
+            self.queries.append(host)
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
 
@@ -174,12 +177,12 @@ def _is_address(host: str | bytes) -> bool:
     ids=str,
 )
 async def test_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
-    Names(monkeypatch, [addresses])
+    FakeDns(monkeypatch, [addresses])
     tried: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda *arguments: tried.append(arguments))
     sender = WebhookSender(SECRETS, ())
     with pytest.raises(WebhookDeliveryError, match="private address"):
-        await sender.send(notice("https://hook.example.org/"))
+        await sender.send(new_delivery("https://hook.example.org/"))
     await sender.aclose()
     assert tried == []
 
@@ -188,7 +191,7 @@ async def test_name_with_a_private_address_is_refused(monkeypatch: pytest.Monkey
 async def test_private_address_is_refused_in_any_notation(host: str) -> None:
     sender = WebhookSender(SECRETS, ())
     with pytest.raises(WebhookDeliveryError, match=r"private address|cannot be resolved"):
-        await sender.send(notice(f"https://{host}/"))
+        await sender.send(new_delivery(f"https://{host}/"))
     await sender.aclose()
 
 
@@ -204,56 +207,57 @@ async def test_connection_goes_to_the_checked_address_and_the_name_is_verified(
     authority.issue_cert("hook.test").configure_cert(server_tls)
     client_tls = ssl.create_default_context()
     authority.configure_trust(client_tls)
-    names = Names(monkeypatch, [["127.0.0.1"], ["10.0.0.1"]])  # DNS changes its mind after the first look
-    async with webhook_receiver(server_tls) as listening:
+    dns = FakeDns(monkeypatch, [["127.0.0.1"], ["10.0.0.1"]])  # DNS answers differently the second time
+    async with webhook_receiver(server_tls) as receiver:
         sender = WebhookSender(SECRETS, ["hook.test", "other.test"], tls=client_tls)
-        await sender.send(notice(f"https://hook.test:{listening.port}/"))
-        assert names.asked == ["hook.test"]
-        assert listening.received[0].headers["host"] == f"hook.test:{listening.port}"
-        Names(monkeypatch, [["127.0.0.1"]])
+        await sender.send(new_delivery(f"https://hook.test:{receiver.port}/"))
+        assert dns.queries == ["hook.test"]
+        assert receiver.received[0].headers["host"] == f"hook.test:{receiver.port}"
+        FakeDns(monkeypatch, [["127.0.0.1"]])
         with pytest.raises(WebhookDeliveryError, match="TLS certificate is not trusted"):
-            await sender.send(notice(f"https://other.test:{listening.port}/"))
+            await sender.send(new_delivery(f"https://other.test:{receiver.port}/"))
         await sender.aclose()
-        stranger = WebhookSender(SECRETS, ["hook.test"])
+        without_authority = WebhookSender(SECRETS, ["hook.test"])
         with pytest.raises(WebhookDeliveryError, match="TLS certificate is not trusted"):
-            await stranger.send(notice(f"https://hook.test:{listening.port}/"))
-        await stranger.aclose()
-        assert len(listening.received) == 1
+            await without_authority.send(new_delivery(f"https://hook.test:{receiver.port}/"))
+        await without_authority.aclose()
+        assert len(receiver.received) == 1
 
 
-async def test_url_is_validated_again_at_delivery(listening: WebhookReceiver) -> None:
+async def test_url_is_validated_again_at_delivery(receiver: WebhookReceiver) -> None:
     sender = WebhookSender(SECRETS, ())
     with pytest.raises(InvalidInputError, match="https://"):
-        await sender.send(notice(listening.url))
+        await sender.send(new_delivery(receiver.url))
     await sender.aclose()
+    assert receiver.received == []
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "https://example.org", "https://example.org:8443/a?b=c", "https://[2001:db8::1]/x", "http://inside/hook",
-        "HTTPS://Example.org/", "http://inside:8080/", "http://ported:81/",
+        "https://example.org", "https://example.org:8443/a?b=c", "https://[2001:db8::1]/x", "http://internal/hook",
+        "HTTPS://Example.org/", "http://internal:8080/", "http://with-port:81/",
     ],
 )  # fmt: skip
 def test_valid_notify_url_is_accepted(url: str) -> None:
-    assert notify_url(url, {"inside", "ported:81"}) == url
+    assert notify_url(url, {"internal", "with-port:81"}) == url
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
-        ("http://example.org/", "must start with https://"), ("http://ported/", "must start with https://"),
+        ("http://example.org/", "must start with https://"), ("http://with-port/", "must start with https://"),
         ("ftp://example.org", "https://host/path"), ("file:///etc/passwd", "https://host/path"), ("", "https://host"),
         ("https:///x", "https://host/path"), ("https://a b/", "without spaces"), ("https://ä/", "ASCII"),
         ("https://user:pass@example.org/", "no user name"), ("https://example.org/#x", "no fragment"),
-        ("https://example.org\\@inside/", "https://host|no user name"), ("https://x/" + "a" * 2000, "2000"),
+        ("https://example.org\\@internal/", "https://host|no user name"), ("https://x/" + "a" * 2000, "2000"),
         ("https://example.org:99999/", "cannot be read"), ("https://[::1/", "cannot be read"),
         ("https://example.org/\r\nX: y", "without spaces"), ("gopher://example.org", "https://host/path"),
     ],
 )  # fmt: skip
-def test_invalid_notify_url_is_refused(url: str, words: str) -> None:
-    with pytest.raises(InvalidInputError, match=words):
-        notify_url(url, {"ported:81"})
+def test_invalid_notify_url_is_refused(url: str, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        notify_url(url, {"with-port:81"})
 
 
 def test_delivery_attempts_are_spread_over_hours() -> None:

@@ -45,11 +45,11 @@ def test_objects_are_not_copied(work_tree: WorkTree, layout: SourceLayout) -> No
 def test_alternates_of_the_repository_are_readable_too(
     work_tree: WorkTree, layout: SourceLayout, tmp_path: Path
 ) -> None:
-    git(tmp_path, "clone", "-q", "--shared", str(work_tree.path), "borrower")
-    source = fetch_directory(tmp_path / "borrower", layout, SourceLimits())
+    git(tmp_path, "clone", "-q", "--shared", str(work_tree.path), "sharing")
+    source = fetch_directory(tmp_path / "sharing", layout, SourceLimits())
     assert source.commit_sha == work_tree.head()
-    stores = (tmp_path / "borrower/.git/objects", work_tree.dot_git / "objects")
-    assert paths_to_read(tmp_path / "borrower").collecting == stores
+    stores = (tmp_path / "sharing/.git/objects", work_tree.dot_git / "objects")
+    assert paths_to_read(tmp_path / "sharing").collecting == stores
     assert GitHistory(layout.repository).commit_count() == 2
 
 
@@ -128,7 +128,7 @@ def test_repository_without_commits_has_no_history(layout: SourceLayout, tmp_pat
     assert not layout.repository.exists()
 
 
-def head_becomes_a_pipe(git_dir: Path) -> None:
+def replace_head_with_a_pipe(git_dir: Path) -> None:
     (git_dir / "HEAD").unlink()
     os.mkfifo(git_dir / "HEAD")
 
@@ -138,7 +138,7 @@ def head_becomes_a_pipe(git_dir: Path) -> None:
     [
         (lambda git_dir: (git_dir / "HEAD").write_text("junk"), "HEAD is malformed"),
         (lambda git_dir: (git_dir / "HEAD").unlink(), "there is no HEAD"),
-        (head_becomes_a_pipe, "there is no HEAD"),
+        (replace_head_with_a_pipe, "there is no HEAD"),
         (lambda git_dir: (git_dir / "HEAD").write_text("a" * 40), "HEAD's commit is missing"),
         (lambda git_dir: (git_dir / "objects").rename(git_dir / "gone"), "its objects cannot be read"),
         (lambda git_dir: (git_dir / "shallow").write_text("x"), "its shallow file is malformed"),

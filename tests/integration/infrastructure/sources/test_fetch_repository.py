@@ -1,5 +1,6 @@
 import base64
 import os
+import shutil
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,14 +65,14 @@ def test_only_the_branch_is_fetched_into_a_bare_repository(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     work_tree.git("checkout", "-q", "-b", "other")
-    elsewhere = work_tree.commit(other_py="z = 1\n")
+    other = work_tree.commit(other_py="z = 1\n")
     work_tree.git("tag", "v1")
     work_tree.git("checkout", "-q", "main")
     fetch(git_server.add(repository_name, work_tree.dot_git))
     assert git(layout.repository, "rev-parse", "--is-bare-repository") == b"true\n"
     refs = git(layout.repository, "for-each-ref", "--format=%(refname)")
     assert refs == b"refs/heads/analysed\n"
-    known = git(layout.repository, "cat-file", "--batch-check", stdin=elsewhere.encode())
+    known = git(layout.repository, "cat-file", "--batch-check", stdin=other.encode())
     assert known.endswith(b"missing\n")
 
 
@@ -115,13 +116,13 @@ def test_token_is_sent_for_a_private_repository(
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [(None, "authentication required"), ("wr0ng", "does not accept the token")]
+    ("token", "message"), [(None, "authentication required"), ("wr0ng", "does not accept the token")]
 )
 def test_private_repository_without_a_valid_token_is_refused(
-    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str, token: str | None, words: str
+    fetch: Fetch, git_server: GitServer, work_tree: WorkTree, repository_name: str, token: str | None, message: str
 ) -> None:
     url = git_server.add(repository_name, work_tree.dot_git, token="s3cret-token")
-    with pytest.raises(PermanentError, match=words):
+    with pytest.raises(PermanentError, match=message):
         fetch(url, token=token)
 
 
@@ -137,7 +138,7 @@ def test_token_is_in_no_argument_and_no_file(
     log = tmp_path / "arguments"
     shim = tmp_path / "bin" / "git"
     shim.parent.mkdir()
-    real = next(Path(place) / "git" for place in os.environ["PATH"].split(":") if (Path(place) / "git").exists())
+    real = shutil.which("git")
     shim.write_text(f'#!/bin/sh\nprintf "%s " "$@" >>{log}\nprintf "\\n" >>{log}\nexec {real} "$@"\n')
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
@@ -192,7 +193,7 @@ def test_branch_must_match_the_full_ref_name(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "words"),
+    ("status", "kind", "message"),
     [
         (403, PermanentError, "access denied"),
         (410, PermanentError, "repository not found"),
@@ -202,9 +203,9 @@ def test_branch_must_match_the_full_ref_name(
     ],
 )
 def test_http_status_of_the_host_determines_the_error(
-    fetch: Fetch, git_server: GitServer, repository_name: str, status: int, kind: type[Vibe8Error], words: str
+    fetch: Fetch, git_server: GitServer, repository_name: str, status: int, kind: type[Vibe8Error], message: str
 ) -> None:
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=message):
         fetch(git_server.fail(repository_name, Fault(status)))
 
 
@@ -232,25 +233,25 @@ def test_untrusted_certificate_is_refused(
 def test_closed_port_is_a_temporary_error(fetch: Fetch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{unused.getsockname()[1]}"
+        host = f"127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(ServiceUnavailableError, match="cannot be reached"):
-            fetch(f"https://{place}/o/r", allowed_hosts=[place])
+            fetch(f"https://{host}/o/r", allowed_hosts=[host])
 
 
 def test_git_connects_to_the_checked_address_without_dns(
     fetch: Fetch, git_server: GitServer, work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch, repository_name: str
 ) -> None:
-    # No resolver knows this name: that git gets through shows that it asked none.
+    # No DNS server knows this name, so the fetch succeeds only if git makes no query.
     def getaddrinfo(host: str, port: int, **_: Any) -> Sequence[Any]:
         assert host == "git.example.test"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     git_server.add(repository_name, work_tree.dot_git)
-    place = f"git.example.test:{git_server.port}"
+    host = f"git.example.test:{git_server.port}"
     with monkeypatch.context() as patched:
         patched.setattr(socket, "getaddrinfo", getaddrinfo)
         patched.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
-        source = fetch(f"https://{place}/{repository_name}", allowed_hosts=[place])
+        source = fetch(f"https://{host}/{repository_name}", allowed_hosts=[host])
     assert source.commit_sha == work_tree.head()
 
 

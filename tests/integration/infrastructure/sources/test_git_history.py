@@ -1,10 +1,12 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.errors import PermanentError
-from infrastructure.sources.git.command import EMPTY_TREE_ID, GitFailedError, run_git
+from infrastructure.sources.git import history
+from infrastructure.sources.git.command import EMPTY_TREE_ID, GitFailedError, GitProcess, run_git
 from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree
 
@@ -15,14 +17,14 @@ def test_parts_of_the_commits_together_have_all_lines(work_tree: WorkTree) -> No
     work_tree.git("checkout", "-q", "main")
     work_tree.merge("side")
     work_tree.commit(a_py="rewritten\n")
-    history = GitHistory(work_tree.dot_git)
-    whole = sorted(history.numstat())
-    commits = list(history.commits())
-    assert len(commits) == history.commit_count() == 4
+    opened = GitHistory(work_tree.dot_git)
+    whole = sorted(opened.numstat())
+    commits = list(opened.commits())
+    assert len(commits) == opened.commit_count() == 4
     for parts in (1, 2, 3, 4):
-        split = [line for part in range(parts) for line in history.numstat(commits[part::parts])]
+        split = [line for part in range(parts) for line in opened.numstat(commits[part::parts])]
         assert sorted(split) == whole
-    assert list(history.numstat([])) == []
+    assert list(opened.numstat([])) == []
 
 
 def test_binary_files_are_left_out(work_tree: WorkTree) -> None:
@@ -42,29 +44,43 @@ def test_unusual_paths_are_returned_unchanged(work_tree: WorkTree, name: bytes) 
 def test_path_mapping_is_stored_in_the_repository(tmp_path: Path) -> None:
     assert PathMapping.load(tmp_path) == PathMapping()
     assert PathMapping().to_tree_path(b"a/b.py") == b"a/b.py"
-    below = PathMapping(history_directory=b"src/\xff")
-    below.save(tmp_path)
-    assert PathMapping.load(tmp_path) == below
-    assert below.to_tree_path(b"src/\xff/a.py") == b"a.py"
-    assert below.to_tree_path(b"src/\xffother/a.py") is None
-    assert below.to_tree_path(b"a.py") is None
+    mapping = PathMapping(history_directory=b"src/\xff")
+    mapping.save(tmp_path)
+    assert PathMapping.load(tmp_path) == mapping
+    assert mapping.to_tree_path(b"src/\xff/a.py") == b"a.py"
+    assert mapping.to_tree_path(b"src/\xffother/a.py") is None
+    assert mapping.to_tree_path(b"a.py") is None
     assert PathMapping(tree_directory=b"project").to_tree_path(b"a.py") == b"project/a.py"
 
 
 def test_unreadable_history_is_a_one_line_error(work_tree: WorkTree) -> None:
     head = work_tree.head()
     (work_tree.dot_git / "objects" / head[:2] / head[2:]).unlink()
-    history = GitHistory(work_tree.dot_git)
-    for attempt in (history.commit_count, lambda: list(history.numstat()), lambda: list(history.commits())):
+    opened = GitHistory(work_tree.dot_git)
+    for attempt in (opened.commit_count, lambda: list(opened.numstat()), lambda: list(opened.commits())):
         with pytest.raises(PermanentError, match="the history cannot be read: ") as raised:
             attempt()
         assert "\n" not in str(raised.value)
 
 
-def test_closing_the_iterator_stops_git(work_tree: WorkTree) -> None:
+def test_closing_the_iterator_stops_git(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[GitProcess] = []
+
+    class RecordedProcess(GitProcess):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    # git blocks while it writes more than one chunk and a pipe can hold.
+    directory = "/".join(["d" * 250] * 3)
+    work_tree.commit(**{f"{directory}/{number}_py": "x\n" for number in range(2_000)})
+    monkeypatch.setattr(history, "GitProcess", RecordedProcess)
     lines = GitHistory(work_tree.dot_git).numstat()
     next(lines)
+    (process,) = started
+    assert process.is_running()
     lines.close()  # type: ignore[attr-defined]
+    assert not process.is_running()
     assert list(lines) == []
 
 
@@ -77,11 +93,11 @@ def test_git_inherits_no_environment_variables(
     monkeypatch.setenv("GIT_TRACE", str(marker))
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("SECRET_OF_OURS", "s3cret")
+    monkeypatch.setenv("OPERATORS_SECRET", "s3cret")
     assert GitHistory(work_tree.dot_git).commit_count() == 2
     assert not marker.exists()
     shown = run_git(work_tree.dot_git, "-c", "alias.show-environment=!env", "show-environment").decode()
-    assert "SECRET_OF_OURS" not in shown
+    assert "OPERATORS_SECRET" not in shown
     assert "HTTPS_PROXY" not in shown
     assert "GIT_CONFIG_NOSYSTEM=1" in shown
 
@@ -91,7 +107,7 @@ def test_attributes_of_the_tree_are_disabled(work_tree: WorkTree) -> None:
 
 
 def test_git_is_killed_after_its_timeout(work_tree: WorkTree, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "never.pack")  # nobody ever opens its other end
+    os.mkfifo(tmp_path / "never.pack")  # no process opens it for writing
     with pytest.raises(GitFailedError) as raised:
         run_git(work_tree.dot_git, "index-pack", str(tmp_path / "never.pack"), timeout=0.2)
     assert raised.value.status < 0

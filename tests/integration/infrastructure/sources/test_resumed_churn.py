@@ -1,4 +1,4 @@
-"""Churn from what an earlier run left: the same numbers as a walk over everything, whatever became of the history."""
+"""Churn that resumes from the stored state of an earlier run gives the same numbers as reading the whole history."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,49 +15,50 @@ from collectors.source.source_tree import SourceTree, load_tree
 from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree, git
 
-Walks = list[str | None]
+Starts = list[str | None]
+"""Commit from which each read of the history started; None is the whole history."""
 
 
-class Watched(GitHistory):
-    """Notes from where it was walked."""
+class RecordedHistory(GitHistory):
+    """History that records from which commit it was read."""
 
     def __init__(self, repository: Path) -> None:
         super().__init__(repository)
-        self.walks: Walks = []
+        self.starts: Starts = []
 
     def numstat(self, commits: Any = None, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
-        self.walks.append(since)
+        self.starts.append(since)
         return super().numstat(commits, since=since)
 
 
-def tree_of(work_tree: WorkTree) -> tuple[SourceTree, Walks]:
-    history = Watched(work_tree.dot_git)
+def tree_of(work_tree: WorkTree) -> tuple[SourceTree, Starts]:
+    history = RecordedHistory(work_tree.dot_git)
     tree = load_tree(work_tree.path, history=history)
     entries = tuple(entry for entry in tree.entries if not entry.path.startswith(".git/"))
-    return SourceTree(root=tree.root, entries=entries, history=history), history.walks
+    return SourceTree(root=tree.root, entries=entries, history=history), history.starts
 
 
-def resumed(work_tree: WorkTree, *states: bytes) -> tuple[Walks, bytes | None]:
-    """From where it was walked, and what to remember; the numbers must be those of a whole walk."""
-    tree, walks = tree_of(work_tree)
+def resumed(work_tree: WorkTree, *states: bytes) -> tuple[Starts, bytes | None]:
+    """Collect from stored states, and check the result against a full read. Returns the starts and the new state."""
+    tree, starts = tree_of(work_tree)
     facts, state = COLLECTOR.collect_incremental(tree, states)
     assert facts == COLLECTOR.collect_tree(tree_of(work_tree)[0])
-    return walks, state
+    return starts, state
 
 
 def state_of(work_tree: WorkTree) -> bytes:
-    walks, state = resumed(work_tree)
-    assert walks == [None]
+    starts, state = resumed(work_tree)
+    assert starts == [None]
     assert state is not None
     return state
 
 
 def test_only_new_commits_are_read(work_tree: WorkTree) -> None:
     state, head = state_of(work_tree), work_tree.head()
-    assert resumed(work_tree, state) == ([], None)  # nothing new, so nothing to remember anew
+    assert resumed(work_tree, state) == ([], None)  # nothing new, so no new state
     work_tree.commit(a_py="other\n", new_py="1\n2\n")
-    walks, further = resumed(work_tree, state)
-    assert walks == [head]
+    starts, further = resumed(work_tree, state)
+    assert starts == [head]
     assert further == state_of(work_tree)
     assert resumed(work_tree, state, further or b"") == ([], None)
 
@@ -127,10 +128,10 @@ def test_state_over_the_limit_is_not_stored(work_tree: WorkTree, monkeypatch: py
     work_tree.commit(gone_py="1\n2\n", lost_py="1\n")
     work_tree.git("rm", "-q", "gone.py", "lost.py")
     work_tree.commit()
-    whole = COLLECTOR.collect_tree(tree_of(work_tree)[0])
+    full = COLLECTOR.collect_tree(tree_of(work_tree)[0])
     monkeypatch.setattr(commit_tally, "PATHS_LIMIT", 1)
     tree, _ = tree_of(work_tree)
-    assert COLLECTOR.collect_incremental(tree, ()) == (whole, None)
+    assert COLLECTOR.collect_incremental(tree, ()) == (full, None)
 
 
 def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
@@ -173,7 +174,7 @@ def test_forged_state_is_ignored(work_tree: WorkTree, forge: Callable[[bytes], b
     assert resumed(work_tree, state)[0] == [None]
 
 
-STEPS = st.lists(st.sampled_from(["commit", "side", "merge", "drop", "delete", "remember"]), min_size=1, max_size=9)
+STEPS = st.lists(st.sampled_from(["commit", "side", "merge", "drop", "delete", "store"]), min_size=1, max_size=9)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -199,5 +200,5 @@ def test_resumed_counts_equal_full_counts_for_any_history(
             work.git("rm", "-q", "--ignore-unmatch", "b.py")
             work.commit()
         _, state = resumed(work, *states)
-        if step == "remember" and state is not None:
+        if step == "store" and state is not None:
             states = [state, *states[:1]]

@@ -29,15 +29,15 @@ except Vibe8Error as error:
 """
 
 
-def run(scratch: Path, what: str, data: bytes, **environment: str) -> dict[str, object]:
-    """On a machine without git; `environment` is what the process inherits beside its PATH."""
-    scratch.mkdir()
+def run(directory: Path, filename: str, data: bytes, **environment: str) -> dict[str, object]:
+    """Fetch an upload, or clone for the name `clone`, in a process without git on its PATH."""
+    directory.mkdir()
     result = subprocess.run(
-        [sys.executable, "-c", UPLOAD, str(scratch), what],
+        [sys.executable, "-c", UPLOAD, str(directory), filename],
         input=base64.b64encode(data),
         capture_output=True,
         check=True,
-        env={"PATH": str(scratch), **environment},
+        env={"PATH": str(directory), **environment},
     )
     answer: dict[str, object] = json.loads(result.stdout)
     return answer

@@ -33,7 +33,7 @@ def reader(**files: str) -> Callable[[str], bytes | None]:
             },
             Head(SHA, "main"),
         ),
-        (  # a loose ref is newer than a packed one
+        (  # a loose ref takes precedence over a packed one
             {"HEAD": "ref: refs/heads/m", "refs__heads__m": SHA, "packed_refs": f"{OTHER} refs/heads/m\n"},
             Head(SHA, "m"),
         ),
@@ -58,7 +58,7 @@ def test_head_is_resolved_through_symbolic_loose_and_packed_refs(files: dict[str
         ({"HEAD": "ref: refs/tags/v1"}, "malformed"),
         ({"HEAD": "ref: /etc/passwd"}, "malformed"),
         ({"HEAD": "ref: refs/heads/../../config"}, "HEAD names an invalid branch"),
-        ({"HEAD": "ref: refs/heads/.invalid"}, "HEAD names an invalid branch"),  # reftable
+        ({"HEAD": "ref: refs/heads/.invalid"}, "HEAD names an invalid branch"),  # written by the reftable format
         ({"HEAD": "ref: refs/heads/a\0b"}, "HEAD names an invalid branch"),
         ({"HEAD": "ref: refs/heads/main"}, "no commit"),
         ({"HEAD": "ref: refs/heads/main", "packed_refs": f"{SHA} refs/heads/maintenance\n"}, "no commit"),

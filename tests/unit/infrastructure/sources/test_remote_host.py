@@ -30,11 +30,11 @@ def test_public_address_is_public(address: str) -> None:
 
 
 class Network:
-    """Names and listeners without a wire."""
+    """Replacement of DNS and of connections, which records the addresses that were tried."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str, answering: set[str] | None = None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str, accepting: set[str] | None = None) -> None:
         self.tried: list[str] = []
-        self._answering = set(addresses) if answering is None else answering
+        self._accepting = set(addresses) if accepting is None else accepting
 
         def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
             if not addresses:
@@ -46,7 +46,7 @@ class Network:
 
     def connect(self, address: tuple[str, int], timeout: float) -> socket.socket:
         self.tried.append(address[0])
-        if address[0] not in self._answering:
+        if address[0] not in self._accepting:
             raise ConnectionRefusedError
         return socket.socket()
 
@@ -77,10 +77,10 @@ def test_operator_can_allow_a_private_host(monkeypatch: pytest.MonkeyPatch, url:
 
 
 def test_git_connects_to_the_address_that_accepted_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Network(monkeypatch, "2606:50c0:8000::154", "140.82.121.4", answering={"140.82.121.4"})
-    place = resolve_remote_host("https://github.com/o/r", {"github.com"})
+    network = Network(monkeypatch, "2606:50c0:8000::154", "140.82.121.4", accepting={"140.82.121.4"})
+    remote = resolve_remote_host("https://github.com/o/r", {"github.com"})
     assert network.tried == ["2606:50c0:8000::154", "140.82.121.4"]
-    assert place.curl_resolve_entry() == "github.com:443:140.82.121.4"
+    assert remote.curl_resolve_entry() == "github.com:443:140.82.121.4"
     assert RemoteHost("h", 1, ipaddress.ip_address("2606::1")).curl_resolve_entry() == "h:1:[2606::1]"
 
 
@@ -88,18 +88,18 @@ def test_unresolvable_name_and_unreachable_host_are_temporary_errors(monkeypatch
     Network(monkeypatch)
     with pytest.raises(ServiceUnavailableError, match="DNS"):
         resolve_remote_host("https://github.com/o/r", {"github.com"})
-    Network(monkeypatch, "140.82.121.4", answering=set())
+    Network(monkeypatch, "140.82.121.4", accepting=set())
     with pytest.raises(ServiceUnavailableError, match="cannot be reached"):
         resolve_remote_host("https://github.com/o/r", {"github.com"})
 
 
 URL = "fatal: unable to access 'https://h/o/r/': "
 STATUS = URL + "The requested URL returned error: "
-PLACE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
+REMOTE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("stderr", "kind", "message"),
     [
         ("fatal: could not read Username for 'https://h': terminal", PermanentError, "authentication required"),
         ("fatal: Authentication failed for 'https://h/o/r/'", PermanentError, "authentication required"),
@@ -119,22 +119,22 @@ PLACE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4"))
         ("fatal: protocol error: bad line length character", PermanentError, "sent an invalid repository"),
     ],
 )  # fmt: skip
-def test_git_error_is_translated_into_an_actionable_error(said: str, kind: type[Exception], words: str) -> None:
-    error = explain_git_error(GitFailedError(128, said), PLACE, with_token=False)
+def test_git_error_is_translated_into_an_actionable_error(stderr: str, kind: type[Exception], message: str) -> None:
+    error = explain_git_error(GitFailedError(128, stderr), REMOTE, with_token=False)
     assert isinstance(error, kind)
-    assert words in str(error)
+    assert message in str(error)
     assert "\n" not in str(error)
 
 
 def test_rejected_token_is_reported_differently_from_a_missing_one() -> None:
     failure = GitFailedError(128, "fatal: could not read Username for 'https://h': terminal prompts disabled")
-    assert "does not accept the token" in str(explain_git_error(failure, PLACE, with_token=True))
+    assert "does not accept the token" in str(explain_git_error(failure, REMOTE, with_token=True))
 
 
 def test_killed_git_is_a_temporary_error() -> None:
-    assert isinstance(explain_git_error(GitFailedError(-9, ""), PLACE, with_token=False), TransientError)
+    assert isinstance(explain_git_error(GitFailedError(-9, ""), REMOTE, with_token=False), TransientError)
 
 
 def test_error_does_not_quote_the_host() -> None:
     failure = GitFailedError(128, "remote: your token is s3cret\nfatal: the remote end said s3cret")
-    assert "s3cret" not in str(explain_git_error(failure, PLACE, with_token=True))
+    assert "s3cret" not in str(explain_git_error(failure, REMOTE, with_token=True))

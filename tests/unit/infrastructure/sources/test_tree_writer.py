@@ -112,7 +112,7 @@ def test_duplicate_names_are_skipped(layout: SourceLayout) -> None:
         assert not put(writer, b"a.py", b"second")
         put(writer, b"a.py/inner.py")
         put(writer, b"d.py/inner.py")
-        put(writer, b"d.py", b"a directory stands here")
+        put(writer, b"d.py", b"there is a directory of this name")
         source = writer.finish("tree", None)
     assert (layout.tree / "a.py").read_bytes() == b"first"
     assert files(layout.tree) == {b"a.py", b"d.py/inner.py"}
