@@ -18,7 +18,7 @@ from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.servers import Servers
-from tests.fixtures.waiting_fetches import until
+from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, new_system, until_finished
 from worker.client import Client
 

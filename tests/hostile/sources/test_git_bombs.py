@@ -1,4 +1,4 @@
-"""Repositories of a few kilobytes that name billions of files, in the tree or only in the history."""
+"""Git bombs: repositories of a few kilobytes with billions of paths, in the tree or only in the history."""
 
 import base64
 import hashlib
@@ -21,7 +21,8 @@ from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree, git
 from tests.fixtures.git_server import GitServer
 
-LEVELS, WIDTH = 10, 10  # ten to the tenth files
+LEVELS, WIDTH = 10, 10
+"""Depth of the bomb and entries per directory: ten billion files."""
 
 
 def fetch(git_server: GitServer, url: str, layout: SourceLayout, **limits: int) -> object:
@@ -37,23 +38,23 @@ def fetch(git_server: GitServer, url: str, layout: SourceLayout, **limits: int) 
 
 
 def make_tree(small_tree: WorkTree, entries: list[tuple[str, str, str]]) -> str:
-    """A tree of (kind, object id, name)."""
+    """Write a tree object from (kind, object id, name). Returns its id."""
     modes = {"tree": "040000", "blob": "100644"}
     listing = "".join(f"{modes[kind]} {kind} {sha}\t{name}\n" for kind, sha, name in entries)
     return small_tree.git("mktree", stdin=listing.encode()).decode().strip()
 
 
 def write_tree_object(small_tree: WorkTree, body: bytes) -> str:
-    """Without a git process for each, since there are thousands."""
+    """Write a tree object directly, because a git process for each of thousands would be slow. Returns its id."""
     content = b"tree %d\0" % len(body) + body
     sha = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-    place = small_tree.dot_git / "objects" / sha[:2]
-    place.mkdir(exist_ok=True)
-    (place / sha[2:]).write_bytes(zlib.compress(content))
+    directory = small_tree.dot_git / "objects" / sha[:2]
+    directory.mkdir(exist_ok=True)
+    (directory / sha[2:]).write_bytes(zlib.compress(content))
     return sha
 
 
-def bomb(small_tree: WorkTree, extension: str, *, levels: int = LEVELS) -> str:
+def make_bomb(small_tree: WorkTree, extension: str, *, levels: int = LEVELS) -> str:
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
     tree = make_tree(small_tree, [("blob", blob, f"{number}{extension}") for number in range(WIDTH)])
     for _ in range(levels - 1):
@@ -68,13 +69,18 @@ def commit(small_tree: WorkTree, tree: str, *parents: str) -> str:
     return sha
 
 
-@pytest.mark.parametrize(("extension", "words"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
+@pytest.mark.parametrize(("extension", "message"), [(".py", "MAX_TREE_FILES"), (".txt", "entries")])
 def test_tree_of_ten_billion_files_is_refused(
-    git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str, extension: str, words: str
+    git_server: GitServer,
+    small_tree: WorkTree,
+    layout: SourceLayout,
+    repository_name: str,
+    extension: str,
+    message: str,
 ) -> None:
-    commit(small_tree, bomb(small_tree, extension))
+    commit(small_tree, make_bomb(small_tree, extension))
     assert directory_size(small_tree.dot_git / "objects") < 300_000
-    with pytest.raises(InvalidInputError, match=words):
+    with pytest.raises(InvalidInputError, match=message):
         fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout, max_tree_files=1000)
     assert directory_size(layout.root) < MIB
 
@@ -100,7 +106,7 @@ def test_tree_with_thousands_of_levels_does_not_crash(
     commit(small_tree, make_tree(small_tree, [("blob", blob, "good.py"), ("tree", tree, "deep")]))
     try:
         fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout)
-    except PermanentError as error:  # a newer git refuses such a tree by itself
+    except PermanentError as error:  # newer versions of git refuse such a tree
         assert "\n" not in str(error)  # noqa: PT017
     else:
         files = [path for path in layout.tree.rglob("*") if path.is_file()]
@@ -114,10 +120,10 @@ from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import load_tree
 from domain.errors import PermanentError
 from infrastructure.sources.git.history import GitHistory
-layout = Path(sys.argv[1])
+root = Path(sys.argv[1])
 try:
-    history = GitHistory(layout / "repo.git")
-    facts = COLLECTOR.collect_tree(load_tree(layout / "tree", history=history))
+    history = GitHistory(root / "repo.git")
+    facts = COLLECTOR.collect_tree(load_tree(root / "tree", history=history))
     print(json.dumps({"facts": facts}))
 except PermanentError as error:
     print(json.dumps({"error": str(error)}))
@@ -125,7 +131,7 @@ except PermanentError as error:
 
 
 def read_history(layout: SourceLayout, *, memory: int) -> dict[str, object]:
-    """In a process with little memory, as the sandbox gives it; git inherits the limit."""
+    """Collect churn in a process with a limit on its address space, as in the sandbox; git inherits the limit."""
     result = subprocess.run(
         [sys.executable, "-c", READ_HISTORY, str(layout.root)],
         capture_output=True,
@@ -141,8 +147,8 @@ def test_bomb_in_the_history_fails_churn_with_a_reason(
     git_server: GitServer, small_tree: WorkTree, layout: SourceLayout, repository_name: str
 ) -> None:
     clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
-    boom = commit(small_tree, bomb(small_tree, ".py"), small_tree.head())
-    commit(small_tree, clean, boom)
+    bomb = commit(small_tree, make_bomb(small_tree, ".py"), small_tree.head())
+    commit(small_tree, clean, bomb)
     fetch(git_server, git_server.add(repository_name, small_tree.dot_git), layout)
     assert [path.name for path in layout.tree.rglob("*.py")] == ["a.py"]
     answer = read_history(layout, memory=512 * MIB)
@@ -161,7 +167,7 @@ def test_same_memory_limit_is_enough_for_an_ordinary_history(
 
 def test_uploaded_bomb_is_verified_without_visiting_every_path(small_tree: WorkTree, layout: SourceLayout) -> None:
     clean = small_tree.git("rev-parse", "HEAD^{tree}").decode().strip()
-    commit(small_tree, clean, commit(small_tree, bomb(small_tree, ".py"), small_tree.head()))
+    commit(small_tree, clean, commit(small_tree, make_bomb(small_tree, ".py"), small_tree.head()))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(small_tree.path.rglob("*")):

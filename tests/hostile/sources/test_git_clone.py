@@ -1,4 +1,4 @@
-"""Hostile repositories, URLs, branches and hosts; each attack first shown to work on a git without our guards."""
+"""Hostile repositories, URLs, branches and hosts. Where possible, each attack is first shown to work on plain git."""
 
 import os
 import socket
@@ -32,18 +32,18 @@ def fetch(git_server: GitServer, layout: SourceLayout) -> Fetch:
     return call
 
 
-def unguarded(
+def plain_git(
     git_server: GitServer, directory: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """git with nothing but the host's certificate."""
-    known = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_SSL_CAINFO": str(git_server.ca_file)}
+    """Run git without any protection; it only trusts the host's certificate."""
+    base = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_SSL_CAINFO": str(git_server.ca_file)}
     command = ["git", *arguments]
     return subprocess.run(
-        command, cwd=directory, env={**known, **IDENTITY, **environment}, capture_output=True, check=False
+        command, cwd=directory, env={**base, **IDENTITY, **environment}, capture_output=True, check=False
     )
 
 
-# Where to, and how
+# URLs, branches and hosts
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def unguarded(
 def test_url_outside_the_allowed_hosts_is_refused(
     fetch: Fetch, layout: SourceLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    def nobody(*_: object, **__: object) -> None:
-        pytest.fail("a name was looked up")
+    def fail(*_: object, **__: object) -> None:
+        pytest.fail("a DNS query was made")
 
-    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(InvalidInputError):
         fetch(url.replace("MARKER", str(tmp_path / "marker")))
     assert list(layout.root.iterdir()) == []
@@ -73,7 +73,7 @@ def test_url_outside_the_allowed_hosts_is_refused(
 def test_ext_transport_is_refused_by_git(git_server: GitServer, small_tree: WorkTree, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     url = f"ext::touch {marker}"
-    unguarded(git_server, tmp_path, "ls-remote", url, GIT_ALLOW_PROTOCOL="ext")
+    plain_git(git_server, tmp_path, "ls-remote", url, GIT_ALLOW_PROTOCOL="ext")
     assert marker.exists()
     marker.unlink()
     with pytest.raises(GitFailedError, match="not allowed"):
@@ -82,7 +82,7 @@ def test_ext_transport_is_refused_by_git(git_server: GitServer, small_tree: Work
 
 
 def test_file_url_is_refused_by_git(git_server: GitServer, small_tree: WorkTree, tmp_path: Path) -> None:
-    assert unguarded(git_server, tmp_path, "ls-remote", f"file://{small_tree.path}").returncode == 0
+    assert plain_git(git_server, tmp_path, "ls-remote", f"file://{small_tree.path}").returncode == 0
     for protocols in ("https", "none"):
         with pytest.raises(GitFailedError, match="not allowed"):
             run_git(small_tree.dot_git, "ls-remote", f"file://{small_tree.path}", protocols=protocols)
@@ -124,7 +124,7 @@ def test_redirect_is_not_followed(
     target = git_server.add(f"{repository_name}-target", small_tree.dot_git)
     location = {"Location": f"{target}/info/refs?service=git-upload-pack"}
     url = git_server.fail(repository_name, Fault(status, location))
-    assert unguarded(git_server, tmp_path, "ls-remote", url).returncode == 0
+    assert plain_git(git_server, tmp_path, "ls-remote", url).returncode == 0
     before = len([path for _, path, _ in git_server.requests if "-target" in path])
     assert before > 0
     with pytest.raises(PermanentError, match="redirect; give its new URL"):
@@ -135,8 +135,8 @@ def test_redirect_is_not_followed(
 def test_name_with_a_private_address_is_refused(
     fetch: Fetch, layout: SourceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: inside)
+    private = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: private)
     with pytest.raises(InvalidInputError, match="private address"):
         fetch("https://github.com/owner/repository")
     assert not layout.tree.exists()
@@ -153,7 +153,7 @@ def test_proxy_of_the_environment_is_not_used(
     url = git_server.add(repository_name, small_tree.dot_git)
     for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
-    assert unguarded(git_server, tmp_path, "ls-remote", url, HTTPS_PROXY="http://127.0.0.1:1").returncode != 0
+    assert plain_git(git_server, tmp_path, "ls-remote", url, HTTPS_PROXY="http://127.0.0.1:1").returncode != 0
     assert fetch(url).commit_sha == small_tree.head()
 
 
@@ -170,16 +170,17 @@ def test_netrc_is_not_used(
     (home / ".netrc").write_text("machine 127.0.0.1 login x password operators-own\n")
     (home / ".netrc").chmod(0o600)
     url = git_server.add(repository_name, small_tree.dot_git, token="operators-own")
-    assert unguarded(git_server, tmp_path, "ls-remote", url, HOME=str(home)).returncode == 0
+    assert plain_git(git_server, tmp_path, "ls-remote", url, HOME=str(home)).returncode == 0
     monkeypatch.setenv("HOME", str(home))
     with pytest.raises(PermanentError, match="authentication required"):
         fetch(url)
 
 
-# What comes
+# Content of the repository
 
 
-def marker_attack(tmp_path: Path) -> tuple[Path, Path]:
+def marker_program(tmp_path: Path) -> tuple[Path, Path]:
+    """Make a program that creates a marker file. Returns the paths of the program and the marker."""
     program, marker = tmp_path / "program", tmp_path / "marker"
     program.write_text(f"#!/bin/sh\ntouch {marker}\n")
     program.chmod(0o755)
@@ -189,15 +190,13 @@ def marker_attack(tmp_path: Path) -> tuple[Path, Path]:
 def test_submodule_is_skipped(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str, tmp_path: Path
 ) -> None:
-    _, marker = marker_attack(tmp_path)
+    _, marker = marker_program(tmp_path)
     small_tree.write(".gitmodules", f'[submodule "s"]\n\tpath = s\n\turl = ext::touch {marker}\n')
     small_tree.git("add", "-A")
     small_tree.git("update-index", "--add", "--cacheinfo", f"160000,{small_tree.head()},s")
     small_tree.git("commit", "-q", "-m", "a submodule")
     url = git_server.add(repository_name, small_tree.dot_git)
-    unguarded(
-        git_server, tmp_path, "clone", "-q", "--recurse-submodules", url, "unwary", GIT_ALLOW_PROTOCOL="https:ext"
-    )
+    plain_git(git_server, tmp_path, "clone", "-q", "--recurse-submodules", url, "plain", GIT_ALLOW_PROTOCOL="https:ext")
     assert marker.exists()
     marker.unlink()
     source = fetch(url)
@@ -214,8 +213,8 @@ def test_filter_named_in_the_tree_does_not_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Git LFS is such a filter, set up in the operator's own configuration.
-    program, marker = marker_attack(tmp_path)
+    # Git LFS is such a filter. The operator's own configuration defines its program.
+    program, marker = marker_program(tmp_path)
     home = tmp_path / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(f'[filter "lfs"]\n\tsmudge = {program}\n')
@@ -223,8 +222,8 @@ def test_filter_named_in_the_tree_does_not_run(
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12\n"
     small_tree.commit(model_py=pointer)
     url = git_server.add(repository_name, small_tree.dot_git)
-    unguarded(
-        git_server, tmp_path, "clone", "-q", url, "unwary", HOME=str(home), GIT_CONFIG_GLOBAL=str(home / ".gitconfig")
+    plain_git(
+        git_server, tmp_path, "clone", "-q", url, "plain", HOME=str(home), GIT_CONFIG_GLOBAL=str(home / ".gitconfig")
     )
     assert marker.exists()
     marker.unlink()
@@ -236,7 +235,7 @@ def test_filter_named_in_the_tree_does_not_run(
 
 
 def raw_tree(small_tree: WorkTree, *entries: tuple[str, bytes, str]) -> str:
-    """A tree object as no git would write it: (mode, name, object id)."""
+    """Write a malformed tree object from (mode, name, object id). Returns its id."""
     body = b"".join(f"{mode} ".encode() + name + b"\0" + bytes.fromhex(sha) for mode, name, sha in entries)
     return small_tree.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=body).decode().strip()
 
@@ -279,7 +278,7 @@ def test_file_is_not_written_through_a_link_of_the_same_name(
     repository_name: str,
     tmp_path: Path,
 ) -> None:
-    # CVE-2021-21300 and its kin: first a link, then a file that is written through it.
+    # As in CVE-2021-21300: a symbolic link, and then a file below a directory of the same name.
     outside = tmp_path / "outside"
     outside.mkdir()
     blob = small_tree.git("rev-parse", "HEAD:a.py").decode().strip()
@@ -320,7 +319,7 @@ def test_replace_refs_of_the_host_are_not_fetched(
 def test_http_alternates_are_not_followed(
     fetch: Fetch, git_server: GitServer, small_tree: WorkTree, repository_name: str
 ) -> None:
-    # The old, dumb protocol lets a host name another one to fetch the objects from.
+    # In the old "dumb" HTTP protocol the host can name another host for the objects.
     head = small_tree.head()
     url = git_server.url(repository_name)
     git_server.faults_by_path[f"/{repository_name}/info/refs"] = Fault(
@@ -335,6 +334,6 @@ def test_http_alternates_are_not_followed(
     )
     with pytest.raises(PermanentError):
         fetch(url, "main")
-    asked = [path for _, path, _ in git_server.requests]
-    assert any(path.startswith(f"/{repository_name}/objects/") for path in asked)
-    assert not any(path.startswith("/other-host/") for path in asked)
+    requested = [path for _, path, _ in git_server.requests]
+    assert any(path.startswith(f"/{repository_name}/objects/") for path in requested)
+    assert not any(path.startswith("/other-host/") for path in requested)

@@ -1,4 +1,7 @@
-"""Sources that make tools crash, hang or lie: each is first shown to do so, and then costs itself and nothing else."""
+"""Sources that make the tools crash, hang or give false numbers.
+
+The tools alone are first shown to do so; in an analysis, such a file then affects only its own numbers.
+"""
 
 import ast
 import base64
@@ -21,8 +24,8 @@ GOOD = '"""A module."""\n\nimport os\n\n\ndef run(command, unused):\n    if comm
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    place = tmp_path_factory.mktemp("scratch")
-    return Settings(scratch_dir=place, package_index_url="")  # type: ignore[arg-type]
+    directory = tmp_path_factory.mktemp("scratch")
+    return Settings(scratch_dir=directory, package_index_url="")  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -32,19 +35,19 @@ async def pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
 
 
 async def analyse(pipeline: Pipeline, files: Mapping[str, str | bytes]) -> Analysis:
-    async def nothing(_: object) -> None:
+    async def ignore(_: object) -> None:
         pass
 
     data = base64.b64encode(make_zip(files)).decode()
-    analysed = await pipeline.run({"kind": "upload", "filename": "u.zip", "file_data": data}, nothing)
+    analysed = await pipeline.run({"kind": "upload", "filename": "u.zip", "file_data": data}, ignore)
     return analysed.analysis
 
 
-def nodes(analysis: Analysis) -> dict[str, Any]:
-    found, waiting = {}, [analysis.file_tree]
-    while waiting:
-        node = waiting.pop()
-        waiting.extend(node.get("children", ()))
+def file_nodes(analysis: Analysis) -> dict[str, Any]:
+    found, pending = {}, [analysis.file_tree]
+    while pending:
+        node = pending.pop()
+        pending.extend(node.get("children", ()))
         if node["type"] == "file":
             found[node["path"]] = node
     return found
@@ -54,8 +57,8 @@ def values(numbers: Any) -> list[Any]:
     return list(numbers.values()) if isinstance(numbers, dict) else [numbers]
 
 
-def alone(directory: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """The tool's own command line, over the directory."""
+def run_tool(directory: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the tool's own command line in the directory."""
     command = [sys.executable, "-m", tool, *arguments]
     return subprocess.run(command, cwd=directory, capture_output=True, check=False)
 
@@ -104,25 +107,25 @@ ENCODED = {
 
 def test_tools_alone_crash_on_these_files(tmp_path: Path) -> None:
     (tmp_path / "elif.py").write_text(DEEP["elif.py"])
-    assert b"RecursionError" in alone(tmp_path, "vulture", "elif.py").stderr
-    assert b"recursion depth" in alone(tmp_path, "radon", "cc", "--json", "elif.py").stdout
+    assert b"RecursionError" in run_tool(tmp_path, "vulture", "elif.py").stderr
+    assert b"recursion depth" in run_tool(tmp_path, "radon", "cc", "--json", "elif.py").stdout
     (tmp_path / "deep.py").write_text("x = " + "[" * 20_000 + "]" * 20_000)
     (tmp_path / "good.py").write_text(GOOD)
-    ruff = alone(tmp_path, "ruff", "check", "--isolated", "--no-cache", "deep.py", "good.py")
+    ruff = run_tool(tmp_path, "ruff", "check", "--isolated", "--no-cache", "deep.py", "good.py")
     assert ruff.returncode not in (0, 1)
     assert b"good.py" not in ruff.stdout
     (tmp_path / "latin.py").write_bytes(ENCODED["undecodable.py"])
-    assert b"UnicodeDecodeError" in alone(tmp_path, "docstr_coverage.cli", "latin.py", "good.py").stderr
+    assert b"UnicodeDecodeError" in run_tool(tmp_path, "docstr_coverage.cli", "latin.py", "good.py").stderr
 
 
 @pytest.mark.parametrize("files", [DEEP, LARGE, ENCODED], ids=["deep", "large", "encoded"])
 async def test_hostile_file_affects_only_its_own_numbers(
     pipeline: Pipeline, settings: Settings, files: Mapping[str, str | bytes]
 ) -> None:
-    expected = nodes(await analyse(pipeline, {"good.py": GOOD}))["good.py"]
+    expected = file_nodes(await analyse(pipeline, {"good.py": GOOD}))["good.py"]
     analysis = await analyse(pipeline, {"good.py": GOOD, **files})
     assert "failed" not in analysis.completeness["collectors"].values()
-    found = nodes(analysis)
+    found = file_nodes(analysis)
     assert found["good.py"] == expected
     skipped = {item["path"] for item in analysis.completeness["skipped"]}
     assert skipped == {name for name in files if name == "too_large.py"}
@@ -130,7 +133,7 @@ async def test_hostile_file_affects_only_its_own_numbers(
     for name in set(files) - skipped:
         lines = [line for line in analysis.errors if line.startswith(f"{name}: ")]
         unknown = {key for key, value in found[name]["metrics"].items() if None in values(value)}
-        assert lines or unknown == {"churn"}, name  # that one needs a history
+        assert lines or unknown == {"churn"}, name  # churn is null because there is no history
     assert not list(settings.scratch_dir.glob("*/job-*"))
 
 
@@ -172,18 +175,18 @@ CONFIGURATION = {
 
 def test_tools_alone_obey_configuration_in_the_tree(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("import os\n")
-    assert alone(tmp_path, "ruff", "check", "--no-cache", ".").returncode == 1
+    assert run_tool(tmp_path, "ruff", "check", "--no-cache", ".").returncode == 1
     (tmp_path / "ruff.toml").write_text("lint.select = []\n")
-    assert alone(tmp_path, "ruff", "check", "--no-cache", ".").returncode == 0
+    assert run_tool(tmp_path, "ruff", "check", "--no-cache", ".").returncode == 0
     (tmp_path / "secret").write_text("the first line of another file\n")
     (tmp_path / "ruff.toml").write_text(f'extend = "{tmp_path}/secret"\n')
-    assert b"the first line" in alone(tmp_path, "ruff", "check", "--no-cache", ".").stderr
+    assert b"the first line" in run_tool(tmp_path, "ruff", "check", "--no-cache", ".").stderr
 
 
 async def test_configuration_in_the_tree_is_ignored_and_nothing_is_imported(pipeline: Pipeline) -> None:
     plain = await analyse(pipeline, {"good.py": GOOD})
     analysis = await analyse(pipeline, {**CONFIGURATION, "good.py": GOOD})
-    assert nodes(plain)["good.py"] == nodes(analysis)["good.py"]
+    assert file_nodes(plain)["good.py"] == file_nodes(analysis)["good.py"]
     assert set(analysis.completeness["collectors"].values()) == {"ok"}
     assert "imported" not in str(analysis.errors)
     assert "root:" not in str(analysis)

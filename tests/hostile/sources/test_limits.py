@@ -1,4 +1,4 @@
-"""What one submission can make of a run: lists, names and trees end somewhere, and say what they leave out."""
+"""Limits on the size of a run: lists and paths are capped, and the totals are kept."""
 
 import json
 import signal
@@ -30,10 +30,10 @@ from tests.unit.collectors.declare import declare
 LIMIT = 3
 
 
-class Talkative:
-    """As many findings and gaps as it is told, all of them hostile in length."""
+class VerboseCollector:
+    """Collector that reports the given numbers of findings and gaps, all with overlong texts."""
 
-    metric: ClassVar[MetricDeclaration] = declare("talkative", "total")
+    metric: ClassVar[MetricDeclaration] = declare("verbose", "total")
     needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = single(counts)
 
@@ -54,57 +54,62 @@ class Talkative:
 
 
 @pytest.fixture
-def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def analyse_verbosely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "a.py").write_text("x = 1\n")
 
-    def talk(fetched: FetchedSource | None = None, **amounts: int) -> Analysis:
-        collectors: Sequence[FileCollector] = [Talkative(**amounts)]
+    def run(fetched: FetchedSource | None = None, **amounts: int) -> Analysis:
+        collectors: Sequence[FileCollector] = [VerboseCollector(**amounts)]
         monkeypatch.setattr(engine, "discover", lambda: collectors)
         return analyse(load_tree(tmp_path), fetched or FetchedSource(has_history=False), Options(processes=1))
 
-    return talk
+    return run
 
 
 @pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
-def test_findings_are_capped_and_the_total_is_kept(talk: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_findings_are_capped_and_the_total_is_kept(
+    analyse_verbosely: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     monkeypatch.setattr(assembly, "FINDINGS_LIMIT", LIMIT)
-    findings = talk(findings=count).findings
+    findings = analyse_verbosely(findings=count).findings
     assert findings["total"] == count
     assert [item["line"] for item in findings["items"]] == list(range(min(count, LIMIT)))
 
 
 @pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
 def test_errors_are_capped_and_the_last_line_counts_the_rest(
-    talk: Any, monkeypatch: pytest.MonkeyPatch, count: int
+    analyse_verbosely: Any, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(assembly, "ERRORS_LIMIT", LIMIT)
-    errors = talk(gaps=count).errors
+    errors = analyse_verbosely(gaps=count).errors
     kept, rest = errors[:LIMIT], errors[LIMIT:]
     assert [line.split(" g")[0] for line in kept] == [f"gap {n}" for n in range(min(count, LIMIT))]
     assert rest == ([f"and {count - LIMIT} more"] if count > LIMIT else [])
 
 
 @pytest.mark.parametrize("count", [0, LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
-def test_skipped_files_are_capped_and_the_total_is_kept(talk: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_skipped_files_are_capped_and_the_total_is_kept(
+    analyse_verbosely: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     monkeypatch.setattr(assembly, "SKIPPED_LIMIT", LIMIT)
     skipped = tuple(SkippedFile(path=f"{n}.py", reason="r") for n in range(count))
-    said = talk(FetchedSource(has_history=False, skipped=skipped, skipped_total=count)).completeness
-    assert [item["path"] for item in said["skipped"]] == [f"{n}.py" for n in range(min(count, LIMIT))]
-    assert said["skipped_total"] == count
+    fetched = FetchedSource(has_history=False, skipped=skipped, skipped_total=count)
+    completeness = analyse_verbosely(fetched).completeness
+    assert [item["path"] for item in completeness["skipped"]] == [f"{n}.py" for n in range(min(count, LIMIT))]
+    assert completeness["skipped_total"] == count
 
 
-def test_limits_bound_the_size_of_the_document(talk: Any) -> None:
+def test_limits_bound_the_size_of_the_document(analyse_verbosely: Any) -> None:
     skipped = tuple(SkippedFile(path="p" * 1024, reason="r" * 40) for _ in range(SKIPPED_LIMIT))
     fetched = FetchedSource(has_history=False, skipped=skipped, skipped_total=10**6)
-    said = talk(fetched, findings=FINDINGS_LIMIT + 1, gaps=ERRORS_LIMIT + 1)
-    assert said.findings["total"] == FINDINGS_LIMIT + 1
-    assert len(said.findings["items"]) == FINDINGS_LIMIT
-    assert len(said.errors) == ERRORS_LIMIT + 1
-    assert said.errors[-1] == "and 1 more"
-    assert max(map(len, said.errors)) <= 500
-    item = said.findings["items"][0]
+    analysis = analyse_verbosely(fetched, findings=FINDINGS_LIMIT + 1, gaps=ERRORS_LIMIT + 1)
+    assert analysis.findings["total"] == FINDINGS_LIMIT + 1
+    assert len(analysis.findings["items"]) == FINDINGS_LIMIT
+    assert len(analysis.errors) == ERRORS_LIMIT + 1
+    assert analysis.errors[-1] == "and 1 more"
+    assert max(map(len, analysis.errors)) <= 500
+    item = analysis.findings["items"][0]
     assert (len(item["message"]), len(item["function"])) == (300, 200)
-    assert len(json.dumps([said.errors, said.completeness])) < 2_000_000
+    assert len(json.dumps([analysis.errors, analysis.completeness])) < 2_000_000
 
 
 # Names
@@ -131,16 +136,16 @@ def test_total_length_of_paths_is_limited(layout: SourceLayout, monkeypatch: pyt
 
 
 def test_document_with_the_longest_paths_fits_into_postgresql_and_a_frame() -> None:
-    """A node repeats its path once and holds less than 2 KB beside; PostgreSQL takes 256 MB of JSONB, a frame 512."""
+    """A node contains its path once more and less than 2 KB besides. JSONB is limited to 256 MB, a frame to 512 MB."""
     files = SourceLimits().max_tree_files
     assert MAX_TOTAL_PATH_CHARACTERS * 2 + files * 2_000 < 256_000_000
 
 
-# Pool processes
+# Process pool
 
 
-class Tiny:
-    """Has almost no weight, so that hundreds are queued in advance, and an answer as large as a memory page."""
+class TinyUnit:
+    """Unit with so little weight that a process gets hundreds in advance, but with a result of one memory page."""
 
     weight: ClassVar[float] = 1 / 512
     deadline: ClassVar[float] = 60.0
@@ -150,13 +155,13 @@ class Tiny:
 
 
 @contextmanager
-def patience(seconds: int) -> Iterator[None]:
-    """Fail the test after some seconds: two processes that wait for each other would do so for ever."""
+def time_limit(seconds: int) -> Iterator[None]:
+    """Fail after so many seconds: a deadlock of two processes would never end."""
 
-    def give_up(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("deadlock")
 
-    before = signal.signal(signal.SIGALRM, give_up)
+    before = signal.signal(signal.SIGALRM, fail)
     signal.alarm(seconds)
     try:
         yield
@@ -166,27 +171,27 @@ def patience(seconds: int) -> Iterator[None]:
 
 
 def test_thousands_of_tiny_units_do_not_deadlock_the_pool() -> None:
-    answers: list[UnitResult] = []
-    with patience(120):
+    results: list[UnitResult] = []
+    with time_limit(120):
         ProcessPool(
-            [Tiny() for _ in range(5_000)],
+            [TinyUnit() for _ in range(5_000)],
             processes=2,
             budget_ms=1e9,
-            on_result=lambda _, result: answers.append(result),
+            on_result=lambda _, result: results.append(result),
         ).run()
-    assert len(answers) == 5_000
-    assert all(answer.values == {"": "x" * 4096} for answer in answers)
+    assert len(results) == 5_000
+    assert all(result.values == {"": "x" * 4096} for result in results)
 
 
 def test_crashed_pool_process_loses_only_the_unit_that_crashed_it() -> None:
-    class Dying(Tiny):
+    class CrashingUnit(TinyUnit):
         def steps(self) -> Iterator[Step]:
             yield "", lambda: signal.raise_signal(signal.SIGKILL)
 
-    answers: dict[int, UnitResult] = {}
-    units = [Dying() if number % 500 == 250 else Tiny() for number in range(2_000)]
-    with patience(120):
-        ProcessPool(units, processes=2, budget_ms=1e9, on_result=answers.__setitem__).run()
-    lost = {number for number, answer in answers.items() if answer.failures}
-    assert len(answers) == 2_000
+    results: dict[int, UnitResult] = {}
+    units = [CrashingUnit() if number % 500 == 250 else TinyUnit() for number in range(2_000)]
+    with time_limit(120):
+        ProcessPool(units, processes=2, budget_ms=1e9, on_result=results.__setitem__).run()
+    lost = {number for number, result in results.items() if result.failures}
+    assert len(results) == 2_000
     assert lost == {250, 750, 1_250, 1_750}

@@ -1,6 +1,7 @@
-"""An uploaded `.git` that wants to run a program, read a file or tell another history.
+"""An uploaded `.git` that tries to run a program, to read a file or to falsify the history.
 
-Each attack is first shown to work: a program of the attacker's leaves a marker when the unwary run git where it lies.
+Each attack is first shown to work: plain git in the unpacked directory runs the attacker's program, which leaves a
+marker.
 """
 
 import base64
@@ -25,7 +26,7 @@ from tests.fixtures.git_repository import IDENTITY, WorkTree, git
 
 
 class Program:
-    """The attacker's: it leaves a marker, and can be told apart from one that never ran."""
+    """The attacker's program; it creates a marker file when it runs."""
 
     def __init__(self, directory: Path) -> None:
         self.marker = directory / "marker"
@@ -34,6 +35,7 @@ class Program:
         self.path.chmod(0o755)
 
     def ran(self) -> bool:
+        """Whether the program has run since the last call."""
         found = self.marker.exists()
         self.marker.unlink(missing_ok=True)
         return found
@@ -45,7 +47,7 @@ def program(tmp_path: Path) -> Program:
 
 
 def archive_of(directory: Path) -> bytes:
-    """Everything below, `.git` included, as any packer would."""
+    """Pack everything below the directory, including `.git`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(directory.rglob("*")):
@@ -62,8 +64,8 @@ def reasons(source: FetchedSource) -> dict[str, str]:
     return {item.path: item.reason for item in source.skipped}
 
 
-def unwary(two_commit_tree: WorkTree, *arguments: str) -> bytes:
-    """git as it runs where the upload was unpacked, whatever comes of it."""
+def plain_git(two_commit_tree: WorkTree, *arguments: str) -> bytes:
+    """Run git in the work tree without any protection, and return its output even if it fails."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(two_commit_tree.path), **IDENTITY}
     command = ["git", *arguments]
     return subprocess.run(command, cwd=two_commit_tree.path, env=environment, capture_output=True, check=False).stdout
@@ -132,7 +134,7 @@ def pager_alias(two_commit_tree: WorkTree, program: Program) -> None:
 
 
 PROGRAMS = pytest.mark.parametrize(
-    ("attack", "careless"),
+    ("attack", "command"),
     [
         (fsmonitor, ["status"]),
         (include, ["status"]),
@@ -153,12 +155,12 @@ def test_program_named_in_an_uploaded_git_directory_does_not_run(
     program: Program,
     layout: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
-    careless: list[str],
+    command: list[str],
 ) -> None:
     two_commit_tree.write("b.py", "b = 1\n")
     attack(two_commit_tree, program)
     data = archive_of(two_commit_tree.path)
-    unwary(two_commit_tree, *careless)
+    plain_git(two_commit_tree, *command)
     assert program.ran()
     source = upload(data, layout)
     if source.has_history:
@@ -178,7 +180,7 @@ def test_program_named_in_a_local_git_directory_does_not_run(
     program: Program,
     layout: SourceLayout,
     attack: Callable[[WorkTree, Program], None],
-    careless: list[str],
+    command: list[str],
 ) -> None:
     two_commit_tree.write("b.py", "b = 1\n")
     attack(two_commit_tree, program)
@@ -192,17 +194,17 @@ def test_program_named_in_a_local_git_directory_does_not_run(
         assert len(list(history.numstat())) == 2
     assert source.commit_sha is not None
     assert not program.ran()
-    unwary(two_commit_tree, *careless)
+    plain_git(two_commit_tree, *command)
     assert program.ran()
 
 
 def test_alternates_of_an_upload_are_ignored(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     victim = WorkTree(tmp_path / "victim")
-    secret = victim.commit("the secret's history", secret_py="secret = 1\n")
+    secret = victim.commit("the history of the secret", secret_py="secret = 1\n")
     (two_commit_tree.dot_git / "objects/info").mkdir(exist_ok=True)
     (two_commit_tree.dot_git / "objects/info/alternates").write_text(f"{victim.dot_git / 'objects'}\n")
     (two_commit_tree.dot_git / "refs/heads/main").write_text(f"{secret}\n")
-    assert b"the secret's history" in unwary(two_commit_tree, "log")
+    assert b"the history of the secret" in plain_git(two_commit_tree, "log")
     source = upload(archive_of(two_commit_tree.path), layout)
     assert reasons(source) == {".git": "history unusable: HEAD's commit is missing"}
     assert not layout.repository.exists()
@@ -210,10 +212,10 @@ def test_alternates_of_an_upload_are_ignored(two_commit_tree: WorkTree, layout: 
 
 def test_commondir_of_an_upload_is_ignored(two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path) -> None:
     victim = WorkTree(tmp_path / "victim", branch="main")
-    victim.commit("the secret's history", secret_py="secret = 1\n")
+    victim.commit("the history of the secret", secret_py="secret = 1\n")
     own = two_commit_tree.head()
     (two_commit_tree.dot_git / "commondir").write_text(str(victim.dot_git))
-    assert b"the secret's history" in unwary(two_commit_tree, "log")
+    assert b"the history of the secret" in plain_git(two_commit_tree, "log")
     assert upload(archive_of(two_commit_tree.path), layout).commit_sha == own
 
 
@@ -224,7 +226,7 @@ def test_worktree_setting_of_an_upload_is_ignored(
     outside.mkdir()
     configure(two_commit_tree, f"[core]\n\tworktree = {outside}\n")
     data = archive_of(two_commit_tree.path)
-    unwary(two_commit_tree, "checkout", "-q", "-f")
+    plain_git(two_commit_tree, "checkout", "-q", "-f")
     assert [path.name for path in outside.iterdir()] == ["a.py"]
     (outside / "a.py").unlink()
     assert upload(data, layout).has_history
@@ -239,11 +241,11 @@ def test_replace_refs_and_grafts_do_not_change_the_history(
     first, head = two_commit_tree.git("rev-parse", "HEAD~1").decode().strip(), two_commit_tree.head()
     if kind == "replace":
         two_commit_tree.git("replace", "--graft", head)
-        assert unwary(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
+        assert plain_git(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
     else:
         (two_commit_tree.dot_git / "info").mkdir(exist_ok=True)
         (two_commit_tree.dot_git / "info/grafts").write_text(f"{head}\n")
-        assert unwary(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
+        assert plain_git(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
     upload(archive_of(two_commit_tree.path), layout)
     assert list(GitHistory(layout.repository).commits()) == [head, first]
 
@@ -253,7 +255,7 @@ def test_attributes_do_not_hide_churn(two_commit_tree: WorkTree, layout: SourceL
     (two_commit_tree.dot_git / "info/attributes").write_text("*.py -diff\n")
     two_commit_tree.write(".gitattributes", "*.py -diff\n")
     two_commit_tree.commit()
-    assert b"-\t-\ta.py" in unwary(two_commit_tree, "log", "--numstat")
+    assert b"-\t-\ta.py" in plain_git(two_commit_tree, "log", "--numstat")
     upload(archive_of(two_commit_tree.path), layout)
     lines = list(GitHistory(layout.repository).numstat())
     assert [line for line in lines if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
@@ -264,7 +266,7 @@ def test_index_of_an_uploaded_pack_is_rebuilt(two_commit_tree: WorkTree, layout:
     (index,) = (two_commit_tree.dot_git / "objects/pack").glob("*.idx")
     index.chmod(0o644)
     index.write_bytes(index.read_bytes()[:8] + bytes(index.stat().st_size - 8))
-    assert unwary(two_commit_tree, "log") == b""
+    assert plain_git(two_commit_tree, "log") == b""
     source = upload(archive_of(two_commit_tree.path), layout)
     assert source.has_history
     assert GitHistory(layout.repository).commit_count() == 2
@@ -306,7 +308,7 @@ def garbage_pack(two_commit_tree: WorkTree) -> None:
 
 
 def false_object(two_commit_tree: WorkTree) -> None:
-    """Another content under the name of HEAD's file, as git would tell it without a word."""
+    """Replace the object of HEAD's file with other content; git reads it without an error."""
     loose_object(two_commit_tree, "HEAD:a.py").write_bytes(zlib.compress(b"blob 4\0\n\n\n\n"))
     assert b"4\t1\ta.py" in two_commit_tree.git("log", "-1", "--numstat")
     two_commit_tree.git("rev-list", "--objects", "--quiet", "HEAD")
@@ -358,14 +360,14 @@ def test_only_objects_with_valid_names_are_extracted(two_commit_tree: WorkTree, 
         archive.writestr(".git/objects/pack/multi-pack-index", "x")
         archive.writestr(".git/objects/pack/pack-" + "a" * 40 + ".promisor", "x")
     assert upload(buffer.getvalue(), layout).has_history
-    taken = {str(path.relative_to(layout.repository)) for path in layout.repository.rglob("*") if path.is_file()}
-    assert {name for name in taken if not name.startswith("objects/")} == {
+    extracted = {str(path.relative_to(layout.repository)) for path in layout.repository.rglob("*") if path.is_file()}
+    assert {name for name in extracted if not name.startswith("objects/")} == {
         "HEAD",
         "config",
         "refs/heads/analysed",
         "vibe8-path-mapping.json",
     }
-    assert all(len(name) == len("objects/aa/") + 38 for name in taken if name.startswith("objects/"))
+    assert all(len(name) == len("objects/aa/") + 38 for name in extracted if name.startswith("objects/"))
     assert not list(layout.root.rglob("escape*"))
     sections = [line for line in (layout.repository / "config").read_text().splitlines() if line.startswith("[")]
     assert sections == ["[core]"]
@@ -386,17 +388,17 @@ def test_loose_object_that_is_a_bomb_is_not_inflated_on_disk(two_commit_tree: Wo
     assert source.skipped_total <= 1
 
 
-@pytest.mark.parametrize("place", ["", "project/"])
+@pytest.mark.parametrize("folder", ["", "project/"])
 def test_git_directory_is_found_at_the_root_or_in_the_only_top_folder(
-    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path, place: str
+    two_commit_tree: WorkTree, layout: SourceLayout, tmp_path: Path, folder: str
 ) -> None:
-    holder = tmp_path / "holder" / place
+    holder = tmp_path / "holder" / folder
     holder.parent.mkdir(parents=True, exist_ok=True)
     two_commit_tree.path.rename(holder)
     source = upload(archive_of(tmp_path / "holder"), layout)
     assert source.has_history
-    assert {path for path, _, _ in GitHistory(layout.repository).numstat()} == {f"{place}a.py"}
-    assert (layout.tree / f"{place}a.py").exists()
+    assert {path for path, _, _ in GitHistory(layout.repository).numstat()} == {f"{folder}a.py"}
+    assert (layout.tree / f"{folder}a.py").exists()
     assert source.skipped == ()
 
 
