@@ -1,7 +1,8 @@
-"""Passwords and keys of the settings: shown as stars, and in no error whatever goes wrong with what they open."""
+"""Passwords and keys of the settings are shown as stars, and appear in no error."""
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -22,9 +23,9 @@ from worker.client import Client
 
 PASSWORD = "pa55 w/rd:@%"
 ENCODED = quote(PASSWORD, safe="")
-SHOWN = (PASSWORD, ENCODED, "pa55", "w/rd", "w%2Frd")
+VISIBLE_FORMS = (PASSWORD, ENCODED, "pa55", "w/rd", "w%2Frd")
 KEY = Fernet.generate_key().decode()
-EVERYTHING = {
+ALL_SECRETS = {
     "DATABASE_URL": f"postgresql://u:{ENCODED}@127.0.0.1:1/d",
     "REDIS_URL": f"redis://:{ENCODED}@127.0.0.1:1/0",
     "REDIS_HOST": "127.0.0.1",
@@ -36,12 +37,12 @@ EVERYTHING = {
 
 
 def assert_hidden(text: str) -> None:
-    for secret in (*SHOWN, KEY):
+    for secret in (*VISIBLE_FORMS, KEY):
         assert secret not in text, text
 
 
-def everything() -> Settings:
-    return Settings(**{name.lower(): value for name, value in EVERYTHING.items()})  # type: ignore[arg-type]
+def secret_settings() -> Settings:
+    return Settings(**{name.lower(): value for name, value in ALL_SECRETS.items()})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -52,19 +53,20 @@ def everything() -> Settings:
      lambda settings: str([getattr(settings, name) for name in type(settings).model_fields])],
 )  # fmt: skip
 def test_representations_of_settings_show_stars(show: Callable[[Settings], str]) -> None:
-    shown = show(everything())
+    shown = show(secret_settings())
     assert_hidden(shown)
     assert "***" in shown
 
 
 def test_every_secret_setting_has_a_secret_type() -> None:
-    """A setting whose name says that it is secret, or that may hold an address with a password, is typed so."""
-    for name, field in Settings.model_fields.items():
-        if any(word in name for word in ("password", "_keys", "url")):
-            assert "SecretStr" in repr(field.annotation), name
+    """Covers settings with a secret name, and URLs, which may contain a password."""
+    names = {name for name in Settings.model_fields if re.search("password|secret|_keys|url", name)}
+    assert names == {name.lower() for name in ALL_SECRETS} - {"redis_host"}
+    for name in names:
+        assert "SecretStr" in repr(Settings.model_fields[name].annotation), name
 
 
-WRONG: dict[str, dict[str, str]] = {
+INVALID: dict[str, dict[str, str]] = {
     "closed ports": {},
     "no such host": {"DATABASE_URL": f"postgresql://u:{ENCODED}@nowhere.invalid/d"},
     "no such Redis host": {"REDIS_URL": f"redis://:{ENCODED}@nowhere.invalid/0"},
@@ -72,7 +74,7 @@ WRONG: dict[str, dict[str, str]] = {
     "bad port": {"DATABASE_URL": f"postgresql://u:{ENCODED}@h:port/d"},
     "bad scheme": {"DATABASE_URL": f"mysql://u:{ENCODED}@h/d", "REDIS_URL": f"http://:{ENCODED}@h/0"},
     "no database": {"DATABASE_URL": f"postgresql://u:{ENCODED}@h"},
-    "unquoted": {"DATABASE_URL": f"postgresql://u:{PASSWORD}@h/d", "REDIS_URL": f"redis://:{PASSWORD}@h/x"},
+    "not percent-encoded": {"DATABASE_URL": f"postgresql://u:{PASSWORD}@h/d", "REDIS_URL": f"redis://:{PASSWORD}@h/x"},
     "parameter": {"DATABASE_URL": f"postgresql://u@h/d?password={ENCODED}"},
     "bad keys": {"TOKEN_ENCRYPTION_KEYS": "pa55,pa55"},
     "Redis database": {"REDIS_URL": f"redis://:{ENCODED}@h/pa55"},
@@ -80,24 +82,30 @@ WRONG: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-async def test_error_of_a_command_contains_no_password(tmp_path: Path, wrong: str) -> None:
-    system = System(environment={**EVERYTHING, **WRONG[wrong], "VIBE8_HOME": str(tmp_path)}, directory=tmp_path)
-    commands = [["jobs"], ["doctor", "--json"], ["worker"], *([["migrate"], ["cleanup"]] if not WRONG[wrong] else [])]
+@pytest.mark.parametrize("invalid", INVALID)
+async def test_error_of_a_command_contains_no_password(tmp_path: Path, invalid: str) -> None:
+    system = System(environment={**ALL_SECRETS, **INVALID[invalid], "VIBE8_HOME": str(tmp_path)}, directory=tmp_path)
+    commands = [
+        ["jobs"],
+        ["doctor", "--json"],
+        ["worker"],
+        *([["migrate"], ["cleanup"]] if not INVALID[invalid] else []),
+    ]
     done = await asyncio.gather(
         *(
-            system.run(*command, LOG_LEVEL=WRONG[wrong].get("LOG_LEVEL", "debug"), STARTUP_WAIT="0")
+            system.run(*command, LOG_LEVEL=INVALID[invalid].get("LOG_LEVEL", "debug"), STARTUP_WAIT="0")
             for command in commands
         )
     )
     for command, finished in zip(commands, done, strict=True):
         assert finished.code in (1, 2, 3), (command, finished)
+        assert finished.out + finished.error
         assert_hidden(finished.out + finished.error)
 
 
 @pytest.fixture
 async def locked_database(servers: Servers, database_url: str) -> AsyncIterator[str]:
-    """The same database, for a user whom the server asks for a password."""
+    """URL of the test's database for a user with a password, with a wrong password in it."""
     connection = await asyncpg.connect(database_url)
     rules = servers.directory / "postgresql" / "pg_hba.conf"
     before = rules.read_text()
@@ -123,33 +131,33 @@ async def test_wrong_password_is_not_repeated(
     for which, system in systems.items():
         for command in (["jobs"], ["doctor"], ["worker"], *([["migrate"]] if which == "database" else [])):
             finished = await system.run(*command, LOG_LEVEL="debug", STARTUP_WAIT="0")
-            alone = which == "redis" and command == ["jobs"]  # it asks PostgreSQL alone
-            assert finished.code == (0 if alone else 3), finished
+            works = which == "redis" and command == ["jobs"]  # this command uses only PostgreSQL
+            assert finished.code == (0 if works else 3), finished
             assert_hidden(finished.out + finished.error)
         with pytest.raises(ServiceUnavailableError) as caught:
-            await _ask(system)
+            await connect(system)
         shown: Any = caught.value
-        while shown is not None:  # a log shows the causes, too
+        while shown is not None:  # a log shows the causes as well
             assert_hidden(repr(shown) + str(shown))
             shown = shown.__cause__ or shown.__context__
     assert "password authentication failed" in (await systems["database"].run("jobs")).error
 
 
-async def _ask(system: System) -> None:
+async def connect(system: System) -> None:
     async with Client.open(system.settings) as client:
         await client.get_or_create_user("ann@example.org")
 
 
-BLUNDER = """
+FAILING_PROGRAM = """
 import structlog
 from infrastructure.observability.log_setup import configure_logging
 
-def blunder(token):
-    raise KeyError("no such thing")
+def fail(token):
+    raise KeyError("an error")
 
 configure_logging("debug", "{form}")
 try:
-    blunder("pa55")
+    fail("pa55")
 except KeyError as error:
     structlog.get_logger().warning("it.failed", exc_info=error)
 """
@@ -157,7 +165,7 @@ except KeyError as error:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_logged_traceback_shows_no_values_of_variables(form: str) -> None:
-    code = BLUNDER.format(form=form).replace('"pa55"', '"pa" + "55"')  # the source line itself may be shown
+    code = FAILING_PROGRAM.format(form=form).replace('"pa55"', '"pa" + "55"')  # the source line may be shown
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert "KeyError" in done.stderr
