@@ -1,4 +1,4 @@
-"""Webhook deliveries: requests that tell a URL, given at submission, that a job has ended."""
+"""Webhook deliveries: HTTP requests to a URL, given at submission, when a job has ended."""
 
 import re
 from collections.abc import Collection

@@ -203,7 +203,8 @@ class ServerProcess:
 def stop_orphan(pid_file: Path, directory: Path, first: signal.Signals) -> None:
     """Stop the server that a killed `vibe8 up` left running, if the process of the pid file is that server.
 
-    It is that server if its working directory is `directory`, which only Linux tells. `first` is sent before SIGKILL.
+    It is that server if its working directory is `directory`, which can be checked on Linux only. `first` is the
+    signal sent before SIGKILL.
     """
     try:
         pid = int(pid_file.read_text(encoding="utf-8").split()[0])

@@ -3,7 +3,7 @@
 import io
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -23,12 +23,6 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _escape_values,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(exception_formatter=_traceback)
-    )
-    formatting: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -36,17 +30,25 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *formatting, renderer],
-        )
-    )
+    handler.setFormatter(_formatter(shared, as_json=as_json))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     for verbose in ("arq.worker", "httpx", "alembic"):
         logging.getLogger(verbose).setLevel(logging.WARNING)
+
+
+def _formatter(shared: Sequence[structlog.typing.Processor], *, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
+    """Return the formatter of structlog's and the standard library's entries; `shared` runs on the latter."""
+    output: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *output],
+    )
 
 
 def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

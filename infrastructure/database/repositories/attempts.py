@@ -39,7 +39,7 @@ _CLAIM = text(f"""
         ORDER BY due.created_at, due.job_id
         LIMIT 1
         FOR UPDATE OF due SKIP LOCKED
-    ), weighed AS MATERIALIZED (
+    ), ranked AS MATERIALIZED (
         SELECT due.job_id FROM jobs AS due LEFT JOIN busy ON busy.user_id = due.user_id
         WHERE due.status = '{_CLAIM_CHANGE.before}' AND due.run_after <= statement_timestamp()
             AND due.version <= {JOB_VERSION}
@@ -53,7 +53,7 @@ _CLAIM = text(f"""
     SET status = '{CLAIMED}', attempt = jobs.attempt + 1, lease_token = gen_random_uuid(),
         lease_expires_at = statement_timestamp() + make_interval(secs => :lease), started_at = statement_timestamp(),
         finished_at = NULL, error_message = NULL, progress = 0, stage = NULL
-    FROM (SELECT job_id FROM idle UNION ALL SELECT job_id FROM weighed) AS fairest
+    FROM (SELECT job_id FROM idle UNION ALL SELECT job_id FROM ranked) AS fairest
     WHERE jobs.job_id = fairest.job_id
     RETURNING jobs.lease_token, {JOB_COLUMNS}, CASE WHEN octet_length(jobs.source_metadata ->> 'file_data')
         <= {SMALL_UPLOAD_CHARACTERS} THEN jobs.source_metadata ->> 'file_data' END AS file_data
@@ -211,7 +211,7 @@ class AttemptRepository:
     async def complete(self, job_id: str, token: UUID, run_id: UUID) -> bool:
         """Set the job `completed` with this run. Returns False, with nothing written, if the lease was lost.
 
-        Raises CancelledByUserError if the owner has requested the cancellation meanwhile: the caller must roll back the
+        Raises CancelledByUserError if the owner has requested the cancellation: the caller must roll back the
         unit of work, which holds the run, and end the job as cancelled.
         """
         fence = {"job_id": job_id, "token": token}

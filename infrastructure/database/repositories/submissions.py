@@ -103,11 +103,11 @@ class SubmissionRepository:
             if job.idempotency_key not in known:
                 wanted.setdefault(job.idempotency_key or job.job_id, job)
         created = await self._insert(user_id, list(wanted.values()), limits) if wanted else {}
-        ours = {job.idempotency_key: job for job in created.values() if job.idempotency_key is not None}
+        new_by_key = {job.idempotency_key: job for job in created.values() if job.idempotency_key is not None}
         return [
             Submitted(job=created[job.job_id], created=True)
             if job.job_id in created
-            else Submitted(job={**ours, **known}[str(job.idempotency_key)], created=False)
+            else Submitted(job={**new_by_key, **known}[str(job.idempotency_key)], created=False)
             for job in new
         ]
 

@@ -1,11 +1,8 @@
 """Any order of actions of workers, maintenance and owners: the rows always agree with a model of them."""
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
 from hypothesis import Phase
 from hypothesis import strategies as st
@@ -21,78 +18,33 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError, IllegalTransitionError, InvalidInputError, LeaseLostError
-from domain.jobs import MAX_ATTEMPTS, Claim, JobStatus, Transition
+from domain.jobs import Claim, Transition
 from infrastructure.database.engine import Database, create_engine
-from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
-from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.maintenance import MaintenanceRepository
+from infrastructure.database.repositories.attempts import LeaseState
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.urls import asyncpg_url
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, new_run, new_user, submit
 from tests.fuzz.generators import tried
+from tests.integration.infrastructure.database.job_model import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    Expected,
+    Repositories,
+    Shared,
+)
 
 T = TypeVar("T")
-PENDING, RUNNING, COMPLETED, FAILED = JobStatus
 TRANSITIONS = {(change.before, change.after) for change in Transition}
 SETTINGS = tried(20, stateful_step_count=40, phases=[Phase.generate])
 """Failures are not shrunk: each step is a transaction or two, and Hypothesis prints the failed steps anyway."""
 
 _ROWS = "SELECT job_id, status, attempt, jsonb_array_length(attempt_errors) AS errors FROM jobs"
 _EXPIRE = "UPDATE jobs SET lease_expires_at = statement_timestamp() - interval '1 second' WHERE job_id = :job_id"
-
-
-@dataclass
-class Expected:
-    """The expected state of one job."""
-
-    user_id: UUID
-    number: int
-    status: JobStatus = PENDING
-    attempt: int = 0
-    errors: int = 0
-    token: UUID | None = None
-    expired: bool = False
-    cancelled: bool = False
-    keeps_upload: bool = True
-
-    def end(self, status: JobStatus) -> None:
-        self.status, self.token, self.expired = status, None, False
-        if status is COMPLETED or self.cancelled:
-            self.keeps_upload = False
-
-    def release(self, *, counts: bool) -> None:
-        self.errors += counts
-        over = self.cancelled or (counts and self.errors >= MAX_ATTEMPTS)
-        self.end(FAILED if over else PENDING)
-
-
-class Repositories:
-    """The repositories of an action, in one transaction."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.connection = connection
-        self.attempts = AttemptRepository(connection)
-        self.jobs = JobRepository(connection)
-        self.maintenance = MaintenanceRepository(connection)
-
-
-@dataclass
-class Shared:
-    """The database, the event loop's runner for the synchronous state machine, and the expected rows.
-
-    `changes` collects the changes of status of all examples.
-    """
-
-    database: Database
-    run: Callable[[Awaitable[Any]], Any]
-    jobs: dict[str, Expected] = field(default_factory=dict)
-    runs: set[str] = field(default_factory=set)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    changes: set[tuple[str, str]] = field(default_factory=set)
 
 
 def skip_none(act: Callable[["JobStateMachine", Claim], None]) -> Callable[["JobStateMachine", Claim | None], None]:
