@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruff import find_ruff_bin
 
 from tests.tools.new_collector import InvalidNameError, create, main
 from tests.unit.deploy.project_files import ROOT
@@ -130,6 +131,14 @@ def test_parity_test_fails_until_it_is_filled_in(checkout: Checkout) -> None:
     run = checkout.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", path)
     assert run.returncode == 1
     assert f"{path} is not filled in" in run.stdout
+
+
+def test_scaffold_passes_the_linter(checkout: Checkout) -> None:
+    ruff = [find_ruff_bin(), "--config", str(ROOT / "pyproject.toml")]
+    files = [str(path) for path in checkout.written if "fixtures" not in path.parts]
+    for command in ([*ruff[:1], "check", *ruff[1:]], [*ruff[:1], "format", "--check", *ruff[1:]]):
+        run = subprocess.run([*command, *files], cwd=checkout.root, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.parametrize("name", ["", "Novelty", "1st", "no-dash", "no space", "class", "../up"])
