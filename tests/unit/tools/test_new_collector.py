@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruff import find_ruff_bin
+from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
 from tests.tools.new_collector import InvalidNameError, create, main
 from tests.unit.deploy.project_files import ROOT
