@@ -66,6 +66,21 @@ class PackageIndex(Protocol):
         ...
 
 
+class ProcessControl(Protocol):
+    """Calls with which a forked process separates itself from what it inherited. Each works on the calling process."""
+
+    def close_other_fds(self, kept_fd: int) -> None:
+        """Close all file descriptors but this one and the standard streams."""
+        ...
+
+    def set_parent_death_signal(self, parent_pid: int) -> None:
+        """Have the kernel kill this process when its parent dies; kill it now if that has happened.
+
+        Takes no lock, so that it may be called between `fork` and `exec`. Does nothing on systems other than Linux.
+        """
+        ...
+
+
 ProgressListener = Callable[[Mapping[str, JSON]], Awaitable[None]]
 
 

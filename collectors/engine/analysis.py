@@ -128,7 +128,7 @@ def analyse(
     collected = _collect(tree, collectors, options, emit, cache)
     collecting_ended = time.monotonic()
     emit("summarizing", 0.0)
-    outcomes = _summarize(collectors, collected, options)
+    outcomes = _summarize(tree, collectors, collected, options)
     names = sorted(collector.metric.name for collector in collectors)
     timings = {
         **{f"collect.{name}": round(collected.cpu_ms[name]) for name in names if name in collected.cpu_ms},
@@ -167,7 +167,7 @@ def _collect(
                 cache.put(entry, result)
         emit("collecting", done / len(units))
 
-    _run(units, _process_count(options, len(tree_units), missing), options, on_result)
+    _run(tree, units, _process_count(options, len(tree_units), missing), options, on_result)
     return collected
 
 
@@ -204,13 +204,25 @@ def _add_cached(
     return missing
 
 
-def _run(units: Sequence[Unit], processes: int, options: Options, on_result: Callable[[int, UnitResult], None]) -> None:
+def _run(
+    tree: SourceTree,
+    units: Sequence[Unit],
+    processes: int,
+    options: Options,
+    on_result: Callable[[int, UnitResult], None],
+) -> None:
     """Run the units in that many pool processes; with 0, in this process."""
     if processes == 0:
         run_in_this_process(units, on_result)
     else:
         budget_ms = options.collector_timeout * CPU_BUDGET_SHARE * 1000
-        ProcessPool(units, processes=processes, budget_ms=budget_ms, on_result=on_result).run()
+        ProcessPool(
+            units,
+            processes=processes,
+            process_control=tree.process_control,
+            budget_ms=budget_ms,
+            on_result=on_result,
+        ).run()
 
 
 def _is_tiny(tree: SourceTree) -> bool:
@@ -219,7 +231,7 @@ def _is_tiny(tree: SourceTree) -> bool:
 
 
 def _summarize(
-    collectors: Sequence[AnyCollector], collected: CollectedFacts, options: Options
+    tree: SourceTree, collectors: Sequence[AnyCollector], collected: CollectedFacts, options: Options
 ) -> Mapping[str, Outcome]:
     """Reduce: return each collector's summary, or why it failed."""
     totals = Totals(sloc=collected.sloc)
@@ -246,5 +258,5 @@ def _summarize(
 
     units = [SingleStep(item.metric.name, summary_of(item), options.collector_timeout, weight=0.2) for item in ready]
     processes = options.processes if len(collected.paths) > 1 else min(options.processes, 1)
-    _run(units, processes, options, on_result)
+    _run(tree, units, processes, options, on_result)
     return outcomes

@@ -11,11 +11,9 @@ import faulthandler
 import gc
 import mmap
 import os
-import resource
 import selectors
 import signal
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +21,8 @@ from functools import partial
 from typing import Any
 
 from collectors.engine.steps import Unit, UnitResult, pack, run_on_deep_stack, run_unit, unpack
+from domain.framing import encode_frame, take_frames
+from domain.ports import ProcessControl
 
 POLL_SECONDS = 0.1
 QUEUED_WEIGHT = 1.0
@@ -31,13 +31,11 @@ QUEUED_WEIGHT = 1.0
 MAX_CRASHES = 2
 """How often a unit may be in flight when its process is killed between steps, by something else, before it fails."""
 
-_LENGTH = struct.Struct("<I")
-
 
 class PoolProcess:
     """A forked process and the units it has in flight."""
 
-    def __init__(self, units: Sequence[Unit]) -> None:
+    def __init__(self, units: Sequence[Unit], process_control: ProcessControl) -> None:
         # One aligned 64-bit word, so that a reader never sees half of a change: unit + 1 (0: between steps), step, ms.
         self._marker = ctypes.c_uint64.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
         self._mark(-1, 0)
@@ -47,7 +45,7 @@ class PoolProcess:
         self.pid = os.fork()
         if self.pid == 0:
             ours.close()
-            _run_child(theirs, units, self._mark)
+            _run_child(theirs, units, self._mark, process_control)
         theirs.close()
         self.socket = ours
         self._received = bytearray()
@@ -64,7 +62,7 @@ class PoolProcess:
     def enqueue(self, unit: int, weight: float, skip: Mapping[str, str]) -> None:
         """Queue a unit, with the steps to leave out and the reasons. `flush` sends it."""
         self.in_flight[unit] = weight
-        self._unsent += encode_frame([unit, dict(skip)])
+        self._unsent += encode_message([unit, dict(skip)])
 
     def flush(self) -> bool:
         """Send what the process accepts now. Return whether everything has been sent.
@@ -85,7 +83,7 @@ class PoolProcess:
         if not chunk:
             return None
         self._received += chunk
-        return decode_frames(self._received)
+        return take_messages(self._received)
 
     def kill(self) -> str:
         """Kill and reap the process. Return how it ended, in words."""
@@ -101,34 +99,24 @@ def _milliseconds() -> int:
     return time.monotonic_ns() // 1_000_000 & 0xFFFFFFFF
 
 
-def encode_frame(message: Any) -> bytes:
-    """Encode plain data with its length in front."""
-    payload = pack(message)
-    return _LENGTH.pack(len(payload)) + payload
+def encode_message(message: Any) -> bytes:
+    """Encode plain data as one frame."""
+    return encode_frame(pack(message))
 
 
-def decode_frames(buffer: bytearray) -> list[Any]:
+def take_messages(buffer: bytearray) -> list[Any]:
     """Remove all complete frames from the front of the buffer and return their messages."""
-    frames, offset = [], 0
-    while len(buffer) - offset >= _LENGTH.size:
-        (length,) = _LENGTH.unpack_from(buffer, offset)
-        end = offset + _LENGTH.size + length
-        if len(buffer) < end:
-            break
-        payload = memoryview(buffer)[offset + _LENGTH.size : end]
-        frames.append(unpack(payload))
-        payload.release()
-        offset = end
-    del buffer[:offset]
-    return frames
+    return [unpack(payload) for _, payload in take_frames(buffer)]
 
 
-def _run_child(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
+def _run_child(
+    channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None], process_control: ProcessControl
+) -> None:
     """Run the child until its socket is closed, and exit; never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _close_other_fds(channel.fileno())
+        process_control.close_other_fds(channel.fileno())  # the worker's, and the sockets of other pool processes
         faulthandler.disable()  # the parent reports how a child crashed; the worker's log need not
         gc.disable()  # syntax trees are freed by reference counts; cycles are collected between units
         gc.freeze()
@@ -143,21 +131,15 @@ def _serve(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, i
     done = 0.0
     while chunk := channel.recv(1 << 16):
         buffer += chunk
-        for index, skip in decode_frames(buffer):
+        for index, skip in take_messages(buffer):
             unit = units[index]
             result = run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
             mark(-1, 0)
-            channel.sendall(encode_frame([index, result.values, result.failures, result.cpu_ms]))
+            channel.sendall(encode_message([index, result.values, result.failures, result.cpu_ms]))
             done += unit.weight
             if done >= QUEUED_WEIGHT:
                 gc.collect()
                 done = 0.0
-
-
-def _close_other_fds(descriptor: int) -> None:
-    """Close all descriptors but this one and the standard three: sockets of the worker and of other processes."""
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 class ProcessPool:
@@ -168,12 +150,14 @@ class ProcessPool:
         units: Sequence[Unit],
         *,
         processes: int,
+        process_control: ProcessControl,
         budget_ms: float,
         on_result: Callable[[int, UnitResult], None],
     ) -> None:
         """`budget_ms` is the CPU time that all steps of one name may use together; after that they are skipped."""
         self._units = units
         self._size = min(processes, len(units))
+        self._process_control = process_control
         self._budget_ms = budget_ms
         self._on_result = on_result
         self._pending = deque(range(len(units)))
@@ -204,7 +188,7 @@ class ProcessPool:
             self._selector.close()
 
     def _start_process(self) -> None:
-        process = PoolProcess(self._units)
+        process = PoolProcess(self._units, self._process_control)
         self._processes.append(process)
         self._selector.register(process.socket, selectors.EVENT_READ, process)
         self._fill_queue(process)

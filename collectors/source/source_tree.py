@@ -15,7 +15,7 @@ from collectors.source.line_counts import LineCounts, count_lines, count_lines_b
 from collectors.source.radon_measures import RadonMeasures, compute_radon_measures
 from collectors.source.scopes import Scope, find_scopes
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
-from domain.ports import History
+from domain.ports import History, ProcessControl
 from domain.text import one_line, printable
 
 TOO_DEEP = "nested too deeply for the parser"
@@ -46,10 +46,12 @@ class SourceTree:
 
     `root` holds exactly the `.py` files to analyse, with their names and executable bits. `manifests` is a directory
     with the files that may declare dependencies, under the same relative paths. `history` is None without git history.
+    `process_control` ties the processes that an analysis starts to the one that starts them.
     """
 
     root: Path
     entries: tuple[FileEntry, ...]
+    process_control: ProcessControl
     manifests: Path | None = None
     history: History | None = None
 
@@ -146,10 +148,14 @@ def _describe(error: Exception) -> str:
     return one_line(f"{type(error).__name__}: {error}", 200)
 
 
-def load_tree(root: Path, *, manifests: Path | None = None, history: History | None = None) -> SourceTree:
+def load_tree(
+    root: Path, *, process_control: ProcessControl, manifests: Path | None = None, history: History | None = None
+) -> SourceTree:
     """List the files below `root`, sorted by display path. Symbolic links are neither followed nor listed."""
     entries = sorted(_entries(os.fsencode(root)), key=lambda entry: entry.path)
-    return SourceTree(root=root, entries=tuple(entries), manifests=manifests, history=history)
+    return SourceTree(
+        root=root, entries=tuple(entries), process_control=process_control, manifests=manifests, history=history
+    )
 
 
 def _entries(root: bytes) -> Iterator[FileEntry]:

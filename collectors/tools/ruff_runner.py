@@ -70,6 +70,7 @@ class RuffRunner:
     def __init__(self, tree: SourceTree, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = Path(os.path.realpath(tree.root))  # ruff prints real paths
         self._entry_root = tree.root
+        self._process_control = tree.process_control
         self._clock = clock
         self._seconds = seconds
         self._end = clock() + seconds
@@ -151,6 +152,7 @@ class RuffRunner:
             return run_tool(
                 [*self._command, *arguments],
                 cwd=self._root,
+                process_control=self._process_control,
                 environment=environment,
                 timeout=timeout,
                 output_limit=OUTPUT_LIMIT_BYTES,

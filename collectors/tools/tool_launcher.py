@@ -1,20 +1,17 @@
 """Limits of a native tool's process: it dumps no core, writes no file, and dies with this process."""
 
-import ctypes
 import os
 import resource
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from domain.ports import ProcessControl
 
 STACK_BYTES = 64 * 1024 * 1024
 """Stack of the tool's main thread: as much as its other threads get."""
 
 _SOFT_LIMITS = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_STACK: STACK_BYTES}
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _SUPERVISED: ContextVar[bool] = ContextVar("supervisor_kills_descendants", default=False)
 
 
@@ -37,7 +34,7 @@ def supervisor_kills_descendants() -> Iterator[None]:
             resource.setrlimit(kind, limits)
 
 
-def preexec_function() -> Callable[[], None] | None:
+def preexec_function(process_control: ProcessControl) -> Callable[[], None] | None:
     """Return the `preexec_fn` for `subprocess`; None within `supervisor_kills_descendants`.
 
     It runs between `fork` and `exec`, does little there, and takes no lock that another thread could hold: the other
@@ -48,10 +45,7 @@ def preexec_function() -> Callable[[], None] | None:
     parent = os.getpid()
 
     def prepare() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # the parent died before the signal was set
-                os.kill(os.getpid(), signal.SIGKILL)
+        process_control.set_parent_death_signal(parent)
         _set_soft_limits()
 
     return prepare

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from collectors.tools.tool_launcher import preexec_function
+from domain.ports import ProcessControl
 
 _STDERR_LIMIT = 4096
 _CHUNK_BYTES = 1 << 18
@@ -43,6 +44,7 @@ def run_tool(
     *,
     cwd: Path,
     environment: Mapping[str, str],
+    process_control: ProcessControl,
     timeout: float,
     output_limit: int,
     on_line: Callable[[bytes], None],
@@ -57,7 +59,7 @@ def run_tool(
     stdout, stderr = _LineReader(on_line, output_limit), _HeadReader(_STDERR_LIMIT)
     end = time.monotonic() + timeout
     failure, timed_out = None, False
-    with _start(command, cwd, environment) as process:
+    with _start(command, cwd, environment, process_control) as process:
         try:
             _read_streams([(process.stdout, stdout), (process.stderr, stderr)], end)
             _wait(process, end)
@@ -78,7 +80,9 @@ def run_tool(
     )
 
 
-def _start(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], process_control: ProcessControl
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=cwd,
@@ -86,7 +90,7 @@ def _start(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) ->
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=preexec_function(),  # noqa: PLW1509 - see there
+        preexec_fn=preexec_function(process_control),  # noqa: PLW1509 - see there
     )
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import resource
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from domain.errors import PermanentError, TransientError
 from domain.ports import PREVIOUS_RESULT
 from domain.sandbox import SandboxProfile
 from domain.text import JSON, one_line
+from infrastructure.child_process.process_control import close_other_fds
 from infrastructure.child_process.wire_protocol import ATTACHMENT, MessageKind, encode_message, receive_message
 from infrastructure.sandbox.privileges import set_parent_death_signal
 from infrastructure.sandbox.sandbox import ChildLimits, Sandbox, apply_limits
@@ -19,9 +19,6 @@ from infrastructure.sandbox.sandbox import ChildLimits, Sandbox, apply_limits
 ReportProgress = Callable[[Mapping[str, JSON]], None]
 Entry = Callable[[Mapping[str, JSON], ReportProgress], Mapping[str, JSON]]
 """Takes the request and a function that reports progress; returns the result."""
-
-_MAX_FDS = 1 << 20
-"""The highest descriptor to close where RLIMIT_NOFILE is unlimited."""
 
 
 def run_child(
@@ -34,7 +31,7 @@ def run_child(
         set_parent_death_signal(supervisor_pid)
         redirect_stdio()
         sandbox.rejoin_network(profile)
-        close_other_fds(channel)
+        close_other_fds(channel.fileno())
         if profile is None:
             apply_limits(limits)
         else:
@@ -88,10 +85,3 @@ def redirect_stdio() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-
-
-def close_other_fds(channel: socket.socket) -> None:
-    """Close every descriptor but the channel and the standard streams, whoever opened it."""
-    os.closerange(3, channel.fileno())
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    os.closerange(channel.fileno() + 1, most if most != resource.RLIM_INFINITY else _MAX_FDS)

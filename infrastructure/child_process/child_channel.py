@@ -18,13 +18,13 @@ from domain.errors import (
     TransientError,
     Vibe8Error,
 )
+from domain.framing import HEADER
 from domain.ports import ProgressListener
 from domain.text import JSON, one_line
 from infrastructure.child_process.supervisor_client import SupervisorClient
 from infrastructure.child_process.supervisor_protocol import ExitReport
 from infrastructure.child_process.wire_protocol import (
     ATTACHMENT,
-    HEADER,
     MAX_ATTACHMENT_BYTES,
     MAX_PAYLOAD_BYTES,
     MessageKind,

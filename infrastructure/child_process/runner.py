@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from domain.errors import AnalysisKilledError
+from domain.framing import HEADER
 from domain.ports import FollowUp, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON
 from infrastructure.child_process.child_channel import exchange
 from infrastructure.child_process.supervisor_client import SupervisorClient
 from infrastructure.child_process.supervisor_protocol import DEADLINE_EXCEEDED, ExitReport, SpawnRequest
-from infrastructure.child_process.wire_protocol import ATTACHMENT, HEADER, MessageKind, encode_message
+from infrastructure.child_process.wire_protocol import ATTACHMENT, MessageKind, encode_message
 from infrastructure.child_process.zygote_process import ZygoteProcess, launch_zygote
 from infrastructure.json_codec import loads
 from infrastructure.observability.prometheus_metrics import CHILD_CPU, CHILD_PROCESSES

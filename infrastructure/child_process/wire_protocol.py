@@ -1,18 +1,17 @@
 """Length-prefixed messages between the worker and its child processes, over a stream socket.
 
-A message is a 4-byte length (big-endian), a 1-byte kind, and a payload of that length. The payload is JSON, never a
-pickle: a child has processed hostile input and may have been taken over. Bytes travel in a message of their own, of
-kind ATTACHMENT, directly before the message to which they belong.
+A message is a frame (`domain.framing`). Its payload is JSON, never a pickle: a child has processed hostile input and
+may have been taken over. Bytes travel in a frame of their own, of kind ATTACHMENT, directly before the message to which
+they belong.
 """
 
 import socket
-import struct
 from enum import IntEnum
 from typing import Any
 
+from domain.framing import HEADER, encode_frame
 from infrastructure.json_codec import dumps, loads
 
-HEADER = struct.Struct(">IB")
 ATTACHMENT = "attachment"
 """The key of a request or result that holds bytes instead of JSON."""
 
@@ -23,7 +22,7 @@ MAX_ATTACHMENT_BYTES = 128 * 1024 * 1024
 
 
 class MessageKind(IntEnum):
-    """The second field of a message's header."""
+    """The kind in a frame's header."""
 
     REQUEST = 1
     PROGRESS = 2
@@ -38,10 +37,10 @@ def encode_message(kind: MessageKind, content: Any = None) -> bytes:
     prefix = b""
     if isinstance(content, dict) and ATTACHMENT in content:
         attachment: bytes = content[ATTACHMENT]
-        prefix = HEADER.pack(len(attachment), MessageKind.ATTACHMENT) + attachment
+        prefix = encode_frame(attachment, MessageKind.ATTACHMENT)
         content = {key: value for key, value in content.items() if key != ATTACHMENT}
     payload = b"" if content is None else dumps(content)
-    return prefix + HEADER.pack(len(payload), kind) + payload
+    return prefix + encode_frame(payload, kind)
 
 
 def receive_message(channel: socket.socket) -> tuple[MessageKind, Any]:

@@ -9,16 +9,17 @@ from collectors.contract import TREE_PATH, FileCollector, Totals, supports_tree_
 from collectors.engine.analysis import FileUnit
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FILE_STEP_SCHEMA, pack, unpack
-from collectors.engine.process_pool import decode_frames, encode_frame
+from collectors.engine.process_pool import encode_message, take_messages
 from collectors.engine.report_assembly import CollectedFacts, Outcome, assemble
 from collectors.engine.steps import FILE_STEP, UnitResult, run_on_deep_stack
 from collectors.engine.summaries import Summary
 from collectors.schemas import nullable
-from collectors.source.source_tree import FileEntry, SourceTree, load_tree
+from collectors.source.source_tree import FileEntry, SourceTree
 from domain.metrics.report import Analysis, Failed, Ok
 from domain.sources import FetchedSource
 from tests.fuzz.generators import note
 from tests.hostile.support.naughty_strings import assert_harmless
+from tests.unit.collectors.source_trees import load_tree
 
 COLLECTORS = discover()
 BY_FILE = [collector for collector in COLLECTORS if isinstance(collector, FileCollector)]
@@ -92,5 +93,5 @@ def inspect(entry: FileEntry, surface: str) -> UnitResult:
 
 def _carried(value: Any) -> Any:
     """Return the value as it arrives from a pool process."""
-    (carried,) = decode_frames(bytearray(encode_frame(value)))
+    (carried,) = take_messages(bytearray(encode_message(value)))
     return carried

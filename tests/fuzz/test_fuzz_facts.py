@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from collectors.engine.file_facts_cache import pack, unpack
 from collectors.engine.report_assembly import CollectedFacts
 from collectors.engine.steps import UnitResult, run_on_deep_stack
-from collectors.source.source_tree import load_tree
 from tests.fuzz.collecting import SCHEMAS, assert_sound, inspect, summed_up
 from tests.fuzz.generators import mutate, note, odd_sources, tried
+from tests.unit.collectors.source_trees import load_tree
 
 SEEDS = odd_sources()
 LEAVES: tuple[Any, ...] = (

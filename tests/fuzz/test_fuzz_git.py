@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.metrics.churn import COLLECTOR as CHURN
-from collectors.source.source_tree import load_tree
 from domain.errors import PermanentError, ServiceUnavailableError
 from domain.sources import FetchedSource
 from infrastructure.sources.git.clone import fetch_repository
@@ -28,6 +27,7 @@ from tests.fixtures.git_server import GitServer
 from tests.fuzz.generators import mutate, naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless
+from tests.unit.collectors.source_trees import load_tree
 
 LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_tree_files=200, max_zip_ratio=1000)
 Files = Mapping[str, bytes]

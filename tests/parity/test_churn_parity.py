@@ -14,7 +14,6 @@ import pytest
 
 from collectors.contract import Totals
 from collectors.metrics.churn import COLLECTOR
-from collectors.source.source_tree import load_tree
 from domain.metrics.report import Report
 from domain.sources import FetchedSource
 from domain.text import printable
@@ -27,6 +26,7 @@ from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
 from tests.fixtures.git_server import GitServer
+from tests.unit.collectors.source_trees import load_tree
 
 
 @dataclass

@@ -12,7 +12,6 @@ from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
 from collectors.contract import TREE_PATH, Totals
 from collectors.metrics import lint
-from collectors.source.source_tree import load_tree
 from domain.metrics.report import Report
 from domain.text import one_line
 from tests.parity.support.comparison import (
@@ -24,6 +23,7 @@ from tests.parity.support.comparison import (
     inspect_files,
     write_files,
 )
+from tests.unit.collectors.source_trees import load_tree
 
 PACKAGES_ON_CI = ["sqlalchemy", "bandit", "arq", "_pytest", "redis", "pip"]
 

@@ -20,6 +20,7 @@ from domain.errors import InvalidInputError, Vibe8Error
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
+from infrastructure.child_process.process_control import SystemProcessControl
 from infrastructure.child_process.wire_protocol import ATTACHMENT
 from infrastructure.sources.git.clone import directory_size, fetch_repository
 from infrastructure.sources.git.history import GitHistory
@@ -93,7 +94,7 @@ def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str,
     scratch = SourceLayout(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request[PREVIOUS_RESULT])
     history = GitHistory(scratch.repository) if fetched.has_history else None
-    tree = load_tree(scratch.tree, manifests=scratch.manifests, history=history)
+    tree = load_tree(scratch.tree, process_control=SystemProcessControl(), manifests=scratch.manifests, history=history)
     if not tree.entries:
         raise InvalidInputError(f"no Python file to analyse{_skipped_note(fetched)}")
     options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])

@@ -18,9 +18,10 @@ import psutil
 import pytest
 
 from domain.errors import AnalysisKilledError
+from domain.framing import HEADER
 from domain.ports import PREVIOUS_RESULT, FollowUp
 from infrastructure.child_process.runner import ZygoteRunner
-from infrastructure.child_process.wire_protocol import HEADER, MessageKind, encode_message
+from infrastructure.child_process.wire_protocol import MessageKind, encode_message
 from infrastructure.sandbox import syscall_numbers
 from tests.fixtures.processes import alive
 from tests.fixtures.servers import Servers

@@ -117,7 +117,7 @@ READ_HISTORY = """
 import json, sys
 from pathlib import Path
 from collectors.metrics.churn import COLLECTOR
-from collectors.source.source_tree import load_tree
+from tests.unit.collectors.source_trees import load_tree
 from domain.errors import PermanentError
 from infrastructure.sources.git.history import GitHistory
 root = Path(sys.argv[1])

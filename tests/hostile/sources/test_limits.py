@@ -16,7 +16,7 @@ from collectors.engine.analysis import Options, analyse
 from collectors.engine.process_pool import ProcessPool
 from collectors.engine.steps import Step, UnitResult
 from collectors.schemas import Schema, counts, single
-from collectors.source.source_tree import SourceFile, load_tree
+from collectors.source.source_tree import SourceFile
 from domain.errors import InvalidInputError
 from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
@@ -26,6 +26,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.writer import MAX_TOTAL_PATH_CHARACTERS, TreeWriter
 from tests.unit.collectors.declare import declare
+from tests.unit.collectors.source_trees import PROCESS_CONTROL, load_tree
 
 LIMIT = 3
 
@@ -176,6 +177,7 @@ def test_thousands_of_tiny_units_do_not_deadlock_the_pool() -> None:
         ProcessPool(
             [TinyUnit() for _ in range(5_000)],
             processes=2,
+            process_control=PROCESS_CONTROL,
             budget_ms=1e9,
             on_result=lambda _, result: results.append(result),
         ).run()
@@ -191,7 +193,9 @@ def test_crashed_pool_process_loses_only_the_unit_that_crashed_it() -> None:
     results: dict[int, UnitResult] = {}
     units = [CrashingUnit() if number % 500 == 250 else TinyUnit() for number in range(2_000)]
     with time_limit(120):
-        ProcessPool(units, processes=2, budget_ms=1e9, on_result=results.__setitem__).run()
+        ProcessPool(
+            units, processes=2, process_control=PROCESS_CONTROL, budget_ms=1e9, on_result=results.__setitem__
+        ).run()
     lost = {number for number, result in results.items() if result.failures}
     assert len(results) == 2_000
     assert lost == {250, 750, 1_250, 1_750}

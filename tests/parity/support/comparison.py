@@ -15,8 +15,9 @@ from typing import Any
 import msgpack
 
 from collectors.contract import FileCollector, Totals
-from collectors.source.source_tree import SourceFile, UnparsableError, load_tree
+from collectors.source.source_tree import SourceFile, UnparsableError
 from domain.metrics.report import Report
+from tests.unit.collectors.source_trees import load_tree
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
 STDLIB = Path(sysconfig.get_path("stdlib"))

@@ -1,6 +1,7 @@
 """Churn that resumes from the stored state of an earlier run gives the same numbers as reading the whole history."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from collectors.history import commit_tally
 from collectors.metrics.churn import COLLECTOR
-from collectors.source.source_tree import SourceTree, load_tree
+from collectors.source.source_tree import SourceTree
 from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree, git
+from tests.unit.collectors.source_trees import load_tree
 
 Starts = list[str | None]
 """Commit from which each read of the history started; None is the whole history."""
@@ -35,7 +37,7 @@ def tree_of(work_tree: WorkTree) -> tuple[SourceTree, Starts]:
     history = RecordedHistory(work_tree.dot_git)
     tree = load_tree(work_tree.path, history=history)
     entries = tuple(entry for entry in tree.entries if not entry.path.startswith(".git/"))
-    return SourceTree(root=tree.root, entries=entries, history=history), history.starts
+    return replace(tree, entries=entries), history.starts
 
 
 def resumed(work_tree: WorkTree, *states: bytes) -> tuple[Starts, bytes | None]:

@@ -13,11 +13,12 @@ from collectors.contract import FileCollector, Totals, TreeCollector
 from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.schemas import Schema, counts, single
-from collectors.source.source_tree import SourceFile, SourceTree, load_tree
+from collectors.source.source_tree import SourceFile, SourceTree
 from domain.metrics.declaration import FileField, FileMetric, MetricDeclaration
 from domain.metrics.report import Analysis, Finding, Report
 from domain.sources import FetchedSource
 from tests.unit.collectors.declare import declare
+from tests.unit.collectors.source_trees import load_tree
 
 FETCHED = FetchedSource(has_history=False)
 

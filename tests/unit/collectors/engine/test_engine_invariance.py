@@ -13,8 +13,9 @@ from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
-from collectors.source.source_tree import SourceTree, load_tree
+from collectors.source.source_tree import SourceTree
 from domain.sources import FetchedSource
+from tests.unit.collectors.source_trees import load_tree
 
 NAMES = st.sampled_from(["a", "b", "os", "password", "unused", "Thing"])
 STATEMENTS = st.one_of(

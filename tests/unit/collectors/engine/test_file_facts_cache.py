@@ -15,13 +15,14 @@ from collectors.contract import FileCollector, Totals
 from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.file_facts_cache import FORMAT, FileFactsCache, pack, unpack
-from collectors.engine.process_pool import encode_frame
+from collectors.engine.process_pool import encode_message
 from collectors.schemas import Schema, counts, single
-from collectors.source.source_tree import SourceFile, SourceTree, load_tree
+from collectors.source.source_tree import SourceFile, SourceTree
 from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import Analysis, Report
 from domain.sources import FetchedSource
 from tests.unit.collectors.declare import declare
+from tests.unit.collectors.source_trees import load_tree
 
 SCHEMAS = {"": single(lambda _: True), "names": single(counts)}
 
@@ -137,7 +138,7 @@ def test_answer_for_a_unit_or_step_of_another_process_is_refused(
             if file.path == "bad.py":
                 answer = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
                 message = [2 if forged == "index" else 0, answer, {}, {}]
-                os.write(own_channel(), encode_frame(message))
+                os.write(own_channel(), encode_message(message))
             return super().inspect(file)
 
     cache = FileFactsCache({})

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from collectors.engine.analysis import Options, analyse
-from collectors.source.source_tree import load_tree
 from domain.sources import FetchedSource
+from tests.unit.collectors.source_trees import load_tree
 
 EXPECTED = Path(__file__).with_name("result_document.json")
 

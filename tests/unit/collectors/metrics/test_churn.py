@@ -6,9 +6,10 @@ import pytest
 
 from collectors.contract import Totals, TreeCollector
 from collectors.metrics.churn import COLLECTOR
-from collectors.source.source_tree import SourceTree, load_tree
+from collectors.source.source_tree import SourceTree
 from domain.errors import PermanentError
 from domain.metrics.report import Report
+from tests.unit.collectors.source_trees import load_tree
 
 
 class FakeHistory:

@@ -7,8 +7,9 @@ import pytest
 from collectors.contract import TREE_PATH, FileCollector, Totals
 from collectors.dependencies.module_index import ModuleIndex
 from collectors.metrics.deps import COLLECTOR, PACKAGES_LIMIT
-from collectors.source.source_tree import SourceFile, SourceTree
+from collectors.source.source_tree import SourceFile
 from domain.metrics.report import Report
+from tests.unit.collectors.source_trees import load_tree
 
 
 def report_on(sources: dict[str, str], tree_facts: dict[str, Any] | None = None) -> Report:
@@ -218,7 +219,7 @@ def test_package_list_is_limited() -> None:
 def test_tree_facts_come_from_the_manifests(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("one==1\n")
     (tmp_path / "uv.lock").write_text("[")
-    facts = COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=(), manifests=tmp_path))
+    facts = COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))
     assert facts["declared"] == {"one": "1"}
     assert len(facts["gaps"]) == 1
-    assert COLLECTOR.collect_tree(SourceTree(root=tmp_path, entries=())) == {"declared": {}, "gaps": []}
+    assert COLLECTOR.collect_tree(load_tree(tmp_path)) == {"declared": {}, "gaps": []}

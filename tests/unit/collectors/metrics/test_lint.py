@@ -8,11 +8,12 @@ import pytest
 
 from collectors.contract import TREE_PATH, FileCollector, Totals
 from collectors.metrics.lint import COLLECTOR
-from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, load_tree
+from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools import ruff_runner
 from collectors.tools.ruff_runner import RuffError, RuffResult, RuffRunner
 from collectors.tools.tool_process import ToolRun
 from domain.metrics.report import Finding, Report
+from tests.unit.collectors.source_trees import load_tree
 
 DEEP = b"x = " + b"- " * 100_000 + b"1\n"
 """Overflows 64 MiB of ruff's stack."""

@@ -12,6 +12,7 @@ import pytest
 
 from collectors.tools.tool_launcher import STACK_BYTES, supervisor_kills_descendants
 from collectors.tools.tool_process import ToolRun, run_tool
+from tests.unit.collectors.source_trees import PROCESS_CONTROL
 
 
 def run_python(code: str, *arguments: str, timeout: float = 30, output_limit: int = 1 << 20) -> tuple[ToolRun, bytes]:
@@ -21,6 +22,7 @@ def run_python(code: str, *arguments: str, timeout: float = 30, output_limit: in
         [sys.executable, "-I", "-c", code, *arguments],
         cwd=Path("/"),
         environment={"LC_ALL": "C.UTF-8", "GIVEN": "yes"},
+        process_control=PROCESS_CONTROL,
         timeout=timeout,
         output_limit=output_limit,
         on_line=lines.append,
@@ -120,7 +122,15 @@ def test_crash_is_reported_with_its_signal() -> None:
 def test_missing_program_raises(tmp_path: Path) -> None:
     command = [str(tmp_path / "nothing")]
     with pytest.raises(FileNotFoundError, match="nothing"):
-        run_tool(command, cwd=tmp_path, environment={}, timeout=30, output_limit=1, on_line=print)
+        run_tool(
+            command,
+            cwd=tmp_path,
+            environment={},
+            process_control=PROCESS_CONTROL,
+            timeout=30,
+            output_limit=1,
+            on_line=print,
+        )
 
 
 def test_tool_is_killed_when_the_output_reader_raises() -> None:
@@ -134,6 +144,7 @@ def test_tool_is_killed_when_the_output_reader_raises() -> None:
             [sys.executable, "-c", "import time; print('started', flush=True); time.sleep(3600)"],
             cwd=Path("/"),
             environment={},
+            process_control=PROCESS_CONTROL,
             timeout=3600,
             output_limit=100,
             on_line=refuse,
@@ -145,9 +156,10 @@ PARENT = """
 import sys
 from pathlib import Path
 from collectors.tools.tool_process import run_tool
+from tests.unit.collectors.source_trees import PROCESS_CONTROL
 code = "import os, sys, time; fifo = open(sys.argv[1], 'w'); fifo.write('started'); fifo.flush(); time.sleep(3600)"
-run_tool([sys.executable, "-I", "-c", code, sys.argv[1]], cwd=Path("/"), environment={}, timeout=3600, output_limit=1,
-         on_line=print)
+run_tool([sys.executable, "-I", "-c", code, sys.argv[1]], cwd=Path("/"), environment={},
+         process_control=PROCESS_CONTROL, timeout=3600, output_limit=1, on_line=print)
 """
 
 
