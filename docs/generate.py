@@ -5,10 +5,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import configuration, metrics
+from docs.generator import configuration, metrics, result_schema
 
 FOLDER = Path(__file__).parent
-PAGES: Mapping[str, Callable[[], str]] = {"configuration.md": configuration.page, "metrics.md": metrics.page}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration.page,
+    "metrics.md": metrics.page,
+    "result.schema.json": result_schema.document,
+}
 
 
 def main() -> int:

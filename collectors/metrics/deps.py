@@ -12,7 +12,7 @@ from collectors.dependencies.manifests import read_manifests
 from collectors.dependencies.module_index import ModuleIndex
 from collectors.schemas import Schema, counts, list_of, record, strings, table
 from collectors.source.source_tree import SourceFile, SourceTree
-from domain.metrics.declaration import AggregateField, MetricDeclaration, RowFormat
+from domain.metrics.declaration import AggregateField, ItemField, MetricDeclaration, RowFormat
 from domain.metrics.report import Report
 
 PACKAGES_LIMIT = 1_000
@@ -41,9 +41,23 @@ METRIC = MetricDeclaration(
         ),
         AggregateField(
             key="package_health",
-            meaning="The distributions behind the third-party imports, sorted: each `{package, installed, outdated, "
-            "current_version, latest_version}`.",
+            meaning="The distributions behind the third-party imports, sorted by name.",
             json_type="array",
+            items=(
+                ItemField(key="package", meaning="The normalised name (PEP 503).", json_type="string"),
+                ItemField(key="installed", meaning="Whether the tree declares it.", json_type="boolean"),
+                ItemField(
+                    key="outdated",
+                    meaning="Whether the current version is older than the latest; null unless both are known.",
+                    json_type="boolean",
+                ),
+                ItemField(key="current_version", meaning="The version that is locked or pinned.", json_type="string"),
+                ItemField(
+                    key="latest_version",
+                    meaning="The package index's highest version that is neither a pre-release nor yanked.",
+                    json_type="string",
+                ),
+            ),
         ),
     ),
     row=RowFormat(

@@ -1,9 +1,6 @@
 """The page of the settings, from the class `Settings` and the docstrings below its fields."""
 
-import ast
-import inspect
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -12,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from docs.generator.docstrings import field_meanings
 from docs.generator.markdown import NOTE, cell
 from infrastructure.settings import Settings
 
@@ -59,7 +57,8 @@ TAIL = """
 def page() -> str:
     """Return the page: all settings in the order of the class, in sections."""
     lines = [HEAD]
-    meanings = _meanings()
+    # pydantic can collect the docstrings too, but would do so at the start of every command.
+    meanings = field_meanings(Settings)
     for name, field in Settings.model_fields.items():
         if name in SETTING_SECTIONS:
             lines.append(
@@ -68,20 +67,6 @@ def page() -> str:
         meaning = cell(meanings.get(name, ""))
         lines.append(f"| `{name.upper()}` | {_type(field)} | {_default(name, field)} | {meaning} |\n")
     return "".join([*lines, TAIL])
-
-
-def _meanings() -> dict[str, str]:
-    """Return the docstring below each field.
-
-    pydantic can collect them too, but would do so at the start of every command.
-    """
-    (definition,) = ast.parse(inspect.getsource(Settings)).body
-    assert isinstance(definition, ast.ClassDef)  # nosec B101 # noqa: S101 - the source of a class
-    meanings = {}
-    for field, text in pairwise(definition.body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            meanings[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value))
-    return meanings
 
 
 def _type(field: FieldInfo) -> str:

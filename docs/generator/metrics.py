@@ -10,7 +10,13 @@ from collectors.contract import AnyCollector
 from collectors.engine.discovery import discover
 from docs.generator.markdown import NOTE, cell, documentation, table
 from domain.metrics import scoring
-from domain.metrics.declaration import FileMetric, FindingIdentity, MetricDeclaration, file_metrics_of
+from domain.metrics.declaration import (
+    AggregateField,
+    FileMetric,
+    FindingIdentity,
+    MetricDeclaration,
+    file_metrics_of,
+)
 from domain.metrics.severity import Falling, Rising
 from domain.sources import EXCLUDED_DIRECTORIES
 from infrastructure.observability import prometheus_metrics
@@ -72,12 +78,18 @@ def _collector(collector: AnyCollector) -> str:
         f"\n### `{metric.name}`\n\nTool: {tool}.\n\n{text}\n",
         *(_referenced(name) for name in sorted(set(re.findall(r"`(collectors(?:\.\w+)+)`", text)))),
         f"\n`metrics.{metric.name}` of the result:\n\n{table(('key', 'type', 'meaning'), fields)}",
+        *(_items(field) for field in metric.aggregate if field.items),
     ]
     if metric.file_metric is not None:
         parts.append(_file_metric(metric.file_metric))
     if metric.finding_identity is not None:
         parts.append(_identity(metric.finding_identity))
     return "".join(parts)
+
+
+def _items(field: AggregateField) -> str:
+    rows = [(f"`{item.key}`", item.json_type, cell(item.meaning)) for item in field.items]
+    return f"\nEach object in `{field.key}`:\n\n{table(('key', 'type', 'meaning'), rows)}"
 
 
 def _referenced(name: str) -> str:

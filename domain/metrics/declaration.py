@@ -16,7 +16,7 @@ from domain.text import JSON
 Numbers = Mapping[str, Any]
 """What a collector's report says of one file."""
 
-JsonType = Literal["integer", "number", "array"]
+JsonType = Literal["integer", "number", "array", "string", "boolean"]
 """The JSON Schema type of a value. Every value may also be null, which means that it was not measured."""
 
 LAST = 1_000
@@ -28,12 +28,25 @@ class InvalidDeclarationError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemField:
+    """One value of an object in a list, at `metrics.NAME.KEY[].ITEM_KEY` in a result."""
+
+    key: str
+    meaning: str
+    json_type: JsonType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateField:
-    """One value of the tree as a whole, at `metrics.NAME.KEY` in a result."""
+    """One value of the tree as a whole, at `metrics.NAME.KEY` in a result.
+
+    `items` describes the objects of a list: an `array` has them, no other type does.
+    """
 
     key: str
     meaning: str
     json_type: JsonType = "integer"
+    items: tuple[ItemField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +182,9 @@ class MetricDeclaration:
         placeholders = {name for _, name, _, _ in string.Formatter().parse(self.row.text) if name is not None}
         if self.row.details is None and not placeholders <= keys:
             yield f"the row's text names {sorted(placeholders - keys)}, which are not aggregate fields"
+        for field in self.aggregate:
+            if (field.json_type == "array") != bool(field.items):
+                yield f"the field {field.key!r} must declare items if, and only if, it is an array"
         if self.file_metric is not None:
             yield from _problems_of(self.file_metric)
 

@@ -28,6 +28,7 @@ from infrastructure.sources.local.packing import pack_directory
 from tests.fixtures.archives import ZipMember, build_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import GitServer
+from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System, until_finished
 from tests.fuzz.generators import tried
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_safe_output, strings_in
@@ -137,7 +138,7 @@ def _load_json(document: str) -> Any:
 async def test_run_of_hostile_names_and_text_is_stored_safely(
     git_system: System, git_server: GitServer, hostile_tree: WorkTree, way: str
 ) -> None:
-    async with Client.open(git_system.settings) as client, git_system.worker() as worker:
+    async with CheckedClient.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         if way == "repository":
             job = await client.submit_repository(user_id, url=git_server.add("owner/hostile", hostile_tree.dot_git))
@@ -227,7 +228,7 @@ def loop_and_client(system: System) -> Iterator[tuple[asyncio.Runner, Client]]:
         update={"max_concurrent_jobs_per_user": 10**6, "daily_job_limit_per_user": 10**6}
     )
     with asyncio.Runner() as runner:
-        opened = Client.open(settings)
+        opened = CheckedClient.open(settings)
         yield runner, runner.run(opened.__aenter__())
         runner.run(opened.__aexit__(None, None, None))
 

@@ -29,6 +29,7 @@ from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from tests.fixtures.jobs import new_run
+from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System
 from tests.fuzz.generators import tried
 from worker.client import Client, UploadSubmission
@@ -265,7 +266,7 @@ def runner(system: System) -> Iterator[tuple[asyncio.Runner, World]]:
 
         async def enter() -> World:
             settings = system.settings.model_copy(update={"max_concurrent_jobs_per_user": 3})
-            client = await stack.enter_async_context(Client.open(settings))
+            client = await stack.enter_async_context(CheckedClient.open(settings))
             database = Database.from_settings(settings)
             stack.push_async_callback(database.close)
             return World(client=client, database=database)
@@ -410,7 +411,7 @@ async def race(world: World, system: System) -> AsyncIterator[Race]:
         update={"max_concurrent_jobs_per_user": LIMIT, "daily_job_limit_per_user": DAILY}
     )
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client.open(settings)) for _ in range(3)]
+        clients = [await stack.enter_async_context(CheckedClient.open(settings)) for _ in range(3)]
         racing = Race(world=world, clients=clients, user_id=world.users[0])
         counting = asyncio.create_task(racing.count())
         yield racing

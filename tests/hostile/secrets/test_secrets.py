@@ -21,6 +21,7 @@ from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.git_server import Fault, GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
+from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.servers import Servers
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
@@ -132,7 +133,7 @@ async def test_leak_check_finds_a_secret_in_every_place(
         await leak_check.assert_no_leak(worker)
         text = f"<{form.decode()}>"
         if place == "row":
-            async with Client.open(git_system.settings) as client:
+            async with CheckedClient.open(git_system.settings) as client:
                 await client.get_or_create_user(f"{text}@example.org")
         elif place == "message":
             await leak_check.redis.publish("x", text)
@@ -149,7 +150,7 @@ async def test_leak_check_finds_a_secret_in_every_place(
 async def test_token_is_not_exposed_while_its_job_runs_and_afterwards(
     git_server: GitServer, git_system: System, leak_check: LeakCheck, log_format: str
 ) -> None:
-    async with Client.open(git_system.settings) as client, git_system.worker(LOG_FORMAT=log_format) as worker:
+    async with CheckedClient.open(git_system.settings) as client, git_system.worker(LOG_FORMAT=log_format) as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         async with blocked_clone(git_server, client, user_id) as job:
             (key,) = await leak_check.token_keys()
@@ -192,7 +193,7 @@ async def test_token_that_the_host_sends_back_is_in_no_error_and_no_log(
 ) -> None:
     fault, message = ECHOES[echo]
     git_server.fail(NAME, fault)
-    async with Client.open(git_system.settings) as client, git_system.worker() as worker:
+    async with CheckedClient.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
         ended = await until_finished(client, user_id, job.job_id)
@@ -205,7 +206,7 @@ async def test_token_that_the_host_sends_back_is_in_no_error_and_no_log(
 async def test_token_survives_a_killed_worker_for_the_next_attempt_only(
     git_server: GitServer, git_system: System, leak_check: LeakCheck
 ) -> None:
-    async with Client.open(git_system.settings) as client:
+    async with CheckedClient.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         async with git_system.worker("first") as first, blocked_clone(git_server, client, user_id) as job:
             children = descendants(first.process.pid)
@@ -242,7 +243,7 @@ async def expire_lease(system: System, job_id: str, *, failed_attempts: int = 0)
 async def test_token_is_deleted_when_the_job_has_lost_its_last_worker(
     git_server: GitServer, git_system: System, leak_check: LeakCheck
 ) -> None:
-    async with Client.open(git_system.settings) as client:
+    async with CheckedClient.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         async with git_system.worker("first") as first, blocked_clone(git_server, client, user_id) as job:
             first.process.send_signal(signal.SIGKILL)
@@ -258,7 +259,7 @@ async def test_token_is_deleted_when_the_job_has_lost_its_last_worker(
 async def test_crashing_process_writes_no_core_dump(
     git_server: GitServer, git_system: System, leak_check: LeakCheck
 ) -> None:
-    async with Client.open(git_system.settings) as client, git_system.worker() as worker:
+    async with CheckedClient.open(git_system.settings) as client, git_system.worker() as worker:
         user_id = await client.get_or_create_user("ann@example.org")
         async with blocked_clone(git_server, client, user_id) as job:
             for process in descendants(worker.process.pid):
@@ -285,7 +286,7 @@ async def attempt_errors(system: System, job_id: str) -> list[str]:
 async def test_token_is_deleted_at_every_other_end_of_a_job(
     git_server: GitServer, git_system: System, leak_check: LeakCheck, end: str
 ) -> None:
-    async with Client.open(git_system.settings) as client:
+    async with CheckedClient.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         if end == "limit":
             for _ in range(5):
@@ -329,7 +330,7 @@ async def test_client_logs_no_token(
     git_server: GitServer, git_system: System, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with Client.open(git_system.settings) as client:
+    async with CheckedClient.open(git_system.settings) as client:
         user_id = await client.get_or_create_user("ann@example.org")
         job = await client.submit_repository(user_id, url=git_server.url(NAME), token=TOKEN)
         assert not found_in(repr((job, client.__dict__)).encode(), FORMS)

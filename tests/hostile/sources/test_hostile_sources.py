@@ -16,6 +16,7 @@ import pytest
 from domain.metrics.report import Analysis
 from infrastructure.settings import Settings
 from tests.fixtures.archives import make_zip
+from tests.fixtures.result_documents import check_analysis
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline
 
@@ -40,6 +41,7 @@ async def analyse(pipeline: Pipeline, files: Mapping[str, str | bytes]) -> Analy
 
     data = base64.b64encode(make_zip(files)).decode()
     analysed = await pipeline.run({"kind": "upload", "filename": "u.zip", "file_data": data}, ignore)
+    check_analysis(analysed.analysis.document())
     return analysed.analysis
 
 

@@ -41,6 +41,10 @@ DECLARATION = MetricDeclaration(
         ),
         (lambda: replace(DECLARATION, row=RowFormat(text="{sum}")), "text names ['sum']"),
         (
+            lambda: replace(DECLARATION, aggregate=(AggregateField(key="total", meaning="All.", json_type="array"),)),
+            "the field 'total' must declare items if, and only if, it is an array",
+        ),
+        (
             lambda: replace(DECLARATION, file_metric=replace(FILE_METRIC, rated=None)),
             "has a severity or a health input, but no rated number",
         ),

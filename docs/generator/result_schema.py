@@ -1,0 +1,290 @@
+"""JSON Schema of a result and of a job, from the dataclasses and from what the collectors declare.
+
+The keys that serializers write by hand are listed here by hand; the tests hold every document that they read against
+the schema, so the two cannot differ.
+"""
+
+import json
+from collections.abc import Sequence
+
+from collectors.engine.discovery import declarations
+from docs.generator.json_schema import (
+    Schema,
+    dataclass_schema,
+    nullable,
+    object_schema,
+    schema_of,
+    with_description,
+)
+from domain.jobs import AttemptError, JobStatus
+from domain.metrics.declaration import (
+    AggregateField,
+    FileField,
+    ItemField,
+    MetricDeclaration,
+    file_metrics_of,
+)
+from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Finding, SkippedFile
+from domain.metrics.severity import Severity
+from domain.runs import RunOrigin
+from domain.sources import SourceKind
+from domain.text import JSON
+
+INTEGER: Schema = {"type": "integer", "minimum": 0}
+TEXT: Schema = {"type": "string"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+MAYBE_TEXT, MAYBE_TIME = nullable(TEXT), nullable(TIME)
+
+ORIGIN_MEANINGS = {
+    "submission_type": "`upload`, or `github` for any git repository, whatever its host.",
+    "upload_filename": "Name of the uploaded file; null for a repository.",
+    "project_name": "What the submitter named the project.",
+    "author_type": "Who wrote the code, as the submitter says: `human` or `ai`.",
+    "author_model": "The model or the person, as the submitter says.",
+    "git_repo_url": "The repository's URL, as it was normalised.",
+    "git_branch": "The branch that was fetched; null for an upload.",
+    "git_commit_sha": "The commit that was analysed; null for an upload, even with a git history.",
+}
+FINDING_MEANINGS = {
+    "metric": "Name of the metric.",
+    "rule": "The tool's identifier, such as `F401`, `B602` or `unused-function`.",
+    "path": "Path of the file within the tree.",
+    "line": "Line, counted from 1.",
+    "message": "One line, at most 300 characters.",
+    "function": "Dotted name of the enclosing function or class; null at the level of the module.",
+}
+METADATA_MEANINGS = {
+    "upload_filename": "Name of the uploaded file.",
+    "git_repo_url": "The repository's URL, as it was normalised.",
+    "git_branch": "The branch that was asked for; null means the default branch.",
+    "project_name": ORIGIN_MEANINGS["project_name"],
+    "author_type": ORIGIN_MEANINGS["author_type"],
+    "author_model": ORIGIN_MEANINGS["author_model"],
+}
+
+
+def schema() -> Schema:
+    """Return the whole schema. Its root is a result; `#/$defs/job` is a job."""
+    metrics = declarations()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Result of an analysis",
+        "description": "What `vibe8 analyze`, `vibe8 submit --wait` and `vibe8 result` print with --json, and what "
+        "`worker.client.run_to_json` returns. A later version may add keys. A job without a result has null in place "
+        "of all that only an analysis knows.",
+        **object_schema(_result_properties()),
+        "$defs": {
+            "job": object_schema(_job_properties(), optional=("notices",)),
+            "webhook_delivery": _webhook_delivery(),
+            "source_metadata": _source_metadata(),
+            "run_source": _run_source(),
+            "local_source": _local_source(),
+            "metrics": _metrics(metrics),
+            "directory": _directory(),
+            "file": _file(),
+            "file_metrics": _file_metrics(metrics),
+            "finding": dataclass_schema(Finding, FINDING_MEANINGS),
+            "completeness": _completeness(metrics),
+        },
+    }
+
+
+def document() -> str:
+    """Return the schema as text."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+def reference(name: str) -> Schema:
+    """Return a reference to one of the definitions."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _result_properties() -> dict[str, Schema]:
+    findings = object_schema(
+        {
+            "total": with_description(INTEGER, "How many there are, whatever the list's limit."),
+            "items": {"type": "array", "maxItems": FINDINGS_LIMIT, "items": reference("finding")},
+        }
+    )
+    other_forms = {"anyOf": [{"required": ["run_id"]}, {"required": ["kind"]}]}
+    submitted = {"allOf": [reference("source_metadata")], "not": other_forms}
+    source: Schema = {"anyOf": [reference("run_source"), reference("local_source"), submitted]}
+    versions: Schema = {"type": "object", "additionalProperties": TEXT, "required": ["python"]}
+    return {
+        "job": with_description(nullable(reference("job")), "The job; null for `vibe8 analyze`."),
+        "source": with_description(source, "Where the code came from; for a job without a result, what was submitted."),
+        "metrics": with_description(nullable(reference("metrics")), "The metrics of the whole tree."),
+        "file_tree": with_description(
+            nullable(reference("directory")), "Folders and files, each file with its metrics."
+        ),
+        "findings": with_description(
+            nullable(findings), f"Single problems, by path and line; at most {FINDINGS_LIMIT} are listed."
+        ),
+        "errors": with_description(
+            {"type": "array", "items": TEXT, "maxItems": ERRORS_LIMIT + 1},
+            "What could not be measured, one line each; for a failed job its error.",
+        ),
+        "completeness": with_description(nullable(reference("completeness")), "What was and was not measured."),
+        "tool_versions": with_description(nullable(versions), "Version of each tool, of git and of Python."),
+        "timings_ms": with_description(
+            nullable({"type": "object", "additionalProperties": INTEGER}),
+            "Milliseconds. `fetching`, `collecting` and `summarizing` are wall times. `collect.NAME` is a collector's "
+            "CPU time in all processes; `wall.NAME` is the time from the start of collecting to its last result.",
+        ),
+    }
+
+
+def _job_properties() -> dict[str, Schema]:
+    errors = {"type": "array", "items": dataclass_schema(AttemptError)}
+    return {
+        "job_id": with_description(TEXT, "Id of the job."),
+        "status": schema_of(JobStatus),
+        "source": with_description(MAYBE_TEXT, "URL of the repository, or name of the uploaded file."),
+        "source_kind": with_description(
+            schema_of(SourceKind), "`upload`, or `github` for any git repository, whatever its host."
+        ),
+        "source_metadata": reference("source_metadata"),
+        "result_run_id": with_description(
+            {"type": ["string", "null"], "format": "uuid"}, "Id of the run, once the job has completed."
+        ),
+        "error_message": with_description(MAYBE_TEXT, "Why the job failed, in one line for its owner."),
+        "attempt": with_description(INTEGER, "Number of the latest attempt; 0 before the first claim."),
+        "attempt_errors": with_description(errors, "Failed attempts. Three of them end the job."),
+        "stage": with_description(
+            MAYBE_TEXT, "What a running job does: `fetching`, `waiting for a core`, `collecting`, `summarizing`."
+        ),
+        "progress": {"type": "integer", "minimum": 0, "maximum": 100},
+        "created_at": with_description(TIME, "When the job was submitted. All times are in UTC."),
+        "started_at": with_description(MAYBE_TIME, "When the latest attempt was claimed."),
+        "finished_at": with_description(MAYBE_TIME, "When the job ended."),
+        "updated_at": with_description(TIME, "When the row was last written."),
+        "run_after": with_description(TIME, "When the job is due: later than now while it waits for a retry."),
+        "cancel_requested_at": with_description(MAYBE_TIME, "When its owner cancelled the job."),
+        "notify_url": with_description(MAYBE_TEXT, "Where a webhook is sent when the job ends."),
+        "notices": with_description(
+            {"type": "array", "items": reference("webhook_delivery")},
+            "Webhook deliveries about the job, oldest first; only `vibe8 job ID` has them.",
+        ),
+    }
+
+
+def _webhook_delivery() -> Schema:
+    return object_schema(
+        {
+            "notice_id": with_description(TEXT, "Id of the delivery: the header `webhook-id`."),
+            "state": {"enum": ["waiting", "delivered", "given up"]},
+            "status": with_description({"enum": ["completed", "failed"]}, "How the job ended."),
+            "attempt": with_description(INTEGER, "Attempts that have begun."),
+            "due_at": with_description(TIME, "When the next attempt is due."),
+            "delivered_at": MAYBE_TIME,
+            "given_up_at": MAYBE_TIME,
+            "last_error": with_description(MAYBE_TEXT, "Why the latest attempt failed."),
+        }
+    )
+
+
+def _source_metadata() -> Schema:
+    properties = {key: with_description(MAYBE_TEXT, meaning) for key, meaning in METADATA_MEANINGS.items()}
+    properties["has_token"] = with_description({"type": "boolean"}, "Whether a token was submitted with a repository.")
+    properties["traceparent"] = with_description(TEXT, "The trace that the job belongs to, as OpenTelemetry writes it.")
+    return {
+        "description": "What was submitted. Other programs may write further keys into the row.",
+        "type": "object",
+        "properties": properties,
+    }
+
+
+def _run_source() -> Schema:
+    origin = dataclass_schema(RunOrigin, ORIGIN_MEANINGS)
+    properties = {
+        "run_id": with_description({"type": "string", "format": "uuid"}, "Id of the run."),
+        "created_at": with_description(TIME, "When the run was stored."),
+        **origin["properties"],
+        "submission_type": with_description(schema_of(SourceKind), ORIGIN_MEANINGS["submission_type"]),
+    }
+    return with_description(object_schema(properties), "The source of a stored run.")
+
+
+def _local_source() -> Schema:
+    properties = {
+        "kind": {"enum": ["directory", "upload", "github"]},
+        "path": with_description(TEXT, "Path on this machine; absent for a repository."),
+        "git_repo_url": with_description(TEXT, "URL of the repository; absent for a directory or a file."),
+        "git_branch": MAYBE_TEXT,
+        "git_commit_sha": MAYBE_TEXT,
+    }
+    return with_description(
+        object_schema(properties, optional=("path", "git_repo_url")), "The source of `vibe8 analyze`."
+    )
+
+
+def _metrics(metrics: Sequence[MetricDeclaration]) -> Schema:
+    return object_schema(
+        {metric.name: object_schema({field.key: _measured(field) for field in metric.aggregate}) for metric in metrics}
+    )
+
+
+def _measured(field: AggregateField | FileField | ItemField) -> Schema:
+    schema: Schema = {"type": field.json_type}
+    if isinstance(field, AggregateField) and field.items:
+        schema["items"] = object_schema({item.key: _measured(item) for item in field.items})
+    return with_description(nullable(schema), field.meaning)
+
+
+def _file_metrics(metrics: Sequence[MetricDeclaration]) -> Schema:
+    severity = with_description(nullable(schema_of(Severity)), "Null where the number was not measured.")
+    objects = {}
+    for metric in file_metrics_of(metrics):
+        properties = {field.key: _measured(field) for field in metric.fields}
+        if metric.thresholds is not None or metric.judge is not None:
+            properties["severity"] = severity
+        objects[metric.key] = object_schema(properties)
+    health = {"type": "number", "minimum": 0, "maximum": 100}
+    objects["health_score"] = with_description(health, "All metrics of the file as one number; higher is better.")
+    return object_schema(objects)
+
+
+def _directory() -> Schema:
+    children: Schema = {"type": "array", "items": {"anyOf": [reference("file"), reference("directory")]}}
+    return object_schema(
+        {
+            "name": with_description(TEXT, "The last part of the path; `root` for the whole tree."),
+            "type": {"const": "directory"},
+            "path": with_description(TEXT, "Path within the tree; empty for the root."),
+            "children": with_description(children, "Directories first, then files, by name."),
+        }
+    )
+
+
+def _file() -> Schema:
+    return object_schema(
+        {
+            "name": TEXT,
+            "type": {"const": "file"},
+            "path": with_description(TEXT, "Path within the tree."),
+            "extension": with_description(TEXT, "With its dot."),
+            "size": with_description(INTEGER, "Bytes."),
+            "metrics": reference("file_metrics"),
+            "parse_error": with_description(TEXT, "Why the file has no syntax tree; absent for a file that parses."),
+        },
+        optional=("parse_error",),
+    )
+
+
+def _completeness(metrics: Sequence[MetricDeclaration]) -> Schema:
+    state: Schema = {"enum": ["ok", "partial", "failed"]}
+    skipped: dict[str, JSON] = {"type": "array", "maxItems": SKIPPED_LIMIT, "items": dataclass_schema(SkippedFile)}
+    return object_schema(
+        {
+            "files": with_description(INTEGER, "Files in the tree."),
+            "analyzed": with_description(INTEGER, "Files of them that parse."),
+            "skipped": with_description(
+                skipped, f"What was left out before the analysis; at most {SKIPPED_LIMIT} are listed."
+            ),
+            "skipped_total": with_description(INTEGER, "How many were left out, whatever the list's limit."),
+            "collectors": with_description(
+                object_schema({metric.name: state for metric in metrics}),
+                "`ok`; `partial`: something was left out, and `errors` names it; `failed`: the values are null.",
+            ),
+        }
+    )
