@@ -29,7 +29,7 @@ def schema_of(annotation: Any) -> Schema:
         return dict(_PLAIN[annotation])
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return {"enum": [str(member) for member in annotation]}
-    if is_dataclass(annotation):
+    if isinstance(annotation, type) and is_dataclass(annotation):
         return dataclass_schema(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):

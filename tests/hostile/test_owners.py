@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -359,7 +359,7 @@ class Race:
     """Concurrent clients of one user, while the unfinished jobs are counted all the time."""
 
     world: World
-    clients: list[Client]
+    clients: Sequence[Client]
     user_id: UUID
     most: int = 0
     accepted: int = 0

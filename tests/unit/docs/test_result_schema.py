@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from collectors.engine.analysis import Options, analyse
-from collectors.source.source_tree import load_tree
 from domain.sources import FetchedSource
 from tests.fixtures.result_documents import check_analysis, check_document, load_schema
+from tests.unit.collectors.source_trees import load_tree
 from tests.unit.deploy.project_files import ROOT
 
 JOB: dict[str, Any] = {
