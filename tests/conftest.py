@@ -8,7 +8,7 @@ pytest_plugins = [
     "tests.fixtures.worker_process",
     "tests.fixtures.database",
     "tests.fixtures.sources",
-    "tests.fixtures.tcp_proxy",
+    "tests.fixtures.network.tcp_proxy",
 ]
 
 

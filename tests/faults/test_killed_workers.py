@@ -14,8 +14,8 @@ from domain.jobs import JobStatus
 from tests.faults.transition_audit import audited
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.servers import Servers
 from tests.fixtures.waiting import until

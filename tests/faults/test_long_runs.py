@@ -16,8 +16,8 @@ from domain.jobs import JobStatus
 from tests.fixtures.archives import make_zip
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import PYTHON_FILE, slow_source, submit_for_many
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, System, until_finished

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE, slow_source
-from tests.fixtures.tcp_proxy import Proxies, TcpProxy
+from tests.fixtures.network.tcp_proxy import Proxies, TcpProxy
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess
 from worker.client import Client

@@ -14,7 +14,7 @@ from domain.jobs import JobStatus
 from infrastructure.database.migrate import downgrade
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.jobs import PYTHON_FILE
-from tests.fixtures.tcp_proxy import Proxies
+from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import TIMEOUT_SECONDS, System, WorkerProcess, new_system, until_finished
 from worker.client import Client

@@ -23,7 +23,7 @@ from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
+from tests.fixtures.network.git_server import GitServer
 from tests.fuzz.generators import mutate, naughty_strings, note, tried
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless

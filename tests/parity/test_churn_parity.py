@@ -25,7 +25,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
-from tests.fixtures.git_server import GitServer
+from tests.fixtures.network.git_server import GitServer
 from tests.unit.collectors.source_trees import load_tree
 
 

@@ -19,7 +19,7 @@ from domain.errors import PermanentError
 from domain.jobs import Job, JobStatus
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import Fault, GitServer
+from tests.fixtures.network.git_server import Fault, GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.servers import Servers

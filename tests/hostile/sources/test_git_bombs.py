@@ -19,7 +19,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree, git
-from tests.fixtures.git_server import GitServer
+from tests.fixtures.network.git_server import GitServer
 
 LEVELS, WIDTH = 10, 10
 """Depth of the bomb and entries per directory: ten billion files."""

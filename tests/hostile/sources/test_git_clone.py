@@ -17,7 +17,7 @@ from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.fixtures.git_repository import IDENTITY, WorkTree, git
-from tests.fixtures.git_server import Fault, GitServer
+from tests.fixtures.network.git_server import Fault, GitServer
 
 Fetch = Callable[..., FetchedSource]
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.fixtures.archives import make_zip
+from tests.fixtures.network.webhook_server import webhook_receiver
 from tests.fixtures.waiting import until
-from tests.fixtures.webhook_server import webhook_receiver
 from tests.fixtures.worker_process import System, WorkerProcess, new_system
 
 ANN, BOB = {"X-User": "ann@example.org"}, {"X-User": "bob@example.org"}

@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.archives import make_zip
 from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, CommandResult, System, WorkerProcess
 from tests.integration.cli.command_support import METRIC_NAMES, assert_error_line
 

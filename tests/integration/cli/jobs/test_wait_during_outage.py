@@ -11,7 +11,7 @@ import pytest
 
 from domain.errors import ServiceUnavailableError
 from domain.jobs import Job, JobStatus
-from tests.fixtures.tcp_proxy import Proxies
+from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, until_finished
 from tests.integration.cli.command_support import METRIC_NAMES

@@ -14,8 +14,8 @@ import pytest
 from infrastructure.embedded.stack_file import read_stack
 from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import slow_source
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.processes import alive, descendants
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.waiting import until

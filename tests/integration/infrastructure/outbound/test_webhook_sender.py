@@ -18,7 +18,7 @@ from domain.webhooks import MAX_DELIVERY_ATTEMPTS, WebhookDelivery, delivery_bac
 from examples.webhook import verify
 from infrastructure.outbound import webhook_sender
 from infrastructure.outbound.webhook_sender import WebhookDeliveryError, WebhookSender, derive_user_secret
-from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
+from tests.fixtures.network.webhook_server import WebhookReceiver, http_response, webhook_receiver
 
 SECRETS = ("a" * 32, "b" * 32)
 ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from domain.errors import InvalidInputError, LimitExceededError, NotFoundError, ServiceUnavailableError
 from domain.jobs import Job, JobStatus
 from tests.fixtures.jobs import PYTHON_FILE
-from tests.fixtures.tcp_proxy import Proxies
+from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client, RepositorySubmission, Submission, UploadSubmission, submissions
 

@@ -12,8 +12,8 @@ import asyncpg
 from domain.jobs import JobStatus
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
 from tests.fixtures.jobs import PYTHON_FILE, slow_source
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from tests.hostile.support.poison import insert_job

@@ -13,7 +13,7 @@ from domain.runs import Run
 from domain.sources import Authorship
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.git_server import GitServer
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client, Completed, JobFailed
 

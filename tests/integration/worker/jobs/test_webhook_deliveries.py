@@ -16,8 +16,8 @@ from infrastructure.database.repositories.webhook_deliveries import WebhookDeliv
 from infrastructure.outbound.webhook_sender import WebhookSender
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.network.webhook_server import WebhookReceiver, http_response, webhook_receiver
 from tests.fixtures.waiting import until
-from tests.fixtures.webhook_server import WebhookReceiver, http_response, webhook_receiver
 from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client
 from worker.jobs.webhook_dispatcher import WebhookDispatcher

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.redis.worker_registry import ENTRY_TTL_SECONDS, WorkerRegistry
 from tests.fixtures.jobs import slow_source
+from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.processes import job_scratch
-from tests.fixtures.tcp_proxy import Proxies
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess
 from worker.client import Client
