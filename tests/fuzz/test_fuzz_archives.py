@@ -1,4 +1,4 @@
-"""Zip archives, real ones mutated and made-up ones that lie: each is laid out inside layout, or clearly refused."""
+"""Mutated and generated zip archives: each is unpacked inside its directory or refused with a clear error."""
 
 import base64
 import random
@@ -17,7 +17,7 @@ from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.archives import BZIP2, DEFLATED, FILE, LZMA, STORED, SYMLINK, ZipMember, build_zip, make_zip
 from tests.fixtures.git_repository import WorkTree
-from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_archives, tried
+from tests.fuzz.generators import count_outcome, fuzz_settings, mutate, naughty_strings, odd_sources, real_archives
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless
 
@@ -31,10 +31,10 @@ LIMITS = SourceLimits(
 )
 
 
-def fetch(filename: str, data: bytes, what: str) -> bool:
+def fetch(filename: str, data: bytes, surface: str) -> bool:
     """Unpack the upload and check whatever was written. Returns whether the upload was accepted."""
-    with tempfile.TemporaryDirectory() as place:
-        layout = SourceLayout(Path(place) / "scratch")
+    with tempfile.TemporaryDirectory() as directory:
+        layout = SourceLayout(Path(directory) / "scratch")
         layout.root.mkdir()
         refused, source = "", None
         with jailed(layout.root):
@@ -42,18 +42,18 @@ def fetch(filename: str, data: bytes, what: str) -> bool:
                 source = fetch_upload(filename, base64.b64encode(data).decode(), layout, LIMITS)
             except InvalidInputError as error:
                 refused = str(error)
-        assert [path.name for path in Path(place).iterdir()] == ["scratch"]
+        assert [path.name for path in Path(directory).iterdir()] == ["scratch"]
         if layout.repository.exists():  # nothing else starts a process
             assert_no_process_left(layout.root)
         if source is None:
             assert_clear_message(refused)
         else:
-            assert_laid_out(layout, source)
-        note(what, "completed" if source else "refused")
+            assert_valid_layout(layout, source)
+        count_outcome(surface, "completed" if source else "refused")
     return source is not None
 
 
-def assert_laid_out(layout: SourceLayout, source: FetchedSource) -> None:
+def assert_valid_layout(layout: SourceLayout, source: FetchedSource) -> None:
     assert {path.name for path in layout.root.iterdir()} <= {"tree", "manifests", "repo.git"}
     files = assert_plain_files(layout.tree, LIMITS.max_inflated_bytes)
     assert 0 < files <= LIMITS.max_tree_files
@@ -61,10 +61,10 @@ def assert_laid_out(layout: SourceLayout, source: FetchedSource) -> None:
     assert_harmless([[item.path, item.reason] for item in source.skipped])
 
 
-def with_history() -> bytes:
-    """A small project with its `.git`, as any packer packs it."""
-    with tempfile.TemporaryDirectory() as place:
-        tree = WorkTree(Path(place) / "tree")
+def archive_with_history() -> bytes:
+    """Pack a small project, including its `.git`."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree = WorkTree(Path(directory) / "tree")
         tree.commit(a_py="x = 1\n")
         tree.commit(b_py="y = 2\n")
         return make_zip(
@@ -74,14 +74,14 @@ def with_history() -> bytes:
 
 def seeds() -> list[bytes]:
     odd = {f"p/{name}": content for name, content in odd_sources().items()}
-    lying = build_zip(
+    false_claims = build_zip(
         ZipMember(b"a.py"), ZipMember(b"b.py", size=99), ZipMember(b"c.py", crc=1), ZipMember(b"../d.py"), count=7
     )
     return [
         make_zip(odd),
         make_zip({"a.py": "x = 1\n"}),
-        with_history(),
-        lying,
+        archive_with_history(),
+        false_claims,
         build_zip(ZipMember(b"a.py"), zip64=1),
         *real_archives(),
     ]
@@ -94,10 +94,10 @@ def test_unchanged_archives_are_accepted() -> None:
     assert [fetch("upload.zip", data, "archives unchanged") for data in SEEDS[:3]] == [True] * 3
 
 
-@tried(250)
-@given(which=st.integers(0, len(SEEDS) - 1), seed=st.integers(0, 2**32))
-def test_mutated_archives(which: int, seed: int) -> None:
-    fetch("upload.zip", mutate(SEEDS[which], seed, SEEDS), "archives mutated")
+@fuzz_settings(250)
+@given(index=st.integers(0, len(SEEDS) - 1), seed=st.integers(0, 2**32))
+def test_mutated_archives(index: int, seed: int) -> None:
+    fetch("upload.zip", mutate(SEEDS[index], seed, SEEDS), "archives mutated")
 
 
 NAMES = st.one_of(
@@ -112,9 +112,9 @@ NAMES = st.one_of(
 )
 
 
-def rarely(lie: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """One lie at a time is believed for longer."""
-    return st.integers(0, 19).flatmap(lambda number: lie if number == 19 else st.none())
+def rarely(claim: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Make false claims rare: an archive with a single one passes more checks."""
+    return st.integers(0, 19).flatmap(lambda number: claim if number == 19 else st.none())
 
 
 MEMBERS = st.builds(
@@ -132,7 +132,7 @@ MEMBERS = st.builds(
 )
 
 
-@tried(250)
+@fuzz_settings(250)
 @given(
     members=st.lists(MEMBERS, max_size=8),
     count=rarely(st.integers(0, 0xFFFF)),
@@ -142,19 +142,19 @@ MEMBERS = st.builds(
 def test_generated_archives_with_false_claims(
     members: Sequence[ZipMember], count: int | None, comment: bytes, zip64: int | None
 ) -> None:
-    fetch("upload.zip", build_zip(*members, count=count, comment=comment, zip64=zip64), "archives that lie")
+    fetch("upload.zip", build_zip(*members, count=count, comment=comment, zip64=zip64), "archives with false claims")
 
 
-@tried(200)
+@fuzz_settings(200)
 @given(
     members=st.lists(MEMBERS.filter(lambda member: not member.bodyless), min_size=1, max_size=30),
     seed=st.integers(0, 99),
 )
 def test_generated_archives_with_any_names(members: Sequence[ZipMember], seed: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for member in members:
         member.size = member.crc = member.body = member.offset = None
-        member.method, member.flags = chance.choice((STORED, DEFLATED)), 0x800 * _is_utf8(member.name)
+        member.method, member.flags = rng.choice((STORED, DEFLATED)), 0x800 * _is_utf8(member.name)
     fetch("upload.zip", build_zip(*members), "archives of any names")
 
 
@@ -166,7 +166,7 @@ def _is_utf8(name: bytes) -> bool:
     return True
 
 
-@tried(100)
+@fuzz_settings(100)
 @given(
     filename=st.text(st.characters(exclude_categories=()), max_size=300) | st.sampled_from(naughty_strings()),
     data=st.binary(max_size=60),
@@ -176,14 +176,14 @@ def test_any_file_name_of_an_upload(filename: str, data: bytes) -> None:
         fetch(name, data, "uploads of any name")
 
 
-@tried(200)
+@fuzz_settings(200)
 @given(text=st.text(max_size=200) | st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()))
 def test_any_base64_text(text: str) -> None:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as directory:
         try:
-            fetch_upload("a.py", text, SourceLayout(Path(place)), LIMITS)
+            fetch_upload("a.py", text, SourceLayout(Path(directory)), LIMITS)
         except InvalidInputError:
-            note("base64", "refused")
+            count_outcome("base64", "refused")
         else:
             assert base64.b64encode(base64.b64decode(text)).decode() == text
-            note("base64", "completed")
+            count_outcome("base64", "completed")

@@ -15,10 +15,10 @@ from domain.errors import PermanentError
 from infrastructure.settings import Settings
 from tests.fixtures.archives import make_zip
 from tests.fixtures.processes import alive, descendants
-from tests.fuzz.generators import AS_FOUND, mutate, note, rearrange, tried
+from tests.fuzz.generators import WITHOUT_SHRINKING, count_outcome, fuzz_settings, mutate, rearrange
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left
 from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES
-from tests.fuzz.test_fuzz_git import FORMS, changed
+from tests.fuzz.test_fuzz_git import FORMS, change_files
 from tests.fuzz.test_fuzz_sources import DATA
 from tests.hostile.support.naughty_strings import assert_harmless
 from worker.analysis.pipeline import Pipeline
@@ -50,7 +50,7 @@ def run_pipeline(running: Running, surface: str, filename: str, data: bytes) -> 
         assert_harmless(asdict(result.analysis))
         assert set(result.analysis.completeness["collectors"].values()) <= {"ok", "partial", "failed"}
         outcome = "completed"
-    note(surface, outcome)
+    count_outcome(surface, outcome)
     assert not list(scratch.glob("*/job-*"))
     zygote = pipeline.children.pid  # type: ignore[attr-defined]
     assert not alive([process for process in descendants(zygote) if process.ppid() != zygote])
@@ -72,7 +72,7 @@ def test_unchanged_upload_completes(running: Running) -> None:
     assert run_pipeline(running, "children: unchanged", "u.zip", data) == "completed"
 
 
-@tried(8, phases=AS_FOUND)
+@fuzz_settings(8, phases=WITHOUT_SHRINKING)
 @given(cases=st.lists(st.tuples(st.integers(0, len(DATA) - 1), SEEDS, st.booleans()), min_size=1, max_size=12))
 def test_child_handles_changed_sources(running: Running, cases: Sequence[tuple[int, int, bool]]) -> None:
     files = {
@@ -82,20 +82,20 @@ def test_child_handles_changed_sources(running: Running, cases: Sequence[tuple[i
     run_pipeline(running, "children: sources", "u.zip", make_zip(files))
 
 
-@tried(6, phases=AS_FOUND)
+@fuzz_settings(6, phases=WITHOUT_SHRINKING)
 @given(form=st.sampled_from(sorted(FORMS)), seed=SEEDS)
 def test_child_handles_changed_git_directories(running: Running, form: str, seed: int) -> None:
-    files = {f".git/{name}": data for name, data in changed(FORMS[form], seed).items()}
+    files = {f".git/{name}": data for name, data in change_files(FORMS[form], seed).items()}
     run_pipeline(running, "children: .git", "u.zip", make_zip({"a.py": "x = 1\n", **files}))
 
 
-@tried(6, phases=AS_FOUND)
+@fuzz_settings(6, phases=WITHOUT_SHRINKING)
 @given(index=st.integers(0, len(ARCHIVES) - 1), seed=SEEDS)
 def test_child_handles_mutated_archives(running: Running, index: int, seed: int) -> None:
     run_pipeline(running, "children: archives", "u.zip", mutate(ARCHIVES[index], seed, ARCHIVES))
 
 
-@tried(6, phases=AS_FOUND)
+@fuzz_settings(6, phases=WITHOUT_SHRINKING)
 @given(index=st.integers(0, len(DATA) - 1), seed=SEEDS)
 def test_child_handles_a_mutated_file(running: Running, index: int, seed: int) -> None:
     run_pipeline(running, "children: one file", "a.py", mutate(DATA[index], seed, DATA))

@@ -1,4 +1,4 @@
-"""Remembered facts that somebody has forged: not believed, or a document that is sound; never a crash."""
+"""Forged facts in the cache are rejected or give a valid result; they never crash an analysis."""
 
 import copy
 import random
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from collectors.engine.file_facts_cache import pack, unpack
 from collectors.engine.report_assembly import CollectedFacts
 from collectors.engine.steps import UnitResult, run_on_deep_stack
-from tests.fuzz.collecting import SCHEMAS, assert_sound, inspect, summed_up
-from tests.fuzz.generators import mutate, note, odd_sources, tried
+from tests.fuzz.collecting import SCHEMAS, assert_valid, inspect, summarize
+from tests.fuzz.generators import count_outcome, fuzz_settings, mutate, odd_sources
 from tests.unit.collectors.source_trees import load_tree
 
 SEEDS = odd_sources()
@@ -23,50 +23,50 @@ LEAVES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def forged(facts: Any, chance: random.Random) -> Any:
-    """The facts with one thing in them changed: a leaf, a row doubled or lost, or one put in another's place."""
-    found: list[tuple[Any, Any]] = []
-    waiting = [facts]
-    while waiting:
-        item = waiting.pop()
+def forged(facts: Any, rng: random.Random) -> Any:
+    """Replace one item of the facts with another value."""
+    positions: list[tuple[Any, Any]] = []
+    pending = [facts]
+    while pending:
+        item = pending.pop()
         keys = list(item) if isinstance(item, dict) else list(range(len(item)))
-        found.extend((item, key) for key in keys)
-        waiting.extend(item[key] for key in keys if isinstance(item[key], list | dict))
-    holder, key = chance.choice(found)
-    like = [leaf for leaf in LEAVES if type(leaf) is type(holder[key])]
-    others = [one[at] for one, at in found if type(one[at]) is type(holder[key])]
-    holder[key] = copy.deepcopy(chance.choice(chance.choice((LEAVES, like or LEAVES, others, others))))
+        positions.extend((item, key) for key in keys)
+        pending.extend(item[key] for key in keys if isinstance(item[key], list | dict))
+    container, key = rng.choice(positions)
+    same_type = [leaf for leaf in LEAVES if type(leaf) is type(container[key])]
+    others = [item[at] for item, at in positions if type(item[at]) is type(container[key])]
+    container[key] = copy.deepcopy(rng.choice(rng.choice((LEAVES, same_type or LEAVES, others, others))))
     return facts
 
 
-@tried(60)
+@fuzz_settings(60)
 @given(name=st.sampled_from(sorted(SEEDS)), seed=st.integers(0, 2**32), times=st.integers(1, 4), raw=st.booleans())
 def test_forged_cached_facts(name: str, seed: int, times: int, raw: bool) -> None:
-    run_on_deep_stack(lambda: forge(name, random.Random(seed), times, raw=raw))
+    run_on_deep_stack(lambda: analyse_with_forged_facts(name, random.Random(seed), times, raw=raw))
 
 
-def forge(name: str, chance: random.Random, times: int, *, raw: bool) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        for file in (name, "honest.py"):
-            (Path(place) / f"{file}.py").write_bytes(SEEDS[name])
-        tree = load_tree(Path(place))
-        surveyed = CollectedFacts(paths=tuple(entry.path for entry in tree.entries))
+def analyse_with_forged_facts(name: str, rng: random.Random, times: int, *, raw: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for file in (name, "genuine.py"):
+            (Path(directory) / f"{file}.py").write_bytes(SEEDS[name])
+        tree = load_tree(Path(directory))
+        collected = CollectedFacts(paths=tuple(entry.path for entry in tree.entries))
         for entry in tree.entries:
             result = inspect(entry, "facts")
-            if "honest" not in entry.path:
-                believed = unpack(_packed(copy.deepcopy(result.values), chance, times, raw=raw), SCHEMAS)
-                note("facts", "believed" if believed else "found anew")
-                result = UnitResult(values=dict(believed)) if believed else result
-            surveyed.add(entry.path, result)
-        assert_sound(summed_up(tree, surveyed))
+            if "genuine" not in entry.path:
+                accepted = unpack(_pack_forged(copy.deepcopy(result.values), rng, times, raw=raw), SCHEMAS)
+                count_outcome("facts", "accepted" if accepted else "rejected")
+                result = UnitResult(values=dict(accepted)) if accepted else result
+            collected.add(entry.path, result)
+        assert_valid(summarize(tree, collected))
 
 
-def _packed(facts: dict[str, Any], chance: random.Random, times: int, *, raw: bool) -> bytes:
+def _pack_forged(facts: dict[str, Any], rng: random.Random, times: int, *, raw: bool) -> bytes:
     if raw:
-        return mutate(pack(facts), chance.randrange(2**32))
+        return mutate(pack(facts), rng.randrange(2**32))
     for _ in range(times):
-        forged(facts, chance)
+        forged(facts, rng)
     try:
         return pack(facts)
-    except (ValueError, OverflowError):  # more than msgpack can say
+    except (ValueError, OverflowError):  # msgpack cannot represent the value
         return b""

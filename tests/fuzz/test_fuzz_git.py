@@ -1,4 +1,4 @@
-"""Repositories: real `.git` folders with changed bytes, and objects as no git would write them, uploaded and served."""
+"""Changed `.git` directories and malformed git objects, in uploads and from a git host."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.network.git_server import GitServer
-from tests.fuzz.generators import mutate, naughty_strings, note, tried
+from tests.fuzz.generators import count_outcome, fuzz_settings, mutate, naughty_strings
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.unit.collectors.source_trees import load_tree
@@ -33,31 +33,31 @@ LIMITS = SourceLimits(max_clone_bytes=8 * MIB, max_inflated_bytes=8 * MIB, max_t
 Files = Mapping[str, bytes]
 
 
-def fetched(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> str:
+def fetch_and_check(surface: str, fetch: Callable[[SourceLayout], FetchedSource]) -> str:
     """Fetch and read the history, check whatever was written, and return the outcome."""
-    with tempfile.TemporaryDirectory() as place:
-        layout = SourceLayout(Path(place) / "scratch")
+    with tempfile.TemporaryDirectory() as directory:
+        layout = SourceLayout(Path(directory) / "scratch")
         layout.root.mkdir()
         with jailed(layout.root):
             try:
-                outcome = taken(fetch(layout), layout)
+                outcome = check_source(fetch(layout), layout)
             except (PermanentError, ServiceUnavailableError) as error:
                 assert_clear_message(str(error))
                 outcome = "refused" if isinstance(error, PermanentError) else "host at fault"
-        assert [path.name for path in Path(place).iterdir()] == ["scratch"]
+        assert [path.name for path in Path(directory).iterdir()] == ["scratch"]
         assert_no_process_left(layout.root)
-        note(surface, outcome)
+        count_outcome(surface, outcome)
         return outcome
 
 
-def taken(source: FetchedSource, layout: SourceLayout) -> str:
+def check_source(source: FetchedSource, layout: SourceLayout) -> str:
     assert {path.name for path in layout.root.iterdir()} <= {"tree", "manifests", "repo.git"}
     assert 0 < assert_plain_files(layout.tree, LIMITS.max_clone_bytes) <= LIMITS.max_tree_files
     assert_harmless(source.to_json() | {"skipped": [[item.path, item.reason] for item in source.skipped]})
     assert source.has_history == layout.repository.exists()
     if not source.has_history:
         return "completed without its history"
-    assert_ours(layout.repository)
+    assert_clean_repository(layout.repository)
     tree = load_tree(layout.tree, history=GitHistory(layout.repository))
     try:
         facts = CHURN.collect_tree(tree)
@@ -69,8 +69,8 @@ def taken(source: FetchedSource, layout: SourceLayout) -> str:
     return "completed"
 
 
-def assert_ours(repository: Path) -> None:
-    """Nothing of the submitter's but objects, one ref, and where the history is cut off."""
+def assert_clean_repository(repository: Path) -> None:
+    """Assert that only objects, one ref and the `shallow` file come from the submitter."""
     assert {path.name for path in repository.iterdir()} <= {
         "HEAD", "config", "objects", "refs", "shallow", "vibe8-path-mapping.json", "branches", "packed-refs",
     }  # fmt: skip
@@ -83,12 +83,12 @@ def assert_ours(repository: Path) -> None:
     assert not list((repository / "objects/info").iterdir())
 
 
-# Real ones, changed
+# Changed git directories
 
 
 def dot_git(form: str) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as place:
-        tree = WorkTree(Path(place) / "tree", object_format="sha256" if form == "sha256" else "sha1")
+    with tempfile.TemporaryDirectory() as directory:
+        tree = WorkTree(Path(directory) / "tree", object_format="sha256" if form == "sha256" else "sha1")
         tree.commit(a_py="x = 1\n" * 50)
         tree.git("branch", "side")
         tree.commit(a_py="x = 1\n" * 51, b_py="y = 2\n")
@@ -122,61 +122,61 @@ FOREIGN = {
 }
 
 
-def changed(files: Files, seed: int) -> dict[str, bytes]:
-    """A few files changed, lost, renamed, or taken from elsewhere; checksums made right again half the time."""
-    chance, result = random.Random(seed), dict(files)
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        name = chance.choice(sorted(result))
-        way = chance.random()
-        if way < 0.6:
-            result[name] = rewritten(name, result[name], chance)
-        elif way < 0.7:
+def change_files(files: Files, seed: int) -> dict[str, bytes]:
+    """Change, drop, rename or add a few files; in half of the cases their checksums are valid afterwards."""
+    rng, result = random.Random(seed), dict(files)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        name = rng.choice(sorted(result))
+        choice = rng.random()
+        if choice < 0.6:
+            result[name] = change_content(name, result[name], rng)
+        elif choice < 0.7:
             del result[name]
-        elif way < 0.8:
-            result[chance.choice(sorted(result))] = result[name]
+        elif choice < 0.8:
+            result[rng.choice(sorted(result))] = result[name]
         else:
-            foreign = chance.choice(sorted(FOREIGN))
-            result[foreign] = mutate(FOREIGN[foreign], seed) if chance.random() < 0.3 else FOREIGN[foreign]
+            foreign = rng.choice(sorted(FOREIGN))
+            result[foreign] = mutate(FOREIGN[foreign], seed) if rng.random() < 0.3 else FOREIGN[foreign]
         if not result:
             break
     return result
 
 
-def rewritten(name: str, data: bytes, chance: random.Random) -> bytes:
-    seed, whole = chance.randrange(2**32), chance.random() < 0.5
-    if name.startswith("objects/") and name.endswith(".pack") and whole:
+def change_content(name: str, data: bytes, rng: random.Random) -> bytes:
+    seed, keep_valid = rng.randrange(2**32), rng.random() < 0.5
+    if name.startswith("objects/") and name.endswith(".pack") and keep_valid:
         body = mutate(data[:-20], seed, PIECES)
         return body + hashlib.sha1(body, usedforsecurity=False).digest()
-    if name.startswith("objects/") and "pack" not in name and whole:
-        with suppress(zlib.error):  # changed before
+    if name.startswith("objects/") and "pack" not in name and keep_valid:
+        with suppress(zlib.error):  # already changed, no longer compressed
             return zlib.compress(mutate(zlib.decompress(data), seed, PIECES))
     return mutate(data, seed, PIECES)
 
 
-def upload(files: Files) -> Callable[[SourceLayout], FetchedSource]:
+def upload_of(files: Files) -> Callable[[SourceLayout], FetchedSource]:
     archive = make_zip({"a.py": "x = 1\n", **{f".git/{name}": data for name, data in files.items()}})
     return lambda layout: fetch_upload("u.zip", base64.b64encode(archive).decode(), layout, LIMITS)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_unchanged_git_directories_are_accepted(form: str) -> None:
-    assert fetched("uploaded .git", upload(FORMS[form])) == "completed"
+    assert fetch_and_check("uploaded .git", upload_of(FORMS[form])) == "completed"
 
 
-@tried(60)
+@fuzz_settings(60)
 @given(form=st.sampled_from(sorted(FORMS)), seed=st.integers(0, 2**32))
 def test_changed_git_directories_in_uploads(form: str, seed: int) -> None:
-    fetched("uploaded .git", upload(changed(FORMS[form], seed)))
+    fetch_and_check("uploaded .git", upload_of(change_files(FORMS[form], seed)))
 
 
-# Objects as no git would write them
+# Malformed objects
 
 Entry = tuple[bytes, bytes, str]
-"""Of a tree: mode, name, and the object's id (or which object it is to be)."""
+"""Mode, name and object id of a tree entry; before the object exists, its kind instead of the id."""
 
 
 class Objects:
-    """A `.git` written object by object; each has the name that its bytes give it, whatever they are."""
+    """Writer of loose objects with any content; each is stored under its true hash."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {"HEAD": b"ref: refs/heads/main\n"}
@@ -225,7 +225,7 @@ COMMITS = st.lists(st.sampled_from(HEADERS), max_size=6)
 WELL_FORMED = (HEADERS[0], HEADERS[1])
 
 
-def written(
+def build_objects(
     inner: list[tuple[bytes, bytes, str]], outer: list[tuple[bytes, bytes, str]], headers: Sequence[bytes]
 ) -> Objects:
     objects = Objects()
@@ -241,22 +241,22 @@ def written(
     return objects
 
 
-HISTORIES = st.builds(written, ENTRIES, ENTRIES, st.one_of(st.just(WELL_FORMED), st.just(WELL_FORMED), COMMITS))
+HISTORIES = st.builds(build_objects, ENTRIES, ENTRIES, st.one_of(st.just(WELL_FORMED), st.just(WELL_FORMED), COMMITS))
 
 
-@tried(40)
+@fuzz_settings(40)
 @given(objects=HISTORIES)
 def test_malformed_git_objects_in_uploads(objects: Objects) -> None:
-    fetched("uploaded git objects", upload(objects.files))
+    fetch_and_check("uploaded git objects", upload_of(objects.files))
 
 
-def served(git_server: GitServer, surface: str, write: Callable[[Path], None]) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        repository = Path(place) / "served.git"
+def fetch_from_host(git_server: GitServer, surface: str, write: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        repository = Path(directory) / "served.git"
         write(repository)
         url = git_server.add("owner/repository", repository)
         try:
-            fetched(
+            fetch_and_check(
                 surface,
                 lambda layout: fetch_repository(
                     url,
@@ -273,10 +273,10 @@ def served(git_server: GitServer, surface: str, write: Callable[[Path], None]) -
             (git_server.root / "owner/repository").unlink()
 
 
-@tried(25)
+@fuzz_settings(25)
 @given(objects=HISTORIES)
 def test_malformed_git_objects_from_a_host(git_server: GitServer, objects: Objects) -> None:
-    served(git_server, "served git objects", objects.write)
+    fetch_from_host(git_server, "served git objects", objects.write)
 
 
 def copy_of(files: Files) -> Callable[[Path], None]:
@@ -288,20 +288,20 @@ def copy_of(files: Files) -> Callable[[Path], None]:
     return write
 
 
-@tried(25)
+@fuzz_settings(25)
 @given(form=st.sampled_from(["delta", "loose", "packed", "shallow"]), seed=st.integers(0, 2**32))
 def test_mutated_answers_of_a_git_host(git_server: GitServer, form: str, seed: int) -> None:
-    chance = random.Random(seed)
-    turn = chance.randrange(3)
-    asked = 0
+    rng = random.Random(seed)
+    unchanged_answers = rng.randrange(3)
+    answers = 0
 
-    def garble(answer: bytes) -> bytes:
-        nonlocal asked
-        asked += 1
-        return mutate(answer, seed, PIECES) if asked > turn else answer
+    def change(answer: bytes) -> bytes:
+        nonlocal answers
+        answers += 1
+        return mutate(answer, seed, PIECES) if answers > unchanged_answers else answer
 
-    git_server.transform = garble
+    git_server.transform = change
     try:
-        served(git_server, "answers of a git host", copy_of(FORMS[form]))
+        fetch_from_host(git_server, "answers of a git host", copy_of(FORMS[form]))
     finally:
         git_server.transform = None

@@ -1,4 +1,4 @@
-"""Names: of files on disk and in the tools' command lines, of hosts, repositories and branches, of sources."""
+"""Names of files, repositories and branches, and source arguments of commands, with any characters."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.fuzz.collecting import collect
-from tests.fuzz.generators import naughty_strings, note, tried
+from tests.fuzz.generators import count_outcome, fuzz_settings, naughty_strings
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left, assert_plain_files, jailed
 from worker.cli.source_argument import parse_source
 
@@ -30,31 +30,31 @@ PARTS = st.one_of(
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map(lambda parts: b"/".join(parts) + b".py")
 
 
-@tried(25)
+@fuzz_settings(25)
 @given(paths=st.lists(PATHS, min_size=1, max_size=10))
 def test_any_file_names_on_disk(paths: Sequence[bytes]) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root, layout = Path(place) / "root", SourceLayout(Path(place) / "scratch")
+    with tempfile.TemporaryDirectory() as directory:
+        root, layout = Path(directory) / "root", SourceLayout(Path(directory) / "scratch")
         root.mkdir()
         layout.root.mkdir()
         for path in paths:
             with contextlib.suppress(NotADirectoryError, IsADirectoryError, FileExistsError):
-                write(os.fsencode(root) + b"/" + path)
+                write_file(os.fsencode(root) + b"/" + path)
         with jailed(layout.root):
             try:
                 source = fetch_directory(root, layout, SourceLimits())
             except InvalidInputError as error:
                 assert_clear_message(str(error))
-                note("names on disk", "refused")
+                count_outcome("names on disk", "refused")
                 return
         assert assert_plain_files(layout.tree, 1 << 20) + source.skipped_total > 0
         analysis = collect(layout.tree, "names on disk")
         assert not [line for line in analysis.errors if "lint" in line]
         assert_no_process_left(layout.root)
-        note("names on disk", "completed")
+        count_outcome("names on disk", "completed")
 
 
-def write(path: bytes) -> None:
+def write_file(path: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - bytes
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(b"import os\nx = 1\n")
@@ -64,7 +64,7 @@ SETTINGS = Settings()
 HOSTS = ("github.com", "git.example.test:8443")
 
 
-@tried(400)
+@fuzz_settings(400)
 @given(
     parts=st.lists(ANY | st.sampled_from(["https://", "github.com", "/", "@", ":", "owner", "repo", "#"]), max_size=8)
 )
@@ -74,11 +74,11 @@ def test_any_repository_url(parts: Sequence[str]) -> None:
             url = normalize_repository_url(text, HOSTS)
         except InvalidInputError as error:
             assert_clear_message(str(error))
-            note("repository URLs", "refused")
+            count_outcome("repository URLs", "refused")
             continue
         assert url.startswith(("https://github.com/", "https://git.example.test:8443/"))
         assert normalize_repository_url(url, HOSTS) == url
-        note("repository URLs", "completed")
+        count_outcome("repository URLs", "completed")
 
 
 def git_accepts(branch: str) -> bool:
@@ -86,28 +86,28 @@ def git_accepts(branch: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@tried(150)
+@fuzz_settings(150)
 @given(branch=ANY | st.text("ab/.-@{}~^:*[\\ \x7flock", max_size=12))
 def test_any_branch_name(branch: str) -> None:
     try:
         accepted = validate_branch_name(branch)
     except InvalidInputError as error:
         assert_clear_message(str(error))
-        note("branch names", "refused")
+        count_outcome("branch names", "refused")
     else:
         assert accepted == branch
         assert git_accepts(branch)
-        note("branch names", "completed")
+        count_outcome("branch names", "completed")
 
 
-@tried(300)
+@fuzz_settings(300)
 @given(text=ANY, branch=st.none() | ANY)
 def test_any_source_argument_of_a_command(text: str, branch: str | None) -> None:
     for source in (text, f"{text}.py", f"https://github.com/{text}", f"/{text}"):
         try:
             parse_source(source, branch, SETTINGS)
         except InvalidInputError as error:
-            assert_clear_message(str(error), most=2_500)  # 200 characters of the name, each shown as an escape
-            note("sources of a command", "refused")
+            assert_clear_message(str(error), most=2_500)  # 200 characters of the name, each as an escape
+            count_outcome("sources of a command", "refused")
         else:
-            note("sources of a command", "completed")
+            count_outcome("sources of a command", "completed")

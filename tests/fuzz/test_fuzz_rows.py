@@ -1,10 +1,10 @@
-"""What a row's `source_metadata` may hold, and what a submitter may say: one real worker ends every job clearly."""
+"""Job rows and submissions with any content: a worker ends each of their jobs with a result or a clear error."""
 
 import asyncio
 import base64
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any
@@ -22,50 +22,52 @@ from tests.fixtures.database import Rows
 from tests.fixtures.processes import alive, job_processes, job_scratch
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess
-from tests.fuzz.generators import AS_FOUND, naughty_strings, note, tried
+from tests.fuzz.generators import WITHOUT_SHRINKING, count_outcome, fuzz_settings, naughty_strings
 from tests.fuzz.jail import assert_clear_message
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.hostile.support.poison import insert_job
 from worker.client import Client, Completed
 
 
-class Fed:
-    """A worker, a client beside it, and the loop that both tests share."""
+class FuzzedWorker:
+    """A worker process, a client, and the event loop on which both tests run."""
 
     def __init__(self, runner: asyncio.Runner, system: System, client: Client, worker: WorkerProcess) -> None:
         self.runner, self.system, self.client, self.worker = runner, system, client, worker
         self.rows = Rows(system)
         self.user_id: UUID = runner.run(client.get_or_create_user("ann@example.org"))
 
-    async def all_end(self, surface: str) -> None:
-        """Every job ends at its first attempt, and its owner reads why; nothing is left of it."""
+    async def assert_jobs_end(self, job_ids: Collection[str], surface: str) -> None:
+        """Assert that each job ends at its first attempt with a result or a clear error, and leaves nothing behind."""
 
         async def ended() -> bool:
             return not {"pending", "running"} & set(await self.rows.statuses())
 
         await until(ended)
-        for job in await self.client.list_jobs(self.user_id):
+        jobs = await self.client.list_jobs(self.user_id)
+        assert {job.job_id for job in jobs} == set(job_ids)
+        for job in jobs:
             assert job.attempt == 1, job
             assert (job.status is JobStatus.FAILED) == (job.error_message is not None)
             assert_clear_message(job.error_message or "completed")
-            await self.take(job)
-            note(surface, job.status)
+            await self.take_result(job)
+            count_outcome(surface, job.status)
         assert self.worker.process.poll() is None
-        # A job's end is committed a moment before its directory goes.
+        # The directory of a job is deleted shortly after its end is committed.
         await until(lambda: not job_scratch(self.system) and not alive(job_processes(self.worker.process.pid)))
         for entry in self.worker.log():
             assert entry["level"] not in ("error", "critical"), entry
             assert entry["event"] != "job.attempt_failed", entry
 
-    async def take(self, job: Job) -> None:
+    async def take_result(self, job: Job) -> None:
         taken = await self.client.take_result(self.user_id, job.job_id)
         if isinstance(taken, Completed):
             assert_harmless(asdict(taken.run))
 
 
 @pytest.fixture
-def fed(system: System) -> Iterator[Fed]:
-    # A host that nobody may name: no test asks a network.
+def fuzzed(system: System) -> Iterator[FuzzedWorker]:
+    # Only a host that does not exist is allowed, so that no test uses the network.
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
 
@@ -75,7 +77,7 @@ def fed(system: System) -> Iterator[Fed]:
             return client, await stack.enter_async_context(system.worker(GIT_ALLOWED_HOSTS="nobody.invalid"))
 
         client, worker = runner.run(start())
-        yield Fed(runner, system, client, worker)
+        yield FuzzedWorker(runner, system, client, worker)
         runner.run(stack.aclose())
 
 
@@ -106,30 +108,32 @@ DOCUMENTS = st.one_of(
 )
 
 
-@tried(12, phases=AS_FOUND)
+@fuzz_settings(12, phases=WITHOUT_SHRINKING)
 @given(
     documents=st.lists(st.tuples(st.sampled_from(["upload", "upload", "github"]), DOCUMENTS), min_size=1, max_size=8)
 )
-def test_job_rows_with_any_json(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
-    fed.runner.run(insert(fed, documents))
+def test_job_rows_with_any_json(fuzzed: FuzzedWorker, documents: Sequence[tuple[str, Any]]) -> None:
+    fuzzed.runner.run(insert(fuzzed, documents))
 
 
-async def insert(fed: Fed, documents: Sequence[tuple[str, Any]]) -> None:
+async def insert(fuzzed: FuzzedWorker, documents: Sequence[tuple[str, Any]]) -> None:
+    job_ids = []
     for kind, document in documents:
         job_id = uuid.uuid4().hex
         try:
             await insert_job(
-                fed.system.environment["DATABASE_URL"], job_id, fed.user_id, json.dumps(document), kind=kind
+                fuzzed.system.environment["DATABASE_URL"], job_id, fuzzed.user_id, json.dumps(document), kind=kind
             )
-        except asyncpg.DataError:  # NUL, or half a character
-            note("rows", "refused by PostgreSQL")
+        except asyncpg.DataError:  # NUL, or a lone surrogate
+            count_outcome("rows", "refused by PostgreSQL")
         else:
-            await fed.client._connections.queue.enqueue(job_id, 1)
-    await fed.all_end("rows")
+            await fuzzed.client._connections.queue.enqueue(job_id, 1)
+            job_ids.append(job_id)
+    await fuzzed.assert_jobs_end(job_ids, "rows")
 
 
 AUTHORS = st.sampled_from([*[None, "human", "ai"] * 3, "", "robot", "HUMAN", "\x00", "ai\n"])
-SAID = st.fixed_dictionaries(
+SUBMISSIONS = st.fixed_dictionaries(
     {
         "filename": st.tuples(TEXTS, st.sampled_from([".py", ".py", ".zip", ".ZIP", ""])).map("".join),
         "content": st.sampled_from([b"x = 1\n", b"PK\5\6" + bytes(18)]) | st.binary(max_size=50),
@@ -139,19 +143,22 @@ SAID = st.fixed_dictionaries(
 )
 
 
-@tried(12, phases=AS_FOUND)
-@given(submissions=st.lists(SAID, min_size=1, max_size=6))
-def test_any_submission(fed: Fed, submissions: Sequence[Mapping[str, Any]]) -> None:
-    fed.runner.run(submit(fed, submissions))
+@fuzz_settings(12, phases=WITHOUT_SHRINKING)
+@given(submissions=st.lists(SUBMISSIONS, min_size=1, max_size=6))
+def test_any_submission(fuzzed: FuzzedWorker, submissions: Sequence[Mapping[str, Any]]) -> None:
+    fuzzed.runner.run(submit(fuzzed, submissions))
 
 
-async def submit(fed: Fed, submissions: Sequence[Mapping[str, Any]]) -> None:
-    for said in submissions:
-        project_name, author_type, author_model = said["authorship"]
+async def submit(fuzzed: FuzzedWorker, submissions: Sequence[Mapping[str, Any]]) -> None:
+    job_ids = set()
+    for submission in submissions:
+        project_name, author_type, author_model = submission["authorship"]
         try:
             authorship = Authorship(project_name=project_name, author_type=author_type, author_model=author_model)
-            await fed.client.submit_upload(fed.user_id, **{**said, "authorship": authorship})
+            job = await fuzzed.client.submit_upload(fuzzed.user_id, **{**submission, "authorship": authorship})
         except PermanentError as error:
             assert_clear_message(str(error))
-            note("submissions", "refused by the client")
-    await fed.all_end("submissions")
+            count_outcome("submissions", "refused by the client")
+        else:
+            job_ids.add(job.job_id)
+    await fuzzed.assert_jobs_end(job_ids, "submissions")

@@ -1,4 +1,4 @@
-"""Python sources, real ones changed and others made up: all ten collectors tell numbers, or why there are none."""
+"""Changed and generated Python sources: each collector returns numbers or a reason why it has none."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,46 +8,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.collecting import collect
-from tests.fuzz.generators import mutate, naughty_strings, note, odd_sources, real_sources, rearrange, tried
+from tests.fuzz.generators import (
+    count_outcome,
+    fuzz_settings,
+    mutate,
+    naughty_strings,
+    odd_sources,
+    real_sources,
+    rearrange,
+)
 from tests.fuzz.jail import assert_no_process_left
 
 SEEDS = {**real_sources(), **odd_sources()}
 NAMES, DATA = list(SEEDS), list(SEEDS.values())
 
 
-def judge(sources: Sequence[bytes], surface: str) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
+def collect_and_check(sources: Sequence[bytes], surface: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
         for number, source in enumerate(sources):
             (root / f"f{number}.py").write_bytes(source)
         collect(root, surface)
         assert_no_process_left(root)
-        note(surface, "trees")
+        count_outcome(surface, "trees")
 
 
 CASES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 2**32)), min_size=1, max_size=6)
 
 
-@tried(30)
+@fuzz_settings(30)
 @given(cases=CASES)
 def test_mutated_python_files(cases: Sequence[tuple[str, int]]) -> None:
-    judge([mutate(SEEDS[name], seed, DATA) for name, seed in cases], "sources mutated")
+    collect_and_check([mutate(SEEDS[name], seed, DATA) for name, seed in cases], "sources mutated")
 
 
-@tried(30)
+@fuzz_settings(30)
 @given(cases=CASES)
 def test_rearranged_python_files(cases: Sequence[tuple[str, int]]) -> None:
-    judge([rearrange(SEEDS[name], seed, DATA) for name, seed in cases], "sources rearranged")
+    collect_and_check([rearrange(SEEDS[name], seed, DATA) for name, seed in cases], "sources rearranged")
 
 
 def test_unchanged_python_files() -> None:
-    judge(DATA, "sources as they came")
+    collect_and_check(DATA, "sources unchanged")
 
 
-@tried(30)
+@fuzz_settings(30)
 @given(data=st.lists(st.binary(max_size=300), min_size=1, max_size=6))
 def test_any_bytes(data: Sequence[bytes]) -> None:
-    judge(data, "sources of any bytes")
+    collect_and_check(data, "sources of any bytes")
 
 
 WORDS = (
@@ -62,10 +70,10 @@ WORDS = (
 )  # fmt: skip
 
 
-@tried(40)
+@fuzz_settings(40)
 @given(sources=st.lists(st.lists(st.sampled_from(WORDS), max_size=60), min_size=1, max_size=6))
 def test_python_tokens_in_any_order(sources: Sequence[Sequence[str]]) -> None:
-    judge([" ".join(words).encode() for words in sources], "sources of words")
+    collect_and_check([" ".join(words).encode() for words in sources], "sources of words")
 
 
 EXPRESSIONS = st.recursive(
@@ -114,14 +122,14 @@ STATEMENTS = st.recursive(
 )
 
 
-@tried(40)
+@fuzz_settings(40)
 @given(sources=st.lists(st.lists(STATEMENTS, min_size=1, max_size=5).map("\n".join), min_size=1, max_size=5))
 def test_generated_programs(sources: Sequence[str]) -> None:
-    judge([source.encode() for source in sources], "programs made up")
+    collect_and_check([source.encode() for source in sources], "generated programs")
 
 
 REPEATED = (
-    # before, again and again, in the middle, again and again
+    # prefix, repeated part, middle, repeated part
     ("x = ", "(", "1", ")"), ("x = ", "[", "1", "]"), ("x = ", "{1: ", "{}", "}"), ("x = ", "-", "1", ""),
     ("x = ", "not ", "1", ""), ("x = ", "lambda: ", "1", ""), ("x = ", "await ", "x", ""), ("x = ", "*", "x", ""),
     ("x = 1", " + 1", "", ""), ("x", ".y", "", ""), ("x", "[0]", "", ""), ("f", "()", "", ""), ("x = 1", "0", "", ""),
@@ -135,17 +143,17 @@ REPEATED = (
 )  # fmt: skip
 
 
-@tried(30)
+@fuzz_settings(30)
 @given(parts=st.sampled_from(REPEATED), times=st.sampled_from([1, 90, 200, 500, 1_000, 2_900]))
 def test_deeply_repeated_constructs(parts: tuple[str, str, str, str], times: int) -> None:
-    before, left, middle, right = parts
-    source = f"{before}{left * times}{middle}{right * times}\n"
-    judge([source.encode()], "sources of one thing over and over")
+    prefix, left, middle, right = parts
+    source = f"{prefix}{left * times}{middle}{right * times}\n"
+    collect_and_check([source.encode()], "repeated constructs")
 
 
-@tried(25)
+@fuzz_settings(25)
 @given(texts=st.lists(st.sampled_from(naughty_strings()), min_size=1, max_size=4))
 def test_naughty_strings_as_code(texts: Sequence[str]) -> None:
     forms = "{0}\n", "# {0}\n", "x = '{0}'\n", '"""{0}"""\n', "def f():\n    '''{0}'''\n    {0} = 1\n", "{0} = f'{0}'\n"
     sources = [form.format(text).encode("utf-8", "surrogatepass") for text in texts for form in forms]
-    judge(sources, "sources of naughty strings")
+    collect_and_check(sources, "sources of naughty strings")

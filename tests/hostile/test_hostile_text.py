@@ -30,7 +30,7 @@ from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System, until_finished
-from tests.fuzz.generators import tried
+from tests.fuzz.generators import fuzz_settings
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_safe_output, strings_in
 from tests.integration.cli.command_support import run_on_terminal
 from worker.client import Client, Completed
@@ -233,7 +233,7 @@ def loop_and_client(system: System) -> Iterator[tuple[asyncio.Runner, Client]]:
         runner.run(opened.__aexit__(None, None, None))
 
 
-@tried(150)
+@fuzz_settings(150)
 @given(text=ANY, other=ANY)
 def test_any_submitted_text_is_stored_safely_or_refused_in_one_line(
     loop_and_client: tuple[asyncio.Runner, Client], system: System, text: str, other: str

@@ -31,7 +31,7 @@ from infrastructure.database.repositories.submissions import SubmissionRepositor
 from tests.fixtures.jobs import new_run
 from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System
-from tests.fuzz.generators import tried
+from tests.fuzz.generators import fuzz_settings
 from worker.client import Client, UploadSubmission
 
 Call = Callable[[Client, UUID, Any], Awaitable[Any]]
@@ -279,7 +279,7 @@ def test_no_sequence_of_calls_affects_the_other_user(runner: tuple[asyncio.Runne
     loop, world = runner
     seen: Counter[tuple[str, str]] = Counter()
 
-    @tried(60)
+    @fuzz_settings(60)
     @given(steps=STEPS)
     def check(steps: list[tuple[int, str, int, str | None]]) -> None:
         loop.run(run_steps(world, steps, seen))

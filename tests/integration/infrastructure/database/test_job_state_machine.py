@@ -27,7 +27,7 @@ from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.urls import asyncpg_url
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, new_run, new_user, submit
-from tests.fuzz.generators import tried
+from tests.fuzz.generators import fuzz_settings
 from tests.integration.infrastructure.database.job_model import (
     COMPLETED,
     FAILED,
@@ -40,7 +40,7 @@ from tests.integration.infrastructure.database.job_model import (
 
 T = TypeVar("T")
 TRANSITIONS = {(change.before, change.after) for change in Transition}
-SETTINGS = tried(20, stateful_step_count=40, phases=[Phase.generate])
+SETTINGS = fuzz_settings(20, stateful_step_count=40, phases=[Phase.generate])
 """Failures are not shrunk: each step is a transaction or two, and Hypothesis prints the failed steps anyway."""
 
 _ROWS = "SELECT job_id, status, attempt, jsonb_array_length(attempt_errors) AS errors FROM jobs"
