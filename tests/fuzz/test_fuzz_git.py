@@ -250,13 +250,13 @@ def test_malformed_git_objects_in_uploads(objects: Objects) -> None:
     fetch_and_check("uploaded git objects", upload_of(objects.files))
 
 
-def fetch_from_host(git_server: GitServer, surface: str, write: Callable[[Path], None]) -> None:
+def fetch_from_host(git_server: GitServer, surface: str, write: Callable[[Path], None]) -> str:
     with tempfile.TemporaryDirectory() as directory:
         repository = Path(directory) / "served.git"
         write(repository)
         url = git_server.add("owner/repository", repository)
         try:
-            fetch_and_check(
+            return fetch_and_check(
                 surface,
                 lambda layout: fetch_repository(
                     url,
@@ -284,15 +284,22 @@ def copy_of(files: Files) -> Callable[[Path], None]:
         for name, data in {**files, "config": b"[core]\n\tbare = true\n"}.items():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             (directory / name).write_bytes(data)
+        (directory / "refs").mkdir(exist_ok=True)  # without it git does not accept a packed repository
 
     return write
+
+
+@pytest.mark.parametrize("form", ["delta", "loose", "packed", "shallow"])
+def test_unchanged_answers_of_a_git_host_are_accepted(git_server: GitServer, form: str) -> None:
+    assert fetch_from_host(git_server, "unchanged answers of a git host", copy_of(FORMS[form])) == "completed"
+    assert [method for method, _, _ in git_server.requests] == ["GET", "POST", "GET", "POST", "POST"]
 
 
 @fuzz_settings(25)
 @given(form=st.sampled_from(["delta", "loose", "packed", "shallow"]), seed=st.integers(0, 2**32))
 def test_mutated_answers_of_a_git_host(git_server: GitServer, form: str, seed: int) -> None:
     rng = random.Random(seed)
-    unchanged_answers = rng.randrange(3)
+    unchanged_answers = rng.randrange(5)  # a fetch gets five answers: two of `ls-remote`, and the pack is the last
     answers = 0
 
     def change(answer: bytes) -> bytes:
