@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from domain.errors import InvalidInputError
 from domain.metrics.report import SkippedFile
@@ -129,17 +129,8 @@ def normalize_repository_url(url: str, allowed_hosts: Collection[str]) -> str:
 
     `allowed_hosts` contains `host` or `host:port`, in lower case. Raises InvalidInputError that says what to change.
     """
-    if not url.isascii() or any(character <= " " for character in url):
-        raise InvalidInputError("the repository URL must be plain ASCII without spaces")
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
-    except ValueError as error:
-        raise InvalidInputError("the repository URL cannot be read; use https://host/owner/repository") from error
-    if parts.scheme != "https":
-        raise InvalidInputError("the repository URL must start with https://")
-    if "@" in parts.netloc:
-        raise InvalidInputError("the repository URL must not carry a user name or token; pass the token separately")
+    parts = _split_https_url(url)
+    host, port = (parts.hostname or "").lower(), parts.port
     host_and_port = host if port in (None, 443) else f"{host}:{port}"
     if not _HOST_PATTERN.fullmatch(host) or host_and_port not in allowed_hosts:
         allowed = ", ".join(sorted(allowed_hosts)) or "none"
@@ -155,6 +146,21 @@ def normalize_repository_url(url: str, allowed_hosts: Collection[str]) -> str:
     ):
         raise InvalidInputError("the repository URL must be https://host/owner/repository and nothing more")
     return f"https://{host_and_port}/{'/'.join(segments)}"
+
+
+def _split_https_url(url: str) -> SplitResult:
+    if not url.isascii() or any(character <= " " for character in url):
+        raise InvalidInputError("the repository URL must be plain ASCII without spaces")
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port  # these are parsed on access
+    except ValueError as error:
+        raise InvalidInputError("the repository URL cannot be read; use https://host/owner/repository") from error
+    if parts.scheme != "https":
+        raise InvalidInputError("the repository URL must start with https://")
+    if "@" in parts.netloc:
+        raise InvalidInputError("the repository URL must not contain a user name or token; pass the token separately")
+    return parts
 
 
 def validate_branch_name(branch: str) -> str:

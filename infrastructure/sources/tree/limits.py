@@ -1,7 +1,7 @@
 """Limits on the size of one source. They are enforced on the bytes that are read, not on declared sizes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from domain.text import JSON
 
@@ -37,7 +37,7 @@ class SourceLimits:
 
     def to_json(self) -> dict[str, JSON]:
         """Convert to the form in which a child process receives it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, JSON]) -> "SourceLimits":
