@@ -63,7 +63,7 @@ SOURCES = {
     ("ssh://git@github.com/owner/repo",): ("must start with https://",),
     ("git@github.com:owner/repo.git",): ("no https:// URL",),
     ("https://example.org/owner/repo",): ("'example.org' is not allowed", "github.com", "GIT_ALLOWED_HOSTS"),
-    ("https://token@github.com/owner/repo",): ("must not carry a user name or token",),
+    ("https://token@github.com/owner/repo",): ("must not contain a user name or token",),
     ("https://github.com/owner",): ("https://host/owner/repository",),
     ("https://github.com/owner/repo", "--branch", "-x"): ("is not a branch name",),
     ("https://github.com/owner/repo", "--branch", "a..b"): ("'a..b' is not a branch name",),
