@@ -1,32 +1,62 @@
 """Alembic's environment: runs on a connection from `infrastructure.database.migrate`, or on its own.
 
-All migrations of one call run in one transaction, under an advisory lock that only one process at a time can hold.
+Each migration is a transaction of its own: indexes of large tables are built CONCURRENTLY, which no transaction may
+contain. A session lock lets one migrator in at a time.
 """
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from alembic import context
 from sqlalchemy import Connection, text
 
-from domain.errors import InvalidInputError
+from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.database.migrate import ADVISORY_LOCK, migration_engine
 from infrastructure.database.tables import Base
 from infrastructure.database.urls import asyncpg_url, sqlalchemy_url
 from infrastructure.settings import load_settings
 
+WAIT_SECONDS = 600
+POLL_SECONDS = 0.2
+
 
 def run_on(connection: Connection) -> None:
     context.configure(
-        connection=connection, target_metadata=Base.metadata, compare_type=True, compare_server_default=True
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        compare_server_default=True,
+        transaction_per_migration=True,
     )
-    with context.begin_transaction():
-        # The advisory lock may take as long as another process's migrations. A table lock may not: while it waits, it
-        # blocks all later queries of the table.
-        connection.execute(text("SET LOCAL lock_timeout = '10min'"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        connection.execute(text("SET LOCAL lock_timeout = '3s'"))
-        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+    with only_migrator(connection), context.begin_transaction():
         context.run_migrations()
+
+
+@contextmanager
+def only_migrator(connection: Connection) -> Iterator[None]:
+    """Hold the migrators' lock. Raises ServiceUnavailableError after WAIT_SECONDS.
+
+    The lock is asked for again and again: a session that waited for it inside a statement would hold a snapshot, and
+    the other migrator's CREATE INDEX CONCURRENTLY would wait for that.
+    """
+    give_up = time.monotonic() + WAIT_SECONDS
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}):
+        connection.commit()
+        if time.monotonic() > give_up:
+            raise ServiceUnavailableError(f"another migration has been running for {WAIT_SECONDS} s; try again later")
+        time.sleep(POLL_SECONDS)
+    try:
+        # A statement that waits for a table's users makes all later users of the table wait behind it.
+        connection.execute(text("SET lock_timeout = '3s'"))
+        connection.execute(text("SET statement_timeout = '10min'"))
+        connection.commit()
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+        connection.commit()
 
 
 async def run_on_own_connection() -> None:

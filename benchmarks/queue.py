@@ -83,7 +83,7 @@ class Bench:
 
     async def vibe8(self, client: Client, command: Sequence[str], replicas: int, count: int) -> float:
         """Return the jobs per second of so many workers, started with `command`."""
-        await self._execute("TRUNCATE jobs, analysis_runs")
+        await self._execute("TRUNCATE jobs, job_uploads, analysis_runs")
         await self.submit(client, count, SOURCE.read_bytes())
         port = self._environment["STATUS_PORT"]
         with self._processes(command, replicas) as running:

@@ -41,6 +41,7 @@ class NoopPipeline:
         self.scratch_dir.mkdir(parents=True, exist_ok=True)
         self.cores = CorePool()
         self.guarantees = ()
+        self.uses_cores = False
 
     async def run(self, *_: Any, **__: Any) -> PipelineResult:
         """Return an empty analysis at once."""

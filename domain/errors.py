@@ -44,6 +44,10 @@ class LeaseLostError(TransientError):
     """A rescue, a cancellation or the cleanup took the job away. Its result must not be written."""
 
 
+class HandedBackError(TransientError):
+    """The worker gives a job that waits for a core back to the queue, because another worker has room."""
+
+
 class CancelledByUserError(PermanentError):
     """The job's owner or an operator cancelled it."""
 

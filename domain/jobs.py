@@ -21,7 +21,10 @@ HEARTBEAT_SECONDS = 10
 BACKOFF_BASE_SECONDS = 5.0
 BACKOFF_MAX_SECONDS = 300.0
 
-JOB_VERSION = 1
+UPLOADS_VERSION = 2
+"""The version of a job whose upload is in `job_uploads`."""
+
+JOB_VERSION = UPLOADS_VERSION
 """The highest version of a job's row that this program can run, and the version that it writes.
 
 Raise it when a new kind of job would fail on an older worker: older workers leave such jobs to newer ones.
@@ -98,8 +101,6 @@ class Job:
     updated_at: datetime
     attempt: int
     run_after: datetime
-    wakeup_number: int
-    """Number of the job's latest wake-up; the queue entry is `{job_id}:{wakeup_number}`."""
     progress: int
     stage: str | None
     started_at: datetime | None
@@ -108,6 +109,12 @@ class Job:
     cancel_requested_at: datetime | None
     idempotency_key: str | None
     notify_url: str | None
+    turn: int | None
+    """The job's place in the queue, the lowest first; None until it is due and has been given one."""
+    small: bool
+    """Whether it is a small upload, which one child process analyses in about 0.1 s."""
+    worker_id: str | None
+    """The worker that runs the job, or ran its last attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +123,10 @@ class Claim:
 
     job: Job
     lease_token: UUID
-    file_data: str | None = field(default=None, repr=False)
-    """A small upload in base64, which saves a second query."""
+    upload: bytes | None = field(default=None, repr=False)
+    """A small upload, which saves a second query."""
+    previous_worker: str | None = None
+    """The worker that had claimed the job before, if any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ A repository URL is parsed and rebuilt from its validated parts: git never gets 
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import SplitResult, urlsplit
 
@@ -41,8 +41,9 @@ class SourceKind(StrEnum):
     GITHUB = "github"
 
 
-SMALL_UPLOAD_CHARACTERS = 64 * 1024
-"""Largest upload, in base64 characters, that a claim returns with the job and that a single child process handles."""
+SMALL_UPLOAD_BYTES = 48 * 1024
+SMALL_UPLOAD_CHARACTERS = SMALL_UPLOAD_BYTES * 4 // 3
+"""Largest upload that a claim returns with the job and that a single child process handles; its length in base64."""
 
 MAX_NAME_LENGTH = 255
 """Characters that a file name, project name or author model may have."""
@@ -73,10 +74,9 @@ class Authorship:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One `.py` file or one `.zip` archive, base64-encoded (standard alphabet, padded)."""
+    """One `.py` file or one `.zip` archive. Its bytes are stored apart from the job's row."""
 
     filename: str
-    file_data: str = field(repr=False)
     authorship: Authorship = Authorship()
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Upload:
 
     def metadata(self) -> dict[str, JSON]:
         """Build the job's `source_metadata`."""
-        return {"upload_filename": self.filename, "file_data": self.file_data, **_authorship_fields(self.authorship)}
+        return {"upload_filename": self.filename, **_authorship_fields(self.authorship)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

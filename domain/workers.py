@@ -6,6 +6,7 @@ from typing import Self
 
 from domain.text import JSON
 
+READY = "ready"
 PAUSED = "paused"
 """Name of the control that stops every worker from claiming jobs. Running jobs go on."""
 
@@ -22,8 +23,13 @@ class WorkerInfo:
     seen_at: float
     slots: int
     state: str
-    """`ready`, or the reason why the worker claims no job now."""
+    """READY, or the reason why the worker claims no job now."""
     jobs: tuple[str, ...]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the worker would claim another job now."""
+        return self.state == READY and len(self.jobs) < self.slots
 
     def to_json(self) -> dict[str, JSON]:
         """Return the entry as it is stored in Redis."""

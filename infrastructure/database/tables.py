@@ -8,7 +8,19 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, SmallInteger, String, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    SmallInteger,
+    String,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -23,6 +35,7 @@ NAMING = {
 _NOW = func.now()
 _EMPTY_LIST = text("'[]'::jsonb")
 _EMPTY_OBJECT = text("'{}'::jsonb")
+_HAS_TURN = "status = 'pending' AND turn IS NOT NULL"
 _NEW_UUID = func.gen_random_uuid()
 
 
@@ -94,7 +107,22 @@ class JobRow(Base):
         CheckConstraint("ring >= 0", name="ring"),
         CheckConstraint("jsonb_typeof(attempt_errors) = 'array'", name="attempt_errors"),
         Index("ix_jobs_status_updated", "status", "updated_at"),
-        # The claim and maintenance read pending rows only, however many finished ones there are.
+        # The claim and the assignment of turns read pending rows only, however many finished ones there are.
+        Index("ix_jobs_pending_turn", "turn", "created_at", "job_id", postgresql_where=text(f"{_HAS_TURN}")),
+        Index(
+            "ix_jobs_pending_small_turn",
+            "turn",
+            "created_at",
+            "job_id",
+            postgresql_where=text(f"{_HAS_TURN} AND small"),
+        ),
+        Index("ix_jobs_pending_user_turn", "user_id", "turn", postgresql_where=text("status = 'pending'")),
+        Index("ix_jobs_pending_unstaged", "run_after", postgresql_where=text("status = 'pending' AND turn IS NULL")),
+        # For the limits on unfinished jobs, for the jobs of a lost worker, and for pages of a user's jobs.
+        Index("ix_jobs_unfinished_user", "user_id", postgresql_where=text("status IN ('pending', 'running')")),
+        Index("ix_jobs_running_worker", "worker_id", postgresql_where=text("status = 'running'")),
+        Index("ix_jobs_user_id_created_at_job_id", "user_id", text("created_at DESC"), text("job_id DESC")),
+        # The release before claims by it.
         Index("ix_jobs_pending_oldest", "created_at", "job_id", postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_pending_due", "run_after", postgresql_where=text("status = 'pending'")),
         # Counts a user's running jobs, and finds expired leases.
@@ -135,6 +163,28 @@ class JobRow(Base):
     idempotency_key: Mapped[str | None]
     version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     notify_url: Mapped[str | None]
+    turn: Mapped[int | None] = mapped_column(BigInteger)
+    small: Mapped[bool] = mapped_column(server_default=false())
+    worker_id: Mapped[str | None]
+
+
+class JobUploadRow(Base):
+    """The uploaded file of a job, until the job completes or is cancelled."""
+
+    __tablename__ = "job_uploads"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    data: Mapped[bytes]
+
+
+class QueueStatisticsRow(Base):
+    """What one replica has counted for all: see `MaintenanceRepository.statistics`."""
+
+    __tablename__ = "queue_statistics"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    counted_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    counts: Mapped[dict[str, Any]]
 
 
 class WebhookDeliveryRow(Base):

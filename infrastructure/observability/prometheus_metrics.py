@@ -47,8 +47,8 @@ ATTEMPTS_FINISHED = Counter(
 RESCUES = Counter(
     "vibe8_rescues", "Jobs rescued after their lease expired, by their new status.", ["status"], registry=REGISTRY
 )
-WAKEUPS_REISSUED = Counter(
-    "vibe8_wakeups_reissued", "Wake-ups that maintenance enqueued again for due jobs.", registry=REGISTRY
+WAKEUPS_MISSED = Counter(
+    "vibe8_wakeups_missed", "Jobs that an idle worker found in PostgreSQL without a wake-up.", registry=REGISTRY
 )
 HEARTBEATS = Counter("vibe8_heartbeats", "Lease renewals by result (ok, unreachable).", ["result"], registry=REGISTRY)
 LEASES_LOST = Counter("vibe8_leases_lost", "Leases lost while their job was running.", registry=REGISTRY)

@@ -8,6 +8,7 @@ Payloads are JSON and hold ids only. The decoder refuses pickles.
 import asyncio
 import json
 import math
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 from redis.asyncio import ConnectionPool, Redis
@@ -30,6 +31,14 @@ DUE_NOW = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """Score of an entry that is due at once: in the past by the clock of any replica, however late that clock is."""
 
 EXPIRES_SECONDS = 86_400
+MAX_WAKEUPS = 32
+"""Most queue entries of one call: as many idle workers start at once, and the others within seconds."""
+
+NO_JOB = "none"
+PAGE = 1_000
+WAKEUP_SECONDS = 10
+"""ARQ's time limit of a wake-up. The entries of a killed worker are free again 10 s after it."""
+
 CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
 """A caller learns within about ten seconds that Redis is unavailable. A worker's main loop then tries again."""
@@ -111,29 +120,48 @@ class JobQueue:
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
 
-    async def enqueue(self, job_id: str, number: int, *, delay_seconds: float = 0.0) -> None:
-        """Enqueue the job's wake-up of that number, due after the delay. Raises ServiceUnavailableError.
+    async def enqueue(self, job_ids: Sequence[str], *, delay_seconds: float = 0.0) -> None:
+        """Enqueue a wake-up `{job_id}:{8 random hex}` for each job, due after the delay, in one round trip.
 
-        A caller may ignore the error: maintenance enqueues a due job again that no worker has claimed.
-        """
-        await self.enqueue_many([(job_id, number)], delay_seconds=delay_seconds)
+        Only the first MAX_WAKEUPS get one: a worker that is woken claims until nothing is due. Writes what ARQ's own
+        `enqueue_job` writes, which first asks whether the id is in use; these ids are fresh.
 
-    async def enqueue_many(self, wakeups: Sequence[tuple[str, int]], *, delay_seconds: float = 0.0) -> None:
-        """Enqueue pairs of a job's id and the wake-up's number, in one round trip. Raises ServiceUnavailableError.
-
-        Writes what ARQ's own `enqueue_job` writes, which first asks whether the id is in use; these ids are fresh.
+        Raises ServiceUnavailableError. A caller may ignore it: idle workers look for due jobs within seconds.
         """
         now = timestamp_ms()
         score = now + round(delay_seconds * 1000) if delay_seconds else to_unix_ms(DUE_NOW)
         lifetime = (EXPIRES_SECONDS + math.ceil(delay_seconds)) * 1000
         async with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for job_id, number in wakeups:
+            for job_id in job_ids[:MAX_WAKEUPS]:
+                entry = f"{job_id}:{secrets.token_hex(4)}"
                 message = serialize_job(TASK_NAME, (job_id,), {}, None, now, serializer=serialize)
-                pipe.psetex(f"{job_key_prefix}{job_id}:{number}", lifetime, message)
-                pipe.zadd(QUEUE_NAME, {f"{job_id}:{number}": score})
+                pipe.psetex(f"{job_key_prefix}{entry}", lifetime, message)
+                pipe.zadd(QUEUE_NAME, {entry: score})
             if not delay_seconds:
                 pipe.publish(wakeup_channel(self._redis), b"")
             await pipe.execute()
+
+    async def wake_workers(self) -> None:
+        """Enqueue MAX_WAKEUPS wake-ups that name no job. Raises ServiceUnavailableError."""
+        await self.enqueue([NO_JOB] * MAX_WAKEUPS)
+
+    async def release_old_marks(self) -> int:
+        """Remove the in-progress marks of the release before, which lasted for days, and return how many.
+
+        A mark of this release lasts WAKEUP_SECONDS and ARQ's 10 s. Raises ServiceUnavailableError.
+        """
+        removed = 0
+        async with redis_errors():
+            for start in range(0, await self._redis.zcard(QUEUE_NAME), PAGE):
+                entries = await self._redis.zrange(QUEUE_NAME, start, start + PAGE - 1)
+                marks = [in_progress_key_prefix.encode() + entry for entry in entries]
+                pipe = self._redis.pipeline(transaction=False)
+                for mark in marks:
+                    pipe.pttl(mark)
+                lifetimes = await pipe.execute()
+                old = [mark for mark, left in zip(marks, lifetimes, strict=True) if left > 10 * WAKEUP_SECONDS * 1000]
+                removed += await self._redis.delete(*old) if old else 0
+        return removed
 
     async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
         """Publish an event on the job's channel. Raises ServiceUnavailableError."""

@@ -85,7 +85,8 @@ async def test_workers_with_clocks_five_minutes_apart(system: System, client: Cl
             await late.stop()
             second = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
             await until_finished(client, user_id, second.job_id)
-            assert [entry["job_id"] for entry in early.log() if entry["event"] == "job.completed"] == [second.job_id]
+            completed = await early.until("job.completed")
+            assert [entry["job_id"] for entry in completed] == [second.job_id]
             cleanups = [entry for log in (late, early) for entry in log.log() if entry["event"] == "cleanup.completed"]
     assert len(cleanups) == 1
     assert len(await rows.all("SELECT slot FROM cron_slots WHERE name = 'cleanup'")) == 1

@@ -127,7 +127,7 @@ async def insert(fuzzed: FuzzedWorker, documents: Sequence[tuple[str, Any]]) -> 
         except asyncpg.DataError:  # NUL, or a lone surrogate
             count_outcome("rows", "refused by PostgreSQL")
         else:
-            await fuzzed.client._connections.queue.enqueue(job_id, 1)
+            await fuzzed.client._connections.queue.enqueue([job_id])
             job_ids.append(job_id)
     await fuzzed.assert_jobs_end(job_ids, "rows")
 

@@ -25,10 +25,8 @@ from domain.errors import (
 )
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.attempts import AttemptRepository
-from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
-from tests.fixtures.jobs import new_run
+from tests.fixtures.jobs import claim_next, end_attempt, new_run
 from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System
 from tests.fuzz.generators import fuzz_settings
@@ -120,7 +118,7 @@ class World:
             await work.execute(
                 text("UPDATE jobs SET run_after = now() + interval '1 day' WHERE job_id <> :id"), {"id": job_id}
             )
-            claim = await AttemptRepository(work).claim_next(600)
+            claim = await claim_next(work, 600)
             await work.execute(text("UPDATE jobs SET run_after = now() WHERE status = 'pending'"))
         assert claim is not None
         assert claim.job.job_id == job_id
@@ -130,14 +128,13 @@ class World:
         claim = await self.claim(job_id)
         run = new_run(claim.job.user_id, job_id)
         async with self.database.unit_of_work() as work:
-            await RunRepository(work).insert(run)
-            await AttemptRepository(work).complete(job_id, claim.lease_token, run.run_id)
+            await end_attempt(work, claim, run)
         return run.run_id
 
     async def fail(self, job_id: str) -> None:
         claim = await self.claim(job_id)
         async with self.database.unit_of_work() as work:
-            await AttemptRepository(work).fail(job_id, claim.lease_token, "x", "it failed")
+            await end_attempt(work, claim, message="it failed")
 
     async def submit(self, user_id: UUID) -> str:
         return (await self.client.submit_upload(user_id, filename="a.py", content=b"secret = 1\n")).job_id
@@ -392,10 +389,10 @@ class Race:
     async def fail(self, _: UUID, job_id: str) -> None:
         """Fail a job, as a worker would. A failed upload can be retried."""
         async with self.world.database.unit_of_work() as work:
-            claim = await AttemptRepository(work).claim_next(600)
+            claim = await claim_next(work, 600)
         if claim is not None:
             async with self.world.database.unit_of_work() as work:
-                await AttemptRepository(work).fail(claim.job.job_id, claim.lease_token, "x", "it failed")
+                await end_attempt(work, claim, message="it failed")
 
     async def submit_repository(self, number: int) -> None:
         """Submit a repository with a token."""

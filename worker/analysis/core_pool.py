@@ -1,9 +1,12 @@
 """The pool of processor cores that the CPU-heavy children of one worker share."""
 
 import asyncio
+import heapq
+import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -19,33 +22,76 @@ def usable_cores() -> int:
         return cores
 
 
+@dataclass(order=True, slots=True)
+class _Waiter:
+    turn: int
+    number: int
+    most: int = field(compare=False)
+    granted: asyncio.Future[int] = field(compare=False)
+
+
 class CorePool:
-    """Limits how many cores the analyses of this worker use at the same time."""
+    """Limits how many cores the analyses of this worker use at the same time. The lowest turn is served first."""
 
     def __init__(self, count: int | None = None) -> None:
         """`count` defaults to `usable_cores()`."""
         self.count = count or usable_cores()
         self._free = self.count
-        self._waiting = 0
-        self._changed = asyncio.Condition()
+        self._waiters: list[_Waiter] = []
+        self._numbers = itertools.count()
 
     @asynccontextmanager
-    async def acquire(self, at_most: int | None = None) -> AsyncIterator[int]:
+    async def acquire(
+        self,
+        at_most: int | None = None,
+        *,
+        turn: int = 0,
+        on_wait: Callable[[], Awaitable[None]] | None = None,
+        express: bool = False,
+    ) -> AsyncIterator[int]:
         """Wait for a free core, and yield how many cores the block may use.
 
         That is one core, plus the free ones that nobody else waits for, up to `at_most` (default: all of the pool).
+        `on_wait` is called if no core is free at once. With `express` the block does not wait and takes no core from
+        the others: it runs beside them.
         """
-        async with self._changed:
-            self._waiting += 1
-            try:
-                await self._changed.wait_for(lambda: self._free > 0)
-            finally:
-                self._waiting -= 1
-            acquired = min(max(1, self._free - self._waiting), at_most or self.count)
-            self._free -= acquired
+        if express:
+            yield 1
+            return
+        taken = await self._take(at_most or self.count, turn, on_wait)
         try:
-            yield acquired
+            yield taken
         finally:
-            self._free += acquired
-            async with self._changed:
-                self._changed.notify_all()
+            self._free += taken
+            self._serve()
+
+    async def _take(self, most: int, turn: int, on_wait: Callable[[], Awaitable[None]] | None) -> int:
+        waiter = _Waiter(turn, next(self._numbers), most, asyncio.get_running_loop().create_future())
+        heapq.heappush(self._waiters, waiter)
+        self._serve()
+        try:
+            if on_wait is not None and not waiter.granted.done():
+                await on_wait()
+            return await waiter.granted
+        except asyncio.CancelledError:
+            self._abandon(waiter)
+            raise
+
+    def _serve(self) -> None:
+        while self._free > 0 and self._waiters:
+            waiter = heapq.heappop(self._waiters)
+            if waiter.granted.cancelled():
+                continue
+            taken = min(max(1, self._free - len(self._waiters)), waiter.most)
+            self._free -= taken
+            waiter.granted.set_result(taken)
+
+    def _abandon(self, waiter: _Waiter) -> None:
+        """Give back what was granted to a task that was cancelled before it could run."""
+        if waiter.granted.done() and not waiter.granted.cancelled():
+            self._free += waiter.granted.result()
+        else:
+            waiter.granted.cancel()
+            self._waiters = [other for other in self._waiters if other is not waiter]
+            heapq.heapify(self._waiters)
+        self._serve()

@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from domain.errors import AnalysisKilledError
+from domain.errors import AnalysisKilledError, InvalidInputError
 from domain.metrics.packages import with_latest_versions
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
@@ -23,6 +24,7 @@ from infrastructure.observability.prometheus_metrics import FETCHED_BYTES
 from infrastructure.outbound.package_versions import is_older
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.uploads.upload import check_upload
 from worker.analysis.core_pool import CorePool
 from worker.analysis.sandbox_profiles import build_profiles
 from worker.analysis.source_facts import KnownFacts, SourceFacts
@@ -30,6 +32,7 @@ from worker.analysis.timeline import Timeline
 from worker.analysis.workspace import job_workspace
 
 MAX_NAMES_SHOWN = 5
+WAITING_FOR_CORE = "waiting for a core"
 FETCH = "worker.analysis.child_tasks:fetch"
 COLLECT = "worker.analysis.child_tasks:collect"
 SINGLE_CHILD_SECONDS = 30.0
@@ -50,21 +53,13 @@ class PipelineResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ChildOutput:
-    """What `fetch` and `collect` returned, and what the cache held before."""
-
-    fetched: Mapping[str, JSON]
-    collected: Mapping[str, JSON]
-    known: KnownFacts | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """Analyses sources on this machine.
 
     `cores` limits the analyses that compute at the same time; fetching, which waits for the network, is not limited.
     `packages` is None where look-ups are switched off. `timeout` and `collector_timeout` are seconds, without the time
-    that a job waits for a core. `guarantees` describe the children's sandbox. Without `facts` nothing is cached.
+    that a job waits for a core. `guarantees` describe the children's sandbox. Without `facts` nothing
+    is cached. With `uses_cores` a worker claims only a few more jobs than it has cores.
     """
 
     children: ChildRunner
@@ -75,6 +70,7 @@ class Pipeline:
     timeout: float
     collector_timeout: float
     guarantees: Sequence[Guarantee] = ()
+    uses_cores: bool = True
     facts: SourceFacts | None = None
 
     async def run(
@@ -83,19 +79,32 @@ class Pipeline:
         on_progress: ProgressListener,
         timeline: Timeline | None = None,
         scope: Sequence[str] = (),
+        *,
+        turn: int = 0,
+        express: bool = False,
     ) -> PipelineResult:
         """Analyse one source in a workspace of its own, which is removed at the end.
 
         `source` is what `worker.analysis.child_tasks.fetch` reads. `scope` names the user and the source, for the cache
-        of facts; an empty one means no cache. The stages are recorded in `timeline`. Raises PermanentError and
-        TransientError as the children do.
+        of facts; an empty one means no cache. The stages are recorded in `timeline`. Of those that wait for a core the
+        lowest `turn` is served first; an `express` job (a small upload) does not wait. Raises PermanentError and
+        TransientError as the children do; what is wrong with an upload as a whole is found before waiting for a core.
         """
         timeline = timeline or Timeline()
+        job = _JobInPipeline(on_progress=on_progress, timeline=timeline, scope=scope, turn=turn, express=express)
         output = None
-        if source["kind"] == "upload" and len(source["file_data"]) <= SMALL_UPLOAD_CHARACTERS:
-            output = await self._run_single_child(source, on_progress, timeline)
+        if source["kind"] == "upload":
+            small = len(source["file_data"]) <= SMALL_UPLOAD_CHARACTERS
+            check = partial(check_upload, source["filename"], source["file_data"], self.limits)
+            try:
+                _ = check() if small else await asyncio.to_thread(check)
+            except InvalidInputError:
+                with timeline.span("fetching"):
+                    raise
+            if small:
+                output = await self._run_single_child(source, job)
         if output is None:
-            output = await self._run_two_children(source, on_progress, timeline, scope)
+            output = await self._run_two_children(source, job)
         FETCHED_BYTES.labels(source["kind"]).inc(output.fetched["bytes"])
         fields = {key: value for key, value in output.collected.items() if key not in (ATTACHMENT, PREVIOUS_RESULT)}
         with timeline.span("looking_up"):
@@ -104,9 +113,7 @@ class Pipeline:
         analysis = replace(analysis, timings_ms={"fetching": timeline.stages_ms()["fetching"], **reported})
         return PipelineResult(analysis=analysis, fetched=FetchedSource.from_json(output.fetched))
 
-    async def _run_single_child(
-        self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline
-    ) -> _ChildOutput | None:
+    async def _run_single_child(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput | None":
         """Fetch and collect in one child, without the cache of facts.
 
         For a small upload, a second child or the cache would take as long as the analysis itself. Returns None where
@@ -114,16 +121,15 @@ class Pipeline:
         """
         async with job_workspace(self.scratch_dir) as scratch, AsyncExitStack() as stack:
             sandbox, _ = build_profiles(scratch, source)
-            with timeline.span("core_wait"):
-                await stack.enter_async_context(self.cores.acquire(1))
-            with timeline.consecutive_spans("fetching") as start_span:
+            await self._acquire_cores(stack, job, at_most=1)
+            with job.timeline.consecutive_spans("fetching") as start_span:
                 try:
                     collected = await self.children.run(
                         FETCH,
                         self._fetch_request(scratch, source),
                         sandbox=sandbox,
                         deadline=min(self.timeout, SINGLE_CHILD_SECONDS),
-                        on_progress=_start_collecting_span(start_span, on_progress),
+                        on_progress=_start_collecting_span(start_span, job.on_progress),
                         follow_up=FollowUp(entry=COLLECT, request=self._collect_request(scratch, processes=0)),
                     )
                 except AnalysisKilledError as error:
@@ -131,42 +137,42 @@ class Pipeline:
                     return None
         return _ChildOutput(fetched=collected[PREVIOUS_RESULT], collected=collected)
 
-    async def _run_two_children(
-        self, source: Mapping[str, JSON], on_progress: ProgressListener, timeline: Timeline, scope: Sequence[str]
-    ) -> _ChildOutput:
+    async def _run_two_children(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput":
         """Fetch in one child, which may use the network, and collect in another, which may not."""
         async with job_workspace(self.scratch_dir) as scratch:
             fetching, collecting = build_profiles(scratch, source)
             request = self._fetch_request(scratch, source)
-            with timeline.span("fetching"):
+            with job.timeline.span("fetching"):
                 fetched = await self.children.run(
-                    FETCH, request, sandbox=fetching, deadline=self.timeout, on_progress=on_progress
+                    FETCH, request, sandbox=fetching, deadline=self.timeout, on_progress=job.on_progress
                 )
-            return await self._collect(collecting, fetched, on_progress, timeline, scope)
+            return await self._collect(collecting, fetched, job)
 
     async def _collect(
-        self,
-        sandbox: SandboxProfile,
-        fetched: Mapping[str, JSON],
-        on_progress: ProgressListener,
-        timeline: Timeline,
-        scope: Sequence[str],
-    ) -> _ChildOutput:
+        self, sandbox: SandboxProfile, fetched: Mapping[str, JSON], job: "_JobInPipeline"
+    ) -> "_ChildOutput":
         async with AsyncExitStack() as stack:
-            with timeline.span("core_wait"):
-                processes = await stack.enter_async_context(self.cores.acquire())
+            processes = await self._acquire_cores(stack, job)
             scratch, known = Path(sandbox.scratch), None
             request = {**self._collect_request(scratch, processes), PREVIOUS_RESULT: fetched}
-            with timeline.span("collecting"):
-                if self.facts is not None and scope:
-                    known = await self.facts.get(scope, SourceLayout(scratch).tree, fetched["branch"])
+            with job.timeline.span("collecting"):
+                if self.facts is not None and job.scope:
+                    known = await self.facts.get(job.scope, SourceLayout(scratch).tree, fetched["branch"])
                     request[ATTACHMENT] = known.attachment
                 collected = await self.children.run(
-                    COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=on_progress
+                    COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=job.on_progress
                 )
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
 
-    async def _put_facts(self, output: _ChildOutput) -> None:
+    async def _acquire_cores(self, stack: AsyncExitStack, job: "_JobInPipeline", at_most: int | None = None) -> int:
+        async def on_wait() -> None:
+            await job.on_progress({"stage": WAITING_FOR_CORE, "progress": 0})
+
+        with job.timeline.span("core_wait"):
+            cores = self.cores.acquire(at_most, turn=job.turn, on_wait=on_wait, express=job.express)
+            return await stack.enter_async_context(cores)
+
+    async def _put_facts(self, output: "_ChildOutput") -> None:
         if self.facts is not None and output.known is not None:
             await self.facts.put(output.known, output.collected.get(ATTACHMENT, b""))
 
@@ -188,7 +194,27 @@ class Pipeline:
         deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
         analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
         unknown = sorted(row["package"] for row in health if row["package"] not in latest)
-        return _with_missing_versions(analysis, "deps", unknown, len(health)) if unknown else analysis
+        return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _JobInPipeline:
+    """The arguments of `Pipeline.run` beside the source."""
+
+    on_progress: ProgressListener
+    timeline: Timeline
+    scope: Sequence[str]
+    turn: int
+    express: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ChildOutput:
+    """What `fetch` and `collect` returned, and what the cache held before."""
+
+    fetched: Mapping[str, JSON]
+    collected: Mapping[str, JSON]
+    known: KnownFacts | None = None
 
 
 def _start_collecting_span(start_span: Callable[[str], None], on_progress: ProgressListener) -> ProgressListener:
@@ -205,9 +231,9 @@ def _start_collecting_span(start_span: Callable[[str], None], on_progress: Progr
     return listen
 
 
-def _with_missing_versions(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
+def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
     shown = ", ".join(unknown[:MAX_NAMES_SHOWN]) + (", ..." if len(unknown) > MAX_NAMES_SHOWN else "")
     line = one_line(f"{collector}: the package index gave no answer for {len(unknown)} of {total} packages: {shown}")
-    states = {**analysis.completeness["collectors"], collector: "partial"}
-    completeness = {**analysis.completeness, "collectors": states}
+    words = {**analysis.completeness["collectors"], collector: "partial"}
+    completeness = {**analysis.completeness, "collectors": words}
     return replace(analysis, errors=[*analysis.errors, line], completeness=completeness)

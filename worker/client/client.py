@@ -233,7 +233,7 @@ class Client:
             _owned_job(await JobRepository(work).get(job_id), user_id)
             submissions = SubmissionRepository(work)
             await submissions.lock_user(user_id)
-            self._limits.check(unfinished=(await submissions.usage(user_id)).unfinished, today=0)
+            self._limits.check(unfinished=(await submissions.usage(user_id, self._limits)).unfinished, today=0)
             job = await JobRepository(work).retry_failed(job_id)
         await self._connections.enqueue([job])
         return job

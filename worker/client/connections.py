@@ -33,7 +33,7 @@ class Connections:
         if not jobs:
             return
         try:
-            await self.queue.enqueue_many([(job.job_id, job.wakeup_number) for job in jobs])
+            await self.queue.enqueue([job.job_id for job in jobs])
         except ServiceUnavailableError as error:
             log.warning("queue.enqueue_failed", job_id=jobs[0].job_id, jobs=len(jobs), reason=str(error))
 

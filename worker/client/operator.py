@@ -69,7 +69,9 @@ class OperatorClient:
             submissions, free = SubmissionRepository(work), None
             if limited_user is not None:
                 await submissions.lock_user(limited_user)
-                free = max(0, self._limits.max_unfinished - (await submissions.usage(limited_user)).unfinished)
+                free = max(
+                    0, self._limits.max_unfinished - (await submissions.usage(limited_user, self._limits)).unfinished
+                )
             requeued = await JobRepository(work).retry_all(job_ids, limit=free)
         await self._connections.enqueue(requeued)
         return requeued

@@ -1,6 +1,5 @@
 """Submissions: validate them, insert their jobs in one transaction, and enqueue the jobs after the commit."""
 
-import base64
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -53,20 +52,23 @@ Submission = UploadSubmission | RepositorySubmission
 def new_job(submission: Submission, settings: Settings) -> NewJob:
     """Validate a submission and return its row. Raises InvalidInputError."""
     if isinstance(submission, UploadSubmission):
-        kind, metadata = SourceKind.UPLOAD, _validate_upload(submission, settings).metadata()
+        _validate_upload(submission, settings)
+        kind, upload = SourceKind.UPLOAD, submission.content
+        metadata = Upload(filename=submission.filename, authorship=submission.authorship).metadata()
     else:
-        kind = SourceKind.GITHUB
+        kind, upload = SourceKind.GITHUB, None
         metadata = {**_validate_repository(submission, settings).metadata(), "has_token": submission.token is not None}
     return NewJob(
         job_id=uuid.uuid4().hex,
         source_kind=kind,
         source_metadata=metadata,
+        upload=upload,
         idempotency_key=submission.idempotency_key,
         notify_url=None if submission.notify_url is None else _validate_notify_url(submission.notify_url, settings),
     )
 
 
-def _validate_upload(submission: UploadSubmission, settings: Settings) -> Upload:
+def _validate_upload(submission: UploadSubmission, settings: Settings) -> None:
     limit, name, size = settings.max_upload_mb, one_line(submission.filename, 80), len(submission.content)
     if not submission.filename.lower().endswith((".py", ".zip")):
         raise InvalidInputError(f"{name!r} is neither a .py nor a .zip file")
@@ -74,8 +76,6 @@ def _validate_upload(submission: UploadSubmission, settings: Settings) -> Upload
         raise InvalidInputError(f"{name!r} is empty")
     if size > limit * 1024 * 1024:
         raise InvalidInputError(f"{name!r} ({size} bytes) is larger than {limit} MB (MAX_UPLOAD_MB)")
-    data = base64.b64encode(submission.content).decode()
-    return Upload(filename=submission.filename, file_data=data, authorship=submission.authorship)
 
 
 def _validate_repository(submission: RepositorySubmission, settings: Settings) -> Repository:

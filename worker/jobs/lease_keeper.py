@@ -5,10 +5,11 @@ import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 
-from domain.errors import CancelledByUserError, LeaseLostError, TransientError, Vibe8Error
+from domain.errors import CancelledByUserError, HandedBackError, LeaseLostError, TransientError, Vibe8Error
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim
 from domain.text import JSON
 from infrastructure.database.engine import Database
@@ -42,6 +43,8 @@ class HeldLease:
     end_reason: Vibe8Error | None = field(default=None)
     publish_from: float | None = None
     first_publish: asyncio.TimerHandle | None = None
+    ending: bool = False
+    """The end of the attempt is being written: that write alone decides whether the lease still held."""
 
     def end(self, reason: Vibe8Error) -> None:
         """Cancel the work. `LeaseKeeper.hold` then raises `reason`."""
@@ -57,12 +60,15 @@ class LeaseKeeper:
 
     `healthy` is False while the database cannot be reached. The monotonic clock measures the time since the last
     renewal: a job whose lease must have expired is ended even if the database cannot be reached.
+
+    Attempts are kept by lease token: a worker may claim a job again while its earlier attempt, whose lease was lost,
+    is still ending.
     """
 
     def __init__(self, database: Database, queue: JobQueue) -> None:
         self._database = database
         self._queue = queue
-        self._held: dict[str, HeldLease] = {}
+        self._held: dict[UUID, HeldLease] = {}
         self._publishing: set[asyncio.Task[None]] = set()
         self._log_throttle = LogThrottle()
         self.healthy = True
@@ -74,7 +80,7 @@ class LeaseKeeper:
         """
         task: asyncio.Future[T] = asyncio.ensure_future(work)
         held = HeldLease(claim=claim, task=task, renewed=time.monotonic())  # type: ignore[arg-type]
-        self._held[claim.job.job_id] = held
+        self._held[claim.lease_token] = held
         try:
             return await task
         except asyncio.CancelledError:
@@ -86,19 +92,34 @@ class LeaseKeeper:
         finally:
             self.release(claim)
 
+    def hand_back(self, claim: Claim) -> None:
+        """Cancel the work. `hold` then raises HandedBackError."""
+        held = self._held.get(claim.lease_token)
+        if held is not None and not held.ending:
+            held.end(HandedBackError("another worker has room"))
+
+    def start_ending(self, claim: Claim) -> None:
+        """Leave it to the write of the attempt's end whether the lease still holds. It goes on being renewed.
+
+        A check that comes back after that write, with an answer from before it, would take the job for lost.
+        """
+        held = self._held.get(claim.lease_token)
+        if held is not None:
+            held.ending = True
+
     def release(self, claim: Claim) -> None:
-        """Stop renewing the lease of a job whose end is written: from then on a missing lease is not a loss."""
-        held = self._held.pop(claim.job.job_id, None)
+        """Stop renewing the lease of an attempt that has ended."""
+        held = self._held.pop(claim.lease_token, None)
         if held is not None and held.first_publish is not None:
             held.first_publish.cancel()
 
     def held_jobs(self) -> list[str]:
         """Return the ids of the running jobs."""
-        return list(self._held)
+        return [held.claim.job.job_id for held in self._held.values()]
 
     def report(self, claim: Claim, progress: Mapping[str, JSON]) -> None:
         """Store a job's stage and progress for the next heartbeat, and publish them."""
-        held = self._held.get(claim.job.job_id)
+        held = self._held.get(claim.lease_token)
         if held is None:
             return
         held.stage = str(progress["stage"])[:40]
@@ -160,10 +181,12 @@ class LeaseKeeper:
         for held in leases:
             self._apply(held, cancel_requested, checked_at if renew else held.renewed)
 
-    def _apply(self, held: HeldLease, cancel_requested: Mapping[str, bool], renewed: float) -> None:
+    def _apply(self, held: HeldLease, cancel_requested: Mapping[UUID, bool], renewed: float) -> None:
         """End the job if its lease is no longer there or its user cancelled it."""
-        cancelled = cancel_requested.get(held.claim.job.job_id)
+        cancelled = cancel_requested.get(held.claim.lease_token)
         held.renewed = renewed
+        if held.ending or held.claim.lease_token not in self._held:
+            return
         if cancelled is None:
             held.end(LeaseLostError("the lease was lost"))
         elif cancelled:
@@ -172,7 +195,7 @@ class LeaseKeeper:
     def _end_expired(self) -> None:
         """End jobs whose lease has expired since the last renewal: another worker may run them by now."""
         for held in list(self._held.values()):
-            if time.monotonic() - held.renewed > LEASE_SECONDS - CHECK_SECONDS:
+            if time.monotonic() - held.renewed > LEASE_SECONDS - CHECK_SECONDS and not held.ending:
                 held.end(LeaseLostError("the lease ran out while the database could not be reached"))
 
     async def _publish(self, job_id: str, event: Mapping[str, JSON]) -> None:

@@ -19,12 +19,11 @@ from infrastructure.database.repositories.maintenance import (
     EndedJob,
     MaintenanceRepository,
     RescuedJob,
-    Wakeup,
 )
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.observability.log_throttle import LogThrottle
-from infrastructure.observability.prometheus_metrics import RESCUES, WAKEUPS_REISSUED, set_queue_gauges
+from infrastructure.observability.prometheus_metrics import RESCUES, set_queue_gauges
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
@@ -33,7 +32,6 @@ from worker.jobs.attempt_trace import TRACEPARENT, record_lost_attempt
 from worker.jobs.job_log import source_name
 
 MAINTENANCE_SECONDS = 10.0
-ENQUEUE_AGAIN_SECONDS = 30.0
 """A due job that is not claimed so long after its last wake-up is enqueued again."""
 
 RESCUE_LIMIT = 100
@@ -86,7 +84,8 @@ class Maintenance:
     queue: JobQueue
     vault: TokenVault
     settings: Settings
-    free_slots: Callable[[], int]
+    on_due: Callable[[], None]
+    """Called when there may be jobs to claim."""
     tracer: Tracer = field(default_factory=NoTracer)
 
     async def run(self) -> None:
@@ -107,19 +106,14 @@ class Maintenance:
         """Run one round. Returns how many pending jobs wait for a newer worker. Raises ServiceUnavailableError."""
         async with self.database.unit_of_work() as work:
             rescued = await MaintenanceRepository(work).rescue_expired(RESCUE_LIMIT)
-            unclaimed = await MaintenanceRepository(work).reissue_wakeups(
-                older_than_seconds=ENQUEUE_AGAIN_SECONDS, limit=2 * self.free_slots()
-            )
             set_queue_gauges(await MaintenanceRepository(work).statistics())
             newer = await MaintenanceRepository(work).count_newer_version()
-        WAKEUPS_REISSUED.inc(len(unclaimed))
         for job in rescued:
             self._record_rescue(job)
-        requeued = [
-            Wakeup(job_id=job.job_id, number=job.wakeup_number) for job in rescued if job.status is JobStatus.PENDING
-        ]
-        for wakeup in [*requeued, *unclaimed]:
-            await self.queue.enqueue(wakeup.job_id, wakeup.number)
+        requeued = [job.job_id for job in rescued if job.status is JobStatus.PENDING]
+        if requeued:
+            self.on_due()
+            await self.queue.enqueue(requeued)
         for job in rescued:
             if job.status.finished:  # its worker died before it could delete the token
                 await self.vault.delete(job.job_id)
@@ -128,7 +122,7 @@ class Maintenance:
 
     def _record_rescue(self, job: RescuedJob) -> None:
         RESCUES.labels(job.status.value).inc()
-        log.warning("job.rescued", **_job_fields(job), status=str(job.status))
+        log.warning("job.rescued", **_job_fields(job), status=str(job.status), worker=job.worker_id)
         if job.status.finished:
             _log_failed(job, kind=WORKER_LOST, reason=job.error_message)
         record_lost_attempt(

@@ -1,11 +1,12 @@
 """Running of one job: claim, fetch, collect, finish. No database connection is held between claim and finish."""
 
 import asyncio
+import base64
 import math
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -13,14 +14,16 @@ from typing import TypeVar
 import structlog
 
 from collectors.engine.collector_names import collector_names
-from domain.errors import CancelledByUserError, LeaseLostError, PermanentError, TransientError
+from domain.errors import CancelledByUserError, HandedBackError, LeaseLostError, PermanentError, TransientError
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus, backoff_seconds
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, validate_source_metadata
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
+from infrastructure.database.repositories.attempt_ends import AttemptEnd, EndResult
 from infrastructure.database.repositories.attempts import CANCELLED, AttemptRepository, ReleasedJob
-from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.claims import ClaimRepository
+from infrastructure.database.repositories.runs import SerializedRun
 from infrastructure.failpoints import failpoint
 from infrastructure.observability.prometheus_metrics import (
     ATTEMPTS_FINISHED,
@@ -32,15 +35,20 @@ from infrastructure.observability.prometheus_metrics import (
 from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
-from worker.analysis.pipeline import Pipeline, PipelineResult
+from infrastructure.redis.worker_registry import WorkerRegistry
+from worker.analysis.pipeline import WAITING_FOR_CORE, Pipeline, PipelineResult
 from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of
+from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.retry import RETRY_SECONDS, OutageTimer, retry_while_unavailable
 
 WRITE_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - RETRY_SECONDS
 """Outage during which the end of an attempt is written again: after that the lease runs out anyway."""
+
+HAND_BACK_SECONDS = 5.0
+"""A job that has waited so long for a core goes back to the queue if another worker has room."""
 
 _LEASE_LOST = "the lease was lost before the end of the attempt was written"
 
@@ -50,38 +58,60 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRunner:
-    """Runs jobs, one per call of `run_next`, with the services that it is given."""
+    """Claims and runs jobs with the services that it is given."""
 
+    worker_id: str
     database: Database
+    ends: EndBatcher
     queue: JobQueue
     vault: TokenVault
     leases: LeaseKeeper
     pipeline: Pipeline
     git: Mapping[str, JSON]
     """`allowed_hosts` and `ca_bundle`, for repositories."""
+    registry: WorkerRegistry
+    on_hand_back: Callable[[], None]
+    """Called when a job goes back to the queue for another worker."""
     on_webhook_due: Callable[[], None]
     """Called when the end of a job has stored a webhook delivery that is due."""
     tracer: Tracer = field(default_factory=NoTracer)
-    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    background: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def run_next(self) -> bool:
-        """Claim and run the due job with the lowest turn. Returns False if none is due.
+    async def claim(self, limit: int, *, only_small: bool = False) -> Sequence[Claim]:
+        """Claim up to `limit` due jobs, the lowest turns first. Raises TransientError."""
+        failpoint("picked-up")
+        async with self.database.autocommit() as work:
+            claims = await ClaimRepository(work).claim(
+                limit, worker_id=self.worker_id, lease_seconds=LEASE_SECONDS, only_small=only_small
+            )
+        if claims:
+            CLAIMS.labels("claimed").inc(len(claims))
+        else:
+            CLAIMS.labels("empty").inc()
+        return claims
 
-        Raises CancelledError, and TransientError if the claim fails. Failures of the job itself are written to its row.
+    async def assign_turns(self, limit: int) -> int:
+        """Give up to `limit` due jobs without a turn theirs, and return how many. Raises TransientError."""
+        async with self.database.autocommit() as work:
+            return await ClaimRepository(work).assign_turns(limit)
+
+    async def run(self, claim: Claim, *, express: bool = False) -> None:
+        """Run a claimed job to its end; an `express` job does not wait for a core.
+
+        Raises CancelledError, after the job was requeued. Failures of the job itself are written to its row.
         """
-        claim = await self._claim()
-        CLAIMS.labels("empty" if claim is None else "claimed").inc()
-        if claim is None:
-            return False
         job = claim.job
         JOB_WAIT.observe((queue_wait_ms(job) or 0) / 1000)
         timeline = Timeline()
         with structlog.contextvars.bound_contextvars(**_bound_to_log(job)):
             try:
-                await self.leases.hold(claim, self._run(claim, timeline))
+                await self.leases.hold(claim, self._run(claim, timeline, express=express))
             except LeaseLostError as error:
                 _record_end(timeline, "lost", reason=str(error))
                 log.warning("job.lease_lost", reason=str(error))
+            except HandedBackError:
+                self.on_hand_back()
+                await asyncio.shield(self._requeue(claim, timeline))
             except PermanentError as error:
                 await asyncio.shield(self._fail(claim, error, timeline))
             except asyncio.CancelledError:
@@ -91,21 +121,44 @@ class JobRunner:
                 await asyncio.shield(self._retry(claim, error, timeline))
             finally:
                 record_attempt(self.tracer, job, timeline)
-        return True
 
-    async def _claim(self) -> Claim | None:
-        """Claim one job. Claims of one worker take turns, because concurrent ones would lock the same rows."""
-        async with self.claiming, self.database.autocommit() as work:
-            return await AttemptRepository(work).claim_next(LEASE_SECONDS)
+    async def _run(self, claim: Claim, timeline: Timeline, *, express: bool) -> None:
+        hand_back: asyncio.TimerHandle | None = None
 
-    async def _run(self, claim: Claim, timeline: Timeline) -> None:
         async def on_progress(progress: Mapping[str, JSON]) -> None:
+            nonlocal hand_back
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
+            if hand_back is not None:
+                hand_back.cancel()
+            if progress["stage"] == WAITING_FOR_CORE and claim.previous_worker is None:
+                loop = asyncio.get_running_loop()
+                hand_back = loop.call_later(HAND_BACK_SECONDS, self._start_hand_back, claim)
 
-        result = await self.pipeline.run(await self._source(claim), on_progress, timeline, facts_scope(claim.job))
+        result = await self.pipeline.run(
+            await self._source(claim),
+            on_progress,
+            timeline,
+            facts_scope(claim.job),
+            turn=claim.job.turn or 0,
+            express=express,
+        )
         timeline.timings_ms = result.analysis.timings_ms
         await self._complete(claim, result, timeline)
+
+    def _start_hand_back(self, claim: Claim) -> None:
+        task = asyncio.get_running_loop().create_task(self._hand_back_if_others_have_room(claim))
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    async def _hand_back_if_others_have_room(self, claim: Claim) -> None:
+        """Give back a job that has waited for a core, once in its life, if the registry shows a worker with room."""
+        try:
+            workers = await self.registry.workers()
+        except TransientError:
+            return
+        if any(each.has_room for each in workers if each.replica_id != self.worker_id):
+            self.leases.hand_back(claim)
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
         """Return the source as `worker.analysis.child_tasks.fetch` expects it, with the upload's data or the token.
@@ -115,9 +168,10 @@ class JobRunner:
         metadata = claim.job.source_metadata
         validate_source_metadata(claim.job.source_kind, metadata)
         if claim.job.source_kind is SourceKind.UPLOAD:
-            data = claim.file_data
-            if data is None:
-                data = await retry_while_unavailable(partial(self._file_data, claim), OutageTimer(math.inf))
+            if claim.upload is not None:
+                data = base64.b64encode(claim.upload).decode()
+            else:
+                data = await retry_while_unavailable(partial(self._upload, claim), OutageTimer(math.inf))
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
         token = None
         if metadata.get("has_token"):
@@ -130,11 +184,11 @@ class JobRunner:
             **self.git,
         }
 
-    async def _file_data(self, claim: Claim) -> str:
+    async def _upload(self, claim: Claim) -> str:
         # Base64 takes less than twice the limit. A longer text is cut, and the decoder then reports the upload's size.
         max_characters = 2 * self.pipeline.limits.max_upload_bytes
         async with self.database.unit_of_work() as work:
-            return await AttemptRepository(work).file_data(claim.job.job_id, claim.lease_token, limit=max_characters)
+            return await AttemptRepository(work).upload(claim.job.job_id, claim.lease_token, limit=max_characters)
 
     async def _complete(self, claim: Claim, result: PipelineResult, timeline: Timeline) -> None:
         """Write the run and the job's end in one transaction; without the lease nothing is written."""
@@ -151,17 +205,18 @@ class JobRunner:
             duration_ms=timeline.elapsed_ms,
         )
 
-        async def write() -> None:
-            async with self.database.unit_of_work() as work:
-                await RunRepository(work).insert(run)
-                if not await AttemptRepository(work).complete(job.job_id, claim.lease_token, run.run_id):
-                    raise LeaseLostError("the result came too late and was not written")
-                failpoint("before-commit")
-
+        end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
+        self.leases.start_ending(claim)
         with timeline.span("finishing"):
-            await retry_while_unavailable(write, OutageTimer(math.inf))
+            outcome = await retry_while_unavailable(partial(self.ends.write, end), OutageTimer(math.inf))
         self.leases.release(claim)
         failpoint("committed")
+        if outcome is EndResult.LOST:
+            raise LeaseLostError("the result came too late and was not written")
+        if outcome is EndResult.CANCELLED:
+            _record_end(timeline, "failed", CancelledByUserError.__name__, CANCELLED)
+            await self._report_failed(claim, timeline, CancelledByUserError.__name__, CANCELLED)
+            return
         _record_end(timeline, "completed")
         JOB_DURATION.observe(run.duration_ms / 1000)
         observe_timings({**timeline.stages_ms(), **result.analysis.timings_ms}, collector_names())
@@ -170,20 +225,17 @@ class JobRunner:
 
     async def _fail(self, claim: Claim, error: PermanentError, timeline: Timeline) -> None:
         message, kind = one_line(str(error)), type(error).__name__
-        cancelled = isinstance(error, CancelledByUserError)
-
-        async def write() -> bool:
-            async with self.database.unit_of_work() as work:
-                return await AttemptRepository(work).fail(
-                    claim.job.job_id, claim.lease_token, kind, message, drop_data=cancelled
-                )
-
+        if isinstance(error, CancelledByUserError):
+            message = CANCELLED
+        end = AttemptEnd(claim=claim, kind=kind, message=message)
+        outcome = await self._write_end(partial(self.ends.write, end))
+        if outcome is EndResult.CANCELLED:
+            message, kind = CANCELLED, CancelledByUserError.__name__
         _record_end(timeline, "failed", kind, message)
-        written = await self._write_end(write)
-        if written:
-            await self._report_failed(claim, timeline, kind, message)
-        elif written is not None:
+        if outcome is EndResult.LOST:
             log.warning("job.lease_lost", reason=_LEASE_LOST)
+        elif outcome is not None:
+            await self._report_failed(claim, timeline, kind, message)
 
     async def _report_failed(self, claim: Claim, timeline: Timeline, kind: str, message: str | None) -> None:
         """Log and announce that the job has failed for good."""
@@ -212,20 +264,20 @@ class JobRunner:
         elif ended:
             await self._report_failed(claim, timeline, kind, released.error_message)
         else:
-            await self._enqueue(claim, released.wakeup_number, delay)
+            await self._enqueue(claim, delay)
 
     async def _requeue(self, claim: Claim, timeline: Timeline) -> None:
         """Make the job pending again at shutdown. Another worker may claim it at once; no attempt is counted."""
 
-        async def write() -> int | None:
+        async def write() -> ReleasedJob | None:
             async with self.database.unit_of_work() as work:
                 return await AttemptRepository(work).requeue(claim.job.job_id, claim.lease_token)
 
         _record_end(timeline, "requeued")
-        number = await self._write_end(write)
-        if number is not None:
+        released = await self._write_end(write)
+        if released is not None and released.status is JobStatus.PENDING:
             log.info("job.requeued")
-            await self._enqueue(claim, number, 0.0)
+            await self._enqueue(claim, 0.0)
 
     async def _write_end(self, write: Callable[[], Awaitable[T]]) -> T | None:
         """Write the end of an attempt. Returns None if the database stays unavailable; the job is then rescued."""
@@ -235,11 +287,11 @@ class JobRunner:
             log.warning("job.status_write_failed", reason=str(error))
             return None
 
-    async def _enqueue(self, claim: Claim, number: int, delay: float) -> None:
+    async def _enqueue(self, claim: Claim, delay: float) -> None:
         try:
-            await self.queue.enqueue(claim.job.job_id, number, delay_seconds=delay)
+            await self.queue.enqueue([claim.job.job_id], delay_seconds=delay)
         except TransientError:
-            log.debug("queue.enqueue_failed")  # maintenance enqueues it later
+            log.debug("queue.enqueue_failed")  # idle workers look for due jobs anyway
 
     async def _announce_end(self, claim: Claim, status: JobStatus, message: str | None) -> None:
         """Publish the job's end and delete its token. Errors are only logged, because the job itself has ended."""

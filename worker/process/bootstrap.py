@@ -1,5 +1,7 @@
 """Composition root of the worker: the implementation of each port, and the setup of ARQ."""
 
+import socket
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +17,16 @@ from infrastructure.database.engine import Database
 from infrastructure.observability.tracing import Tracer
 from infrastructure.outbound.webhook_sender import WebhookSender
 from infrastructure.redis.facts_cache import RedisFactsCache
-from infrastructure.redis.queue import QUEUE_NAME, TASK_NAME, JobQueue, connect, deserialize, redis_settings, serialize
+from infrastructure.redis.queue import (
+    QUEUE_NAME,
+    TASK_NAME,
+    WAKEUP_SECONDS,
+    JobQueue,
+    connect,
+    deserialize,
+    redis_settings,
+    serialize,
+)
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.redis.wakeup_worker import WakeupWorker
 from infrastructure.redis.worker_registry import WorkerRegistry
@@ -24,6 +35,7 @@ from worker.analysis.core_pool import CorePool
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import MB, open_pipeline
 from worker.analysis.source_facts import SourceFacts
+from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.maintenance import Maintenance
 from worker.jobs.runner import JobRunner
@@ -33,10 +45,13 @@ from worker.process.job_pool import JobPool
 from worker.process.tasks import analyze
 
 ARQ_UNLIMITED = 10**6
-"""ARQ's limits on attempts and time are never reached: PostgreSQL counts attempts, and children have deadlines."""
+"""ARQ's limit on attempts is never reached: PostgreSQL counts the attempts at a job."""
 
-MAX_FLEET_SLOTS = 1024
-"""Limit on the slots of a fleet. A poll reads at most `queue_read_limit` entries, those in progress included."""
+WAKEUPS_AT_ONCE = 8
+"""Queue entries that ARQ runs at the same time. Each only wakes the pool, so this limits no jobs."""
+
+PREFETCH = 2
+"""Jobs that a worker claims beyond its cores, so that the next ones are fetched while others compute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +59,7 @@ class Services:
     """The opened services of a worker process."""
 
     settings: Settings
+    worker_id: str
     database: Database
     backpressure: Backpressure
     leases: LeaseKeeper
@@ -76,9 +92,16 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         pipeline = await _open_pipeline(settings, redis, stack)
         webhooks = WebhookDispatcher(database, _webhook_sender(settings, stack))
         queue, vault = JobQueue(redis), token_vault(settings, redis)
+        await queue.release_old_marks()
         leases = LeaseKeeper(database, queue)
+        worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        registry = WorkerRegistry(redis)
         runner = JobRunner(
+            worker_id=worker_id,
             database=database,
+            ends=EndBatcher(database),
+            registry=registry,
+            on_hand_back=lambda: pool.hold_back(),  # noqa: PLW0108 - the pool is made below
             queue=queue,
             vault=vault,
             leases=leases,
@@ -88,9 +111,10 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             tracer=tracer,
         )
         backpressure = _backpressure(settings, pipeline)
-        pool = JobPool(runner, backpressure, slots=settings.arq_max_jobs, on_job=on_job)
+        pool = JobPool(runner, backpressure, room=room(settings, pipeline), on_job=on_job)
         yield Services(
             settings=settings,
+            worker_id=worker_id,
             database=database,
             backpressure=backpressure,
             leases=leases,
@@ -101,12 +125,12 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
                 queue=queue,
                 vault=vault,
                 settings=settings,
-                free_slots=lambda: pool.free,
+                on_due=pool.wake,
                 tracer=tracer,
             ),
             cores=pipeline.cores,
             guarantees=pipeline.guarantees,
-            registry=WorkerRegistry(redis),
+            registry=registry,
         )
 
 
@@ -140,21 +164,28 @@ def _webhook_sender(settings: Settings, stack: AsyncExitStack) -> WebhookSender:
     return sender
 
 
+def room(settings: Settings, pipeline: Pipeline) -> int:
+    """Return how many jobs this worker claims at most: what its cores compute and a few more, within ARQ_MAX_JOBS."""
+    if not pipeline.uses_cores:
+        return settings.arq_max_jobs
+    return min(settings.arq_max_jobs, pipeline.cores.count + PREFETCH)
+
+
 def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
     """Return an ARQ worker that only delivers wake-ups: no results, no limits, no signal handlers, JSON payloads."""
     settings = services.settings
     return WakeupWorker(
-        [func(analyze, name=TASK_NAME, timeout=ARQ_UNLIMITED, max_tries=ARQ_UNLIMITED)],
+        [func(analyze, name=TASK_NAME, timeout=WAKEUP_SECONDS, max_tries=ARQ_UNLIMITED)],
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
         ctx={"pool": services.pool},
         on_startup=on_startup,
         handle_signals=False,
-        max_jobs=settings.arq_max_jobs,
-        job_timeout=ARQ_UNLIMITED,
+        wants_wakeups=lambda: services.pool.wants_wakeups,
+        max_jobs=WAKEUPS_AT_ONCE,
+        job_timeout=WAKEUP_SECONDS,
         keep_result=settings.arq_keep_result,
         poll_delay=settings.arq_poll_delay,
-        queue_read_limit=2 * MAX_FLEET_SLOTS,
         max_tries=ARQ_UNLIMITED,
         job_serializer=serialize,
         job_deserializer=deserialize,

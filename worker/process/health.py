@@ -44,7 +44,6 @@ class Health:
         reasons: tuple[Callable[[], str | None], ...] = (
             self.not_alive_reason,
             lambda: self.waiting_for if self.pool is None else None,
-            lambda: None if self.pool is None else self.pool.pause_reason(),  # before Redis: draining ends ARQ too
-            lambda: None if self.consuming else "Redis is unavailable",
+            lambda: None if self.pool is None else self.pool.pause_reason(),
         )
         return next((reason for probe in reasons if (reason := probe()) is not None), None)

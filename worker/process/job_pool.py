@@ -1,87 +1,168 @@
-"""Pool of the jobs that a worker runs at the same time.
+"""The jobs of one worker: how many it works on at once, when it claims more, and when it takes none.
 
-A job's task belongs to the pool and not to ARQ: when ARQ ends because Redis is unavailable, the jobs go on.
+A worker claims what it has room for, in batches, and goes on until nothing is due. A wake-up from Redis only makes it
+look sooner: without Redis it looks when a job ends, and every few seconds.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
-from arq import Retry
 
 from domain.errors import TransientError
+from domain.jobs import Claim
 from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.prometheus_metrics import WAKEUPS_MISSED
 from worker.jobs.runner import JobRunner
 from worker.process.backpressure import Backpressure
 
-RETRY_SECONDS = 3.0
+POLL_SECONDS = 3.0
+"""An idle worker claims at least every so often, give or take a third: an empty claim costs 0.1 to 0.4 ms."""
+
+ASSIGN_SECONDS = 0.5
+"""The least time between two looks for jobs without a turn (retries that have come due, rows of other programs)."""
+
+ASSIGN_LIMIT = 1_000
+HOLD_BACK_SECONDS = 3.0
+"""A worker that gave a job back claims nothing for so long: others are to take it."""
+
 LOG_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class JobPool:
-    """Runs one job per slot, unless `pause_reason` names a reason against it."""
+    """Claims and runs jobs, up to `room` at once and one more that is small.
+
+    The extra one is the express slot: while all the room is taken by larger jobs, it takes a small upload, so that
+    nobody waits for minutes behind archives for an answer that takes a tenth of a second.
+    """
 
     def __init__(
-        self, runner: JobRunner, backpressure: Backpressure, *, slots: int, on_job: Callable[[], None] = lambda: None
+        self,
+        runner: JobRunner,
+        backpressure: Backpressure,
+        *,
+        room: int,
+        on_job: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_job` is called after each attempt at a job."""
+        """`on_job` is called after each job that was worked on."""
         self._runner = runner
         self._backpressure = backpressure
-        self._slots = slots
-        self._semaphore = asyncio.Semaphore(slots)
-        self._tasks: set[asyncio.Task[bool]] = set()
-        self._log_throttle = LogThrottle(LOG_SECONDS)
+        self._room = room
+        self._tasks: dict[asyncio.Task[None], Claim] = {}
+        self._express: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+        self._may_be_more = True
+        self._polling = False
+        """Whether the next claim is for the time's sake, without a wake-up and without an end of a job."""
+        self._assigned_at = -ASSIGN_SECONDS
+        self._held_back_until = 0.0
+        self._throttle = LogThrottle(LOG_SECONDS)
         self._on_job = on_job
         self.draining = False
 
     @property
     def busy(self) -> int:
-        """Number of slots with a job."""
+        """Jobs at work, the express slot's included."""
         return len(self._tasks)
 
     @property
     def free(self) -> int:
-        """Number of slots without a job."""
-        return self._slots - len(self._tasks)
+        """How many jobs could be claimed now."""
+        return max(0, self._room - len(self._tasks) + (self._express is not None))
 
-    async def run_next(self) -> None:
-        """Run the due job with the lowest turn, if there is one, in a free slot.
+    @property
+    def slots(self) -> int:
+        """How many jobs this worker works on at once, the express slot left out."""
+        return self._room
 
-        Raises ARQ's Retry if the worker claims no job now or the claim fails, so that the queue entry is not lost.
-        """
-        await self._semaphore.acquire()
-        reason = self.pause_reason()
-        if reason is not None:
-            self._semaphore.release()
-            self._warn("claim.paused", reason)
-            raise Retry(defer=_retry_delay())
-        task = asyncio.create_task(self._run_job())
-        self._tasks.add(task)
-        task.add_done_callback(self._release_slot)
-        try:
-            await asyncio.shield(task)
-        except TransientError:
-            raise Retry(defer=_retry_delay()) from None
+    @property
+    def wants_wakeups(self) -> bool:
+        """Whether a wake-up could lead to a claim; a worker without room leaves queue entries to others."""
+        return not self.draining and (self.free > 0 or self._express is None) and self.pause_reason() is None
 
-    def _release_slot(self, task: "asyncio.Task[bool]") -> None:
-        """Free the slot when the job has ended, whether or not ARQ still waits for it."""
-        self._tasks.discard(task)
-        self._semaphore.release()
-        if not task.cancelled() and task.exception() is not None:
-            self._warn("claim.failed", str(task.exception()))
+    def wake(self) -> None:
+        """Look for due jobs now."""
+        self._may_be_more = True
+        self._woken.set()
 
-    async def _run_job(self) -> bool:
-        ran = await self._runner.run_next()
-        if ran:
-            self._on_job()
-        return ran
+    def hold_back(self) -> None:
+        """Claim nothing for HOLD_BACK_SECONDS."""
+        self._held_back_until = time.monotonic() + HOLD_BACK_SECONDS
+
+    async def run(self) -> None:
+        """Claim and start jobs until cancelled."""
+        while True:
+            try:
+                await self._claim_due()
+            except TransientError as error:
+                self._warn("claim.failed", str(error))
+            pause = random.uniform(POLL_SECONDS * 2 / 3, POLL_SECONDS * 4 / 3)  # nosec B311 # noqa: S311 - spreads load
+            try:
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+            except TimeoutError:
+                self._polling = self._may_be_more = True
+            self._woken.clear()
+
+    async def _claim_due(self) -> None:
+        while self._may_be_more and not self.draining and time.monotonic() >= self._held_back_until:
+            reason = self.pause_reason()
+            if reason is not None:
+                self._warn("claim.paused", reason)
+                return
+            if self.free > 0:
+                await self._claim(self.free)
+            elif self._express is None and not all(claim.job.small for claim in self._tasks.values()):
+                await self._claim_express()
+                return
+            else:
+                return
+
+    async def _claim(self, limit: int) -> None:
+        await self._assign_turns()
+        self._may_be_more = False  # a wake-up that comes during the claim sets it again
+        claims = await self._runner.claim(limit)
+        if self._polling and self.busy == 0:
+            WAKEUPS_MISSED.inc(len(claims))
+        self._polling = False
+        for claim in claims:
+            self._start(claim)
+        if len(claims) == limit:
+            self._may_be_more = True
+
+    async def _claim_express(self) -> None:
+        for claim in await self._runner.claim(1, only_small=True):
+            self._express = self._start(claim, express=True)
+
+    async def _assign_turns(self) -> None:
+        if time.monotonic() - self._assigned_at >= ASSIGN_SECONDS:
+            self._assigned_at = time.monotonic()
+            await self._runner.assign_turns(ASSIGN_LIMIT)
+
+    def _start(self, claim: Claim, *, express: bool = False) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._runner.run(claim, express=express))
+        self._tasks[task] = claim
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        del self._tasks[task]
+        if task is self._express:
+            self._express = None
+            self._may_be_more = True  # the express slot's claim does not say whether more is due
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._warn("job.runner_failed", repr(error))
+        self._on_job()
+        if self._may_be_more:
+            self._woken.set()
 
     def pause_reason(self) -> str | None:
-        """Return why the worker claims no job now, in one line, or None."""
+        """Why no job is claimed just now, in one line; None where one would be."""
         if self.draining:
             return "this worker is draining"
         if not self._runner.leases.healthy:
@@ -89,25 +170,26 @@ class JobPool:
         return self._backpressure.reason()
 
     def _warn(self, event: str, reason: str) -> None:
-        """Log at most once per LOG_SECONDS, because each queue entry has the same problem."""
-        if self._log_throttle.allows():
+        if self._throttle.allows(event):
             log.warning(event, reason=reason)
 
     async def drain(self, grace_seconds: float, force: asyncio.Event) -> None:
-        """Claim no more jobs, and requeue those that still run after `grace_seconds` or when `force` is set."""
+        """Claim nothing more; wait for the jobs, at most `grace_seconds` or until `force`; requeue the rest."""
         self.draining = True
-        forced = asyncio.create_task(force.wait())
-        deadline = time.monotonic() + grace_seconds
-        while self._tasks and not forced.done() and time.monotonic() < deadline:
-            left = deadline - time.monotonic()
-            await asyncio.wait({*self._tasks, forced}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        forced.cancel()
+        with _waiting_for(force) as forced:
+            deadline = time.monotonic() + grace_seconds
+            while self._tasks and not forced.done() and (left := deadline - time.monotonic()) > 0:
+                await asyncio.wait({*self._tasks, forced}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         remaining = list(self._tasks)
         for task in remaining:
             task.cancel()
         await asyncio.gather(*remaining, return_exceptions=True)
 
 
-def _retry_delay() -> float:
-    """Return a random delay: all workers of the fleet may wait for the same database."""
-    return random.uniform(RETRY_SECONDS / 2, RETRY_SECONDS)  # nosec B311 # noqa: S311 - jitter
+@contextmanager
+def _waiting_for(event: asyncio.Event) -> "Iterator[asyncio.Task[bool]]":
+    task = asyncio.ensure_future(event.wait())
+    try:
+        yield task
+    finally:
+        task.cancel()

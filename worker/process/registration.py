@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from importlib.metadata import version
 import structlog
 
 from domain.errors import TransientError
-from domain.workers import WorkerInfo
+from domain.workers import READY, WorkerInfo
 from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.process.job_pool import JobPool
@@ -30,9 +29,8 @@ class WorkerRegistration:
     registry: WorkerRegistry
     pool: JobPool
     leases: LeaseKeeper
-    slots: int
+    replica_id: str
     drain: Callable[[], None]
-    replica_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
     started_at: float = field(default_factory=time.time)
 
     async def run(self) -> None:
@@ -61,8 +59,8 @@ class WorkerRegistration:
             version=version("vibe8-worker"),
             started_at=self.started_at,
             seen_at=time.time(),
-            slots=self.slots,
-            state=self.pool.pause_reason() or "ready",
+            slots=self.pool.slots,
+            state=self.pool.pause_reason() or READY,
             jobs=tuple(self.leases.held_jobs()),
         )
 

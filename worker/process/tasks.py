@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from infrastructure.failpoints import failpoint
 from worker.process.job_pool import JobPool
 
 
 async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - see above
-    """Run the due job with the lowest turn, if there is one.
+    """Make the pool claim due jobs now.
 
     The arguments are ignored, so that a newer version may send others.
     """
-    failpoint("picked-up")
     pool: JobPool = ctx["pool"]
-    await pool.run_next()
+    pool.wake()

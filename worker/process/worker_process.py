@@ -79,7 +79,7 @@ class WorkerProcess:
         try:
             if await wait_for_services(self._settings, self._draining, self._health.wait_for):
                 async with open_services(self._settings, on_job=self._count_job, tracer=self._tracer) as services:
-                    slots, cores = self._settings.arq_max_jobs, services.cores.count
+                    slots, cores = services.pool.slots, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
                     _log_sandbox(services)
                     await self._work(services)
@@ -95,6 +95,7 @@ class WorkerProcess:
         self._services, self._health.pool = services, services.pool
         background = [
             asyncio.create_task(_run_forever("leases", services.leases.run)),
+            asyncio.create_task(_run_forever("pool", services.pool.run)),
             asyncio.create_task(_run_forever("maintenance", services.maintenance.run)),
             asyncio.create_task(_run_forever("webhooks", services.webhooks.run)),
             asyncio.create_task(_run_forever("registration", self._registration(services).run)),
@@ -128,7 +129,7 @@ class WorkerProcess:
             registry=services.registry,
             pool=services.pool,
             leases=services.leases,
-            slots=self._settings.arq_max_jobs,
+            replica_id=services.worker_id,
             drain=self.drain,
         )
 
@@ -185,7 +186,7 @@ def _update_gauges(services: Services) -> None:
 
 
 async def _consume_once(services: Services, health: Health) -> None:
-    """Run ARQ until it ends. Its tasks only wait for the pool's tasks, which go on without them."""
+    """Run ARQ until it ends. Its tasks only wake the pool, which goes on without them."""
     worker = arq_worker(services, on_startup=health.on_consumer_start)
     try:
         await worker.async_run()

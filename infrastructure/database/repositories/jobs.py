@@ -11,6 +11,7 @@ from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundErr
 from domain.jobs import Job, JobStatus, Transition
 from domain.text import JSON, one_line, printable
 from infrastructure.database.repositories.attempts import CANCELLED
+from infrastructure.database.repositories.claims import TURN_OF_USER
 from infrastructure.database.repositories.mapping import (
     FINISHED,
     JOB_COLUMNS,
@@ -40,15 +41,18 @@ _SELECT_IDS = text("""
 # Rows are locked in the order of their ids, so that two calls that change the same jobs cannot deadlock.
 _CANCEL = text(f"""
     WITH chosen AS MATERIALIZED (
-        SELECT job_id FROM jobs WHERE job_id = ANY(CAST(:job_ids AS varchar[])) AND status IN {UNFINISHED}
+        SELECT job_id, status FROM jobs WHERE job_id = ANY(CAST(:job_ids AS varchar[])) AND status IN {UNFINISHED}
         ORDER BY job_id FOR UPDATE
+    ), dropped AS (
+        DELETE FROM job_uploads USING chosen
+        WHERE job_uploads.job_id = chosen.job_id AND chosen.status = '{_DROP.before}'
     )
     UPDATE jobs
     SET cancel_requested_at = coalesce(cancel_requested_at, statement_timestamp()),
-        status = CASE status WHEN '{_DROP.before}' THEN '{_DROP.after}' ELSE status END,
-        error_message = CASE status WHEN '{_DROP.before}' THEN '{CANCELLED}' ELSE error_message END,
-        finished_at = CASE status WHEN '{_DROP.before}' THEN statement_timestamp() ELSE finished_at END,
-        source_metadata = CASE status WHEN '{_DROP.before}' THEN {WITHOUT_DATA} ELSE source_metadata END
+        status = CASE jobs.status WHEN '{_DROP.before}' THEN '{_DROP.after}' ELSE jobs.status END,
+        error_message = CASE jobs.status WHEN '{_DROP.before}' THEN '{CANCELLED}' ELSE error_message END,
+        finished_at = CASE jobs.status WHEN '{_DROP.before}' THEN statement_timestamp() ELSE finished_at END,
+        source_metadata = CASE jobs.status WHEN '{_DROP.before}' THEN {WITHOUT_DATA} ELSE source_metadata END
     FROM chosen WHERE jobs.job_id = chosen.job_id
     RETURNING {JOB_COLUMNS}
 """)  # nosec B608 # noqa: S608 - no input in it
@@ -57,17 +61,25 @@ _RETRY_FAILED = text(f"""
     WITH oldest AS MATERIALIZED (
         SELECT job_id FROM jobs
         WHERE job_id = ANY(CAST(:job_ids AS varchar[])) AND status = '{_RETRY.before}'
-            AND (source_kind <> 'upload' OR source_metadata ? 'file_data')
+            AND (source_kind <> 'upload' OR source_metadata ? 'file_data'
+                OR EXISTS (SELECT 1 FROM job_uploads WHERE job_uploads.job_id = jobs.job_id))
         ORDER BY created_at, job_id LIMIT :limit
     ), chosen AS MATERIALIZED (
-        SELECT jobs.job_id FROM jobs JOIN oldest ON oldest.job_id = jobs.job_id
+        SELECT jobs.job_id, jobs.user_id, jobs.created_at FROM jobs JOIN oldest ON oldest.job_id = jobs.job_id
         WHERE jobs.status = '{_RETRY.before}' ORDER BY jobs.job_id FOR UPDATE OF jobs
+    ), turns AS MATERIALIZED (
+        SELECT user_id, {TURN_OF_USER.format(user="chosen.user_id")} AS first
+        FROM (SELECT DISTINCT user_id FROM chosen) AS chosen
+    ), placed AS MATERIALIZED (
+        SELECT job_id, turns.first + 2 * (row_number() OVER (PARTITION BY user_id ORDER BY created_at, job_id) - 1)
+            AS turn
+        FROM chosen JOIN turns USING (user_id)
     )
     UPDATE jobs
     SET status = '{_RETRY.after}', error_message = NULL, finished_at = NULL, started_at = NULL,
         cancel_requested_at = NULL, attempt_errors = '[]', progress = 0, run_after = statement_timestamp(),
-        ring = ring + 1, rung_at = statement_timestamp()
-    FROM chosen WHERE jobs.job_id = chosen.job_id
+        turn = placed.turn
+    FROM placed WHERE jobs.job_id = placed.job_id
     RETURNING {JOB_COLUMNS}
 """)  # nosec B608 # noqa: S608 - no input in it
 

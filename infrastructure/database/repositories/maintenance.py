@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.jobs import JOB_VERSION, JobStatus, StatusCount, Transition
 from domain.sources import SourceKind
 from domain.text import JSON
-from infrastructure.database.repositories.attempts import ReleasedJob, release
+from infrastructure.database.repositories.attempts import ReleasedJob, dropping_uploads, release
 from infrastructure.database.repositories.mapping import FINISHED
 
 WORKER_LOST = "worker lost"
@@ -24,32 +24,21 @@ _OWNER_AND_SOURCE = """
         right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
 """
 
-_RESCUE = text(f"""
-    WITH lost AS MATERIALIZED (
-        SELECT job_id FROM jobs
-        WHERE status = '{_REQUEUE.before}' AND lease_expires_at < statement_timestamp()
-        ORDER BY lease_expires_at LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE jobs SET {release(reason=f"'{WORKER_LOST}'", counts=True)}
-    FROM lost WHERE jobs.job_id = lost.job_id
-    RETURNING jobs.job_id, jobs.status, jobs.ring AS wakeup_number, jobs.error_message, {_OWNER_AND_SOURCE},
-        left(jobs.source_metadata ->> 'traceparent', 60) AS traceparent,
-        jobs.started_at, statement_timestamp() AS rescued_at
-""")  # nosec B608 # noqa: S608 - no input in it
-
-_REISSUE_WAKEUPS = text(f"""
-    WITH lost AS MATERIALIZED (
-        SELECT job_id FROM jobs
-        WHERE status = '{_PENDING}' AND run_after <= statement_timestamp() AND version <= {JOB_VERSION}
-            AND (rung_at IS NULL OR rung_at < statement_timestamp() - make_interval(secs => :seconds))
-        ORDER BY run_after, job_id LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE jobs SET ring = jobs.ring + 1, rung_at = statement_timestamp()
-    FROM lost WHERE jobs.job_id = lost.job_id
-    RETURNING jobs.job_id, jobs.ring AS number
-""")  # nosec B608 # noqa: S608 - no input in it
+_RESCUE = text(
+    dropping_uploads(f"""
+        UPDATE jobs SET {release(reason=f"'{WORKER_LOST}'", counts=True)}
+        FROM (
+            SELECT job_id FROM jobs
+            WHERE status = '{_REQUEUE.before}' AND lease_expires_at < statement_timestamp()
+            ORDER BY lease_expires_at LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+        ) AS lost
+        WHERE jobs.job_id = lost.job_id
+        RETURNING jobs.job_id, jobs.status, jobs.error_message, jobs.worker_id, {_OWNER_AND_SOURCE},
+            left(jobs.source_metadata ->> 'traceparent', 60) AS traceparent,
+            jobs.started_at, statement_timestamp() AS rescued_at
+    """)  # nosec B608 # noqa: S608 - no input in it
+)
 
 _DELETE_FINISHED = text(f"""
     DELETE FROM jobs
@@ -118,22 +107,15 @@ class CleanupCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescuedJob(ReleasedJob):
-    """A job whose worker was lost: its owner, the lost attempt and its start, and the metadata of its source."""
+    """A job whose worker was lost: its owner, source metadata, worker, and the lost attempt and its start."""
 
     user_id: UUID
     attempt: int
     source_kind: SourceKind
     source: Mapping[str, JSON]
+    worker_id: str | None
     started_at: datetime | None
     rescued_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wakeup:
-    """A wake-up to enqueue: the job and its new wake-up number."""
-
-    job_id: str
-    number: int
 
 
 class MaintenanceRepository:
@@ -150,14 +132,6 @@ class MaintenanceRepository:
         message = "the worker that ran it stopped answering"
         values = {"limit": limit, "delay": 0.0, "kind": WORKER_LOST, "message": message}
         return [_rescued_from_row(row) for row in (await self._connection.execute(_RESCUE, values)).mappings()]
-
-    async def reissue_wakeups(self, *, older_than_seconds: float, limit: int) -> list[Wakeup]:
-        """Issue a new wake-up for due jobs whose last one is missing or older than this. The caller enqueues them.
-
-        Jobs of a newer version are left to workers that know it.
-        """
-        values = {"seconds": older_than_seconds, "limit": limit}
-        return [Wakeup(**row) for row in (await self._connection.execute(_REISSUE_WAKEUPS, values)).mappings()]
 
     async def cleanup(self, *, retention: float, stale: float, pending_max_age: float) -> CleanupCounts:
         """Delete jobs that finished more than `retention` seconds ago, and fail stale ones. All ages are in seconds.
@@ -221,7 +195,7 @@ def _rescued_from_row(row: RowMapping) -> RescuedJob:
     return RescuedJob(
         job_id=row["job_id"],
         status=JobStatus(row["status"]),
-        wakeup_number=row["wakeup_number"],
+        worker_id=row["worker_id"],
         error_message=row["error_message"],
         user_id=row["user_id"],
         attempt=row["attempt"],

@@ -28,8 +28,8 @@ JOB_COLUMNS = f"""
     jobs.job_id, jobs.user_id, jobs.status, jobs.source_kind,
     left(CAST({WITHOUT_DATA} AS text), {METADATA_CHARACTERS}) AS source_metadata,
     jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after,
-    jobs.ring AS wakeup_number, jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors,
-    jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url
+    jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors,
+    jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url, jobs.turn, jobs.small, jobs.worker_id
 """
 
 ORIGIN_COLUMNS = (

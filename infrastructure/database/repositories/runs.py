@@ -1,24 +1,52 @@
 """Runs: finished analyses."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import cast
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import Table, delete, func, select, text, tuple_
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import LeaseLostError, NotFoundError
+from domain.errors import NotFoundError
+from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.text import JSON, safe_json
-from infrastructure.database.repositories.mapping import SUMMARY_COLUMNS, run_from_row, summary_from_row
+from infrastructure.database.repositories.mapping import ORIGIN_COLUMNS, SUMMARY_COLUMNS, run_from_row, summary_from_row
 from infrastructure.database.tables import AnalysisRunRow
+from infrastructure.json_codec import dumps
 
 _TABLE = AnalysisRunRow.__table__
 _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
-_INSERT = insert(cast("Table", _TABLE)).on_conflict_do_nothing()
+_SCALARS = ("run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS)
+_DOCUMENTS = tuple(field.name for field in dataclasses.fields(Analysis))
+_TYPES = {"run_id": "uuid", "user_id": "uuid", "duration_ms": "integer"}
+_INSERT = text(f"""
+    INSERT INTO analysis_runs ({", ".join((*_SCALARS, *_DOCUMENTS))})
+    SELECT {", ".join((*_SCALARS, *(f"CAST({name} AS jsonb)" for name in _DOCUMENTS)))}
+    FROM unnest({", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in (*_SCALARS, *_DOCUMENTS))})
+        AS new ({", ".join((*_SCALARS, *_DOCUMENTS))})
+""")  # nosec B608 # noqa: S608 - no input in it
 _DELETE_OLD = text("DELETE FROM analysis_runs WHERE created_at < statement_timestamp() - make_interval(days => :days)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SerializedRun:
+    """A run as it is inserted: its documents are JSON that PostgreSQL accepts. `size` is their length in bytes."""
+
+    run_id: UUID
+    columns: Mapping[str, JSON] = dataclasses.field(repr=False)
+    size: int
+
+    @classmethod
+    def of(cls, run: NewRun) -> SerializedRun:
+        """Serialize the run."""
+        documents = {name: dumps(safe_json(getattr(run.analysis, name))).decode() for name in _DOCUMENTS}
+        scalars = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
+        origin = safe_json(dataclasses.asdict(run.origin))
+        size = sum(len(document) for document in documents.values())
+        return cls(run_id=run.run_id, columns={**scalars, **origin, **documents}, size=size)
 
 
 class RunRepository:
@@ -27,17 +55,10 @@ class RunRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def insert(self, run: NewRun) -> None:
-        """Insert a run. Raises LeaseLostError if its job has a run already, or if its user was deleted."""
-        analysis = {field.name: getattr(run.analysis, field.name) for field in dataclasses.fields(run.analysis)}
-        values = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
-        values |= safe_json(dataclasses.asdict(run.origin)) | safe_json(analysis)
-        try:
-            done = await self._connection.execute(_INSERT, values)
-        except IntegrityError as error:
-            raise LeaseLostError("its user was deleted") from error
-        if not done.rowcount:
-            raise LeaseLostError("another attempt has finished the job")
+    async def insert_many(self, runs: Sequence[SerializedRun]) -> None:
+        """Insert the runs in one statement."""
+        columns = {name: [run.columns[name] for run in runs] for name in (*_SCALARS, *_DOCUMENTS)}
+        await self._connection.execute(_INSERT, columns)
 
     async def get(self, run_id: UUID) -> Run:
         """Return the whole run. Raises NotFoundError. The caller checks who owns it."""

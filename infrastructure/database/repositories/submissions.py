@@ -9,9 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import InvalidInputError, NotFoundError
-from domain.jobs import JOB_VERSION, Job, JobStatus, SubmissionLimits
-from domain.sources import SourceKind
+from domain.jobs import UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
+from domain.sources import SMALL_UPLOAD_BYTES, SourceKind
 from domain.text import JSON, safe_json
+from infrastructure.database.repositories.claims import TURN_OF_USER
 from infrastructure.database.repositories.mapping import JOB_COLUMNS, UNFINISHED, job_from_row
 
 MAX_KEY_LENGTH = 200
@@ -21,7 +22,9 @@ _LOCK_USER = text("SELECT 1 FROM users WHERE id = :user_id FOR NO KEY UPDATE")
 _TODAY = "(statement_timestamp() AT TIME ZONE 'UTC')::date"
 _USAGE = text(f"""
     SELECT
-        (SELECT count(*) FROM jobs WHERE user_id = :user_id AND status IN {UNFINISHED}) AS unfinished,
+        (SELECT count(*) FROM (
+            SELECT 1 FROM jobs WHERE user_id = :user_id AND status IN {UNFINISHED} LIMIT CAST(:count_to AS bigint)
+        ) AS counted) AS unfinished,
         coalesce((SELECT submitted FROM daily_usage WHERE user_id = :user_id AND day = {_TODAY}), 0) AS today
 """)  # nosec B608 # noqa: S608 - no input in it
 _COUNT_UP = f"""
@@ -33,19 +36,26 @@ _BY_KEYS = text(f"""
     WHERE user_id = :user_id AND idempotency_key = ANY(CAST(:keys AS varchar[]))
 """)  # nosec B608 # noqa: S608 - no input in it
 
-# The jobs are enqueued right after the commit, so the insert counts their first wake-up, which saves a transaction.
-# Creation times differ by a microsecond to keep the order of submission in lists and in the queue.
+# Creation times differ by a microsecond to keep the order of submission in lists. The upload has a table of its own,
+# so that no poll, claim or heartbeat reads it; workers that do not know that table leave jobs of version 2 alone.
 _INSERT = text(f"""
-    WITH counted AS ({_COUNT_UP})
+    WITH counted AS ({_COUNT_UP}), new AS MATERIALIZED (
+        SELECT * FROM unnest(
+            CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
+            CAST(:notify_urls AS varchar[]), CAST(:uploads AS bytea[]), CAST(:smalls AS boolean[])
+        ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, upload, small, place)
+    ), uploaded AS (
+        INSERT INTO job_uploads (job_id, data) SELECT job_id, upload FROM new WHERE upload IS NOT NULL
+    ), first AS MATERIALIZED (
+        SELECT {TURN_OF_USER.format(user="CAST(:user_id AS uuid)")} AS turn
+    )
     INSERT INTO jobs (
-        job_id, user_id, status, source_kind, source_metadata, idempotency_key, notify_url, version, ring, rung_at,
+        job_id, user_id, status, source_kind, source_metadata, idempotency_key, notify_url, version, small, turn,
         created_at)
     SELECT new.job_id, :user_id, '{JobStatus.PENDING}', new.kind, CAST(new.metadata AS jsonb), new.key, new.notify_url,
-        {JOB_VERSION}, 1, statement_timestamp(), now() + (new.place - 1) * interval '1 microsecond'
-    FROM unnest(
-        CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
-        CAST(:notify_urls AS varchar[])
-    ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, place)
+        CASE WHEN new.upload IS NULL THEN 1 ELSE {UPLOADS_VERSION} END, new.small, first.turn + 2 * (new.place - 1),
+        now() + (new.place - 1) * interval '1 microsecond'
+    FROM new, first
     RETURNING {JOB_COLUMNS}
 """)  # nosec B608 # noqa: S608 - no input in it
 
@@ -57,6 +67,7 @@ class NewJob:
     job_id: str
     source_kind: SourceKind
     source_metadata: Mapping[str, JSON] = field(repr=False)
+    upload: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     notify_url: str | None = None
 
@@ -93,8 +104,8 @@ class SubmissionRepository:
         """Insert pending jobs, all or none, under the user's lock, so that concurrent submissions respect the limits.
 
         Returns the jobs in the order of `new`. The same idempotency key returns the same job, also within one call.
-        The caller enqueues the created jobs after the commit; their first wake-up is counted already. Raises
-        LimitExceededError, and NotFoundError for an unknown user.
+        The caller enqueues the created jobs after the commit. Raises LimitExceededError, and NotFoundError for an
+        unknown user.
         """
         await self.lock_user(user_id)
         known = await self._by_keys(user_id, [job.idempotency_key for job in new if job.idempotency_key is not None])
@@ -116,9 +127,10 @@ class SubmissionRepository:
         if await self._connection.scalar(_LOCK_USER, {"user_id": user_id}) is None:
             raise NotFoundError("there is no such user")
 
-    async def usage(self, user_id: UUID) -> Usage:
-        """Return the numbers that the limits apply to."""
-        return Usage(**(await self._connection.execute(_USAGE, {"user_id": user_id})).mappings().one())
+    async def usage(self, user_id: UUID, limits: SubmissionLimits | None = None) -> Usage:
+        """Return the numbers that the limits apply to. With `limits`, no more rows are counted than these need."""
+        values = {"user_id": user_id, "count_to": None if limits is None else limits.max_unfinished + 1}
+        return Usage(**(await self._connection.execute(_USAGE, values)).mappings().one())
 
     async def _by_keys(self, user_id: UUID, keys: Sequence[str]) -> dict[str, Job]:
         if not keys:
@@ -127,7 +139,7 @@ class SubmissionRepository:
         return {str(row["idempotency_key"]): job_from_row(row) for row in rows.mappings()}
 
     async def _insert(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> dict[str, Job]:
-        usage = await self.usage(user_id)
+        usage = await self.usage(user_id, limits)
         limits.check(unfinished=usage.unfinished, today=usage.today, new=len(new))
         values = {
             "user_id": user_id,
@@ -137,6 +149,8 @@ class SubmissionRepository:
             "metadata": [json.dumps(safe_json(job.source_metadata), allow_nan=False) for job in new],
             "keys": [job.idempotency_key for job in new],
             "notify_urls": [job.notify_url for job in new],
+            "uploads": [job.upload for job in new],
+            "smalls": [job.upload is not None and len(job.upload) <= SMALL_UPLOAD_BYTES for job in new],
         }
         rows = (await self._connection.execute(_INSERT, values)).mappings()
         return {str(row["job_id"]): job_from_row(row) for row in rows}

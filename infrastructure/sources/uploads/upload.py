@@ -13,6 +13,7 @@ from infrastructure.sources.uploads.history import ArchivedGitDirectory, extract
 from infrastructure.sources.uploads.zip_archive import (
     ZipArchive,
     ZipMemberError,
+    check_end_record,
     irregular_file_reason,
     is_executable,
     member_name,
@@ -27,13 +28,24 @@ def fetch_upload(filename: str, data_base64: str, layout: SourceLayout, limits: 
     The extension of `filename` determines the type. Raises InvalidInputError if the upload as a whole is invalid. A
     member that cannot be extracted is skipped with a reason, and so is an unusable history.
     """
-    if not filename.endswith(".py") and not filename.lower().endswith(".zip"):
-        raise InvalidInputError(f"upload a .py or a .zip file, not {one_line(filename, 80)!r}")
-    data = _decode(data_base64, limits)
+    data = check_upload(filename, data_base64, limits)
     with translate_disk_errors():
         if filename.endswith(".py"):
             return _write_file(filename, data, layout, limits)
         return _extract_archive(data, layout, limits)
+
+
+def check_upload(filename: str, data_base64: str, limits: SourceLimits) -> bytes:
+    """Return the decoded upload if its extension, base64, size and, for an archive, its end record are valid.
+
+    It parses nothing else, so it needs no sandbox. Raises InvalidInputError.
+    """
+    if not filename.endswith(".py") and not filename.lower().endswith(".zip"):
+        raise InvalidInputError(f"upload a .py or a .zip file, not {one_line(filename, 80)!r}")
+    data = _decode(data_base64, limits)
+    if not filename.endswith(".py"):
+        check_end_record(data)
+    return data
 
 
 def _decode(data_base64: str, limits: SourceLimits) -> bytes:

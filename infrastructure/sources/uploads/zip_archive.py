@@ -130,6 +130,11 @@ def is_executable(member: zipfile.ZipInfo) -> bool:
     return bool(member.external_attr >> 16 & 0o111)
 
 
+def check_end_record(data: bytes) -> None:
+    """Raise InvalidInputError if the bytes have no end record, as every zip archive has."""
+    _find_directory(data)
+
+
 def _find_directory(data: bytes) -> _CentralDirectory:
     """Find the central directory by the end record that zipfile uses too.
 

@@ -23,7 +23,6 @@ from worker.cli.output.grid import Grid
 from worker.cli.output.writer import OutputWriter
 
 REFRESH_SECONDS = 1.0
-ENQUEUE_LIMIT = 1_000
 
 
 @asynccontextmanager
@@ -80,12 +79,9 @@ async def set_paused(output: OutputWriter, *, paused: bool) -> int:
     """Keep all workers from claiming jobs, or let them claim again."""
     async with _open_services() as (database, _, queue):
         async with database.unit_of_work() as work:
-            maintenance = MaintenanceRepository(work)
-            changed = await maintenance.set_control(PAUSED, on=paused)
-            # Enqueue the jobs whose queue entries were dropped during the pause, instead of waiting for the next sweep.
-            wakeups = [] if paused else await maintenance.reissue_wakeups(older_than_seconds=0, limit=ENQUEUE_LIMIT)
-        for wakeup in wakeups:
-            await queue.enqueue(wakeup.job_id, wakeup.number)
+            changed = await MaintenanceRepository(work).set_control(PAUSED, on=paused)
+        if not paused:
+            await queue.wake_workers()  # otherwise idle workers look within seconds
     state = "paused: no worker claims jobs until `vibe8 resume`" if paused else "running"
     if output.as_json:
         output.print_json({"paused": paused, "changed": changed})

@@ -30,14 +30,16 @@ class Expected:
     expired: bool = False
     cancelled: bool = False
     keeps_upload: bool = True
+    turn: int | None = None
 
     def end(self, status: JobStatus) -> None:
         self.status, self.token, self.expired = status, None, False
         if status is COMPLETED or self.cancelled:
             self.keeps_upload = False
 
-    def release(self, *, counts: bool) -> None:
+    def release(self, *, counts: bool, deferred: bool = False) -> None:
         self.errors += counts
+        self.turn = None if deferred else self.turn
         over = self.cancelled or (counts and self.errors >= MAX_ATTEMPTS)
         self.end(FAILED if over else PENDING)
 

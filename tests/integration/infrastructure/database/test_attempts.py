@@ -7,20 +7,21 @@ from collections import Counter
 import pytest
 from sqlalchemy import text
 
-from domain.errors import CancelledByUserError, LeaseLostError
+from domain.errors import LeaseLostError
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.attempt_ends import EndResult
+from infrastructure.database.repositories.attempts import CANCELLED, AttemptRepository, LeaseState
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.users import UserRepository
-from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
+from tests.fixtures.jobs import UPLOAD, backdate, claim_next, end_attempt, get_job, new_run, new_user, submit
 
 
 async def claim(database: Database) -> Claim | None:
     async with database.unit_of_work() as connection:
-        return await AttemptRepository(connection).claim_next(30)
+        return await claim_next(connection, 30)
 
 
 async def claimed(database: Database, metadata: dict[str, object] | None = None) -> Claim:
@@ -33,8 +34,7 @@ async def claimed(database: Database, metadata: dict[str, object] | None = None)
 async def finish(database: Database, held: Claim) -> bool:
     run = new_run(held.job.user_id, held.job.job_id)
     async with database.unit_of_work() as connection:
-        await RunRepository(connection).insert(run)
-        return await AttemptRepository(connection).complete(held.job.job_id, held.lease_token, run.run_id)
+        return await end_attempt(connection, held, run) is EndResult.WRITTEN
 
 
 async def test_a_claim_starts_an_attempt_under_a_lease(database: Database) -> None:
@@ -72,7 +72,7 @@ async def test_a_job_locked_by_another_claim_is_skipped_without_waiting(database
     user_id = await new_user(database)
     first, second = await submit(database, user_id), await submit(database, user_id)
     async with database.unit_of_work() as one, database.unit_of_work() as other:
-        held = [await AttemptRepository(each).claim_next(30) for each in (one, other, other)]
+        held = [await claim_next(each, 30) for each in (one, other, other)]
     assert [each and each.job.job_id for each in held] == [first.job_id, second.job_id, None]
 
 
@@ -89,10 +89,11 @@ async def test_a_user_with_one_job_does_not_wait_for_a_user_with_two_hundred(dat
     assert owners == [many, few, many, many]  # then the oldest, since no other user waits
 
 
-async def test_the_oldest_job_of_a_user_is_claimed_first(database: Database) -> None:
+async def test_of_jobs_with_one_turn_the_oldest_is_claimed_first(database: Database) -> None:
     user_id = await new_user(database)
     jobs = [await submit(database, user_id) for _ in range(3)]
     async with database.unit_of_work() as connection:
+        await connection.execute(text("UPDATE jobs SET turn = 7"))
         await backdate(connection, "jobs", "job_id", jobs[2].job_id, created_at=60)
     order = [await claim(database) for _ in range(3)]
     assert [held and held.job.job_id for held in order] == [jobs[2].job_id, jobs[0].job_id, jobs[1].job_id]
@@ -103,9 +104,9 @@ async def test_only_the_lease_holder_can_read_the_upload(database: Database) -> 
     assert "file_data" not in held.job.source_metadata
     async with database.unit_of_work() as connection:
         attempts = AttemptRepository(connection)
-        assert await attempts.file_data(held.job.job_id, held.lease_token, limit=100) == UPLOAD["file_data"]
+        assert await attempts.upload(held.job.job_id, held.lease_token, limit=100) == UPLOAD["file_data"]
         with pytest.raises(LeaseLostError):
-            await attempts.file_data(held.job.job_id, uuid.uuid4(), limit=100)
+            await attempts.upload(held.job.job_id, uuid.uuid4(), limit=100)
 
 
 async def test_completion_links_the_run_and_deletes_the_upload(database: Database) -> None:
@@ -132,10 +133,8 @@ async def test_every_write_under_a_lost_lease_is_refused(database: Database) -> 
     job_id, token = old.job.job_id, old.lease_token
     async with database.unit_of_work() as connection:
         attempts = AttemptRepository(connection)
-        run = new_run(old.job.user_id, "other")
-        await RunRepository(connection).insert(run)
-        assert await attempts.complete(job_id, token, run.run_id) is False
-        assert await attempts.fail(job_id, token, "x", "x") is False
+        assert await end_attempt(connection, old, new_run(old.job.user_id, job_id)) is EndResult.LOST
+        assert await end_attempt(connection, old) is EndResult.LOST
         assert await attempts.retry_later(job_id, token, "x", "x", delay_seconds=0) is None
         assert await attempts.requeue(job_id, token) is None
         assert await attempts.renew_leases([LeaseState(job_id=job_id, token=token)], 30) == {}
@@ -147,16 +146,15 @@ async def test_every_write_under_a_lost_lease_is_refused(database: Database) -> 
 async def test_a_second_result_of_a_completed_job_is_refused_with_its_run(database: Database) -> None:
     held = await claimed(database)
     assert await finish(database, held)
-    with pytest.raises(LeaseLostError):
-        await finish(database, held)
+    assert not await finish(database, held)
     async with database.unit_of_work() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM analysis_runs")) == 1
 
 
 async def test_concurrent_completions_leave_one_run(database: Database) -> None:
     held = await claimed(database)
-    results = await asyncio.gather(*(finish(database, held) for _ in range(10)), return_exceptions=True)
-    assert Counter(type(result) for result in results) == {bool: 1, LeaseLostError: 9}
+    results = await asyncio.gather(*(finish(database, held) for _ in range(10)))
+    assert Counter(results) == {True: 1, False: 9}
 
 
 async def test_a_heartbeat_renews_many_leases_and_writes_their_progress(database: Database) -> None:
@@ -176,11 +174,11 @@ async def test_a_heartbeat_renews_many_leases_and_writes_their_progress(database
         await jobs.request_cancel(states[1].job_id)
         gone = LeaseState(job_id=states[2].job_id, token=uuid.uuid4())
         answer = await attempts.renew_leases([*states[:2], gone], 30)
-        assert answer == {states[0].job_id: False, states[1].job_id: True}
+        assert answer == {states[0].token: False, states[1].token: True}
         assert await attempts.check_leases(states) == {
-            states[0].job_id: False,
-            states[1].job_id: True,
-            gone.job_id: False,
+            states[0].token: False,
+            states[1].token: True,
+            states[2].token: False,
         }
         renewed = await connection.scalar(
             text("SELECT count(*) FROM jobs WHERE lease_expires_at > statement_timestamp() + interval '29 seconds'")
@@ -207,9 +205,9 @@ async def test_the_third_failed_attempt_fails_the_job_and_every_error_is_recorde
                 held.job.job_id, held.lease_token, "network", f"fault\n{number}", delay_seconds=0
             )
         assert released is not None
-        outcomes.append((released.status, released.wakeup_number))
+        outcomes.append(released.status)
         held = await claim(database)
-    assert outcomes == [(JobStatus.PENDING, 2), (JobStatus.PENDING, 3), (JobStatus.FAILED, 4)]
+    assert outcomes == [JobStatus.PENDING, JobStatus.PENDING, JobStatus.FAILED]
     assert held is None
     async with database.unit_of_work() as connection:
         job = await JobRepository(connection).get(job_id)
@@ -240,7 +238,9 @@ async def test_requeue_records_no_failed_attempt_and_never_lowers_the_count(data
         assert held is not None
         assert held.job.attempt == number
         async with database.unit_of_work() as connection:
-            assert await AttemptRepository(connection).requeue(held.job.job_id, held.lease_token) == number + 1
+            released = await AttemptRepository(connection).requeue(held.job.job_id, held.lease_token)
+        assert released is not None
+        assert released.status is JobStatus.PENDING
         held = await claim(database)
     assert held is not None
     assert held.job.attempt_errors == ()
@@ -249,18 +249,17 @@ async def test_requeue_records_no_failed_attempt_and_never_lowers_the_count(data
 async def test_a_permanent_error_fails_the_job_and_keeps_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     async with database.unit_of_work() as connection:
-        assert await AttemptRepository(connection).fail(
-            held.job.job_id, held.lease_token, "InvalidInputError", "not a\x00zip"
-        )
+        result = await end_attempt(connection, held, kind="InvalidInputError", message="not a\x00zip")
+        assert result is EndResult.WRITTEN
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is True
     job = await get_job(database, held.job.job_id)
     assert (job.status, job.error_message, len(job.attempt_errors)) == (JobStatus.FAILED, "not a\\x00zip", 1)
 
 
-async def test_drop_data_deletes_the_upload(database: Database) -> None:
+async def test_failing_as_cancelled_deletes_the_upload(database: Database) -> None:
     held = await claimed(database, UPLOAD)
     async with database.unit_of_work() as connection:
-        await AttemptRepository(connection).fail(held.job.job_id, held.lease_token, "x", "x", drop_data=True)
+        await end_attempt(connection, held, message=CANCELLED)
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is False
 
 
@@ -268,10 +267,12 @@ async def test_a_cancelled_job_cannot_complete(database: Database) -> None:
     held = await claimed(database)
     async with database.unit_of_work() as connection:
         assert (await JobRepository(connection).request_cancel(held.job.job_id)).status is JobStatus.RUNNING
-    with pytest.raises(CancelledByUserError):
-        await finish(database, held)
     async with database.unit_of_work() as connection:
+        run = new_run(held.job.user_id, held.job.job_id)
+        assert await end_attempt(connection, held, run) is EndResult.CANCELLED
         assert await connection.scalar(text("SELECT count(*) FROM analysis_runs")) == 0
+    job = await get_job(database, held.job.job_id)
+    assert (job.status, job.error_message) == (JobStatus.FAILED, CANCELLED)
 
 
 async def test_a_cancelled_job_is_neither_retried_nor_requeued_nor_rescued(database: Database) -> None:
@@ -286,7 +287,9 @@ async def test_a_cancelled_job_is_neither_retried_nor_requeued_nor_rescued(datab
             if way == "retry":
                 await attempts.retry_later(held.job.job_id, held.lease_token, "x", "x", delay_seconds=0)
             elif way == "requeue":
-                assert await attempts.requeue(held.job.job_id, held.lease_token) is None
+                released = await attempts.requeue(held.job.job_id, held.lease_token)
+                assert released is not None
+                assert released.status is JobStatus.FAILED
             else:
                 await backdate(connection, "jobs", "job_id", held.job.job_id, lease_expires_at=31)
                 await maintenance.rescue_expired(1)
@@ -304,5 +307,4 @@ async def test_deleting_a_user_ends_the_leases_of_their_jobs(database: Database)
     async with database.unit_of_work() as connection:
         state = LeaseState(job_id=held.job.job_id, token=held.lease_token)
         assert await AttemptRepository(connection).check_leases([state]) == {}
-    with pytest.raises(LeaseLostError):
-        await finish(database, held)
+    assert not await finish(database, held)

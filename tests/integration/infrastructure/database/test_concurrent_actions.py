@@ -20,14 +20,14 @@ from domain.errors import (
 )
 from domain.jobs import Claim, SubmissionLimits, Transition
 from infrastructure.database.engine import Database
+from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
-from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
-from tests.fixtures.jobs import UPLOAD, new_run, new_user, submit
+from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
 
 ACTORS = 16
 ACTIONS_OF_AN_ACTOR = 90
@@ -101,7 +101,7 @@ class Actor:
     async def claim(self) -> bool:
         async with self._database.unit_of_work() as connection:
             # A lease of 0 s has expired at once and can be rescued.
-            claim = await AttemptRepository(connection).claim_next(self._random.choice([30, 0]))
+            claim = await claim_next(connection, self._random.choice([30, 0]))
         if claim is not None:
             self._claims.append(claim)
         return claim is not None
@@ -112,10 +112,10 @@ class Actor:
             return False
         run = new_run(claim.job.user_id, claim.job.job_id)
         async with self._database.unit_of_work() as connection:
-            await RunRepository(connection).insert(run)
-            if not await AttemptRepository(connection).complete(claim.job.job_id, claim.lease_token, run.run_id):
-                raise LeaseLostError("too late")
-        return True
+            result = await end_attempt(connection, claim, run)
+        if result is EndResult.LOST:
+            raise LeaseLostError("too late")
+        return result is EndResult.WRITTEN
 
     async def heartbeat(self) -> bool:
         states = [LeaseState(job_id=claim.job.job_id, token=claim.lease_token, progress=5) for claim in self._claims]
@@ -127,7 +127,7 @@ class Actor:
         if claim is None:
             return False
         async with self._database.unit_of_work() as connection:
-            return await AttemptRepository(connection).fail(claim.job.job_id, claim.lease_token, "x", "x")
+            return await end_attempt(connection, claim) is not EndResult.LOST
 
     async def retry_later(self) -> bool:
         claim = self.take_claim()
@@ -180,8 +180,8 @@ class Actor:
     async def cleanup(self) -> bool:
         async with self._database.unit_of_work() as connection:
             maintenance = MaintenanceRepository(connection)
-            await maintenance.cleanup(retention=0.5, stale=7200, pending_max_age=86400)
-            return bool(await maintenance.reissue_wakeups(older_than_seconds=0, limit=5))
+            counts = await maintenance.cleanup(retention=0.5, stale=7200, pending_max_age=86400)
+        return counts.deleted > 0
 
 
 async def test_concurrent_actions_cause_no_deadlock_and_leave_consistent_rows(database: Database) -> None:
@@ -212,13 +212,12 @@ async def test_only_one_of_two_results_of_a_job_is_written(database: Database) -
     await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         await connection.execute(text("DROP INDEX ix_analysis_runs_job_id"))
-        claim = await AttemptRepository(connection).claim_next(30)
+        claim = await claim_next(connection, 30)
     assert claim is not None
 
     async def finish() -> bool:
         run = new_run(claim.job.user_id, uuid.uuid4().hex)
         async with database.unit_of_work() as connection:
-            await RunRepository(connection).insert(run)
-            return await AttemptRepository(connection).complete(claim.job.job_id, claim.lease_token, run.run_id)
+            return await end_attempt(connection, claim, run) is EndResult.WRITTEN
 
     assert sorted(await asyncio.gather(*(finish() for _ in range(10)))) == [False] * 9 + [True]

@@ -13,11 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from domain.errors import NotFoundError, ServiceUnavailableError
 from infrastructure.database import engine as engine_module
 from infrastructure.database.engine import Database, create_engine
-from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.urls import asyncpg_url
 from infrastructure.settings import Settings
-from tests.fixtures.jobs import new_user
+from tests.fixtures.jobs import claim_next, new_user
 
 
 @asynccontextmanager
@@ -133,7 +132,7 @@ async def test_a_missing_schema_is_reported_with_the_command_to_run(empty_databa
     async with opened(empty_database_url) as database:
         with pytest.raises(ServiceUnavailableError, match="vibe8 migrate"):
             async with database.unit_of_work() as connection:
-                await AttemptRepository(connection).claim_next(30)
+                await claim_next(connection, 30)
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])

@@ -5,11 +5,12 @@ from sqlalchemy import text
 
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
 from domain.jobs import JobStatus
+from domain.sources import SourceKind
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.runs import RunRepository
-from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_run, new_user, submit
+from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
+from tests.fixtures.jobs import NO_LIMITS, UPLOAD, backdate, claim_next, end_attempt, get_job, new_run, new_user, submit
 
 
 async def test_cancelling_a_pending_job_fails_it_and_deletes_its_upload(database: Database) -> None:
@@ -17,7 +18,7 @@ async def test_cancelling_a_pending_job_fails_it_and_deletes_its_upload(database
     async with database.unit_of_work() as connection:
         cancelled = await JobRepository(connection).request_cancel(job.job_id)
         assert await connection.scalar(text("SELECT source_metadata ? 'file_data' FROM jobs")) is False
-        assert await AttemptRepository(connection).claim_next(30) is None
+        assert await claim_next(connection, 30) is None
     assert (cancelled.status, cancelled.error_message) == (JobStatus.FAILED, "cancelled by user")
     assert cancelled.finished_at is not None
     assert cancelled.cancel_requested_at is not None
@@ -27,8 +28,7 @@ async def test_a_second_cancellation_keeps_the_time_of_the_first(database: Datab
     await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        attempts = AttemptRepository(connection)
-        held = await attempts.claim_next(30)
+        held = await claim_next(connection, 30)
         assert held is not None
         first = await jobs.request_cancel(held.job.job_id)
         second = await jobs.request_cancel(held.job.job_id)
@@ -40,12 +40,10 @@ async def test_cancelling_a_finished_job_changes_nothing(database: Database) -> 
     await submit(database, user_id)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        attempts = AttemptRepository(connection)
-        held = await attempts.claim_next(30)
+        held = await claim_next(connection, 30)
         assert held is not None
         run = new_run(user_id, held.job.job_id)
-        await RunRepository(connection).insert(run)
-        await attempts.complete(held.job.job_id, held.lease_token, run.run_id)
+        await end_attempt(connection, held, run)
         job = await jobs.request_cancel(held.job.job_id)
     assert (job.status, job.cancel_requested_at) == (JobStatus.COMPLETED, None)
 
@@ -64,15 +62,15 @@ async def test_a_failed_upload_can_be_retried_with_all_attempts(database: Databa
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
         attempts = AttemptRepository(connection)
-        held = await attempts.claim_next(30)
+        held = await claim_next(connection, 30)
         assert held is not None
-        await attempts.fail(job.job_id, held.lease_token, "x", "x")
+        await end_attempt(connection, held)
         again = await jobs.retry_failed(job.job_id)
-        assert (again.status, again.attempt, again.wakeup_number) == (JobStatus.PENDING, 1, 2)
+        assert (again.status, again.attempt) == (JobStatus.PENDING, 1)
         assert (again.attempt_errors, again.error_message, again.finished_at) == ((), None, None)
-        second = await attempts.claim_next(30)
+        second = await claim_next(connection, 30)
         assert second is not None
-        assert await attempts.file_data(job.job_id, second.lease_token, limit=100) == UPLOAD["file_data"]
+        assert await attempts.upload(job.job_id, second.lease_token, limit=100) == UPLOAD["file_data"]
 
 
 async def test_a_cancelled_upload_cannot_be_retried(database: Database) -> None:
@@ -88,10 +86,9 @@ async def test_a_cancelled_repository_can_be_retried(database: Database) -> None
     job = await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        attempts = AttemptRepository(connection)
         await jobs.request_cancel(job.job_id)
         assert (await jobs.retry_failed(job.job_id)).cancel_requested_at is None
-        assert await attempts.claim_next(30) is not None
+        assert await claim_next(connection, 30) is not None
 
 
 async def test_a_pending_job_cannot_be_retried(database: Database) -> None:
@@ -105,9 +102,8 @@ async def test_an_unfinished_job_is_not_deleted(database: Database) -> None:
     job = await submit(database, await new_user(database))
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        attempts = AttemptRepository(connection)
         assert await jobs.delete(job.job_id) is False
-        await attempts.claim_next(30)
+        await claim_next(connection, 30)
         assert await jobs.delete(job.job_id) is False
     assert (await get_job(database, job.job_id)).status is JobStatus.RUNNING
 
@@ -126,3 +122,25 @@ async def test_list_jobs_returns_the_users_jobs_newest_first_and_filtered(databa
         failed = await jobs.list_jobs(user_id, status=JobStatus.FAILED)
         assert [job.job_id for job in failed] == [mine[1].job_id]
         assert [job.job_id for job in await jobs.list_jobs(user_id, since=mine[1].created_at)] == newest[:2]
+
+
+async def test_an_upload_in_its_own_table_is_kept_by_a_failure_and_deleted_by_an_end(database: Database) -> None:
+    user_id = await new_user(database)
+    new = NewJob(
+        job_id="own", source_kind=SourceKind.UPLOAD, source_metadata={"upload_filename": "a.py"}, upload=b"x = 1\n"
+    )
+    async with database.unit_of_work() as connection:
+        await SubmissionRepository(connection).submit(user_id, [new], NO_LIMITS)
+    async with database.unit_of_work() as connection:
+        held = await claim_next(connection, 30)
+        assert held is not None
+        assert held.upload == b"x = 1\n"
+        assert await AttemptRepository(connection).upload("own", held.lease_token, limit=100) == "eCA9IDEK"
+        await end_attempt(connection, held)
+    async with database.unit_of_work() as connection:
+        assert (await JobRepository(connection).retry_failed("own")).status is JobStatus.PENDING
+        again = await claim_next(connection, 30)
+        assert again is not None
+        assert again.upload == b"x = 1\n"
+        await end_attempt(connection, again, new_run(user_id, "own"))
+        assert await connection.scalar(text("SELECT count(*) FROM job_uploads")) == 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 from hypothesis import Phase
 from hypothesis import strategies as st
@@ -19,14 +20,14 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from domain.errors import CancelledByUserError, IllegalTransitionError, InvalidInputError, LeaseLostError
+from domain.errors import IllegalTransitionError, InvalidInputError
 from domain.jobs import Claim, Transition
 from infrastructure.database.engine import Database, create_engine
+from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import LeaseState
-from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.urls import asyncpg_url
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
-from tests.fixtures.jobs import UPLOAD, new_run, new_user, submit
+from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
 from tests.fuzz.generators import fuzz_settings
 from tests.integration.infrastructure.database.job_model import (
     COMPLETED,
@@ -96,6 +97,7 @@ class JobStateMachine(RuleBasedStateMachine):
         """Start with a failed and three pending jobs: Hypothesis leaves rules out of an example, often `submit`."""
         self.shared.jobs, self.shared.runs = {}, set()
         self.query("TRUNCATE users, jobs, analysis_runs, daily_usage, job_transitions CASCADE")
+        self.query("SELECT setval('queue_turn', 0)")
         failed = self.submit_for("a")
         self.fail(self.claim())
         return multiple(failed, *(self.submit_for(user) for user in ("a", "a", "b")))
@@ -115,26 +117,39 @@ class JobStateMachine(RuleBasedStateMachine):
     def submit_for(self, user: str) -> str:
         user_id = self.shared.run(new_user(self.shared.database, f"{user}@example.org"))
         job = self.shared.run(submit(self.shared.database, user_id, UPLOAD))
-        self.shared.jobs[job.job_id] = Expected(user_id, next(self.shared.numbers))
+        expected = Expected(user_id, next(self.shared.numbers), turn=self.next_turn(user_id))
+        self.shared.jobs[job.job_id] = expected
+        assert job.turn == expected.turn
         return str(job.job_id)
 
+    def claimed_turn(self) -> int:
+        """Read the turn that has been claimed last: concurrent claims may set it in either order."""
+        ((turn,),) = self.query("SELECT last_value FROM queue_turn")
+        return int(turn)
+
+    def next_turn(self, user_id: UUID) -> int:
+        """Compute the turn of the user's next job."""
+        waiting = [job for job in self.shared.jobs.values() if job.status is PENDING and job.user_id == user_id]
+        return max([self.claimed_turn() + 1, *(job.turn + 2 for job in waiting if job.turn is not None)])
+
     def due(self) -> list[str]:
-        """List the ids of pending jobs in the order in which they must be claimed."""
-        jobs = self.shared.jobs
-        busy = [job.user_id for job in jobs.values() if job.status is RUNNING]
-        pending = [job_id for job_id, job in jobs.items() if job.status is PENDING]
-        return sorted(pending, key=lambda job_id: (busy.count(jobs[job_id].user_id), jobs[job_id].number))
+        """List the ids of pending jobs in the order in which they must be claimed; deferred ones get a turn."""
+        jobs = {job_id: job for job_id, job in self.shared.jobs.items() if job.status is PENDING}
+        for job in jobs.values():
+            job.turn = self.claimed_turn() + 1 if job.turn is None else job.turn
+        return sorted(jobs, key=lambda job_id: (jobs[job_id].turn, jobs[job_id].number))
 
     def claimed(self, claim: Claim) -> None:
         job = self.shared.jobs[claim.job.job_id]
         assert job.status is PENDING
+        assert job.turn == claim.job.turn
         job.status, job.token, job.attempt = RUNNING, claim.lease_token, job.attempt + 1
         assert claim.job.attempt == job.attempt
 
     @rule(target=claims)
     def claim(self) -> Claim | None:
         due = self.due()
-        claim = self.run_one(lambda to: to.attempts.claim_next(30))
+        claim = self.run_one(lambda to: claim_next(to.connection, 30))
         assert (claim and claim.job.job_id) == (due[0] if due else None)
         if claim is not None:
             self.claimed(claim)
@@ -144,10 +159,12 @@ class JobStateMachine(RuleBasedStateMachine):
     def claim_at_once_and_requeue(self) -> None:
         due = self.due()
         found = [
-            claim for claim in self.run_concurrently([lambda to: to.attempts.claim_next(30)] * 2) if claim is not None
+            claim
+            for claim in self.run_concurrently([lambda to: claim_next(to.connection, 30)] * 2)
+            if claim is not None
         ]
         assert len({claim.job.job_id for claim in found}) == len(found) <= len(due)
-        assert found or not due
+        assert bool(found) is bool(due)
         for claim in found:
             self.claimed(claim)
             self.requeue(claim)
@@ -157,7 +174,7 @@ class JobStateMachine(RuleBasedStateMachine):
     def heartbeat(self, claim: Claim) -> None:
         state = LeaseState(job_id=claim.job.job_id, token=claim.lease_token, progress=7)
         job, answer = self.model(claim), self.run_one(lambda to: to.attempts.renew_leases([state], 30))
-        assert answer == ({claim.job.job_id: job.cancelled} if self.holds(claim) else {})
+        assert answer == ({claim.lease_token: job.cancelled} if self.holds(claim) else {})
         job.expired = job.expired and not self.holds(claim)
 
     @rule(claim=claims)
@@ -175,26 +192,21 @@ class JobStateMachine(RuleBasedStateMachine):
         for job_id in lost:
             self.shared.jobs[job_id].release(counts=True)
 
-    async def _finish(self, to: Repositories, claim: Claim) -> bool:
-        run = new_run(claim.job.user_id, claim.job.job_id)
-        async with to.connection.begin_nested() as saved:
-            await RunRepository(to.connection).insert(run)
-            done = await to.attempts.complete(claim.job.job_id, claim.lease_token, run.run_id)
-            if not done:
-                await saved.rollback()
-        return done
+    async def _finish(self, to: Repositories, claim: Claim) -> EndResult:
+        return await end_attempt(to.connection, claim, new_run(claim.job.user_id, claim.job.job_id))
 
     @rule(claim=consumes(claims))
     @skip_none
     def finish(self, claim: Claim) -> None:
-        (done,) = self.run_returning_errors([lambda to: self._finish(to, claim)])
-        job = self.model(claim)
+        result, job = self.run_one(lambda to: self._finish(to, claim)), self.model(claim)
         if not self.holds(claim):
-            assert done is False or isinstance(done, LeaseLostError)
+            assert result is EndResult.LOST
         elif job.cancelled:
-            assert isinstance(done, CancelledByUserError)
+            assert result is EndResult.CANCELLED
+            job.errors += 1
+            job.end(FAILED)
         else:
-            assert done is True
+            assert result is EndResult.WRITTEN
             job.end(COMPLETED)
             self.shared.runs.add(claim.job.job_id)
 
@@ -210,34 +222,34 @@ class JobStateMachine(RuleBasedStateMachine):
         self.expire(claim)
         others = {job_id for job_id, job in self.shared.jobs.items() if job.expired} - {claim.job.job_id}
         held, job = self.holds(claim), self.model(claim)
-        done, released = self.run_concurrently(
+        result, released = self.run_concurrently(
             [lambda to: self._finish(to, claim), lambda to: to.maintenance.rescue_expired(100)]
         )
         for job_id in others:
             self.shared.jobs[job_id].release(counts=True)
         rescued = claim.job.job_id in {one.job_id for one in released}
-        if done is True:
-            assert held
+        assert (result is not EndResult.LOST, rescued).count(True) == held
+        if rescued:
+            job.release(counts=True)
+        elif result is EndResult.WRITTEN:
             assert not job.cancelled
-            assert not rescued
             job.end(COMPLETED)
             self.shared.runs.add(claim.job.job_id)
-        elif rescued:
-            assert held
-            job.release(counts=True)
-        else:
-            assert not held or (job.cancelled and isinstance(done, CancelledByUserError))
+        elif result is EndResult.CANCELLED:
+            assert job.cancelled
+            job.errors += 1
+            job.end(FAILED)
 
     @rule(claim=consumes(claims))
     @skip_none
     def fail(self, claim: Claim) -> None:
-        done = self.run_one(
-            lambda to: to.attempts.fail(claim.job.job_id, claim.lease_token, "permanent", "it is broken")
-        )
-        assert done is self.holds(claim)
-        if done:
-            self.model(claim).errors += 1
-            self.model(claim).end(FAILED)
+        result, job = self.run_one(lambda to: end_attempt(to.connection, claim)), self.model(claim)
+        if not self.holds(claim):
+            assert result is EndResult.LOST
+        else:
+            assert result is (EndResult.CANCELLED if job.cancelled else EndResult.WRITTEN)
+            job.errors += 1
+            job.end(FAILED)
 
     @rule(claim=consumes(claims))
     @skip_none
@@ -248,17 +260,18 @@ class JobStateMachine(RuleBasedStateMachine):
         held, job = self.holds(claim), self.model(claim)
         assert (released is not None) is held
         if released is not None:
-            job.release(counts=True)
+            job.release(counts=True, deferred=True)
             assert released.status is job.status
 
     @rule(claim=consumes(claims))
     @skip_none
     def requeue(self, claim: Claim) -> None:
-        number = self.run_one(lambda to: to.attempts.requeue(claim.job.job_id, claim.lease_token))
+        released = self.run_one(lambda to: to.attempts.requeue(claim.job.job_id, claim.lease_token))
         job, held = self.model(claim), self.holds(claim)
-        assert (number is not None) is (held and not job.cancelled)
-        if held:
+        assert (released is not None) is held
+        if released is not None:
             job.release(counts=False)
+            assert released.status is job.status
 
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
@@ -286,7 +299,9 @@ class JobStateMachine(RuleBasedStateMachine):
             assert isinstance(again, InvalidInputError)
         else:
             assert again.status is PENDING
+            job.turn = self.next_turn(job.user_id)
             job.status, job.errors, job.cancelled = PENDING, 0, False
+            assert again.turn == job.turn
 
     @rule(deleting=st.booleans())
     def clean(self, deleting: bool) -> None:

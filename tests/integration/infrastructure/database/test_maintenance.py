@@ -6,17 +6,16 @@ from sqlalchemy import text
 
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.maintenance import CleanupCounts, MaintenanceRepository, RescuedJob, Wakeup
-from tests.fixtures.jobs import UPLOAD, backdate, get_job, new_user, submit
+from infrastructure.database.repositories.maintenance import CleanupCounts, MaintenanceRepository, RescuedJob
+from tests.fixtures.jobs import UPLOAD, backdate, claim_next, get_job, new_user, submit
 
 HOUR = 3600
 
 
 async def claimed(database: Database) -> Claim:
     async with database.unit_of_work() as connection:
-        held = await AttemptRepository(connection).claim_next(30)
+        held = await claim_next(connection, 30)
     assert held is not None
     return held
 
@@ -43,11 +42,11 @@ async def test_a_rescue_is_a_failed_attempt_and_the_third_fails_the_job(database
     for _ in range(3):
         await claimed(database)
         await expire_lease(database, job.job_id)
-        rescued += [(each.status, each.wakeup_number, each.error_message) for each in await rescue(database)]
+        rescued += [(each.status, each.error_message, each.worker_id) for each in await rescue(database)]
     assert rescued == [
-        (JobStatus.PENDING, 2, None),
-        (JobStatus.PENDING, 3, None),
-        (JobStatus.FAILED, 4, "worker lost"),
+        (JobStatus.PENDING, None, "test"),
+        (JobStatus.PENDING, None, "test"),
+        (JobStatus.FAILED, "worker lost", "test"),
     ]
     after = await get_job(database, job.job_id)
     assert (after.status, after.error_message) == (JobStatus.FAILED, "worker lost")
@@ -66,41 +65,6 @@ async def test_concurrent_rescues_take_each_job_once(database: Database) -> None
     assert len({each.job_id for each in rescued}) == 20
 
 
-async def test_only_missing_and_old_wakeups_of_due_jobs_are_reissued(database: Database) -> None:
-    user_id = await new_user(database)
-    fresh, old, never, later = [await submit(database, user_id) for _ in range(4)]
-    async with database.unit_of_work() as connection:
-        maintenance = MaintenanceRepository(connection)
-        await backdate(connection, "jobs", "job_id", old.job_id, rung_at=31)
-        await connection.execute(text("UPDATE jobs SET rung_at = NULL WHERE job_id = :id"), {"id": never.job_id})
-        await backdate(connection, "jobs", "job_id", later.job_id, rung_at=31, run_after=-60)
-        issued = await maintenance.reissue_wakeups(older_than_seconds=30, limit=10)
-        assert sorted(issued, key=str) == sorted(
-            [Wakeup(job_id=old.job_id, number=2), Wakeup(job_id=never.job_id, number=2)], key=str
-        )
-        assert await maintenance.reissue_wakeups(older_than_seconds=30, limit=10) == []
-    assert (await get_job(database, fresh.job_id)).wakeup_number == 1
-
-
-async def test_reissue_wakeups_respects_its_limit(database: Database) -> None:
-    user_id = await new_user(database)
-    for _ in range(5):
-        await submit(database, user_id)
-    async with database.unit_of_work() as connection:
-        await connection.execute(text("UPDATE jobs SET rung_at = NULL"))
-        maintenance = MaintenanceRepository(connection)
-        issued = [await maintenance.reissue_wakeups(older_than_seconds=30, limit=2) for _ in range(4)]
-    assert [len(wakeups) for wakeups in issued] == [2, 2, 1, 0]
-
-
-async def test_a_reissued_wakeup_has_a_fresh_number_each_time(database: Database) -> None:
-    job = await submit(database, await new_user(database))
-    async with database.unit_of_work() as connection:
-        maintenance = MaintenanceRepository(connection)
-        issued = [await maintenance.reissue_wakeups(older_than_seconds=0, limit=10) for _ in range(3)]
-    assert issued == [[Wakeup(job_id=job.job_id, number=number)] for number in (2, 3, 4)]
-
-
 async def cleanup(database: Database) -> CleanupCounts:
     async with database.unit_of_work() as connection:
         return await MaintenanceRepository(connection).cleanup(
@@ -113,14 +77,13 @@ async def test_cleanup_deletes_only_jobs_that_finished_long_ago(database: Databa
     old, recent, pending, running = [await submit(database, user_id) for _ in range(4)]
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
-        attempts = AttemptRepository(connection)
         await jobs.request_cancel(old.job_id)
         await jobs.request_cancel(recent.job_id)
         await backdate(connection, "jobs", "job_id", old.job_id, updated_at=6 * HOUR + 1)
         await backdate(connection, "jobs", "job_id", recent.job_id, updated_at=6 * HOUR - 60)
         for job in (pending, running):
             await backdate(connection, "jobs", "job_id", job.job_id, updated_at=23 * HOUR, created_at=23 * HOUR)
-        await attempts.claim_next(30)
+        await claim_next(connection, 30)
     assert await cleanup(database) == CleanupCounts(deleted=1, stale_running=0, stale_pending=0)
     async with database.unit_of_work() as connection:
         left = set((await connection.scalars(text("SELECT job_id FROM jobs"))).all())

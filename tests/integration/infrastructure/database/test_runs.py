@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
-from domain.errors import LeaseLostError, NotFoundError
+from domain.errors import NotFoundError
 from domain.runs import RunCursor, RunOrigin, RunSummary
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.runs import RunRepository
-from tests.fixtures.jobs import backdate, get_job, new_run, new_user, submit
+from infrastructure.database.repositories.runs import RunRepository, SerializedRun
+from tests.fixtures.jobs import backdate, claim_next, end_attempt, get_job, new_run, new_user, submit
 
 
 async def test_a_run_is_read_as_it_was_written(database: Database) -> None:
@@ -27,7 +27,7 @@ async def test_a_run_is_read_as_it_was_written(database: Database) -> None:
     )
     run = replace(new_run(await new_user(database), errors=("lint collector failed: x",)), origin=origin)
     async with database.unit_of_work() as connection:
-        await RunRepository(connection).insert(run)
+        await RunRepository(connection).insert_many([SerializedRun.of(run)])
     async with database.unit_of_work() as connection:
         found = await RunRepository(connection).get(run.run_id)
         summary = await RunRepository(connection).summary(run.run_id)
@@ -49,7 +49,7 @@ async def test_unsafe_text_and_numbers_are_escaped(database: Database) -> None:
     )
     run = replace(run, origin=RunOrigin(submission_type="upload", upload_filename="\x1b[2J.py"))
     async with database.unit_of_work() as connection:
-        await RunRepository(connection).insert(run)
+        await RunRepository(connection).insert_many([SerializedRun.of(run)])
         found = await RunRepository(connection).get(run.run_id)
     assert found.file_tree == {"name": "a\\x00\\ud800\\u202e", "k\\x00": [None, None, "\\xff"]}
     assert found.errors == ("x\\x00",)
@@ -60,16 +60,18 @@ async def test_a_second_run_of_a_job_is_refused(database: Database) -> None:
     user_id = await new_user(database)
     async with database.unit_of_work() as connection:
         runs = RunRepository(connection)
-        await runs.insert(new_run(user_id))
-        with pytest.raises(LeaseLostError):
-            await runs.insert(new_run(user_id))
-        assert await runs.count(user_id) == 1  # the transaction is still usable
+        await runs.insert_many([SerializedRun.of(new_run(user_id))])
+    with pytest.raises(IntegrityError):
+        async with database.unit_of_work() as connection:
+            await RunRepository(connection).insert_many([SerializedRun.of(new_run(user_id))])
+    async with database.unit_of_work() as connection:
+        assert await RunRepository(connection).count(user_id) == 1
 
 
 async def test_a_run_of_a_deleted_user_is_refused(database: Database) -> None:
-    async with database.unit_of_work() as connection:
-        with pytest.raises(LeaseLostError):
-            await RunRepository(connection).insert(new_run(uuid.uuid4()))
+    with pytest.raises(IntegrityError):
+        async with database.unit_of_work() as connection:
+            await RunRepository(connection).insert_many([SerializedRun.of(new_run(uuid.uuid4()))])
 
 
 async def test_an_unknown_run_is_not_found(database: Database) -> None:
@@ -102,7 +104,7 @@ async def test_pages_are_newest_first_and_complete_with_equal_times(database: Da
         runs = RunRepository(connection)
         made = [new_run(user_id, f"job {number}") for number in range(7)]
         for run in (*made, new_run(other, "other")):
-            await runs.insert(run)
+            await runs.insert_many([SerializedRun.of(run)])
         await backdate(connection, "analysis_runs", "run_id", made[3].run_id, created_at=60)
         await backdate(connection, "analysis_runs", "run_id", made[5].run_id, created_at=-60)
         seen, after = [], None
@@ -122,11 +124,9 @@ async def test_deleting_a_run_clears_it_from_its_job(database: Database) -> None
     job = await submit(database, user_id)
     run = new_run(user_id, job.job_id)
     async with database.unit_of_work() as connection:
-        attempts, runs = AttemptRepository(connection), RunRepository(connection)
-        held = await attempts.claim_next(30)
+        held = await claim_next(connection, 30)
         assert held is not None
-        await runs.insert(run)
-        await attempts.complete(job.job_id, held.lease_token, run.run_id)
+        await end_attempt(connection, held, run)
     assert (await get_job(database, job.job_id)).result_run_id == run.run_id
     async with database.unit_of_work() as connection:
         assert await RunRepository(connection).delete(run.run_id) is True
@@ -139,11 +139,9 @@ async def test_deleting_a_job_keeps_its_run(database: Database) -> None:
     run = new_run(user_id, job.job_id)
     async with database.unit_of_work() as connection:
         jobs, runs = JobRepository(connection), RunRepository(connection)
-        attempts = AttemptRepository(connection)
-        held = await attempts.claim_next(30)
+        held = await claim_next(connection, 30)
         assert held is not None
-        await runs.insert(run)
-        await attempts.complete(job.job_id, held.lease_token, run.run_id)
+        await end_attempt(connection, held, run)
         assert await jobs.delete(job.job_id) is True
         assert (await runs.get(run.run_id)).job_id == job.job_id
 
@@ -153,8 +151,8 @@ async def test_runs_older_than_the_retention_are_deleted(database: Database) -> 
     old, young = new_run(user_id, "old"), new_run(user_id, "young")
     async with database.unit_of_work() as connection:
         runs = RunRepository(connection)
-        await runs.insert(old)
-        await runs.insert(young)
+        await runs.insert_many([SerializedRun.of(old)])
+        await runs.insert_many([SerializedRun.of(young)])
         await backdate(connection, "analysis_runs", "run_id", old.run_id, created_at=30 * 86_400 + 1)
         await backdate(connection, "analysis_runs", "run_id", young.run_id, created_at=30 * 86_400 - 60)
         assert await runs.delete_older_than(30) == 1

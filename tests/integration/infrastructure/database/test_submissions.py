@@ -19,7 +19,7 @@ from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, get_job, new_job,
 async def test_a_submitted_job_is_pending_and_due_with_its_first_wakeup(database: Database) -> None:
     user_id = await new_user(database)
     job = await submit(database, user_id, REPOSITORY)
-    assert (job.status, job.attempt, job.wakeup_number, job.progress) == (JobStatus.PENDING, 0, 1, 0)
+    assert (job.status, job.attempt, job.turn, job.progress) == (JobStatus.PENDING, 0, 1, 0)
     assert (job.user_id, job.source_kind, job.source_metadata) == (user_id, SourceKind.GITHUB, REPOSITORY)
     assert job.run_after == job.created_at
     assert job.created_at.tzinfo is not None
@@ -169,7 +169,7 @@ async def test_a_batch_is_submitted_in_its_order(database: Database) -> None:
     new = [new_job(UPLOAD if number % 2 else REPOSITORY) for number in range(200)]
     submitted = await submit_all(database, user_id, new)
     assert [each.job.job_id for each in submitted] == [job.job_id for job in new]
-    assert all(each.created and each.job.wakeup_number == 1 for each in submitted)
+    assert all(each.created for each in submitted)
     async with database.unit_of_work() as connection:
         jobs = JobRepository(connection)
         listed = await jobs.list_jobs(user_id, limit=1000)

@@ -1,5 +1,7 @@
 """SQL statements of a submission and of a job, so that their number does not grow unnoticed."""
 
+import asyncio
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -18,10 +20,11 @@ from worker.client import Client, UploadSubmission
 from worker.process.bootstrap import Services, open_services
 
 SUBMIT = ["SELECT users", "SELECT jobs", "INSERT jobs", "commit"]
-CLAIM = ["UPDATE jobs"]
-"""Sent in autocommit mode."""
+CLAIM = ["UPDATE jobs", "UPDATE jobs"]
+"""Assign turns, at most each half a second, and claim. Sent in autocommit mode."""
 
-END = ["INSERT analysis_runs", "UPDATE jobs", "commit"]
+END = ["SELECT users", "INSERT analysis_runs", "UPDATE jobs", "commit"]
+"""Lock the owners and the jobs, insert the runs, end the jobs."""
 
 
 class StatementLog:
@@ -83,6 +86,14 @@ async def services(system: System) -> AsyncIterator[Services]:
             yield services
 
 
+async def run_due_jobs(services: Services) -> None:
+    """Claim and run what is due, as the loop of the pool does after a wake-up."""
+    services.pool._assigned_at = -math.inf
+    services.pool.wake()
+    await services.pool._claim_due()
+    await asyncio.gather(*services.pool._tasks)
+
+
 def upload(content: bytes = PYTHON_FILE, key: str | None = None) -> UploadSubmission:
     return UploadSubmission(filename="a.py", content=content, idempotency_key=key)
 
@@ -93,7 +104,7 @@ async def test_statements_of_a_job_from_submission_to_end(
     statements.take()
     (job,) = await client.submit_many(user_id, [upload()])
     assert statements.take() == SUBMIT
-    await services.pool.run_next()
+    await run_due_jobs(services)
     assert statements.take() == [*CLAIM, *END]
     assert (await client.get_job(user_id, job.job_id)).status is JobStatus.COMPLETED
 
@@ -121,11 +132,13 @@ async def test_a_large_upload_takes_one_more_query(
 ) -> None:
     await client.submit_many(user_id, [upload(b"#" * 100_000)])
     statements.take()
-    await services.pool.run_next()
-    assert statements.take() == [*CLAIM, "SELECT jobs", "commit", *END]
+    await run_due_jobs(services)
+    assert statements.take() == [*CLAIM, "SELECT job_uploads", "commit", *END]
 
 
-async def test_a_wakeup_without_a_due_job_is_one_statement(services: Services, statements: StatementLog) -> None:
+async def test_a_wakeup_without_a_due_job_takes_no_more_than_a_claim(
+    services: Services, statements: StatementLog
+) -> None:
     statements.take()
-    await services.pool.run_next()
+    await run_due_jobs(services)
     assert statements.take() == CLAIM

@@ -10,13 +10,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
+from domain.jobs import JobStatus
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.redis.worker_registry import ENTRY_TTL_SECONDS, WorkerRegistry
-from tests.fixtures.jobs import slow_source
+from tests.fixtures.jobs import PYTHON_FILE, slow_source
 from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.processes import job_scratch
 from tests.fixtures.waiting import until
-from tests.fixtures.worker_process import System, WorkerProcess
+from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client
 from worker.process import health as health_module
 from worker.process.health import Health
@@ -46,16 +47,11 @@ async def ready_gauge(http: httpx.AsyncClient) -> float:
     return value
 
 
-@pytest.mark.parametrize(
-    ("service", "reason"), [("Redis", "Redis is unavailable"), ("PostgreSQL", "PostgreSQL is unavailable")]
-)
-async def test_worker_is_not_ready_while_a_service_is_unavailable(
-    proxied_system: System, proxies: Proxies, service: str, reason: str
-) -> None:
+async def test_worker_is_not_ready_while_postgresql_is_unavailable(proxied_system: System, proxies: Proxies) -> None:
     async with worker_and_http(proxied_system) as (worker, http):
-        proxy = proxies[("PostgreSQL", "Redis").index(service)]
+        proxy, _ = proxies
         await proxy.disconnect()
-        await until(lambda: has_status(http, reason))
+        await until(lambda: has_status(http, "PostgreSQL is unavailable"))
 
         async def gauge_is_zero() -> bool:
             return await ready_gauge(http) == 0
@@ -63,6 +59,21 @@ async def test_worker_is_not_ready_while_a_service_is_unavailable(
         await until(gauge_is_zero)
         await proxy.connect()
         await until(lambda: has_status(http, None))
+        assert worker.process.poll() is None
+
+
+async def test_worker_is_ready_and_works_while_redis_is_unavailable(
+    proxied_system: System, proxies: Proxies, client: Client, user_id: UUID
+) -> None:
+    async with worker_and_http(proxied_system) as (worker, http):
+        _, proxy = proxies
+        await proxy.disconnect()
+        await worker.until("redis.unavailable")
+        job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+        ended = await until_finished(client, user_id, job.job_id)
+        assert ended.status is JobStatus.COMPLETED
+        assert await has_status(http, None)
+        await proxy.connect()
         assert worker.process.poll() is None
 
 

@@ -1,59 +1,57 @@
-"""Start of jobs on a wake-up, and the number of Redis commands it takes."""
+"""Wake-ups from Redis: when ARQ's worker takes queue entries, and which."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from arq import func
 from arq.connections import ArqRedis
-from redis.asyncio.client import Pipeline
 
 from infrastructure.redis.queue import (
+    MAX_WAKEUPS,
     QUEUE_NAME,
     JobQueue,
-    connect,
     deserialize,
     redis_settings,
     serialize,
     wakeup_channel,
 )
 from infrastructure.redis.wakeup_worker import WakeupWorker
-from tests.fixtures.waiting import until
-
-OTHERS = 300
-
-
-@pytest.fixture(name="redis")
-async def arq_redis(redis_url: str) -> AsyncIterator[ArqRedis]:
-    redis = await connect(redis_url)
-    yield redis
-    await redis.aclose()
-
-
-async def commands(redis: ArqRedis) -> int:
-    return int((await redis.info("stats"))["total_commands_processed"])
-
 
 Started = Callable[[dict[str, Any], str], Awaitable[None]]
 
 
-def new_worker(analyze: Started, redis: ArqRedis, redis_url: str, **options: Any) -> WakeupWorker:
+def new_worker(
+    analyze: Started, redis: ArqRedis, redis_url: str, *, room: Callable[[], bool] = lambda: True, **options: Any
+) -> WakeupWorker:
     return WakeupWorker(
         [func(analyze, name="analyze")],  # type: ignore[arg-type]
+        wants_wakeups=room,
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(redis_url),
         redis_pool=redis,
         handle_signals=False,
         max_jobs=5,
-        queue_read_limit=2048,
+        job_timeout=10,
         job_serializer=serialize,
         job_deserializer=deserialize,
         **options,
     )
 
 
-async def test_wakeup_starts_a_job_without_a_poll(redis: ArqRedis, redis_url: str) -> None:
+async def stop(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def until_subscribed(redis: ArqRedis) -> None:
+    channel = wakeup_channel(redis)
+    while dict(await redis.pubsub_numsub(channel)) != {channel.encode(): 1}:
+        await asyncio.sleep(0.01)
+
+
+async def test_wakeup_is_taken_without_a_poll(redis: ArqRedis, redis_url: str) -> None:
     started: asyncio.Queue[str] = asyncio.Queue()
 
     async def analyze(_: dict[str, Any], job_id: str) -> None:
@@ -61,117 +59,86 @@ async def test_wakeup_starts_a_job_without_a_poll(redis: ArqRedis, redis_url: st
 
     worker = new_worker(analyze, redis, redis_url, poll_delay=3600)
     running = asyncio.create_task(worker.main())
-    channel = wakeup_channel(redis)
     async with asyncio.timeout(60):
-        while dict(await redis.pubsub_numsub(channel)) != {channel.encode(): 1}:
-            await asyncio.sleep(0.01)
+        await until_subscribed(redis)
         for number in range(20):
-            await JobQueue(redis).enqueue(f"{number}", 1)
+            await JobQueue(redis).enqueue([f"{number}"])
             assert await started.get() == f"{number}"
             while worker.job_counter:
                 await asyncio.sleep(0.01)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await stop(running)
+    channel = wakeup_channel(redis)
     assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 0}
 
 
-async def test_entries_in_progress_elsewhere_are_checked_in_batches(redis: ArqRedis, redis_url: str) -> None:
+async def test_worker_without_room_leaves_entries_to_others(redis: ArqRedis, redis_url: str) -> None:
+    started: list[str] = []
+    has_room = False
+
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        started.append(job_id)
+
+    await JobQueue(redis).enqueue(["a"])
+    worker = new_worker(analyze, redis, redis_url, room=lambda: has_room)
+    await worker._poll_iteration()
+    assert (worker.job_counter, await redis.zcard(QUEUE_NAME)) == (0, 1)
+    has_room = True
+    await worker._poll_iteration()
+    await asyncio.gather(*worker.tasks.values())
+    assert started == ["a"]
+
+
+async def test_entry_of_a_killed_worker_is_taken_again_within_its_short_time_limit(
+    redis: ArqRedis, redis_url: str
+) -> None:
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        await asyncio.Event().wait()
+
+    await JobQueue(redis).enqueue(["a"])
+    worker = new_worker(analyze, redis, redis_url)
+    await worker._poll_iteration()
+    (entry,) = worker.tasks
+    assert 0 < await redis.pttl(f"arq:in-progress:{entry}") <= 20_000
+    for task in worker.tasks.values():
+        task.cancel()
+    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+
+
+async def test_entry_whose_id_is_not_utf_8_is_removed(redis: ArqRedis, redis_url: str) -> None:
     started: list[str] = []
 
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         started.append(job_id)
 
-    queue = JobQueue(redis)
-    await queue.enqueue_many([(f"{number:04}", 1) for number in range(OTHERS)])
-    for number in range(OTHERS):
-        await redis.set(f"arq:in-progress:{number:04}:1", b"1")  # as other workers do
-    await queue.enqueue("waiting", 1)
+    await redis.zadd(QUEUE_NAME, {b"\xff\xfe": 1})
+    await JobQueue(redis).enqueue(["a"])
     worker = new_worker(analyze, redis, redis_url)
-    before = await commands(redis)
     await worker._poll_iteration()
-    assert await commands(redis) - before < 50  # and not three for each
-    for task in list(worker.tasks.values()):
-        await task
-    assert started == ["waiting"]
-    assert await redis.zcard(QUEUE_NAME) == OTHERS
+    await asyncio.gather(*worker.tasks.values())
+    assert (started, await redis.zcard(QUEUE_NAME)) == (["a"], 0)
 
 
-async def test_entry_being_acquired_at_cancellation_is_still_started(
-    redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    acquired, go_on = asyncio.Event(), asyncio.Event()
-    execute = Pipeline.execute
-
-    async def execute_slowly(pipeline: Any, *arguments: Any, **options: Any) -> Any:
-        answer = await execute(pipeline, *arguments, **options)
-        if await redis.exists("arq:in-progress:job:1"):
-            acquired.set()
-            await go_on.wait()
-        return answer
-
-    async def analyze(_: dict[str, Any], job_id: str) -> None:
-        await asyncio.Event().wait()
-
-    await JobQueue(redis).enqueue("job", 1)
-    monkeypatch.setattr(Pipeline, "execute", execute_slowly)
-    worker = new_worker(analyze, redis, redis_url, poll_delay=0.01)
-    running = asyncio.create_task(worker.main())
-    async with asyncio.timeout(60):
-        await acquired.wait()
-        running.cancel()
-        await asyncio.sleep(0.05)
-        go_on.set()
-        await asyncio.gather(running, return_exceptions=True)
-    (task,) = worker.tasks.values()  # the caller of `main` ends started tasks
-    assert list(worker.tasks) == ["job:1"]
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def test_batch_of_jobs_gets_a_bounded_number_of_entries(redis: ArqRedis) -> None:
+    await JobQueue(redis).enqueue([f"{number}" for number in range(1_000)])
+    assert await redis.zcard(QUEUE_NAME) == MAX_WAKEUPS
 
 
-def count_polls(monkeypatch: pytest.MonkeyPatch, redis: ArqRedis, taken: int) -> list[int]:
-    """Record how many entries each poll finds. After the first poll, other workers acquire some of its entries."""
-    polls: list[int] = []
-    not_in_progress = WakeupWorker._not_in_progress
-
-    async def counted(worker: WakeupWorker, job_ids: Any) -> list[bytes]:
-        found = await not_in_progress(worker, job_ids)
-        for entry in found[:taken] if not polls else ():
-            await redis.set(f"arq:in-progress:{entry.decode()}", b"1")
-        polls.append(len(found))
-        return found
-
-    monkeypatch.setattr(WakeupWorker, "_not_in_progress", counted)
-    return polls
+async def test_marks_of_the_release_before_are_removed_at_the_start(redis: ArqRedis) -> None:
+    """That release marked the entry of a running job for days; after SIGKILL the mark stayed."""
+    queue = JobQueue(redis)
+    await queue.enqueue(["new"])
+    (new,) = await redis.zrange(QUEUE_NAME, 0, -1)
+    await redis.zadd(QUEUE_NAME, {f"old{number}:1": 1 for number in range(2_500)})
+    for number in range(2_500):
+        await redis.psetex(f"arq:in-progress:old{number}:1", 10**9, b"1")
+    await redis.psetex(b"arq:in-progress:" + new, 20_000, b"1")
+    assert await queue.release_old_marks() == 2_500
+    assert await redis.keys("arq:in-progress:*") == [b"arq:in-progress:" + new]
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
-@pytest.mark.parametrize("taken", [0, 3])
-async def test_free_slots_take_entries_of_the_last_poll(
-    redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch, taken: int, one_by_one: bool
-) -> None:
-    """There is one wake-up and no regular poll, so that each free slot must start the next entry by itself.
-
-    Jobs that end while others are being started may cause more polls. Jobs that end one by one do not.
-    """
-    started: asyncio.Queue[str] = asyncio.Queue()
-    may_end = asyncio.Semaphore(0 if one_by_one else 100)
-
-    async def analyze(_: dict[str, Any], job_id: str) -> None:
-        await started.put(job_id)
-        await may_end.acquire()
-
-    polls = count_polls(monkeypatch, redis, taken)
-    await JobQueue(redis).enqueue_many([(f"{number:04}", 1) for number in range(100)])
-    worker = new_worker(analyze, redis, redis_url, poll_delay=3600)
-    running = asyncio.create_task(worker.main())
-    async with asyncio.timeout(60):
-        job_ids = {await started.get() for _ in range(worker.max_jobs - 1)}
-        while len(job_ids) < 100 - taken:
-            job_ids.add(await started.get())
-            may_end.release()
-        assert len(polls) <= (3 if one_by_one else 15)
-        for _ in range(worker.max_jobs):
-            may_end.release()
-        await until(lambda: not worker.job_counter)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+@pytest.mark.parametrize("delay", [0.0, 3600.0])
+async def test_entries_have_fresh_ids(redis: ArqRedis, delay: float) -> None:
+    queue = JobQueue(redis)
+    for _ in range(3):
+        await queue.enqueue(["a"], delay_seconds=delay)
+    assert len({entry for entry in await redis.zrange(QUEUE_NAME, 0, -1) if entry.startswith(b"a:")}) == 3

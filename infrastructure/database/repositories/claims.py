@@ -1,0 +1,118 @@
+"""The claim: which pending jobs a worker takes, and the turn that decides it.
+
+Every pending job that is due has a turn, a number on the sequence `queue_turn`. The lowest turns are claimed first, and
+the sequence follows the highest turn that was claimed. A user's further jobs get turns two apart, from the sequence's
+value on, so a newcomer's first job comes after at most one job of every user who waits. No counter a user is kept.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.jobs import JOB_VERSION, Claim
+from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from_row
+
+TURN_OF_NEXT = "(SELECT last_value + 1 FROM queue_turn)"
+"""The SQL of the turn of a job that is to come next, behind those that have one already."""
+
+TURN_OF_USER = f"""
+    greatest({TURN_OF_NEXT},
+        (SELECT max(waiting.turn) + 2 FROM jobs AS waiting
+         WHERE waiting.user_id = {{user}} AND waiting.status = 'pending' AND waiting.turn IS NOT NULL))
+"""  # nosec B608 # noqa: S608 - no input in it
+"""The SQL of the turn of a user's next job; `{user}` is the SQL of the user's id.
+
+It looks at the rows that wait, not at what the user has had: who cancels a backlog does not wait for it.
+"""
+
+# The CTEs are materialised: a claim that the planner folds into a join may lock more rows than it takes. A row that
+# another claimer holds is skipped; one that it has just committed is no longer pending when it is locked. Two claimers
+# may set the sequence one after the other, the second to a lower value: then the next turns are a little lower, and
+# the next claim sets it right.
+_CLAIM = """
+    WITH picked AS MATERIALIZED (
+        SELECT job_id, turn, worker_id FROM jobs
+        WHERE status = 'pending' AND turn IS NOT NULL {only_small} AND run_after <= statement_timestamp()
+            AND version <= {version} AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
+        ORDER BY turn, created_at, job_id LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ), advanced AS MATERIALIZED (
+        SELECT setval('queue_turn', max(turn)) AS turn FROM picked
+        HAVING max(turn) > (SELECT last_value FROM queue_turn)
+    )
+    UPDATE jobs
+    SET status = 'running', attempt = jobs.attempt + 1, lease_token = gen_random_uuid(), worker_id = :worker_id,
+        lease_expires_at = statement_timestamp() + make_interval(secs => :lease), started_at = statement_timestamp(),
+        finished_at = NULL, error_message = NULL, progress = 0, stage = NULL
+    FROM picked LEFT JOIN advanced ON true
+    WHERE jobs.job_id = picked.job_id AND coalesce(advanced.turn, 0) >= 0
+    RETURNING jobs.lease_token, {columns}, picked.worker_id AS previous_worker,
+        CASE WHEN jobs.small THEN (SELECT data FROM job_uploads WHERE job_uploads.job_id = jobs.job_id) END AS upload
+"""
+
+_CLAIM_ANY = text(_CLAIM.format(only_small="", version=JOB_VERSION, columns=JOB_COLUMNS))
+_CLAIM_SMALL = text(_CLAIM.format(only_small="AND small", version=JOB_VERSION, columns=JOB_COLUMNS))
+
+# A retried job comes next. Jobs that another program has inserted, and those that are older than turns, get theirs as
+# if they were submitted now, in their order, so that many of one user do not pass for one.
+_ASSIGN_TURNS = text(f"""
+    WITH due AS MATERIALIZED (
+        SELECT job_id, user_id, attempt, created_at FROM jobs
+        WHERE status = 'pending' AND turn IS NULL AND run_after <= statement_timestamp()
+        ORDER BY run_after LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ), users AS MATERIALIZED (
+        SELECT user_id, {TURN_OF_USER.format(user="new.user_id")} AS first
+        FROM (SELECT DISTINCT user_id FROM due WHERE attempt = 0) AS new
+    ), placed AS (
+        SELECT job_id, CASE WHEN attempt > 0 THEN {TURN_OF_NEXT}
+            ELSE users.first + 2 * (row_number() OVER (PARTITION BY due.user_id, attempt > 0
+                ORDER BY created_at, job_id) - 1) END AS turn
+        FROM due LEFT JOIN users USING (user_id)
+    )
+    UPDATE jobs SET turn = placed.turn FROM placed WHERE jobs.job_id = placed.job_id
+""")  # nosec B608 # noqa: S608 - no input in it
+
+
+class ClaimRepository:
+    """Claims and turns, within one unit of work."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def claim(
+        self, limit: int, *, worker_id: str, lease_seconds: float, only_small: bool = False
+    ) -> Sequence[Claim]:
+        """Take up to `limit` due jobs, the lowest turns first, for this worker; empty where none is due.
+
+        Nothing is claimed while the fleet is paused, and no job of a newer version than this program knows. Two
+        claimers never get the same job, and neither waits for the other.
+        """
+        statement = _CLAIM_SMALL if only_small else _CLAIM_ANY
+        values = {"limit": limit, "worker_id": worker_id, "lease": lease_seconds}
+        rows = (await self._connection.execute(statement, values)).mappings()
+        claims = []
+        for row in rows:
+            columns = dict(row)
+            token, upload = columns.pop("lease_token"), columns.pop("upload")
+            previous = columns.pop("previous_worker")
+            claims.append(Claim(job=job_from_row(columns), lease_token=token, upload=upload, previous_worker=previous))
+        return sorted(claims, key=lambda claim: (claim.job.turn, claim.job.created_at, claim.job.job_id))
+
+    async def assign_turns(self, limit: int) -> int:
+        """Give due jobs that have no turn theirs, and return how many: retries, rows of other programs.
+
+        Safe on many replicas at once.
+        """
+        return (await self._connection.execute(_ASSIGN_TURNS, {"limit": limit})).rowcount
+
+    async def turn(self) -> int:
+        """The highest turn that has been claimed."""
+        return int(await self._connection.scalar(text("SELECT last_value FROM queue_turn")) or 0)
+
+
+def claim_tokens(claims: Sequence[Claim]) -> list[UUID]:
+    """The lease tokens of the claims, in their order."""
+    return [claim.lease_token for claim in claims]

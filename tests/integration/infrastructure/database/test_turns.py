@@ -1,0 +1,206 @@
+"""Turns: who is claimed next, however many wait."""
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from domain.jobs import LEASE_SECONDS, Claim, SubmissionLimits
+from domain.sources import SourceKind
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.claims import ClaimRepository
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
+from infrastructure.database.repositories.users import UserRepository
+from tests.fixtures.worker_process import System
+
+NO_LIMITS = SubmissionLimits(max_unfinished=10**6, max_per_day=10**6)
+SOURCE = {"git_repo_url": "https://github.com/a/b", "git_branch": None}
+
+
+@pytest.fixture
+async def database(system: System) -> AsyncIterator[Database]:
+    database = Database.from_settings(system.settings)
+    yield database
+    await database.close()
+
+
+async def new_user(database: Database) -> UUID:
+    async with database.unit_of_work() as work:
+        return await UserRepository(work).get_or_create(f"{uuid.uuid4().hex}@example.org")
+
+
+async def submit(database: Database, user_id: UUID, count: int = 1, *, small: bool = False) -> list[str]:
+    new = [
+        NewJob(job_id=uuid.uuid4().hex, source_kind=SourceKind.UPLOAD, source_metadata={"upload_filename": "a.py"},
+               upload=b"x = 1\n")
+        if small
+        else NewJob(job_id=uuid.uuid4().hex, source_kind=SourceKind.GITHUB, source_metadata=SOURCE)
+        for _ in range(count)
+    ]  # fmt: skip
+    async with database.unit_of_work() as work:
+        submitted = await SubmissionRepository(work).submit(user_id, new, NO_LIMITS)
+    return [each.job.job_id for each in submitted]
+
+
+async def claim(database: Database, limit: int = 1, *, only_small: bool = False) -> list[Claim]:
+    async with database.autocommit() as work:
+        claims = await ClaimRepository(work).claim(
+            limit, worker_id="w", lease_seconds=LEASE_SECONDS, only_small=only_small
+        )
+    return list(claims)
+
+
+async def assign_turns(database: Database) -> int:
+    async with database.autocommit() as work:
+        return await ClaimRepository(work).assign_turns(1_000)
+
+
+async def execute(database: Database, statement: str, **values: object) -> None:
+    async with database.unit_of_work() as work:
+        await work.execute(text(statement), values)
+
+
+async def defer(database: Database, job_id: str, *, seconds: int) -> None:
+    statement = """
+        UPDATE jobs SET status = 'pending', lease_token = NULL, turn = NULL,
+            run_after = now() + make_interval(secs => :seconds)
+        WHERE job_id = :job_id
+    """
+    await execute(database, statement, job_id=job_id, seconds=seconds)
+
+
+def jain(counts: list[int]) -> float:
+    """Jain's fairness index: 1 where all got the same, 1/n where one got everything."""
+    return sum(counts) ** 2 / (len(counts) * sum(count * count for count in counts))
+
+
+async def test_newcomer_waits_for_at_most_one_job_of_each_waiting_user(database: Database) -> None:
+    for _ in range(40):
+        await submit(database, await new_user(database), 5)
+    await claim(database, 60)
+    newcomer = await new_user(database)
+    await submit(database, newcomer)
+    order = [each.job.user_id for each in await claim(database, 200)]
+    assert order.index(newcomer) <= 40
+    assert Counter(order[: order.index(newcomer)]).most_common(1)[0][1] <= 1
+
+
+async def test_claims_are_shared_evenly_between_a_hog_and_others(database: Database) -> None:
+    hog = await new_user(database)
+    await submit(database, hog, 900)
+    await submit(database, hog, 900)
+    users = [hog, *[await new_user(database) for _ in range(20)]]
+    for user in users[1:]:
+        await submit(database, user, 40)
+    served: Counter[UUID] = Counter()
+    for _ in range(30):
+        served.update(each.job.user_id for each in await claim(database, 20))
+    assert sum(served.values()) == 600
+    assert jain([served[user] for user in users]) >= 0.95
+
+
+async def test_newcomers_at_full_capacity_starve_nobody(database: Database) -> None:
+    old = [await new_user(database) for _ in range(10)]
+    for user in old:
+        await submit(database, user, 10)
+    served: Counter[UUID] = Counter()
+    for _ in range(15):
+        for _ in range(20):
+            await submit(database, await new_user(database))
+        served.update(each.job.user_id for each in await claim(database, 20))
+    assert all(served[user] >= 2 for user in old)
+
+
+async def test_cancelled_backlog_is_forgotten(database: Database) -> None:
+    user, other = await new_user(database), await new_user(database)
+    backlog = await submit(database, user, 500)
+    await submit(database, other, 20)
+    async with database.unit_of_work() as work:
+        await JobRepository(work).cancel_all(backlog)
+    (job_id,) = await submit(database, user)
+    assert job_id in [each.job.job_id for each in await claim(database, 3)]
+
+
+async def test_eight_claimers_get_each_job_once_and_never_nothing_while_jobs_are_due(database: Database) -> None:
+    users = [await new_user(database) for _ in range(5)]
+    for user in users:
+        await submit(database, user, 80)
+    claimed: list[str] = []
+    empty = 0
+
+    async def claimer() -> None:
+        nonlocal empty
+        while len(claimed) < 400:
+            got = await claim(database, random.randint(1, 7))
+            if not got and len(claimed) < 400 - 8 * 7:
+                empty += 1
+            claimed.extend(each.job.job_id for each in got)
+            if not got:
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(claimer() for _ in range(8)))
+    assert len(claimed) == len(set(claimed)) == 400
+    assert empty == 0
+
+
+async def test_order_of_one_user_is_the_order_of_submission(database: Database) -> None:
+    user = await new_user(database)
+    first, second = await submit(database, user, 30), await submit(database, user, 5)
+    assert [each.job.job_id for each in await claim(database, 50)] == first + second
+
+
+async def test_only_small_jobs_are_claimed_where_only_they_are_wanted(database: Database) -> None:
+    user = await new_user(database)
+    await submit(database, user, 3)
+    (small,) = await submit(database, user, small=True)
+    (got,) = await claim(database, 5, only_small=True)
+    assert (got.job.job_id, got.upload) == (small, b"x = 1\n")
+
+
+async def test_rows_of_other_programs_get_turns_as_if_submitted_now(database: Database) -> None:
+    hog, user = await new_user(database), await new_user(database)
+    await submit(database, user)
+    await execute(
+        database,
+        """
+        INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata)
+        SELECT 'foreign-' || n, :hog, 'pending', 'github', jsonb_build_object('git_repo_url', 'https://github.com/a/b')
+        FROM generate_series(100, 399) AS n
+        """,
+        hog=hog,
+    )
+    assert len(await claim(database, 50)) == 1
+    assert await assign_turns(database) == 300
+    await submit(database, user)
+    order = [each.job.user_id for each in await claim(database, 10)]
+    assert order.index(user) <= 1
+    assert await assign_turns(database) == 0
+
+
+async def test_deferred_job_comes_next_when_it_is_due(database: Database) -> None:
+    user = await new_user(database)
+    await submit(database, user, 20)
+    (first,) = await claim(database)
+    await defer(database, first.job.job_id, seconds=3600)
+    assert await assign_turns(database) == 0
+    await defer(database, first.job.job_id, seconds=-1)
+    assert await assign_turns(database) == 1
+    assert first.job.job_id in [each.job.job_id for each in await claim(database, 2)]
+
+
+async def test_paused_fleet_claims_nothing(database: Database) -> None:
+    await submit(database, await new_user(database), 3)
+    await execute(database, "INSERT INTO fleet_controls (name) VALUES ('paused')")
+    assert await claim(database, 3) == []
+
+
+async def test_job_of_a_newer_version_is_left_alone(database: Database) -> None:
+    newer, known = await submit(database, await new_user(database)), await submit(database, await new_user(database))
+    await execute(database, "UPDATE jobs SET version = 99 WHERE job_id = :job_id", job_id=newer[0])
+    assert [each.job.job_id for each in await claim(database, 5)] == known

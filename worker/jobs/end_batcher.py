@@ -1,0 +1,89 @@
+"""Writes the ends of attempts: those that arrive while a commit is under way share the next one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from domain.errors import ServiceUnavailableError
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository, EndResult
+
+MAX_ENDS = 20
+MAX_CHARACTERS = 8 * 1024 * 1024
+"""Of the runs' documents in one transaction; a larger run is written alone."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    end: AttemptEnd
+    result: asyncio.Future[EndResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class EndBatcher:
+    """One for a worker. An end that arrives while nothing is being written is written at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: deque[_Waiting] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def write(self, end: AttemptEnd) -> EndResult:
+        """Write the end, and return what became of it.
+
+        Raises ServiceUnavailableError where the database is away; whether the end was written is then unknown, and
+        writing it again is safe. Cancelling the caller does not take the end out of a transaction that has begun.
+        """
+        waiting = _Waiting(end)
+        self._waiting.append(waiting)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        return await waiting.result
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch = self._next_batch()
+            try:
+                await self._write(batch)
+            except Exception as error:  # noqa: BLE001 - each waiter gets it
+                if len(batch) > 1 and not isinstance(error, ServiceUnavailableError):
+                    await self._write_singly(batch)
+                else:
+                    _fail(batch, error)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_ENDS:
+            first = self._waiting[0]
+            if first.result.cancelled():
+                self._waiting.popleft()
+                continue
+            if batch and size + first.end.size > MAX_CHARACTERS:
+                break
+            size += first.end.size
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        if not batch:
+            return
+        async with self._database.unit_of_work() as work:
+            results = await AttemptEndRepository(work).end([waiting.end for waiting in batch])
+        for waiting in batch:
+            if not waiting.result.done():
+                waiting.result.set_result(results[waiting.end.claim.lease_token])
+
+    async def _write_singly(self, batch: Sequence[_Waiting]) -> None:
+        """PostgreSQL refused the batch: one end of it is at fault, and must cost only itself."""
+        for waiting in batch:
+            try:
+                await self._write([waiting])
+            except Exception as error:  # noqa: BLE001 - its waiter gets it
+                _fail([waiting], error)
+
+
+def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.result.done():
+            waiting.result.set_exception(error)
