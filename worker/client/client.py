@@ -84,7 +84,11 @@ class Client:
     # Users
 
     async def get_or_create_user(self, email: str, auth0_sub: str | None = None) -> UUID:
-        """Return the user's id, and create the user if necessary. Safe under concurrent calls."""
+        """Return the user's id, and create the user if necessary. Safe under concurrent calls.
+
+        `auth0_sub` is an identity that stays when the email changes. Raises InvalidInputError for an invalid email or
+        identity, and ForbiddenError where the email belongs to another identity.
+        """
         async with self._database.unit_of_work() as work:
             return await UserRepository(work).get_or_create(email, auth0_sub)
 
@@ -153,8 +157,8 @@ class Client:
         """Submit all of them in one transaction, or none. Returns the jobs in the order of the submissions.
 
         The limits are MAX_SUBMISSIONS and MAX_TOTAL_MB of uploads (`worker.client.submissions`), and the user's limits
-        for all of them together; a submission whose idempotency key is known does not count. Raises as the methods for
-        one submission; the message of an InvalidInputError names the submission.
+        for all of them together; a submission whose idempotency key is known does not count. Raises as `submit_upload`
+        and `submit_repository`; the message of an InvalidInputError names the submission.
         """
         return await self._submitter.submit(user_id, submissions)
 
