@@ -5,12 +5,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import configuration, metrics, result_schema
+from docs.generator import client, configuration, metrics, prometheus, result, result_schema
 
 FOLDER = Path(__file__).parent
 PAGES: Mapping[str, Callable[[], str]] = {
+    "client.md": client.page,
     "configuration.md": configuration.page,
     "metrics.md": metrics.page,
+    "prometheus.md": prometheus.page,
+    "result.md": result.page,
     "result.schema.json": result_schema.document,
 }
 

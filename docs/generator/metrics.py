@@ -1,10 +1,8 @@
-"""The page of the metrics of analysed code, from the collectors' declarations, and of those of a replica."""
+"""The page of the metrics of analysed code, from the collectors' declarations."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pkgutil import resolve_name
-
-from prometheus_client.metrics import MetricWrapperBase
 
 from collectors.contract import AnyCollector
 from collectors.engine.discovery import discover
@@ -19,16 +17,13 @@ from domain.metrics.declaration import (
 )
 from domain.metrics.severity import Falling, Rising
 from domain.sources import EXCLUDED_DIRECTORIES
-from infrastructure.observability import prometheus_metrics
 
 HEAD = f"""\
 # Metrics
 {NOTE}
 
-This page has two lists: [the metrics of analysed code](#metrics-of-analysed-code), and
-[the Prometheus metrics of a replica](#prometheus-metrics-of-a-replica).
-
-## Metrics of analysed code
+What is measured of a source. The Prometheus metrics of a worker have [a page of their own](prometheus.md);
+[result.md](result.md) shows where the numbers are in a result.
 
 - **All collectors analyse the same files**: every regular `.py` file outside {{excluded}}.
   A file larger than `MAX_FILE_KB` is skipped. `completeness` names what was left out.
@@ -43,13 +38,6 @@ This page has two lists: [the metrics of analysed code](#metrics-of-analysed-cod
 
 Each value can be null, which means that it was not measured.
 """
-REPLICA_HEAD = """
-## Prometheus metrics of a replica
-
-On `/metrics` of `STATUS_HOST:STATUS_PORT`. Durations are in seconds, with histogram buckets from 0.01 to 600. The usual
-`process_*` and `python_*` metrics of the worker process (without its children) are there too.
-
-"""
 
 
 def page() -> str:
@@ -63,8 +51,6 @@ def page() -> str:
             *(_collector(collector) for collector in found),
             _severities(declarations),
             _health(declarations),
-            REPLICA_HEAD,
-            table(("metric", "kind", "labels", "meaning"), _replica_rows()),
         )
     )
 
@@ -75,7 +61,7 @@ def _collector(collector: AnyCollector) -> str:
     text = documentation(type(collector))
     fields = [(f"`{field.key}`", field.json_type, cell(field.meaning)) for field in metric.aggregate]
     parts = [
-        f"\n### `{metric.name}`\n\nTool: {tool}.\n\n{text}\n",
+        f"\n## `{metric.name}`\n\nTool: {tool}.\n\n{text}\n",
         *(_referenced(name) for name in sorted(set(re.findall(r"`(collectors(?:\.\w+)+)`", text)))),
         f"\n`metrics.{metric.name}` of the result:\n\n{table(('key', 'type', 'meaning'), fields)}",
         *(_items(field) for field in metric.aggregate if field.items),
@@ -116,7 +102,7 @@ def _severities(declarations: Sequence[MetricDeclaration]) -> str:
         for metric in file_metrics_of(declarations)
         if metric.rated is not None and (metric.thresholds is not None or metric.judge is not None)
     ]
-    head = "\n### Severities\n\nThe severity of a file, in `file_tree`.\n\n"
+    head = "\n## Severities\n\nThe severity of a file, in `file_tree`.\n\n"
     return head + table(("key", "rated number", "low, medium, high"), rows)
 
 
@@ -140,7 +126,7 @@ def _health(declarations: Sequence[MetricDeclaration]) -> str:
         for name, weight in scoring.HEALTH_WEIGHTS.items()
     ]
     formula = documentation(scoring.health_score).removeprefix("Return ")
-    head = f"\n### Health score\n\nThe `health_score` of a file: {formula}\n\n"
+    head = f"\n## Health score\n\nThe `health_score` of a file: {formula}\n\n"
     return head + table(("input", "x", "weight", "penalty"), rows)
 
 
@@ -148,12 +134,3 @@ def _penalty(weight: scoring.Weight) -> str:
     """Return the formula. The penalty x / (x + half) is 0 at 0, and gives its half at 1."""
     rises = weight.penalty(0.0) == 0.0
     return f"x / (x + {round(1 / weight.penalty(1.0) - 1)})" if rises else "1 - x / 100"
-
-
-def _replica_rows() -> Iterable[Sequence[str]]:
-    for value in vars(prometheus_metrics).values():
-        if isinstance(value, MetricWrapperBase):
-            (family,) = value.describe()
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{label}`" for label in value._labelnames)  # noqa: SLF001 - it has no public name
-            yield f"`{name}`", family.type, labels or "-", cell(family.documentation)

@@ -202,7 +202,7 @@ def _run_source() -> Schema:
         **origin["properties"],
         "submission_type": with_description(schema_of(SourceKind), ORIGIN_MEANINGS["submission_type"]),
     }
-    return with_description(object_schema(properties), "The source of a stored run.")
+    return object_schema(properties)
 
 
 def _local_source() -> Schema:
@@ -213,9 +213,7 @@ def _local_source() -> Schema:
         "git_branch": MAYBE_TEXT,
         "git_commit_sha": MAYBE_TEXT,
     }
-    return with_description(
-        object_schema(properties, optional=("path", "git_repo_url")), "The source of `vibe8 analyze`."
-    )
+    return object_schema(properties, optional=("path", "git_repo_url"))
 
 
 def _metrics(metrics: Sequence[MetricDeclaration]) -> Schema:

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of a replica. docs/metrics.md is generated from this module; deploy/ has the alerts."""
+"""The Prometheus metrics of a replica. docs/prometheus.md is generated from this module; deploy/ has the alerts."""
 
 from collections.abc import Iterable, Mapping
 

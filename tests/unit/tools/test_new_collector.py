@@ -116,7 +116,7 @@ def test_eleventh_metric_is_in_the_tables_of_the_command(checkout: Checkout) -> 
 def test_eleventh_metric_is_on_the_generated_page(checkout: Checkout) -> None:
     assert checkout.python("-m", "docs.generate").returncode == 0
     page = (checkout.root / "docs" / "metrics.md").read_text()
-    assert f"\n### `{NAME}`\n" in page
+    assert f"\n## `{NAME}`\n" in page
     assert "| `total` | integer | Top-level statements of all files. |" in page
     assert f"| `{NAME}` | Top-level statements per 100 sloc. | <= 20, <= 50, above |" in page
 
