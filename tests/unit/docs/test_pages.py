@@ -9,7 +9,7 @@ from opentelemetry.sdk import environment_variables
 
 from tests.unit.deploy.project_files import ROOT, command_names, setting_names
 
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = [*PAGES, *(path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file()), ROOT / "Dockerfile"]
 PACKAGES = ("worker", "collectors", "domain", "infrastructure")
 SOURCE = "".join(
@@ -54,7 +54,7 @@ def named_tests(page: Path) -> list[str]:
 
 
 def named_files(page: Path) -> list[str]:
-    folders = "collectors|deploy|docs|domain|examples|infrastructure|tests|worker"
+    folders = "alembic|collectors|deploy|docs|domain|examples|infrastructure|tests|worker"
     return [name for name in code_spans(page) if re.fullmatch(rf"({folders})/[\w./-]*", name)]
 
 
@@ -164,3 +164,28 @@ def test_code_blocks_are_closed(page: Path) -> None:
     fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
     assert len(fences) % 2 == 0
     assert all(not closing for closing in fences[1::2])
+
+
+def test_readme_is_short_and_links_every_page() -> None:
+    readme = ROOT / "README.md"
+    assert len(readme.read_text().splitlines()) < 120
+    linked = {link.partition("#")[0] for link in links(readme)}
+    pages_and_schema = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.json")]
+    assert {f"docs/{page.name}" for page in pages_and_schema} <= linked
+
+
+def test_glossary_is_sorted_and_says_something_of_each_word() -> None:
+    rows = re.findall(r"^\| ([a-z][^|]*) \| (.+) \|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    words = [word for word, _ in rows if word != "word"]
+    assert words == sorted(words)
+    assert len(words) > 30
+    for required in ("facts", "lease", "fencing token", "zygote", "heartbeat", "failpoint", "idempotency key", "drain"):
+        assert required in words
+
+
+def test_folders_of_the_guide_exist_and_none_is_missing() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| folder | holds |")[2].partition("\n\n")[0]
+    named = {folder.rstrip("/") for folder in re.findall(r"`([\w/]+)`", table)}
+    packages = [ROOT / package for package in PACKAGES if package != "domain"]
+    folders = {str(path.parent.relative_to(ROOT)) for package in packages for path in package.glob("*/__init__.py")}
+    assert folders <= named
