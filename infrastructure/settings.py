@@ -50,13 +50,13 @@ class Settings(BaseSettings):
     """Number of the Redis database, if `REDIS_URL` is unset."""
 
     arq_max_jobs: PositiveInt = 20
-    """Jobs that a worker runs at a time. CPU-bound child processes are also limited to the number of cores."""
+    """Upper limit of the jobs that a worker runs at a time, which is otherwise the number of its cores and two more."""
     arq_job_timeout: PositiveInt = 600
     """Time limit in seconds for fetching, and the same again for collecting. An attempt that exceeds it fails."""
     arq_keep_result: NonNegativeInt = 0
     """Seconds that ARQ keeps the result of a queue entry (`arq:result:*`) in Redis. It is empty and never read."""
     arq_poll_delay: PositiveSeconds = 0.1
-    """Seconds between two polls of the queue in Redis."""
+    """Seconds between two polls of the queue in Redis. A wake-up normally arrives without a poll."""
 
     startup_wait: NonNegativeInt | None = None
     """Seconds that a starting worker waits for PostgreSQL, its schema and Redis; unset: no limit; 0: no wait."""

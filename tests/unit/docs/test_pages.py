@@ -146,7 +146,7 @@ def test_the_runbook_explains_each_reason_of_readyz() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     section = page[page.index("### Vibe8ReplicaNotReady") : page.index("### Vibe8ReplicaRestarting")]
     reasons = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
-    assert len(reasons) == 6
+    assert len(reasons) == 5
     for reason in reasons:
         for part in re.split(r"\bN\b", reason):
             assert part.strip() in SOURCE, reason
