@@ -50,8 +50,8 @@ ODD_NAMES = {
     "score: `coverage_pct` and `mi_avg` are one.",
     "`suppressed`": "What comments in the source hide (`noqa`, `nosec`, `CPD-OFF`), counted beside the rest.",
     "`analyzed`": "Files that parse. A file that does not parse is in the tree, with `parse_error`.",
-    "`skipped`, `partial`": "`skipped` lists what was left out before the analysis. `partial` is a collector that could "
-    "not measure something; `errors` names it.",
+    "`skipped`, `partial`": "`skipped` lists what was left out before the analysis. `partial` is a collector that "
+    "could not measure something; `errors` names it.",
     "`source`": "Of a run its columns; of `vibe8 analyze` what was named; of a job without a result its "
     "`source_metadata`.",
     "`author_model`": "The model that wrote the code, or the person.",
@@ -60,8 +60,8 @@ ODD_NAMES = {
     "earlier attempts failed.",
     "`stage`: `waiting for a core`": "The source is there; all cores of the worker are busy.",
     "`notices`, `notice_id`": "Webhook deliveries, and the header `webhook-id` of one.",
-    "`collect.NAME`, `wall.NAME`": "Keys of `timings_ms`: the CPU time of a collector, and the wall time until its last "
-    "result.",
+    "`collect.NAME`, `wall.NAME`": "Keys of `timings_ms`: the CPU time of a collector, and the wall time until its "
+    "last result.",
 }
 
 
