@@ -188,7 +188,7 @@ def _parameter(parameter: ast.arg, default: ast.expr | None) -> str:
 
 def _value(cls: type) -> str:
     if issubclass(cls, Enum):
-        lines = [f"{member.name} = {str(member.value)!r}" for member in cls]
+        lines = [f'{member.name} = "{member.value}"' for member in cls]
     else:
         meanings = field_meanings(cls)
         lines = [
