@@ -16,7 +16,7 @@ from tests.tools.new_collector import InvalidNameError, create, main
 from tests.unit.deploy.project_files import ROOT
 
 NAME = "novelty"
-COPIED = ("worker", "collectors", "domain", "infrastructure", "docs", "tests")
+COPIED = ("worker", "collectors", "domain", "infrastructure", "deploy", "docs", "examples", "tests")
 WRITTEN = {
     f"collectors/metrics/{NAME}.py",
     f"tests/parity/fixtures/{NAME}/sample.py",
@@ -117,6 +117,8 @@ def test_eleventh_metric_is_on_the_generated_page(checkout: Checkout) -> None:
     assert checkout.python("-m", "docs.generate").returncode == 0
     page = (checkout.root / "docs" / "metrics.md").read_text()
     assert f"\n## `{NAME}`\n" in page
+    schema = json.loads((checkout.root / "docs" / "result.schema.json").read_text())
+    assert "total" in schema["$defs"]["metrics"]["properties"][NAME]["properties"]
     assert "| `total` | integer | Top-level statements of all files. |" in page
     assert f"| `{NAME}` | Top-level statements per 100 sloc. | <= 20, <= 50, above |" in page
 
