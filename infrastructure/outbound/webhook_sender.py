@@ -14,6 +14,8 @@ import socket
 import ssl
 import time
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -26,6 +28,9 @@ from infrastructure.outbound.public_addresses import IPAddress, is_public_addres
 
 DELIVERY_TIMEOUT_SECONDS = 10.0
 """Time limit of a whole delivery, including the DNS look-up."""
+
+MAX_LOOKUPS = 64
+"""DNS look-ups at a time, in threads of their own: name servers that do not answer hold up nothing else."""
 
 SECRET_PREFIX = "whsec_"  # nosec B105 # noqa: S105 - the prefix of every webhook secret
 
@@ -61,15 +66,18 @@ class WebhookSender:
         self._allowed_hosts = frozenset(allowed_hosts)
         self._tls = tls
         self._http_client: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        self._resolver = ThreadPoolExecutor(MAX_LOOKUPS, "webhook-dns")
 
     async def _client(self) -> httpx.AsyncClient:
         """Return the HTTP client. It is made when first needed, because loading the system's certificates is slow."""
-        if self._http_client is None:
-            tls = self._tls
-            if tls is None:
-                tls = await asyncio.to_thread(ssl.create_default_context)
-            self._http_client = self._http_client or self._new_client(tls)
-        return self._http_client
+        async with self._opening:  # many first deliveries at once load the certificates once
+            if self._http_client is None:
+                tls = self._tls
+                if tls is None:
+                    tls = await asyncio.to_thread(ssl.create_default_context)
+                self._http_client = self._new_client(tls)
+            return self._http_client
 
     @staticmethod
     def _new_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
@@ -84,7 +92,8 @@ class WebhookSender:
         )
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections. A DNS look-up under way ends by its own time limit."""
+        self._resolver.shutdown(wait=False, cancel_futures=True)
         if self._http_client is not None:
             await self._http_client.aclose()
 
@@ -135,7 +144,8 @@ class WebhookSender:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            entries = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+            lookup = partial(socket.getaddrinfo, parts.hostname, port, type=socket.SOCK_STREAM)
+            entries = await asyncio.get_running_loop().run_in_executor(self._resolver, lookup)
         except (OSError, UnicodeError):
             raise WebhookDeliveryError("the host name cannot be resolved (DNS)") from None
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
