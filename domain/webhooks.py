@@ -27,6 +27,8 @@ class WebhookDelivery:
     job_id: str
     user_id: UUID
     url: str
+    host: str
+    """The host of the URL, with its port if the URL names one, in lower case."""
     status: str
     error_message: str | None
     run_id: UUID | None

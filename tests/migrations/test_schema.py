@@ -26,6 +26,7 @@ ADDED_INDEXES = {
     "ix_jobs_user_id_idempotency_key",
     "ix_jobs_result_run_id",
     "ix_notices_due",
+    "ix_notices_open_host",
     "ix_notices_job_id",
 }
 PRIMARY_KEYS = {

@@ -1,7 +1,12 @@
-"""Delivery of webhooks about ended jobs. It uses no slot, so that no job waits for a receiver's server."""
+"""Delivery of webhooks about ended jobs. It uses no slot, so that no job waits for a receiver's server.
+
+A receiver that does not answer keeps a delivery for the whole time limit. So a host gets few deliveries at a time, and
+what waits for a host is not claimed: it takes no place from other hosts, and no attempt is counted.
+"""
 
 import asyncio
 import random
+from collections import Counter
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,7 +22,13 @@ from infrastructure.outbound.webhook_sender import DELIVERY_TIMEOUT_SECONDS, Web
 POLL_SECONDS = 5.0
 """Interval between polls for deliveries that this worker did not store: by a rescue, a client or a dead worker."""
 
-MAX_CONCURRENT = 10
+MAX_CONCURRENT = 200
+"""Deliveries under way, each with a connection; they mostly wait. With MAX_PER_HOST, 100 hosts that hang fill them."""
+
+MAX_PER_HOST = 2
+MAX_CONCURRENT_WRITES = 4
+"""Outcomes written at a time, so that many time-outs at once do not take the jobs' database connections."""
+
 LEASE_SECONDS = 6 * DELIVERY_TIMEOUT_SECONDS
 """A delivery is due again after so long if its worker died while sending it."""
 
@@ -30,7 +41,8 @@ class WebhookDispatcher:
     def __init__(self, database: Database, sender: WebhookSender) -> None:
         self._database = database
         self._sender = sender
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._writes = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
         self._wakeup = asyncio.Event()
 
     def wake(self) -> None:
@@ -67,15 +79,18 @@ class WebhookDispatcher:
         free = MAX_CONCURRENT - len(self._tasks)
         if free <= 0:
             return  # the end of a delivery wakes the loop
+        under_way = Counter(self._tasks.values())
         async with self._database.unit_of_work() as work:
-            claimed = await WebhookDeliveryRepository(work).claim_due(free, LEASE_SECONDS)
+            claimed = await WebhookDeliveryRepository(work).claim_due(
+                free, LEASE_SECONDS, per_host=MAX_PER_HOST, under_way=under_way
+            )
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery))
-            self._tasks.add(task)
+            self._tasks[task] = delivery.host
             task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         self.wake()
         if not task.cancelled() and task.exception() is not None:
             # The delivery is sent again when its lease has expired.
@@ -88,7 +103,7 @@ class WebhookDispatcher:
         except (WebhookDeliveryError, InvalidInputError) as error:
             await self._record_failure(delivery, str(error), fields)
             return
-        async with self._database.unit_of_work() as work:
+        async with self._writes, self._database.unit_of_work() as work:
             await WebhookDeliveryRepository(work).mark_delivered(delivery)
         WEBHOOK_DELIVERIES.labels("delivered").inc()
         log.info("webhook.delivered", **fields)
@@ -96,7 +111,7 @@ class WebhookDispatcher:
     async def _record_failure(self, delivery: WebhookDelivery, reason: str, fields: dict[str, object]) -> None:
         give_up = delivery.attempt >= MAX_DELIVERY_ATTEMPTS
         delay = delivery_backoff_seconds(delivery.attempt, random.random())  # nosec B311 # noqa: S311 - jitter
-        async with self._database.unit_of_work() as work:
+        async with self._writes, self._database.unit_of_work() as work:
             await WebhookDeliveryRepository(work).mark_failed(delivery, reason, delay_seconds=delay, give_up=give_up)
         WEBHOOK_DELIVERIES.labels("given_up" if give_up else "failed").inc()
         log.warning("webhook.given_up" if give_up else "webhook.delivery_failed", **fields, reason=reason)

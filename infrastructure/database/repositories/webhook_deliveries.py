@@ -1,5 +1,6 @@
 """Webhook deliveries. A trigger on `jobs` inserts them, in the transaction that ends the job."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import text
@@ -7,20 +8,37 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.text import one_line
 from domain.webhooks import WebhookDelivery
+from infrastructure.database.tables import DELIVERY_HOST
 
-_COLUMNS = """
-    notices.notice_id AS delivery_id, notices.job_id, notices.user_id, notices.url, notices.status,
-    notices.error_message, notices.run_id, notices.finished_at, notices.attempt, notices.due_at,
+_COLUMNS = f"""
+    notices.notice_id AS delivery_id, notices.job_id, notices.user_id, notices.url, {DELIVERY_HOST} AS host,
+    notices.status, notices.error_message, notices.run_id, notices.finished_at, notices.attempt, notices.due_at,
     notices.delivered_at, notices.given_up_at, notices.last_error
 """
 _OPEN = "delivered_at IS NULL AND given_up_at IS NULL"
 
-# Deliveries with fewer attempts come first, so that URLs that do not answer delay no other delivery.
+# The claim steps through the hosts of `ix_notices_open_host`, and reads at each host only the deliveries that the host
+# may still get. So the cost does not grow with the backlog of a host. Deliveries with fewer attempts come first, so
+# that receivers that do not answer delay no other. The EXISTS keeps a claim cheap while nothing is due.
 _CLAIM = text(f"""
-    WITH due AS MATERIALIZED (
-        SELECT notice_id FROM notices WHERE {_OPEN} AND due_at <= statement_timestamp()
-        ORDER BY attempt, due_at LIMIT :limit
-        FOR UPDATE SKIP LOCKED
+    WITH RECURSIVE hosts AS (
+        (SELECT {DELIVERY_HOST} AS host FROM notices
+         WHERE {_OPEN} AND EXISTS (SELECT 1 FROM notices WHERE {_OPEN} AND due_at <= statement_timestamp())
+         ORDER BY {DELIVERY_HOST} LIMIT 1)
+        UNION ALL
+        SELECT (SELECT {DELIVERY_HOST} FROM notices WHERE {_OPEN} AND {DELIVERY_HOST} > hosts.host
+                ORDER BY {DELIVERY_HOST} LIMIT 1)
+        FROM hosts WHERE hosts.host IS NOT NULL
+    ), due AS MATERIALIZED (
+        SELECT next.notice_id FROM hosts
+        LEFT JOIN unnest(CAST(:hosts AS varchar[]), CAST(:counts AS integer[])) AS under_way (host, count) USING (host)
+        CROSS JOIN LATERAL (
+            SELECT notice_id, attempt, due_at FROM notices
+            WHERE {_OPEN} AND {DELIVERY_HOST} = hosts.host AND due_at <= statement_timestamp()
+            ORDER BY due_at LIMIT greatest(0, :per_host - coalesce(under_way.count, 0))
+            FOR UPDATE SKIP LOCKED
+        ) AS next
+        ORDER BY next.attempt, next.due_at LIMIT :limit
     )
     UPDATE notices SET attempt = attempt + 1, due_at = statement_timestamp() + make_interval(secs => :lease)
     FROM due WHERE notices.notice_id = due.notice_id
@@ -53,12 +71,17 @@ class WebhookDeliveryRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim_due(self, limit: int, lease_seconds: float) -> list[WebhookDelivery]:
-        """Claim due deliveries for `lease_seconds`; after that they are due again.
+    async def claim_due(
+        self, limit: int, lease_seconds: float, *, per_host: int, under_way: Mapping[str, int]
+    ) -> list[WebhookDelivery]:
+        """Claim up to `limit` due deliveries for `lease_seconds`; after that they are due again.
 
-        Two concurrent claims never get the same delivery, and neither waits for the other.
+        A host gets at most `per_host` deliveries, less those that `under_way` counts for it. Two concurrent claims
+        never get the same delivery, and neither waits for the other.
         """
-        rows = await self._connection.execute(_CLAIM, {"limit": limit, "lease": lease_seconds})
+        limits = {"limit": limit, "per_host": per_host, "lease": lease_seconds}
+        values = {**limits, "hosts": list(under_way), "counts": list(under_way.values())}
+        rows = await self._connection.execute(_CLAIM, values)
         return [WebhookDelivery(**row) for row in rows.mappings()]
 
     async def mark_delivered(self, delivery: WebhookDelivery) -> None:

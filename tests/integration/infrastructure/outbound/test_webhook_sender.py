@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -30,6 +31,7 @@ def new_delivery(url: str, **changes: Any) -> WebhookDelivery:
         job_id="job",
         user_id=ANN,
         url=url,
+        host=urlsplit(url).netloc,
         status="completed",
         error_message=None,
         run_id=uuid.UUID(int=3),

@@ -233,10 +233,10 @@ async def test_a_claimed_delivery_belongs_to_its_claimer_until_the_lease_expires
 ) -> None:
     await webhook_client.cancel_job(user_id, await submit(webhook_client, user_id, receiver.url))
     async with database.unit_of_work() as work:
-        (first,) = await WebhookDeliveryRepository(work).claim_due(10, 0)
+        (first,) = await WebhookDeliveryRepository(work).claim_due(10, 0, per_host=2, under_way={})
     async with database.unit_of_work() as work:
-        (second,) = await WebhookDeliveryRepository(work).claim_due(10, 60)
-        assert await WebhookDeliveryRepository(work).claim_due(10, 60) == []
+        (second,) = await WebhookDeliveryRepository(work).claim_due(10, 60, per_host=2, under_way={})
+        assert await WebhookDeliveryRepository(work).claim_due(10, 60, per_host=2, under_way={}) == []
     async with database.unit_of_work() as work:
         # Ignored, because the second claim holds the lease.
         await WebhookDeliveryRepository(work).mark_failed(first, "late", delay_seconds=0, give_up=True)
