@@ -116,6 +116,19 @@ class Job:
     worker_id: str | None
     """The worker that runs the job, or ran its last attempt."""
 
+    @property
+    def cursor(self) -> "JobCursor":
+        """The position after this job in a list of its owner's jobs."""
+        return JobCursor(created_at=self.created_at, job_id=self.job_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCursor:
+    """The position in a list of jobs, newest first, after which the next page starts. Its job may be gone by then."""
+
+    created_at: datetime
+    job_id: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

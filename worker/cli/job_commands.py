@@ -107,7 +107,7 @@ def submit(
 def jobs(
     status: StatusOption = None,
     since: SinceOption = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="The maximum number of jobs.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of jobs.")] = 50,
     user: UserOption = DEFAULT_USER,
     as_json: JsonOption = False,
 ) -> None:

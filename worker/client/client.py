@@ -21,7 +21,7 @@ from typing import Self
 from uuid import UUID
 
 from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError
-from domain.jobs import Job, JobStatus
+from domain.jobs import Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor
 from domain.sources import Authorship
 from domain.text import JSON, one_line
@@ -170,16 +170,24 @@ class Client:
             return _owned_job(await JobRepository(work).get(job_id), user_id)
 
     async def list_jobs(
-        self, user_id: UUID, *, status: JobStatus | None = None, since: timedelta | None = None, limit: int = 50
+        self,
+        user_id: UUID,
+        *,
+        status: JobStatus | None = None,
+        since: timedelta | None = None,
+        limit: int = 50,
+        after: JobCursor | None = None,
     ) -> list[Job]:
         """Return the user's jobs that still have a row, newest first, at most `limit` and MAX_LISTED_JOBS.
 
-        `since` is an age: jobs created longer ago are left out.
+        `since` is an age: jobs created longer ago are left out. For the next page, pass the `cursor` of the last job as
+        `after`; an empty page is the end. All pages cost the same.
         """
         limit = max(1, min(limit, MAX_LISTED_JOBS))
         earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), MAX_JOB_AGE)
         async with self._database.unit_of_work() as work:
-            return await JobRepository(work).list_jobs(user_id, status=status, since=earliest, limit=limit)
+            jobs = JobRepository(work)
+            return await jobs.list_jobs(user_id, status=status, since=earliest, limit=limit, after=after)
 
     async def list_webhook_deliveries(self, user_id: UUID, job_id: str) -> list[WebhookDelivery]:
         """Return the webhook deliveries about the job, oldest first.

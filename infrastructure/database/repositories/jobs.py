@@ -8,7 +8,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
-from domain.jobs import Job, JobStatus, Transition
+from domain.jobs import Job, JobCursor, JobStatus, Transition
 from domain.text import JSON, one_line, printable
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.claims import TURN_OF_USER
@@ -23,11 +23,14 @@ from infrastructure.database.repositories.mapping import (
 _DROP, _RETRY = Transition.DROP, Transition.RETRY
 
 _GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE job_id = :job_id")  # nosec B608 # noqa: S608 - no input in it
+# A bound that is not given becomes infinite. So every plan, also one that PostgreSQL keeps for all parameters, starts
+# at the cursor in `ix_jobs_user_id_created_at_job_id`.
 _LIST = text(f"""
     SELECT {JOB_COLUMNS} FROM jobs
     WHERE user_id = :user_id
         AND (CAST(:status AS varchar) IS NULL OR status = :status)
-        AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
+        AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+        AND (created_at, job_id) < (coalesce(CAST(:before AS timestamptz), 'infinity'), CAST(:before_id AS varchar))
     ORDER BY created_at DESC, job_id DESC LIMIT :limit
 """)  # nosec B608 # noqa: S608 - no input in it
 
@@ -100,10 +103,18 @@ class JobRepository:
         return job_from_row(row)
 
     async def list_jobs(
-        self, user_id: UUID, *, status: JobStatus | None = None, since: datetime | None = None, limit: int = 100
+        self,
+        user_id: UUID,
+        *,
+        status: JobStatus | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+        after: JobCursor | None = None,
     ) -> list[Job]:
-        """Return the user's jobs, newest first."""
-        values = {"user_id": user_id, "status": status, "since": since, "limit": limit}
+        """Return one page of the user's jobs, newest first, starting after `after`. All pages cost the same."""
+        before, before_id = (None, "") if after is None else (after.created_at, printable(after.job_id))
+        place = {"before": before, "before_id": before_id}
+        values = {"user_id": user_id, "status": status, "since": since, "limit": limit, **place}
         return await self._jobs(_LIST, values)
 
     async def request_cancel(self, job_id: str) -> Job:

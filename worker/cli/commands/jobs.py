@@ -51,8 +51,15 @@ async def _client_for_job(
 async def jobs(email: str, status: JobStatus | None, since: timedelta | None, limit: int, output: OutputWriter) -> int:
     """List the user's jobs, newest first."""
     async with client_and_user(email, lazy_redis=True) as (client, user_id):
-        found = await client.list_jobs(user_id, status=status, since=since, limit=limit)
-    documents = [job_to_json(job) for job in found]
+        documents: list[JSON] = []
+        after = None
+        while page := await client.list_jobs(
+            user_id, status=status, since=since, limit=limit - len(documents), after=after
+        ):
+            documents += [job_to_json(job) for job in page]
+            after = page[-1].cursor
+            if len(documents) == limit:
+                break
     if output.as_json:
         output.print_json(documents)
     else:

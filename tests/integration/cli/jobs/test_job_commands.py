@@ -173,6 +173,21 @@ async def test_jobs_are_filtered_by_status_age_and_limit(
     assert plain[2].split()[2:4] == ["2", "h"]
 
 
+async def test_a_long_list_of_jobs_is_read_page_by_page(cli: System, local_user: UUID) -> None:
+    await Rows(cli).all(
+        """
+        INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, finished_at, created_at)
+        SELECT 'job-' || number, $1, 'completed', 'upload', '{"upload_filename": "a.py"}', now(),
+            now() - make_interval(secs => number)
+        FROM generate_series(1, 2100) AS number
+        """,
+        local_user,
+    )
+    for limit, count in (("2050", 2050), ("1000", 1000), ("9999", 2100)):
+        found = (await cli.run("jobs", "--json", "--limit", limit)).document
+        assert [job["job_id"] for job in found] == [f"job-{number}" for number in range(1, count + 1)]
+
+
 async def test_jobs_of_other_users_are_refused(cli: System, client: Client, local_user: UUID, user_id: UUID) -> None:
     job_id = await submit(client, user_id)
     refused = await asyncio.gather(*(cli.run(command, job_id) for command in ("job", "result", "cancel", "retry")))

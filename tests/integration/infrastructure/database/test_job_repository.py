@@ -1,15 +1,18 @@
 """Reading, listing, cancelling, retrying and deleting jobs."""
 
+from uuid import UUID
+
 import pytest
 from sqlalchemy import text
 
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
-from domain.jobs import JobStatus
+from domain.jobs import Job, JobCursor, JobStatus
 from domain.sources import SourceKind
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
+from tests.fixtures.buffers import count_buffers
 from tests.fixtures.jobs import NO_LIMITS, UPLOAD, backdate, claim_next, end_attempt, get_job, new_run, new_user, submit
 
 
@@ -122,6 +125,74 @@ async def test_list_jobs_returns_the_users_jobs_newest_first_and_filtered(databa
         failed = await jobs.list_jobs(user_id, status=JobStatus.FAILED)
         assert [job.job_id for job in failed] == [mine[1].job_id]
         assert [job.job_id for job in await jobs.list_jobs(user_id, since=mine[1].created_at)] == newest[:2]
+
+
+async def test_pages_of_jobs_join_without_gap_or_repetition(database: Database) -> None:
+    user_id = await new_user(database)
+    await add_finished_jobs(database, user_id, 25)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        # Five jobs at a time have the same `created_at`, and pages of three cut through them.
+        whole = await jobs.list_jobs(user_id)
+        assert whole == sorted(whole, key=lambda job: (job.created_at, job.job_id), reverse=True)
+        listed: list[Job] = []
+        after = None
+        while page := await jobs.list_jobs(user_id, limit=3, after=after):
+            listed += page
+            after = page[-1].cursor
+            if len(listed) == 6:  # the job that a cursor names may have been deleted
+                assert await jobs.delete(page[-1].job_id)
+    assert listed == whole
+    assert len(listed) == 25
+
+
+async def test_filters_hold_on_further_pages(database: Database) -> None:
+    user_id, other = await new_user(database), await new_user(database, "b@example.org")
+    await add_finished_jobs(database, user_id, 25)
+    await add_finished_jobs(database, other, 25)
+    async with database.unit_of_work() as connection:
+        jobs = JobRepository(connection)
+        whole = await jobs.list_jobs(user_id)
+        since, after = whole[20].created_at, whole[4].cursor
+        found = await jobs.list_jobs(user_id, status=JobStatus.COMPLETED, since=since, after=after)
+        assert found == [job for job in whole[5:] if job.created_at >= since]
+        assert await jobs.list_jobs(user_id, status=JobStatus.FAILED, after=after) == []
+        assert await jobs.list_jobs(user_id, after=whole[-1].cursor) == []
+        forged = JobCursor(created_at=since, job_id="\0")
+        assert (await jobs.list_jobs(user_id, after=forged))[-1] == whole[-1]
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_page_50_of_jobs_costs_what_page_1_costs(database: Database, plan: str) -> None:
+    user_id, other = await new_user(database), await new_user(database, "b@example.org")
+    await add_finished_jobs(database, user_id, 5_000)
+    await add_finished_jobs(database, other, 5_000)
+    async with database.autocommit() as connection:
+        await connection.execute(text("VACUUM ANALYZE jobs"))
+    async with database.unit_of_work() as connection:
+        await connection.execute(text(f"SET LOCAL plan_cache_mode = {plan}"))
+        jobs = JobRepository(connection)
+        deep = (await jobs.list_jobs(user_id, limit=49 * 50))[-1].cursor
+        first = await count_buffers(connection, lambda: jobs.list_jobs(user_id, limit=50))
+        fiftieth = await count_buffers(connection, lambda: jobs.list_jobs(user_id, limit=50, after=deep))
+    assert fiftieth <= first + 10
+    assert first <= 60
+
+
+async def add_finished_jobs(database: Database, user_id: UUID, count: int) -> None:
+    """Insert completed jobs, five each second."""
+    async with database.unit_of_work() as connection:
+        await connection.execute(
+            text(
+                """
+                INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, finished_at, created_at)
+                SELECT gen_random_uuid()::varchar, :user_id, 'completed', 'upload', '{"upload_filename": "a.py"}',
+                    now(), now() - make_interval(secs => number / 5)
+                FROM generate_series(1, :count) AS number
+                """
+            ),
+            {"user_id": user_id, "count": count},
+        )
 
 
 async def test_an_upload_in_its_own_table_is_kept_by_a_failure_and_deleted_by_an_end(database: Database) -> None:
