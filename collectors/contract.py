@@ -122,6 +122,15 @@ class SupportsSavedState(TreeCollector, Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsPackageNames(SupportsTreeFacts, Protocol):
+    """A collector that finds package names in the tree. Their versions are looked up while the tree is analysed."""
+
+    def package_names(self, facts: Facts) -> Sequence[str]:
+        """Return the names in what `collect_tree` returned, the most useful first. `summarize` may return others."""
+        ...
+
+
 @cache
 def _is_instance(collector: object, protocol: type) -> bool:
     """Cached, since `isinstance` with a runtime protocol takes a hundred times as long as a lookup."""
@@ -141,6 +150,11 @@ def supports_tree_facts(collector: object) -> TypeGuard[SupportsTreeFacts]:
 def supports_file_answers(collector: object) -> TypeGuard[SupportsFileAnswers]:
     """Return whether the collector can leave out files whose answers are known."""
     return _is_instance(collector, SupportsFileAnswers)
+
+
+def supports_package_names(collector: object) -> TypeGuard[SupportsPackageNames]:
+    """Return whether the collector finds package names in the facts of the whole tree."""
+    return _is_instance(collector, SupportsPackageNames)
 
 
 def supports_saved_state(collector: object) -> TypeGuard[SupportsSavedState]:

@@ -58,6 +58,10 @@ class FactsCache(Protocol):
 class PackageIndex(Protocol):
     """A PEP 691 simple index."""
 
+    async def prepare(self) -> None:
+        """Load what the first look-up needs, so that it starts sooner. Does not raise."""
+        ...
+
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         """Return package to its highest version that is neither a pre-release nor yanked; None if it is unknown.
 

@@ -31,9 +31,14 @@ _BOMS = (("utf-8-sig", b"\xef\xbb\xbf"), ("utf-16", b"\xff\xfe"), ("utf-16", b"\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifests:
-    """Locked or pinned version by normalised distribution name, else None; `gaps` says what could not be read."""
+    """The declared distributions, by normalised name.
+
+    `declared` maps each to its locked or pinned version, else None. `direct` lists those that not only a lock file
+    names, sorted. `gaps` says what could not be read.
+    """
 
     declared: dict[str, str | None]
+    direct: list[str]
     gaps: list[str]
 
 
@@ -57,6 +62,7 @@ def read_manifests(root: Path | None) -> Manifests:
     wins.
     """
     declared: dict[str, str | None] = {}
+    direct: set[str] = set()
     gaps: list[str] = []
     remaining = ALL_MANIFESTS_BYTES_LIMIT
     for manifest in sorted(_find(root), key=lambda found: found.rank) if root else ():
@@ -69,9 +75,11 @@ def read_manifests(root: Path | None) -> Manifests:
             continue
         if len(entries) > DEPENDENCIES_LIMIT:
             gaps.append(f"{manifest.path}: only the first {DEPENDENCIES_LIMIT} dependencies were read")
-        for name, version in _highest_versions(entries[:DEPENDENCIES_LIMIT]).items():
+        versions = _highest_versions(entries[:DEPENDENCIES_LIMIT])
+        direct.update(() if manifest.format.is_lock else versions)
+        for name, version in versions.items():
             declared[name] = declared.get(name) or version
-    return Manifests(declared=declared, gaps=gaps)
+    return Manifests(declared=declared, direct=sorted(direct), gaps=gaps)
 
 
 def _find(root: Path) -> Iterator[_Manifest]:

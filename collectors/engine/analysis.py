@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from collectors.contract import TREE_PATH, AnyCollector, Collector, FileCollector, Totals, is_file_collector
+from collectors.contract import (
+    TREE_PATH,
+    AnyCollector,
+    Collector,
+    FileCollector,
+    Totals,
+    is_file_collector,
+    supports_package_names,
+)
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.engine.process_pool import ProcessPool
@@ -38,11 +46,13 @@ class Options:
     """`processes` is how many may work at once; `collector_timeout` is the seconds that a collector may take.
 
     With 0 processes a tiny tree is analysed in this process, which a crash then ends: the caller must be able to
-    repeat the analysis with 1 process.
+    repeat the analysis with 1 process. `on_packages` is called with the package names that the tree declares, early
+    in the analysis.
     """
 
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     collector_timeout: float = 120.0
+    on_packages: Callable[[Sequence[str]], None] = lambda _names: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,7 @@ def _collect(
 ) -> CollectedFacts:
     """Map: inspect every file that is not cached, and run the collectors that need the whole tree beside that."""
     by_file = [collector for collector in collectors if is_file_collector(collector)]
-    of_tree = list(tree_steps(tree, collectors, cache))
+    of_tree = sorted(tree_steps(tree, collectors, cache), key=lambda step: not supports_package_names(step[0]))
     collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
     missing = _add_cached(tree, by_file, collected, cache)
     timeout = options.collector_timeout
@@ -159,6 +169,7 @@ def _collect(
         collected.answered_at.update(dict.fromkeys(result.cpu_ms, time.monotonic()))
         if index < len(tree_units):
             _cache_tree_facts(of_tree[index][0], tree, result, cache)
+            _report_packages(of_tree[index][0], result, options)
             collected.add(TREE_PATH, result)
         else:
             entry = largest_first[index - len(tree_units)]
@@ -176,6 +187,14 @@ def _cache_tree_facts(collector: Collector, tree: SourceTree, result: UnitResult
     for name, (facts, to_cache) in result.values.items():
         result.values[name] = facts
         cache_outcome(collector, tree, to_cache, cache)
+
+
+def _report_packages(collector: Collector, result: UnitResult, options: Options) -> None:
+    """Report the package names in the facts of the tree, if the collector finds any there."""
+    if supports_package_names(collector) and collector.metric.name in result.values:
+        names = collector.package_names(result.values[collector.metric.name])
+        if names:
+            options.on_packages(names)
 
 
 def _process_count(options: Options, tree_units: int, files: Sequence[FileEntry]) -> int:

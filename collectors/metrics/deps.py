@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -111,9 +111,13 @@ class Deps:
         return {"absolute": sorted(absolute), "relative": [list(item) for item in sorted(relative)]}
 
     def collect_tree(self, tree: SourceTree) -> Facts:
-        """Read the manifests: return `{declared: {distribution: version or None}, gaps: [line]}`."""
+        """Read the manifests: return `{declared: {distribution: version or None}, direct: [name], gaps: [line]}`."""
         manifests = read_manifests(tree.manifests)
-        return {"declared": manifests.declared, "gaps": manifests.gaps}
+        return {"declared": manifests.declared, "direct": manifests.direct, "gaps": manifests.gaps}
+
+    def package_names(self, facts: Facts) -> Sequence[str]:
+        """Return the direct dependencies, which a tree usually imports; all declared ones if there are only locks."""
+        return facts["direct"] or list(facts["declared"])
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Classify the imports, now that all files of the tree are known."""

@@ -1,11 +1,35 @@
-"""The `package_health` of a run after the package index has been queried."""
+"""The names of packages to look up early, and the `package_health` of a run after the index has been queried."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from domain.text import JSON
 
 IsOlder = Callable[[str, str], bool | None]
 """Returns whether the first version is older than the second; None where one of them is not a valid version."""
+
+
+PACKAGE_NAMES = "package_names"
+"""Key of the progress message in which a child reports the packages that the tree declares."""
+
+MAX_REPORTED_NAMES = 200
+MAX_NAME_LENGTH = 200
+
+_NORMALIZED_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+
+
+def reported_names(report: JSON) -> list[str]:
+    """Return the normalized names in a child's report, without duplicates; none if it is not a list or is too long.
+
+    The child may have been taken over, so anything may be in the report.
+    """
+    if not isinstance(report, list) or len(report) > MAX_REPORTED_NAMES:
+        return []
+    return list(dict.fromkeys(name for name in report if isinstance(name, str) and _is_normalized(name)))
+
+
+def _is_normalized(name: str) -> bool:
+    return len(name) <= MAX_NAME_LENGTH and _NORMALIZED_NAME.fullmatch(name) is not None
 
 
 def with_latest_versions(

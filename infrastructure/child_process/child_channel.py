@@ -27,6 +27,7 @@ from infrastructure.child_process.wire_protocol import (
     ATTACHMENT,
     MAX_ATTACHMENT_BYTES,
     MAX_PAYLOAD_BYTES,
+    MAX_PROGRESS_BYTES,
     MessageKind,
     encode_message,
 )
@@ -37,6 +38,8 @@ HEARTBEAT_SECONDS = 5.0
 
 _PARSED_IN_THREAD_BYTES = 1 << 16
 """A longer payload is parsed in a thread, so that the event loop can renew leases meanwhile."""
+
+_MAX_BYTES = {MessageKind.ATTACHMENT: MAX_ATTACHMENT_BYTES, MessageKind.PROGRESS: MAX_PROGRESS_BYTES}
 
 _ALLOWED_ERRORS = (InvalidInputError, PermanentError, ServiceUnavailableError, TransientError)
 """What a child may raise. It cannot claim that the lease is lost or that the user cancelled the job."""
@@ -116,7 +119,7 @@ def _reject_message(cause: Exception | None) -> NoReturn:
 async def _read_payload(reader: asyncio.StreamReader) -> tuple[MessageKind, bytes]:
     length, number = HEADER.unpack(await reader.readexactly(HEADER.size))
     kind = MessageKind(number)
-    most = MAX_ATTACHMENT_BYTES if kind is MessageKind.ATTACHMENT else MAX_PAYLOAD_BYTES
+    most = _MAX_BYTES.get(kind, MAX_PAYLOAD_BYTES)
     if length > most:
         raise AnalysisKilledError(f"the analysis process sent a message of {length} bytes; the limit is {most}")
     return kind, await reader.readexactly(length)

@@ -20,6 +20,9 @@ MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
 
 MAX_ATTACHMENT_BYTES = 128 * 1024 * 1024
 
+MAX_PROGRESS_BYTES = 64 * 1024
+"""The longest progress message lists 200 package names of 200 characters."""
+
 
 class MessageKind(IntEnum):
     """The kind in a frame's header."""

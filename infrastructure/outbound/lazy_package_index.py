@@ -17,6 +17,10 @@ class LazyPackageIndex:
         self._arguments = () if base_url is None else (base_url,)
         self._index: SimplePackageIndex | None = None
 
+    async def prepare(self) -> None:
+        """Import the client, in a thread."""
+        await self._load()
+
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         """See `SimplePackageIndex.latest_versions`."""
         return await (await self._load()).latest_versions(packages)
@@ -29,5 +33,6 @@ class LazyPackageIndex:
     async def _load(self) -> "SimplePackageIndex":
         if self._index is None:
             module = await asyncio.to_thread(importlib.import_module, "infrastructure.outbound.package_index")
-            self._index = module.SimplePackageIndex(*self._arguments)
+            if self._index is None:  # another call may have been faster
+                self._index = module.SimplePackageIndex(*self._arguments)
         return self._index

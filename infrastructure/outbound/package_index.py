@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -42,10 +43,19 @@ class _LookupFailedError(Exception):
     """The index gave no usable answer for a package."""
 
 
+@dataclass(slots=True)
+class _SharedFetch:
+    """A request under way, and the number of calls that wait for its answer."""
+
+    task: asyncio.Task[Mapping[str, str | None]]
+    waiting: int = 0
+
+
 class SimplePackageIndex:
     """Implementation of `domain.ports.PackageIndex`. Use it on one event loop, and close it at the end.
 
-    Answers are cached for an hour, including the answer that there is no such package. Failures are not cached.
+    Answers are cached for an hour, including the answer that there is no such package. Failures are not cached. Calls
+    that ask for the same package at the same time share one request.
     """
 
     def __init__(
@@ -63,6 +73,10 @@ class SimplePackageIndex:
         self._request_slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._parse_slots = asyncio.Semaphore(CONCURRENT_PARSES)
         self._cache: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
+        self._fetches: dict[str, _SharedFetch] = {}
+
+    async def prepare(self) -> None:
+        """Do nothing: importing this module has loaded everything."""
 
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         """Look up each package's highest version that is neither a pre-release nor yanked (PEP 440).
@@ -106,7 +120,7 @@ class SimplePackageIndex:
         if not names:
             return
         close_timeout = min(0.5, self._timeout / 10)
-        tasks = [asyncio.create_task(self._fetch(name, answers)) for name in names]
+        tasks = [asyncio.create_task(self._join_fetch(name, answers)) for name in names]
         try:
             await asyncio.wait(tasks, timeout=self._timeout - close_timeout)
         finally:
@@ -115,15 +129,34 @@ class SimplePackageIndex:
             # Closing the connections may hang as well.
             await asyncio.wait(tasks, timeout=close_timeout)
 
-    async def _fetch(self, name: str, answers: dict[str, str | None]) -> None:
+    async def _join_fetch(self, name: str, answers: dict[str, str | None]) -> None:
+        """Wait for the request for this package, after starting it if none is under way.
+
+        The last call that stops waiting cancels the request, and waits until its connection is closed.
+        """
+        fetch = self._fetches.get(name)
+        if fetch is None:
+            fetch = self._fetches[name] = _SharedFetch(asyncio.create_task(self._fetch(name)))
+        fetch.waiting += 1
+        try:
+            answers.update(await asyncio.shield(fetch.task))
+        finally:
+            fetch.waiting -= 1
+            if not fetch.waiting:
+                del self._fetches[name]
+                fetch.task.cancel()
+                await asyncio.wait([fetch.task])
+
+    async def _fetch(self, name: str) -> Mapping[str, str | None]:
+        """Return the answer by name; nothing where there is none."""
         try:
             async with self._request_slots:
                 page = await self._download_page(name)
                 version = None if page is None else await self._parse(name, page)
         except Exception:  # noqa: BLE001 - any failure means that there is no answer
-            return
+            return {}
         self._write_cache(name, version)
-        answers[name] = version
+        return {name: version}
 
     async def _parse(self, name: str, page: bytes) -> str | None:
         async with self._parse_slots:

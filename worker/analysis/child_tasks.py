@@ -17,6 +17,7 @@ from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import load_tree
 from domain.errors import InvalidInputError, Vibe8Error
+from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_NAMES
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
@@ -85,6 +86,7 @@ def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, J
 def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
     """Run the collectors over the scratch tree, and return the fields of `domain.metrics.report.Analysis`.
 
+    Reports the packages that the manifests declare as soon as they are read, in a message of its own.
     If cached facts are attached to the request (`worker.analysis.facts_wire_format`), the newly found ones are attached
     to the result. Raises InvalidInputError for a tree without a Python file.
     """
@@ -97,7 +99,11 @@ def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str,
     tree = load_tree(scratch.tree, process_control=SystemProcessControl(), manifests=scratch.manifests, history=history)
     if not tree.entries:
         raise InvalidInputError(f"no Python file to analyse{_skipped_note(fetched)}")
-    options = Options(processes=request["processes"], collector_timeout=request["collector_timeout"])
+    options = Options(
+        processes=request["processes"],
+        collector_timeout=request["collector_timeout"],
+        on_packages=lambda names: report({PACKAGE_NAMES: list(names[:MAX_REPORTED_NAMES])}),
+    )
     if ATTACHMENT not in request:
         return analyse(tree, fetched, options, emit).document()
     cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT]))

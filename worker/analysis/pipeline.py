@@ -13,25 +13,23 @@ from pathlib import Path
 import structlog
 
 from domain.errors import AnalysisKilledError, InvalidInputError
-from domain.metrics.packages import with_latest_versions
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
-from domain.text import JSON, one_line
+from domain.text import JSON
 from infrastructure.child_process.wire_protocol import ATTACHMENT
 from infrastructure.observability.prometheus_metrics import FETCHED_BYTES
-from infrastructure.outbound.package_versions import is_older
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import check_upload
 from worker.analysis.core_pool import CorePool
+from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.sandbox_profiles import build_profiles
 from worker.analysis.source_facts import KnownFacts, SourceFacts
 from worker.analysis.timeline import Timeline
 from worker.analysis.workspace import job_workspace
 
-MAX_NAMES_SHOWN = 5
 WAITING_FOR_CORE = "waiting for a core"
 FETCH = "worker.analysis.child_tasks:fetch"
 COLLECT = "worker.analysis.child_tasks:collect"
@@ -91,27 +89,35 @@ class Pipeline:
         TransientError as the children do; what is wrong with an upload as a whole is found before waiting for a core.
         """
         timeline = timeline or Timeline()
-        job = _JobInPipeline(on_progress=on_progress, timeline=timeline, scope=scope, turn=turn, express=express)
-        output = None
-        if source["kind"] == "upload":
-            small = len(source["file_data"]) <= SMALL_UPLOAD_CHARACTERS
-            check = partial(check_upload, source["filename"], source["file_data"], self.limits)
-            try:
-                _ = check() if small else await asyncio.to_thread(check)
-            except InvalidInputError:
-                with timeline.span("fetching"):
-                    raise
-            if small:
-                output = await self._run_single_child(source, job)
-        if output is None:
-            output = await self._run_two_children(source, job)
-        FETCHED_BYTES.labels(source["kind"]).inc(output.fetched["bytes"])
-        fields = {key: value for key, value in output.collected.items() if key not in (ATTACHMENT, PREVIOUS_RESULT)}
-        with timeline.span("looking_up"):
-            analysis, _ = await asyncio.gather(self._look_up_packages(Analysis(**fields)), self._put_facts(output))
+        async with PackageLookup(self.packages) as lookup:
+            job = _JobInPipeline(
+                on_progress=lookup.listener(on_progress),
+                timeline=timeline,
+                scope=scope,
+                turn=turn,
+                express=express,
+                lookup=lookup,
+            )
+            output = await self._fetch_and_collect(source, job)
+            FETCHED_BYTES.labels(source["kind"]).inc(output.fetched["bytes"])
+            with timeline.span("looking_up"):
+                analysis, _ = await asyncio.gather(lookup.complete(output.analysis), self._put_facts(output))
         reported = {name: min(max(int(took), 0), MAX_TIMING_MS) for name, took in analysis.timings_ms.items()}
         analysis = replace(analysis, timings_ms={"fetching": timeline.stages_ms()["fetching"], **reported})
         return PipelineResult(analysis=analysis, fetched=FetchedSource.from_json(output.fetched))
+
+    async def _fetch_and_collect(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput":
+        if source["kind"] != "upload":
+            return await self._run_two_children(source, job)
+        small = len(source["file_data"]) <= SMALL_UPLOAD_CHARACTERS
+        check = partial(check_upload, source["filename"], source["file_data"], self.limits)
+        try:
+            _ = check() if small else await asyncio.to_thread(check)
+        except InvalidInputError:
+            with job.timeline.span("fetching"):
+                raise
+        output = await self._run_single_child(source, job) if small else None
+        return output or await self._run_two_children(source, job)
 
     async def _run_single_child(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput | None":
         """Fetch and collect in one child, without the cache of facts.
@@ -139,6 +145,7 @@ class Pipeline:
 
     async def _run_two_children(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput":
         """Fetch in one child, which may use the network, and collect in another, which may not."""
+        job.lookup.prepare()
         async with job_workspace(self.scratch_dir) as scratch:
             fetching, collecting = build_profiles(scratch, source)
             request = self._fetch_request(scratch, source)
@@ -182,20 +189,6 @@ class Pipeline:
     def _collect_request(self, scratch: Path, processes: int) -> dict[str, JSON]:
         return {"scratch": str(scratch), "processes": processes, "collector_timeout": self.collector_timeout}
 
-    async def _look_up_packages(self, analysis: Analysis) -> Analysis:
-        """Fill in `latest_version`.
-
-        Where the index gives no answer it stays null, an error line says so, and `deps` becomes partial.
-        """
-        health = analysis.metrics["deps"]["package_health"]
-        if not health or self.packages is None:  # none imported, the collector failed, or look-ups are switched off
-            return analysis
-        latest = await self.packages.latest_versions([row["package"] for row in health])
-        deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
-        analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
-        unknown = sorted(row["package"] for row in health if row["package"] not in latest)
-        return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _JobInPipeline:
@@ -206,6 +199,7 @@ class _JobInPipeline:
     scope: Sequence[str]
     turn: int
     express: bool
+    lookup: PackageLookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +209,12 @@ class _ChildOutput:
     fetched: Mapping[str, JSON]
     collected: Mapping[str, JSON]
     known: KnownFacts | None = None
+
+    @property
+    def analysis(self) -> Analysis:
+        """The analysis in what `collect` returned."""
+        fields = {key: value for key, value in self.collected.items() if key not in (ATTACHMENT, PREVIOUS_RESULT)}
+        return Analysis(**fields)
 
 
 def _start_collecting_span(start_span: Callable[[str], None], on_progress: ProgressListener) -> ProgressListener:
@@ -229,11 +229,3 @@ def _start_collecting_span(start_span: Callable[[str], None], on_progress: Progr
         await on_progress(progress)
 
     return listen
-
-
-def _with_gap(analysis: Analysis, collector: str, unknown: Sequence[str], total: int) -> Analysis:
-    shown = ", ".join(unknown[:MAX_NAMES_SHOWN]) + (", ..." if len(unknown) > MAX_NAMES_SHOWN else "")
-    line = one_line(f"{collector}: the package index gave no answer for {len(unknown)} of {total} packages: {shown}")
-    words = {**analysis.completeness["collectors"], collector: "partial"}
-    completeness = {**analysis.completeness, "collectors": words}
-    return replace(analysis, errors=[*analysis.errors, line], completeness=completeness)

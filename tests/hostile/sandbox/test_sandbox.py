@@ -236,6 +236,7 @@ MALFORMED_ANSWERS = {
     "unknown kind": (message(99, b"{}"), "malformed message"),
     "not UTF-8": (message(MessageKind.RESULT, b"\xff"), "malformed message"),
     "too long": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 536870912"),
+    "progress too long": (HEADER.pack(65537, MessageKind.PROGRESS), "the limit is 65536"),
     "forbidden error type": (
         encode_message(MessageKind.ERROR, {"type": "LeaseLostError", "message": "x"}),
         "the analysis process failed: x",

@@ -14,6 +14,7 @@ from domain.ports import PREVIOUS_RESULT
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
+from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.pipeline import SINGLE_CHILD_SECONDS, Pipeline
 
 HEALTH = [
@@ -35,6 +36,8 @@ ANALYSIS = Analysis(
 class Index:
     def __init__(self, answers: Mapping[str, str | None]) -> None:
         self._answers = answers
+
+    async def prepare(self) -> None: ...
 
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         return self._answers
@@ -61,7 +64,7 @@ def pipeline(index: Index | None) -> Pipeline:
 
 async def test_latest_versions_are_filled_in() -> None:
     answers = {"a": "1.5", "b": "9", "c": None}  # c: the index knows no such package
-    analysis = await pipeline(Index(answers))._look_up_packages(ANALYSIS)
+    analysis = await PackageLookup(Index(answers)).complete(ANALYSIS)
     rows = analysis.metrics["deps"]["package_health"]
     assert [(row["latest_version"], row["outdated"]) for row in rows] == [("1.5", True), ("9", None), (None, None)]
     assert analysis.errors == []
@@ -69,7 +72,7 @@ async def test_latest_versions_are_filled_in() -> None:
 
 
 async def test_unanswered_look_ups_are_an_error_line_and_make_deps_partial() -> None:
-    analysis = await pipeline(Index({"a": "1.0"}))._look_up_packages(ANALYSIS)
+    analysis = await PackageLookup(Index({"a": "1.0"})).complete(ANALYSIS)
     assert analysis.errors == ["deps: the package index gave no answer for 2 of 3 packages: b, c"]
     assert analysis.completeness["collectors"] == {"deps": "partial"}
 
@@ -77,8 +80,8 @@ async def test_unanswered_look_ups_are_an_error_line_and_make_deps_partial() -> 
 @pytest.mark.parametrize("health", [[], None])
 async def test_analysis_without_packages_or_index_is_unchanged(health: Any) -> None:
     empty = replace(ANALYSIS, metrics={"deps": {"total_modules": None, "package_health": health}})
-    assert await pipeline(Index({}))._look_up_packages(empty) == empty
-    assert await pipeline(None)._look_up_packages(ANALYSIS) == ANALYSIS
+    assert await PackageLookup(Index({})).complete(empty) == empty
+    assert await PackageLookup(None).complete(ANALYSIS) == ANALYSIS
 
 
 async def test_cores_are_acquired_and_released() -> None:

@@ -346,6 +346,29 @@ async def test_cancelled_call_closes_its_connection(local: LocalIndex, index: Si
     assert remaining == set()
 
 
+async def test_calls_at_the_same_time_share_a_request(local: LocalIndex, index: SimplePackageIndex) -> None:
+    requested, released = asyncio.Event(), asyncio.Event()
+
+    async def handler(writer: asyncio.StreamWriter) -> None:
+        requested.set()
+        await released.wait()
+        await answer(page("foo", "foo-1.0.tar.gz"))(writer)
+
+    local.pages["/simple/foo/"] = handler
+    first, cancelled, last = (asyncio.create_task(index.latest_versions(["foo"])) for _ in range(3))
+    await requested.wait()
+    first.cancel()  # the call that started the request
+    cancelled.cancel()
+    await asyncio.wait([first, cancelled])
+    late = asyncio.create_task(index.latest_versions(["foo", "none"]))
+    while "/simple/none/" not in local.requests:
+        await asyncio.sleep(0.01)
+    released.set()
+    assert await last == {"foo": "1.0"}
+    assert await late == {"foo": "1.0", "none": None}
+    assert local.requests == ["/simple/foo/", "/simple/none/"]
+
+
 async def test_requests_are_concurrent_up_to_the_limit(local: LocalIndex, index: SimplePackageIndex) -> None:
     names = [f"p{number}" for number in range(40)]
     busy, peak, full = 0, 0, asyncio.Event()
@@ -450,6 +473,16 @@ def test_unused_client_does_not_import_its_libraries() -> None:
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert "infrastructure.outbound.lazy_package_index" in loaded
     assert not {"httpx", "pypi_simple", "infrastructure.outbound.package_index"} & loaded
+
+
+async def test_concurrent_first_calls_make_one_client(local: LocalIndex) -> None:
+    local.add("foo", "foo-1.0.tar.gz")
+    index = LazyPackageIndex(local.url)
+    clients = await asyncio.gather(*(index._load() for _ in range(3)))
+    assert len(set(map(id, clients))) == 1
+    await index.prepare()
+    assert local.requests == []
+    await index.aclose()
 
 
 async def test_client_is_imported_at_the_first_look_up(local: LocalIndex) -> None:

@@ -120,6 +120,47 @@ def test_healthy_collectors_report_every_file(tmp_path: Path, run: Callable[...,
     assert set(analysis.tool_versions) == {"python", "own"}
 
 
+class Declaring(Whole):
+    """Finds package names; it is the last collector by name."""
+
+    metric: ClassVar[MetricDeclaration] = declare("zz_declaring", "files")
+
+    def package_names(self, facts: Any) -> Sequence[str]:
+        return [f"package-{facts}"]
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_package_names_are_reported_before_the_other_tools_end(
+    tmp_path: Path, run: Callable[..., Analysis], processes: int
+) -> None:
+    reported = tmp_path / "reported"
+
+    def wait() -> None:
+        while processes and not reported.exists():
+            time.sleep(0.01)
+
+    names: list[str] = []
+
+    def on_packages(found: Sequence[str]) -> None:
+        names.extend(found)
+        reported.touch()
+
+    options = Options(processes=processes, collector_timeout=20, on_packages=on_packages)
+    analysis = run(write_tree(tmp_path / "tree", FILES), [Whole(wait), Declaring()], options)
+    assert names == ["package-3"]
+    assert analysis.metrics == {"whole": {"files": 3}, "zz_declaring": {"files": 3}}
+
+
+def test_no_package_names_are_reported_if_the_collector_failed(tmp_path: Path, run: Callable[..., Analysis]) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    reported: list[Sequence[str]] = []
+    options = Options(processes=0, collector_timeout=20, on_packages=reported.append)
+    run(write_tree(tmp_path, FILES), [Declaring(fail)], options)
+    assert reported == []
+
+
 def crash() -> None:
     ctypes.string_at(0)
 

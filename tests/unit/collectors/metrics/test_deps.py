@@ -222,4 +222,13 @@ def test_tree_facts_come_from_the_manifests(tmp_path: Path) -> None:
     facts = COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))
     assert facts["declared"] == {"one": "1"}
     assert len(facts["gaps"]) == 1
-    assert COLLECTOR.collect_tree(load_tree(tmp_path)) == {"declared": {}, "gaps": []}
+    assert COLLECTOR.collect_tree(load_tree(tmp_path)) == {"declared": {}, "direct": [], "gaps": []}
+
+
+def test_names_to_look_up_early_are_the_direct_dependencies(tmp_path: Path) -> None:
+    (tmp_path / "uv.lock").write_text('[[package]]\nname = "transitive"\nversion = "1"\n')
+    assert COLLECTOR.package_names(COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))) == ["transitive"]
+    (tmp_path / "requirements.txt").write_text("One==1\nanother.one\n")
+    facts = COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))
+    assert COLLECTOR.package_names(facts) == ["another-one", "one"]
+    assert facts["declared"] == {"another-one": None, "one": "1", "transitive": "1"}
