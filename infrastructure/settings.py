@@ -105,8 +105,9 @@ class Settings(BaseSettings):
     collector_timeout: PositiveInt = 120
     """Seconds that one collector may take for a source; then its values are null, and the others continue."""
     facts_cache_mb: NonNegativeInt = 128
-    """Size of the cache in Redis for facts about analysed files, which later runs reuse; 0: no cache.
-    If Redis has a `maxmemory`, the cache takes at most half of it and leaves the rest to the queue."""
+    """Size of the cache for facts about analysed files, which later runs reuse; 0: no cache.
+    Workers keep it in Redis, `vibe8 analyze` in the user's cache directory. If Redis has a `maxmemory`, the cache takes
+    at most half of it and leaves the rest to the queue."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
     """Directory for sources during analysis. Each worker makes its own subdirectory."""
     sandbox: Literal["auto", "required"] = "auto"

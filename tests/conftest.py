@@ -1,6 +1,8 @@
 """Configuration of the whole suite; shared fixtures are in `tests/fixtures`."""
 
+import os
 import signal
+import tempfile
 
 # A plugin must come before those that import it: pytest cannot rewrite the assertions of an imported module.
 pytest_plugins = [
@@ -12,7 +14,12 @@ pytest_plugins = [
 ]
 
 
+_CACHE = tempfile.TemporaryDirectory(prefix="vibe8-test-cache-")
+
+
 def pytest_configure() -> None:
+    # `vibe8 analyze` must neither use nor change the facts that the developer's own runs have kept.
+    os.environ["XDG_CACHE_HOME"] = _CACHE.name
     # SIGTERM must end the servers of the suite as well, not pytest alone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A suite started in the background inherits that these signals are ignored, and its processes would inherit it too.

@@ -50,6 +50,7 @@ TAIL = """
 | variable | meaning |
 |---|---|
 | `VIBE8_HOME` | Directory with the data of the servers of `vibe8 up`; the other commands look for them there. |
+| `XDG_CACHE_HOME` | Where `vibe8 analyze` keeps facts about files, in `vibe8/facts`; default `~/.cache`. |
 | `VIBE8_GIT_TOKEN` | Token of a private repository, for `vibe8 submit` and `vibe8 analyze`. |
 """
 

@@ -93,7 +93,14 @@ def migrate(as_json: JsonOption = False) -> None:
     ),
     help=f"Run the ten collectors on this machine, without any server.\n\n{job_commands.TOKEN_HELP}",
 )
-def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOption = False) -> None:
+def analyze(
+    source: SourceArgument,
+    branch: BranchOption = None,
+    as_json: JsonOption = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither use nor keep facts of earlier runs; the numbers are the same.")
+    ] = False,
+) -> None:
     """Run the ten collectors on this machine, without any server."""
     from infrastructure.child_process.zygote_process import launch_zygote
 
@@ -102,7 +109,8 @@ def analyze(source: SourceArgument, branch: BranchOption = None, as_json: JsonOp
         from worker.cli.commands import analyze as analyze_command
         from worker.cli.output.writer import OutputWriter
 
-        run_and_exit(analyze_command.analyze(source, branch, OutputWriter(as_json=as_json), zygote))
+        output = OutputWriter(as_json=as_json)
+        run_and_exit(analyze_command.analyze(source, branch, output, zygote, use_cache=not no_cache))
 
 
 @app.command(epilog=examples_epilog("vibe8 cleanup"))

@@ -23,7 +23,7 @@ CONSTANTS = set(
     )
 )
 OTHER_VARIABLES = {
-    "VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FUZZ",
+    "VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FUZZ", "XDG_CACHE_HOME",
     "POSTGRES_PASSWORD", "REDIS_PASSWORD", "POSTGRES_IMAGE", "REDIS_IMAGE", "PYTHON_IMAGE", "VIBE8_VERSION",
 }  # fmt: skip
 OTEL_VARIABLES = {name for name in vars(environment_variables) if name.startswith("OTEL_")} | {"OTEL_TRACES_EXPORTER"}
