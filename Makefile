@@ -66,7 +66,7 @@ docs: $(STAMP) ## write the reference pages from the code
 	$(BIN)/python -m docs.generate
 
 bench: $(STAMP) ## measure our wall time against the ten tools' command lines, as a ratio
-	$(BIN)/python -m benchmarks.analysis
+	$(BIN)/python -m benchmarks.analysis $(if $(TREE),--tree '$(TREE)' --look-ups)
 
 bench-latency: $(STAMP) ## measure a one-file upload from submit to completed, stage by stage
 	$(BIN)/python -m benchmarks.latency

@@ -1,8 +1,9 @@
 """Time of `vibe8 analyze`, compared with the tools' own command lines on the same tree: `make bench`.
 
-`--tree DIRECTORY` measures a git work tree of yours; by default one is made from the standard library's files. PMD CPD
-is included if PMD_HOME names an unpacked distribution and `java` is installed. `deps` has no command line to compare
-with.
+`--tree DIRECTORY` measures a git work tree of yours; by default one is made from the standard library's files. With
+`--look-ups` the package index is asked, as in any run; PACKAGE_INDEX_URL names it. The runs that are compared use no
+cache; the time of a run that finds the facts of an earlier one is printed beside them. PMD CPD is included if PMD_HOME
+names an unpacked distribution and `java` is installed. `deps` has no command line to compare with.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os
 import platform
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.next_commit import next_commits
 from benchmarks.process_tree import Peak, TreeSampler
-from benchmarks.trees import make_tree
+from benchmarks.trees import copy_tree, make_tree
 
 BIN = Path(sys.executable).parent
 CHANGED_SHARE = 0.01
@@ -81,14 +83,20 @@ def measure(command: Sequence[str]) -> Cost:
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def measure_vibe8(tree: Path, *, sampled: bool) -> tuple[Cost, Mapping[str, int], Peak]:
-    """Run `vibe8 analyze` without a cache; return its cost, its own stage times in ms, and its peak memory.
+def measure_vibe8(
+    tree: Path, *, sampled: bool, look_ups: bool = False, cache: Path | None = None
+) -> tuple[Cost, Mapping[str, int], Peak]:
+    """Run `vibe8 analyze`; return its cost, its own stage times in ms, and its peak memory.
 
-    Sampling costs time, so a run whose wall time counts is not sampled; then CPU time and memory are 0.
+    `cache` is the user's cache directory for this run; None: no cache. Sampling costs time, so a run whose wall time
+    counts is not sampled; then CPU time and memory are 0.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        environment = {**os.environ, "PACKAGE_INDEX_URL": "", "SCRATCH_DIR": scratch, "MAX_CLONE_MB": "4096"}
+        environment = {**os.environ, "SCRATCH_DIR": scratch, "MAX_CLONE_MB": "4096", "XDG_CACHE_HOME": str(cache)}
+        if not look_ups:
+            environment["PACKAGE_INDEX_URL"] = ""
         command = [sys.executable, "-m", "worker", "analyze", str(tree), "--json"]
+        command += [] if cache else ["--no-cache"]
         started = time.perf_counter()
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
             sampler = TreeSampler(running.pid)
@@ -114,9 +122,8 @@ def main() -> None:
     parser.add_argument(
         "--next-commit", action="store_true", help="measure a running worker with 1%% of the files changed"
     )
+    parser.add_argument("--look-ups", action="store_true", help="let vibe8 ask the package index")
     options = parser.parse_args()
-    if options.next_commit and options.tree is not None:
-        parser.error("--next-commit commits to the tree, so it cannot be used with --tree")
     if options.scaling:
         scaling(options.runs)
         return
@@ -126,12 +133,14 @@ def main() -> None:
             tree = Path(temporary) / "tree"
             lines = make_tree(tree, lines=options.lines, commits=options.commits)
             print(f"tree: {lines:,} lines of the standard library, {options.commits:,} commits")
+        elif options.next_commit:  # which commits to the tree
+            tree = copy_tree(options.tree, Path(temporary) / "tree")
         bare = Path(temporary) / "bare.git"
         subprocess.run(["git", "clone", "-q", "--bare", str(tree), str(bare)], check=True)  # nosec B607 # noqa: S607 - this machine's own git
         if options.next_commit:
             next_commit(tree, bare, options.runs)
         else:
-            compare(tree, bare, options.runs)
+            compare(tree, bare, options.runs, look_ups=options.look_ups)
 
 
 def scaling(runs: int) -> None:
@@ -153,20 +162,32 @@ def _slope(smaller: tuple[int, Cost], larger: tuple[int, Cost]) -> str:
     return f"{wall / lines * 1000:9.1f} ms, {cpu / lines * 1000:.1f} ms of CPU per further 1,000"
 
 
-def compare(tree: Path, bare: Path, runs: int) -> None:
+def compare(tree: Path, bare: Path, runs: int, *, look_ups: bool) -> None:
     """Print the table and the ratios."""
-    vibe8_runs = sorted((measure_vibe8(tree, sampled=False) for _ in range(runs)), key=lambda run: run[0].wall)
+    vibe8_runs = sorted(
+        (measure_vibe8(tree, sampled=False, look_ups=look_ups) for _ in range(runs)), key=lambda run: run[0].wall
+    )
     timed, stages, _ = vibe8_runs[len(vibe8_runs) // 2]
-    sampled, _, peak = measure_vibe8(tree, sampled=True)
+    sampled, _, peak = measure_vibe8(tree, sampled=True, look_ups=look_ups)
+    second_runs = measure_second_runs(tree, runs, look_ups=look_ups)
     vibe8 = Cost(timed.wall, sampled.cpu)
     print(f"{machine()}\n{'':<18}{'wall':>10}{'CPU':>10}")
     total = measure_tools(tree, bare)
     print(f"{'the tools in turn':<18}{total}")
     print(f"{'vibe8 analyze':<18}{vibe8}   (wall: median of {runs}; CPU and memory: one further run, sampled)")
     print(f"{'ratio':<18}{total.wall / vibe8.wall:8.1f} x{total.cpu / vibe8.cpu:8.1f} x")
+    print(f"{'a second run':<18}{second_runs:8.2f} s   (with what the first has kept; median of {runs})")
     for name, milliseconds in sorted(stages.items(), key=lambda item: -item[1]):
         print(f"    {name:<26}{milliseconds:8d} ms")
     print(f"peak memory of the process tree: {peak.pss / 1e6:.0f} MB (PSS of {peak.processes} processes)")
+
+
+def measure_second_runs(tree: Path, runs: int, *, look_ups: bool) -> float:
+    """Return the median of the wall times of runs that find the facts of an earlier run in the cache."""
+    with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as directory:
+        cache = Path(directory)
+        walls = [measure_vibe8(tree, sampled=False, look_ups=look_ups, cache=cache)[0].wall for _ in range(runs + 1)]
+    return statistics.median(walls[1:])
 
 
 def measure_tools(tree: Path, bare: Path) -> Cost:

@@ -59,9 +59,17 @@ def make_tree(directory: Path, *, lines: int, commits: int) -> int:
     return sum(content.count(b"\n") for content in contents.values())
 
 
+def copy_tree(source: Path, directory: Path) -> Path:
+    """Clone the work tree's HEAD with its history, on a branch `main`; return the directory."""
+    subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(source), str(directory)], check=True)  # nosec B607 # noqa: S607 - this machine's own git
+    _git(directory, "checkout", "-q", "-B", "main")
+    return directory
+
+
 def change_files(directory: Path, share: float) -> int:
     """Commit a change to that share of the files; return the number of changed files."""
-    files = [path for path in sorted(directory.rglob("*.py")) if ".git" not in path.parts]
+    found = sorted(directory.rglob("*.py"))
+    files = [path for path in found if ".git" not in path.parts and path.is_file() and not path.is_symlink()]
     chosen = random.Random(SEED + 1).sample(files, max(1, round(len(files) * share)))  # nosec B311 # the same numbers in each run
     for path in chosen:
         path.write_bytes(path.read_bytes() + b"\nCHANGED = True\n")
