@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue clean help goldens docs pages
+.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -73,6 +73,9 @@ bench-latency: $(STAMP) ## measure a one-file upload from submit to completed, s
 
 bench-queue: $(STAMP) ## measure jobs and submissions a second, against bare ARQ and Procrastinate on the same servers
 	$(BIN)/python -m benchmarks.queue
+
+bench-growth: $(STAMP) ## print the buffers of the hot path's statements at 1,000, 100,000 and 1,000,000 jobs
+	$(BIN)/python -m benchmarks.growth
 
 lock: $(STAMP) ## write the hashed locks from the ranges in pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock

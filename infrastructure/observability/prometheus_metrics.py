@@ -23,6 +23,11 @@ OLDEST_JOB_AGE = Gauge(
     ["status"],
     registry=REGISTRY,
 )
+COUNT_AGE = Gauge(
+    "vibe8_jobs_counted_age_seconds",
+    "Time since one replica counted the jobs for all; more than a minute: `vibe8_jobs` is out of date.",
+    registry=REGISTRY,
+)
 SLOTS = Gauge("vibe8_slots", "Job slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
 DATABASE_CONNECTIONS = Gauge(
     "vibe8_database_connections",
@@ -154,8 +159,9 @@ def _create_series() -> None:
 _create_series()
 
 
-def set_queue_gauges(counts: Mapping[JobStatus, StatusCount]) -> None:
-    """Set the gauges of the whole fleet's jobs."""
+def set_queue_gauges(counts: Mapping[JobStatus, StatusCount], age_seconds: float) -> None:
+    """Set the gauges of the whole fleet's jobs, which were counted `age_seconds` ago."""
+    COUNT_AGE.set(age_seconds)
     for status, count in counts.items():
         JOBS.labels(status.value).set(count.jobs)
         OLDEST_JOB_AGE.labels(status.value).set(count.oldest_seconds)

@@ -46,10 +46,11 @@ class TokenVault:
         except InvalidToken as error:
             raise PermanentError("token lost, submit again") from error
 
-    async def delete(self, job_id: str) -> None:
-        """Delete the token. Raises ServiceUnavailableError; the token then expires after its time limit."""
-        async with redis_errors():
-            await self._redis.delete(_key(job_id))
+    async def delete(self, *job_ids: str) -> None:
+        """Delete the tokens of these jobs. Raises ServiceUnavailableError; they then expire after their time limit."""
+        if job_ids:
+            async with redis_errors():
+                await self._redis.delete(*map(_key, job_ids))
 
 
 def _key(job_id: str) -> str:

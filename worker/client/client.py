@@ -44,6 +44,7 @@ from worker.client.submissions import (
     UploadSubmission,
     submission_limits,
 )
+from worker.client.user_deletion import delete_user
 
 MAX_PAGE_SIZE = 100
 MAX_LISTED_JOBS = 1_000
@@ -93,12 +94,11 @@ class Client:
             return await UserRepository(work).get_or_create(email, auth0_sub)
 
     async def delete_user(self, user_id: UUID) -> None:
-        """Delete the user with all runs and jobs. Workers stop the running ones. Raises NotFoundError."""
-        async with self._database.unit_of_work() as work:
-            jobs = await UserRepository(work).delete(user_id)
-            await WebhookDeliveryRepository(work).delete_for_user(user_id)
-        for job_id in jobs:
-            await self._connections.delete_token(job_id)
+        """Delete the user with all runs and jobs. Workers stop the running ones. Raises NotFoundError.
+
+        Many rows are deleted in chunks, the user last: if the call fails or is interrupted, call it again.
+        """
+        await delete_user(self._connections, user_id)
 
     # Submissions
 

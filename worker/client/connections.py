@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class Connections:
     """The services that a client uses.
 
-    PostgreSQL holds the truth. The three methods write to Redis after a commit: where Redis is unreachable they log the
+    PostgreSQL holds the truth. The methods write to Redis after a commit: where Redis is unreachable they log the
     failure and return, because a worker finds the row without them.
     """
 
@@ -51,6 +51,13 @@ class Connections:
             await self.vault.delete(job_id)
         except ServiceUnavailableError:
             log.debug("token.delete_failed", job_id=job_id)
+
+    async def delete_tokens(self, job_ids: Sequence[str]) -> None:
+        """Delete the repository tokens of these jobs. They expire by themselves if this fails."""
+        try:
+            await self.vault.delete(*job_ids)
+        except ServiceUnavailableError:
+            log.debug("token.delete_failed", job_id=job_ids[0])
 
 
 @contextlib.asynccontextmanager

@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import structlog
+
 from domain.jobs import Job
 from domain.metrics.report import Analysis
 from domain.sources import SourceKind
 from domain.text import JSON, one_line
+from infrastructure.database.repositories.attempts import CANCELLED
+from infrastructure.database.repositories.cleanup import EndedJob
+from infrastructure.database.repositories.maintenance import RescuedJob
 from worker.analysis.timeline import Timeline
 
 MAX_NAME_CHARACTERS = 200
+
+log = structlog.get_logger(__name__)
 
 
 def source_name(kind: SourceKind, metadata: Mapping[str, JSON]) -> str:
@@ -51,3 +58,15 @@ def end_of_job_fields(
         facts["lines"] = analysis.metrics["size"]["sloc"]
         facts["errors"] = len(analysis.errors)
     return facts
+
+
+def log_failed(job: RescuedJob | EndedJob, *, kind: str, reason: str | None) -> None:
+    """Log the end of a job that maintenance has failed."""
+    outcome = "cancelled" if reason == CANCELLED else "failed"
+    source = source_name(job.source_kind, job.source)
+    log.info("job.failed", **job_fields(job), outcome=outcome, source=source, kind=kind, reason=reason)
+
+
+def job_fields(job: RescuedJob | EndedJob) -> dict[str, JSON]:
+    """Return the fields that identify an attempt in the log."""
+    return {"job_id": job.job_id, "attempt": job.attempt, "user_id": str(job.user_id)}

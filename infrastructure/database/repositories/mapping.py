@@ -32,6 +32,14 @@ JOB_COLUMNS = f"""
     jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url, jobs.turn, jobs.small, jobs.worker_id
 """
 
+SOURCE_FIELDS = ("git_repo_url", "upload_filename")
+OWNER_AND_SOURCE = """
+    jobs.user_id, jobs.attempt, jobs.source_kind,
+    left(jobs.source_metadata ->> 'git_repo_url', 300) AS git_repo_url,
+    right(jobs.source_metadata ->> 'upload_filename', 10) AS upload_filename
+"""
+"""SQL of a job's owner, last attempt and source, for the log. SOURCE_FIELDS are the fields of its metadata."""
+
 ORIGIN_COLUMNS = (
     "submission_type", "upload_filename", "project_name", "author_type", "author_model", "git_repo_url", "git_branch",
     "git_commit_sha",

@@ -28,7 +28,6 @@ _INSERT = text(f"""
     FROM unnest({", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in (*_SCALARS, *_DOCUMENTS))})
         AS new ({", ".join((*_SCALARS, *_DOCUMENTS))})
 """)  # nosec B608 # noqa: S608 - no input in it
-_DELETE_OLD = text("DELETE FROM analysis_runs WHERE created_at < statement_timestamp() - make_interval(days => :days)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +99,6 @@ class RunRepository:
         """Delete a run and clear it from the job that refers to it. Returns whether a row was deleted."""
         done = await self._connection.execute(delete(AnalysisRunRow).where(_TABLE.c.run_id == run_id))
         return done.rowcount > 0
-
-    async def delete_older_than(self, days: int) -> int:
-        """Delete runs older than `days`. Returns their number."""
-        return (await self._connection.execute(_DELETE_OLD, {"days": days})).rowcount
 
 
 def _no_run(run_id: UUID) -> str:

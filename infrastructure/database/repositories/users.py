@@ -1,5 +1,6 @@
 """Users, who submit jobs."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,11 +13,58 @@ _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
 _FIND_BY_SUB = text("SELECT id FROM users WHERE auth0_sub = :sub")
 _ADD = text("INSERT INTO users (email, auth0_sub) VALUES (:email, :sub) ON CONFLICT (email) DO NOTHING")
 _IDENTIFY = text("UPDATE users SET auth0_sub = :sub WHERE id = :id AND auth0_sub IS NULL")
-_JOBS_OF = text("SELECT job_id FROM jobs WHERE user_id = :id ORDER BY created_at, job_id")
+
+# Rows that another transaction holds are skipped: workers go on until the user is deleted.
+_DELETE_FREE_JOBS = text("""
+    WITH chosen AS MATERIALIZED (
+        SELECT job_id FROM jobs WHERE user_id = :id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM jobs USING chosen WHERE jobs.job_id = chosen.job_id RETURNING jobs.job_id
+""")
+_DELETE_JOBS = text("""
+    WITH chosen AS MATERIALIZED (
+        SELECT job_id FROM jobs WHERE user_id = :id ORDER BY job_id LIMIT :limit FOR UPDATE
+    )
+    DELETE FROM jobs USING chosen WHERE jobs.job_id = chosen.job_id RETURNING jobs.job_id
+""")
+# The foreign key clears the run from jobs; these are locked first, in the order of their ids.
+_DELETE_RUNS = text("""
+    WITH chosen AS MATERIALIZED (
+        SELECT run_id FROM analysis_runs WHERE user_id = :id ORDER BY run_id LIMIT :limit FOR UPDATE
+    ), referring AS MATERIALIZED (
+        SELECT jobs.job_id FROM jobs JOIN chosen ON jobs.result_run_id = chosen.run_id
+        ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+    )
+    DELETE FROM analysis_runs USING chosen
+    WHERE analysis_runs.run_id = chosen.run_id AND (SELECT count(*) FROM referring) >= 0
+""")
+_DELETE_DELIVERIES = text("""
+    WITH chosen AS MATERIALIZED (
+        SELECT notice_id FROM notices WHERE user_id = :id LIMIT :limit FOR UPDATE
+    )
+    DELETE FROM notices USING chosen WHERE notices.notice_id = chosen.notice_id
+""")
+_LOCK = text("SELECT 1 FROM users WHERE id = :id FOR UPDATE")
 _DELETE = text("DELETE FROM users WHERE id = :id")
 _TRIES = 3
 MAX_EMAIL_LENGTH = 320
 MAX_SUB_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedRows:
+    """A number of deleted rows, and their ids if they were jobs."""
+
+    rows: int
+    job_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedUser:
+    """The jobs that were deleted, and whether the user is deleted too."""
+
+    job_ids: tuple[str, ...]
+    complete: bool
 
 
 class UserRepository:
@@ -72,12 +120,34 @@ class UserRepository:
         except IntegrityError:
             return  # a concurrent call inserted the user; the next round finds it
 
-    async def delete(self, user_id: UUID) -> list[str]:
-        """Delete the user with all jobs and runs. Returns the ids of the jobs; workers lose their leases and stop.
+    async def delete_jobs(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` jobs of the user that no other transaction holds. Their workers lose the leases."""
+        jobs = await self._connection.scalars(_DELETE_FREE_JOBS, {"id": user_id, "limit": limit})
+        job_ids = tuple(jobs.all())
+        return DeletedRows(rows=len(job_ids), job_ids=job_ids)
 
+    async def delete_runs(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` runs of the user."""
+        done = await self._connection.execute(_DELETE_RUNS, {"id": user_id, "limit": limit})
+        return DeletedRows(rows=done.rowcount)
+
+    async def delete_webhook_deliveries(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` webhook deliveries of the user."""
+        done = await self._connection.execute(_DELETE_DELIVERIES, {"id": user_id, "limit": limit})
+        return DeletedRows(rows=done.rowcount)
+
+    async def delete(self, user_id: UUID, limit: int) -> DeletedUser:
+        """Delete the user with up to `limit` jobs, runs and deliveries each, under the lock that submissions take.
+
+        Where the user has as many or more, these are deleted and the user stays: call it again after the commit.
         Raises NotFoundError.
         """
-        jobs = list((await self._connection.scalars(_JOBS_OF, {"id": user_id})).all())
-        if not (await self._connection.execute(_DELETE, {"id": user_id})).rowcount:
+        values = {"id": user_id, "limit": limit}
+        if await self._connection.scalar(_LOCK, {"id": user_id}) is None:
             raise NotFoundError("there is no such user")
-        return jobs
+        job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
+        others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
+        complete = max(len(job_ids), *(done.rowcount for done in others)) < limit
+        if complete:
+            await self._connection.execute(_DELETE, {"id": user_id})
+        return DeletedUser(job_ids=job_ids, complete=complete)

@@ -1,7 +1,6 @@
 """Webhook deliveries. A trigger on `jobs` inserts them, in the transaction that ends the job."""
 
 from collections.abc import Mapping
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,11 +57,6 @@ _MARK_FAILED = text(f"""
 """)  # nosec B608 # noqa: S608
 
 _LIST_FOR_JOB = text(f"SELECT {_COLUMNS} FROM notices WHERE job_id = :job_id ORDER BY created_at, notice_id")  # nosec B608 # noqa: S608
-_DELETE_FOR_USER = text("DELETE FROM notices WHERE user_id = :user_id")
-_DELETE_ENDED = text("""
-    DELETE FROM notices
-    WHERE coalesce(delivered_at, given_up_at) < statement_timestamp() - make_interval(secs => :retention)
-""")
 
 
 class WebhookDeliveryRepository:
@@ -98,11 +92,3 @@ class WebhookDeliveryRepository:
         """Return a job's deliveries, oldest first: one for each time that the job has ended."""
         rows = await self._connection.execute(_LIST_FOR_JOB, {"job_id": job_id})
         return [WebhookDelivery(**row) for row in rows.mappings()]
-
-    async def delete_for_user(self, user_id: UUID) -> None:
-        """Delete a user's deliveries."""
-        await self._connection.execute(_DELETE_FOR_USER, {"user_id": user_id})
-
-    async def delete_ended(self, retention_seconds: float) -> None:
-        """Delete deliveries that arrived or were given up more than `retention_seconds` ago."""
-        await self._connection.execute(_DELETE_ENDED, {"retention": retention_seconds})

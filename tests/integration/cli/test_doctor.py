@@ -1,5 +1,6 @@
 """The checks of `vibe8 doctor` on real servers: finding, advice and exit code."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ import asyncpg
 import pytest
 import redis
 
+from infrastructure.database.engine import Database
 from infrastructure.database.migrate import downgrade, head_revision
+from infrastructure.database.snapshots import old_snapshots
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import CommandResult, System
 from tests.integration.cli.command_support import forking_system
-from worker.cli.commands.doctor_services import check_clock
+from worker.cli.commands.doctor_services import check_clock, check_snapshots
 
 SetRedis = Callable[[str, str], None]
 
@@ -55,7 +58,17 @@ async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
     assert [each.code for each in (plain, quiet, finished)] == [0, 0, 0], plain.out
     assert (quiet.out, quiet.error, plain.error) == ("", "", "")
     names = [check["name"] for check in finished.document]
-    services = ["postgresql", "schema", "clock", "redis", "redis-eviction", "redis-memory", "redis-aof", "index"]
+    services = [
+        "postgresql",
+        "schema",
+        "clock",
+        "snapshots",
+        "redis",
+        "redis-eviction",
+        "redis-memory",
+        "redis-aof",
+        "index",
+    ]
     assert names[-len(services) :] == services
     assert {"python", "tools", "git", "sandbox", "scratch", "memory", "tokens"} <= set(names)
     assert all(check["ok"] and not check["advice"] for check in finished.document), finished.out
@@ -117,6 +130,22 @@ async def test_too_little_disk_or_memory_fails(cli: System, name: str, variable:
     check = check_named(finished, name)
     assert (finished.code, check["ok"]) == (1, False)
     assert variable in check["advice"]
+
+
+async def test_transaction_that_stays_open_is_a_warning(database_url: str, database: Database) -> None:
+    idle = await asyncpg.connect(database_url)
+    await idle.execute("SET application_name TO 'report'")
+    await idle.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    await idle.execute("SELECT 1")
+    await asyncio.sleep(0.2)
+    (line,) = [line for line in await old_snapshots(database, 0.1) if "report" in line]
+    assert line == f"a transaction of report (process {idle.get_server_pid()}) is open for 0 min"
+    assert not [line for line in await old_snapshots(database, 600) if "report" in line]
+    await idle.close()
+    assert not [line for line in await old_snapshots(database, 0.1) if "report" in line]
+    check = check_snapshots([line])
+    assert (check.ok, check.found) == (True, line)
+    assert "dead rows" in check.advice
 
 
 async def test_unreachable_service_exits_with_3(database_url: str, redis_url: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
 from worker.cli.output.writer import OutputWriter
-from worker.jobs.maintenance import cleanup
+from worker.jobs.cleanup import cleanup
 
 
 async def clean_up(output: OutputWriter) -> int:
@@ -25,7 +25,8 @@ async def clean_up(output: OutputWriter) -> int:
         }
         output.print_json(counts)
     else:
-        output.print_line(f"{result.deleted} finished jobs deleted, {len(result.stale)} stale jobs failed")
+        stale = result.stale_running + result.stale_pending
+        output.print_line(f"{result.deleted} finished jobs deleted, {stale} stale jobs failed")
     return DONE
 
 

@@ -1,19 +1,21 @@
 """The doctor's checks of PostgreSQL, Redis and the package index: reachable, how fast, and configured correctly."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import Vibe8Error
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current_revision, schema_problem
+from infrastructure.database.snapshots import old_snapshots
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.outbound.package_index import SimplePackageIndex
 from infrastructure.redis.queue import connect, redis_errors
 from infrastructure.settings import Settings
 
 MAX_CLOCK_SKEW_SECONDS = 2.0
+OLD_SNAPSHOT_SECONDS = 600
 MAX_MEMORY_SHARE = 0.9
 KNOWN_PACKAGE = "pip"
 
@@ -55,10 +57,11 @@ async def _postgresql(settings: Settings) -> list[Check]:
         started, asked = time.monotonic(), time.time()
         server_time = await database.server_time()
         took = time.monotonic() - started
+        old = await old_snapshots(database, OLD_SNAPSHOT_SECONDS)
     finally:
         await database.close()
     reachable = Check(name="postgresql", found=f"{version}, answers in {took * 1000:.1f} ms")
-    return [reachable, await _schema(settings), check_clock(server_time - (asked + took / 2))]
+    return [reachable, await _schema(settings), check_clock(server_time - (asked + took / 2)), check_snapshots(old)]
 
 
 async def _schema(settings: Settings) -> Check:
@@ -77,6 +80,14 @@ def check_clock(ahead: float) -> Check:
     slow = "this machine's clock is behind" if ahead > 0 else "the clock of PostgreSQL's machine is behind"
     advice = f"{slow}, or the other is ahead: synchronise both with a time server (leases use PostgreSQL's clock only)"
     return Check(name="clock", found=found, ok=False, advice=advice)
+
+
+def check_snapshots(old: Sequence[str]) -> Check:
+    """Check what keeps VACUUM from removing dead rows: a warning, since the queue only slows down with time."""
+    if not old:
+        return Check(name="snapshots", found=f"none older than {OLD_SNAPSHOT_SECONDS // 60} min")
+    advice = "end that transaction or drop that slot: until then dead rows of `jobs` stay, and claims slow down"
+    return Check(name="snapshots", found=one_line("; ".join(old)), advice=advice)
 
 
 async def _redis(settings: Settings) -> list[Check]:

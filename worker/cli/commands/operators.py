@@ -15,12 +15,16 @@ from domain.text import JSON, one_line, printable_line
 from domain.workers import PAUSED, WorkerInfo
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
+from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.redis.queue import JobQueue, connect
 from infrastructure.redis.worker_registry import ALL_WORKERS, DRAIN, WorkerRegistry
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
 from worker.cli.output.grid import Grid
 from worker.cli.output.writer import OutputWriter
+
+OLD_COUNT_SECONDS = 60.0
+"""Workers count the jobs each 10 s; counts older than this are marked."""
 
 REFRESH_SECONDS = 1.0
 
@@ -127,18 +131,33 @@ async def top(output: OutputWriter) -> int:
 
 async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON]:
     async with database.unit_of_work() as work:
-        maintenance = MaintenanceRepository(work)
-        counts = await maintenance.statistics()
-        paused = await maintenance.is_control_set(PAUSED)
+        statistics = await StatisticsRepository(work).read()
+        paused = await MaintenanceRepository(work).is_control_set(PAUSED)
+    counts = {} if statistics is None else statistics.counts
     queue = {
         status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds} for status, count in counts.items()
     }
-    return {"paused": paused, "queue": queue, "workers": [worker.to_json() for worker in await registry.workers()]}
+    return {
+        "paused": paused,
+        "counted_seconds_ago": None if statistics is None else statistics.age_seconds,
+        "queue": queue,
+        "workers": [worker.to_json() for worker in await registry.workers()],
+    }
+
+
+def _notes(facts: dict[str, JSON]) -> list[str]:
+    """Return what a reader of the counts must know."""
+    notes, age = ["the fleet is paused"] if facts["paused"] else [], facts["counted_seconds_ago"]
+    if age is None:
+        notes.append("no worker has counted them yet")
+    elif age > OLD_COUNT_SECONDS:
+        notes.append(f"counted {age:.0f} s ago: no worker runs, or counting fails")
+    return notes
 
 
 async def _grids(database: Database, registry: WorkerRegistry) -> list[Grid]:
     facts = await _facts(database, registry)
-    title = "jobs (the fleet is paused)" if facts["paused"] else "jobs"
+    title = f"jobs ({', '.join(notes)})" if (notes := _notes(facts)) else "jobs"
     queue = Grid(headings=("status", "jobs", "oldest"), numbers=frozenset({"jobs", "oldest"}), title=title)
     for status, count in facts["queue"].items():
         oldest = f"{count['oldest_seconds']:.0f} s" if count["jobs"] else "-"

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.jobs import MAX_ATTEMPTS, JobStatus
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import AttemptRepository
+from infrastructure.database.repositories.cleanup import CleanupRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 
@@ -52,6 +53,7 @@ class Repositories:
         self.attempts = AttemptRepository(connection)
         self.jobs = JobRepository(connection)
         self.maintenance = MaintenanceRepository(connection)
+        self.cleanup = CleanupRepository(connection)
 
 
 @dataclass

@@ -303,7 +303,7 @@ async def test_a_cancelled_job_is_neither_retried_nor_requeued_nor_rescued(datab
 async def test_deleting_a_user_ends_the_leases_of_their_jobs(database: Database) -> None:
     held = await claimed(database)
     async with database.unit_of_work() as connection:
-        await UserRepository(connection).delete(held.job.user_id)
+        await UserRepository(connection).delete(held.job.user_id, 100)
     async with database.unit_of_work() as connection:
         state = LeaseState(job_id=held.job.job_id, token=held.lease_token)
         assert await AttemptRepository(connection).check_leases([state]) == {}

@@ -18,10 +18,11 @@ from domain.errors import (
     NotFoundError,
     Vibe8Error,
 )
-from domain.jobs import Claim, SubmissionLimits, Transition
+from domain.jobs import FINISHED_STATUSES, Claim, SubmissionLimits, Transition
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.cleanup import CleanupRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
@@ -174,14 +175,20 @@ class Actor:
             return False
         user_id = await self.user()
         async with self._database.unit_of_work() as connection:
-            await UserRepository(connection).delete(user_id)
+            users = UserRepository(connection)
+            if self._random.random() < 0.5:
+                await users.delete_jobs(user_id, 3)
+                return True
+            await users.delete(user_id, 100)
         return True
 
     async def cleanup(self) -> bool:
         async with self._database.unit_of_work() as connection:
-            maintenance = MaintenanceRepository(connection)
-            counts = await maintenance.cleanup(retention=0.5, stale=7200, pending_max_age=86400)
-        return counts.deleted > 0
+            status = self._random.choice(FINISHED_STATUSES)
+            cleaned = await CleanupRepository(connection).delete_finished(status, 0.5, 5)
+            await CleanupRepository(connection).fail_stale_running(7200, 5)
+            await CleanupRepository(connection).fail_stale_pending(86400, 5)
+        return cleaned.rows > 0
 
 
 async def test_concurrent_actions_cause_no_deadlock_and_leave_consistent_rows(database: Database) -> None:

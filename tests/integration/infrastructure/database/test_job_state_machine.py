@@ -25,6 +25,7 @@ from domain.jobs import Claim, Transition
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import LeaseState
+from infrastructure.database.repositories.cleanup import CleanedChunk
 from infrastructure.database.urls import asyncpg_url
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
@@ -306,15 +307,23 @@ class JobStateMachine(RuleBasedStateMachine):
     @rule(deleting=st.booleans())
     def clean(self, deleting: bool) -> None:
         retention = 0 if deleting else 3600
-        counts = self.run_one(lambda to: to.maintenance.cleanup(retention=retention, stale=0, pending_max_age=3600))
+        steps: list[Callable[[Repositories], Awaitable[CleanedChunk]]] = [
+            *(
+                lambda to, status=status: to.cleanup.delete_finished(status, retention, 1_000)
+                for status in (COMPLETED, FAILED)
+            ),
+            lambda to: to.cleanup.fail_stale_running(0, 1_000),
+            lambda to: to.cleanup.fail_stale_pending(3600, 1_000),
+        ]
+        completed, failed, stale_running, stale_pending = (self.run_one(step).rows for step in steps)
         jobs = self.shared.jobs
         if deleting:
             ended = [job_id for job_id, job in jobs.items() if job.status.finished]
             for job_id in ended:
                 del jobs[job_id]
-            assert counts.deleted == len(ended)
+            assert completed + failed == len(ended)
         stale = [job for job in jobs.values() if job.expired]
-        assert (counts.stale_running, counts.stale_pending) == (len(stale), 0)
+        assert (stale_running, stale_pending) == (len(stale), 0)
         for job in stale:
             job.end(FAILED)
 

@@ -144,16 +144,3 @@ async def test_deleting_a_job_keeps_its_run(database: Database) -> None:
         await end_attempt(connection, held, run)
         assert await jobs.delete(job.job_id) is True
         assert (await runs.get(run.run_id)).job_id == job.job_id
-
-
-async def test_runs_older_than_the_retention_are_deleted(database: Database) -> None:
-    user_id = await new_user(database)
-    old, young = new_run(user_id, "old"), new_run(user_id, "young")
-    async with database.unit_of_work() as connection:
-        runs = RunRepository(connection)
-        await runs.insert_many([SerializedRun.of(old)])
-        await runs.insert_many([SerializedRun.of(young)])
-        await backdate(connection, "analysis_runs", "run_id", old.run_id, created_at=30 * 86_400 + 1)
-        await backdate(connection, "analysis_runs", "run_id", young.run_id, created_at=30 * 86_400 - 60)
-        assert await runs.delete_older_than(30) == 1
-        assert [run.run_id for run in await runs.list_runs(user_id, limit=9)] == [young.run_id]

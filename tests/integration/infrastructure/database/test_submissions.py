@@ -149,12 +149,13 @@ async def test_deleting_a_user_deletes_their_jobs(database: Database) -> None:
     user_id, other = await new_user(database), await new_user(database, "b@example.org")
     mine, theirs = await submit(database, user_id), await submit(database, other)
     async with database.unit_of_work() as connection:
-        assert await UserRepository(connection).delete(user_id) == [mine.job_id]
+        deleted = await UserRepository(connection).delete(user_id, 100)
+        assert (deleted.complete, deleted.job_ids) == (True, (mine.job_id,))
     async with database.unit_of_work() as connection:
         left = (await connection.scalars(text("SELECT job_id FROM jobs"))).all()
         assert left == [theirs.job_id]
         with pytest.raises(NotFoundError):
-            await UserRepository(connection).delete(user_id)
+            await UserRepository(connection).delete(user_id, 100)
 
 
 async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob], **limits: int) -> list[Submitted]:

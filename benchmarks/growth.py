@@ -1,0 +1,234 @@
+"""Cost of the hot path's statements as the table grows: `make bench-growth`.
+
+Fills the embedded PostgreSQL with 1,000, 100,000 and 1,000,000 pending jobs, and as many finished ones with their
+runs, and prints the shared buffers of each statement: EXPLAIN (ANALYZE, BUFFERS) of the statement that the program
+itself runs, in a transaction that is rolled back. The exponent says how the buffers grow with the number of rows: 0 is
+constant, 1 is in proportion. The work of triggers and foreign keys is not in a plan's buffers.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import tempfile
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from domain.jobs import Claim, JobStatus, SubmissionLimits
+from domain.sources import SourceKind
+from infrastructure.database.migrate import upgrade
+from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository
+from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.claims import ClaimRepository
+from infrastructure.database.repositories.cleanup import CleanupRepository
+from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
+from infrastructure.database.repositories.runs import RunRepository
+from infrastructure.database.repositories.statistics import StatisticsRepository
+from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
+from infrastructure.database.urls import asyncpg_url
+from infrastructure.embedded.stack import EmbeddedStack
+
+SIZES = (1_000, 100_000, 1_000_000)
+JOBS_OF_A_USER = 10
+BATCH = 20
+CHUNK = 500
+"""Rows of a cleanup's chunk here, so that the smallest table has a whole one; the program takes ten times as many."""
+
+DAY_SECONDS = 86_400.0
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+
+USERS = (
+    "INSERT INTO users (email) SELECT number || '@example.org' FROM generate_series(1, CAST(:users AS integer)) number"
+)
+
+# Half of the jobs wait, half have ended. One user, the first, has a tenth of those that wait.
+PENDING = """
+    INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, turn, small, created_at, run_after)
+    SELECT md5('p' || number), owner.id, 'pending', 'upload', '{"upload_filename": "a.py"}', 1 + number / :users, true,
+        now() - make_interval(secs => :size - number), now() - make_interval(secs => 60)
+    FROM generate_series(1, CAST(:size AS integer)) AS number
+    JOIN (SELECT id, row_number() OVER (ORDER BY email) AS place FROM users) AS owner
+        ON owner.place = CASE WHEN number % 10 = 0 THEN 1 ELSE 1 + number % CAST(:users AS integer) END
+"""
+RUNS = """
+    INSERT INTO analysis_runs (run_id, user_id, submission_type, metrics, job_id, created_at)
+    SELECT md5('r' || number)::uuid, owner.id, 'upload', '{}', md5('f' || number),
+        now() - make_interval(days => 1, secs => number % (30 * 86400))
+    FROM generate_series(1, CAST(:size AS integer)) AS number
+    JOIN (SELECT id, row_number() OVER (ORDER BY email) AS place FROM users) AS owner
+        ON owner.place = 1 + number % CAST(:users AS integer)
+"""
+FINISHED = """
+    INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, result_run_id, created_at, updated_at,
+        finished_at)
+    SELECT job_id, user_id, CASE WHEN hashtext(job_id) % 10 = 0 THEN 'failed' ELSE 'completed' END, 'upload',
+        '{"upload_filename": "a.py"}', run_id, created_at, created_at, created_at
+    FROM analysis_runs
+"""
+
+
+class Buffers:
+    """Shared buffers and time of the statements of a call, by EXPLAIN."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._recording: list[tuple[str, Any]] | None = None
+        event.listen(engine.sync_engine, "before_cursor_execute", self._record)
+
+    def _record(self, _: Connection, __: Any, statement: str, values: Any, *___: Any) -> None:
+        if self._recording is not None:
+            self._recording.append((statement, values))
+
+    @contextmanager
+    def recording(self) -> Iterator[list[tuple[str, Any]]]:
+        """Record the statements that run in the block."""
+        recorded: list[tuple[str, Any]] = []
+        self._recording = recorded
+        try:
+            yield recorded
+        finally:
+            self._recording = None
+
+    async def measure(self, call: Callable[[AsyncConnection], Awaitable[Any]]) -> tuple[int, float]:
+        """Return the buffers and the milliseconds of the cheapest of three runs, each rolled back."""
+        async with self._engine.connect() as connection:
+            with self.recording() as statements:
+                await call(connection)
+            await connection.rollback()
+        results = [await self._explain(statements) for _ in range(3)]
+        return min(results)
+
+    async def _explain(self, statements: Sequence[tuple[str, Any]]) -> tuple[int, float]:
+        buffers, milliseconds = 0, 0.0
+        async with self._engine.connect() as connection:
+            for statement, values in statements:
+                document = await connection.exec_driver_sql(EXPLAIN + statement, tuple(values))
+                ((plans,),) = document.all()
+                plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]
+                buffers += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+                milliseconds += plan["Execution Time"]
+            await connection.rollback()
+        return buffers, milliseconds
+
+
+async def fill(engine: AsyncEngine, size: int) -> None:
+    """Replace all rows: `size` pending jobs of many users, and `size` finished ones with their runs."""
+    users = max(1, size // JOBS_OF_A_USER)
+    async with engine.begin() as connection:
+        await connection.execute(text("TRUNCATE users, queue_statistics, notices CASCADE"))
+        await connection.execute(text("SELECT setval('queue_turn', 0)"))
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))  # no triggers, no foreign keys
+        for statement in (USERS, PENDING, RUNS, FINISHED):
+            values = {"users": users, "size": size}
+            await connection.execute(
+                text(statement), {name: values[name] for name in values if f":{name}" in statement}
+            )
+    async with engine.connect() as connection:
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.execute(text("VACUUM (ANALYZE) jobs, users, analysis_runs, queue_statistics"))
+
+
+async def calls(engine: AsyncEngine) -> Mapping[str, Callable[[AsyncConnection], Awaitable[Any]]]:
+    """Return the statements to measure by name. Twenty jobs are claimed for those that need claims."""
+    async with engine.begin() as connection:
+        claims = await ClaimRepository(connection).claim(BATCH, worker_id="bench", lease_seconds=3600)
+        owner: UUID = await connection.scalar(text("SELECT id FROM users ORDER BY email LIMIT 1"))
+        submitter: UUID = await connection.scalar(text("SELECT id FROM users ORDER BY email DESC LIMIT 1"))
+        await StatisticsRepository(connection).count_if_due(0)
+    states = [LeaseState(job_id=claim.job.job_id, token=claim.lease_token, stage="x") for claim in claims]
+    limits = SubmissionLimits(max_unfinished=10**9, max_per_day=10**9)
+    return {
+        "claim of 20": lambda work: ClaimRepository(work).claim(BATCH, worker_id="bench", lease_seconds=30),
+        "claim of a small job": lambda work: ClaimRepository(work).claim(
+            1, worker_id="bench", lease_seconds=30, only_small=True
+        ),
+        "turns, none due": lambda work: ClaimRepository(work).assign_turns(1_000),
+        "submission with its limits": lambda work: SubmissionRepository(work).submit(submitter, [_new_job()], limits),
+        "limits, a user with a tenth of all": lambda work: SubmissionRepository(work).usage(owner, SubmissionLimits()),
+        "get": lambda work: JobRepository(work).get(claims[0].job.job_id),
+        "list of 50 of that user": lambda work: JobRepository(work).list_jobs(owner, limit=50),
+        "list of 20 runs": lambda work: RunRepository(work).list_runs(owner, limit=20),
+        "renewal of 20": lambda work: AttemptRepository(work).renew_leases(states, 30),
+        "end of 20": lambda work: _end(work, claims),
+        "rescue, nothing to do": lambda work: MaintenanceRepository(work).rescue_expired(100),
+        "cleanup, 500 finished jobs": lambda work: CleanupRepository(work).delete_finished(
+            JobStatus.COMPLETED, 6 * 3600, CHUNK
+        ),
+        "cleanup, 500 stale jobs": lambda work: CleanupRepository(work).fail_stale_pending(1, CHUNK),
+        "cleanup, 500 runs": lambda work: CleanupRepository(work).delete_old_runs(6 * 3600, CHUNK),
+        "cleanup, nothing stale": lambda work: CleanupRepository(work).fail_stale_pending(365 * DAY_SECONDS, CHUNK),
+        "statistics, the count": lambda work: StatisticsRepository(work).count_if_due(0),
+        "statistics, read": lambda work: StatisticsRepository(work).read(),
+    }
+
+
+def _new_job() -> NewJob:
+    return NewJob(
+        job_id=uuid.uuid4().hex,
+        source_kind=SourceKind.UPLOAD,
+        source_metadata={"upload_filename": "a.py"},
+        upload=b"x = 1",
+    )
+
+
+async def _end(work: AsyncConnection, claims: Sequence[Claim]) -> None:
+    ends = [AttemptEnd(claim=claim, kind="Bench", message="an end") for claim in claims]
+    await AttemptEndRepository(work).end(ends)
+
+
+async def run(url: str, sizes: Sequence[int]) -> None:
+    """Print one row a statement."""
+    address = asyncpg_url(url)
+    await upgrade(address)
+    engine = create_async_engine(address)
+    measured: dict[str, list[tuple[int, float]]] = {}
+    try:
+        for size in sizes:
+            await fill(engine, size)
+            buffers = Buffers(engine)
+            for name, call in (await calls(engine)).items():
+                measured.setdefault(name, []).append(await buffers.measure(call))
+            print(f"{size:,} pending jobs measured", flush=True)
+    finally:
+        await engine.dispose()
+    print_table(sizes, measured)
+
+
+def print_table(sizes: Sequence[int], measured: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Print the buffers at each size, the exponents between the sizes, and the time at the largest."""
+    heads = [f"{size:,}" for size in sizes]
+    print("| statement | " + " | ".join(heads) + " | exponents | ms at the largest |")
+    print("|---|" + "---|" * (len(sizes) + 2))
+    for name, results in measured.items():
+        counts = [buffers for buffers, _ in results]
+        exponents = [
+            math.log(max(b, 1) / max(a, 1)) / math.log(sizes[place + 1] / sizes[place])
+            for place, (a, b) in enumerate(pairwise(counts))
+        ]
+        cells = [f"{count:,}" for count in counts]
+        shown = ", ".join(f"{exponent:.2f}" for exponent in exponents)
+        print(f"| {name} | " + " | ".join(cells) + f" | {shown} | {results[-1][1]:.1f} |")
+
+
+def main() -> None:
+    """Measure in an embedded PostgreSQL that is removed afterwards."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vibe8-growth-") as directory:
+        stack = EmbeddedStack(Path(directory), durable=False)
+        with stack as addresses:
+            asyncio.run(run(addresses.database_url, arguments.sizes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Cleanup: delete what is old and fail stale jobs, one chunk of rows a call. Times are the database's.
+
+Rows that another transaction holds are skipped: a later chunk, or the next cleanup, handles them. A statement that
+skips never waits for a row, so that it cannot deadlock with statements that lock rows in the order of their ids, and
+two cleanups that run at the same time get different rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.jobs import JobStatus, Transition
+from domain.sources import SourceKind
+from domain.text import JSON
+from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
+
+STALE = "stale"
+COMPLETED_SUFFIX = ".completed"
+_FAIL, _DROP = Transition.FAIL, Transition.DROP
+
+_DELETE_FINISHED = text("""
+    WITH old AS MATERIALIZED (
+        SELECT job_id FROM jobs
+        WHERE status = :status AND updated_at < statement_timestamp() - make_interval(secs => :age)
+        ORDER BY updated_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM jobs USING old WHERE jobs.job_id = old.job_id
+""")
+
+_FAIL_STALE_RUNNING = text(f"""
+    WITH stale AS MATERIALIZED (
+        SELECT job_id FROM jobs
+        WHERE status = '{_FAIL.before}'
+            AND coalesce(started_at, created_at) < statement_timestamp() - make_interval(secs => :age)
+            AND (lease_expires_at IS NULL OR lease_expires_at < statement_timestamp())
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE jobs
+    SET status = '{_FAIL.after}', error_message = '{STALE}', finished_at = statement_timestamp(), stage = NULL,
+        lease_token = NULL, lease_expires_at = NULL
+    FROM stale WHERE jobs.job_id = stale.job_id
+    RETURNING jobs.job_id, {OWNER_AND_SOURCE}
+""")  # nosec B608 # noqa: S608 - no input in it
+
+# The age counts from when the job became due, not from its creation: a retried job starts anew.
+_FAIL_STALE_PENDING = text(f"""
+    WITH stale AS MATERIALIZED (
+        SELECT job_id FROM jobs
+        WHERE status = '{_DROP.before}' AND run_after < statement_timestamp() - make_interval(secs => :age)
+        ORDER BY run_after LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE jobs SET status = '{_DROP.after}', error_message = '{STALE}', finished_at = statement_timestamp()
+    FROM stale WHERE jobs.job_id = stale.job_id
+    RETURNING jobs.job_id, {OWNER_AND_SOURCE}
+""")  # nosec B608 # noqa: S608 - no input in it
+
+# The foreign key clears the run from the job that refers to it. These few jobs are locked first, in the order of
+# their ids, because the key's own statements would wait for them one by one in the order of the runs.
+_DELETE_OLD_RUNS = text("""
+    WITH old AS MATERIALIZED (
+        SELECT run_id FROM analysis_runs WHERE created_at < statement_timestamp() - make_interval(secs => :age)
+        ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), referring AS MATERIALIZED (
+        SELECT jobs.job_id FROM jobs JOIN old ON jobs.result_run_id = old.run_id
+        ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+    )
+    DELETE FROM analysis_runs USING old
+    WHERE analysis_runs.run_id = old.run_id AND (SELECT count(*) FROM referring) >= 0
+""")
+
+_DELETE_ENDED_DELIVERIES = text("""
+    WITH old AS MATERIALIZED (
+        SELECT notice_id FROM notices
+        WHERE coalesce(delivered_at, given_up_at) < statement_timestamp() - make_interval(secs => :age)
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM notices USING old WHERE notices.notice_id = old.notice_id
+""")
+
+_DELETE_OLD_USAGE = text("""
+    WITH old AS MATERIALIZED (
+        SELECT user_id, day FROM daily_usage
+        WHERE day < CAST(statement_timestamp() AT TIME ZONE 'UTC' AS date) - 7
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM daily_usage USING old WHERE daily_usage.user_id = old.user_id AND daily_usage.day = old.day
+""")
+
+_DELETE_OLD_SLOTS = text("""
+    WITH old AS MATERIALIZED (
+        SELECT name, slot FROM cron_slots WHERE slot < statement_timestamp() - interval '7 days'
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM cron_slots USING old WHERE cron_slots.name = old.name AND cron_slots.slot = old.slot
+""")
+
+_SLOT = "to_timestamp(floor(extract(epoch FROM statement_timestamp()) / :period) * :period)"
+
+# `claimed_at` is the last sign of life of the replica that works in the slot. A completed slot has a second row.
+_TAKE_SLOT = text(f"""
+    INSERT INTO cron_slots (name, slot)
+    SELECT :name, {_SLOT}
+    WHERE NOT EXISTS (SELECT 1 FROM cron_slots WHERE name = :completed AND slot = {_SLOT})
+    ON CONFLICT (name, slot) DO UPDATE SET claimed_at = statement_timestamp()
+    WHERE cron_slots.claimed_at < statement_timestamp() - make_interval(secs => :lease)
+    RETURNING slot, claimed_at
+""")  # nosec B608 # noqa: S608 - no input in it
+
+_CONFIRM_SLOT = text("""
+    UPDATE cron_slots SET claimed_at = statement_timestamp()
+    WHERE name = :name AND slot = :slot AND claimed_at = :claimed_at
+    RETURNING claimed_at
+""")
+
+_COMPLETE_SLOT = text("""
+    INSERT INTO cron_slots (name, slot) VALUES (:completed, :slot) ON CONFLICT DO NOTHING
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedJob:
+    """A job that cleanup failed as stale: its owner, its last attempt, and the metadata that identify its source."""
+
+    job_id: str
+    user_id: UUID
+    attempt: int
+    source_kind: SourceKind
+    source: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanedChunk:
+    """What one call has done: the number of rows, and the jobs among them that it failed."""
+
+    rows: int
+    failed: tuple[EndedJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupCounts:
+    """The result of one cleanup: numbers of jobs deleted, and of jobs that became `failed: stale`."""
+
+    deleted: int
+    stale_running: int
+    stale_pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A slot of a periodic task that a replica holds: its start, and when the replica last confirmed it."""
+
+    name: str
+    start: datetime
+    confirmed_at: datetime
+
+
+class CleanupRepository:
+    """Cleanup, within one unit of work. Each method handles at most `limit` rows; ages are in seconds.
+
+    A result of fewer rows than `limit` means that none is left, or that another transaction holds the others.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def delete_finished(self, status: JobStatus, age: float, limit: int) -> CleanedChunk:
+        """Delete jobs that reached this final status more than `age` ago."""
+        return await self._delete(_DELETE_FINISHED, limit, status=status, age=age)
+
+    async def fail_stale_running(self, age: float, limit: int) -> CleanedChunk:
+        """Fail jobs that were started more than `age` ago and have no valid lease."""
+        return await self._fail(_FAIL_STALE_RUNNING, age, limit)
+
+    async def fail_stale_pending(self, age: float, limit: int) -> CleanedChunk:
+        """Fail jobs that became due more than `age` ago and are still pending."""
+        return await self._fail(_FAIL_STALE_PENDING, age, limit)
+
+    async def delete_old_runs(self, age: float, limit: int) -> CleanedChunk:
+        """Delete runs created more than `age` ago, and clear them from the jobs that refer to them."""
+        return await self._delete(_DELETE_OLD_RUNS, limit, age=age)
+
+    async def delete_ended_deliveries(self, age: float, limit: int) -> CleanedChunk:
+        """Delete webhook deliveries that arrived or were given up more than `age` ago."""
+        return await self._delete(_DELETE_ENDED_DELIVERIES, limit, age=age)
+
+    async def delete_old_usage(self, limit: int) -> CleanedChunk:
+        """Delete counts of submissions that are older than a week."""
+        return await self._delete(_DELETE_OLD_USAGE, limit)
+
+    async def delete_old_slots(self, limit: int) -> CleanedChunk:
+        """Delete slots of periodic tasks that are older than a week."""
+        return await self._delete(_DELETE_OLD_SLOTS, limit)
+
+    async def _delete(self, statement: TextClause, limit: int, **values: JSON) -> CleanedChunk:
+        done = await self._connection.execute(statement, {"limit": limit, **values})
+        return CleanedChunk(rows=done.rowcount)
+
+    async def _fail(self, statement: TextClause, age: float, limit: int) -> CleanedChunk:
+        rows = (await self._connection.execute(statement, {"age": age, "limit": limit})).mappings()
+        failed = tuple(
+            EndedJob(
+                job_id=row["job_id"],
+                user_id=row["user_id"],
+                attempt=row["attempt"],
+                source_kind=SourceKind(row["source_kind"]),
+                source={name: row[name] for name in SOURCE_FIELDS},
+            )
+            for row in rows
+        )
+        return CleanedChunk(rows=len(failed), failed=failed)
+
+
+class SlotRepository:
+    """Slots of periodic tasks, in the table `cron_slots`, within one unit of work.
+
+    Slots start at multiples of their period since 1970 (UTC), by the database's clock. Keep the transactions short:
+    a replica that asks for a slot waits for the one that has just changed it.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def take(self, name: str, *, period_seconds: int, lease_seconds: float) -> Slot | None:
+        """Take the current slot. Returns None if it is completed, or if another replica works in it.
+
+        A replica that has not confirmed its slot for `lease_seconds` loses it, so that another one goes on.
+        """
+        values = {
+            "name": name,
+            "completed": name + COMPLETED_SUFFIX,
+            "period": period_seconds,
+            "lease": lease_seconds,
+        }
+        row = (await self._connection.execute(_TAKE_SLOT, values)).one_or_none()
+        return None if row is None else Slot(name=name, start=row.slot, confirmed_at=row.claimed_at)
+
+    async def confirm(self, slot: Slot) -> Slot | None:
+        """Confirm that the replica still works in the slot. Returns the slot as it is now, or None if it was lost."""
+        values = {"name": slot.name, "slot": slot.start, "claimed_at": slot.confirmed_at}
+        confirmed: datetime | None = await self._connection.scalar(_CONFIRM_SLOT, values)
+        return None if confirmed is None else Slot(name=slot.name, start=slot.start, confirmed_at=confirmed)
+
+    async def complete(self, slot: Slot) -> None:
+        """Mark the slot's work as done: no replica takes the slot again."""
+        await self._connection.execute(_COMPLETE_SLOT, {"completed": slot.name + COMPLETED_SUFFIX, "slot": slot.start})
