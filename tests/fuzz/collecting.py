@@ -17,6 +17,7 @@ from collectors.schemas import nullable
 from collectors.source.source_tree import FileEntry, SourceTree
 from domain.metrics.report import Analysis, Failed, Ok
 from domain.sources import FetchedSource
+from tests.fixtures.result_documents import check_analysis
 from tests.fuzz.generators import count_outcome
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.unit.collectors.source_trees import load_tree
@@ -41,7 +42,8 @@ def collect(root: Path, surface: str) -> Analysis:
 
 
 def assert_valid(analysis: Analysis) -> None:
-    """Assert that the result can be stored as JSON and contains only harmless text."""
+    """Assert that the result is valid by its schema, can be stored as JSON and contains only harmless text."""
+    check_analysis(analysis.document())
     document = asdict(analysis)
     json.dumps(document, allow_nan=False).encode()
     assert_harmless(document)

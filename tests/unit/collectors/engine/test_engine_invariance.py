@@ -15,6 +15,7 @@ from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import SourceTree
 from domain.sources import FetchedSource
+from tests.fixtures.result_documents import check_analysis
 from tests.unit.collectors.source_trees import load_tree
 
 NAMES = st.sampled_from(["a", "b", "os", "password", "unused", "Thing"])
@@ -38,6 +39,7 @@ FILES = st.dictionaries(
 def document(tree: SourceTree, processes: int, cache: FileFactsCache | None = None) -> dict[str, Any]:
     options = Options(processes=processes, collector_timeout=300)
     plain = analyse(tree, FetchedSource(has_history=False), options, cache=cache).document()
+    check_analysis(plain)
     del plain["timings_ms"]
     return plain
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from collectors.engine.analysis import Options, analyse
 from domain.sources import FetchedSource
+from tests.fixtures.result_documents import check_analysis
 from tests.unit.collectors.source_trees import load_tree
 
 EXPECTED = Path(__file__).with_name("result_document.json")
@@ -59,6 +60,7 @@ def document(root: Path) -> dict[str, object]:
     tree = load_tree(root, manifests=root)
     analysis = analyse(tree, FetchedSource(has_history=False), Options(processes=1, collector_timeout=120))
     result = analysis.document()
+    check_analysis(result)
     versions = dict(result["tool_versions"])
     parse_error = next(node["parse_error"] for node in result["file_tree"]["children"] if node["name"] == "broken.py")
     text = json.dumps({**result, "timings_ms": None, "tool_versions": sorted(versions)})
