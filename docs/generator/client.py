@@ -11,7 +11,7 @@ from typing import Any
 from docs.generator.docstrings import field_meanings
 from docs.generator.markdown import NOTE, cell, documentation, table
 from domain import errors
-from domain.jobs import AttemptError, Job, JobStatus
+from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
@@ -37,8 +37,8 @@ ERRORS = (
 """The errors that a client raises, in the order of the table."""
 
 VALUES: Sequence[type] = (
-    UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, AttemptError, Completed, JobFailed, Unfinished,
-    Page, RunSummary, Run, RunOrigin, RunCursor, WebhookDelivery,
+    UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
+    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, WebhookDelivery,
 )  # fmt: skip
 FUNCTIONS = (client.job_to_json, client.run_to_json, client.empty_result_to_json, client.webhook_delivery_to_json)
 
@@ -95,7 +95,7 @@ LIMITS = (
     ("`MAX_URL_LENGTH`", MAX_URL_LENGTH, "characters of a notify URL"),
     ("`MAX_CONCURRENT_JOBS_PER_USER`", "a setting", "unfinished jobs of a user"),
     ("`DAILY_JOB_LIMIT_PER_USER`", "a setting", "submissions of a user in one day (UTC)"),
-    ("`MAX_LISTED_JOBS`", MAX_LISTED_JOBS, "jobs that `list_jobs` returns"),
+    ("`MAX_LISTED_JOBS`", MAX_LISTED_JOBS, "jobs on a page of `list_jobs`"),
     ("`MAX_PAGE_SIZE`", MAX_PAGE_SIZE, "runs on a page of `list_runs`"),
 )
 

@@ -189,3 +189,15 @@ def test_folders_of_the_guide_exist_and_none_is_missing() -> None:
     packages = [ROOT / package for package in PACKAGES if package != "domain"]
     folders = {str(path.parent.relative_to(ROOT)) for package in packages for path in package.glob("*/__init__.py")}
     assert folders <= named
+
+
+@pytest.mark.parametrize(("kind", "least"), [("metric", 8), ("alert", 2), ("log event", 30)])
+def test_new_names_in_the_changelog_exist(kind: str, least: int) -> None:
+    table = (ROOT / "CHANGELOG.md").read_text().partition("### Renamed")[2].partition("\n### ")[0]
+    rows = re.findall(rf"^\| {kind} \| `([\w.]+)`.*? \| (.+) \|$", table, re.MULTILINE)
+    assert len(rows) >= least
+    alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text()
+    for old, new in rows:
+        for name in re.findall(r"`([\w.]+)`", new)[:1]:
+            searched = alerts if kind == "alert" else SOURCE
+            assert name.removesuffix("_total") in searched, f"{old} -> {name}"
