@@ -17,7 +17,7 @@ from collectors.schemas import nullable
 from collectors.source.source_tree import FileEntry, SourceTree
 from domain.metrics.report import Analysis, Failed, Ok
 from domain.sources import FetchedSource
-from tests.fixtures.result_documents import check_analysis
+from tests.fixtures.checks.result_documents import check_analysis
 from tests.fuzz.generators import count_outcome
 from tests.hostile.support.naughty_strings import assert_harmless
 from tests.unit.collectors.source_trees import load_tree

@@ -26,9 +26,9 @@ from infrastructure.database.engine import _dumps
 from infrastructure.observability.log_setup import _escape_values, _traceback
 from infrastructure.sources.local.packing import pack_directory
 from tests.fixtures.archives import ZipMember, build_zip
+from tests.fixtures.checks.result_documents import CheckedClient
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.network.git_server import GitServer
-from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System, until_finished
 from tests.fuzz.generators import fuzz_settings
 from tests.hostile.support.naughty_strings import TEXTS, assert_harmless, assert_safe_output, strings_in

@@ -26,8 +26,8 @@ from domain.errors import (
 from domain.jobs import Claim, JobStatus
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.submissions import SubmissionRepository
+from tests.fixtures.checks.result_documents import CheckedClient
 from tests.fixtures.jobs import claim_next, end_attempt, new_run
-from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.worker_process import System
 from tests.fuzz.generators import fuzz_settings
 from worker.client import Client, UploadSubmission

@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 
 from domain.errors import PermanentError
 from domain.jobs import Job, JobStatus
+from tests.fixtures.checks.result_documents import CheckedClient
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.network.git_server import Fault, GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
-from tests.fixtures.result_documents import CheckedClient
 from tests.fixtures.servers import Servers
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished

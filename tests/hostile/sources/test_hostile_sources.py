@@ -16,7 +16,7 @@ import pytest
 from domain.metrics.report import Analysis
 from infrastructure.settings import Settings
 from tests.fixtures.archives import make_zip
-from tests.fixtures.result_documents import check_analysis
+from tests.fixtures.checks.result_documents import check_analysis
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline
 

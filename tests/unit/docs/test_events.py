@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.log_catalogue import BOUND_FIELDS, catalogue
+from tests.fixtures.checks.log_catalogue import BOUND_FIELDS, catalogue
 from tests.unit.docs.log_events import LogEvent, UnresolvedEventError, logged_events
 
 CODE, PAGE = logged_events(), catalogue()

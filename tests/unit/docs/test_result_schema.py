@@ -11,7 +11,7 @@ import pytest
 
 from collectors.engine.analysis import Options, analyse
 from domain.sources import FetchedSource
-from tests.fixtures.result_documents import check_analysis, check_document, load_schema
+from tests.fixtures.checks.result_documents import check_analysis, check_document, load_schema
 from tests.unit.collectors.source_trees import load_tree
 from tests.unit.deploy.project_files import ROOT
 

@@ -15,7 +15,7 @@ from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import SourceTree
 from domain.sources import FetchedSource
-from tests.fixtures.result_documents import check_analysis
+from tests.fixtures.checks.result_documents import check_analysis
 from tests.unit.collectors.source_trees import load_tree
 
 NAMES = st.sampled_from(["a", "b", "os", "password", "unused", "Thing"])

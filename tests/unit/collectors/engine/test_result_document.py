@@ -5,7 +5,7 @@ from pathlib import Path
 
 from collectors.engine.analysis import Options, analyse
 from domain.sources import FetchedSource
-from tests.fixtures.result_documents import check_analysis
+from tests.fixtures.checks.result_documents import check_analysis
 from tests.unit.collectors.source_trees import load_tree
 
 EXPECTED = Path(__file__).with_name("result_document.json")
