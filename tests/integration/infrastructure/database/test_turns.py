@@ -4,10 +4,8 @@ import asyncio
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 from uuid import UUID
 
-import pytest
 from sqlalchemy import text
 
 from domain.jobs import LEASE_SECONDS, Claim, SubmissionLimits
@@ -17,17 +15,9 @@ from infrastructure.database.repositories.claims import ClaimRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
-from tests.fixtures.worker_process import System
 
 NO_LIMITS = SubmissionLimits(max_unfinished=10**6, max_per_day=10**6)
 SOURCE = {"git_repo_url": "https://github.com/a/b", "git_branch": None}
-
-
-@pytest.fixture
-async def database(system: System) -> AsyncIterator[Database]:
-    database = Database.from_settings(system.settings)
-    yield database
-    await database.close()
 
 
 async def new_user(database: Database) -> UUID:
