@@ -33,7 +33,7 @@ from infrastructure.child_process.wire_protocol import (
 )
 from infrastructure.json_codec import loads
 
-HEARTBEAT_SECONDS = 5.0
+SUPERVISOR_HEARTBEAT_SECONDS = 5.0
 """Interval between two heartbeats to the supervisor."""
 
 _PARSED_IN_THREAD_BYTES = 1 << 16
@@ -73,7 +73,7 @@ async def _send_heartbeats(supervisor: SupervisorClient, writer: asyncio.StreamW
     """Send heartbeats until cancelled. If the supervisor has ended, abort the channel: the child is to be ignored."""
     with contextlib.suppress(OSError):
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(SUPERVISOR_HEARTBEAT_SECONDS)
             supervisor.send_heartbeat()
     writer.transport.abort()
 

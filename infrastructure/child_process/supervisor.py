@@ -24,7 +24,7 @@ from infrastructure.child_process.supervisor_protocol import (
     EXITED,
     HEARTBEAT,
     MAX_SPAWN_REQUEST_BYTES,
-    WORKER_LOST,
+    WORKER_SILENT,
     ExitReport,
     SpawnRequest,
 )
@@ -81,7 +81,7 @@ def _serve_child(connection: socket.socket, sandbox: Sandbox) -> bool:
         reason, exit_code = _watch(connection, child_pid, usage, request)
     finally:
         _kill_all(child_pid)
-    if reason == WORKER_LOST:  # a stopped worker would not read the report
+    if reason == WORKER_SILENT:  # a stopped worker would not read the report
         return False
     report = ExitReport(reason=reason, exit_code=exit_code, cpu_seconds=round(_cpu_seconds() - cpu_before, 4))
     connection.settimeout(EXIT_REPORT_TIMEOUT_SECONDS)
@@ -126,7 +126,7 @@ def _watch(
 ) -> tuple[str, int]:
     """Wait for the child to end or for a reason to kill it; return the reason and the exit code (see ExitReport).
 
-    WORKER_LOST is the reason where the worker closed the connection or sent no heartbeat.
+    WORKER_SILENT is the reason where the worker closed the connection or sent no heartbeat.
     """
     child_fd = os.pidfd_open(child_pid)
     last_heartbeat = time.monotonic()
@@ -143,12 +143,12 @@ def _watch(
                 return EXITED, os.waitstatus_to_exitcode(status)
             if connection.fileno() in ready:
                 if not connection.recv(len(HEARTBEAT)):
-                    return WORKER_LOST, 0
+                    return WORKER_SILENT, 0
                 last_heartbeat = now
             if now > deadline:
                 return DEADLINE_EXCEEDED, 0
             if now - last_heartbeat > request.heartbeat_timeout:
-                return WORKER_LOST, 0
+                return WORKER_SILENT, 0
             exceeded = usage.exceeded_limit() if usage else None
             if exceeded is not None:
                 return exceeded, 0

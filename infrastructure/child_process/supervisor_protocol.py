@@ -19,7 +19,7 @@ HEARTBEAT = b"heartbeat"
 
 EXITED = "exited"
 DEADLINE_EXCEEDED = "deadline"
-WORKER_LOST = "worker_lost"
+WORKER_SILENT = "worker_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,7 +169,7 @@ async def test_child_dies_with_its_killed_supervisor(runner: ZygoteRunner) -> No
 async def test_dead_supervisor_is_detected_while_another_process_holds_the_channel(
     runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_channel, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(child_channel, "SUPERVISOR_HEARTBEAT_SECONDS", 0.05)
     started = Started()
     work = runner.run(f"{ENTRIES}:share_the_channel", {}, sandbox=None, deadline=600, on_progress=started)
     task = asyncio.create_task(work)

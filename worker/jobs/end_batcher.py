@@ -1,4 +1,4 @@
-"""Writes the ends of attempts: those that arrive while a commit is under way share the next one."""
+"""Writer of the ends of attempts. Ends that arrive during a transaction share the next one."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ from infrastructure.database.repositories.attempt_ends import AttemptEnd, Attemp
 
 MAX_ENDS = 20
 MAX_CHARACTERS = 8 * 1024 * 1024
-"""Of the runs' documents in one transaction; a larger run is written alone."""
+"""Size of the runs' documents in one transaction. A larger run has a transaction of its own."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class _Waiting:
 
 
 class EndBatcher:
-    """One for a worker. An end that arrives while nothing is being written is written at once."""
+    """Writes the ends of one worker's attempts in batches. Without a transaction under way, it writes at once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class EndBatcher:
         self._writer: asyncio.Task[None] | None = None
 
     async def write(self, end: AttemptEnd) -> EndResult:
-        """Write the end, and return what became of it.
+        """Write the end and return its result.
 
         Raises ServiceUnavailableError where the database is away; whether the end was written is then unknown, and
         writing it again is safe. Cancelling the caller does not take the end out of a transaction that has begun.
@@ -75,7 +75,7 @@ class EndBatcher:
                 waiting.result.set_result(results[waiting.end.claim.lease_token])
 
     async def _write_singly(self, batch: Sequence[_Waiting]) -> None:
-        """PostgreSQL refused the batch: one end of it is at fault, and must cost only itself."""
+        """Write the ends one by one, because PostgreSQL refused one of the batch."""
         for waiting in batch:
             try:
                 await self._write([waiting])

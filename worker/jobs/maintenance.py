@@ -22,6 +22,8 @@ from worker.jobs.cleanup import cleanup_once_per_slot
 from worker.jobs.job_log import job_fields, log_failed
 
 MAINTENANCE_SECONDS = 10.0
+"""Time between two rounds."""
+
 STATISTICS_SECONDS = 10.0
 """One replica counts the jobs each STATISTICS_SECONDS; every replica's gauges show its count."""
 

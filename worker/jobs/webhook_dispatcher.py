@@ -29,7 +29,7 @@ MAX_PER_HOST = 2
 MAX_CONCURRENT_WRITES = 4
 """Outcomes written at a time, so that many time-outs at once do not take the jobs' database connections."""
 
-LEASE_SECONDS = 6 * DELIVERY_TIMEOUT_SECONDS
+DELIVERY_LEASE_SECONDS = 6 * DELIVERY_TIMEOUT_SECONDS
 """A delivery is due again after so long if its worker died while sending it."""
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ class WebhookDispatcher:
         under_way = Counter(self._tasks.values())
         async with self._database.unit_of_work() as work:
             claimed = await WebhookDeliveryRepository(work).claim_due(
-                free, LEASE_SECONDS, per_host=MAX_PER_HOST, under_way=under_way
+                free, DELIVERY_LEASE_SECONDS, per_host=MAX_PER_HOST, under_way=under_way
             )
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from arq import func
 from arq.connections import ArqRedis
-from arq.typing import StartupShutdown
 from arq.worker import Worker
 
 from domain.sandbox import Guarantee
@@ -171,7 +170,7 @@ def room(settings: Settings, pipeline: Pipeline) -> int:
     return min(settings.arq_max_jobs, pipeline.cores.count + PREFETCH)
 
 
-def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
+def arq_worker(services: Services) -> Worker:
     """Return an ARQ worker that only delivers wake-ups: no results, no limits, no signal handlers, JSON payloads."""
     settings = services.settings
     return WakeupWorker(
@@ -179,7 +178,6 @@ def arq_worker(services: Services, *, on_startup: StartupShutdown) -> Worker:
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
         ctx={"pool": services.pool},
-        on_startup=on_startup,
         handle_signals=False,
         wants_wakeups=lambda: services.pool.wants_wakeups,
         max_jobs=WAKEUPS_AT_ONCE,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from worker.process.job_pool import JobPool
 
@@ -18,13 +17,7 @@ class Health:
     pool: JobPool | None = None
     """None until the worker has opened its services."""
     waiting_for: str = "the worker is starting"
-    consuming: bool = False
-    """Whether ARQ is connected to the queue."""
     _heartbeat_at: float = field(default_factory=time.monotonic)
-
-    async def on_consumer_start(self, ctx: dict[Any, Any]) -> None:  # noqa: ARG002 - ARQ passes it
-        """Note that ARQ is connected; this is its start-up hook."""
-        self.consuming = True
 
     def wait_for(self, reason: str) -> None:
         """Note what the worker waits for before it starts."""

@@ -1,7 +1,7 @@
-"""The jobs of one worker: how many it works on at once, when it claims more, and when it takes none.
+"""The pool of a worker's jobs, and the loop that claims more jobs when there is room for them.
 
-A worker claims what it has room for, in batches, and goes on until nothing is due. A wake-up from Redis only makes it
-look sooner: without Redis it looks when a job ends, and every few seconds.
+The loop claims in batches until nothing is due. A wake-up from Redis only makes it claim sooner: without Redis it
+claims when a job ends, and each POLL_SECONDS.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from worker.jobs.runner import JobRunner
 from worker.process.backpressure import Backpressure
 
 POLL_SECONDS = 3.0
-"""An idle worker claims at least every so often, give or take a third: an empty claim costs 0.1 to 0.4 ms."""
+"""Time between two claims of an idle worker, plus or minus a third. An empty claim costs PostgreSQL 0.1 to 0.4 ms."""
 
 ASSIGN_SECONDS = 0.5
-"""The least time between two looks for jobs without a turn (retries that have come due, rows of other programs)."""
+"""Least time between two assignments of turns to due jobs without one (retries, rows of other programs)."""
 
 ASSIGN_LIMIT = 1_000
 HOLD_BACK_SECONDS = 3.0
-"""A worker that gave a job back claims nothing for so long: others are to take it."""
+"""Time without claims after a job was handed back, so that another worker claims it."""
 
 LOG_SECONDS = 60.0
 
@@ -35,10 +35,10 @@ log = structlog.get_logger(__name__)
 
 
 class JobPool:
-    """Claims and runs jobs, up to `room` at once and one more that is small.
+    """Claims and runs up to `room` jobs at the same time, and one small upload in the express slot.
 
-    The extra one is the express slot: while all the room is taken by larger jobs, it takes a small upload, so that
-    nobody waits for minutes behind archives for an answer that takes a tenth of a second.
+    The express slot is used while larger jobs take all the room: a small upload takes about 0.1 s, and its user does
+    not wait minutes for the archives of others.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class JobPool:
         room: int,
         on_job: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_job` is called after each job that was worked on."""
+        """`on_job` is called after each attempt at a job."""
         self._runner = runner
         self._backpressure = backpressure
         self._room = room
@@ -58,7 +58,7 @@ class JobPool:
         self._woken = asyncio.Event()
         self._may_be_more = True
         self._polling = False
-        """Whether the next claim is for the time's sake, without a wake-up and without an end of a job."""
+        """Whether POLL_SECONDS have passed without a wake-up or the end of a job."""
         self._assigned_at = -ASSIGN_SECONDS
         self._held_back_until = 0.0
         self._throttle = LogThrottle(LOG_SECONDS)
@@ -67,26 +67,26 @@ class JobPool:
 
     @property
     def busy(self) -> int:
-        """Jobs at work, the express slot's included."""
+        """Number of running jobs, the express slot's included."""
         return len(self._tasks)
 
     @property
     def free(self) -> int:
-        """How many jobs could be claimed now."""
+        """Number of jobs that the worker has room for."""
         return max(0, self._room - len(self._tasks) + (self._express is not None))
 
     @property
     def slots(self) -> int:
-        """How many jobs this worker works on at once, the express slot left out."""
+        """Number of jobs that the worker runs at the same time, without the express slot."""
         return self._room
 
     @property
     def wants_wakeups(self) -> bool:
-        """Whether a wake-up could lead to a claim; a worker without room leaves queue entries to others."""
+        """Whether a wake-up can lead to a claim. A worker without room leaves queue entries to others."""
         return not self.draining and (self.free > 0 or self._express is None) and self.pause_reason() is None
 
     def wake(self) -> None:
-        """Look for due jobs now."""
+        """Claim due jobs now."""
         self._may_be_more = True
         self._woken.set()
 

@@ -151,7 +151,7 @@ class WorkerProcess:
         throttle = LogThrottle(LOG_SECONDS)
         while not self._draining.is_set():
             try:
-                await _consume_once(services, self._health)
+                await _consume_once(services)
             except Exception as error:  # noqa: BLE001 - without this loop the worker would claim no job and look alive
                 if throttle.allows():
                     event = "redis.unavailable" if isinstance(error, REDIS_ERRORS) else "queue.consumer_failed"
@@ -185,13 +185,12 @@ def _update_gauges(services: Services) -> None:
     SCRATCH_FREE.set(services.backpressure.free_bytes())
 
 
-async def _consume_once(services: Services, health: Health) -> None:
+async def _consume_once(services: Services) -> None:
     """Run ARQ until it ends. Its tasks only wake the pool, which goes on without them."""
-    worker = arq_worker(services, on_startup=health.on_consumer_start)
+    worker = arq_worker(services)
     try:
         await worker.async_run()
     finally:
-        health.consuming = False
         waiting = list(worker.tasks.values())
         for task in waiting:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The claim: which pending jobs a worker takes, and the turn that decides it.
+"""Claims: which pending jobs a worker takes. The lowest turns are claimed first.
 
 Every pending job that is due has a turn, a number on the sequence `queue_turn`. The lowest turns are claimed first, and
 the sequence follows the highest turn that was claimed. A user's further jobs get turns two apart, from the sequence's
@@ -6,7 +6,6 @@ value on, so a newcomer's first job comes after at most one job of every user wh
 """
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,16 +14,16 @@ from domain.jobs import JOB_VERSION, Claim
 from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from_row
 
 TURN_OF_NEXT = "(SELECT last_value + 1 FROM queue_turn)"
-"""The SQL of the turn of a job that is to come next, behind those that have one already."""
+"""SQL of the turn of a job that is to be claimed next."""
 
 TURN_OF_USER = f"""
     greatest({TURN_OF_NEXT},
         (SELECT max(waiting.turn) + 2 FROM jobs AS waiting
          WHERE waiting.user_id = {{user}} AND waiting.status = 'pending' AND waiting.turn IS NOT NULL))
 """  # nosec B608 # noqa: S608 - no input in it
-"""The SQL of the turn of a user's next job; `{user}` is the SQL of the user's id.
+"""SQL of the turn of a user's next job; `{user}` is the SQL of the user's id.
 
-It looks at the rows that wait, not at what the user has had: who cancels a backlog does not wait for it.
+It depends on the user's pending jobs only, so that a user who cancels a backlog does not wait for it.
 """
 
 # The CTEs are materialised: a claim that the planner folds into a join may lock more rows than it takes. A row that
@@ -107,12 +106,3 @@ class ClaimRepository:
         Safe on many replicas at once.
         """
         return (await self._connection.execute(_ASSIGN_TURNS, {"limit": limit})).rowcount
-
-    async def turn(self) -> int:
-        """The highest turn that has been claimed."""
-        return int(await self._connection.scalar(text("SELECT last_value FROM queue_turn")) or 0)
-
-
-def claim_tokens(claims: Sequence[Claim]) -> list[UUID]:
-    """The lease tokens of the claims, in their order."""
-    return [claim.lease_token for claim in claims]
