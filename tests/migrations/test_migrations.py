@@ -77,8 +77,12 @@ async def test_concurrent_upgrades_in_several_processes_take_turns(empty_databas
         async with first.transaction():
             await first.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)  # as another migration would
             waiting = [start_alembic(empty_database_url, "upgrade", "head") for _ in range(3)]
-            while await first.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") < 3:
+            connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'vibe8-migrate'"
+            while await first.fetchval(connected) < 3:
                 assert all(process.poll() is None for process in waiting)
+            await asyncio.sleep(1)  # each asks for the lock several times
+            assert all(process.poll() is None for process in waiting)
+            assert await first.fetchval("SELECT to_regclass('jobs')") is None
     finally:
         await first.close()
     ends = [await asyncio.to_thread(process.communicate) for process in waiting]

@@ -160,7 +160,7 @@ async def test_invalid_source_is_not_analysed_again(tmp_path: Path) -> None:
 async def test_only_small_uploads_run_in_a_single_child(tmp_path: Path) -> None:
     children = FailingSingleChild(AssertionError())
     failing = replace(pipeline(None), children=children, scratch_dir=tmp_path)
-    await failing.run(upload("x" * (SMALL_UPLOAD_CHARACTERS + 1)), ignore_progress)
+    await failing.run(upload("x" * (SMALL_UPLOAD_CHARACTERS + 4)), ignore_progress)
     await failing.run({"kind": "directory", "path": str(tmp_path)}, ignore_progress)
     assert [call[:2] for call in children.calls] == [("fetch", False), ("collect", False)] * 2
 
