@@ -12,8 +12,8 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
-from tests.fixtures.buffers import count_buffers
 from tests.fixtures.jobs import NO_LIMITS, UPLOAD, backdate, claim_next, end_attempt, get_job, new_run, new_user, submit
+from tests.integration.infrastructure.database.buffers import count_buffers
 
 
 async def test_cancelling_a_pending_job_fails_it_and_deletes_its_upload(database: Database) -> None:

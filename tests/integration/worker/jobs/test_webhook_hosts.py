@@ -10,11 +10,11 @@ import pytest
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.outbound.webhook_sender import WebhookSender
-from tests.fixtures.buffers import count_buffers
 from tests.fixtures.database import Rows
 from tests.fixtures.network.webhook_server import WebhookReceiver, http_response, webhook_receiver
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System
+from tests.integration.infrastructure.database.buffers import count_buffers
 from worker.jobs.webhook_dispatcher import MAX_PER_HOST, WebhookDispatcher
 
 SECRET = "s" * 40
