@@ -72,19 +72,21 @@ async def test_concurrent_upgrades_in_one_process_take_turns(empty_database_url:
 
 
 async def test_concurrent_upgrades_in_several_processes_take_turns(empty_database_url: str) -> None:
-    first = await asyncpg.connect(empty_database_url)
+    first, other = [await asyncpg.connect(empty_database_url) for _ in range(2)]
     try:
-        async with first.transaction():
+        async with asyncio.timeout(60), first.transaction():
             await first.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)  # as another migration would
             waiting = [start_alembic(empty_database_url, "upgrade", "head") for _ in range(3)]
             connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'vibe8-migrate'"
-            while await first.fetchval(connected) < 3:
+            # On a connection of its own: within a transaction the view is read once.
+            while await other.fetchval(connected) < 3:
                 assert all(process.poll() is None for process in waiting)
             await asyncio.sleep(1)  # each asks for the lock several times
             assert all(process.poll() is None for process in waiting)
             assert await first.fetchval("SELECT to_regclass('jobs')") is None
     finally:
         await first.close()
+        await other.close()
     ends = [await asyncio.to_thread(process.communicate) for process in waiting]
     assert [process.returncode for process in waiting] == [0, 0, 0], ends
     assert await schema_differences(asyncpg_url(empty_database_url)) == []
@@ -94,7 +96,7 @@ async def test_a_locked_table_stops_the_migration_without_a_partial_change(datab
     holder = await asyncpg.connect(database_url)
     try:
         async with holder.transaction():
-            await holder.execute("LOCK TABLE jobs IN ACCESS SHARE MODE")
+            await holder.execute("LOCK TABLE jobs, notices IN ACCESS SHARE MODE")
             with pytest.raises(ServiceUnavailableError, match="lock timeout"):
                 await downgrade(asyncpg_url(database_url), "base")
     finally:
