@@ -49,8 +49,10 @@ async def die_and_recover(system: System, point: str, record_property: RecordPro
     ):
         user_id = await client.get_or_create_user("ann@example.org")
         async with system.worker("first", VIBE8_FAILPOINTS=point) as first:
-            job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
+            # By then the pool has claimed once, in vain: what makes it claim the job is the wake-up.
+            await first.until("cleanup.completed")
             children = await until(lambda: descendants(first.process.pid))
+            job = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
             assert await asyncio.to_thread(first.process.wait, 60) == -signal.SIGKILL
             died = time.monotonic()
         rows = Rows(system)

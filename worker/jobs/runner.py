@@ -79,7 +79,6 @@ class JobRunner:
 
     async def claim(self, limit: int, *, only_small: bool = False) -> Sequence[Claim]:
         """Claim up to `limit` due jobs, the lowest turns first. Raises TransientError."""
-        failpoint("picked-up")
         async with self.database.autocommit() as work:
             claims = await ClaimRepository(work).claim(
                 limit, worker_id=self.worker_id, lease_seconds=LEASE_SECONDS, only_small=only_small

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from infrastructure.failpoints import failpoint
 from worker.process.job_pool import JobPool
 
 
@@ -10,5 +11,6 @@ async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # no
 
     The arguments are ignored, so that a newer version may send others.
     """
+    failpoint("picked-up")
     pool: JobPool = ctx["pool"]
     pool.wake()
