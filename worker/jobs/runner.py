@@ -162,7 +162,7 @@ class JobRunner:
     async def _source(self, claim: Claim) -> dict[str, JSON]:
         """Return the source as `worker.analysis.child_tasks.fetch` expects it, with the upload's data or the token.
 
-        Retries here and in `_complete` have no time limit: when the lease is lost, the lease keeper cancels them.
+        The retries have no time limit: when the lease is lost, the lease keeper cancels them.
         """
         metadata = claim.job.source_metadata
         validate_source_metadata(claim.job.source_kind, metadata)
@@ -190,7 +190,10 @@ class JobRunner:
             return await AttemptRepository(work).upload(claim.job.job_id, claim.lease_token, limit=max_characters)
 
     async def _complete(self, claim: Claim, result: PipelineResult, timeline: Timeline) -> None:
-        """Write the run and the job's end in one transaction; without the lease nothing is written."""
+        """Write the run and the job's end in one transaction; without the lease nothing is written.
+
+        The write is repeated until PostgreSQL answers: only its answer says whether the lease still held.
+        """
         job, fetched = claim.job, result.fetched
         origin = RunOrigin.from_source(
             job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha

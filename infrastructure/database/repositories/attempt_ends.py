@@ -12,13 +12,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.errors import CancelledByUserError
 from domain.jobs import Claim
 from domain.text import JSON, one_line
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
 from infrastructure.failpoints import failpoint
-
-CANCELLED_KIND = "CancelledByUserError"
 
 _LOCK = text("""
     WITH owners AS MATERIALIZED (
@@ -144,7 +143,7 @@ def _failures(ends: Sequence[AttemptEnd], cancelled: Collection[UUID]) -> dict[s
     was_cancelled = [end.claim.lease_token in cancelled for end in ends]
     return {
         "job_ids": [_job_id(end) for end in ends],
-        "kinds": [CANCELLED_KIND if c else end.kind for end, c in zip(ends, was_cancelled, strict=True)],
+        "kinds": [CancelledByUserError.__name__ if c else end.kind for end, c in zip(ends, was_cancelled, strict=True)],
         "messages": [CANCELLED if c else one_line(end.message) for end, c in zip(ends, was_cancelled, strict=True)],
     }
 
