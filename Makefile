@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
+.PHONY: demo test test-pooler fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -23,7 +23,12 @@ demo: $(STAMP) ## run one job end to end, on an embedded PostgreSQL and Valkey
 	@$(BIN)/python -m worker.demo
 
 test: $(STAMP) ## run the test suite, on servers that it starts itself
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/pooler --numprocesses 2 --dist loadfile
+
+test-pooler: $(STAMP) ## run the tests behind PgBouncer, which must be installed (Debian: apt-get install pgbouncer)
+	@PATH="$$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || \
+		{ echo "make test-pooler needs PgBouncer: apt-get install pgbouncer" >&2; exit 2; }
+	$(BIN)/python -m pytest tests/pooler
 
 fuzz: $(STAMP) ## run the fuzz tests with new random input (about 10 minutes; VIBE8_FUZZ=N: N times as long)
 	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2

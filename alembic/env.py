@@ -13,6 +13,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
+from infrastructure.database.connecting import require_session
 from infrastructure.database.migrate import ADVISORY_LOCK, migration_engine
 from infrastructure.database.tables import Base
 from infrastructure.database.urls import asyncpg_url, sqlalchemy_url
@@ -23,6 +24,7 @@ POLL_SECONDS = 0.2
 
 
 def run_on(connection: Connection) -> None:
+    require_session(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     """Connections to PostgreSQL that a process keeps open."""
     db_max_overflow: NonNegativeInt = 10
     """Additional connections to PostgreSQL that a process opens under load and closes afterwards."""
+    db_pooler: Literal["none", "transaction"] = "none"
+    """`transaction`: `DATABASE_URL` is the address of PgBouncer, or of another pooler, that lends a connection to
+    PostgreSQL for one transaction. `vibe8 migrate` needs PostgreSQL's own address and `none`."""
 
     redis_url: SecretStr | None = None
     """URL of Redis: `redis://:password@host:6379/0`, or `rediss://` for TLS; overrides the four below."""
@@ -163,7 +166,7 @@ class Settings(BaseSettings):
             raise ValueError(f"each secret must have at least {MIN_SECRET_LENGTH} characters")
         return value
 
-    @field_validator("log_level", "log_format", "sandbox", mode="before")
+    @field_validator("log_level", "log_format", "sandbox", "db_pooler", mode="before")
     @classmethod
     def _normalize_choice(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
@@ -195,6 +198,11 @@ class Settings(BaseSettings):
         if value is not None:
             validate_redis_url(value.get_secret_value())
         return value
+
+    @property
+    def pools_transactions(self) -> bool:
+        """Whether a pooler lends the connections to PostgreSQL for one transaction each, so that none is a session."""
+        return self.db_pooler == "transaction"
 
     def postgresql_dsn(self) -> SecretStr:
         """Return the URL of PostgreSQL. Raises ServiceUnavailableError if none is set."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from infrastructure.database.connecting import connect_arguments
 from infrastructure.database.errors import translated_errors
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.json_codec import dumps, loads
@@ -32,19 +33,25 @@ def _dumps(value: Any) -> str:
     return dumps(value).decode()
 
 
-def create_engine(url: URL, *, pool_size: int = 5, max_overflow: int = 10, name: str = "vibe8") -> AsyncEngine:
+def time_limits() -> dict[str, int]:
+    """Return PostgreSQL's parameters that limit the time of a session's statements and transactions, in ms."""
+    return {
+        "statement_timeout": STATEMENT_SECONDS * 1000,
+        "lock_timeout": LOCK_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
+    }
+
+
+def create_engine(
+    url: URL, *, pool_size: int = 5, max_overflow: int = 10, name: str = "vibe8", pooled: bool = False
+) -> AsyncEngine:
     """Return the engine of one event loop. `pg_stat_activity` shows `name`.
 
     An idle pooled connection is pinged at checkout, so that a restart of PostgreSQL causes no error. Error texts
-    contain neither statements nor their parameters (uploads).
+    contain neither statements nor their parameters (uploads). With `pooled` the server is a pooler in transaction mode:
+    no name and no time limits are set, and every transaction begins with its isolation level.
     """
-    server_settings = {
-        "application_name": name,
-        "timezone": "UTC",
-        "statement_timeout": str(STATEMENT_SECONDS * 1000),
-        "lock_timeout": str(LOCK_SECONDS * 1000),
-        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_SECONDS * 1000),
-    }
+    limits = {parameter: str(value) for parameter, value in time_limits().items()}
     engine = create_async_engine(
         url,
         pool_size=pool_size,
@@ -57,8 +64,10 @@ def create_engine(url: URL, *, pool_size: int = 5, max_overflow: int = 10, name:
         connect_args={
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS + 5,
-            "server_settings": server_settings,
+            **connect_arguments(name, limits, pooled=pooled),
         },
+        # Another client of the pooler may have left its own default in the server's connection.
+        **({"isolation_level": "READ COMMITTED"} if pooled else {}),
     )
     _ping_idle_connections(engine)
     return engine
@@ -89,14 +98,22 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
 class Database:
     """The connections of one event loop to one PostgreSQL."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, pooled: bool = False) -> None:
+        """Use the engine; `pooled` as in `create_engine`."""
         self._engine = engine
+        self._pooled = pooled
 
     @classmethod
     def from_settings(cls, settings: Settings, name: str = "vibe8") -> "Database":
         """Return a database with the pool size of the settings. It does not connect yet."""
-        url, size = sqlalchemy_url(settings), settings.db_pool_size
-        return cls(create_engine(url, pool_size=size, max_overflow=settings.db_max_overflow, name=name))
+        engine = create_engine(
+            sqlalchemy_url(settings),
+            pool_size=settings.db_pool_size,
+            max_overflow=settings.db_max_overflow,
+            name=name,
+            pooled=settings.pools_transactions,
+        )
+        return cls(engine, pooled=settings.pools_transactions)
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[AsyncConnection]:
@@ -105,15 +122,20 @@ class Database:
         Raises ServiceUnavailableError if the database is unreachable, busy or not migrated. If that happens during the
         commit, the outcome of the commit is unknown; the lease token of an attempt makes a repetition safe.
         """
-        async with translated_errors(), self._engine.begin() as connection:
+        async with translated_errors(pooled=self._pooled), self._engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for one statement that is its own transaction: two round trips fewer than a unit of work.
 
-        Raises what `unit_of_work` raises; as there, the outcome may then be unknown.
+        Through a pooler it is a unit of work, because only BEGIN names the isolation level. Raises what `unit_of_work`
+        raises; as there, the outcome may then be unknown.
         """
+        if self._pooled:
+            async with self.unit_of_work() as connection:
+                yield connection
+            return
         async with translated_errors(), self._engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -20,14 +20,29 @@ _RETRYABLE = (
     "57",  # shutdown, startup, statement timeout
     "58",  # an error of the operating system
 )
+_SHARED_SESSION = (
+    "26000",  # the prepared statement is on another of the pooler's connections
+    "42P05",  # another client has prepared a statement of this name
+    "08P01",  # refused start-up parameter, wrong number of parameters, and most errors of PgBouncer itself
+)
+_POOLER_ADVICE = (
+    ("no more connections allowed", "raise the pooler's max_client_conn"),
+    ("query_wait_timeout", "all connections of the pooler are in use: raise its default_pool_size"),
+    ("server login", "the pooler cannot log in to PostgreSQL: see the pooler's log"),
+    ("cannot connect to server", "the pooler does not reach PostgreSQL: see the pooler's log"),
+)
+"""Words of PgBouncer's own errors, and what to do."""
+
+_SET_POOLER = "behind a pooler set DB_POOLER=transaction"
 _NO_SCHEMA = ("42P01", "42703", "42883")  # no such table, column, function
 
 
 @asynccontextmanager
-async def translated_errors() -> AsyncIterator[None]:
+async def translated_errors(*, pooled: bool = False) -> AsyncIterator[None]:
     """Raise ServiceUnavailableError in one line if the database is unreachable, busy or not migrated.
 
-    The message contains no SQL and no parameter. A bug of this program, such as a violated CHECK, passes unchanged.
+    `pooled`: DB_POOLER is set, so its absence is no explanation. The message contains no SQL and no parameter. A bug of
+    this program, such as a violated CHECK, passes unchanged.
     """
     try:
         yield
@@ -36,30 +51,39 @@ async def translated_errors() -> AsyncIterator[None]:
     except PoolTimeoutError as error:
         raise ServiceUnavailableError("PostgreSQL: all connections of this process are in use") from error
     except DBAPIError as error:
-        raise _translate(error) from error
+        raise _translate(error, pooled=pooled) from error
     except asyncpg.PostgresError as error:  # while connecting
-        raise _translate_code(error.sqlstate, str(error)) or error from error
+        raise _translate_code(error.sqlstate, str(error), pooled=pooled) or error from error
     except (TimeoutError, asyncpg.InterfaceError) as error:
         raise ServiceUnavailableError(f"PostgreSQL did not answer: {one_line(str(error)) or 'timed out'}") from error
     except OSError as error:
         raise ServiceUnavailableError(f"PostgreSQL cannot be reached: {_reason(error)}") from error
 
 
-def _translate(error: DBAPIError) -> Exception:
+def _translate(error: DBAPIError, *, pooled: bool) -> Exception:
     original = error.orig.__cause__ if error.orig is not None else None
     code = getattr(error.orig, "sqlstate", None)
     message = str(original or error.orig)
-    if error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError)):
+    lost = error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError))
+    if lost and code not in _SHARED_SESSION:
         return ServiceUnavailableError(f"PostgreSQL: the connection was lost: {one_line(message, 200)}")
-    return _translate_code(code, message) or error
+    return _translate_code(code, message, pooled=pooled) or error
 
 
-def _translate_code(code: str | None, message: str) -> Exception | None:
+def _translate_code(code: str | None, message: str, *, pooled: bool) -> Exception | None:
     if code in _NO_SCHEMA:
         return ServiceUnavailableError(f"PostgreSQL is not migrated: run `vibe8 migrate` ({one_line(message, 120)})")
-    if code is not None and code.startswith(_RETRYABLE):
-        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}")
+    if code is not None and code.startswith((*_RETRYABLE, *_SHARED_SESSION)):
+        advice = _pooler_advice(message, pooled=pooled) if code in _SHARED_SESSION else ""
+        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}{advice and f' ({advice})'}")
     return None
+
+
+def _pooler_advice(message: str, *, pooled: bool) -> str:
+    for words, advice in _POOLER_ADVICE:
+        if words in message:
+            return advice
+    return "" if pooled else _SET_POOLER
 
 
 def _reason(error: OSError) -> str:

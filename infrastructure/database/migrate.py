@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from domain.errors import InvalidInputError
+from infrastructure.database.connecting import NO_PREPARED_STATEMENTS, connect_arguments
 from infrastructure.database.errors import translated_errors
 from infrastructure.database.tables import Base
 
@@ -46,7 +47,7 @@ async def upgrade(url: URL, revision: str = "head") -> None:
     """Upgrade the schema to the revision. Of two concurrent upgrades the second waits, then has nothing to do.
 
     Raises ServiceUnavailableError if the database cannot be reached or a table stays locked, and InvalidInputError for
-    an unknown revision.
+    an unknown revision, and where a pooler is between this program and PostgreSQL.
     """
     await _run(url, lambda config: command.upgrade(config, revision))
 
@@ -56,18 +57,22 @@ async def downgrade(url: URL, revision: str) -> None:
     await _run(url, lambda config: command.downgrade(config, revision))
 
 
-async def current_revision(url: URL) -> str | None:
-    """Return the revision of the database; None before the first migration. Raises what `upgrade` raises."""
-    async with _connection(url) as connection:
+async def current_revision(url: URL, *, pooled: bool = False) -> str | None:
+    """Return the revision of the database; None before the first migration. Raises what `upgrade` raises.
+
+    It needs no session, so with `pooled` it works through a pooler.
+    """
+    async with _connection(url, pooled=pooled) as connection:
         return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
-async def schema_problem(url: URL) -> str | None:
+async def schema_problem(url: URL, *, pooled: bool = False) -> str | None:
     """Return why this code cannot use the database's schema, in one line; None if it can. Raises what `upgrade` raises.
 
-    An unknown revision belongs to a newer release, whose schema contains everything that this code needs.
+    An unknown revision belongs to a newer release, whose schema contains everything that this code needs. With `pooled`
+    it works through a pooler.
     """
-    revision = await current_revision(url)
+    revision = await current_revision(url, pooled=pooled)
     if revision is None:
         return f"PostgreSQL is not migrated: run `vibe8 migrate` (to {head_revision()})"
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
@@ -92,17 +97,17 @@ def _differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, Base.metadata))
 
 
-def migration_engine(url: URL) -> AsyncEngine:
+def migration_engine(url: URL, *, pooled: bool = False) -> AsyncEngine:
     """Return an engine without a pool and without the worker's time limits."""
-    settings = {"application_name": "vibe8-migrate", "timezone": "UTC"}
-    return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10, "server_settings": settings})
+    arguments = {"timeout": 10, **NO_PREPARED_STATEMENTS, **connect_arguments("vibe8-migrate", {}, pooled=pooled)}
+    return create_async_engine(url, poolclass=NullPool, connect_args=arguments)
 
 
 @asynccontextmanager
-async def _connection(url: URL) -> AsyncIterator[AsyncConnection]:
-    engine = migration_engine(url)
+async def _connection(url: URL, *, pooled: bool = False) -> AsyncIterator[AsyncConnection]:
+    engine = migration_engine(url, pooled=pooled)
     try:
-        async with translated_errors(), engine.connect() as connection:
+        async with translated_errors(pooled=pooled), engine.connect() as connection:
             yield connection
     finally:
         await engine.dispose()

@@ -68,7 +68,7 @@ async def _wait(settings: Settings, on_waiting: Callable[[str], None]) -> None:
 
 async def _missing(settings: Settings) -> Missing | None:
     try:
-        schema = await schema_problem(sqlalchemy_url(settings))
+        schema = await schema_problem(sqlalchemy_url(settings), pooled=settings.pools_transactions)
     except ServiceUnavailableError as error:
         return Missing(event="startup.waiting_for_postgresql", reason=str(error))
     if schema is not None:

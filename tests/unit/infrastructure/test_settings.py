@@ -41,6 +41,7 @@ def test_defaults_match_the_specification(monkeypatch: pytest.MonkeyPatch) -> No
 DEFAULTS = {
     "db_pool_size": 5,
     "db_max_overflow": 10,
+    "db_pooler": "none",
     "arq_max_jobs": 20,
     "arq_job_timeout": 600,
     "arq_keep_result": 0,

@@ -1,5 +1,7 @@
 """`vibe8 migrate` and `vibe8 cleanup`."""
 
+from domain.errors import InvalidInputError
+from infrastructure.database.connecting import NEEDS_SESSION
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current_revision, head_revision, upgrade
 from infrastructure.database.urls import sqlalchemy_url
@@ -32,7 +34,10 @@ async def clean_up(output: OutputWriter) -> int:
 
 async def migrate(output: OutputWriter) -> int:
     """Update the database schema to what this version needs."""
-    url = sqlalchemy_url(load_settings(need_redis=False))
+    settings = load_settings(need_redis=False)
+    if settings.pools_transactions:
+        raise InvalidInputError(NEEDS_SESSION)
+    url = sqlalchemy_url(settings)
     before = await current_revision(url)
     await upgrade(url)
     if output.as_json:

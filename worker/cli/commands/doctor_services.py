@@ -65,8 +65,8 @@ async def _postgresql(settings: Settings) -> list[Check]:
 
 
 async def _schema(settings: Settings) -> Check:
-    url = sqlalchemy_url(settings)
-    wrong, revision = await schema_problem(url), await current_revision(url)
+    url, pooled = sqlalchemy_url(settings), settings.pools_transactions
+    wrong, revision = await schema_problem(url, pooled=pooled), await current_revision(url, pooled=pooled)
     if wrong is None:
         return Check(name="schema", found=f"at {revision}")
     return Check(name="schema", found=wrong, ok=False, advice="run `vibe8 migrate`")
