@@ -43,6 +43,11 @@ class Totals:
         """The source lines of all files whose lines could be counted."""
         return sum(count for count in self.sloc.values() if count is not None)
 
+    @property
+    def density_base(self) -> int | None:
+        """`total_sloc`, to which a count of all files is related; None where the only lines could not be counted."""
+        return None if not self.total_sloc and None in self.sloc.values() else self.total_sloc
+
 
 class Collector(Protocol):
     """What both kinds of collector declare."""

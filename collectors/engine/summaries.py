@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Self
 
-from domain.metrics.report import Finding, Report
+from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from domain.text import JSON, one_line, printable
 
 FUNCTION_LIMIT = 200
-MESSAGE_LIMIT = 300
-"""The longest name of a function and message of a finding, in characters."""
+"""The longest name of a function, in characters."""
 
 Row = Sequence[Any]
 """Line, rule, message and function of one finding."""

@@ -69,15 +69,18 @@ class Cyclomatic:
     `else`, comprehension and comprehension's `if` adds 1; `and` and `or` add one less than they have operands; `match`
     adds the number of its cases without one that matches everything. A lambda counts with the function around it. As
     in radon, `except*` and `with` add nothing, and the contents of assertions, decorators, parameters and annotations
-    are ignored.
+    are ignored. radon reads a file as UTF-8 whatever encoding that declares, and so do we.
     """
 
     metric: ClassVar[MetricDeclaration] = METRIC
-    needs_syntax: ClassVar[bool] = True
+    needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = table(strings, counts, counts)
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Return `[[name, line, complexity]]` in order of lines; a method's name is `Class.method`."""
+        """Return `[[name, line, complexity]]` in order of lines; a method's name is `Class.method`.
+
+        Raises UnparsableError.
+        """
         return [[item.name, item.line, item.complexity] for item in file.radon_measures.functions]
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:

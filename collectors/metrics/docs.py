@@ -86,25 +86,27 @@ class Docs:
     Equals `docstr-coverage` with its defaults. Every module that is not empty, every class, and every function and
     method at any depth, also a magic or private one, needs a docstring that is not blank. Setters and deleters of
     properties need none. A comment above a definition excuses it: `# docstr-coverage: inherited`, or
-    ``# docstr-coverage: excused `reason` ``. Each missing docstring is a finding.
+    ``# docstr-coverage: excused `reason` ``. Each missing docstring is a finding. Like the tool, it reads
+    a file as UTF-8 whatever encoding that declares.
     """
 
     metric: ClassVar[MetricDeclaration] = METRIC
-    needs_syntax: ClassVar[bool] = True
+    needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = record({"needed": single(counts), "missing": table(strings_or_none, counts)})
 
     def inspect(self, file: SourceFile) -> Facts:
         """Return `{needed, missing: [[name, line]]}`: the number needed, and those missing; the module's name is None.
 
-        Raises UnparsableError where the file contains an excuse and cannot be tokenized.
+        Raises UnparsableError where the file does not parse, or contains an excuse and cannot be tokenized.
         """
-        body = file.tree.body
+        tree = file.utf_8_tree
+        body = tree.body
         if not body:
             return {"needed": 0, "missing": []}
         needed = 1
         missing: list[list[Any]] = [] if _documented(body) else [[None, 1]]
-        excuses = _Excuses(file.tokens) if _EXCUSE_MARK in file.text else None
-        for name, node in _definitions(file.tree):
+        excuses = _Excuses(file.tokens) if _EXCUSE_MARK in file.utf_8_text else None
+        for name, node in _definitions(tree):
             if _needs_none(node):
                 continue
             needed += 1

@@ -36,7 +36,8 @@ METRIC = MetricDeclaration(
         ),
         AggregateField(
             key="duplicate_pct",
-            meaning="100 * duplicate_lines / sloc, which may exceed 100; 0.0 without source lines.",
+            meaning="100 * duplicate_lines / sloc, which may exceed 100; 0.0 without source lines, "
+            "null if no line can be counted.",
             json_type="number",
         ),
         AggregateField(
@@ -96,7 +97,8 @@ class Dupes:
         files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
         comparison = Corpus(files).compare()
         lines = _distinct_lines(place for found in comparison.duplications for place in found.locations)
-        duplicated, pct = sum(lines.values()), density(sum(lines.values()), totals.total_sloc)
+        duplicated, base = sum(lines.values()), totals.density_base
+        pct = None if base is None else density(duplicated, base)
         return Report(
             aggregate={
                 "duplicate_lines": duplicated,

@@ -48,7 +48,7 @@ METRIC = MetricDeclaration(
         ),
         AggregateField(
             key="linting_score",
-            meaning="max(0, 100 - 5 * issues per 100 sloc): 0..100, higher is better.",
+            meaning="max(0, 100 - 5 * issues per 100 sloc): 0..100, higher is better. Null if no line can be counted.",
             json_type="number",
         ),
     ),
@@ -134,7 +134,7 @@ class Lint:
             aggregate={
                 "total": total,
                 "suppressed": sum(row["suppressed"] or 0 for row in counted),
-                "linting_score": linting_score(total, totals.total_sloc),
+                "linting_score": linting_score(total, totals.density_base),
             },
             per_file=numbers,
             findings=list(_with_functions(of_tree["findings"], facts)),

@@ -48,15 +48,16 @@ class Maintainability:
 
     With V Halstead's volume, G the file's cyclomatic complexity, L its logical lines and C its comment lines in percent
     of its source lines, the index is (171 - 5.2 ln V - 0.23 G - 16.2 ln L + 50 sin sqrt(2.46 radians(C))) * 100 / 171,
-    limited to 0..100. For a file without operators (V = 0) or without code radon returns 100.
+    limited to 0..100. For a file without operators (V = 0) or without code radon returns 100. radon reads a file as
+    UTF-8 whatever encoding that declares, and so do we.
     """
 
     metric: ClassVar[MetricDeclaration] = METRIC
-    needs_syntax: ClassVar[bool] = True
+    needs_syntax: ClassVar[bool] = False
     facts_schema: ClassVar[Schema] = float_between(0.0, 100.0)
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Return the index, a float."""
+        """Return the index, a float. Raises UnparsableError."""
         lines, code = file.line_counts, file.radon_measures
         comments = (lines.comments + lines.multi) / lines.sloc * 100 if lines.sloc else 0
         return float(mi_compute(code.halstead_volume, code.total_complexity, lines.lloc, comments))

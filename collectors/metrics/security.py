@@ -22,7 +22,7 @@ from domain.metrics.declaration import (
     RatedNumber,
     RowFormat,
 )
-from domain.metrics.report import Finding, Report
+from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from domain.metrics.scoring import security_score, security_weight
 from domain.metrics.severity import Severity
 from domain.text import one_line
@@ -140,7 +140,8 @@ def _counts(found: Mapping[str, Any]) -> dict[str, int]:
 def _findings(path: str, found: Mapping[str, Any]) -> Iterable[Finding]:
     for test_id, severity, line, function, text in found["findings"]:
         # Shorten the text first: it may quote a string of any length, and the severity must not be cut off.
-        message = f"{one_line(text, 480)} ({severity} severity)"
+        suffix = f" ({severity} severity)"
+        message = one_line(text, MESSAGE_LIMIT - len(suffix)) + suffix
         yield Finding(metric="security", rule=test_id, path=path, line=line, message=message, function=function)
 
 

@@ -50,7 +50,10 @@ class Size:
         return {name: getattr(counts, name) for name in counts.__slots__}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Add up."""
+        """Add up; the lines are null where there are files and none of them can be counted."""
+        if totals.files and not facts:
+            files = len(totals.files)
+            return Report(aggregate={**METRIC.without_value(), "files": files}, gaps=["size: no file can be counted"])
         sloc = sum(fact["sloc"] for fact in facts.values())
         return Report(
             aggregate={

@@ -25,6 +25,9 @@ _LINE_ENDS = {NEWLINE, NL}
 _DEPTH_CHANGES = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _LOWEST_DEPTH = 0 if sys.version_info >= (3, 12) else -sys.maxsize
 """Of closing brackets without an opening one: since Python 3.12 the tokenizer ignores them, before it counted them."""
+BYTE_ORDER_MARK_COUNTS = sys.version_info >= (3, 12)
+"""Whether radon takes a byte order mark for a name: then a comment or docstring after it counts as code."""
+
 _NOT_COUNTED = {COMMENT, NL, NEWLINE, ENDMARKER}
 
 
@@ -63,7 +66,7 @@ def count_lines(text: str) -> LineCounts:
 
 
 def _count_with_scanner(text: str, lines: Sequence[str]) -> LineCounts | None:
-    scanned = scan_lines(text)
+    scanned = scan_lines(text.rstrip())  # a line of white space and a form feed at the end is no logical line
     if scanned is None:
         return None
     blank = [line.strip() for line in lines].count("")

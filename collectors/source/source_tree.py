@@ -1,8 +1,10 @@
 """The tree of source files; each file is read, decoded, parsed and tokenized once for all collectors."""
 
 import ast
+import codecs
 import io
 import os
+import re
 import stat
 import tokenize
 import warnings
@@ -11,12 +13,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from collectors.source.line_counts import LineCounts, count_lines, count_lines_by_tokens
+from collectors.source.line_counts import BYTE_ORDER_MARK_COUNTS, LineCounts, count_lines, count_lines_by_tokens
 from collectors.source.radon_measures import RadonMeasures, compute_radon_measures
 from collectors.source.scopes import Scope, find_scopes
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History, ProcessControl
 from domain.text import one_line, printable
+
+_ENCODING_DECLARATION = re.compile(rb"(?:[^\r\n]*+(?:\r\n?|\n))??[^\r\n]*?coding[=:]")
+"""An encoding in the first two lines; it may also be only similar to one."""
 
 TOO_DEEP = "nested too deeply for the parser"
 """Also reported when the parser runs out of memory; the two cases cannot be distinguished."""
@@ -79,14 +84,44 @@ class SourceFile:
     @cached_property
     def tree(self) -> ast.Module:
         """The syntax tree of `text`. Collectors share it and must not change it. Raises UnparsableError."""
+        return _parse(self.text)
+
+    @cached_property
+    def utf_8_text(self) -> str:
+        """The source decoded as UTF-8 whatever it declares, as radon and docstr-coverage do; if that fails, `text`.
+
+        Raises UnparsableError where both fail.
+        """
+        if self.data.isascii() and not _ENCODING_DECLARATION.match(self.data):
+            return self.text
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return ast.parse(self.text)
-        except (SyntaxError, ValueError) as error:
-            raise UnparsableError(_describe(error)) from error
-        except (RecursionError, MemoryError) as error:
-            raise UnparsableError(TOO_DEEP) from error
+            with io.TextIOWrapper(io.BytesIO(self.data), "utf-8-sig") as reader:
+                return reader.read()
+        except UnicodeError:
+            return self.text
+
+    @cached_property
+    def utf_8_tree(self) -> ast.Module:
+        """The syntax tree of `utf_8_text`, which is `tree` for nearly all files. Raises UnparsableError."""
+        parsed = self._parsed_as_utf_8
+        if isinstance(parsed, str):
+            raise UnparsableError(parsed)
+        return parsed
+
+    @cached_property
+    def _parsed_as_utf_8(self) -> ast.Module | str:
+        """The tree, or why there is none: several collectors ask for it."""
+        try:
+            text = self.utf_8_text
+            return (self.parse_error or self.tree) if self._decodes_to(text) else _parse(text)
+        except UnparsableError as error:
+            return str(error)
+
+    def _decodes_to(self, text: str) -> bool:
+        try:
+            return text == self.text
+        except UnparsableError:
+            return False
 
     @cached_property
     def nodes(self) -> SyntaxNodes:
@@ -100,9 +135,9 @@ class SourceFile:
 
     @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:
-        """The tokens of `text`. Raises UnparsableError where the tokenizer fails."""
+        """The tokens of `utf_8_text`. Raises UnparsableError where the tokenizer fails."""
         try:
-            return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
+            return list(tokenize.generate_tokens(io.StringIO(self.utf_8_text).readline))
         except (SyntaxError, tokenize.TokenError, IndentationError) as error:
             raise UnparsableError(_describe(error)) from error
 
@@ -112,24 +147,18 @@ class SourceFile:
 
         Raises UnparsableError for a file that does not parse and that radon cannot tokenize either.
         """
-        text = self.text if self.data.isascii() else self._decode_as_radon()
+        text = self.utf_8_text
+        if BYTE_ORDER_MARK_COUNTS and self.data.startswith(codecs.BOM_UTF8):
+            text = "\ufeff" + text  # radon keeps it
         try:
             return count_lines(text) if self.parse_error is None else count_lines_by_tokens(text.splitlines())
         except (SyntaxError, tokenize.TokenError) as error:
             raise UnparsableError(_describe(error)) from error
 
-    def _decode_as_radon(self) -> str:
-        """Decode as UTF-8 whatever the file declares, as radon does; if that fails, as the file declares."""
-        try:
-            with io.TextIOWrapper(io.BytesIO(self.data), "utf-8-sig") as reader:
-                return reader.read()
-        except UnicodeError:
-            return self.text
-
     @cached_property
     def radon_measures(self) -> RadonMeasures:
         """Cyclomatic complexity and Halstead volume by radon's rules. Raises UnparsableError."""
-        return compute_radon_measures(self.tree)
+        return compute_radon_measures(self.utf_8_tree)
 
     @cached_property
     def parse_error(self) -> str | None:
@@ -139,6 +168,17 @@ class SourceFile:
         except UnparsableError as error:
             return str(error)
         return None
+
+
+def _parse(text: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise UnparsableError(_describe(error)) from error
+    except (RecursionError, MemoryError) as error:
+        raise UnparsableError(TOO_DEEP) from error
 
 
 def _describe(error: Exception) -> str:

@@ -5,6 +5,7 @@ and values are kept. The other nodes are listed, so a collector goes through a l
 """
 
 import ast
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,11 +89,14 @@ _TEXT_TYPES = frozenset({str, bytes})
 def _child_fields() -> dict[Any, tuple[str, ...]]:
     kinds = [value for value in vars(ast).values() if isinstance(value, type) and issubclass(value, ast.AST)]
     shared = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
-    return {
+    fields = {
         kind: tuple(name for name in kind._fields if name not in _FIELDS_WITHOUT_NODES)
         for kind in kinds
         if not issubclass(kind, shared)
     }
+    if sys.version_info >= (3, 12):
+        fields[ast.TypeAlias] = ast.TypeAlias._fields  # the one node whose `name` is a node, and not text
+    return fields
 
 
 CHILD_FIELDS = _child_fields()

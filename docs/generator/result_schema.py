@@ -237,8 +237,9 @@ def _file_metrics(metrics: Sequence[MetricDeclaration]) -> Schema:
         if metric.thresholds is not None or metric.judge is not None:
             properties["severity"] = severity
         objects[metric.key] = object_schema(properties)
-    health = {"type": "number", "minimum": 0, "maximum": 100}
-    objects["health_score"] = with_description(health, "All metrics of the file as one number; higher is better.")
+    health = nullable({"type": "number", "minimum": 0, "maximum": 100})
+    meaning = "All metrics of the file as one number; higher is better. Null where one of them was not measured."
+    objects["health_score"] = with_description(health, meaning)
     return object_schema(objects)
 
 

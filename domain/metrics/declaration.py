@@ -69,7 +69,7 @@ class RatedNumber:
 
     `number` names one of the per-file numbers. With `per_100_sloc` its density is rated. `combine` computes the rated
     number from all the file's numbers instead. A file of which `number` was not measured is not rated: its severity is
-    null, and its health score has no such input.
+    null, and its health score has no such input. The same holds for a density in a file whose lines cannot be counted.
     """
 
     meaning: str

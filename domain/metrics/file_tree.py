@@ -38,7 +38,7 @@ class FileMetrics:
     def of(self, file: MeasuredFile) -> dict[str, JSON]:
         """Return the object of one file: the declared metrics in their order, then the health score.
 
-        A number that was not measured is null, and so is its severity.
+        A number that was not measured is null, and so are its severity and the health score, if that depends on it.
         """
         objects: dict[str, JSON] = {}
         inputs: dict[str, float] = {}
@@ -50,7 +50,7 @@ class FileMetrics:
             objects[metric.key] = values
             if metric.rated is None:
                 continue
-            value = _rated_value(metric.rated, numbers, file.sloc or 0)
+            value = _rated_value(metric.rated, numbers, file.sloc)
             if metric.thresholds is not None:
                 values["severity"] = None if value is None else str(metric.thresholds(value))
             elif metric.judge is not None:
@@ -61,12 +61,13 @@ class FileMetrics:
         return objects
 
 
-def _rated_value(rated: RatedNumber, numbers: Numbers, sloc: int) -> float | None:
+def _rated_value(rated: RatedNumber, numbers: Numbers, sloc: int | None) -> float | None:
+    """Return the number that is rated; None where it, or the source lines that its density needs, are not known."""
     value: float | None = numbers.get(rated.number)
     if value is None:
         return None
     if rated.per_100_sloc:
-        return density(value, sloc)
+        return None if sloc is None else density(value, sloc)
     return value if rated.combine is None else rated.combine(numbers)
 
 

@@ -11,6 +11,9 @@ T = TypeVar("T")
 FINDINGS_LIMIT = 50_000
 """The most findings that one run keeps; their total is stated beside them."""
 
+MESSAGE_LIMIT = 300
+"""The longest message of a finding, in characters; a longer one ends in an ellipsis."""
+
 ERRORS_LIMIT = 1_000
 SKIPPED_LIMIT = 1_000
 """The most error lines and skipped files that one run lists; a last line or the total says what was left out."""

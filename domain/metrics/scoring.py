@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from domain.metrics.severity import density
 
 
-def linting_score(issues: int, sloc: int) -> float:
-    """Return max(0, 100 - 5 * issues per 100 sloc)."""
-    return max(0.0, 100.0 - 5 * density(issues, sloc))
+def linting_score(issues: int, sloc: int | None) -> float | None:
+    """Return max(0, 100 - 5 * issues per 100 sloc); None where the source lines are not known."""
+    return None if sloc is None else max(0.0, 100.0 - 5 * density(issues, sloc))
 
 
 def complexity_score(avg_cc: float) -> float:
@@ -16,9 +16,9 @@ def complexity_score(avg_cc: float) -> float:
     return max(0.0, 100.0 - 5 * avg_cc)
 
 
-def duplication_score(duplicate_pct: float) -> float:
-    """Return max(0, 100 - percentage of duplicated lines)."""
-    return max(0.0, 100.0 - duplicate_pct)
+def duplication_score(duplicate_pct: float | None) -> float | None:
+    """Return max(0, 100 - percentage of duplicated lines); None where it is not known."""
+    return None if duplicate_pct is None else max(0.0, 100.0 - duplicate_pct)
 
 
 def security_weight(high: int, medium: int, low: int) -> int:
@@ -38,10 +38,14 @@ def churn_score(total_churn: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
-    """One input of the health score: its share of the sum, and the function from its number to a penalty of 0..1."""
+    """One input of the health score: its share of the sum, and the function from its number to a penalty of 0..1.
+
+    A `required` input is measured in every tree. One that is not may be missing, as churn is without git history.
+    """
 
     share: float
     penalty: Callable[[float], float]
+    required: bool = True
 
 
 def _saturating(half: float) -> Callable[[float], float]:
@@ -64,7 +68,7 @@ HEALTH_WEIGHTS: Mapping[str, Weight] = {
     "complexity": Weight(share=0.20, penalty=_saturating(10)),
     "maintainability": Weight(share=0.15, penalty=_shortfall),
     "docs": Weight(share=0.10, penalty=_shortfall),
-    "churn": Weight(share=0.05, penalty=_saturating(500)),
+    "churn": Weight(share=0.05, penalty=_saturating(500), required=False),
     "lint": Weight(share=0.15, penalty=_saturating(8)),
     "dead_code": Weight(share=0.10, penalty=_saturating(4)),
     "duplication": Weight(share=0.10, penalty=_saturating(20)),
@@ -77,15 +81,16 @@ Inputs: `complexity` the file's highest McCabe number; `maintainability` and `do
 """
 
 
-def health_score(inputs: Mapping[str, float]) -> float:
-    """Return 100 * (1 - weighted mean of the penalties) over the inputs that were measured; 0..100, two decimals.
+def health_score(inputs: Mapping[str, float]) -> float | None:
+    """Return 100 * (1 - weighted mean of the penalties) over the inputs; 0..100, two decimals.
 
-    The score is continuous and monotonic in each input: a worse input never scores higher. An input that was not
-    measured is left out, and the other weights are scaled up to fill its share. Without any input the score is 100.
+    The score is continuous and monotonic in each input: a worse input never scores higher. Without `churn`, which needs
+    a git history, the other weights are scaled up to fill its share. If another input is missing, as in a file that
+    does not parse, there is no score (null): a score from the rest could be higher than that of the whole file.
     """
+    if any(weight.required and name not in inputs for name, weight in HEALTH_WEIGHTS.items()):
+        return None
     measured = [(weight, inputs[name]) for name, weight in HEALTH_WEIGHTS.items() if name in inputs]
     total = sum([weight.share for weight, _ in measured])
-    if not total:
-        return 100.0
     penalty = sum([weight.share * weight.penalty(value) for weight, value in measured]) / total
     return round(100 * (1 - penalty), 2)

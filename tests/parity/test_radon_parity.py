@@ -44,6 +44,9 @@ BYTES = {
     "form_feed_in_docstring.py": b'"""Doc\x0c\n\nstring.\x0b"""\nx = 1\n',
     "form_feed_in_comment.py": b"# one\x0ctwo three = 4\n# five \x0c\nx = 1\n# six\x0c(\n(x)\n# seven\x0c)\ny = 2\n",
     "separators.py": 'x = """a\u2028b\u2029c\x85d\x1ce\x1df\x1eg"""\n# a\u2028\n# b\u2028y = 1; z: 2\n'.encode(),
+    "form_feed_at_end.py": b"x = 1 + y\n\x0c",
+    "blanks_and_form_feed_at_end.py": b"if x:\n    y = 1 + 2\n \t \x0c ",
+    "comment_and_form_feed_at_end.py": b"x = 1 + y\n# c\x0c",
     "only_form_feeds.py": b"\x0c\n\x0c\x0c\n",
     "only_a_form_feed.py": b"\x0c",
     "no_newline_after_comment.py": b"x = 1\n# c",
@@ -51,6 +54,16 @@ BYTES = {
     "continued_to_blank.py": b"x = 1 \\\n\n\n\ny = 2 \\\n\n# c\nz = 3 \\\n\n\\\n\nw = 4 \\\n\n'''a\n'''\n",
     "docstring_continued_to_blank.py": b"'''a''' \\\n\n\n'''b\n\n''' \\\n\n\nx = 1\n",
     "starts_continued.py": b"\\\n# c\n\\\n'''a'''\n\\\n\\\nx\n",
+}
+# radon reads each file as UTF-8, so it finishes where Python refuses the declared encoding.
+UNUSABLE_ENCODINGS = {
+    "unknown.py": b"# coding: nosuch\ndef f():\n    if 1:\n        pass\n",
+    "unknown_in_line_two.py": b"#!/usr/bin/env python\r\n# vim: set fileencoding=nosuch :\r\nx = y or 1\r\n",
+    "no_text_encoding.py": b"# -*- coding: rot13 -*-\nx = y or 1\n",
+    "not_ascii.py": "# coding: ascii\nx = '\u00e4' + y\n".encode(),
+    "other_bytes.py": b"# coding: utf-16\nx = y or 1\n",
+    "other_letters.py": "# coding: latin-1\ngr\u00f6\u00dfe = \u00e9 = 1 if x else 2\n".encode(),
+    "other_text.py": b"# coding: utf-7\nx = 1 +AC- 2\n",
 }
 RADON_FAILS = {
     "bom.py": b"\xef\xbb\xbfx = 1\n",
@@ -168,6 +181,23 @@ def test_files_on_which_radon_fails_are_measured(tmp_path: Path) -> None:
         "comment_hides_a_quote.py": (2, 1, 1),
     }
     assert set(inspect_files(mi.COLLECTOR, tmp_path)) == set(RADON_FAILS)
+
+
+def test_unusable_encodings_equal_radon(tmp_path: Path) -> None:
+    assert_same(write_files(tmp_path, UNUSABLE_ENCODINGS))
+    assert [file for file in UNUSABLE_ENCODINGS if SourceFile(file, UNUSABLE_ENCODINGS[file]).parse_error]
+
+
+def test_files_with_a_byte_order_mark_equal_radon(tmp_path: Path) -> None:
+    texts = ['"""D."""\n', "# c\n", "\n", "x = 1\n", '"""D\n\nd."""\nx = 1  # c\n', "def f(): # c\n    return {1: 2}\n"]
+    files = {f"bom_{number}.py": b"\xef\xbb\xbf" + text.encode() for number, text in enumerate(texts)}
+    raw = run_radon(write_files(tmp_path, files), "raw")
+    ours = inspect_files(size.COLLECTOR, tmp_path)
+    if sys.version_info < (3, 12):  # radon fails on each of them
+        assert errors(raw) == set(ours)
+    else:
+        assert ours == raw
+    assert (ours["bom_0.py"]["sloc"], ours["bom_1.py"]["sloc"]) == ((0, 0) if sys.version_info < (3, 12) else (1, 1))
 
 
 def test_lines_are_counted_in_files_that_do_not_parse(tmp_path: Path) -> None:

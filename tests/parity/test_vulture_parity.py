@@ -69,6 +69,7 @@ CRAFTED = {
         "import enum\nclass Color(enum.Enum):\n    RED = 1\n    _ignore_ = []\n"
         "    def _generate_next_value_(name, *a): pass\n"
     ),
+    "aliases_py312.py": "type Unused = int\ntype Used[T] = list[T]\nx: Used[int]\ndef f[T: Unused_too](y: T): pass\n",
     "unicode.py": "größe = 1\nﬁn = 2\nprint(fin)\n",
 }  # fmt: skip
 

@@ -41,6 +41,15 @@ def test_numbers_that_were_not_measured_are_null() -> None:
     assert metrics["complexity"] == {"value": None, "avg": None, "severity": None}
     assert metrics["security"]["severity"] is None
     assert metrics["churn"] == {"count": None, "severity": None}
+    assert metrics["health_score"] is None
+
+
+def test_density_is_unknown_where_lines_cannot_be_counted() -> None:
+    metrics = FileMetrics(DECLARED).of(MeasuredFile(path="a.py", size=10, sloc=None, numbers=NUMBERS))
+    assert metrics["lint"] == {"count": 3, "suppressed": 1, "severity": None}
+    assert metrics["dead_code"]["severity"] is metrics["duplication"]["severity"] is None
+    assert metrics["complexity"]["severity"] == "high"
+    assert metrics["health_score"] is None
 
 
 def test_directories_come_before_files_each_by_name() -> None:

@@ -16,6 +16,8 @@ NUMBERS = st.fixed_dictionaries(
     ("score", "expected"),
     [
         (scoring.linting_score(0, 0), 100),
+        (scoring.linting_score(40, None), None),
+        (scoring.duplication_score(None), None),
         (scoring.linting_score(5, 0), 100),
         (scoring.linting_score(4, 100), 80),
         (scoring.linting_score(1000, 10), 0),
@@ -52,15 +54,27 @@ def test_health_weights_add_up_to_one() -> None:
 @given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)), st.floats(0, 1000))
 def test_health_score_is_monotonic_in_every_input(numbers: dict[str, float], name: str, more: float) -> None:
     worse = numbers[name] + more if name in RISING else max(0.0, numbers[name] - more)
-    assert 0 <= health_score({**numbers, name: worse}) <= health_score(numbers) <= 100
+    assert 0 <= score({**numbers, name: worse}) <= score(numbers) <= 100
 
 
 @given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)))
 def test_health_score_is_continuous(numbers: dict[str, float], name: str) -> None:
     near = {**numbers, name: numbers[name] + 1e-4}
-    assert abs(health_score(near) - health_score(numbers)) < 0.02
+    assert abs(score(near) - score(numbers)) < 0.02
 
 
-def test_health_score_is_100_without_penalty_or_input() -> None:
+def test_health_score_is_100_without_penalty() -> None:
     assert health_score(dict.fromkeys(RISING, 0.0) | {"docs": 100.0, "maintainability": 100.0}) == 100
-    assert health_score({}) == 100
+
+
+@given(NUMBERS, st.sampled_from(sorted(HEALTH_WEIGHTS)))
+def test_without_an_input_there_is_no_health_score_unless_it_is_churn(numbers: dict[str, float], name: str) -> None:
+    rest = {key: value for key, value in numbers.items() if key != name}
+    assert (health_score(rest) is None) == (name != "churn")
+    assert health_score({}) is None
+
+
+def score(numbers: dict[str, float]) -> float:
+    found = health_score(numbers)
+    assert found is not None
+    return found

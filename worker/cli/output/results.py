@@ -84,8 +84,8 @@ def iter_files(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
 
 
 def worst_files_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid | None:
-    """Return the files with the lowest health score, worst first; None for a tree without files."""
-    files = sorted(iter_files(document["file_tree"]), key=lambda file: (file["metrics"]["health_score"], file["path"]))
+    """Return the files without a health score, then those with the lowest; None for a tree without files."""
+    files = sorted(iter_files(document["file_tree"]), key=_worst_first)
     if not files:
         return None
     columns = [(metric.key, metric.column) for metric in file_metrics_of(declarations) if metric.column is not None]
@@ -96,8 +96,15 @@ def worst_files_grid(document: Mapping[str, JSON], declarations: Sequence[Metric
     return Grid(headings=(*numbers, "file"), rows=rows, title=title, numbers=frozenset(numbers))
 
 
+def _worst_first(file: Mapping[str, Any]) -> tuple[float, str]:
+    """Sort key: files without a score come first, since something in them could not be measured."""
+    health = file["metrics"]["health_score"]
+    return (-1.0 if health is None else health), file["path"]
+
+
 def _file_row(file: Mapping[str, Any], columns: Sequence[tuple[str, Column]]) -> Iterable[str]:
-    yield f"{file['metrics']['health_score']:.1f}"
+    health = file["metrics"]["health_score"]
+    yield "[dim]-[/dim]" if health is None else f"{health:.1f}"
     for key, column in columns:
         values = file["metrics"].get(key, {})
         numbers = [values.get(name) for name in column.of]

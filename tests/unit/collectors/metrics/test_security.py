@@ -16,7 +16,7 @@ from collectors.tools import bandit_driver
 from collectors.tools.bandit_driver import BanditResult, called_name, line_range, nosec_lines, run_bandit
 from collectors.tools.bandit_rules import CALL_PREFILTERS, RULES, RULES_USING_PARENTS, Rule
 from collectors.tools.bandit_strings import PASSWORD_RULE_ID, SQL_RULE_ID, VALUE_PREFILTERS
-from domain.metrics.report import Finding, Report
+from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from tests.parity.support.comparison import copy_python
 
 FIXTURES = Path(__file__).parents[3] / "parity" / "fixtures" / "bandit"
@@ -247,3 +247,9 @@ def test_facts_are_plain_data(tmp_path: Path) -> None:
         "suppressed": 1,
         "failures": {},
     }
+
+
+def test_severity_is_not_cut_off_a_long_message() -> None:
+    (finding,) = summarize(a="import ssl\nssl._create_unverified_context()\n").findings
+    assert len(finding.message) <= MESSAGE_LIMIT
+    assert finding.message.endswith("… (medium severity)")

@@ -1,0 +1,65 @@
+"""What cannot be measured stays unknown: breaking a file never gives it, or its tree, a better score."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectors.engine.analysis import Options, analyse
+from domain.sources import FetchedSource
+from tests.unit.collectors.source_trees import load_tree
+
+FILES = {
+    "broken.py": "import os\nimport sys\nl = 'abc\n",  # the string is not closed, so no line can be counted
+    "many.py": 'x = "abc\n' * 40,
+    "parses.py": "import os\nimport sys\nl = 1\n",
+    "unknown_encoding.py": "# coding: nosuch\ndef f():\n    if 1:\n        pass\n",
+}
+
+
+def analysed(root: Path, *names: str) -> dict[str, Any]:
+    for name in names:
+        (root / name).write_text(FILES[name])
+    return analyse(load_tree(root), FetchedSource(has_history=False), Options(processes=1)).document()
+
+
+def metrics_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    files: dict[str, Any] = {file["name"]: file["metrics"] for file in document["file_tree"]["children"]}
+    return dict(files[name])
+
+
+def test_file_whose_lines_cannot_be_counted_has_no_density_and_no_score(tmp_path: Path) -> None:
+    document = analysed(tmp_path, "broken.py", "many.py", "parses.py")
+    for name, issues in (("broken.py", 1), ("many.py", 40)):
+        metrics = metrics_of(document, name)
+        assert metrics["lint"]["count"] >= issues
+        assert metrics["lint"]["severity"] is metrics["duplication"]["severity"] is None
+        assert metrics["size"]["sloc"] is None
+        assert metrics["health_score"] is None
+    assert 0 < metrics_of(document, "parses.py")["health_score"] < 100
+    assert document["metrics"]["lint"]["linting_score"] == 0
+
+
+@pytest.mark.parametrize("more", [(), ("empty.py",)])
+def test_tree_without_a_countable_line_has_no_score_of_lines(
+    tmp_path: Path, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FILES, "empty.py", "")
+    metrics = analysed(tmp_path, "many.py", *more)["metrics"]
+    assert metrics["lint"]["total"] >= 40
+    assert metrics["lint"]["linting_score"] is None
+    assert metrics["dupes"]["duplicate_pct"] is metrics["dupes"]["duplication_score"] is None
+    assert metrics["size"]["files"] == 1 + len(more)
+    assert (metrics["size"]["sloc"] is None) == (not more)
+
+
+def test_file_with_an_unusable_encoding_has_the_numbers_of_the_tools_that_read_it(tmp_path: Path) -> None:
+    document = analysed(tmp_path, "unknown_encoding.py")
+    metrics = metrics_of(document, "unknown_encoding.py")
+    assert metrics["complexity"]["value"] == 2
+    assert metrics["maintainability"]["value"] == 100.0
+    assert metrics["size"]["sloc"] == 3
+    assert metrics["docs"]["value"] == 0.0
+    assert metrics["security"]["high"] is None
+    assert metrics["health_score"] is None
+    assert "unknown encoding" in document["errors"][0]
