@@ -27,9 +27,9 @@ class WorkerInfo:
     jobs: tuple[str, ...]
 
     @property
-    def has_room(self) -> bool:
-        """Whether the worker would claim another job now."""
-        return self.state == READY and len(self.jobs) < self.slots
+    def room(self) -> int:
+        """How many more jobs the worker would claim now."""
+        return max(0, self.slots - len(self.jobs)) if self.state == READY else 0
 
     def to_json(self) -> dict[str, JSON]:
         """Return the entry as it is stored in Redis."""

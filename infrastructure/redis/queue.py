@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 from redis.asyncio import ConnectionPool, Redis
@@ -145,23 +145,36 @@ class JobQueue:
         """Enqueue MAX_WAKEUPS wake-ups that name no job. Raises ServiceUnavailableError."""
         await self.enqueue([NO_JOB] * MAX_WAKEUPS)
 
-    async def release_old_marks(self) -> int:
-        """Remove the in-progress marks of the release before, which lasted for days, and return how many.
+    async def purge_old_entries(self) -> int:
+        """Remove entries that the release before marked as in progress, with their marks, and return how many.
 
-        A mark of this release lasts WAKEUP_SECONDS and ARQ's 10 s. Raises ServiceUnavailableError.
+        Its marks lasted for days, so the entries of its killed workers were never taken again. Entries that its living
+        workers hold go too, which costs nothing: the row says who runs a job. A mark of this release lasts
+        WAKEUP_SECONDS and ARQ's 10 s. Raises ServiceUnavailableError.
         """
-        removed = 0
+        removed = start = 0
         async with redis_errors():
-            for start in range(0, await self._redis.zcard(QUEUE_NAME), PAGE):
-                entries = await self._redis.zrange(QUEUE_NAME, start, start + PAGE - 1)
-                marks = [in_progress_key_prefix.encode() + entry for entry in entries]
-                pipe = self._redis.pipeline(transaction=False)
-                for mark in marks:
-                    pipe.pttl(mark)
-                lifetimes = await pipe.execute()
-                old = [mark for mark, left in zip(marks, lifetimes, strict=True) if left > 10 * WAKEUP_SECONDS * 1000]
-                removed += await self._redis.delete(*old) if old else 0
+            while entries := await self._redis.zrange(QUEUE_NAME, start, start + PAGE - 1):
+                old = await self._marked_for_days(entries)
+                if old:
+                    await self._remove(old)
+                removed += len(old)
+                start += len(entries) - len(old)
         return removed
+
+    async def _marked_for_days(self, entries: Sequence[bytes]) -> list[bytes]:
+        pipe = self._redis.pipeline(transaction=False)
+        for entry in entries:
+            pipe.pttl(in_progress_key_prefix.encode() + entry)
+        lifetimes = await pipe.execute()
+        return [entry for entry, left in zip(entries, lifetimes, strict=True) if left > 10 * WAKEUP_SECONDS * 1000]
+
+    async def _remove(self, entries: Sequence[bytes]) -> None:
+        prefixes = (job_key_prefix.encode(), retry_key_prefix.encode(), in_progress_key_prefix.encode())
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zrem(QUEUE_NAME, *entries)
+        pipe.delete(*(prefix + entry for prefix in prefixes for entry in entries))
+        await pipe.execute()
 
     async def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
         """Publish an event on the job's channel. Raises ServiceUnavailableError."""

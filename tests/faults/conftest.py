@@ -1,10 +1,22 @@
-"""Audit of the tests marked with a fault: each is a row of the table that the suite prints at its end."""
+"""Audits of each test: of its workers' logs, and of its database if it is marked with a fault.
 
-from collections.abc import AsyncIterator, Callable
+Each fault is a row of the table that the suite prints at its end.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.transition_audit import PROPERTY, audited, costs, table
+from tests.fixtures.checks.attempt_ends import check_completed_attempts
+
+
+@pytest.fixture(autouse=True)
+def log_audit(tmp_path: Path) -> Iterator[None]:
+    """Check that no attempt of the test has two ends in the logs of its workers."""
+    yield
+    check_completed_attempts(tmp_path.rglob("*.log"))
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,11 @@ import asyncio
 import heapq
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -46,34 +47,35 @@ class CorePool:
         at_most: int | None = None,
         *,
         turn: int = 0,
-        on_wait: Callable[[], Awaitable[None]] | None = None,
+        while_waiting: Callable[[], Coroutine[None, None, None]] | None = None,
         express: bool = False,
     ) -> AsyncIterator[int]:
         """Wait for a free core, and yield how many cores the block may use.
 
         That is one core, plus the free ones that nobody else waits for, up to `at_most` (default: all of the pool).
-        `on_wait` is called if no core is free at once. With `express` the block does not wait and takes no core from
-        the others: it runs beside them.
+        `while_waiting` is called if no core is free at once, and cancelled when there is one. What it raises ends the
+        wait; it cannot take a core back that has been granted. With `express` the block does not wait and takes no core
+        from the others: it runs beside them.
         """
         if express:
             yield 1
             return
-        taken = await self._take(at_most or self.count, turn, on_wait)
+        taken = await self._take(at_most or self.count, turn, while_waiting)
         try:
             yield taken
         finally:
             self._free += taken
             self._serve()
 
-    async def _take(self, most: int, turn: int, on_wait: Callable[[], Awaitable[None]] | None) -> int:
+    async def _take(self, most: int, turn: int, while_waiting: Callable[[], Coroutine[None, None, None]] | None) -> int:
         waiter = _Waiter(turn, next(self._numbers), most, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiters, waiter)
         self._serve()
         try:
-            if on_wait is not None and not waiter.granted.done():
-                await on_wait()
+            if while_waiting is not None and not waiter.granted.done():
+                await _run_until(waiter.granted, while_waiting())
             return await waiter.granted
-        except asyncio.CancelledError:
+        except BaseException:
             self._abandon(waiter)
             raise
 
@@ -87,7 +89,7 @@ class CorePool:
             waiter.granted.set_result(taken)
 
     def _abandon(self, waiter: _Waiter) -> None:
-        """Give back what was granted to a task that was cancelled before it could run."""
+        """Wait no longer, and give back what was granted to a task that was cancelled before it could run."""
         if waiter.granted.done() and not waiter.granted.cancelled():
             self._free += waiter.granted.result()
         else:
@@ -95,3 +97,19 @@ class CorePool:
             self._waiters = [other for other in self._waiters if other is not waiter]
             heapq.heapify(self._waiters)
         self._serve()
+
+
+async def _run_until(granted: "asyncio.Future[int]", work: Coroutine[None, None, None]) -> None:
+    """Run the work until a core is granted. Raises what the work raises before that.
+
+    Nothing is awaited after the decision between the two, so that no core can be granted to work that has failed.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail as the core is granted
+    try:
+        both: list[asyncio.Future[Any]] = [granted, task]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not granted.done():
+            task.result()
+    finally:
+        task.cancel()

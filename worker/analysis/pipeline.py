@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,13 +80,15 @@ class Pipeline:
         *,
         turn: int = 0,
         express: bool = False,
+        while_waiting: Callable[[], Awaitable[None]] | None = None,
     ) -> PipelineResult:
         """Analyse one source in a workspace of its own, which is removed at the end.
 
         `source` is what `worker.analysis.child_tasks.fetch` reads. `scope` names the user and the source, for the cache
         of facts; an empty one means no cache. The stages are recorded in `timeline`. Of those that wait for a core the
-        lowest `turn` is served first; an `express` job (a small upload) does not wait. Raises PermanentError and
-        TransientError as the children do; what is wrong with an upload as a whole is found before waiting for a core.
+        lowest `turn` is served first; an `express` job (a small upload) does not wait. `while_waiting` runs during that
+        wait only, and what it raises ends the job. Raises PermanentError and TransientError as the children do; what is
+        wrong with an upload as a whole is found before waiting for a core.
         """
         timeline = timeline or Timeline()
         async with PackageLookup(self.packages) as lookup:
@@ -96,6 +98,7 @@ class Pipeline:
                 scope=scope,
                 turn=turn,
                 express=express,
+                while_waiting=while_waiting,
                 lookup=lookup,
             )
             output = await self._fetch_and_collect(source, job)
@@ -172,11 +175,13 @@ class Pipeline:
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
 
     async def _acquire_cores(self, stack: AsyncExitStack, job: "_JobInPipeline", at_most: int | None = None) -> int:
-        async def on_wait() -> None:
+        async def wait() -> None:
             await job.on_progress({"stage": WAITING_FOR_CORE, "progress": 0})
+            if job.while_waiting is not None:
+                await job.while_waiting()
 
         with job.timeline.span("core_wait"):
-            cores = self.cores.acquire(at_most, turn=job.turn, on_wait=on_wait, express=job.express)
+            cores = self.cores.acquire(at_most, turn=job.turn, while_waiting=wait, express=job.express)
             return await stack.enter_async_context(cores)
 
     async def _put_facts(self, output: "_ChildOutput") -> None:
@@ -199,6 +204,7 @@ class _JobInPipeline:
     scope: Sequence[str]
     turn: int
     express: bool
+    while_waiting: Callable[[], Awaitable[None]] | None
     lookup: PackageLookup
 
 

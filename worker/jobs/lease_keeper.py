@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import CancelledByUserError, HandedBackError, LeaseLostError, TransientError, Vibe8Error
+from domain.errors import CancelledByUserError, LeaseLostError, TransientError, Vibe8Error
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim
 from domain.text import JSON
 from infrastructure.database.engine import Database
@@ -26,6 +26,9 @@ MAX_PUBLISHING = 100
 
 FIRST_PROGRESS_DELAY_SECONDS = 0.1
 """Progress is suppressed for so long after a job's first report: nobody watches the stages of a job that short."""
+
+ENDING_SECONDS = 10.0
+"""A worker that stops waits so long for the end of an attempt that is being written: it may be committed already."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -76,27 +79,24 @@ class LeaseKeeper:
     async def hold(self, claim: Claim, work: Awaitable[T]) -> T:
         """Run the work while the lease holds, and return its result.
 
-        Raises LeaseLostError or CancelledByUserError, after the work has ended its child processes.
+        Raises LeaseLostError or CancelledByUserError, after the work has ended its child processes. If this call is
+        cancelled, the work is too, except that the end of an attempt which is being written may still be.
         """
         task: asyncio.Future[T] = asyncio.ensure_future(work)
         held = HeldLease(claim=claim, task=task, renewed=time.monotonic())  # type: ignore[arg-type]
         self._held[claim.lease_token] = held
         try:
-            return await task
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
+            if held.ending:
+                await asyncio.wait({task}, timeout=ENDING_SECONDS)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             if held.end_reason is not None:
                 raise held.end_reason from None
-            raise
+            return task.result()
         finally:
             self.release(claim)
-
-    def hand_back(self, claim: Claim) -> None:
-        """Cancel the work. `hold` then raises HandedBackError."""
-        held = self._held.get(claim.lease_token)
-        if held is not None and not held.ending:
-            held.end(HandedBackError("another worker has room"))
 
     def start_ending(self, claim: Claim) -> None:
         """Leave it to the write of the attempt's end whether the lease still holds. It goes on being renewed.

@@ -35,20 +35,17 @@ from infrastructure.observability.prometheus_metrics import (
 from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
-from infrastructure.redis.worker_registry import WorkerRegistry
-from worker.analysis.pipeline import WAITING_FOR_CORE, Pipeline, PipelineResult
+from worker.analysis.pipeline import Pipeline, PipelineResult
 from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of
 from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
-from worker.retry import RETRY_SECONDS, OutageTimer, retry_while_unavailable
+from worker.jobs.room_elsewhere import RoomElsewhere
+from worker.retry import RETRY_SECONDS, OutageTimer, finish_despite_cancellation, retry_while_unavailable
 
 WRITE_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - RETRY_SECONDS
 """Outage during which the end of an attempt is written again: after that the lease runs out anyway."""
-
-HAND_BACK_SECONDS = 5.0
-"""A job that has waited so long for a core goes back to the queue if another worker has room."""
 
 _LEASE_LOST = "the lease was lost before the end of the attempt was written"
 
@@ -69,13 +66,12 @@ class JobRunner:
     pipeline: Pipeline
     git: Mapping[str, JSON]
     """`allowed_hosts` and `ca_bundle`, for repositories."""
-    registry: WorkerRegistry
+    room_elsewhere: RoomElsewhere
     on_hand_back: Callable[[], None]
     """Called when a job goes back to the queue for another worker."""
     on_webhook_due: Callable[[], None]
     """Called when the end of a job has stored a webhook delivery that is due."""
     tracer: Tracer = field(default_factory=NoTracer)
-    background: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def claim(self, limit: int, *, only_small: bool = False) -> Sequence[Claim]:
         """Claim up to `limit` due jobs, the lowest turns first. Raises TransientError."""
@@ -110,29 +106,21 @@ class JobRunner:
                 log.warning("job.lease_lost", reason=str(error))
             except HandedBackError:
                 self.on_hand_back()
-                await asyncio.shield(self._requeue(claim, timeline))
+                await finish_despite_cancellation(self._requeue(claim, timeline))
             except PermanentError as error:
-                await asyncio.shield(self._fail(claim, error, timeline))
+                await finish_despite_cancellation(self._fail(claim, error, timeline))
             except asyncio.CancelledError:
-                await asyncio.shield(self._requeue(claim, timeline))
+                await finish_despite_cancellation(self._requeue(claim, timeline))
                 raise
             except Exception as error:  # noqa: BLE001 - a bug costs an attempt and not the worker
-                await asyncio.shield(self._retry(claim, error, timeline))
+                await finish_despite_cancellation(self._retry(claim, error, timeline))
             finally:
                 record_attempt(self.tracer, job, timeline)
 
     async def _run(self, claim: Claim, timeline: Timeline, *, express: bool) -> None:
-        hand_back: asyncio.TimerHandle | None = None
-
         async def on_progress(progress: Mapping[str, JSON]) -> None:
-            nonlocal hand_back
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
-            if hand_back is not None:
-                hand_back.cancel()
-            if progress["stage"] == WAITING_FOR_CORE and claim.previous_worker is None:
-                loop = asyncio.get_running_loop()
-                hand_back = loop.call_later(HAND_BACK_SECONDS, self._start_hand_back, claim)
 
         result = await self.pipeline.run(
             await self._source(claim),
@@ -141,23 +129,16 @@ class JobRunner:
             facts_scope(claim.job),
             turn=claim.job.turn or 0,
             express=express,
+            while_waiting=partial(self._hand_back_if_others_have_room, claim),
         )
         timeline.timings_ms = result.analysis.timings_ms
         await self._complete(claim, result, timeline)
 
-    def _start_hand_back(self, claim: Claim) -> None:
-        task = asyncio.get_running_loop().create_task(self._hand_back_if_others_have_room(claim))
-        self.background.add(task)
-        task.add_done_callback(self.background.discard)
-
     async def _hand_back_if_others_have_room(self, claim: Claim) -> None:
-        """Give back a job that has waited for a core, once in its life, if the registry shows a worker with room."""
-        try:
-            workers = await self.registry.workers()
-        except TransientError:
-            return
-        if any(each.has_room for each in workers if each.replica_id != self.worker_id):
-            self.leases.hand_back(claim)
+        """Raise HandedBackError when another worker has room, once in a job's life. Runs while it waits for a core."""
+        if claim.previous_worker is None:
+            await self.room_elsewhere.wait()
+            raise HandedBackError("another worker has room")
 
     async def _source(self, claim: Claim) -> dict[str, JSON]:
         """Return the source as `worker.analysis.child_tasks.fetch` expects it, with the upload's data or the token.

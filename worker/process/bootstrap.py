@@ -37,6 +37,7 @@ from worker.analysis.source_facts import SourceFacts
 from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.maintenance import Maintenance
+from worker.jobs.room_elsewhere import RoomElsewhere
 from worker.jobs.runner import JobRunner
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
 from worker.process.backpressure import Backpressure
@@ -91,7 +92,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         pipeline = await _open_pipeline(settings, redis, stack)
         webhooks = WebhookDispatcher(database, _webhook_sender(settings, stack))
         queue, vault = JobQueue(redis), token_vault(settings, redis)
-        await queue.release_old_marks()
+        await queue.purge_old_entries()
         leases = LeaseKeeper(database, queue)
         worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         registry = WorkerRegistry(redis)
@@ -99,7 +100,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             worker_id=worker_id,
             database=database,
             ends=EndBatcher(database),
-            registry=registry,
+            room_elsewhere=RoomElsewhere(registry, worker_id),
             on_hand_back=lambda: pool.hold_back(),  # noqa: PLW0108 - the pool is made below
             queue=queue,
             vault=vault,

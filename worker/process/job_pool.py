@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -28,6 +28,9 @@ ASSIGN_SECONDS = 0.5
 ASSIGN_LIMIT = 1_000
 HOLD_BACK_SECONDS = 3.0
 """Time without claims after a job was handed back, so that another worker claims it."""
+
+CLAIM_SECONDS = 15.0
+"""A draining worker waits so long for a claim under way. Without an answer by then PostgreSQL is away."""
 
 LOG_SECONDS = 60.0
 
@@ -61,6 +64,7 @@ class JobPool:
         """Whether POLL_SECONDS have passed without a wake-up or the end of a job."""
         self._assigned_at = -ASSIGN_SECONDS
         self._held_back_until = 0.0
+        self._claiming = asyncio.Lock()
         self._throttle = LogThrottle(LOG_SECONDS)
         self._on_job = on_job
         self.draining = False
@@ -83,7 +87,8 @@ class JobPool:
     @property
     def wants_wakeups(self) -> bool:
         """Whether a wake-up can lead to a claim. A worker without room leaves queue entries to others."""
-        return not self.draining and (self.free > 0 or self._express is None) and self.pause_reason() is None
+        has_room = self.free > 0 or self._express is None
+        return has_room and not self._held_back and self.pause_reason() is None
 
     def wake(self) -> None:
         """Claim due jobs now."""
@@ -94,11 +99,16 @@ class JobPool:
         """Claim nothing for HOLD_BACK_SECONDS."""
         self._held_back_until = time.monotonic() + HOLD_BACK_SECONDS
 
+    @property
+    def _held_back(self) -> bool:
+        return time.monotonic() < self._held_back_until
+
     async def run(self) -> None:
         """Claim and start jobs until cancelled."""
         while True:
             try:
-                await self._claim_due()
+                async with self._claiming:
+                    await self._claim_due()
             except TransientError as error:
                 self._warn("claim.failed", str(error))
             pause = random.uniform(POLL_SECONDS * 2 / 3, POLL_SECONDS * 4 / 3)  # nosec B311 # noqa: S311 - spreads load
@@ -110,7 +120,7 @@ class JobPool:
             self._woken.clear()
 
     async def _claim_due(self) -> None:
-        while self._may_be_more and not self.draining and time.monotonic() >= self._held_back_until:
+        while self._may_be_more and not self.draining and not self._held_back:
             reason = self.pause_reason()
             if reason is not None:
                 self._warn("claim.paused", reason)
@@ -176,6 +186,7 @@ class JobPool:
     async def drain(self, grace_seconds: float, force: asyncio.Event) -> None:
         """Claim nothing more; wait for the jobs, at most `grace_seconds` or until `force`; requeue the rest."""
         self.draining = True
+        await self._finish_claim()
         with _waiting_for(force) as forced:
             deadline = time.monotonic() + grace_seconds
             while self._tasks and not forced.done() and (left := deadline - time.monotonic()) > 0:
@@ -184,6 +195,12 @@ class JobPool:
         for task in remaining:
             task.cancel()
         await asyncio.gather(*remaining, return_exceptions=True)
+
+    async def _finish_claim(self) -> None:
+        """Wait for a claim under way, so that its jobs are among those that are waited for or requeued."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLAIM_SECONDS), self._claiming:
+                return
 
 
 @contextmanager

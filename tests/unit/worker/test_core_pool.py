@@ -47,8 +47,8 @@ async def test_waiting_is_reported_only_where_there_is_a_wait() -> None:
     async def note(name: str) -> None:
         waits.append(name)
 
-    async with cores.acquire(on_wait=partial(note, "first")):
-        second = asyncio.create_task(cores.acquire(on_wait=partial(note, "second")).__aenter__())
+    async with cores.acquire(while_waiting=partial(note, "first")):
+        second = asyncio.create_task(cores.acquire(while_waiting=partial(note, "second")).__aenter__())
         await asyncio.sleep(0)
     await second
     assert waits == ["second"]
@@ -74,5 +74,39 @@ async def test_cancelled_waiter_keeps_no_core(granted: bool) -> None:
     if granted:
         cancelled.cancel()  # its future has its result, but the task has not run since
         await asyncio.gather(cancelled, return_exceptions=True)
+    async with asyncio.timeout(1), cores.acquire() as taken:
+        assert taken == 1
+
+
+class NoRoomError(Exception):
+    pass
+
+
+async def fail_when(event: asyncio.Event) -> None:
+    await event.wait()
+    raise NoRoomError
+
+
+@pytest.mark.parametrize("first", ["core", "failure"])
+async def test_core_that_is_granted_is_kept_though_the_work_beside_the_wait_fails(first: str) -> None:
+    cores, failure = CorePool(1), asyncio.Event()
+    async with cores.acquire():
+        waiting = asyncio.create_task(cores.acquire(while_waiting=partial(fail_when, failure)).__aenter__())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if first == "failure":
+            failure.set()
+    failure.set()  # in the step in which the core is granted
+    assert await waiting == 1
+
+
+async def test_work_that_fails_ends_the_wait_and_keeps_no_core() -> None:
+    cores, failure = CorePool(1), asyncio.Event()
+    async with cores.acquire():
+        waiting = asyncio.create_task(cores.acquire(while_waiting=partial(fail_when, failure)).__aenter__())
+        await asyncio.sleep(0)
+        failure.set()
+        with pytest.raises(NoRoomError):
+            await waiting
     async with asyncio.timeout(1), cores.acquire() as taken:
         assert taken == 1

@@ -123,7 +123,7 @@ async def test_batch_of_jobs_gets_a_bounded_number_of_entries(redis: ArqRedis) -
     assert await redis.zcard(QUEUE_NAME) == MAX_WAKEUPS
 
 
-async def test_marks_of_the_release_before_are_removed_at_the_start(redis: ArqRedis) -> None:
+async def test_marked_entries_of_the_release_before_are_removed(redis: ArqRedis) -> None:
     """That release marked the entry of a running job for days; after SIGKILL the mark stayed."""
     queue = JobQueue(redis)
     await queue.enqueue(["new"])
@@ -132,8 +132,10 @@ async def test_marks_of_the_release_before_are_removed_at_the_start(redis: ArqRe
     for number in range(2_500):
         await redis.psetex(f"arq:in-progress:old{number}:1", 10**9, b"1")
     await redis.psetex(b"arq:in-progress:" + new, 20_000, b"1")
-    assert await queue.release_old_marks() == 2_500
+    await redis.zadd(QUEUE_NAME, {"unmarked:1": 1})
+    assert await queue.purge_old_entries() == 2_500
     assert await redis.keys("arq:in-progress:*") == [b"arq:in-progress:" + new]
+    assert sorted(await redis.zrange(QUEUE_NAME, 0, -1)) == sorted([new, b"unmarked:1"])
 
 
 @pytest.mark.parametrize("delay", [0.0, 3600.0])
