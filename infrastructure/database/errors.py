@@ -25,11 +25,12 @@ _SHARED_SESSION = (
     "42P05",  # another client has prepared a statement of this name
     "08P01",  # refused start-up parameter, wrong number of parameters, and most errors of PgBouncer itself
 )
+_NO_SERVER = "the pooler cannot log in to PostgreSQL: see the pooler's log"
 _POOLER_ADVICE = (
     ("no more connections allowed", "raise the pooler's max_client_conn"),
     ("query_wait_timeout", "all connections of the pooler are in use: raise its default_pool_size"),
-    ("server login", "the pooler cannot log in to PostgreSQL: see the pooler's log"),
-    ("cannot connect to server", "the pooler does not reach PostgreSQL: see the pooler's log"),
+    ("server login", _NO_SERVER),
+    ("cannot connect to server", _NO_SERVER),
 )
 """Words of PgBouncer's own errors, and what to do."""
 
@@ -64,9 +65,9 @@ def _translate(error: DBAPIError, *, pooled: bool) -> Exception:
     original = error.orig.__cause__ if error.orig is not None else None
     code = getattr(error.orig, "sqlstate", None)
     message = str(original or error.orig)
-    lost = error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError))
-    if lost and code not in _SHARED_SESSION:
-        return ServiceUnavailableError(f"PostgreSQL: the connection was lost: {one_line(message, 200)}")
+    if error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError)):
+        message = f"the connection was lost: {one_line(message, 200)}{_advice(code, message, pooled=pooled)}"
+        return ServiceUnavailableError(f"PostgreSQL: {message}")
     return _translate_code(code, message, pooled=pooled) or error
 
 
@@ -74,16 +75,17 @@ def _translate_code(code: str | None, message: str, *, pooled: bool) -> Exceptio
     if code in _NO_SCHEMA:
         return ServiceUnavailableError(f"PostgreSQL is not migrated: run `vibe8 migrate` ({one_line(message, 120)})")
     if code is not None and code.startswith((*_RETRYABLE, *_SHARED_SESSION)):
-        advice = _pooler_advice(message, pooled=pooled) if code in _SHARED_SESSION else ""
-        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}{advice and f' ({advice})'}")
+        advice = _advice(code, message, pooled=pooled)
+        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}{advice}")
     return None
 
 
-def _pooler_advice(message: str, *, pooled: bool) -> str:
+def _advice(code: str | None, message: str, *, pooled: bool) -> str:
+    """Return what to do about a pooler's error, in brackets; empty for other errors."""
     for words, advice in _POOLER_ADVICE:
         if words in message:
-            return advice
-    return "" if pooled else _SET_POOLER
+            return f" ({advice})"
+    return f" ({_SET_POOLER})" if code in _SHARED_SESSION and not pooled else ""
 
 
 def _reason(error: OSError) -> str:
