@@ -68,6 +68,10 @@ async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
         "redis-memory",
         "redis-aof",
         "index",
+        "connections",
+        "pooler",
+        "time-limits",
+        "isolation",
     ]
     assert names[-len(services) :] == services
     assert {"python", "tools", "git", "sandbox", "scratch", "memory", "tokens"} <= set(names)

@@ -11,7 +11,9 @@ import pytest
 
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.observability.status_server import StatusServer
+from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import ROOT, command_names, documents, setting_names
+from worker.cli.commands.doctor_connections import OTHER_CONNECTIONS
 
 (COMPOSE,) = documents(ROOT / "docker-compose.yml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -67,6 +69,13 @@ def test_the_containers_run_known_commands() -> None:
     assert SERVICES["migrate"]["command"] == ["vibe8", "migrate"]
     assert '\nCMD ["vibe8", "worker"]\n' in DOCKERFILE
     assert {"worker", "migrate"} <= command_names()
+
+
+def test_postgresql_has_connections_for_ten_replicas_and_two_api_processes() -> None:
+    (option,) = [word for word in SERVICES["postgres"]["command"] if word.startswith("max_connections=")]
+    settings, superusers = Settings(), 3
+    each = settings.db_pool_size + settings.db_max_overflow
+    assert int(option.partition("=")[2]) >= (10 + 2) * each + OTHER_CONNECTIONS + superusers
 
 
 def test_redis_persists_and_never_evicts() -> None:

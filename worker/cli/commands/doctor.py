@@ -21,6 +21,7 @@ from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.settings import Settings, load_settings
 from worker.analysis.pipeline_factory import child_limits
 from worker.analysis.workspace import worker_workspace
+from worker.cli.commands.doctor_connections import check_connections
 from worker.cli.commands.doctor_services import Check, check_services
 from worker.cli.exit_codes import DONE, FAILED, UNREACHABLE
 from worker.cli.output.writer import OutputWriter
@@ -102,6 +103,7 @@ async def _services() -> list[Check]:
         _memory(settings),
         _tokens(settings),
         *await check_services(settings),
+        *await check_connections(settings),
     ]
 
 
