@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .PHONY: demo test test-pooler fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
@@ -17,6 +19,11 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BENCH_STAMP): requirements-bench.lock
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 demo: $(STAMP) ## run one job end to end, on an embedded PostgreSQL and Valkey
@@ -76,8 +83,8 @@ bench: $(STAMP) ## measure our wall time against the ten tools' command lines, a
 bench-latency: $(STAMP) ## measure a one-file upload from submit to completed, stage by stage
 	$(BIN)/python -m benchmarks.latency
 
-bench-queue: $(STAMP) ## measure jobs and submissions a second, against bare ARQ and Procrastinate on the same servers
-	$(BIN)/python -m benchmarks.queue
+bench-queue: $(STAMP) $(BENCH_STAMP) ## measure jobs a second beside other queues on the same servers (ONLY=noop,flush,stranger)
+	$(BIN)/python -m benchmarks.queue $(if $(ONLY),--only $(ONLY))
 
 bench-growth: $(STAMP) ## print the buffers of the hot path's statements at 1,000, 100,000 and 1,000,000 jobs
 	$(BIN)/python -m benchmarks.growth
@@ -85,7 +92,8 @@ bench-growth: $(STAMP) ## print the buffers of the hot path's statements at 1,00
 lock: $(STAMP) ## write the hashed locks from the ranges in pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --all-extras pyproject.toml -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --group pyproject.toml:bench -o requirements-bench.lock
 	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock
 
 clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .vibe8
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .vibe8

@@ -1,7 +1,7 @@
 """Worker processes that `benchmarks.queue` starts: `python -m benchmarks.queue_workers KIND [COUNT]`.
 
-`noop` is the whole worker of this program with a pipeline that does nothing. `arq` and `procrastinate` are the bare
-libraries with a task that does nothing. All have SLOTS slots and use the servers that the environment names.
+`noop` is the whole worker of this program with a pipeline that does nothing. `arq` is the bare library with a task that
+does nothing. Both have SLOTS slots and use the servers that the environment names.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import uvloop
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
-from benchmarks.procrastinate_app import procrastinate_app
+from benchmarks.peers.peer import SLOTS
 from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 from infrastructure.observability.log_setup import configure_logging
@@ -28,7 +28,6 @@ from worker.analysis.pipeline import PipelineResult
 from worker.analysis.pipeline_factory import source_limits
 from worker.process.worker_process import WorkerProcess
 
-SLOTS = 20
 ARQ_QUEUE = "bench:queue"
 
 
@@ -95,21 +94,12 @@ async def arq(count: int) -> None:
     print(json.dumps([min(moments), max(moments)]))
 
 
-async def run_procrastinate() -> None:
-    """Run Procrastinate's worker until its queue is empty."""
-    app = procrastinate_app()
-    async with app.open_async():
-        await app.run_worker_async(concurrency=SLOTS, wait=False, listen_notify=False, install_signal_handlers=False)
-
-
 def main() -> None:
     kind = sys.argv[1]
     if kind == "noop":
         uvloop.run(noop())  # as `vibe8 worker` does
-    elif kind == "arq":
-        asyncio.run(arq(int(sys.argv[2])))
     else:
-        asyncio.run(run_procrastinate())
+        asyncio.run(arq(int(sys.argv[2])))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-bench.lock")
 CHECKED_FOLDERS = ("worker", "collectors", "domain", "infrastructure", "alembic", "docs", "benchmarks", "examples")
 ROOT = Path(__file__).parents[2]
 

@@ -81,18 +81,31 @@ async def test_newcomer_waits_for_at_most_one_job_of_each_waiting_user(database:
     assert Counter(order[: order.index(newcomer)]).most_common(1)[0][1] <= 1
 
 
-async def test_claims_are_shared_evenly_between_a_hog_and_others(database: Database) -> None:
+async def test_claims_are_shared_evenly_between_a_hog_and_100_users_and_a_newcomer_comes_soon(
+    database: Database,
+) -> None:
     hog = await new_user(database)
-    await submit(database, hog, 900)
-    await submit(database, hog, 900)
-    users = [hog, *[await new_user(database) for _ in range(20)]]
+    for _ in range(10):
+        await submit(database, hog, 2_000)
+    users = [hog, *[await new_user(database) for _ in range(100)]]
     for user in users[1:]:
         await submit(database, user, 40)
-    served: Counter[UUID] = Counter()
-    for _ in range(30):
-        served.update(each.job.user_id for each in await claim(database, 20))
-    assert sum(served.values()) == 600
+    order = await claim_in_twenties(database, 1_500)
+    newcomer = await new_user(database)
+    await submit(database, newcomer)
+    order += await claim_in_twenties(database, 1_500)
+    served = Counter(order)
+    assert sum(served.values()) == 3_000
     assert jain([served[user] for user in users]) >= 0.95
+    assert 1_500 <= order.index(newcomer) <= 1_500 + len(users)
+
+
+async def claim_in_twenties(database: Database, jobs: int) -> list[UUID]:
+    """Claim so many jobs, 20 at a time, and return their owners in the order of the claims."""
+    order = []
+    for _ in range(jobs // 20):
+        order += [each.job.user_id for each in await claim(database, 20)]
+    return order
 
 
 async def test_newcomers_at_full_capacity_starve_nobody(database: Database) -> None:
@@ -109,7 +122,7 @@ async def test_newcomers_at_full_capacity_starve_nobody(database: Database) -> N
 
 async def test_cancelled_backlog_is_forgotten(database: Database) -> None:
     user, other = await new_user(database), await new_user(database)
-    backlog = await submit(database, user, 500)
+    backlog = [job_id for _ in range(10) for job_id in await submit(database, user, 2_000)]
     await submit(database, other, 20)
     async with database.unit_of_work() as work:
         await JobRepository(work).cancel_all(backlog)

@@ -1,30 +1,22 @@
-"""Cost of the hot path's statements as the table grows: `make bench-growth`.
+"""Buffers of the program's own statements, at so many pending jobs and as many finished ones with their runs.
 
-Fills the embedded PostgreSQL with 1,000, 100,000 and 1,000,000 pending jobs, and as many finished ones with their
-runs, and prints the shared buffers of each statement: EXPLAIN (ANALYZE, BUFFERS) of the statement that the program
-itself runs, in a transaction that is rolled back. The exponent says how the buffers grow with the number of rows: 0 is
-constant, 1 is in proportion. The work of triggers and foreign keys is not in a plan's buffers.
+The exponent says how the buffers grow with the number of rows: 0 is constant, 1 is in proportion. The work of triggers
+and foreign keys is not in a plan's buffers.
 """
 
-import argparse
-import asyncio
-import json
 import math
-import tempfile
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, event, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from benchmarks.growth.buffers import Buffers
 from domain.jobs import Claim, JobStatus, SubmissionLimits
 from domain.sources import SourceKind
-from infrastructure.database.migrate import upgrade
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
 from infrastructure.database.repositories.claims import ClaimRepository
@@ -34,17 +26,13 @@ from infrastructure.database.repositories.maintenance import MaintenanceReposito
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
-from infrastructure.database.urls import asyncpg_url
-from infrastructure.embedded.stack import EmbeddedStack
 
-SIZES = (1_000, 100_000, 1_000_000)
 JOBS_OF_A_USER = 10
 BATCH = 20
 CHUNK = 500
 """Rows of a cleanup's chunk here, so that the smallest table has a whole one; the program takes ten times as many."""
 
 DAY_SECONDS = 86_400.0
-EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
 
 USERS = (
     "INSERT INTO users (email) SELECT number || '@example.org' FROM generate_series(1, CAST(:users AS integer)) number"
@@ -74,50 +62,6 @@ FINISHED = """
         '{"upload_filename": "a.py"}', run_id, created_at, created_at, created_at
     FROM analysis_runs
 """
-
-
-class Buffers:
-    """Shared buffers and time of the statements of a call, by EXPLAIN."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._recording: list[tuple[str, Any]] | None = None
-        event.listen(engine.sync_engine, "before_cursor_execute", self._record)
-
-    def _record(self, _: Connection, __: Any, statement: str, values: Any, *___: Any) -> None:
-        if self._recording is not None:
-            self._recording.append((statement, values))
-
-    @contextmanager
-    def recording(self) -> Iterator[list[tuple[str, Any]]]:
-        """Record the statements that run in the block."""
-        recorded: list[tuple[str, Any]] = []
-        self._recording = recorded
-        try:
-            yield recorded
-        finally:
-            self._recording = None
-
-    async def measure(self, call: Callable[[AsyncConnection], Awaitable[Any]]) -> tuple[int, float]:
-        """Return the buffers and the milliseconds of the cheapest of three runs, each rolled back."""
-        async with self._engine.connect() as connection:
-            with self.recording() as statements:
-                await call(connection)
-            await connection.rollback()
-        results = [await self._explain(statements) for _ in range(3)]
-        return min(results)
-
-    async def _explain(self, statements: Sequence[tuple[str, Any]]) -> tuple[int, float]:
-        buffers, milliseconds = 0, 0.0
-        async with self._engine.connect() as connection:
-            for statement, values in statements:
-                document = await connection.exec_driver_sql(EXPLAIN + statement, tuple(values))
-                ((plans,),) = document.all()
-                plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]
-                buffers += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
-                milliseconds += plan["Execution Time"]
-            await connection.rollback()
-        return buffers, milliseconds
 
 
 async def fill(engine: AsyncEngine, size: int) -> None:
@@ -185,25 +129,19 @@ async def _end(work: AsyncConnection, claims: Sequence[Claim]) -> None:
     await AttemptEndRepository(work).end(ends)
 
 
-async def run(url: str, sizes: Sequence[int]) -> None:
+async def measure_statements(engine: AsyncEngine, sizes: Sequence[int]) -> None:
     """Print one row a statement."""
-    address = asyncpg_url(url)
-    await upgrade(address)
-    engine = create_async_engine(address)
     measured: dict[str, list[tuple[int, float]]] = {}
-    try:
-        for size in sizes:
-            await fill(engine, size)
-            buffers = Buffers(engine)
-            for name, call in (await calls(engine)).items():
-                measured.setdefault(name, []).append(await buffers.measure(call))
-            print(f"{size:,} pending jobs measured", flush=True)
-    finally:
-        await engine.dispose()
-    print_table(sizes, measured)
+    for size in sizes:
+        await fill(engine, size)
+        buffers = Buffers(engine)
+        for name, call in (await calls(engine)).items():
+            measured.setdefault(name, []).append(await buffers.measure(call))
+        print(f"{size:,} pending jobs measured", flush=True)
+    _print_table(sizes, measured)
 
 
-def print_table(sizes: Sequence[int], measured: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+def _print_table(sizes: Sequence[int], measured: Mapping[str, Sequence[tuple[int, float]]]) -> None:
     """Print the buffers at each size, the exponents between the sizes, and the time at the largest."""
     heads = [f"{size:,}" for size in sizes]
     print("| statement | " + " | ".join(heads) + " | exponents | ms at the largest |")
@@ -217,18 +155,3 @@ def print_table(sizes: Sequence[int], measured: Mapping[str, Sequence[tuple[int,
         cells = [f"{count:,}" for count in counts]
         shown = ", ".join(f"{exponent:.2f}" for exponent in exponents)
         print(f"| {name} | " + " | ".join(cells) + f" | {shown} | {results[-1][1]:.1f} |")
-
-
-def main() -> None:
-    """Measure in an embedded PostgreSQL that is removed afterwards."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vibe8-growth-") as directory:
-        stack = EmbeddedStack(Path(directory), durable=False)
-        with stack as addresses:
-            asyncio.run(run(addresses.database_url, arguments.sizes))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,55 @@
+"""Shared buffers and time of the statements of a repository's call, by EXPLAIN (ANALYZE, BUFFERS)."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+
+
+class Buffers:
+    """Shared buffers and time of the statements of a call, by EXPLAIN."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._recording: list[tuple[str, Any]] | None = None
+        event.listen(engine.sync_engine, "before_cursor_execute", self._record)
+
+    def _record(self, _: Connection, __: Any, statement: str, values: Any, *___: Any) -> None:
+        if self._recording is not None:
+            self._recording.append((statement, values))
+
+    @contextmanager
+    def recording(self) -> Iterator[list[tuple[str, Any]]]:
+        """Record the statements that run in the block."""
+        recorded: list[tuple[str, Any]] = []
+        self._recording = recorded
+        try:
+            yield recorded
+        finally:
+            self._recording = None
+
+    async def measure(self, call: Callable[[AsyncConnection], Awaitable[Any]]) -> tuple[int, float]:
+        """Return the buffers and the milliseconds of the cheapest of three runs, each rolled back."""
+        async with self._engine.connect() as connection:
+            with self.recording() as statements:
+                await call(connection)
+            await connection.rollback()
+        results = [await self._explain(statements) for _ in range(3)]
+        return min(results)
+
+    async def _explain(self, statements: Sequence[tuple[str, Any]]) -> tuple[int, float]:
+        buffers, milliseconds = 0, 0.0
+        async with self._engine.connect() as connection:
+            for statement, values in statements:
+                document = await connection.exec_driver_sql(EXPLAIN + statement, tuple(values))
+                ((plans,),) = document.all()
+                plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]
+                buffers += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+                milliseconds += plan["Execution Time"]
+            await connection.rollback()
+        return buffers, milliseconds
