@@ -3,13 +3,22 @@
 Errors name the variable and say what is wrong with it. They never repeat the value, because it may be a secret.
 """
 
+import difflib
+import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.embedded.stack_file import Stack, running_stack
@@ -23,9 +32,20 @@ MIN_SECRET_LENGTH = 32
 """Characters that each of `WEBHOOK_SECRETS` must have at least."""
 
 
+PREFIX = "VIBE8_"
+"""Prefix of the environment variables that win over those without one."""
+
+OTHER_VARIABLES = frozenset({"VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FAILPOINTS", "VIBE8_FUZZ", "VIBE8_VERSION"})
+"""Variables with the prefix that other modules or the Makefile read."""
+
+SIMILARITY = 0.9
+"""Least ratio of `difflib` between a variable's name and a setting's for it to count as misspelt."""
+
+
 class Settings(BaseSettings):
     """Settings of one process; each field's name in upper case is its environment variable.
 
+    The same name after `VIBE8_` wins over it: an application that has a `LOG_LEVEL` of its own sets `VIBE8_LOG_LEVEL`.
     Sizes are in the unit at the end of the name (MB and KB are powers of 1024). Times are in seconds.
     """
 
@@ -111,8 +131,9 @@ class Settings(BaseSettings):
     """Size of the cache for facts about analysed files, which later runs reuse; 0: no cache.
     Workers keep it in Redis, `vibe8 analyze` in the user's cache directory. If Redis has a `maxmemory`, the cache takes
     at most half of it and leaves the rest to the queue."""
-    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "vibe8")
-    """Directory for sources during analysis. Each worker makes its own subdirectory."""
+    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / f"vibe8-{os.getuid()}")
+    """Directory for sources during analysis. Each worker makes its own subdirectory. It must belong to the user who
+    runs the worker; the default has that user's number in its name."""
     sandbox: Literal["auto", "required"] = "auto"
     """`required`: refuse to start if this machine cannot enforce every isolation guarantee for child processes."""
 
@@ -144,6 +165,18 @@ class Settings(BaseSettings):
     """Lowest level that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: readable lines on a terminal, otherwise one JSON object per line."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic names it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic names it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from, the strongest first: arguments, then variables with and without prefix."""
+        return init_settings, EnvSettingsSource(settings_cls, env_prefix=PREFIX), env_settings
 
     @field_validator(
         "git_allowed_hosts", "token_encryption_keys", "webhook_secrets", "webhook_allowed_hosts", mode="before"
@@ -271,3 +304,18 @@ def _list_problems(error: ValidationError) -> str:
         name = str(item["loc"][0]).upper() if item["loc"] else "?"
         problems.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
     return "settings: " + "; ".join(problems)
+
+
+def misspelt_settings(names: Iterable[str]) -> str:
+    """Return one line about the variables among `names` that no setting reads; empty if there are none.
+
+    A variable with the prefix VIBE8_ counts in any case, one without it only if it resembles a setting.
+    """
+    settings = [name.upper() for name in Settings.model_fields]
+    found = []
+    for name in sorted(set(names) - OTHER_VARIABLES):
+        bare = name.removeprefix(PREFIX)
+        similar = difflib.get_close_matches(bare, settings, n=1, cutoff=SIMILARITY)
+        if bare not in settings and (similar or name != bare):
+            found.append(f"{name} (did you mean {similar[0]}?)" if similar else name)
+    return ", ".join(found)

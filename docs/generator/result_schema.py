@@ -74,7 +74,7 @@ def schema() -> Schema:
         "of all that only an analysis knows.",
         **object_schema(_result_properties()),
         "$defs": {
-            "job": object_schema(_job_properties(), optional=("notices",)),
+            "job": object_schema(_job_properties(), optional=("notices", "owner")),
             "webhook_delivery": _webhook_delivery(),
             "source_metadata": _source_metadata(),
             "run_source": _run_source(),
@@ -160,11 +160,13 @@ def _job_properties() -> dict[str, Schema]:
         "updated_at": with_description(TIME, "When the row was last written."),
         "run_after": with_description(TIME, "When the job is due: later than now while it waits for a retry."),
         "cancel_requested_at": with_description(MAYBE_TIME, "When its owner cancelled the job."),
+        "worker_id": with_description(MAYBE_TEXT, "The worker that runs the job, or ran its last attempt."),
         "notify_url": with_description(MAYBE_TEXT, "Where a webhook is sent when the job ends."),
         "notices": with_description(
             {"type": "array", "items": reference("webhook_delivery")},
             "Webhook deliveries about the job, oldest first; only `vibe8 job ID` has them.",
         ),
+        "owner": with_description(TEXT, "Email of the user who submitted it; only `vibe8 jobs --all` has it."),
     }
 
 

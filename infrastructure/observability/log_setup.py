@@ -10,6 +10,9 @@ import structlog
 
 from domain.text import printable, printable_line
 
+FIRST_KEYS = ("timestamp", "level", "event", "job_id", "attempt", "user_id", "trace_id")
+"""Keys with which a line of JSON begins, as far as it has them."""
+
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> None:
     """Make structlog and the standard library's loggers (ARQ's, SQLAlchemy's) write one format to standard error.
@@ -41,7 +44,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
 def _formatter(shared: Sequence[structlog.typing.Processor], *, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
     """Return the formatter of structlog's and the standard library's entries; `shared` runs on the latter."""
     output: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.format_exc_info, _order_keys, structlog.processors.JSONRenderer()]
         if as_json
         else [structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
     )
@@ -49,6 +52,11 @@ def _formatter(shared: Sequence[structlog.typing.Processor], *, as_json: bool) -
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *output],
     )
+
+
+def _order_keys(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Return the entry with FIRST_KEYS in front, so that lines can be compared by eye; the others keep their order."""
+    return {**{key: event[key] for key in FIRST_KEYS if key in event}, **event}
 
 
 def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

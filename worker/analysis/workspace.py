@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -23,15 +24,19 @@ _PREFIX = "worker-"
 def worker_workspace(parent: Path) -> Iterator[Path]:
     """Create this worker's directory in `parent`, and remove it at the end.
 
-    The directories of dead workers are removed first. Raises InvalidInputError where `parent` cannot be written.
+    The directories of dead workers are removed first. Raises InvalidInputError where `parent` cannot be written or
+    belongs to another user.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        _require_own(parent)
         remove_abandoned_workspaces(parent)
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         directory.chmod(0o711)  # a child that runs as another user must be able to reach its own directory
     except OSError as error:
-        raise InvalidInputError(f"SCRATCH_DIR {parent} cannot be written ({error.strerror})") from error
+        raise InvalidInputError(
+            f"SCRATCH_DIR {parent} cannot be written ({error.strerror}): set it to a directory of your own"
+        ) from error
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -39,6 +44,18 @@ def worker_workspace(parent: Path) -> Iterator[Path]:
     finally:
         remove_tree(directory)
         os.close(lock)
+
+
+def _require_own(directory: Path) -> None:
+    """Raise InvalidInputError where the directory is another user's in a directory like /tmp.
+
+    Its owner could replace what is written there. A volume that an operator mounts may belong to anyone.
+    """
+    owner, shared = directory.stat().st_uid, directory.parent.stat().st_mode & stat.S_ISVTX
+    if shared and owner not in (os.geteuid(), 0):
+        raise InvalidInputError(
+            f"SCRATCH_DIR {directory} belongs to another user (number {owner}): set it to a directory of your own"
+        )
 
 
 def remove_abandoned_workspaces(parent: Path) -> int:

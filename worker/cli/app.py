@@ -27,7 +27,7 @@ app = typer.Typer(
     "  vibe8 up                 runs PostgreSQL, Redis and a worker on this machine\n"
     "  vibe8 submit . --wait    in another terminal: submits a job and waits for it",
     epilog="\b\n"
-    "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached.\n"
+    "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached, 130 interrupted.\n"
     "Settings come from the environment; docs/configuration.md lists them, `vibe8 doctor` checks them.",
 )
 
@@ -129,6 +129,7 @@ def cleanup(as_json: JsonOption = False) -> None:
 def doctor(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; use the exit code.")] = False,
+    problems: Annotated[bool, typer.Option("--problems", help="Print only what failed or is a warning.")] = False,
 ) -> None:
     """Check what a worker needs.
 
@@ -137,7 +138,7 @@ def doctor(
     """
     from worker.cli.commands.doctor import run_checks
 
-    run_and_exit(run_checks(as_json=as_json, quiet=quiet))
+    run_and_exit(run_checks(as_json=as_json, quiet=quiet, only_problems=problems))
 
 
 app.add_typer(job_commands.app)

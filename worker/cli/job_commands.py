@@ -1,4 +1,7 @@
-"""Subcommands about jobs: submit, jobs, job, result, cancel, retry, webhook. `worker.cli.commands` implements them."""
+"""Subcommands about jobs and runs: submit, jobs, job, result, runs, run, cancel, retry, webhook.
+
+`worker.cli.commands` implements them.
+"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +20,10 @@ app = typer.Typer()
 SOURCE_HELP = "A directory, a .py file, a .zip file, or https://host/owner/repository."
 UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who makes the request.", show_default=True)]
 OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on any user's job, as its owner.")]
-JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `vibe8 submit` printed it.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The job's id or its beginning, as the commands print it.")
+]
+RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id or its beginning.")]
 TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # nosec B105 # noqa: S105 - a help text
 
 
@@ -109,18 +115,23 @@ def jobs(
     since: SinceOption = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of jobs.")] = 50,
     user: UserOption = DEFAULT_USER,
+    all_users: Annotated[bool, typer.Option("--all", help="The jobs of all users, the last changed first.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the user's jobs, newest first."""
+    """List the user's jobs, newest first; with --all, those of all users, with owner, attempt, duration and worker."""
     from domain.jobs import JobStatus
     from worker.cli.commands import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     only = None if status is None else JobStatus(status)
-    run_and_exit(commands.jobs(user, only, parse_age(since), limit, OutputWriter(as_json=as_json)))
+    output = OutputWriter(as_json=as_json)
+    if all_users:
+        run_and_exit(commands.all_jobs(only, parse_age(since), limit, output))
+    else:
+        run_and_exit(commands.jobs(user, only, parse_age(since), limit, output))
 
 
-@app.command(epilog=examples_epilog("vibe8 job 3f2a..."))
+@app.command(epilog=examples_epilog("vibe8 job 3f2a"))
 def job(
     job_id: JobArgument,
     user: UserOption = DEFAULT_USER,
@@ -134,16 +145,40 @@ def job(
     run_and_exit(commands.job(user, job_id, OutputWriter(as_json=as_json), as_operator=operator))
 
 
-@app.command(epilog=examples_epilog("vibe8 result 3f2a...", "vibe8 result 3f2a... --json > result.json"))
-def result(job_id: JobArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
-    """Take a finished job's result.
-
-    This deletes the job and keeps its run. An unfinished job is shown and not deleted.
-    """
+@app.command(epilog=examples_epilog("vibe8 result 3f2a", "vibe8 result 3f2a --json > result.json"))
+def result(
+    job_id: JobArgument,
+    user: UserOption = DEFAULT_USER,
+    take: Annotated[bool, typer.Option("--take", help="Delete the finished job. Its run stays.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a finished job's result. An unfinished job is shown as it is."""
     from worker.cli.commands import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json)))
+    run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json), take=take))
+
+
+@app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --limit 5 --json"))
+def runs(
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of runs.")] = 20,
+    user: UserOption = DEFAULT_USER,
+    as_json: JsonOption = False,
+) -> None:
+    """List the user's finished analyses, newest first."""
+    from worker.cli.commands import runs as commands
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(commands.runs(user, limit, OutputWriter(as_json=as_json)))
+
+
+@app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --json > result.json"))
+def run(run_id: RunArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
+    """Show a finished analysis again. It stays after its job is deleted."""
+    from worker.cli.commands import runs as commands
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(commands.run(user, run_id, OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))

@@ -5,6 +5,7 @@ from worker.client.results import Completed, JobFailed, JobResult, Page, Unfinis
 from worker.client.serializers import (
     empty_result_to_json,
     job_to_json,
+    run_summary_to_json,
     run_to_json,
     webhook_delivery_to_json,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "UploadSubmission",
     "empty_result_to_json",
     "job_to_json",
+    "run_summary_to_json",
     "run_to_json",
     "webhook_delivery_to_json",
 ]

@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError
 from domain.jobs import Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor
@@ -204,21 +206,33 @@ class Client:
         secrets = self._webhook_secrets
         return [derive_user_secret(secret.get_secret_value(), user_id) for secret in secrets]
 
+    async def find_job_id(self, user_id: UUID, prefix: str) -> str:
+        """Return the id of the user's only job whose id begins with `prefix`, which is hexadecimal.
+
+        Any other text is returned as it is, also one that begins no id. Raises InvalidInputError where several jobs
+        match.
+        """
+        async with self._database.unit_of_work() as work:
+            return await JobRepository(work).find_id(prefix, user_id)
+
+    async def get_result(self, user_id: UUID, job_id: str) -> JobResult:
+        """Return the result or the error of a finished job. Nothing is deleted.
+
+        Raises NotFoundError, ForbiddenError.
+        """
+        async with self._database.unit_of_work() as work:
+            return await _read_result(work, user_id, job_id)
+
     async def take_result(self, user_id: UUID, job_id: str) -> JobResult:
         """Return the result or the error of a finished job, and delete the job's row. An unfinished job stays.
 
         Raises NotFoundError, also on the second call, and ForbiddenError.
         """
         async with self._database.unit_of_work() as work:
-            job = _owned_job(await JobRepository(work).get(job_id), user_id)
-            if not job.status.finished:
-                return Unfinished(job=job)
-            run = None if job.result_run_id is None else await RunRepository(work).get(job.result_run_id)
-            if not await JobRepository(work).delete(job_id):
+            result = await _read_result(work, user_id, job_id)
+            if not isinstance(result, Unfinished) and not await JobRepository(work).delete(job_id):
                 raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken by another call")
-        if run is not None:
-            return Completed(job=job, run=run)
-        return JobFailed(job=job, error=job.error_message or "the run of this job was deleted")
+        return result
 
     async def cancel_job(self, user_id: UUID, job_id: str) -> Job:
         """Cancel a pending or running job: it becomes `failed`, with the error `cancelled by user`.
@@ -282,6 +296,15 @@ class Client:
             return Page(runs=page, next=None)
         return Page(runs=page, next=RunCursor(created_at=page[-1].created_at, run_id=page[-1].run_id))
 
+    async def find_run_id(self, user_id: UUID, prefix: str) -> UUID:
+        """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.
+
+        A whole id is returned as it is. Raises NotFoundError where no run matches, and InvalidInputError where several
+        do.
+        """
+        async with self._database.unit_of_work() as work:
+            return await RunRepository(work).find_id(prefix, user_id)
+
     async def get_run(self, user_id: UUID, run_id: UUID) -> Run:
         """Return the run with its metrics, file tree and findings. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
@@ -305,6 +328,15 @@ class Client:
 
 def _watched_state(job: Job) -> tuple[JobStatus, str | None, int]:
     return job.status, job.stage, job.progress
+
+
+async def _read_result(work: AsyncConnection, user_id: UUID, job_id: str) -> JobResult:
+    job = _owned_job(await JobRepository(work).get(job_id), user_id)
+    if not job.status.finished:
+        return Unfinished(job=job)
+    if job.result_run_id is not None:
+        return Completed(job=job, run=await RunRepository(work).get(job.result_run_id))
+    return JobFailed(job=job, error=job.error_message or "the run of this job was deleted")
 
 
 def _owned_job(job: Job, user_id: UUID) -> Job:

@@ -34,6 +34,21 @@ class OperatorClient:
         async with open_connections(settings, lazy_redis=lazy_redis) as connections:
             yield cls(connections, settings)
 
+    async def find_job_id(self, prefix: str) -> str:
+        """Return the id of the only job of any user whose id begins with `prefix`; as `Client.find_job_id`."""
+        async with self._database.unit_of_work() as work:
+            return await JobRepository(work).find_id(prefix)
+
+    async def list_jobs(
+        self, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int
+    ) -> list[tuple[str, Job]]:
+        """Return the jobs of all users in these states, the last changed first, each with its owner's email.
+
+        `since` leaves out jobs created before it.
+        """
+        async with self._database.unit_of_work() as work:
+            return await JobRepository(work).list_all(statuses, since=since, limit=limit)
+
     async def get_job_owner(self, job_id: str) -> UUID:
         """Return the id of the job's owner. Raises NotFoundError."""
         async with self._database.unit_of_work() as work:

@@ -1,4 +1,4 @@
-"""What the client returns: the three outcomes of taking a result, and a page of runs."""
+"""What the client returns: the three outcomes of reading or taking a result, and a page of runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """The job completed and its row was deleted. The run stays until its owner deletes it."""
+    """The job completed; taking its result deletes its row. The run stays until its owner deletes it."""
 
     job: Job
     run: Run
@@ -24,7 +24,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed:
-    """The job failed and its row was deleted. `error` is one line for the job's owner."""
+    """The job failed; taking its result deletes its row. `error` is one line for the job's owner."""
 
     job: Job
     error: str

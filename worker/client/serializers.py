@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from domain.jobs import Job
-from domain.runs import Run
+from domain.runs import Run, RunSummary
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
 from worker.client.results import JobFailed, Unfinished
@@ -31,6 +31,7 @@ def job_to_json(job: Job) -> dict[str, JSON]:
         "updated_at": _isoformat(job.updated_at),
         "run_after": _isoformat(job.run_after),
         "cancel_requested_at": _isoformat(job.cancel_requested_at),
+        "worker_id": job.worker_id,
         "notify_url": job.notify_url,
     }
 
@@ -53,11 +54,27 @@ def _isoformat(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
+def run_summary_to_json(run: RunSummary) -> dict[str, JSON]:
+    """Return a run of a list: as `run_to_json`, without its large documents and with `duration_ms`."""
+    return {
+        "source": _run_source(run),
+        "metrics": run.metrics,
+        "errors": list(run.errors),
+        "completeness": run.completeness,
+        "tool_versions": run.tool_versions,
+        "duration_ms": run.duration_ms,
+    }
+
+
+def _run_source(run: RunSummary) -> dict[str, JSON]:
+    return {"run_id": str(run.run_id), "created_at": _isoformat(run.created_at), **asdict(run.origin)}
+
+
 def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
     """Return a whole result. `vibe8 analyze --json` prints the same shape, with a null `job`."""
     return {
         "job": None if job is None else job_to_json(job),
-        "source": {"run_id": str(run.run_id), "created_at": _isoformat(run.created_at), **asdict(run.origin)},
+        "source": _run_source(run),
         "metrics": run.metrics,
         "file_tree": run.file_tree,
         "findings": run.findings,

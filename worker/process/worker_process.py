@@ -1,6 +1,7 @@
 """Main loop of the worker process: startup, ARQ in a restart loop, background tasks, and draining."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from infrastructure.observability.prometheus_metrics import DATABASE_CONNECTIONS
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import Tracer
-from infrastructure.settings import Settings
+from infrastructure.settings import Settings, misspelt_settings
 from worker.process.bootstrap import Services, arq_worker, open_services
 from worker.process.health import Health
 from worker.process.registration import WorkerRegistration
@@ -75,6 +76,8 @@ class WorkerProcess:
         status = self._status_server()
         port = None if status is None else status.port
         log.info("worker.starting", version=version("vibe8-worker"), status_port=port)
+        if misspelt := misspelt_settings(os.environ):
+            log.warning("settings.not_read", variables=misspelt)
         health = asyncio.create_task(_run_forever("health", self._update_health))
         try:
             if await wait_for_services(self._settings, self._draining, self._health.wait_for):

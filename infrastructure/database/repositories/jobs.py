@@ -1,5 +1,6 @@
 """Jobs as their owners use them: read, list, cancel, retry, delete. Callers check who the owner is."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +21,9 @@ from infrastructure.database.repositories.mapping import (
     job_from_row,
 )
 
+_HEXADECIMAL = re.compile("[0-9a-f]{1,31}")
+"""Matches the beginning of an id as `submit` makes it. A whole id has 32 digits."""
+
 _DROP, _RETRY = Transition.DROP, Transition.RETRY
 
 _GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE job_id = :job_id")  # nosec B608 # noqa: S608 - no input in it
@@ -33,6 +37,26 @@ _LIST = text(f"""
         AND (created_at, job_id) < (coalesce(CAST(:before AS timestamptz), 'infinity'), CAST(:before_id AS varchar))
     ORDER BY created_at DESC, job_id DESC LIMIT :limit
 """)  # nosec B608 # noqa: S608 - no input in it
+
+# All jobs by their last change: each status's first rows from `ix_jobs_status_updated_at`, merged.
+_LIST_ALL = text(f"""
+    SELECT users.email, {JOB_COLUMNS}
+    FROM unnest(CAST(:statuses AS varchar[])) AS wanted (status) CROSS JOIN LATERAL (
+        SELECT * FROM jobs
+        WHERE jobs.status = wanted.status AND updated_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+            AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+        ORDER BY updated_at DESC LIMIT :limit
+    ) AS jobs JOIN users ON users.id = jobs.user_id
+    ORDER BY jobs.updated_at DESC, jobs.job_id LIMIT :limit
+""")  # nosec B608 # noqa: S608 - no input in it
+
+# `end` bounds the range in the primary key's index; `left` decides, since a collation may order dashes differently.
+_FIND_ID = text("""
+    SELECT job_id FROM jobs
+    WHERE job_id >= :prefix AND job_id < :end AND left(job_id, length(:prefix)) = :prefix
+        AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
+    ORDER BY job_id LIMIT 2
+""")
 
 _SELECT_IDS = text("""
     SELECT job_id FROM jobs
@@ -101,6 +125,33 @@ class JobRepository:
         if row is None:
             raise NotFoundError(f"there is no job {one_line(job_id, 80)}")
         return job_from_row(row)
+
+    async def find_id(self, prefix: str, user_id: UUID | None = None) -> str:
+        """Return the id of the only job, of that user or of all, whose id begins with the hexadecimal `prefix`.
+
+        Any other text is returned as it is, also one that begins no id. Raises InvalidInputError where several jobs
+        match.
+        """
+        if not _HEXADECIMAL.fullmatch(prefix):
+            return prefix
+        values = {"prefix": prefix, "end": prefix + "g", "user_id": user_id}
+        found = list((await self._connection.scalars(_FIND_ID, values)).all())
+        if prefix in found or not found:
+            return prefix
+        if len(found) > 1:
+            raise InvalidInputError(f"several job ids begin with {prefix!r}; give more characters")
+        return str(found[0])
+
+    async def list_all(
+        self, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int
+    ) -> list[tuple[str, Job]]:
+        """Return the jobs of all users in these states, the last changed first, each with its owner's email.
+
+        `since` leaves out jobs created before it.
+        """
+        values = {"statuses": [str(status) for status in statuses], "since": since, "limit": limit}
+        rows = (await self._connection.execute(_LIST_ALL, values)).mappings()
+        return [(row["email"], job_from_row({name: row[name] for name in row if name != "email"})) for row in rows]
 
     async def list_jobs(
         self,

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import NotFoundError
+from domain.errors import InvalidInputError, NotFoundError
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
-from domain.text import JSON, safe_json
+from domain.text import JSON, one_line, safe_json
 from infrastructure.database.repositories.mapping import ORIGIN_COLUMNS, SUMMARY_COLUMNS, run_from_row, summary_from_row
 from infrastructure.database.tables import AnalysisRunRow
 from infrastructure.json_codec import dumps
 
+_HEXADECIMAL = re.compile("[0-9a-f]{1,32}")
 _TABLE = AnalysisRunRow.__table__
 _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
 _SCALARS = ("run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS)
@@ -58,6 +60,26 @@ class RunRepository:
         """Insert the runs in one statement."""
         columns = {name: [run.columns[name] for run in runs] for name in (*_SCALARS, *_DOCUMENTS)}
         await self._connection.execute(_INSERT, columns)
+
+    async def find_id(self, prefix: str, user_id: UUID) -> UUID:
+        """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.
+
+        A whole id is returned as it is. Raises NotFoundError where no run matches, and InvalidInputError where several
+        do.
+        """
+        digits = prefix.replace("-", "").lower()
+        if not _HEXADECIMAL.fullmatch(digits):
+            raise NotFoundError(f"there is no run {one_line(prefix, 80)}")
+        first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        if first == last:
+            return first
+        query = select(_TABLE.c.run_id).where(_TABLE.c.run_id.between(first, last), _TABLE.c.user_id == user_id)
+        found = (await self._connection.scalars(query.limit(2))).all()
+        if len(found) > 1:
+            raise InvalidInputError(f"several run ids begin with {prefix!r}; give more characters")
+        if not found:
+            raise NotFoundError(f"there is no run {prefix}")
+        return UUID(str(found[0]))
 
     async def get(self, run_id: UUID) -> Run:
         """Return the whole run. Raises NotFoundError. The caller checks who owns it."""

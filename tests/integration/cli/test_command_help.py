@@ -10,7 +10,8 @@ from tests.fixtures.worker_process import System
 from worker.cli.app import app
 
 COMMANDS = (
-    "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "cancel", "retry", "cleanup", "doctor",
+    "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "runs", "run", "cancel", "retry",
+    "cleanup", "doctor",
 )  # fmt: skip
 ALL = tuple(get_command(app).commands)  # type: ignore[attr-defined]
 SLOW_MODULES = (
@@ -24,7 +25,10 @@ async def test_help_lists_every_command_and_the_first_steps(no_services: System)
     listed = [line.split()[0] for line in finished.out.splitlines() if line.startswith("  ") and line.split()]
     assert set(COMMANDS) <= set(ALL) <= set(listed)
     assert "vibe8 analyze ." in finished.out
-    assert "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached" in finished.out
+    assert (
+        "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached, 130 interrupted"
+        in finished.out
+    )
 
 
 @pytest.mark.parametrize("command", ALL)

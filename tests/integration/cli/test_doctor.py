@@ -61,6 +61,7 @@ async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
     services = [
         "postgresql",
         "schema",
+        "fleet",
         "clock",
         "snapshots",
         "redis",

@@ -16,10 +16,10 @@ from tests.fixtures.jobs import slow_source
 from tests.fixtures.processes import alive, descendants
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, WorkerProcess, until_finished
-from tests.integration.cli.command_support import METRIC_NAMES, Terminal, run_on_terminal
+from tests.integration.cli.command_support import ESCAPES, METRIC_NAMES, Terminal, run_on_terminal
 from worker.client import Client
 
-HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
+HIDE_CURSOR, SHOW_CURSOR, HOME = b"\x1b[?25l", b"\x1b[?25h", b"\x1b[H"
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +164,19 @@ async def test_interrupted_wait_leaves_the_job_to_its_worker(
     assert last.startswith("vibe8: no longer watching; the job goes on: `vibe8 job ")
     job_id = last.split("`")[1].split()[-1]
     assert (await until_finished(client, user_id, job_id)).status is JobStatus.COMPLETED
+
+
+async def test_top_redraws_one_screen_and_ends_with_0(cli: System, worker: WorkerProcess) -> None:
+    async with run_on_terminal(cli, "top") as terminal:
+        await until(lambda: len(terminal.raw.split(HOME)) > 12)
+        terminal.press(b"\x03")
+        assert await terminal.wait() == 0
+    screens = [ESCAPES.sub("", frame.decode()) for frame in terminal.raw.split(HOME)[2:12]]
+    for screen in screens:
+        lines = [line.rstrip() for line in screen.replace("\r\n", "\n").split("\n")]
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 80
+        headings = [line.split()[0] for line in lines if line.split()]
+        for word in ("jobs", "status", "pending", "failed", "worker"):
+            assert headings.count(word) == 1, screen
+    assert "error" not in terminal.text

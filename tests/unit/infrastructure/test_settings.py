@@ -13,7 +13,7 @@ from infrastructure.embedded.stack_file import (
     running_stack,
     write_stack,
 )
-from infrastructure.settings import Settings, load_settings
+from infrastructure.settings import Settings, load_settings, misspelt_settings
 
 URLS = {"DATABASE_URL": "postgresql://u:db-secret@h/d", "REDIS_URL": "redis://:redis-secret@h/0"}
 
@@ -220,3 +220,31 @@ def test_dotenv_file_in_the_working_directory_is_ignored(monkeypatch: pytest.Mon
     set_all(monkeypatch, **URLS)
     (tmp_path / ".env").write_text("ARQ_MAX_JOBS=1\n")
     assert load_settings().arq_max_jobs == 20
+
+
+def test_variable_with_the_prefix_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, **URLS, LOG_LEVEL="nonsense of another program", VIBE8_LOG_LEVEL="error", ARQ_MAX_JOBS="3")
+    settings = load_settings()
+    assert (settings.log_level, settings.arq_max_jobs) == ("error", 3)
+    set_all(monkeypatch, VIBE8_GIT_ALLOWED_HOSTS="a.example, b.example", GIT_ALLOWED_HOSTS="c.example")
+    assert load_settings().git_allowed_hosts == ("a.example", "b.example")
+
+
+def test_default_scratch_directory_is_each_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 1001)
+    first = Settings().scratch_dir
+    monkeypatch.setattr("os.getuid", lambda: 1002)
+    assert Settings().scratch_dir != first
+    assert first.name == "vibe8-1001"
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["PATH", "HOME", "DATABASE_URL", "VIBE8_LOG_LEVEL", "VIBE8_HOME"], ""),
+        (["ARQ_MAX_JOB"], "ARQ_MAX_JOB (did you mean ARQ_MAX_JOBS?)"),
+        (["VIBE8_SCRATCH_DIRS", "VIBE8_X"], "VIBE8_SCRATCH_DIRS (did you mean SCRATCH_DIR?), VIBE8_X"),
+    ],
+)
+def test_variables_that_no_setting_reads_are_named(names: list[str], line: str) -> None:
+    assert misspelt_settings(names) == line

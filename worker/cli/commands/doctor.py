@@ -18,7 +18,7 @@ from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.sandbox import Guarantee
 from domain.text import one_line
 from infrastructure.child_process.runner import ZygoteRunner
-from infrastructure.settings import Settings, load_settings
+from infrastructure.settings import Settings, load_settings, misspelt_settings
 from worker.analysis.pipeline_factory import child_limits
 from worker.analysis.workspace import worker_workspace
 from worker.cli.commands.doctor_connections import check_connections
@@ -30,14 +30,18 @@ from worker.process.backpressure import available_memory_mb
 NEW_KEY_COMMAND = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
-async def run_checks(*, as_json: bool, quiet: bool) -> int:
-    """Run all checks. Returns DONE where none failed, FAILED where one did, UNREACHABLE where a service is away."""
+async def run_checks(*, as_json: bool, quiet: bool, only_problems: bool = False) -> int:
+    """Run all checks, and print them, or only those that failed or warn.
+
+    Returns DONE where none failed, FAILED where one did, UNREACHABLE where a service is away.
+    """
     checks = [_python(), _tools(), await asyncio.to_thread(_git), *await _sandbox(), *await _services()]
     output = OutputWriter(as_json=as_json)
+    shown = [check for check in checks if check.advice or not check.ok] if only_problems else checks
     if as_json:
-        output.print_json([asdict(check) for check in checks])
+        output.print_json([asdict(check) for check in shown])
     elif not quiet:
-        for check in checks:
+        for check in shown:
             _print_check(output.console, check)
     if any(check.unreachable for check in checks):
         return UNREACHABLE
@@ -99,12 +103,21 @@ async def _services() -> list[Check]:
     except ServiceUnavailableError as error:
         return [Check(name="services", found="no addresses are set", ok=False, advice=str(error), unreachable=True)]
     return [
+        _misspelt(),
         _scratch(settings),
         _memory(settings),
         _tokens(settings),
         *await check_services(settings),
         *await check_connections(settings),
     ]
+
+
+def _misspelt() -> Check:
+    """Check for variables that look like settings and are read by nothing: a warning, since they may be another's."""
+    misspelt = misspelt_settings(os.environ)
+    if not misspelt:
+        return Check(name="settings", found="every variable with a setting's name is read")
+    return Check(name="settings", found=f"not read: {misspelt}", advice="see docs/configuration.md for the names")
 
 
 def _scratch(settings: Settings) -> Check:

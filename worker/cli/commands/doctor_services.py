@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from domain.errors import Vibe8Error
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
-from infrastructure.database.migrate import current_revision, schema_problem
+from infrastructure.database.migrate import current_revision, head_revision, schema_problem
 from infrastructure.database.snapshots import old_snapshots
 from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.outbound.package_index import SimplePackageIndex
 from infrastructure.redis.queue import connect, redis_errors
 from infrastructure.settings import Settings
+from worker.cli.commands.operators import is_paused
 
 MAX_CLOCK_SKEW_SECONDS = 2.0
 OLD_SNAPSHOT_SECONDS = 600
@@ -58,10 +59,19 @@ async def _postgresql(settings: Settings) -> list[Check]:
         server_time = await database.server_time()
         took = time.monotonic() - started
         old = await old_snapshots(database, OLD_SNAPSHOT_SECONDS)
+        schema = await _schema(settings)
+        fleet = [await _fleet(database)] if schema.found == f"at {head_revision()}" else []
     finally:
         await database.close()
     reachable = Check(name="postgresql", found=f"{version}, answers in {took * 1000:.1f} ms")
-    return [reachable, await _schema(settings), check_clock(server_time - (asked + took / 2)), check_snapshots(old)]
+    clock = check_clock(server_time - (asked + took / 2))
+    return [reachable, schema, *fleet, clock, check_snapshots(old)]
+
+
+async def _fleet(database: Database) -> Check:
+    if await is_paused(database):
+        return Check(name="fleet", found="paused: no worker claims jobs", advice="run `vibe8 resume` to let them")
+    return Check(name="fleet", found="not paused")
 
 
 async def _schema(settings: Settings) -> Check:

@@ -1,4 +1,7 @@
-"""`vibe8 jobs`, `job`, `result`, `cancel`, `retry` and `webhook`: the commands about existing jobs."""
+"""`vibe8 jobs`, `job`, `result`, `cancel`, `retry` and `webhook`: the commands about existing jobs.
+
+A job is named by the beginning of its id, as long as no other job's begins alike.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +14,7 @@ from domain.text import JSON
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE, FAILED
 from worker.cli.output.errors import print_error
-from worker.cli.output.jobs import show_job, show_jobs
+from worker.cli.output.jobs import show_all_jobs, show_job, show_jobs
 from worker.cli.output.results import show_result
 from worker.cli.output.writer import OutputWriter
 from worker.client import (
@@ -37,15 +40,16 @@ async def client_and_user(email: str, *, lazy_redis: bool = False) -> AsyncItera
 
 @asynccontextmanager
 async def _client_for_job(
-    email: str, job_id: str, *, as_operator: bool, lazy_redis: bool = False
-) -> AsyncIterator[tuple[Client, UUID]]:
-    """As `client_and_user`; for an operator the user is the job's owner, whoever that is."""
+    email: str, prefix: str, *, as_operator: bool = False, lazy_redis: bool = False
+) -> AsyncIterator[tuple[Client, UUID, str]]:
+    """As `client_and_user`, with the job's whole id. For an operator the user is the job's owner, whoever that is."""
     if as_operator:
         async with OperatorClient.open(load_settings(), lazy_redis=lazy_redis) as operator:
-            yield operator.user_client, await operator.get_job_owner(job_id)
+            job_id = await operator.find_job_id(prefix)
+            yield operator.user_client, await operator.get_job_owner(job_id), job_id
     else:
         async with client_and_user(email, lazy_redis=lazy_redis) as (client, user_id):
-            yield client, user_id
+            yield client, user_id, await client.find_job_id(user_id, prefix)
 
 
 async def jobs(email: str, status: JobStatus | None, since: timedelta | None, limit: int, output: OutputWriter) -> int:
@@ -67,9 +71,23 @@ async def jobs(email: str, status: JobStatus | None, since: timedelta | None, li
     return DONE
 
 
-async def job(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
+async def all_jobs(status: JobStatus | None, since: timedelta | None, limit: int, output: OutputWriter) -> int:
+    """List the jobs of all users, the last changed first."""
+    earliest = None if since is None else datetime.now(UTC) - since
+    statuses = list(JobStatus) if status is None else [status]
+    async with OperatorClient.open(load_settings(), lazy_redis=True) as operator:
+        found = await operator.list_jobs(statuses, since=earliest, limit=limit)
+    documents = [{"owner": email, **job_to_json(each)} for email, each in found]
+    if output.as_json:
+        output.print_json(list[JSON](documents))
+    else:
+        show_all_jobs(output.console, documents, datetime.now(UTC))
+    return DONE
+
+
+async def job(email: str, prefix: str, output: OutputWriter, *, as_operator: bool) -> int:
     """Show one job and its history."""
-    async with _client_for_job(email, job_id, as_operator=as_operator, lazy_redis=True) as (client, user_id):
+    async with _client_for_job(email, prefix, as_operator=as_operator, lazy_redis=True) as (client, user_id, job_id):
         found = await client.get_job(user_id, job_id)
         deliveries = await client.list_webhook_deliveries(user_id, job_id) if found.notify_url is not None else []
     document = {**job_to_json(found), "notices": [webhook_delivery_to_json(delivery) for delivery in deliveries]}
@@ -94,10 +112,10 @@ async def webhook(email: str, output: OutputWriter) -> int:
     return DONE
 
 
-async def result(email: str, job_id: str, output: OutputWriter) -> int:
-    """Take the result: the job's row is deleted, its run stays."""
-    async with client_and_user(email) as (client, user_id):
-        found = await client.take_result(user_id, job_id)
+async def result(email: str, prefix: str, output: OutputWriter, *, take: bool) -> int:
+    """Show the result; with `take`, also delete the job's row. Its run stays."""
+    async with _client_for_job(email, prefix, lazy_redis=True) as (client, user_id, job_id):
+        found = await (client.take_result if take else client.get_result)(user_id, job_id)
     return print_job_result(found, output)
 
 
@@ -115,9 +133,9 @@ def print_job_result(found: JobResult, output: OutputWriter) -> int:
     return FAILED if isinstance(found, JobFailed) else DONE
 
 
-async def cancel(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
+async def cancel(email: str, prefix: str, output: OutputWriter, *, as_operator: bool) -> int:
     """Cancel a job."""
-    async with _client_for_job(email, job_id, as_operator=as_operator) as (client, user_id):
+    async with _client_for_job(email, prefix, as_operator=as_operator) as (client, user_id, job_id):
         found = await client.cancel_job(user_id, job_id)
     if output.as_json:
         output.print_json(job_to_json(found))
@@ -126,9 +144,9 @@ async def cancel(email: str, job_id: str, output: OutputWriter, *, as_operator: 
     return DONE
 
 
-async def retry(email: str, job_id: str, output: OutputWriter, *, as_operator: bool) -> int:
+async def retry(email: str, prefix: str, output: OutputWriter, *, as_operator: bool) -> int:
     """Make a failed job pending again."""
-    async with _client_for_job(email, job_id, as_operator=as_operator) as (client, user_id):
+    async with _client_for_job(email, prefix, as_operator=as_operator) as (client, user_id, job_id):
         found = await client.retry_job(user_id, job_id)
     if output.as_json:
         output.print_json(job_to_json(found))

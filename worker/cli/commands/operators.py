@@ -1,11 +1,12 @@
 """`vibe8 workers`, `top`, `pause`, `resume` and `drain`: the commands for operators."""
 
 import asyncio
+import io
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
-from rich.console import Group
+from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
@@ -21,6 +22,7 @@ from infrastructure.redis.worker_registry import ALL_WORKERS, DRAIN, WorkerRegis
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
 from worker.cli.output.grid import Grid
+from worker.cli.output.jobs import SHORT_ID
 from worker.cli.output.writer import OutputWriter
 
 OLD_COUNT_SECONDS = 60.0
@@ -45,15 +47,25 @@ async def _open_services() -> AsyncIterator[tuple[Database, WorkerRegistry, JobQ
 
 async def workers(output: OutputWriter) -> int:
     """List the workers that have reported within the last minute."""
-    async with _open_services() as (_, registry, _):
+    async with _open_services() as (database, registry, _):
         found = await registry.workers()
+        paused = await is_paused(database)
     if output.as_json:
         output.print_json([worker.to_json() for worker in found])
-    elif found:
+        return DONE
+    if paused:
+        output.print_line("the fleet is paused: no worker claims jobs until `vibe8 resume`")
+    if found:
         _worker_grid(found).show(output.console)
     else:
         output.print_line("no worker has reported within the last minute")
     return DONE
+
+
+async def is_paused(database: Database) -> bool:
+    """Return whether `vibe8 pause` keeps the workers from claiming jobs."""
+    async with database.unit_of_work() as work:
+        return await MaintenanceRepository(work).is_control_set(PAUSED)
 
 
 def _worker_grid(workers: list[WorkerInfo]) -> Grid:
@@ -73,7 +85,7 @@ def _worker_grid(workers: list[WorkerInfo]) -> Grid:
                 f"{max(0.0, now - worker.seen_at):.0f} s",
                 f"{len(worker.jobs)}/{worker.slots}",
                 escape(one_line(worker.state, 80)),
-                escape(printable_line(" ".join(worker.jobs))),
+                escape(printable_line(" ".join(job_id[:SHORT_ID] for job_id in worker.jobs))),
             )
         )
     return grid
@@ -120,19 +132,38 @@ async def top(output: OutputWriter) -> int:
             for grid in await _grids(database, registry):
                 grid.show(console)
             return DONE
-        with Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
-                with console.capture() as captured:
-                    for grid in await _grids(database, registry):
-                        grid.show(console)
-                live.update(Group(Text.from_ansi(captured.get())), refresh=True)
-                await asyncio.sleep(REFRESH_SECONDS)
+        await _watch(console, database, registry)
+    return DONE
+
+
+async def _watch(console: Console, database: Database, registry: WorkerRegistry) -> None:
+    """Redraw the screen each REFRESH_SECONDS, until Ctrl-C."""
+    with suppress(asyncio.CancelledError), Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(Text.from_ansi(_render(await _grids(database, registry), console)), refresh=True)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+
+def _render(grids: Sequence[Grid], screen: Console) -> str:
+    """Return what the grids look like on the screen. A console of their own, since `Live` redirects the screen's."""
+    drawing = Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=screen.width,
+        highlight=False,
+        emoji=False,
+        no_color=screen.no_color,
+    )
+    with drawing.capture() as captured:
+        for grid in grids:
+            grid.show(drawing)
+    return captured.get()
 
 
 async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON]:
     async with database.unit_of_work() as work:
         statistics = await StatisticsRepository(work).read()
-        paused = await MaintenanceRepository(work).is_control_set(PAUSED)
+    paused = await is_paused(database)
     counts = {} if statistics is None else statistics.counts
     queue = {
         status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds} for status, count in counts.items()

@@ -1,4 +1,4 @@
-"""`vibe8 submit`: submit a source and, with `--wait`, watch the job and take its result."""
+"""`vibe8 submit`: submit a source and, with `--wait`, watch the job and show its result."""
 
 import asyncio
 import functools
@@ -38,7 +38,7 @@ async def submit(
     wait: bool,
     notify: str | None = None,
 ) -> int:
-    """Submit the source; with `wait`, show its progress and take the result."""
+    """Submit the source; with `wait`, show its progress and its result."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     # Read the source before connecting, so that its errors are reported first.
@@ -48,7 +48,7 @@ async def submit(
         (job,) = await client.submit_many(user_id, [submission])
         hint = _next_commands(job.job_id, email)
         if wait:
-            return await _watch_and_take(client, user_id, job.job_id, output, hint)
+            return await _watch_and_show(client, user_id, job.job_id, output, hint)
     if output.as_json:
         output.print_json(job_to_json(job))
     else:
@@ -96,19 +96,19 @@ def _read_upload(source: Directory | File, settings: Settings) -> tuple[str, byt
 
 def _next_commands(job_id: str, email: str) -> str:
     user_option = "" if email == DEFAULT_USER else f" --user {email}"
-    verbs = (("job", "shows it"), ("result", "takes its result"), ("cancel", "ends it"))
+    verbs = (("job", "shows it"), ("result", "shows its result"), ("cancel", "ends it"))
     return ", ".join(f"`vibe8 {verb} {job_id}{user_option}` {effect}" for verb, effect in verbs)
 
 
-async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> int:
-    """Show the job's progress, then take and print its result.
+async def _watch_and_show(client: Client, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> int:
+    """Show the job's progress, then its result. A failed job stays, so that it can be retried.
 
     The job continues without this command. Errors that end the command early say how to follow the job.
     """
     try:
         with ProgressDisplay(quiet=output.as_json, stage=WAITING) as display:
             await JobWatcher(client, user_id, job_id, display).watch_until_finished()
-        result = await _take_result(client, user_id, job_id)
+        result = await _read_result(client, user_id, job_id)
     except asyncio.CancelledError:
         raise InterruptedByUserError(f"no longer watching; the job goes on: {hint}") from None
     except ServiceUnavailableError as error:
@@ -116,8 +116,8 @@ async def _watch_and_take(client: Client, user_id: UUID, job_id: str, output: Ou
     return print_job_result(result, output)
 
 
-async def _take_result(client: Client, user_id: UUID, job_id: str) -> JobResult:
-    call = functools.partial(client.take_result, user_id, job_id)
+async def _read_result(client: Client, user_id: UUID, job_id: str) -> JobResult:
+    call = functools.partial(client.get_result, user_id, job_id)
     return await retry_while_unavailable(call, OutageTimer(OUTAGE_SECONDS, delay_seconds=RETRY_SECONDS))
 
 

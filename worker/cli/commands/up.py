@@ -13,12 +13,14 @@ import uvloop
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.embedded.stack_file import default_directory
 from infrastructure.observability.log_setup import configure_logging
-from infrastructure.settings import Settings, load_settings
+from infrastructure.settings import PREFIX, Settings, load_settings
 from worker.cli.commands.database import migrate
 from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
 
-_SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
+_SERVICE_VARIABLES = tuple(
+    prefix + name for prefix in ("", PREFIX) for name in ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
+)
 _TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -10,6 +10,9 @@ from domain.text import JSON, one_line
 from worker.cli.output.grid import Grid
 from worker.cli.output.writer import print_line
 
+SHORT_ID = 8
+"""Characters of an id in a table. They are enough to name it, as long as no other begins alike."""
+
 _COLOURS: Mapping[str, str] = {"completed": "green", "failed": "red", "running": "yellow"}
 
 
@@ -22,8 +25,45 @@ def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetim
     for job in jobs:
         age = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
         source = escape(one_line(str(job["source"]), 60))
-        grid.rows.append((job["job_id"], _status(job["status"]), format_age(age), source, escape(_job_note(job))))
+        grid.rows.append((_short(job), _status(job["status"]), format_age(age), source, escape(_job_note(job))))
     grid.show(console)
+
+
+def show_all_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetime) -> None:
+    """Print one line for each job of any user, with its `owner`, or `no jobs`."""
+    if not jobs:
+        print_line(console, "no jobs")
+        return
+    headings = ("job", "owner", "status", "attempt", "age", "took", "worker", "source", "what")
+    grid = Grid(headings=headings, numbers=frozenset({"attempt", "age", "took"}))
+    for job in jobs:
+        grid.rows.append(
+            (
+                _short(job),
+                escape(one_line(job["owner"], 40)),
+                _status(job["status"]),
+                str(job["attempt"] or "-"),
+                format_age((now - datetime.fromisoformat(job["created_at"])).total_seconds()),
+                _duration(job, now),
+                escape(one_line(job["worker_id"] or "-", 40)),
+                escape(one_line(str(job["source"]), 60)),
+                escape(_job_note(job)),
+            )
+        )
+    grid.show(console)
+
+
+def _short(job: Mapping[str, JSON]) -> str:
+    """Return the beginning of the id, which the commands take as well."""
+    return escape(one_line(job["job_id"][:SHORT_ID], SHORT_ID))
+
+
+def _duration(job: Mapping[str, JSON], now: datetime) -> str:
+    """Return how long the last attempt has run, or `-` before the first."""
+    if not job["started_at"] or job["status"] == "pending":
+        return "-"
+    end = datetime.fromisoformat(job["finished_at"]) if job["finished_at"] else now
+    return f"{max(0.0, (end - datetime.fromisoformat(job['started_at'])).total_seconds()):.1f} s"
 
 
 def _status(status: str) -> str:
@@ -58,6 +98,7 @@ def show_job(console: Console, job: Mapping[str, JSON]) -> None:
         "source": _source(job),
         "author": _author(job["source_metadata"]),
         "error": job["error_message"],
+        "worker": job["worker_id"],
         "run": job["result_run_id"],
         "webhook": _webhook(job),
     }
@@ -105,7 +146,8 @@ def job_history(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
         for error in job["attempt_errors"]
     )
     if job["started_at"]:
-        events.append((job["started_at"], f"attempt {job['attempt']} started"))
+        where = f" on {job['worker_id']}" if job["worker_id"] else ""
+        events.append((job["started_at"], f"attempt {job['attempt']} started{where}"))
     if job["cancel_requested_at"]:
         events.append((job["cancel_requested_at"], "cancel requested"))
     if job["finished_at"]:

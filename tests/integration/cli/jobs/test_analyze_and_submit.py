@@ -162,6 +162,9 @@ async def test_failed_job_exits_with_1(git_cli: System, git_worker: WorkerProces
     )
     assert (plain.code, plain.out) == (1, "")
     assert plain.error.splitlines()[-1].endswith("failed: the archive has no Python file to analyse")
+    job_id = plain.error.splitlines()[-1].split()[2]
+    again = await git_cli.run("retry", job_id[:12])  # it stays, so that it can be retried
+    assert again.out == f"{job_id} is pending again\n"
     assert (as_json.code, as_json.error) == (1, "")
     assert as_json.document["errors"] == ["the archive has no Python file to analyse"]
     assert as_json.document["job"]["status"] == "failed"

@@ -27,6 +27,10 @@ RESULT_KEYS = {
 
 
 CODE = b"import os\n\n\ndef f(x):\n    return x\n"
+COPY_JOB = """
+    INSERT INTO jobs
+    SELECT (jsonb_populate_record(jobs, jsonb_build_object('job_id', $2::text))).* FROM jobs WHERE job_id = $1
+"""
 ZIP_WITHOUT_PYTHON = make_zip({"README": "x"})
 
 
@@ -49,13 +53,13 @@ async def test_pending_job_is_listed_shown_and_kept(cli: System, client: Client,
         cli.run("jobs"),
         cli.run("jobs", "--json"),
         cli.run("job", job_id),
-        cli.run("result", job_id),
-        cli.run("result", job_id, "--json"),
+        cli.run("result", job_id, "--take"),
+        cli.run("result", job_id, "--take", "--json"),
     )
     assert [each.code for each in (plain, listed, shown, taken, taken_json)] == [0] * 5
     heading, line = plain.out.splitlines()
     assert heading.split() == ["job", "status", "age", "source", "what"]
-    assert line.split()[:2] == [job_id, "pending"]
+    assert line.split()[:2] == [job_id[:8], "pending"]
     assert line.endswith("code.py")
     (document,) = listed.document
     assert (document["job_id"], document["status"], document["attempt"]) == (job_id, "pending", 0)
@@ -82,14 +86,16 @@ async def test_cancelled_job_is_shown_and_taken_as_failed(cli: System, client: C
     assert again.code == 0  # cancelling twice is no error
     assert_error_line(retried, 2, "submit it again")
     assert history_lines(shown.out) == ["submitted", "cancel requested", "failed: cancelled by user"]
-    taken, taken_json = await asyncio.gather(cli.run("result", first), cli.run("result", second, "--json"))
+    taken, taken_json = await asyncio.gather(
+        cli.run("result", first, "--take"), cli.run("result", second, "--take", "--json")
+    )
     assert_error_line(taken, 1, first, "failed: cancelled by user")
     document = taken_json.document
     assert (taken_json.code, document["errors"], document["metrics"]) == (1, ["cancelled by user"], None)
     assert (await cli.run("jobs")).out == "no jobs\n"
 
 
-async def test_completed_job_is_taken_once(
+async def test_completed_job_is_shown_often_and_taken_once(
     cli: System, client: Client, local_user: UUID, worker: WorkerProcess
 ) -> None:
     authorship = Authorship(project_name="P", author_type="ai", author_model="m-1")
@@ -99,13 +105,15 @@ async def test_completed_job_is_taken_once(
         *(cli.run(command, job.job_id) for command in ("job", "cancel", "retry"))
     )
     assert "source   code.py (upload, project P)\nauthor   ai, m-1\n" in shown.out
-    assert history_lines(shown.out)[:2] == ["submitted", "attempt 1 started"]
+    assert history_lines(shown.out)[0] == "submitted"
+    assert history_lines(shown.out)[1].startswith("attempt 1 started on ")
     assert history_lines(shown.out)[2].startswith("completed after ")
     assert_error_line(cancelled, 2, "completed", "nothing to cancel")
     assert_error_line(retried, 2, "completed", "only a failed job can be retried")
 
-    taken = await cli.run("result", job.job_id, "--json")
+    shown_result, taken = [await cli.run("result", job.job_id, "--json", *more) for more in ((), ("--take",))]
     assert (taken.code, taken.error) == (0, "")
+    assert shown_result.document == taken.document
     assert set(taken.document) == RESULT_KEYS
     assert taken.document["job"]["job_id"] == job.job_id
     assert taken.document["source"]["project_name"] == "P"
@@ -139,12 +147,13 @@ async def test_failed_job_is_retried_and_taken(
     assert f"error    {job.error_message}\n" in shown.out
     assert history_lines(shown.out) == [
         "submitted",
-        "attempt 2 started",
+        f"attempt 2 started on {job.worker_id}",
         f"attempt 2 failed: {job.error_message} (InvalidInputError)",
         "failed",
     ]
     assert_error_line(cancelled, 2, "failed", "nothing to cancel")
     assert_error_line(await cli.run("result", job_id), 1, "no Python file")
+    assert_error_line(await cli.run("result", job_id, "--take"), 1, "no Python file")
     assert_error_line(await cli.run("result", job_id), 2, "there is no job")
 
 
@@ -168,7 +177,7 @@ async def test_jobs_are_filtered_by_status_age_and_limit(
         found = (await cli.run("jobs", "--json", *options)).document
         assert [job["job_id"] for job in found] == ids, options
     plain = (await cli.run("jobs", "--status", "failed")).out.splitlines()
-    assert [line.split()[0] for line in plain] == ["job", failed, old]
+    assert [line.split()[0] for line in plain] == ["job", failed[:8], old[:8]]
     assert all(line.endswith("no Python file to analyse") for line in plain[1:])
     assert plain[2].split()[2:4] == ["2", "h"]
 
@@ -253,3 +262,77 @@ async def test_times_are_utc(cli: System, client: Client, local_user: UUID) -> N
     created = datetime.fromisoformat(document.document["created_at"])
     assert created.utcoffset() == timedelta(0)
     assert f"{created:%Y-%m-%d %H:%M:%S} UTC  submitted" in shown.out
+
+
+async def test_job_is_named_by_the_beginning_of_its_id(
+    cli: System, client: Client, local_user: UUID, user_id: UUID
+) -> None:
+    own, foreign = await submit(client, local_user), await submit(client, user_id)
+    for job_id, new in ((own, "abc1"), (own, "abc2"), (foreign, "abd0")):
+        await Rows(cli).all(COPY_JOB, job_id, new + "0" * 28)
+    shown, unclear, unknown, others = await asyncio.gather(
+        *(cli.run("job", prefix, "--json") for prefix in ("abc1", "abc", "abc3", "abd"))
+    )
+    assert shown.document["job_id"] == "abc1" + "0" * 28
+    assert_error_line(unclear, 2, "several job ids begin with 'abc'", "give more characters")
+    assert_error_line(unknown, 2, "there is no job abc3")
+    assert_error_line(others, 2, "there is no job abd")
+    operator = await cli.run("job", "abd", "--operator", "--json")
+    assert operator.document["job_id"] == "abd0" + "0" * 28
+    cancelled = await cli.run("cancel", "abc2")
+    assert cancelled.out == f"abc2{'0' * 28} is cancelled\n"
+
+
+async def test_jobs_of_all_users_are_listed_with_owner_and_worker(
+    cli: System, client: Client, local_user: UUID, user_id: UUID, worker: WorkerProcess
+) -> None:
+    first = await submit(client, local_user)
+    job = await until_finished(client, local_user, first)
+    second = await submit(client, user_id, "without.zip", ZIP_WITHOUT_PYTHON)
+    await until_finished(client, user_id, second)
+    plain, listed, failed = await asyncio.gather(
+        cli.run("jobs", "--all"),
+        cli.run("jobs", "--all", "--json"),
+        cli.run("jobs", "--all", "--status", "failed", "--json"),
+    )
+    heading, *lines = plain.out.splitlines()
+    assert heading.split() == ["job", "owner", "status", "attempt", "age", "took", "worker", "source", "what"]
+    assert lines[1].split()[:4] == [first[:8], "local@localhost", "completed", "1"]
+    assert str(job.worker_id) in lines[1]
+    assert [each["job_id"] for each in listed.document] == [second, first]  # the last changed first
+    assert [each["job_id"] for each in failed.document] == [second]
+
+
+async def test_run_stays_after_its_job_is_taken(
+    cli: System, client: Client, local_user: UUID, user_id: UUID, worker: WorkerProcess
+) -> None:
+    assert (await cli.run("runs")).out == "no runs\n"
+    job_id = await submit(client, local_user)
+    await until_finished(client, local_user, job_id)
+    result = await cli.run("result", job_id, "--take", "--json")
+    listed, as_json = await asyncio.gather(cli.run("runs"), cli.run("runs", "--json"))
+    (document,) = as_json.document
+    run_id = document["source"]["run_id"]
+    assert listed.out.splitlines()[1].split()[0] == run_id[:8]
+    assert listed.out.endswith("code.py\n")
+    shown, whole, unknown, bad = await asyncio.gather(
+        *(cli.run("run", each, "--json") for each in (run_id[:6], run_id, "0" * 12, "x"))
+    )
+    assert shown.document == whole.document == {**result.document, "job": None}
+    assert_error_line(unknown, 2, "there is no run 000000000000")
+    assert_error_line(bad, 2, "there is no run x")
+    text = await cli.run("run", run_id[:6])
+    assert text.out.startswith(f"run {run_id}: code.py, 1 file in ")
+    theirs = await submit(client, user_id)
+    foreign = await until_finished(client, user_id, theirs)
+    assert_error_line(await cli.run("run", str(foreign.result_run_id)), 2)
+
+
+async def test_a_page_of_runs_ends_at_the_limit(
+    cli: System, client: Client, local_user: UUID, worker: WorkerProcess
+) -> None:
+    jobs = [await submit(client, local_user, f"{number}.py") for number in range(3)]
+    for job_id in jobs:
+        await until_finished(client, local_user, job_id)
+    listed = await cli.run("runs", "--limit", "2", "--json")
+    assert len(listed.document) == 2

@@ -1,4 +1,4 @@
-"""`submit --wait` during an outage: the job continues, and its result is taken when the servers are back."""
+"""`submit --wait` during an outage: the job continues, and its result is shown when the servers are back."""
 
 import asyncio
 import subprocess
@@ -48,7 +48,6 @@ async def test_wait_survives_an_outage_of_both_servers(
     assert process.returncode == 0, error
     assert {line.split()[0] for line in out.splitlines() if line} >= METRIC_NAMES
     assert "Traceback" not in error
-    assert await client.list_jobs(user_id) == []  # the result was taken
 
 
 class UnavailableClient:
@@ -64,6 +63,6 @@ async def test_long_outage_ends_the_wait_with_the_next_commands(monkeypatch: pyt
     monkeypatch.setattr(submit, "RETRY_SECONDS", 0.001)
     hint = "`vibe8 job 1` shows it"
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
-        await submit._watch_and_take(
+        await submit._watch_and_show(
             cast("Client", UnavailableClient()), uuid.uuid4(), "1", OutputWriter(as_json=True), hint
         )

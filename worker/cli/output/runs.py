@@ -1,0 +1,39 @@
+"""Text output of a list of runs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+
+from domain.text import JSON, one_line
+from worker.cli.output.grid import Grid
+from worker.cli.output.jobs import SHORT_ID, format_age
+from worker.cli.output.writer import print_line
+
+
+def show_runs(console: Console, runs: Sequence[Mapping[str, JSON]], now: datetime) -> None:
+    """Print one line for each run, or `no runs`."""
+    if not runs:
+        print_line(console, "no runs")
+        return
+    grid = Grid(
+        headings=("run", "age", "took", "files", "branch", "commit", "source"),
+        numbers=frozenset({"age", "took", "files"}),
+    )
+    for run in runs:
+        source = run["source"]
+        age = (now - datetime.fromisoformat(source["created_at"])).total_seconds()
+        name = source["git_repo_url"] or source["project_name"] or source["upload_filename"]
+        grid.rows.append(
+            (
+                source["run_id"][:SHORT_ID],
+                format_age(age),
+                f"{run['duration_ms'] / 1000:.1f} s",
+                str(run["completeness"].get("files", "?")),
+                escape(one_line(source["git_branch"] or "-", 40)),
+                escape((source["git_commit_sha"] or "-")[:SHORT_ID]),
+                escape(one_line(str(name), 80)),
+            )
+        )
+    grid.show(console)
