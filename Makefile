@@ -35,7 +35,7 @@ test: $(STAMP) ## run the test suite, on servers that it starts itself
 test-pooler: $(STAMP) ## run the tests behind PgBouncer, which must be installed (Debian: apt-get install pgbouncer)
 	@PATH="$$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || \
 		{ echo "make test-pooler needs PgBouncer: apt-get install pgbouncer" >&2; exit 2; }
-	$(BIN)/python -m pytest tests/pooler
+	$(BIN)/python -m pytest tests/pooler --numprocesses 2 --dist loadfile
 
 fuzz: $(STAMP) ## run the fuzz tests with new random input (about 10 minutes; VIBE8_FUZZ=N: N times as long)
 	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2

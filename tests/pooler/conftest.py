@@ -9,6 +9,7 @@ import pytest
 
 from infrastructure.database.engine import Database, create_engine, time_limits
 from infrastructure.database.urls import asyncpg_url
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.servers import Servers, in_thread, temporary_directory
 from tests.fixtures.worker_process import System
 from tests.pooler.pgbouncer import PgBouncer
@@ -66,8 +67,14 @@ def pooled_system(system: System, pooled_url: str) -> System:
 
 
 @pytest.fixture
-async def pooled_client(pooled_system: System) -> AsyncIterator[Client]:
-    async with Client.open(pooled_system.settings) as opened:
+def pooled_git_system(pooled_system: System, git_server: GitServer) -> System:
+    """The system behind the PgBouncer, with the git host allowed and its certificate trusted."""
+    return pooled_system.with_settings(GIT_ALLOWED_HOSTS=git_server.allowed_host, GIT_CA_BUNDLE=str(git_server.ca_file))
+
+
+@pytest.fixture
+async def pooled_client(pooled_git_system: System) -> AsyncIterator[Client]:
+    async with Client.open(pooled_git_system.settings) as opened:
         yield opened
 
 
