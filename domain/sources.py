@@ -21,11 +21,6 @@ EXCLUDED_DIRECTORIES = frozenset(
 )  # fmt: skip
 """Names of directories that are left out at any depth; `completeness` lists the ones that were found."""
 
-MANIFEST_NAME_PATTERN = re.compile(
-    r"(requirements[^/]*\.txt|pyproject\.toml|setup\.cfg|Pipfile|Pipfile\.lock|poetry\.lock|uv\.lock|pdm\.lock|pylock[^/]*\.toml)"
-)
-"""Names of files that may declare dependencies; fetched in addition to `.py` files, for the `deps` collector."""
-
 _HOST_PATTERN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PATH_SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FORBIDDEN_IN_BRANCH = re.compile(

@@ -3,19 +3,23 @@
 The table is `data/import_names.json`. Its `distributions` maps a dotted name to the distribution that provides it, to a
 list where several provide it (the most common first), or to an empty list where the name is only a namespace. Its
 `namespaces` maps a dotted prefix to the common prefix of the distributions below it: `google.cloud.storage` is
-`google-cloud-storage`.
+`google-cloud-storage`. What a project declares is asked before the table: see `find_declared`.
 """
 
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 _DISTRIBUTION = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
+_API_VERSION = re.compile(r"_v[0-9]+(?:p[0-9]+)?(?:(?:alpha|beta)[0-9]*)?\Z")
+"""The version that generated clients append to a module's name: `_v1`, `_v1beta1`, `_v1p1beta1`."""
+
+_AFFIXES = ("python-{}", "py-{}", "{}-py", "{}-python")
 _TABLE: Mapping[str, Any] = json.loads(
     files("collectors.dependencies").joinpath("data/import_names.json").read_text("utf-8")
 )
@@ -34,28 +38,73 @@ def canonical_name(name: str) -> str | None:
     return str(canonicalize_name(name))
 
 
+def find_declared(dotted: str, declared: Container[str], *, with_affixes: bool = True) -> str | None:
+    """Return the declared distribution that provides `import dotted`; None if none of them fits.
+
+    Tried in this order: the top-level name; the dotted name's prefixes with dashes, the longest first, without the
+    version of an API (`_v1`); the same with `python-` or `py-` before or after it (unless `with_affixes` is False);
+    the table. Below a namespace the longest prefix comes before the top-level name.
+    """
+    names = _possible_names(dotted)
+    forms = ("{}", *_AFFIXES) if with_affixes else ("{}",)
+    guesses = (form.format(name) for form in forms for name in names)
+    return next((name for name in (*guesses, *distributions_for(dotted)) if name in declared), None)
+
+
+def _possible_names(dotted: str) -> list[str]:
+    """Return the names that the distribution may have by the dotted name alone, the most likely first."""
+    parts = [_API_VERSION.sub("", part) for part in dotted.split(".", _MAX_PARTS)[:_MAX_PARTS]]
+    prefixes = ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    if parts[0] not in _NAMESPACE_TOPS:
+        prefixes.insert(0, prefixes.pop())
+    return [name for prefix in prefixes if (name := canonical_name(prefix)) is not None]
+
+
 def distributions_for(dotted: str) -> Sequence[str]:
-    """Return the distributions that may provide `import dotted`, the most likely first.
+    """Return the distributions that may provide `import dotted` by the table, the most likely first.
 
     The longest prefix of the dotted name that is in the table decides. A name that is not in the table is assumed to be
     the distribution's name. The result is empty for a bare namespace, and for a name that no distribution can have
     (`_private`).
     """
     parts = dotted.split(".", _MAX_PARTS)[:_MAX_PARTS]
-    for length in range(len(parts), 0, -1):
-        head = ".".join(parts[:length])
-        if head in _DISTRIBUTIONS:
-            return _DISTRIBUTIONS[head]
-        prefix = _NAMESPACES.get(head.rpartition(".")[0])
-        name = canonical_name(f"{prefix}-{parts[length - 1]}") if prefix else None
-        if name is not None:
-            return (name,)
+    found = _look_up(parts, shortest=1)
+    if found is not None:
+        return found
     name = canonical_name(parts[0])
     return () if name is None else (name,)
+
+
+def known_below_namespace(dotted: str) -> Sequence[str]:
+    """Return the distributions of a prefix with at least two parts that the table lists itself; else none."""
+    parts = dotted.split(".", _MAX_PARTS)[:_MAX_PARTS]
+    return _look_up(parts, shortest=2, with_namespaces=False) or ()
+
+
+def _look_up(parts: Sequence[str], *, shortest: int, with_namespaces: bool = True) -> Sequence[str] | None:
+    for head in _prefixes(parts, shortest):
+        if head in _DISTRIBUTIONS:
+            return _DISTRIBUTIONS[head]
+        parent, _, last = head.rpartition(".")
+        prefix = _NAMESPACES.get(parent) if with_namespaces else None
+        name = canonical_name(f"{prefix}-{_API_VERSION.sub('', last)}") if prefix else None
+        if name is not None:
+            return (name,)
+    return None
+
+
+def _prefixes(parts: Sequence[str], shortest: int) -> Iterator[str]:
+    for length in range(len(parts), shortest - 1, -1):
+        yield ".".join(parts[:length])
 
 
 _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     dotted: (found,) if isinstance(found, str) else tuple(found) for dotted, found in _TABLE["distributions"].items()
 }
 _NAMESPACES: Mapping[str, str] = _TABLE["namespaces"]
+_NAMESPACE_TOPS = frozenset(
+    dotted.partition(".")[0] for dotted, found in _DISTRIBUTIONS.items() if "." in dotted or not found
+) | frozenset(dotted.partition(".")[0] for dotted in _NAMESPACES)
+"""Top-level names that several distributions share."""
+
 _MAX_PARTS = 1 + max(dotted.count(".") + 1 for dotted in (*_DISTRIBUTIONS, *_NAMESPACES))

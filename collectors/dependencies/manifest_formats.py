@@ -6,106 +6,74 @@ and skips single entries that it cannot read.
 
 import json
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
+from collectors.dependencies.project_format import EXACT, at, parse_pixi, parse_pyproject, read_toml, table_entries
+from collectors.dependencies.requirements_format import (
+    DeclaredDependency,
+    Entry,
+    Include,
+    OwnProject,
+    parse_line,
+    parse_requirement,
+    parse_requirements,
+)
+from domain.metrics.manifest_files import is_manifest
 
-_LINE_LIMIT = 4_000
 _SETTING = re.compile(r"([^=:]+)[=:](.*)")
 _SETUP_KEYS = ("install_requires", "setup_requires", "tests_require")
-_EXACT = re.compile(r"\s*={2,3}\s*([^\s*,;<>=!~^]+)\s*")
-_POETRY_EXACT = re.compile(r"\s*={0,2}\s*v?(\d[^\s*,;<>=!~^|]*)\s*")
-_LIKE_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) ?(\[[^\]]*\])? ?((<|>|==|!=|~=|;|@|\().*)?")
-_COMMENT = re.compile(r"(^|\s)#.*")
-_OPTIONS = re.compile(r"\s--?[A-Za-z].*")
-_EDITABLE = re.compile(r"(-e|--editable)[\s=]+")
-_EGG = re.compile(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)")
-_LONG_DOTTED_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+_CONDA_ITEM = re.compile(
+    r"(?:[\w.-]+::)?([A-Za-z0-9][\w.-]*)[ \t]*+(?:(==?)[ \t]*+([\w.!+]+)(=[\w.*]+)?)?[^\n]*", re.ASCII
+)
+_LOCAL_SOURCES = ("virtual", "editable", "directory", "path", "git", "url", "file", "legacy", "vcs", "archive")
+"""Of a locked package, as uv, poetry, pdm and PEP 751 write it: it comes from no index, or not from the default one."""
 
-
-class DeclaredDependency(NamedTuple):
-    """A dependency as spelled in the file, and the only version that it allows; None where it allows several."""
-
-    name: str
-    version: str | None
-
-
-Parser = Callable[[str], Iterable[DeclaredDependency]]
+Parser = Callable[[str], Iterable[Entry]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestFormat:
-    """The parser of a kind of file, and whether the file is a lock file, which lists resolved versions."""
+    """The parser of a kind of file, and what its entries mean.
+
+    A lock file lists resolved versions. A file of constraints only limits the versions of what other files declare.
+    """
 
     parse: Parser
-    is_lock: bool
+    is_lock: bool = False
+    is_constraint: bool = False
 
 
-def format_of(name: str) -> ManifestFormat | None:
-    """Return the format of a file by its base name; None where it declares no dependencies."""
+REQUIREMENTS = ManifestFormat(parse=parse_requirements)
+CONSTRAINTS = ManifestFormat(parse=parse_requirements, is_constraint=True)
+
+
+def format_of(path: str) -> ManifestFormat | None:
+    """Return the format of a file by its path; None where it declares no dependencies."""
+    name = path.rpartition("/")[2]
     for pattern, manifest_format in _FORMATS:
         if pattern.fullmatch(name):
             return manifest_format
-    return None
+    return REQUIREMENTS if is_manifest(path) else None
 
 
-def parse_requirement(text: str) -> DeclaredDependency | None:
-    """Parse one PEP 508 requirement, or a valid name with a specifier that only older tools accept; None for others."""
-    text = " ".join(text.split())
-    match = _LIKE_REQUIREMENT.fullmatch(text) if len(text) <= _LINE_LIMIT else None
-    if match is None:
-        return None
-    try:
-        parsed = Requirement(text)
-    except (InvalidRequirement, ValueError, RecursionError):
-        return DeclaredDependency(match[1], None)
-    exact = [item.version for item in parsed.specifier if item.operator in ("==", "===") and "*" not in item.version]
-    return DeclaredDependency(parsed.name, exact[0] if exact else None)
+def parse_setup_cfg(text: str) -> Iterator[Entry]:
+    """Parse the requirements in `[options]` and `[options.extras_require]`, and the project's name and folders."""
+    names: list[str] = []
+    roots: list[str] = []
+    for section, key, values in _settings(text):
+        if (section, key) == ("metadata", "name"):
+            names += values
+        elif (section, key) in (("options", "package_dir"), ("options.packages.find", "where")):
+            roots += [value.rpartition("=")[2] for value in values]
+        elif section == "options.extras_require" or (section == "options" and key in _SETUP_KEYS):
+            yield from _setup_entries(values)
+    if names:
+        yield OwnProject(names[0].strip(), tuple(root.strip() for root in roots if root.strip()))
 
 
-def parse_requirements(text: str) -> Iterator[DeclaredDependency]:
-    """Parse pip's requirements format.
-
-    `-r` is not followed, because the tree's other files are read anyway. Paths and URLs without a name are skipped.
-    """
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        wanted = line.strip().partition(" --hash")[0]
-        if not wanted or wanted[0] in "#./" or len(wanted) > _LINE_LIMIT:
-            continue
-        editable = _EDITABLE.match(wanted)
-        if editable or "://" in wanted.partition("@")[0]:
-            egg = _EGG.search(wanted)
-            found = DeclaredDependency(egg[1], None) if egg else None
-        else:
-            found = parse_requirement(_OPTIONS.sub("", _COMMENT.sub("", wanted)))
-        if found:
-            yield found
-
-
-def parse_pyproject(text: str) -> Iterator[DeclaredDependency]:
-    """Parse PEP 621 dependencies, PEP 735 groups, PEP 518 build requirements, and the tables of poetry, uv and pdm."""
-    document = _toml(text)
-    lists = [
-        _at(document, "build-system", "requires"),
-        _at(document, "project", "dependencies"),
-        *_values(_at(document, "project", "optional-dependencies")),
-        *_values(_at(document, "dependency-groups")),
-        _at(document, "tool", "uv", "dev-dependencies"),
-        *_values(_at(document, "tool", "pdm", "dev-dependencies")),
-    ]
-    for wanted in lists:
-        yield from _requirements(wanted)
-    poetry = _at(document, "tool", "poetry")
-    tables = [_at(group, "dependencies") for group in _values(_at(poetry, "group"))]
-    for table in (_at(poetry, "dependencies"), _at(poetry, "dev-dependencies"), *tables):
-        yield from _table(table, _POETRY_EXACT, exclude="python")
-
-
-def parse_setup_cfg(text: str) -> Iterator[DeclaredDependency]:
-    """Parse the requirements in `[options]` and `[options.extras_require]`. `setup.py` would have to be executed."""
+def _settings(text: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield section, key and values of each line; a value may go on over indented lines."""
     section = key = ""
     for line in text.splitlines():
         if line.lstrip().startswith(("#", ";")):
@@ -113,83 +81,99 @@ def parse_setup_cfg(text: str) -> Iterator[DeclaredDependency]:
         if line.startswith("["):
             section, key = line.partition("]")[0][1:].strip(), ""
             continue
-        wanted = [line]
+        values = [line]
         if line[:1].strip():
             match = _SETTING.match(line)
             key = match[1].strip().lower().replace("-", "_") if match else ""
-            wanted = match[2].split(";") if match else []
-        if key and (section == "options.extras_require" or (section == "options" and key in _SETUP_KEYS)):
-            yield from _requirements(wanted)
+            values = match[2].split(";") if match else []
+        values = [value for value in values if value.strip()]
+        if key and values:
+            yield section, key, values
 
 
-def parse_pipfile(text: str) -> Iterator[DeclaredDependency]:
+def _setup_entries(wanted: Iterable[str]) -> Iterator[Entry]:
+    for text in wanted:
+        if text.strip().startswith("file:"):
+            yield from (Include(part.strip()) for part in text.strip().removeprefix("file:").split(","))
+        elif (found := parse_requirement(text)) is not None:
+            yield found
+
+
+def parse_pipfile(text: str) -> Iterator[Entry]:
     """Parse `[packages]`, `[dev-packages]` and pipenv's custom categories."""
-    for section, table in _toml(text).items():
+    for section, table in read_toml(text).items():
         if section not in ("requires", "pipenv", "scripts"):
-            yield from _table(table, _EXACT)
+            yield from table_entries(table, EXACT)
 
 
-def parse_pipfile_lock(text: str) -> Iterator[DeclaredDependency]:
+def parse_pipfile_lock(text: str) -> Iterator[Entry]:
     """Parse every category of pipenv's lock file."""
     document = json.loads(text)
     for section, table in document.items() if isinstance(document, dict) else ():
         if section != "_meta":
-            yield from _table(table, _EXACT)
+            yield from table_entries(table, EXACT)
 
 
-def parse_lock(text: str) -> Iterator[DeclaredDependency]:
+def parse_lock(text: str) -> Iterator[Entry]:
     """Parse the tables `[[package]]` of poetry, uv and pdm, and `[[packages]]` of PEP 751."""
-    document = _toml(text)
+    document = read_toml(text)
     for key in ("package", "packages"):
         packages = document.get(key)
         for package in packages if isinstance(packages, list) else ():
-            name, version = _at(package, "name"), _at(package, "version")
+            name, version = at(package, "name"), at(package, "version")
             if isinstance(name, str):
-                yield DeclaredDependency(name, version if isinstance(version, str) else None)
+                yield DeclaredDependency(name, version if isinstance(version, str) else None, _is_indexed(package))
 
 
-def _toml(text: str) -> Mapping[str, Any]:
-    # tomllib takes quadratic time for `a.a.a.a...`, and no real key has that many parts.
-    if _LONG_DOTTED_KEY.search(text):
-        raise ValueError("a key has more than 32 parts")
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+def _is_indexed(package: object) -> bool:
+    """Return whether a locked package comes from the default index."""
+    source = at(package, "source")
+    if isinstance(source, dict) and source.get("type") in _LOCAL_SOURCES:
+        return False
+    return not any(isinstance(item, dict) and any(key in item for key in _LOCAL_SOURCES) for item in (source, package))
 
 
-def _at(value: Any, *keys: str) -> Any:
-    """Return the value under the nested keys; None where one of the tables is missing."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+def parse_environment(text: str) -> Iterator[Entry]:
+    """Parse `dependencies` of a conda environment, and pip's requirements in it, line by line.
+
+    This is not YAML's full grammar, but what such files consist of: lists of one item a line.
+    """
+    in_list = in_pip = False
+    pip_indent = 0
+    for line in text.splitlines():
+        item = line.strip()
+        if not item or item[0] == "#":
+            continue
+        if line[0] not in " -\t":
+            in_list, in_pip = item.startswith("dependencies:"), False
+        elif in_list and item.startswith("- "):
+            entry = item[2:].partition(" #")[0].strip().strip("\"'")
+            indent = len(line) - len(line.lstrip())
+            if in_pip and indent > pip_indent:
+                found = parse_line(entry)
+            else:
+                in_pip, pip_indent = entry == "pip:", indent
+                found = None if in_pip else _parse_conda(entry)
+            if found is not None:
+                yield found
 
 
-def _values(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else []
-
-
-def _requirements(wanted: Any) -> Iterator[DeclaredDependency]:
-    for text in wanted if isinstance(wanted, list) else ():
-        found = parse_requirement(text) if isinstance(text, str) else None
-        if found:
-            yield found
-
-
-def _table(table: Any, exact: re.Pattern[str], exclude: str = "") -> Iterator[DeclaredDependency]:
-    """Yield the entries of a table that maps names to a version, to a table with one, or (poetry) to several tables."""
-    for name, wanted in table.items() if isinstance(table, dict) else ():
-        version = wanted if isinstance(wanted, str) else _at(wanted, "version")
-        match = exact.fullmatch(version) if isinstance(version, str) and len(version) < _LINE_LIMIT else None
-        if name != exclude:
-            yield DeclaredDependency(name, match[1] if match else None)
+def _parse_conda(item: str) -> DeclaredDependency | None:
+    """Parse `channel::name=version=build`. A single `=` is exact if a build, or at least three numbers, follow."""
+    match = _CONDA_ITEM.fullmatch(item) if len(item) < 1_000 else None
+    if match is None or match[1] == "python":
+        return None
+    is_exact = match[2] == "==" or match[4] or (match[3] or "").count(".") >= 2
+    return DeclaredDependency(match[1], match[3] if is_exact else None)
 
 
 _FORMATS = (
-    (re.compile(r".*\.txt"), ManifestFormat(parse=parse_requirements, is_lock=False)),
-    (re.compile(r"pyproject\.toml"), ManifestFormat(parse=parse_pyproject, is_lock=False)),
-    (re.compile(r"setup\.cfg"), ManifestFormat(parse=parse_setup_cfg, is_lock=False)),
-    (re.compile(r"Pipfile"), ManifestFormat(parse=parse_pipfile, is_lock=False)),
+    (re.compile(r"constraints[^/]*\.(txt|in)"), CONSTRAINTS),
+    (re.compile(r"pyproject\.toml"), ManifestFormat(parse=parse_pyproject)),
+    (re.compile(r"pixi\.toml"), ManifestFormat(parse=parse_pixi)),
+    (re.compile(r"setup\.cfg"), ManifestFormat(parse=parse_setup_cfg)),
+    (re.compile(r"Pipfile"), ManifestFormat(parse=parse_pipfile)),
     (re.compile(r"Pipfile\.lock"), ManifestFormat(parse=parse_pipfile_lock, is_lock=True)),
     (re.compile(r"(poetry|uv|pdm)\.lock|pylock.*\.toml"), ManifestFormat(parse=parse_lock, is_lock=True)),
+    (re.compile(r"environment.*\.ya?ml"), ManifestFormat(parse=parse_environment)),
 )

@@ -1,18 +1,27 @@
 """`deps`: the modules and packages that the tree imports, and the versions that it declares."""
 
 import ast
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.contract import TREE_PATH, Facts, Totals
-from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, STANDARD_LIBRARY, distributions_for
+from collectors.dependencies.import_names import (
+    OTHER_STANDARD_LIBRARY,
+    STANDARD_LIBRARY,
+    canonical_name,
+    distributions_for,
+    find_declared,
+    known_below_namespace,
+)
 from collectors.dependencies.manifests import read_manifests
 from collectors.dependencies.module_index import ModuleIndex
-from collectors.schemas import Schema, counts, list_of, record, strings, table
+from collectors.dependencies.script_metadata import MARK, parse_script_metadata
+from collectors.schemas import Schema, booleans, counts, list_of, record, strings, strings_or_none, table
 from collectors.source.source_tree import SourceFile, SourceTree
 from domain.metrics.declaration import AggregateField, ItemField, MetricDeclaration, RowFormat
+from domain.metrics.packages import NOT_INDEXED
 from domain.metrics.report import Report
 
 PACKAGES_LIMIT = 1_000
@@ -73,15 +82,21 @@ class Deps:
 
     - `total_modules`: `import a.b.c` counts `a` if that package is not in the tree. In the tree it counts the deepest
       module on the way: `from pkg import sub` counts `pkg/sub.py` if there is one, otherwise `pkg/__init__.py`.
-      `collectors.dependencies.module_index` says where modules are searched. A name that no manifest declares may
-      also be a module beside the importing one inside a package, as in programs that are started there. The standard
-      library is left out. Its names take precedence over files of the tree, except those that only an older or a
-      newer Python has.
-    - `package_health`: `package` is the normalised name (PEP 503), from the table in
-      `collectors.dependencies.import_names`; where several distributions provide the import, the declared one.
-      `installed` is whether a manifest, lock or requirements file of the tree declares it, and `current_version` is
-      the version that is locked or pinned there, else null. A declared package that is not imported is not listed.
-      `latest_version` and `outdated` are null here: the package index is queried later, outside the sandbox.
+      Modules that are not analysed count too: extension modules, stubs, and Python files that were left out.
+      `collectors.dependencies.module_index` says where modules are searched. A dependency that a manifest declares
+      wins over a module that is only found by a guess. A name that no manifest declares may also be a module beside
+      the importing one inside a package, as in programs that are started there. The standard library is left out.
+      Its names take precedence over files of the tree, except those that only an older or a newer Python has.
+    - `package_health`: `package` is the normalised name (PEP 503): what the tree declares and fits the import
+      (`collectors.dependencies.import_names.find_declared`), else what the table of import names says, else the
+      import's name. `installed` is whether a manifest, lock or requirements file of the tree, or the metadata of a
+      script (PEP 723), declares it, and `current_version` is the version that is locked or pinned there, else null. A
+      declared package that is not imported is not listed. `latest_version` and `outdated` are null here: the package
+      index is queried later, outside the sandbox.
+
+    No index is asked for an internal name. Therefore the tree's own projects are not listed, and neither is a name of
+    the tree's namespaces that nothing declares. Distributions that a manifest takes from a path, a repository, a URL or
+    an index of its own are listed, without their latest version.
 
     Namespaces without a distribution of their own (`import google`) and names that no distribution can have
     (`_speedups`) count as modules and are not listed as packages.
@@ -89,12 +104,16 @@ class Deps:
 
     metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
-    facts_schema: ClassVar[Schema] = record({"absolute": list_of(strings), "relative": table(counts, strings)})
+    facts_schema: ClassVar[Schema] = record(
+        {"absolute": list_of(strings), "relative": table(counts, strings)},
+        {"script": table(strings, strings_or_none, booleans)},
+    )
 
     def inspect(self, file: SourceFile) -> Facts:
         """Return `{absolute: [dotted], relative: [[level, dotted]]}`, without duplicates.
 
-        `dotted` includes the imported name.
+        `dotted` includes the imported name. `script: [[name, version, indexed]]` is added where the file itself
+        declares dependencies.
         """
         absolute: set[str] = set()
         relative: set[tuple[int, str]] = set()
@@ -108,54 +127,89 @@ class Deps:
                     relative.add((node.level, dotted))
                 else:
                     absolute.add(dotted)
-        return {"absolute": sorted(absolute), "relative": [list(item) for item in sorted(relative)]}
+        facts = {"absolute": sorted(absolute), "relative": [list(item) for item in sorted(relative)]}
+        script = parse_script_metadata(file.text) if MARK in file.text else []
+        return {**facts, "script": [list(item) for item in script]} if script else facts
 
     def collect_tree(self, tree: SourceTree) -> Facts:
-        """Read the manifests: return `{declared: {distribution: version or None}, direct: [name], gaps: [line]}`."""
-        manifests = read_manifests(tree.manifests)
-        return {"declared": manifests.declared, "direct": manifests.direct, "gaps": manifests.gaps}
+        """Read the manifests: return the fields of `Manifests`, and `modules`: paths of those that are not analysed."""
+        scripts = {entry.path: entry.location for entry in tree.entries if entry.path.rpartition("/")[2] == "setup.py"}
+        manifests = read_manifests(tree.manifests, scripts)
+        return {**asdict(manifests), "modules": list(tree.other_modules)}
 
     def package_names(self, facts: Facts) -> Sequence[str]:
-        """Return the direct dependencies, which a tree usually imports; all declared ones if there are only locks."""
-        return facts["direct"] or list(facts["declared"])
+        """Return the direct dependencies, which a tree usually imports; all declared ones if there are only locks.
+
+        Names that no index is asked for are left out.
+        """
+        internal = {*facts.get("own", ()), *facts.get("elsewhere", ())}
+        return [name for name in facts["direct"] or facts["declared"] if name not in internal]
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Classify the imports, now that all files of the tree are known."""
-        of_tree = facts.get(TREE_PATH, {"declared": {}, "gaps": []})
-        imports = _ImportClassifier(ModuleIndex(totals.files), of_tree["declared"])
-        for path, fact in facts.items():
-            if path != TREE_PATH:
-                imports.add(path, fact)
-        internal, foreign = imports.internal, imports.foreign
-        names = {name for dotted in foreign.values() for name in dotted}
-        health = package_health(names, of_tree["declared"])
+        of_tree = {**_NO_MANIFESTS, **facts.get(TREE_PATH, {})}
+        files = {path: fact for path, fact in facts.items() if path != TREE_PATH}
+        declarations = _Declarations.of(of_tree, files.values())
+        tops = {dotted.partition(".")[0] for fact in files.values() for dotted in fact["absolute"]}
+        index = ModuleIndex((*totals.files, *of_tree["modules"]), projects=of_tree["roots"], imported=tops)
+        imports = _ImportClassifier(index, declarations)
+        for path, fact in files.items():
+            imports.add(path, fact)
+        health = package_health(imports.packages, declarations)
         left_out = len(health) - PACKAGES_LIMIT
         more = [f"deps: {left_out} more packages are not listed"] if left_out > 0 else []
         return Report(
             aggregate={
-                "total_modules": len(internal) + len(foreign),
+                "total_modules": len(imports.internal) + len(imports.foreign),
                 "package_health": health[:PACKAGES_LIMIT],
             },
             gaps=[*of_tree["gaps"], *more],
         )
 
 
-def package_health(imported: Iterable[str], declared: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """Return a row for each distribution behind the imported dotted names, sorted; the latest version is unknown."""
-    packages = set()
-    for dotted in imported:
-        candidates = distributions_for(dotted)
-        packages.update([next((name for name in candidates if name in declared), candidates[0])] if candidates else [])
-    return [
-        {
+_NO_MANIFESTS: Mapping[str, Any] = {
+    "declared": {}, "direct": [], "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": [],
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declarations:
+    """What the tree declares: distributions by name with their versions, those of others, and those not to look up."""
+
+    versions: Mapping[str, str | None]
+    of_others: Mapping[str, str | None]
+    own: frozenset[str]
+    elsewhere: frozenset[str]
+
+    @classmethod
+    def of(cls, of_tree: Mapping[str, Any], files: Iterable[Facts]) -> "_Declarations":
+        versions = dict(of_tree["declared"])
+        elsewhere = set(of_tree["elsewhere"])
+        for name, version_, indexed in (row for fact in files for row in fact.get("script", ())):
+            versions[name] = versions.get(name) or version_
+            elsewhere.update(() if indexed else (name,))
+        own = frozenset(of_tree["own"])
+        return cls(
+            versions=versions,
+            of_others={name: found for name, found in versions.items() if name not in own},
+            own=own,
+            elsewhere=frozenset(elsewhere),
+        )
+
+
+def package_health(packages: Iterable[str], declarations: _Declarations) -> list[dict[str, Any]]:
+    """Return a row for each distribution, sorted; the latest version is unknown."""
+    rows = []
+    for package in sorted(packages):
+        row = {
             "package": package,
-            "installed": package in declared,
+            "installed": package in declarations.versions,
             "outdated": None,
-            "current_version": declared.get(package),
+            "current_version": declarations.versions.get(package),
             "latest_version": None,
         }
-        for package in sorted(packages)
-    ]
+        rows.append({**row, NOT_INDEXED: True} if package in declarations.elsewhere else row)
+    return rows
 
 
 def _imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -171,31 +225,52 @@ def _imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 class _ImportClassifier:
-    """Sorts imports into files of the tree (`internal`) and packages of others by top-level name (`foreign`)."""
+    """Sorts imports into files of the tree (`internal`) and top-level names of others (`foreign`).
 
-    def __init__(self, index: ModuleIndex, declared: Mapping[str, str | None]) -> None:
+    `packages` are the distributions behind the latter, as far as they have one.
+    """
+
+    def __init__(self, index: ModuleIndex, declarations: _Declarations) -> None:
         self._index = index
-        self._declared = declared
+        self._declarations = declarations
         self.internal: set[str] = set()
-        self.foreign: dict[str, set[str]] = defaultdict(set)
+        self.foreign: set[str] = set()
+        self.packages: set[str] = set()
 
     def add(self, path: str, fact: Facts) -> None:
         """Add the imports of one file. A file that imports itself does not count."""
         found = {self._index.resolve_relative(path, level, dotted) for level, dotted in fact["relative"]}
         for dotted in fact["absolute"]:
-            top = dotted.partition(".")[0]
-            if top in STANDARD_LIBRARY:
-                continue
-            file = self._index.resolve_absolute(path, dotted) or self._undeclared(path, dotted)
-            found.add(file)
-            if file is None and top not in OTHER_STANDARD_LIBRARY:
-                self.foreign[top].add(dotted)
+            if dotted.partition(".")[0] not in STANDARD_LIBRARY:
+                found.add(self._resolve(path, dotted))
         self.internal.update(file for file in found if file is not None and file != path)
 
-    def _undeclared(self, path: str, dotted: str) -> str | None:
-        """Return the nearby file, unless the tree declares a distribution of that name."""
-        file = self._index.resolve_nearby(path, dotted)
-        return None if file is None or any(name in self._declared for name in distributions_for(dotted)) else file
+    def _resolve(self, path: str, dotted: str) -> str | None:
+        """Return the file that is imported. If there is none, add the import to those of others, and return None."""
+        top = dotted.partition(".")[0]
+        declared = find_declared(dotted, self._declarations.of_others, with_affixes=False)
+        file = self._index.resolve_absolute(path, dotted, rooted_only=declared is not None)
+        if file is None and declared is None:
+            file = self._index.resolve_nearby(path, dotted)
+        if file is not None or top in OTHER_STANDARD_LIBRARY:
+            return file
+        declared = declared or find_declared(dotted, self._declarations.of_others)
+        if declared is not None:
+            self._add_foreign(top, declared)
+        elif self._index.is_namespace(path, top):
+            # The name is the tree's own. What else the namespace has is not known to anybody but the table.
+            self._add_known(top, known_below_namespace(dotted))
+        elif canonical_name(top) not in self._declarations.own:
+            self._add_foreign(top, *distributions_for(dotted)[:1])
+        return None
+
+    def _add_known(self, top: str, distributions: Sequence[str]) -> None:
+        if distributions:
+            self._add_foreign(top, distributions[0])
+
+    def _add_foreign(self, top: str, *distributions: str) -> None:
+        self.foreign.add(top)
+        self.packages.update(name for name in distributions if name not in self._declarations.own)
 
 
 COLLECTOR = Deps()

@@ -51,7 +51,8 @@ class SourceTree:
 
     `root` holds exactly the `.py` files to analyse, with their names and executable bits. `manifests` is a directory
     with the files that may declare dependencies, under the same relative paths. `history` is None without git history.
-    `process_control` ties the processes that an analysis starts to the one that starts them.
+    `process_control` ties the processes that an analysis starts to the one that starts them. `other_modules` are the
+    display paths of modules that are not analysed, such as extension modules; `root` has placeholders for them.
     """
 
     root: Path
@@ -59,6 +60,7 @@ class SourceTree:
     process_control: ProcessControl
     manifests: Path | None = None
     history: History | None = None
+    other_modules: tuple[str, ...] = ()
 
 
 class SourceFile:
@@ -191,14 +193,29 @@ def _describe(error: Exception) -> str:
 def load_tree(
     root: Path, *, process_control: ProcessControl, manifests: Path | None = None, history: History | None = None
 ) -> SourceTree:
-    """List the files below `root`, sorted by display path. Symbolic links are neither followed nor listed."""
-    entries = sorted(_entries(os.fsencode(root)), key=lambda entry: entry.path)
+    """List the files below `root`, sorted by display path. Symbolic links are neither followed nor listed.
+
+    A file without any permission is a placeholder for one that is not analysed.
+    """
+    entries: list[FileEntry] = []
+    other_modules: list[str] = []
+    for entry, is_placeholder in _files(os.fsencode(root)):
+        if is_placeholder:
+            other_modules.append(entry.path)
+        else:
+            entries.append(entry)
+    entries.sort(key=lambda entry: entry.path)
     return SourceTree(
-        root=root, entries=tuple(entries), process_control=process_control, manifests=manifests, history=history
+        root=root,
+        entries=tuple(entries),
+        process_control=process_control,
+        manifests=manifests,
+        history=history,
+        other_modules=tuple(sorted(other_modules)),
     )
 
 
-def _entries(root: bytes) -> Iterator[FileEntry]:
+def _files(root: bytes) -> Iterator[tuple[FileEntry, bool]]:
     for directory, _, names in os.walk(root):
         for name in names:
             location = directory + b"/" + name
@@ -206,9 +223,10 @@ def _entries(root: bytes) -> Iterator[FileEntry]:
             if stat.S_ISLNK(status.st_mode):
                 continue
             raw_path = location[len(root) + 1 :]
-            yield FileEntry(
+            entry = FileEntry(
                 path=printable(os.fsdecode(raw_path)),
                 raw_path=raw_path,
                 location=Path(os.fsdecode(location)),
                 size=status.st_size,
             )
+            yield entry, not stat.S_IMODE(status.st_mode)

@@ -9,6 +9,9 @@ IsOlder = Callable[[str, str], bool | None]
 """Returns whether the first version is older than the second; None where one of them is not a valid version."""
 
 
+NOT_INDEXED = "not_indexed"
+"""Key of a row of `package_health` between the child and the worker: no index is asked for this package."""
+
 PACKAGE_NAMES = "package_names"
 """Key of the progress message in which a child reports the packages that the tree declares."""
 
@@ -32,6 +35,11 @@ def _is_normalized(name: str) -> bool:
     return len(name) <= MAX_NAME_LENGTH and _NORMALIZED_NAME.fullmatch(name) is not None
 
 
+def indexed_packages(package_health: Sequence[Mapping[str, JSON]]) -> list[str]:
+    """Return the packages that an index may be asked for: the others are internal, or come from elsewhere."""
+    return [row["package"] for row in package_health if not row.get(NOT_INDEXED)]
+
+
 def with_latest_versions(
     package_health: Sequence[Mapping[str, JSON]], latest: Mapping[str, str | None], is_older: IsOlder
 ) -> list[dict[str, JSON]]:
@@ -45,4 +53,5 @@ def with_latest_versions(
 def _with_latest(row: Mapping[str, JSON], latest: str | None, is_older: IsOlder) -> dict[str, JSON]:
     current = row["current_version"]
     outdated = None if current is None or latest is None else is_older(current, latest)
-    return {**row, "latest_version": latest, "outdated": outdated}
+    kept = {key: value for key, value in row.items() if key != NOT_INDEXED}
+    return {**kept, "latest_version": latest, "outdated": outdated}

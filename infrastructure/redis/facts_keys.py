@@ -25,7 +25,7 @@ class TreeKeys:
     """Digests by a file's relative path, in bytes.
 
     Those in `contents` depend on the file's content and path. Those in `in_tree` also depend on the paths and
-    executable bits of all files of the tree, which ruff takes into account.
+    executable bits of all files of the tree, and on the names of its other entries, which ruff takes into account.
     """
 
     contents: dict[bytes, bytes] = field(default_factory=dict)
@@ -88,11 +88,15 @@ def tree_keys(tree: Path, key: bytes, *, max_files: int, max_file_bytes: int) ->
 
 
 def _files(tree: Path, max_bytes: int) -> Iterator[tuple[bytes, int, bytes | None]]:
-    """Yield relative path, executable bits and content of each regular file, in an order that depends on names only."""
+    """Yield relative path, executable bits and content of each regular file, in an order that depends on names only.
+
+    The path of a directory ends with a slash. A directory has no content, and neither has a placeholder.
+    """
     root = os.fsencode(tree)
     for directory, folders, names, descriptor in os.fwalk(root):
         folders.sort()
         prefix = directory[len(root) + 1 :] + b"/" if directory != root else b""
+        yield prefix, 0, None
         for name in sorted(names):
             found = _read(name, descriptor, max_bytes)
             if found is not None:
@@ -101,6 +105,8 @@ def _files(tree: Path, max_bytes: int) -> Iterator[tuple[bytes, int, bytes | Non
 
 def _read(name: bytes, directory: int, max_bytes: int) -> tuple[int, bytes | None] | None:
     try:
+        if _is_placeholder(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            return 0, None
         file = os.open(name, _OPEN_FLAGS, dir_fd=directory)
     except OSError:
         return None  # a link, or a file without read permission
@@ -110,3 +116,8 @@ def _read(name: bytes, directory: int, max_bytes: int) -> tuple[int, bytes | Non
             return None
         content = stream.read(status.st_size) if status.st_size <= max_bytes else None
     return status.st_mode & 0o111, content
+
+
+def _is_placeholder(mode: int) -> bool:
+    """Return whether a file stands for one that was not copied: it has no permission at all."""
+    return stat.S_ISREG(mode) and not stat.S_IMODE(mode)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from domain.metrics.packages import PACKAGE_NAMES, reported_names, with_latest_versions
+from domain.metrics.packages import PACKAGE_NAMES, indexed_packages, reported_names, with_latest_versions
 from domain.metrics.report import Analysis
 from domain.ports import PackageIndex, ProgressListener
 from domain.text import JSON, one_line
@@ -66,13 +66,15 @@ class PackageLookup:
         Where the index gives no answer it stays null, an error line says so, and `deps` becomes partial.
         """
         health = analysis.metrics["deps"]["package_health"]
-        if not health or self._index is None:  # none imported, the collector failed, or look-ups are switched off
+        if not health:  # none imported, or the collector failed
             return analysis
-        latest = await self._latest_versions(self._index, [row["package"] for row in health])
+        indexed = indexed_packages(health)
+        latest = {} if self._index is None else await self._latest_versions(self._index, indexed)
         deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
         analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
-        unknown = sorted(row["package"] for row in health if row["package"] not in latest)
-        return _with_gap(analysis, "deps", unknown, len(health)) if unknown else analysis
+        unknown = sorted(package for package in indexed if package not in latest)
+        is_gap = unknown and self._index is not None
+        return _with_gap(analysis, "deps", unknown, len(health)) if is_gap else analysis
 
     async def _latest_versions(self, index: PackageIndex, packages: Sequence[str]) -> Mapping[str, str | None]:
         """Ask for the packages that were not answered yet. The index client joins requests that are under way."""

@@ -1,17 +1,20 @@
 """Copying of a commit's Python files from a bare repository to the tree, without a checkout, so that no hook runs."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
 from domain.errors import PermanentError
-from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment
+from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
 from infrastructure.sources.git.history import split_records
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.writer import TreeWriter
 
 _SYMLINK, _SUBMODULE, _EXECUTABLE = b"120000", b"160000", b"100755"
+_REGULAR = (b"100644", b"100664", _EXECUTABLE)
+_MAX_TARGET_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class _Blob:
     object_id: bytes
     size: int
     path: bytes
-    executable: bool
+    mode: bytes
 
 
 def write_commit_tree(layout: SourceLayout, commit_sha: str, writer: TreeWriter) -> None:
@@ -28,33 +31,51 @@ def write_commit_tree(layout: SourceLayout, commit_sha: str, writer: TreeWriter)
     Raises InvalidInputError if the tree exceeds a limit, PermanentError if git cannot read the commit.
     """
     try:
-        blobs = [blob for blob in _list_blobs(layout, commit_sha, writer) if blob is not None]
+        blobs = list(_list_blobs(layout, commit_sha, writer))
         _copy_blobs(layout, blobs, writer)
+        while paths := writer.take_included():
+            _copy_blobs(layout, _find_blobs(layout, commit_sha, paths, writer), writer)
     except GitFailedError as error:
         raise PermanentError(f"the commit's files cannot be read: {error.reason()}") from error
     except ValueError as error:
         raise PermanentError("the commit's files cannot be read: git's output is malformed") from error
 
 
-def _list_blobs(layout: SourceLayout, commit_sha: str, writer: TreeWriter) -> Iterator[_Blob | None]:
+def _list_blobs(layout: SourceLayout, commit_sha: str, writer: TreeWriter) -> Iterator[_Blob]:
+    """Iterate over the files that the writer accepts, and the symbolic links, of which only the target is read."""
     arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit_sha)
     with GitProcess(arguments, git_environment(layout.repository)) as process:
         for record in split_records(process.stdout, b"\0"):
             writer.count_entry()
-            yield _accept_entry(record, writer)
+            if _is_wanted(blob := _parse_entry(record), writer):
+                yield blob
         process.finish()
 
 
-def _accept_entry(record: bytes, writer: TreeWriter) -> _Blob | None:
+def _find_blobs(layout: SourceLayout, commit_sha: str, paths: Sequence[bytes], writer: TreeWriter) -> list[_Blob]:
+    """Find those of the paths that are regular files of the commit, and that the writer accepts."""
+    names = [os.fsdecode(path) for path in paths]
+    output = run_git(layout.repository, "ls-tree", "-l", "-z", "--full-tree", commit_sha, "--", *names)
+    blobs = [_parse_entry(record) for record in output.split(b"\0") if record]
+    found = [blob for blob in blobs if blob.mode in _REGULAR and blob.path in paths]
+    return [blob for blob in found if writer.accept_included(blob.path, blob.size)]
+
+
+def _parse_entry(record: bytes) -> _Blob:
     fields, _, path = record.partition(b"\t")
     mode, _, object_id, size = fields.split()
-    if mode in (_SYMLINK, _SUBMODULE):
-        if not writer.is_excluded(path):
-            writer.skip(path, "symbolic link" if mode == _SYMLINK else "submodule")
-        return None
-    if not writer.accept(path, int(size)):
-        return None
-    return _Blob(object_id, int(size), path, mode == _EXECUTABLE)
+    return _Blob(object_id, 0 if size == b"-" else int(size), path, mode)
+
+
+def _is_wanted(blob: _Blob, writer: TreeWriter) -> bool:
+    if blob.mode not in (_SYMLINK, _SUBMODULE):
+        return writer.accept(blob.path, blob.size)
+    if writer.is_excluded(blob.path):
+        return False
+    writer.skip(blob.path, "symbolic link" if blob.mode == _SYMLINK else "submodule")
+    if blob.mode == _SUBMODULE:
+        writer.pass_over_directory(blob.path)
+    return blob.mode == _SYMLINK and blob.size <= _MAX_TARGET_BYTES
 
 
 def _copy_blobs(layout: SourceLayout, blobs: list[_Blob], writer: TreeWriter) -> None:
@@ -65,7 +86,11 @@ def _copy_blobs(layout: SourceLayout, blobs: list[_Blob], writer: TreeWriter) ->
         environment = git_environment(layout.repository)
         with GitProcess(("cat-file", "--batch", "--buffer"), environment, stdin=cast("BinaryIO", id_file)) as process:
             for blob in blobs:
-                writer.write(blob.path, _read_blob(process.stdout, blob), executable=blob.executable)
+                data = _read_blob(process.stdout, blob)
+                if blob.mode == _SYMLINK:
+                    writer.pass_over_link(blob.path, data)
+                else:
+                    writer.write(blob.path, data, executable=blob.mode == _EXECUTABLE)
             process.finish()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import ExitStack, suppress
 from enum import Enum, auto
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from domain.text import one_line
 from infrastructure.sources.local.history import find_repository, link_history
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, translate_disk_errors
 from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.tree.placeholders import LinkKind
 from infrastructure.sources.tree.writer import MAX_DEPTH, TreeWriter, is_python_or_manifest
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -59,6 +61,7 @@ def _copy_tree(root: Path, writer: TreeWriter) -> None:
         raise InvalidInputError(f"{one_line(str(root), 200)!r} cannot be read: {error.strerror}") from error
     try:
         _copy_directory(directory, b"", writer)
+        _copy_included(directory, writer)
     finally:
         os.close(directory)
 
@@ -73,10 +76,34 @@ def _copy_directory(directory: int, prefix: bytes, writer: TreeWriter) -> None:
             _copy_subdirectory(directory, path, name, writer)
         elif kind is _Kind.LINK:
             writer.skip(path, "symbolic link")
+            _pass_over_link(directory, path, name, writer)
         elif kind is _Kind.FILE:
             _copy_file(directory, path, name, writer)
         elif is_python_or_manifest(path):
             writer.skip(path, "not a regular file")
+
+
+def _pass_over_link(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
+    try:
+        target = os.readlink(name, dir_fd=directory)
+        mode = os.stat(name, dir_fd=directory).st_mode
+    except OSError:
+        return
+    kind = LinkKind.DIRECTORY if stat.S_ISDIR(mode) else LinkKind.FILE if stat.S_ISREG(mode) else LinkKind.NOTHING
+    writer.pass_over_link(path, target, kind)
+
+
+def _copy_included(root: int, writer: TreeWriter) -> None:
+    """Copy the further files that the manifests include, and those that these include."""
+    while paths := writer.take_included():
+        for path in paths:
+            *folders, name = path.split(b"/")
+            with suppress(OSError), ExitStack() as opened:  # a file that does not exist is named by `deps`
+                directory = root
+                for folder in folders:
+                    directory = os.open(folder, _OPEN_DIRECTORY, dir_fd=directory)
+                    opened.callback(os.close, directory)
+                _copy_opened(os.open(name, _OPEN_FILE, dir_fd=directory), path, writer, included=True)
 
 
 def _list_entries(directory: int, writer: TreeWriter) -> list[tuple[bytes, _Kind]]:
@@ -99,6 +126,7 @@ def _kind(entry: os.DirEntry[str]) -> _Kind:
 def _copy_subdirectory(parent: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
     if writer.is_excluded(path + b"/"):
         return
+    writer.pass_over_directory(path)
     if path.count(b"/") + 1 >= MAX_DEPTH:
         writer.skip(path, f"deeper than {MAX_DEPTH} directories")
         return
@@ -115,17 +143,23 @@ def _copy_subdirectory(parent: int, path: bytes, name: bytes, writer: TreeWriter
 
 def _copy_file(directory: int, path: bytes, name: bytes, writer: TreeWriter) -> None:
     if not is_python_or_manifest(path):
+        writer.pass_over(path)
         return
     try:
         file = os.open(name, _OPEN_FILE, dir_fd=directory)
     except OSError as error:
         writer.skip(path, f"cannot be read: {error.strerror}")
         return
+    _copy_opened(file, path, writer)
+
+
+def _copy_opened(file: int, path: bytes, writer: TreeWriter, *, included: bool = False) -> None:
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         os.close(file)
         writer.skip(path, "not a regular file")
         return
     with os.fdopen(file, "rb") as stream:
-        if writer.accept(path, status.st_size):
+        accept = writer.accept_included if included else writer.accept
+        if accept(path, status.st_size):
             writer.write(path, stream.read(status.st_size), executable=bool(status.st_mode & 0o111))

@@ -2,28 +2,27 @@
 
 import os
 import re
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from domain.errors import InvalidInputError
+from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, included_paths, is_manifest
 from domain.metrics.report import SKIPPED_LIMIT, SkippedFile
-from domain.sources import EXCLUDED_DIRECTORIES, MANIFEST_NAME_PATTERN, FetchedSource
+from domain.sources import EXCLUDED_DIRECTORIES, FetchedSource
 from domain.text import one_line, printable
+from infrastructure.sources.tree.directory_writer import DirectoryWriter
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
+from infrastructure.sources.tree.placeholders import LinkKind, Placeholders
 
 MAX_DEPTH = 64
 MAX_PATH_BYTES = 1024
 MAX_COMPONENT_BYTES = 255
-MAX_MANIFEST_BYTES = MIB
 MAX_TOTAL_PATH_CHARACTERS = 16_000_000
 """Total length of the displayed paths of a tree. It is limited because a run repeats each path several times."""
 
 _EXCLUDED = frozenset(os.fsencode(name) for name in EXCLUDED_DIRECTORIES)
 _DRIVE_PATTERN = re.compile(rb"[A-Za-z]:")
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def display_path(path: bytes) -> str:
@@ -42,11 +41,7 @@ def find_excluded_directory(path: bytes) -> bytes | None:
 
 def is_python_or_manifest(path: bytes) -> bool:
     """Whether the name is that of a Python file or a manifest."""
-    return path.endswith(b".py") or _is_manifest(path)
-
-
-def _is_manifest(path: bytes) -> bool:
-    return MANIFEST_NAME_PATTERN.fullmatch(os.fsdecode(path.rpartition(b"/")[2])) is not None
+    return path.endswith(b".py") or is_manifest(os.fsdecode(path))
 
 
 def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
@@ -70,7 +65,8 @@ def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
 class TreeWriter:
     """Writer of a tree's Python files and manifests, which enforces the limits and records the skipped files.
 
-    Call `accept` before reading a file, and `write` only for accepted files. A file that cannot be written is skipped
+    Call `accept` before reading a file, and `write` only for accepted files. Names of other entries that an import may
+    mean are kept as placeholders: see `Placeholders`. A file that cannot be written is skipped
     with a reason. A tree that exceeds a limit as a whole raises InvalidInputError.
     """
 
@@ -80,8 +76,11 @@ class TreeWriter:
         layout.manifests.mkdir()
         self._limits = limits
         self._archive = archive
-        self._tree = _DirectoryWriter(layout.tree)
-        self._manifests = _DirectoryWriter(layout.manifests)
+        self._tree = DirectoryWriter(layout.tree)
+        self._manifests = DirectoryWriter(layout.manifests)
+        self._placeholders = Placeholders(limits.max_tree_files)
+        self._included: set[bytes] = set()
+        self._taken: set[bytes] = set()
         self._displayed_paths: set[str] = set()
         self._excluded_directories: set[bytes] = set()
         self._skipped: list[SkippedFile] = []
@@ -132,8 +131,35 @@ class TreeWriter:
 
         Raises InvalidInputError if the tree exceeds a limit.
         """
-        if self.is_excluded(path) or not is_python_or_manifest(path):
+        if self.is_excluded(path):
             return False
+        if not is_python_or_manifest(path):
+            self.pass_over(path)
+            return False
+        return self._accept(path, size)
+
+    def accept_included(self, path: bytes, size: int) -> bool:
+        """Decide the same about a file that a manifest includes, whatever its name."""
+        return not self.is_excluded(path) and self._accept(path, size)
+
+    def pass_over(self, path: bytes) -> None:
+        """Take note of the name of a file that is neither Python nor a manifest: an import may mean it."""
+        if not self.is_excluded(path):
+            self._placeholders.add_file(path)
+
+    def pass_over_directory(self, path: bytes) -> None:
+        """Take note of the name of a directory, which may hold no Python file."""
+        self._placeholders.add_directory(path)
+
+    def pass_over_link(self, path: bytes, target: bytes | None, kind: LinkKind = LinkKind.UNKNOWN) -> None:
+        """Take note of the name of a symbolic link.
+
+        `target` is what the link contains, where known. `kind` is what it leads to; if it is not known, the name counts
+        only if the link leads to an entry of the tree.
+        """
+        self._placeholders.add_link(path, target, kind)
+
+    def _accept(self, path: bytes, size: int) -> bool:
         shown = display_path(path)
         reason = (
             invalid_name_reason(path, archive=self._archive)
@@ -142,6 +168,8 @@ class TreeWriter:
         )
         if reason is not None:
             self.skip(path, reason)
+            if invalid_name_reason(path, archive=self._archive) is None:
+                self._placeholders.add_file(path)
             return False
         self._count_accepted(size, len(shown))
         return True
@@ -190,11 +218,26 @@ class TreeWriter:
             self.skip(path, "a file and a directory have the same name")
             return
         self._python_files += is_python
+        if is_python:
+            self._placeholders.add_copied(path)
+        elif len(self._included) < MAX_INCLUDED_FILES:
+            names = included_paths(os.fsdecode(path), data.decode("utf-8", "replace"))
+            self._included.update(name for name in map(os.fsencode, names) if not is_python_or_manifest(name))
+
+    def take_included(self) -> list[bytes]:
+        """Return the further files that the manifests written since the last call include, sorted, without duplicates.
+
+        The caller writes those that exist, after `accept_included`. There may be many only if the tree is hostile.
+        """
+        found = sorted(self._included - self._taken)[: max(0, MAX_INCLUDED_FILES - len(self._taken))]
+        self._taken.update(found)
+        return found
 
     def finish(self, what: str, history: FetchedHistory | None) -> FetchedSource:
         """Return the result. Raises InvalidInputError if no Python file was written; `what` names the source in it."""
         if not self._python_files:
             raise InvalidInputError(f"the {what} has no Python file to analyse{self._skipped_summary()}")
+        self._placeholders.write(self._tree)
         return FetchedSource(
             has_history=history is not None,
             shallow=history.shallow if history else False,
@@ -209,52 +252,3 @@ class TreeWriter:
             return ""
         first = self._skipped[0]
         return f" ({self._skipped_total} left out, the first: {one_line(first.path, 200)}: {first.reason})"
-
-
-class _DirectoryWriter:
-    """Writer of files below one directory.
-
-    It opens each component of a path by descriptor and follows no symbolic link, so no path can leave the directory.
-    """
-
-    def __init__(self, path: os.PathLike[str]) -> None:
-        self._root = os.open(path, _OPEN_DIRECTORY)
-        self._parent = b""
-        self._parent_fd = self._root
-
-    def close(self) -> None:
-        self._close_parent()
-        os.close(self._root)
-
-    def write(self, path: bytes, data: bytes, *, executable: bool) -> None:
-        parent, _, name = path.rpartition(b"/")
-        file = os.open(name, _CREATE_FILE, 0o755 if executable else 0o644, dir_fd=self._open_parent(parent))
-        with os.fdopen(file, "wb") as stream:
-            stream.write(data)
-
-    def _open_parent(self, path: bytes) -> int:
-        """Open a directory, making it where missing; the last one stays open, as files come sorted by directory."""
-        if path == self._parent:
-            return self._parent_fd
-        self._close_parent()
-        current = self._root
-        for part in path.split(b"/") if path else ():
-            try:
-                child = _make_and_open(current, part)
-            finally:
-                if current != self._root:
-                    os.close(current)
-            current = child
-        self._parent, self._parent_fd = path, current
-        return current
-
-    def _close_parent(self) -> None:
-        if self._parent_fd != self._root:
-            os.close(self._parent_fd)
-        self._parent, self._parent_fd = b"", self._root
-
-
-def _make_and_open(directory: int, name: bytes) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o755, dir_fd=directory)
-    return os.open(name, _OPEN_DIRECTORY, dir_fd=directory)

@@ -2,6 +2,7 @@
 
 import base64
 import zipfile
+from contextlib import suppress
 
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
@@ -16,9 +17,11 @@ from infrastructure.sources.uploads.zip_archive import (
     check_end_record,
     irregular_file_reason,
     is_executable,
+    is_link,
     member_name,
 )
 
+_MAX_TARGET_BYTES = 1024
 _NOT_BASE64 = "the upload is not valid base64 (standard alphabet, padded, no line breaks)"
 
 
@@ -89,6 +92,7 @@ def _extract_archive(data: bytes, layout: SourceLayout, limits: SourceLimits) ->
         for name, member in zip(names, archive.members, strict=True):
             if dot_git is None or not dot_git.contains(name):
                 _extract_member(archive, name, member, writer)
+        _extract_included(archive, names, writer)
         return writer.finish("archive", history)
 
 
@@ -109,17 +113,42 @@ def _extract_history(
 
 
 def _extract_member(archive: ZipArchive, name: bytes, member: zipfile.ZipInfo, writer: TreeWriter) -> None:
-    if writer.is_excluded(name) or name.endswith(b"/"):
+    if writer.is_excluded(name):
         return
     reason = irregular_file_reason(member)
-    if reason is not None:
+    if name.endswith(b"/"):
+        writer.pass_over_directory(name.rstrip(b"/"))
+    elif reason is not None:
         writer.skip(name, reason)
+        _pass_over_link(archive, name, member, writer)
     elif name == b".git" or name.endswith(b"/.git"):
         writer.skip(name, "history unusable: .git is a file that points elsewhere")
     elif writer.accept(name, member.file_size):
-        try:
-            data = archive.read(member, writer.size_limit(name))
-        except ZipMemberError as error:
-            writer.skip(name, str(error))
-        else:
-            writer.write(name, data, executable=is_executable(member))
+        _write_member(archive, name, member, writer)
+
+
+def _write_member(archive: ZipArchive, name: bytes, member: zipfile.ZipInfo, writer: TreeWriter) -> None:
+    try:
+        data = archive.read(member, writer.size_limit(name))
+    except ZipMemberError as error:
+        writer.skip(name, str(error))
+    else:
+        writer.write(name, data, executable=is_executable(member))
+
+
+def _pass_over_link(archive: ZipArchive, name: bytes, member: zipfile.ZipInfo, writer: TreeWriter) -> None:
+    if is_link(member) and member.file_size <= _MAX_TARGET_BYTES:
+        with suppress(ZipMemberError):
+            writer.pass_over_link(name, archive.read(member, _MAX_TARGET_BYTES))
+
+
+def _extract_included(archive: ZipArchive, names: list[bytes], writer: TreeWriter) -> None:
+    """Extract the further files that the manifests include, and those that these include."""
+    members = dict(zip(names, archive.members, strict=True))
+    while paths := writer.take_included():
+        for path in paths:
+            member = members.get(path)
+            if member is None or irregular_file_reason(member) is not None:
+                continue
+            if writer.accept_included(path, member.file_size):
+                _write_member(archive, path, member, writer)

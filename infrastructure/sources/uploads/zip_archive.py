@@ -125,6 +125,11 @@ def irregular_file_reason(member: zipfile.ZipInfo) -> str | None:
     return None if kind in (0, stat.S_IFREG) else "not a regular file"
 
 
+def is_link(member: zipfile.ZipInfo) -> bool:
+    """Whether the member is a symbolic link, by its mode bits."""
+    return stat.S_ISLNK(member.external_attr >> 16)
+
+
 def is_executable(member: zipfile.ZipInfo) -> bool:
     """Whether any executable bit of the member is set."""
     return bool(member.external_attr >> 16 & 0o111)

@@ -19,6 +19,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.archives import BZIP2, STORED, SYMLINK, ZipMember, build_zip, deflate
+from tests.fixtures.sources import copied_files
 
 Fetch = Callable[..., FetchedSource]
 
@@ -32,7 +33,7 @@ def fetch(layout: SourceLayout) -> Fetch:
 
 
 def tree(layout: SourceLayout) -> dict[str, bytes]:
-    return {str(path.relative_to(layout.tree)): path.read_bytes() for path in layout.tree.rglob("*") if path.is_file()}
+    return {str(path.relative_to(layout.tree)): path.read_bytes() for path in copied_files(layout.tree)}
 
 
 def reasons(source: FetchedSource) -> dict[str, str]:

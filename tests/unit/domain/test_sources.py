@@ -3,7 +3,6 @@ import pytest
 from domain.errors import InvalidInputError
 from domain.metrics.report import SkippedFile
 from domain.sources import (
-    MANIFEST_NAME_PATTERN,
     Authorship,
     FetchedSource,
     Upload,
@@ -91,14 +90,3 @@ def test_fetched_source_survives_conversion_to_json() -> None:
         has_history=True, commit_sha="a" * 40, skipped=(SkippedFile(path="x", reason="y"),), skipped_total=3
     )
     assert FetchedSource.from_json(fetched.to_json()) == fetched
-
-
-@pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "pyproject.toml", "uv.lock", "pylock.x.toml"]
-)
-def test_manifest_names_match(name: str) -> None:
-    assert MANIFEST_NAME_PATTERN.fullmatch(name)
-
-
-def test_other_names_do_not_match() -> None:
-    assert not MANIFEST_NAME_PATTERN.fullmatch("requirements.txt.py")

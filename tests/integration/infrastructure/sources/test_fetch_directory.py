@@ -12,10 +12,11 @@ from infrastructure.sources.local.history import paths_to_read
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from tests.fixtures.git_repository import WorkTree, git
+from tests.fixtures.sources import copied_files
 
 
 def python_files(layout: SourceLayout) -> dict[str, str]:
-    return {str(path.relative_to(layout.tree)): path.read_text() for path in layout.tree.rglob("*") if path.is_file()}
+    return {str(path.relative_to(layout.tree)): path.read_text() for path in copied_files(layout.tree)}
 
 
 def reasons(source: FetchedSource) -> dict[str, str]:

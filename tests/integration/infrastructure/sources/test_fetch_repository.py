@@ -16,6 +16,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from tests.fixtures.git_repository import WorkTree, git
 from tests.fixtures.network.git_server import Fault, GitServer
+from tests.fixtures.sources import copied_files
 
 Fetch = Callable[..., FetchedSource]
 
@@ -35,7 +36,7 @@ def fetch(git_server: GitServer, layout: SourceLayout) -> Fetch:
 
 
 def python_files(layout: SourceLayout) -> list[str]:
-    return sorted(str(path.relative_to(layout.tree)) for path in layout.tree.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(layout.tree)) for path in copied_files(layout.tree))
 
 
 def test_public_repository_is_fetched_with_its_history(

@@ -2,23 +2,29 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from collectors.dependencies.import_names import OTHER_STANDARD_LIBRARY, canonical_name, distributions_for
 from collectors.dependencies.manifest_formats import (
-    DeclaredDependency,
     format_of,
     parse_lock,
     parse_pipfile,
     parse_pipfile_lock,
-    parse_pyproject,
-    parse_requirement,
-    parse_requirements,
     parse_setup_cfg,
 )
-from collectors.dependencies.manifests import MANIFEST_BYTES_LIMIT, read_manifests
+from collectors.dependencies.manifests import read_manifests
+from collectors.dependencies.project_format import parse_pyproject
+from collectors.dependencies.requirements_format import (
+    DeclaredDependency,
+    Entry,
+    Include,
+    parse_requirement,
+    parse_requirements,
+)
+from domain.metrics.manifest_files import MAX_MANIFEST_BYTES
 
 
 def declared(tmp_path: Path, **sources: str | bytes) -> dict[str, str | None]:
@@ -26,6 +32,10 @@ def declared(tmp_path: Path, **sources: str | bytes) -> dict[str, str | None]:
     found = read_manifests(write(tmp_path, sources))
     assert found.gaps == []
     return found.declared
+
+
+def names_of(entries: Iterable[Entry]) -> list[tuple[str, str | None]]:
+    return [entry[:2] for entry in entries if isinstance(entry, DeclaredDependency)]
 
 
 def write(root: Path, sources: dict[str, str | bytes]) -> Path:
@@ -54,7 +64,8 @@ def write(root: Path, sources: dict[str, str | bytes]) -> Path:
     ],
 )
 def test_requirement_is_parsed(text: str, expected: tuple[str, str | None] | None) -> None:
-    assert parse_requirement(text) == (DeclaredDependency(*expected) if expected else None)
+    found = parse_requirement(text)
+    assert (found and found[:2]) == expected
 
 
 def test_requirements_file_declares_its_requirements() -> None:
@@ -77,7 +88,8 @@ def test_requirements_file_declares_its_requirements() -> None:
         "eta==1.0 --config-settings a=b\n"
         "what is this\n"
     )
-    assert list(parse_requirements(text)) == [
+    assert Include("more.txt") in list(parse_requirements(text))
+    assert names_of(parse_requirements(text)) == [
         ("alpha", "1.0"),
         ("beta", None),
         ("gamma", "3.1"),
@@ -115,7 +127,7 @@ thirteen = "*"
 [tool.poetry.group.docs.dependencies]
 fourteen = "=1.4"
 """
-    assert dict(parse_pyproject(text)) == {
+    assert dict(names_of(parse_pyproject(text))) == {
         "hatchling": None,
         "one": "1.0",
         "two": None,
@@ -147,7 +159,7 @@ fourteen = "=1.4"
     ],
 )
 def test_unexpected_types_declare_nothing(text: str) -> None:
-    assert list(parse_pyproject(text)) == []
+    assert names_of(parse_pyproject(text)) == []
 
 
 def test_setup_cfg_declares_its_requirements() -> None:
@@ -171,7 +183,7 @@ docs = seven
 dev =
     eight
 """
-    assert list(parse_setup_cfg(text)) == [
+    assert names_of(parse_setup_cfg(text)) == [
         ("one", "1.0"),
         ("two", None),
         ("three", None),
@@ -194,19 +206,19 @@ four = {path = "."}
 [requires]
 python_version = "3.11"
 """
-    assert list(parse_pipfile(text)) == [("one", None), ("two", "2.0"), ("three", "3.0"), ("four", None)]
+    assert names_of(parse_pipfile(text)) == [("one", None), ("two", "2.0"), ("three", "3.0"), ("four", None)]
 
 
 def test_pipfile_lock_declares_its_packages() -> None:
     text = '{"_meta": {"hash": {}}, "default": {"one": {"version": "==1.0"}}, "develop": {"two": {"ref": "abc"}}}'
-    assert list(parse_pipfile_lock(text)) == [("one", "1.0"), ("two", None)]
+    assert names_of(parse_pipfile_lock(text)) == [("one", "1.0"), ("two", None)]
     assert list(parse_pipfile_lock("[1]")) == []
 
 
 @pytest.mark.parametrize("key", ["package", "packages"])
 def test_lock_file_declares_its_packages(key: str) -> None:
     text = f'[[{key}]]\nname = "one"\nversion = "1.0"\n[[{key}]]\nname = "two"\n[[{key}]]\nversion = "3"\n'
-    assert list(parse_lock(text)) == [("one", "1.0"), ("two", None)]
+    assert names_of(parse_lock(text)) == [("one", "1.0"), ("two", None)]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +245,7 @@ def test_format_is_chosen_by_file_name(name: str, is_lock: bool) -> None:
 
 def test_other_files_declare_nothing() -> None:
     assert format_of("setup.py") is None
+    assert format_of("base.txt") is None
     assert format_of("package-lock.json") is None
 
 
@@ -282,7 +295,7 @@ def test_no_manifests_declare_nothing() -> None:
         ("Pipfile.lock", b"[" + b"9" * 10_000 + b"]", "Exceeds the limit"),
         ("pyproject.toml", b"a." * 200_000 + b"b = 1", "a key has more than 32 parts"),
         ("pyproject.toml", b'"a" . ' * 100_000 + b"b = 1", "a key has more than 32 parts"),
-        ("requirements.txt", b"x\n" * (MANIFEST_BYTES_LIMIT // 2 + 1), "larger than 1024 KB"),
+        ("requirements.txt", b"x\n" * (MAX_MANIFEST_BYTES // 2 + 1), "larger than 8192 KB"),
     ],
 )
 def test_unreadable_manifest_is_one_gap(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
@@ -301,11 +314,13 @@ def test_too_many_entries_are_a_gap(tmp_path: Path) -> None:
 
 
 def test_size_of_all_manifests_is_limited(tmp_path: Path) -> None:
-    filler = "# " + "x" * (MANIFEST_BYTES_LIMIT - 100) + "\n"
-    sources: dict[str, str | bytes] = {f"d{n}/requirements.txt": f"{filler}p{n}\n" for n in range(9)}
+    filler = "# " + "x" * (MAX_MANIFEST_BYTES - 100) + "\n"
+    sources: dict[str, str | bytes] = {f"d{n}/requirements.txt": f"{filler}p{n}\n" for n in range(5)}
     found = read_manifests(write(tmp_path, {**sources, "requirements.txt": "root\n"}))
-    assert set(found.declared) == {"root", *(f"p{n}" for n in range(8))}
-    assert found.gaps == ["d8/requirements.txt: dependencies not read: all such files together are larger than 8192 KB"]
+    assert set(found.declared) == {"root", *(f"p{n}" for n in range(4))}
+    assert found.gaps == [
+        "d4/requirements.txt: dependencies not read: all such files together are larger than 32768 KB"
+    ]
 
 
 def test_links_and_pipes_are_not_opened(tmp_path: Path) -> None:
@@ -391,7 +406,7 @@ def test_table_of_import_names_is_consistent() -> None:
     for dotted, found in table["distributions"].items():
         names = [found] if isinstance(found, str) else found
         assert all(canonical_name(name) == name for name in names), dotted
-        assert names != [canonical_name(dotted)], f"{dotted} is the default and needs no entry"
+        assert "." in dotted or names != [canonical_name(dotted)], f"{dotted} is the default and needs no entry"
     for section in table.values():
         assert list(section) == sorted(section)
     assert len(table["distributions"]) > 500

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidInputError
+from domain.metrics.manifest_files import MAX_MANIFEST_BYTES
 from domain.metrics.report import SKIPPED_LIMIT
 from domain.sources import FetchedSource
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
-from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
+from infrastructure.sources.tree.limits import KIB, SourceLimits
 from infrastructure.sources.tree.writer import TreeWriter, find_excluded_directory, invalid_name_reason
 
 
@@ -48,7 +49,7 @@ def test_manifests_are_written_to_their_own_directory(layout: SourceLayout) -> N
         for name in (b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg", b"a.py"):
             assert put(writer, name)
         assert not put(writer, b"README.md")
-        assert not put(writer, b"sub/notrequirements.txt")
+        assert not put(writer, b"sub/notes.txt")
         writer.finish("tree", None)
     assert files(layout.tree) == {b"a.py"}
     assert files(layout.manifests) == {b"requirements-dev.txt", b"sub/pyproject.toml", b"setup.cfg"}
@@ -100,10 +101,10 @@ def test_large_file_is_skipped_with_a_reason(layout: SourceLayout) -> None:
     with TreeWriter(layout, SourceLimits()) as writer:
         assert writer.accept(b"fits.py", 2048 * KIB)
         assert not writer.accept(b"big.py", 2048 * KIB + 1)
-        assert not writer.accept(b"uv.lock", MIB + 1)
+        assert not writer.accept(b"uv.lock", MAX_MANIFEST_BYTES + 1)
         assert put(writer, b"a.py")
         source = writer.finish("tree", None)
-    assert reasons(source) == {"big.py": "larger than 2048 KB", "uv.lock": "larger than 1024 KB"}
+    assert reasons(source) == {"big.py": "larger than 2048 KB", "uv.lock": "larger than 8192 KB"}
 
 
 def test_duplicate_names_are_skipped(layout: SourceLayout) -> None:
