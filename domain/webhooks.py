@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from domain.errors import InvalidInputError
@@ -69,6 +69,7 @@ def delivery_backoff_seconds(attempt: int, jitter: float) -> float:
 def notify_url(url: str, allowed_hosts: Collection[str]) -> str:
     """Return the URL if deliveries may go there: https, or http to a host in `allowed_hosts`.
 
+    The scheme's own port is left out, so that deliveries are counted by host whichever way it is written.
     `allowed_hosts` are `host` or `host:port`, in lower case. Raises InvalidInputError that says what to change.
     """
     if len(url) > MAX_URL_LENGTH or not url.isascii() or any(not "!" <= character <= "~" for character in url):
@@ -86,7 +87,16 @@ def notify_url(url: str, allowed_hosts: Collection[str]) -> str:
         raise InvalidInputError(
             f"the notify URL must start with https:// (the host {one_line(host, 80)!r} is not in WEBHOOK_ALLOWED_HOSTS)"
         )
-    return url
+    return _without_default_port(url, parts)
+
+
+def _without_default_port(url: str, parts: SplitResult) -> str:
+    host, colon, port = parts.netloc.rpartition(":")
+    if not colon or "]" in port:
+        return url
+    default = 443 if parts.scheme == "https" else 80
+    netloc = host if parts.port in (None, default) else f"{host}:{parts.port}"
+    return url.replace(f"://{parts.netloc}", f"://{netloc}", 1)
 
 
 def is_allowed_host(url: str, allowed_hosts: Collection[str]) -> bool:

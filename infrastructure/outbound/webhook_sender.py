@@ -39,6 +39,10 @@ class WebhookDeliveryError(TransientError):
     """Failed delivery. The message says why, and contains nothing that the receiver sent."""
 
 
+class WebhookTimeoutError(WebhookDeliveryError):
+    """The receiver did not answer within DELIVERY_TIMEOUT_SECONDS."""
+
+
 def derive_user_secret(secret: str, user_id: UUID) -> str:
     """Derive the secret with which one user's receivers verify webhooks from one of `WEBHOOK_SECRETS`.
 
@@ -103,7 +107,7 @@ class WebhookSender:
             async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
                 status = await self._post(delivery)
         except (TimeoutError, httpx.TimeoutException):
-            raise WebhookDeliveryError(f"no answer within {DELIVERY_TIMEOUT_SECONDS:.0f} s") from None
+            raise WebhookTimeoutError(f"no answer within {DELIVERY_TIMEOUT_SECONDS:.0f} s") from None
         except httpx.HTTPError as error:
             raise WebhookDeliveryError(_describe(error)) from error
         if 300 <= status < 400:

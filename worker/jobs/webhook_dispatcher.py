@@ -1,7 +1,8 @@
 """Delivery of webhooks about ended jobs. It uses no slot, so that no job waits for a receiver's server.
 
 A receiver that does not answer keeps a delivery for the whole time limit. So a host gets few deliveries at a time, and
-what waits for a host is not claimed: it takes no place from other hosts, and no attempt is counted.
+all hosts that did not answer the last time get half of the places together. What waits for a host is not claimed: it
+takes no place from other hosts, and no attempt is counted.
 """
 
 import asyncio
@@ -17,15 +18,27 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.prometheus_metrics import WEBHOOK_DELIVERIES
-from infrastructure.outbound.webhook_sender import DELIVERY_TIMEOUT_SECONDS, WebhookDeliveryError, WebhookSender
+from infrastructure.outbound.webhook_sender import (
+    DELIVERY_TIMEOUT_SECONDS,
+    WebhookDeliveryError,
+    WebhookSender,
+    WebhookTimeoutError,
+)
 
 POLL_SECONDS = 5.0
 """Interval between polls for deliveries that this worker did not store: by a rescue, a client or a dead worker."""
 
 MAX_CONCURRENT = 200
-"""Deliveries under way, each with a connection; they mostly wait. With MAX_PER_HOST, 100 hosts that hang fill them."""
+"""Deliveries under way, each with a connection; they mostly wait."""
+
+MAX_UNANSWERED = 100
+"""Of these, deliveries to hosts that did not answer the last time. So however many hosts hang, those that answer wait
+for them only until each has hung once."""
 
 MAX_PER_HOST = 2
+MAX_REMEMBERED = 10_000
+"""Hosts that did not answer the last time; of more, the first are forgotten."""
+
 MAX_CONCURRENT_WRITES = 4
 """Outcomes written at a time, so that many time-outs at once do not take the jobs' database connections."""
 
@@ -42,6 +55,7 @@ class WebhookDispatcher:
         self._database = database
         self._sender = sender
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._unanswered: dict[str, None] = {}
         self._writes = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
         self._wakeup = asyncio.Event()
 
@@ -79,7 +93,7 @@ class WebhookDispatcher:
         free = MAX_CONCURRENT - len(self._tasks)
         if free <= 0:
             return  # the end of a delivery wakes the loop
-        under_way = Counter(self._tasks.values())
+        under_way = self._under_way()
         async with self._database.unit_of_work() as work:
             claimed = await WebhookDeliveryRepository(work).claim_due(
                 free, DELIVERY_LEASE_SECONDS, per_host=MAX_PER_HOST, under_way=under_way
@@ -88,6 +102,28 @@ class WebhookDispatcher:
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks[task] = delivery.host
             task.add_done_callback(self._ended)
+
+    def _under_way(self) -> Counter[str]:
+        """Count the deliveries under way by host; a host that gets no place now counts as one at its limit.
+
+        Of the hosts that did not answer, those that hung longest ago get the places that are left for them.
+        """
+        under_way = Counter(self._tasks.values())
+        places = MAX_UNANSWERED - sum(under_way[host] for host in self._unanswered)
+        for host in self._unanswered:
+            wanted = MAX_PER_HOST - under_way[host]
+            if wanted > places:
+                under_way[host] = MAX_PER_HOST
+            else:
+                places -= wanted
+        return under_way
+
+    def _remember(self, host: str, *, answered: bool) -> None:
+        self._unanswered.pop(host, None)
+        if not answered:
+            self._unanswered[host] = None
+        if len(self._unanswered) > MAX_REMEMBERED:
+            del self._unanswered[next(iter(self._unanswered))]
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
@@ -101,8 +137,10 @@ class WebhookDispatcher:
         try:
             await self._sender.send(delivery)
         except (WebhookDeliveryError, InvalidInputError) as error:
+            self._remember(delivery.host, answered=not isinstance(error, WebhookTimeoutError))
             await self._record_failure(delivery, str(error), fields)
             return
+        self._remember(delivery.host, answered=True)
         async with self._writes, self._database.unit_of_work() as work:
             await WebhookDeliveryRepository(work).mark_delivered(delivery)
         WEBHOOK_DELIVERIES.labels("delivered").inc()

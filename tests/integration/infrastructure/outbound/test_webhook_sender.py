@@ -246,6 +246,20 @@ def test_valid_notify_url_is_accepted(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://example.org:443/a:443", "https://example.org/a:443"), ("https://s:", "https://s"),
+        ("https://example.org:08443/", "https://example.org:8443/"), ("https://example.org:80/", "https://example.org:80/"),
+        ("http://internal:80?x", "http://internal?x"), ("http://internal:443/", "http://internal:443/"),
+        ("https://[2001:db8::1]:443/", "https://[2001:db8::1]/"), ("https://[2001:db8::443]/", "https://[2001:db8::443]/"),
+    ],
+)  # fmt: skip
+def test_port_of_the_scheme_is_left_out(url: str, same: str) -> None:
+    """Deliveries are limited by host, so one host must not have several names."""
+    assert notify_url(url, {"internal"}) == same
+
+
+@pytest.mark.parametrize(
     ("url", "message"),
     [
         ("http://example.org/", "must start with https://"), ("http://with-port/", "must start with https://"),
