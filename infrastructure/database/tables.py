@@ -38,6 +38,7 @@ _EMPTY_OBJECT = text("'{}'::jsonb")
 _HAS_TURN = "status = 'pending' AND turn IS NOT NULL"
 _NEW_UUID = func.gen_random_uuid()
 _OPEN_DELIVERY = "delivered_at IS NULL AND given_up_at IS NULL"
+_ENDED_DELIVERY = "delivered_at IS NOT NULL OR given_up_at IS NOT NULL"
 
 DELIVERY_HOST = "coalesce(lower(left(substring(url, '^[^:/?#]*://([^/?#]*)'), 300)), '')"
 """The SQL of the host of a delivery's URL, with its port if it has one. It is short enough for an index entry."""
@@ -200,6 +201,8 @@ class WebhookDeliveryRow(Base):
         Index("ix_notices_due", "due_at", postgresql_where=text(_OPEN_DELIVERY)),
         # The claim reads it host by host.
         Index("ix_notices_open_host", text(DELIVERY_HOST), "due_at", postgresql_where=text(_OPEN_DELIVERY)),
+        # For cleanup, as that of `daily_usage` by day.
+        Index("ix_notices_ended", text("coalesce(delivered_at, given_up_at)"), postgresql_where=text(_ENDED_DELIVERY)),
     )
 
     delivery_id: Mapped[UUID] = mapped_column("notice_id", primary_key=True, server_default=_NEW_UUID)
@@ -225,7 +228,7 @@ class DailyUsageRow(Base):
     __table_args__ = (CheckConstraint("submitted >= 0", name="submitted"),)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True, index=True)
     submitted: Mapped[int] = mapped_column(server_default="0")
 
 

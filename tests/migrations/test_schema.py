@@ -32,7 +32,9 @@ ADDED_INDEXES = {
     "ix_jobs_running_lease",
     "ix_jobs_user_id_idempotency_key",
     "ix_jobs_result_run_id",
+    "ix_daily_usage_day",
     "ix_notices_due",
+    "ix_notices_ended",
     "ix_notices_open_host",
     "ix_notices_job_id",
 }

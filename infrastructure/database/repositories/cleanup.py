@@ -76,6 +76,7 @@ _DELETE_ENDED_DELIVERIES = text("""
     WITH old AS MATERIALIZED (
         SELECT notice_id FROM notices
         WHERE coalesce(delivered_at, given_up_at) < statement_timestamp() - make_interval(secs => :age)
+            AND (delivered_at IS NOT NULL OR given_up_at IS NOT NULL)
         LIMIT :limit FOR UPDATE SKIP LOCKED
     )
     DELETE FROM notices USING old WHERE notices.notice_id = old.notice_id

@@ -19,6 +19,7 @@ from infrastructure.database.repositories.runs import RunRepository, SerializedR
 from infrastructure.settings import Settings
 from tests.fixtures.jobs import UPLOAD, backdate, claim_next, get_job, new_run, new_user, submit
 from tests.fixtures.worker_process import System
+from tests.integration.infrastructure.database.buffers import count_buffers
 from worker.jobs import cleanup as cleanup_module
 from worker.jobs.cleanup import cleanup as run_cleanup
 from worker.jobs.cleanup import cleanup_once_per_slot
@@ -144,6 +145,41 @@ async def test_cleanup_deletes_usage_and_slots_older_than_a_week(database: Datab
     async with database.unit_of_work() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM daily_usage")) == 2
         assert await connection.scalar(text("SELECT count(*) FROM cron_slots")) == 2
+
+
+async def test_cost_of_cleaning_usage_and_deliveries_does_not_grow_with_the_rows_that_stay(database: Database) -> None:
+    async def cost(users: int) -> list[int]:
+        async with database.unit_of_work() as connection:
+            await connection.execute(text(KEPT_USERS), {"count": users, "host": f"{users}.example"})
+            for statement in KEPT_ROWS:
+                await connection.execute(text(statement), {"host": f"%@{users}.example"})
+        async with database.autocommit() as connection:
+            await connection.execute(text("VACUUM ANALYZE daily_usage, notices"))
+        async with database.unit_of_work() as connection:
+            repository = CleanupRepository(connection)
+            return [
+                await count_buffers(connection, lambda: repository.delete_old_usage(100)),
+                await count_buffers(connection, lambda: repository.delete_ended_deliveries(HOUR, 100)),
+            ]
+
+    few, many = await cost(500), await cost(10_000)
+    assert all(after <= 3 * before + 10 for before, after in zip(few, many, strict=True)), (few, many)
+
+
+KEPT_USERS = """
+    INSERT INTO users (email)
+    SELECT n || '@' || CAST(:host AS varchar) FROM generate_series(1, CAST(:count AS integer)) AS n
+"""
+KEPT_ROWS = (
+    """
+    INSERT INTO daily_usage SELECT id, (now() AT TIME ZONE 'UTC')::date - day, 1
+    FROM users, generate_series(0, 3) AS day WHERE email LIKE :host
+    """,
+    """
+    INSERT INTO notices (job_id, user_id, url, status, finished_at, delivered_at)
+    SELECT id, id, 'https://example.org', 'completed', now(), now() FROM users WHERE email LIKE :host
+    """,
+)
 
 
 async def test_cleanup_deletes_runs_older_than_the_retention(database: Database, settings: Settings) -> None:
