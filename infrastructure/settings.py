@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     """A worker starts no job while less memory than this is available, also within its container's limit."""
 
     completed_job_retention: PositiveInt = 21_600
-    """Seconds after which cleanup deletes a completed or failed job whose result was not taken. Its run stays."""
+    """Seconds after which cleanup deletes a completed or failed job whose result was not taken. Its run stays.
+    Workers clean up every six hours; for a shorter time, run `vibe8 cleanup` more often from cron."""
     stale_job_threshold: PositiveInt = 7_200
     """Seconds after which cleanup fails a running job without a valid lease as `stale`."""
     pending_job_max_age: PositiveInt = 86_400

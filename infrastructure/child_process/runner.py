@@ -155,7 +155,11 @@ class ZygoteRunner:
         assert self._zygote is not None  # nosec B101 # noqa: S101 - start() has set it
         try:
             supervisor = SupervisorClient.for_new_supervisor(self._zygote.control)
-            return supervisor, supervisor.spawn(request)
+            try:
+                return supervisor, supervisor.spawn(request)
+            except OSError:
+                supervisor.close()
+                raise
         except OSError as error:
             raise AnalysisKilledError("the zygote process ended unexpectedly; the next analysis restarts it") from error
 

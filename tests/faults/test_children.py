@@ -233,6 +233,24 @@ async def test_dead_zygote_is_replaced(runner: ZygoteRunner) -> None:
     assert (await echo(runner))["text"] == 1
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_connection_is_closed_if_a_new_supervisor_cannot_start_a_child(
+    runner: ZygoteRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokenPipeError
+
+    await runner.start()
+    monkeypatch.setattr(supervisor_client.SupervisorClient, "spawn", fail)
+    before = open_files()
+    with pytest.raises(AnalysisKilledError, match="zygote process ended"):
+        await echo(runner)
+    assert open_files() == before
+
+
 WORKER = f"""
 import asyncio, json
 from infrastructure.child_process.runner import ZygoteRunner

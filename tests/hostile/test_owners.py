@@ -108,7 +108,8 @@ class World:
         )
         async with self.database.unit_of_work() as work:
             found = [row for query in queries for row in await work.scalars(text(query), {"id": user_id})]
-            jobs = (await work.scalars(text("SELECT job_id FROM jobs WHERE user_id = :id"), {"id": user_id})).all()
+            query = text("SELECT job_id FROM jobs WHERE user_id = :id ORDER BY job_id")
+            jobs = (await work.scalars(query, {"id": user_id})).all()
         redis = self.client._connections.vault._redis
         return [*found, *[f"{job}: {await redis.get(f'vibe8:token:{job}')!r}" for job in jobs]]
 
