@@ -32,10 +32,22 @@ _CONTINUATION_RANGES = "1efa-1eff"
 """Characters that can continue a name, like 0-9, but cannot begin one."""
 
 
+def _spans(ranges: str) -> list[tuple[str, str]]:
+    """Return the first and last character of each range of hexadecimal code points."""
+    ends = (span.partition("-")[::2] for span in ranges.split())
+    return [(chr(int(first, 16)), chr(int(last or first, 16))) for first, last in ends]
+
+
 def _character_class(ranges: str) -> str:
     """Turn hexadecimal inclusive ranges into the inside of a regular expression's character class."""
-    spans = (span.partition("-")[::2] for span in ranges.split())
-    return "".join(f"\\u{first:0>4}-\\u{last or first:0>4}" for first, last in spans)
+    return "".join(f"\\u{ord(first):04x}-\\u{ord(last):04x}" for first, last in _spans(ranges))
+
+
+def is_identifier_start(character: str) -> bool:
+    """Return whether an identifier can begin with the character."""
+    if character.isascii():
+        return character.isalpha() or character in "_$"
+    return any(first <= character <= last for first, last in _spans(_START_RANGES))
 
 
 IDENTIFIER_START = "A-Za-z_$" + _character_class(_START_RANGES)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, compress
 
-from collectors.cpd.identifier_characters import IDENTIFIER_PART, IDENTIFIER_START
+from collectors.cpd.identifier_characters import IDENTIFIER_PART, IDENTIFIER_START, is_identifier_start
 
 
 class LexicalError(Exception):
@@ -59,10 +59,12 @@ _NUMBER = r"""
   | [1-9][0-9]*+[lL]?"""
 _OPERATOR = r"(?:<<|>>|\*\*|//)=?|<>|!=|[-+*/%&|^<>=]=|[-+*/%&|^<>=~@.,:;()\[\]{}`]"
 
-_KNOWN = rf"{_GAP}|{_STRING}|[{IDENTIFIER_START}][{IDENTIFIER_PART}]*+|{_NUMBER}|{_OPERATOR}"
-_KNOWN_ITEM = re.compile(_KNOWN, re.VERBOSE | re.DOTALL)
-_ITEM = re.compile(rf"[ \t\f]*+({_KNOWN}|.++)", re.VERBOSE | re.DOTALL)
+_NAME = f"[{IDENTIFIER_START}][{IDENTIFIER_PART}]*+"
+_ITEM = re.compile(rf"[ \t\f]*+({_GAP}|{_STRING}|{_NAME}|{_NUMBER}|{_OPERATOR}|.++)", re.VERBOSE | re.DOTALL)
 """One gap, one token, or the rest of the file from the first character that PMD's lexer rejects."""
+
+_KNOWN_ITEM = re.compile(rf"{_GAP}|{_STRING}|{_NUMBER}|{_OPERATOR}", re.VERBOSE | re.DOTALL)
+"""The same without names, whose large character class is slow to compile."""
 
 _GAP_STARTS = "\n\\#"
 _COMMENT = re.compile(r"#[^\n]*+")
@@ -105,7 +107,7 @@ def lex(text: str) -> LexedFile:
 
 
 def _require_known(items: list[str]) -> None:
-    if items and not _KNOWN_ITEM.fullmatch(items[-1]):
+    if items and not is_identifier_start(items[-1][0]) and not _KNOWN_ITEM.fullmatch(items[-1]):
         line = 1 + sum(item.count("\n") for item in items[:-1])
         character = items[-1][0]
         what = "an unterminated string" if character in "'\"" else f"the character U+{ord(character):04X}"

@@ -16,11 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bandit.core.context import Context
-from bandit.core.manager import NOSEC_COMMENT, NOSEC_COMMENT_TESTS
-
 from collectors.source.source_tree import SourceFile
 from collectors.source.syntax_walk import CHILD_FIELDS
+from collectors.tools.bandit_library import NOSEC_COMMENT, NOSEC_COMMENT_TESTS, Context
 from collectors.tools.bandit_rules import (
     RULES,
     RULES_USING_PARENTS,

@@ -12,9 +12,7 @@ from functools import lru_cache
 from importlib.metadata import distribution
 from typing import Any
 
-from bandit.core import blacklisting
-from bandit.plugins.general_hardcoded_password import RE_CANDIDATES
-from bandit.plugins.trojansource import BIDI_CHARACTERS
+from collectors.tools.bandit_library import BIDI_CHARACTERS, RE_CANDIDATES, blacklisting
 
 Check = Callable[..., Any]
 Keywords = tuple[str | None, ...]

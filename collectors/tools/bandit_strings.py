@@ -7,9 +7,8 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from bandit.plugins.general_hardcoded_password import RE_CANDIDATES
-
 from collectors.source.syntax_walk import SyntaxNodes
+from collectors.tools.bandit_library import RE_CANDIDATES
 from collectors.tools.bandit_rules import RULES, TEMPORARY_DIRECTORIES, Rule
 
 StringFinders = Mapping[type[ast.AST], Callable[[Any], list[ast.Constant]]]
