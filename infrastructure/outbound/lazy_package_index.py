@@ -18,8 +18,8 @@ class LazyPackageIndex:
         self._index: SimplePackageIndex | None = None
 
     async def prepare(self) -> None:
-        """Import the client, in a thread."""
-        await self._load()
+        """Import the client and load its certificates, in threads."""
+        await (await self._load()).prepare()
 
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         """See `SimplePackageIndex.latest_versions`."""

@@ -4,20 +4,26 @@ The index is not trusted: it may be slow, unreachable, wrong or hostile. A call 
 case without any version.
 """
 
+import ast
 import asyncio
-import json
+import importlib
 import re
+import sys
 import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
 
-import httpx
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-from pypi_simple import ACCEPT_JSON_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
+
+from infrastructure.outbound.package_page import highest_stable_version
+
+# httpx imports its own command line, with all of rich and click, unless that is missing.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
 
 CONCURRENT_REQUESTS = 16
 CONCURRENT_PARSES = 2
@@ -27,16 +33,16 @@ MAX_REDIRECTS = 3
 MAX_PAGE_BYTES = 20 * 1024 * 1024
 """Largest page, in bytes after decompression."""
 
-MAX_FILES = 100_000
-"""Files that one page may list; the largest projects have about ten thousand."""
-
 CACHE_SECONDS = 3600.0
 MAX_CACHE_ENTRIES = 4096
 
 _NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
-_FILE_NAME_PATTERN = re.compile(r"(?:[A-Za-z0-9_.!+]*-){1,20}[A-Za-z0-9_.!+]*")
 _MAX_NAME_LENGTH = 250
-_REQUEST_HEADERS = {"Accept": ACCEPT_JSON_ONLY, "Accept-Encoding": "gzip", "User-Agent": "vibe8-worker"}
+_REQUEST_HEADERS = {
+    "Accept": "application/vnd.pypi.simple.v1+json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "vibe8-worker",
+}
 
 
 class _LookupFailedError(Exception):
@@ -60,23 +66,29 @@ class SimplePackageIndex:
 
     def __init__(
         self,
-        base_url: str = PYPI_SIMPLE_ENDPOINT,
+        base_url: str | None = None,
         *,
         timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set the `base_url` of the index (empty: no look-ups) and the `timeout` of a whole call in seconds."""
-        self._base_url = base_url.rstrip("/")
+        """Set the `base_url` of the index and the `timeout` of a whole call in seconds.
+
+        None is the default of the `pypi-simple` library. With an empty URL nothing is looked up.
+        """
+        self._base_url = (default_index_url() if base_url is None else base_url).rstrip("/")
         self._timeout = timeout
         self._clock = clock
         self._client: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
         self._request_slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._parse_slots = asyncio.Semaphore(CONCURRENT_PARSES)
         self._cache: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
         self._fetches: dict[str, _SharedFetch] = {}
 
     async def prepare(self) -> None:
-        """Do nothing: importing this module has loaded everything."""
+        """Make the HTTP client. Importing this module has loaded everything else."""
+        if self._base_url:
+            await self._http_client()
 
     async def latest_versions(self, packages: Sequence[str]) -> Mapping[str, str | None]:
         """Look up each package's highest version that is neither a pre-release nor yanked (PEP 440).
@@ -164,9 +176,10 @@ class SimplePackageIndex:
 
     async def _download_page(self, name: str) -> bytes | None:
         """Download the project's page as JSON; None if there is no such project. Raises on any failure."""
+        client = await self._http_client()
         url = httpx.URL(f"{self._base_url}/{name}/")
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._http_client().stream("GET", url, headers=_REQUEST_HEADERS) as response:
+            async with client.stream("GET", url, headers=_REQUEST_HEADERS) as response:
                 if response.status_code == httpx.codes.NOT_FOUND:
                     return None
                 if not response.has_redirect_location:
@@ -177,55 +190,29 @@ class SimplePackageIndex:
             url = target.copy_with(userinfo=url.userinfo)
         raise _LookupFailedError("too many redirects")
 
-    def _http_client(self) -> httpx.AsyncClient:
-        if self._client is None:
-            limits = httpx.Limits(max_connections=CONCURRENT_REQUESTS)
-            self._client = httpx.AsyncClient(timeout=self._timeout, limits=limits)
-        return self._client
+    async def _http_client(self) -> httpx.AsyncClient:
+        """Return the HTTP client. It is made when first needed, in a thread, because loading certificates is slow."""
+        async with self._opening:  # many first requests at once load the certificates once
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._new_client)
+            return self._client
+
+    def _new_client(self) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=CONCURRENT_REQUESTS)
+        return httpx.AsyncClient(timeout=self._timeout, limits=limits)
 
 
-def highest_stable_version(name: str, page: bytes) -> str | None:
-    """Find the highest version of `name` on a PEP 691 page that is neither a pre-release nor yanked.
+def default_index_url() -> str:
+    """Return the default of the `pypi-simple` library.
 
-    `name` is normalized. A version is yanked if all its files are. Raises ValueError, LookupError or TypeError if the
-    page is malformed.
+    It is read from the library's source: importing the library takes longer than analysing a small tree.
     """
-    document = json.loads(page)
-    files, meta = document["files"], document["meta"]
-    if not str(meta["api-version"]).startswith("1.") or len(files) > MAX_FILES:
-        raise ValueError("unsupported API version, or too many files")
-    reduced = {
-        "name": name,
-        "meta": {"api-version": "1.0"},
-        "files": [_reduce_entry(file) for file in files if _has_safe_file_name(file)],
-    }
-    stable = [
-        version
-        for package in ProjectPage.from_json_data(reduced).packages
-        if not package.is_yanked and canonicalize_name(package.project or "") == name
-        for version in _parse_version(package.version)
-        if not version.is_prerelease
-    ]
-    return str(max(stable)) if stable else None
-
-
-def _parse_version(text: str | None) -> Sequence[Version]:
-    try:
-        return [Version(text or "")]
-    except InvalidVersion:
-        return []
-
-
-def _has_safe_file_name(file: Any) -> bool:
-    """Whether the file's name is short and simple enough for the library's regular expressions, which backtrack."""
-    name = file.get("filename") if isinstance(file, dict) else None
-    return isinstance(name, str) and len(name) <= _MAX_NAME_LENGTH and _FILE_NAME_PATTERN.fullmatch(name) is not None
-
-
-def _reduce_entry(file: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keep the fields that are needed; a malformed value in another field must not make the whole page unusable."""
-    yanked = file.get("yanked", False)
-    return {"filename": file["filename"], "url": "", "hashes": {}, "yanked": isinstance(yanked, str) or bool(yanked)}
+    spec = find_spec("pypi_simple")
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.AnnAssign) and getattr(statement.target, "id", "") == "PYPI_SIMPLE_ENDPOINT":
+            return str(ast.literal_eval(statement.value or ast.Constant("")))
+    return str(importlib.import_module("pypi_simple").PYPI_SIMPLE_ENDPOINT)
 
 
 def _is_valid_name(package: str) -> bool:

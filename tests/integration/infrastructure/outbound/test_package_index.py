@@ -16,9 +16,10 @@ import trustme
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from domain.ports import PackageIndex
-from infrastructure.outbound import package_index
+from infrastructure.outbound import package_index, package_page
 from infrastructure.outbound.lazy_package_index import LazyPackageIndex
-from infrastructure.outbound.package_index import SimplePackageIndex, highest_stable_version
+from infrastructure.outbound.package_index import SimplePackageIndex
+from infrastructure.outbound.package_page import highest_stable_version
 from infrastructure.outbound.package_versions import is_older
 from infrastructure.settings import Settings
 
@@ -475,6 +476,20 @@ def test_unused_client_does_not_import_its_libraries() -> None:
     assert not {"httpx", "pypi_simple", "infrastructure.outbound.package_index"} & loaded
 
 
+LOADED_BY_CLIENT = """
+import sys
+import infrastructure.outbound.package_index
+print(*sys.modules)
+"""
+
+
+def test_client_imports_no_command_line_and_no_parser_of_html() -> None:
+    command = [sys.executable, "-c", LOADED_BY_CLIENT]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "httpx" in loaded
+    assert not {"rich", "click", "pypi_simple", "requests", "bs4", "pydantic"} & loaded
+
+
 async def test_concurrent_first_calls_make_one_client(local: LocalIndex) -> None:
     local.add("foo", "foo-1.0.tar.gz")
     index = LazyPackageIndex(local.url)
@@ -509,7 +524,7 @@ def test_version_is_normalized() -> None:
 
 
 def test_page_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package_index, "MAX_FILES", 1)
+    monkeypatch.setattr(package_page, "MAX_FILES", 1)
     with pytest.raises(ValueError, match="too many files"):
         highest_stable_version("foo", page("foo", "foo-1.0.tar.gz", "foo-2.0.tar.gz"))
 
