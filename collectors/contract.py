@@ -4,7 +4,7 @@ A collector measures one metric. It maps files (or the whole tree) to facts, and
 metric is one module in `collectors/metrics` with a `COLLECTOR` of one of the two kinds below.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
@@ -127,12 +127,27 @@ class SupportsSavedState(TreeCollector, Protocol):
         ...
 
 
+class PackageFinder(Protocol):
+    """Finds names of packages that an index may be asked for. No name is returned twice."""
+
+    def add(self, path: str, facts: Facts) -> Iterable[str]:
+        """Return names that follow from the facts of this file."""
+        ...
+
+    def finish(self) -> Iterable[str]:
+        """Return names that follow from the facts of all files."""
+        ...
+
+
 @runtime_checkable
 class SupportsPackageNames(SupportsTreeFacts, Protocol):
-    """A collector that finds package names in the tree. Their versions are looked up while the tree is analysed."""
+    """A collector of files that finds package names. Their versions are looked up while the tree is analysed."""
 
-    def package_names(self, facts: Facts) -> Sequence[str]:
-        """Return the names in what `collect_tree` returned, the most useful first. `summarize` may return others."""
+    def package_finder(self, of_tree: Facts, paths: Sequence[str]) -> PackageFinder:
+        """Return what finds package names in the facts of files.
+
+        `of_tree` is what `collect_tree` returned, and `paths` are those of all files. `summarize` may return others.
+        """
         ...
 
 
@@ -158,7 +173,7 @@ def supports_file_answers(collector: object) -> TypeGuard[SupportsFileAnswers]:
 
 
 def supports_package_names(collector: object) -> TypeGuard[SupportsPackageNames]:
-    """Return whether the collector finds package names in the facts of the whole tree."""
+    """Return whether the collector finds package names in the facts of files."""
     return _is_instance(collector, SupportsPackageNames)
 
 

@@ -70,6 +70,14 @@ class PackageIndex(Protocol):
         ...
 
 
+class ClosablePackageIndex(PackageIndex, Protocol):
+    """A package index that keeps connections open."""
+
+    async def aclose(self) -> None:
+        """Close them."""
+        ...
+
+
 class ProcessControl(Protocol):
     """Calls with which a forked process separates itself from what it inherited. Each works on the calling process."""
 

@@ -1,5 +1,5 @@
 """`python -m worker` runs the command `vibe8`."""
 
-from worker.cli.app import main
+from worker.cli.main import main
 
 main()

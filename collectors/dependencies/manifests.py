@@ -43,14 +43,13 @@ _PROJECT_FILES = ("pyproject.toml", "setup.cfg", _SETUP_SCRIPT)
 class Manifests:
     """The declared distributions, by normalised name.
 
-    `declared` maps each to its locked or pinned version, else None. `direct` lists those that not only a lock file
-    names, sorted. `own` are the names of the tree's own projects, and `elsewhere` those of distributions that come from
-    a path, a repository or a URL: no package index is asked for either. `roots` are the folders in which the projects'
-    modules are, beside `src` in each of them. `gaps` says what could not be read.
+    `declared` maps each to its locked or pinned version, else None. `own` are the names of the tree's own projects, and
+    `elsewhere` those of distributions that come from a path, a repository or a URL: no package index is asked for
+    either. `roots` are the folders in which the projects' modules are, beside `src` in each of them. `gaps` says what
+    could not be read.
     """
 
     declared: dict[str, str | None] = field(default_factory=dict)
-    direct: list[str] = field(default_factory=list)
     own: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
@@ -96,7 +95,6 @@ class _Reader:
         self._includes: dict[str, tuple[str, bool]] = {}
         self._declared: dict[str, str | None] = {}
         self._constraints: dict[str, str] = {}
-        self._direct: set[str] = set()
         self._own: set[str] = set()
         self._elsewhere: set[str] = set()
         self._roots: set[str] = set()
@@ -127,7 +125,6 @@ class _Reader:
                 if version is not None:
                     self._constraints.setdefault(name, version)
         else:
-            self._direct.update(() if manifest.format.is_lock else versions)
             for name, version in versions.items():
                 self._declared[name] = self._declared.get(name) or version
         for entry in entries:
@@ -179,7 +176,6 @@ class _Reader:
             self._declared[name] = version or self._constraints.get(name)
         return Manifests(
             declared=self._declared,
-            direct=sorted(self._direct),
             own=sorted(self._own),
             elsewhere=sorted(self._elsewhere),
             roots=sorted(self._roots),

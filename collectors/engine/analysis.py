@@ -12,19 +12,19 @@ from collectors.contract import (
     AnyCollector,
     Collector,
     FileCollector,
-    Totals,
     is_file_collector,
     supports_package_names,
+    supports_tree_facts,
 )
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
+from collectors.engine.package_reports import PackageReporter
 from collectors.engine.process_pool import ProcessPool
-from collectors.engine.report_assembly import CollectedFacts, Outcome, assemble
-from collectors.engine.steps import FILE_STEP, Step, Unit, UnitResult, run_in_this_process
-from collectors.engine.summaries import Summary
+from collectors.engine.report_assembly import CollectedFacts, Outcome, Summaries, assemble
+from collectors.engine.steps import FILE_STEP, Step, Unit, UnitResult, pack, run_in_this_process
 from collectors.engine.tree_collection import cache_outcome, tree_steps
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
-from domain.metrics.report import Analysis, Failed, Ok
+from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 
 FILE_DEADLINE_SECONDS = 30.0
@@ -46,8 +46,8 @@ class Options:
     """`processes` is how many may work at once; `collector_timeout` is the seconds that a collector may take.
 
     With 0 processes a tiny tree is analysed in this process, which a crash then ends: the caller must be able to
-    repeat the analysis with 1 process. `on_packages` is called with the package names that the tree declares, early
-    in the analysis.
+    repeat the analysis with 1 process. `on_packages` is called during the analysis, with the names of packages that
+    the tree imports; each is passed once.
     """
 
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -135,10 +135,12 @@ def analyse(
     if options.processes == 0 and not _is_tiny(tree):
         options = replace(options, processes=1)
     collectors = discover()
-    collected = _collect(tree, collectors, options, emit, cache)
+    collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
+    summaries = Summaries(collected)
+    _collect(tree, collectors, summaries, options, emit, cache)
     collecting_ended = time.monotonic()
     emit("summarizing", 0.0)
-    outcomes = _summarize(tree, collectors, collected, options)
+    outcomes = _summarize(tree, collectors, summaries, options)
     names = sorted(collector.metric.name for collector in collectors)
     timings = {
         **{f"collect.{name}": round(collected.cpu_ms[name]) for name in names if name in collected.cpu_ms},
@@ -150,36 +152,64 @@ def analyse(
 
 
 def _collect(
-    tree: SourceTree, collectors: Sequence[AnyCollector], options: Options, emit: Emit, cache: FileFactsCache | None
-) -> CollectedFacts:
-    """Map: inspect every file that is not cached, and run the collectors that need the whole tree beside that."""
+    tree: SourceTree,
+    collectors: Sequence[AnyCollector],
+    summaries: Summaries,
+    options: Options,
+    emit: Emit,
+    cache: FileFactsCache | None,
+) -> None:
+    """Map: inspect every file that is not cached, and run the collectors that need the whole tree beside that.
+
+    If the facts of all files are cached, collectors that need nothing else are summarized beside that as well.
+    """
+    collected = summaries.collected
     by_file = [collector for collector in collectors if is_file_collector(collector)]
     of_tree = sorted(tree_steps(tree, collectors, cache), key=lambda step: not supports_package_names(step[0]))
-    collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
     missing = _add_cached(tree, by_file, collected, cache)
+    packages = PackageReporter(collected, len(missing), options.on_packages)
     timeout = options.collector_timeout
     tree_units = [SingleStep(collector.metric.name, run, timeout, weight=1.0) for collector, run in of_tree]
     largest_first = sorted(missing, key=lambda entry: -entry.size)
-    units: list[Unit] = [*tree_units, *(FileUnit(entry, by_file, timeout) for entry in largest_first)]
+    complete = [] if cache is None or missing else _most_facts_first(tree, by_file, collected)
+    early = [_summary_unit(collector, summaries, options) for collector in complete]
+    units: list[Unit] = [*tree_units, *early, *(FileUnit(entry, by_file, timeout) for entry in largest_first)]
     done = 0
 
     def on_result(index: int, result: UnitResult) -> None:
         nonlocal done
         done += 1
+        if index >= len(tree_units) and complete:
+            summaries.add(complete[index - len(tree_units)], result)
+            return
         collected.answered_at.update(dict.fromkeys(result.cpu_ms, time.monotonic()))
         if index < len(tree_units):
-            _cache_tree_facts(of_tree[index][0], tree, result, cache)
-            _report_packages(of_tree[index][0], result, options)
+            collector = of_tree[index][0]
+            _cache_tree_facts(collector, tree, result, cache)
             collected.add(TREE_PATH, result)
+            if collector.metric.name in result.values:
+                packages.add_tree(collector, result.values[collector.metric.name])
         else:
             entry = largest_first[index - len(tree_units)]
             collected.add(entry.path, result)
+            packages.add_file(entry.path, result.values)
             if cache is not None:
                 cache.put(entry, result)
         emit("collecting", done / len(units))
 
     _run(tree, units, _process_count(options, len(tree_units), missing), options, on_result)
-    return collected
+
+
+def _most_facts_first(
+    tree: SourceTree, collectors: Sequence[FileCollector], collected: CollectedFacts
+) -> list[FileCollector]:
+    """Return the collectors of files alone, those with the most facts of the largest file first: they take longest."""
+    largest = max(tree.entries, key=lambda entry: entry.size).path if tree.entries else ""
+
+    def size(collector: FileCollector) -> int:
+        return len(pack(collected.facts.get(collector.metric.name, {}).get(largest)))
+
+    return sorted((each for each in collectors if not supports_tree_facts(each)), key=size, reverse=True)
 
 
 def _cache_tree_facts(collector: Collector, tree: SourceTree, result: UnitResult, cache: FileFactsCache | None) -> None:
@@ -187,14 +217,6 @@ def _cache_tree_facts(collector: Collector, tree: SourceTree, result: UnitResult
     for name, (facts, to_cache) in result.values.items():
         result.values[name] = facts
         cache_outcome(collector, tree, to_cache, cache)
-
-
-def _report_packages(collector: Collector, result: UnitResult, options: Options) -> None:
-    """Report the package names in the facts of the tree, if the collector finds any there."""
-    if supports_package_names(collector) and collector.metric.name in result.values:
-        names = collector.package_names(result.values[collector.metric.name])
-        if names:
-            options.on_packages(names)
 
 
 def _process_count(options: Options, tree_units: int, files: Sequence[FileEntry]) -> int:
@@ -250,32 +272,15 @@ def _is_tiny(tree: SourceTree) -> bool:
 
 
 def _summarize(
-    tree: SourceTree, collectors: Sequence[AnyCollector], collected: CollectedFacts, options: Options
+    tree: SourceTree, collectors: Sequence[AnyCollector], summaries: Summaries, options: Options
 ) -> Mapping[str, Outcome]:
     """Reduce: return each collector's summary, or why it failed."""
-    totals = Totals(sloc=collected.sloc)
-    outcomes: dict[str, Outcome] = {}
-    ready = []
-    for collector in collectors:
-        reason = collected.failure_of(collector)
-        if reason is None:
-            ready.append(collector)
-        else:
-            outcomes[collector.metric.name] = Failed(reason=reason)
+    ready = [collector for collector in collectors if summaries.is_ready(collector)]
+    units = [_summary_unit(collector, summaries, options) for collector in ready]
+    processes = options.processes if summaries.files > 1 else min(options.processes, 1)
+    _run(tree, units, processes, options, lambda index, result: summaries.add(ready[index], result))
+    return summaries.outcomes
 
-    def summary_of(collector: AnyCollector) -> Callable[[], Any]:
-        facts = collected.facts_of(collector)
-        return lambda: Summary.from_report(collector.summarize(facts, totals)).to_plain()
 
-    def on_result(index: int, result: UnitResult) -> None:
-        collector = ready[index]
-        if collector.metric.name in result.values:
-            summary = Summary.from_plain(result.values[collector.metric.name], collected.gaps_of(collector))
-            outcomes[collector.metric.name] = Ok(value=summary)
-        else:
-            outcomes[collector.metric.name] = Failed(reason=result.failures[collector.metric.name])
-
-    units = [SingleStep(item.metric.name, summary_of(item), options.collector_timeout, weight=0.2) for item in ready]
-    processes = options.processes if len(collected.paths) > 1 else min(options.processes, 1)
-    _run(tree, units, processes, options, on_result)
-    return outcomes
+def _summary_unit(collector: AnyCollector, summaries: Summaries, options: Options) -> SingleStep:
+    return SingleStep(collector.metric.name, summaries.step(collector), options.collector_timeout, weight=1.0)

@@ -1,11 +1,11 @@
 """Assembly of the collectors' outcomes into the document of a run."""
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectors.contract import TREE_PATH, AnyCollector, is_file_collector
+from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collector
 from collectors.engine.steps import FILE_STEP, UnitResult
 from collectors.engine.summaries import Summary, list_findings
 from collectors.source.source_tree import SourceTree
@@ -81,6 +81,42 @@ class CollectedFacts:
             for path, reason in sorted(failures.items())
             if path != TREE_PATH and path not in unreadable
         ]
+
+
+class Summaries:
+    """The summaries of collectors: which can be made, the step that makes one, and the outcomes so far, by name."""
+
+    def __init__(self, collected: CollectedFacts) -> None:
+        self.collected = collected
+        self.outcomes: dict[str, Outcome] = {}
+
+    @property
+    def files(self) -> int:
+        """The number of files."""
+        return len(self.collected.paths)
+
+    def is_ready(self, collector: AnyCollector) -> bool:
+        """Return whether the collector is yet to be summarized. If its facts are missing, record why it failed."""
+        if collector.metric.name in self.outcomes:
+            return False
+        reason = self.collected.failure_of(collector)
+        if reason is not None:
+            self.outcomes[collector.metric.name] = Failed(reason=reason)
+        return reason is None
+
+    def step(self, collector: AnyCollector) -> Callable[[], Any]:
+        """Return the function that summarizes the collector's facts."""
+        facts, totals = self.collected.facts_of(collector), Totals(sloc=self.collected.sloc)
+        return lambda: Summary.from_report(collector.summarize(facts, totals)).to_plain()
+
+    def add(self, collector: AnyCollector, result: UnitResult) -> None:
+        """Record what the step returned, or why it failed."""
+        name = collector.metric.name
+        if name in result.values:
+            summary = Summary.from_plain(result.values[name], self.collected.gaps_of(collector))
+            self.outcomes[name] = Ok(value=summary)
+        else:
+            self.outcomes[name] = Failed(reason=result.failures[name])
 
 
 def assemble(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from collectors.contract import TREE_PATH, Facts, Totals
+from collectors.contract import TREE_PATH, Facts, PackageFinder, Totals
 from collectors.dependencies.import_names import (
     OTHER_STANDARD_LIBRARY,
     STANDARD_LIBRARY,
@@ -52,6 +52,7 @@ METRIC = MetricDeclaration(
             key="package_health",
             meaning="The distributions behind the third-party imports, sorted by name.",
             json_type="array",
+            lists_packages=True,
             items=(
                 ItemField(key="package", meaning="The normalised name (PEP 503).", json_type="string"),
                 ItemField(key="installed", meaning="Whether the tree declares it.", json_type="boolean"),
@@ -137,24 +138,15 @@ class Deps:
         manifests = read_manifests(tree.manifests, scripts)
         return {**asdict(manifests), "modules": list(tree.other_modules)}
 
-    def package_names(self, facts: Facts) -> Sequence[str]:
-        """Return the direct dependencies, which a tree usually imports; all declared ones if there are only locks.
-
-        Names that no index is asked for are left out.
-        """
-        internal = {*facts.get("own", ()), *facts.get("elsewhere", ())}
-        return [name for name in facts["direct"] or facts["declared"] if name not in internal]
+    def package_finder(self, of_tree: Facts, paths: Sequence[str]) -> PackageFinder:
+        """Return a finder of the packages that files import. Names that no index is asked for are left out."""
+        return _Finder({**_NO_MANIFESTS, **of_tree}, paths)
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Classify the imports, now that all files of the tree are known."""
         of_tree = {**_NO_MANIFESTS, **facts.get(TREE_PATH, {})}
         files = {path: fact for path, fact in facts.items() if path != TREE_PATH}
-        declarations = _Declarations.of(of_tree, files.values())
-        tops = {dotted.partition(".")[0] for fact in files.values() for dotted in fact["absolute"]}
-        index = ModuleIndex((*totals.files, *of_tree["modules"]), projects=of_tree["roots"], imported=tops)
-        imports = _ImportClassifier(index, declarations)
-        for path, fact in files.items():
-            imports.add(path, fact)
+        declarations, imports = _classify(of_tree, files, totals.files)
         health = package_health(imports.packages, declarations)
         left_out = len(health) - PACKAGES_LIMIT
         more = [f"deps: {left_out} more packages are not listed"] if left_out > 0 else []
@@ -168,7 +160,7 @@ class Deps:
 
 
 _NO_MANIFESTS: Mapping[str, Any] = {
-    "declared": {}, "direct": [], "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": [],
+    "declared": {}, "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": [],
 }  # fmt: skip
 
 
@@ -195,6 +187,46 @@ class _Declarations:
             own=own,
             elsewhere=frozenset(elsewhere),
         )
+
+
+class _Finder:
+    """Finds declared packages file by file; the others follow from all files, among which they may be declared."""
+
+    def __init__(self, of_tree: Mapping[str, Any], paths: Sequence[str]) -> None:
+        self._of_tree, self._paths = of_tree, paths
+        self._declarations = _Declarations.of(of_tree, ())
+        self._files: dict[str, Facts] = {}
+        self._examined: set[str] = set()
+        self._returned: set[str] = set()
+
+    def add(self, path: str, facts: Facts) -> Sequence[str]:
+        self._files[path] = facts
+        new = {dotted for dotted in facts["absolute"] if dotted.partition(".")[0] not in STANDARD_LIBRARY}
+        new -= self._examined
+        self._examined |= new
+        found = (find_declared(dotted, self._declarations.of_others, with_affixes=False) for dotted in new)
+        return self._not_returned({name for name in found if name is not None}, self._declarations)
+
+    def finish(self) -> Sequence[str]:
+        declarations, imports = _classify(self._of_tree, self._files, self._paths)
+        return self._not_returned(imports.packages, declarations)
+
+    def _not_returned(self, packages: Iterable[str], declarations: _Declarations) -> Sequence[str]:
+        names = sorted({*packages} - declarations.elsewhere - self._returned)
+        self._returned.update(names)
+        return names
+
+
+def _classify(
+    of_tree: Mapping[str, Any], files: Mapping[str, Facts], paths: Sequence[str]
+) -> tuple[_Declarations, "_ImportClassifier"]:
+    declarations = _Declarations.of(of_tree, files.values())
+    tops = {dotted.partition(".")[0] for fact in files.values() for dotted in fact["absolute"]}
+    index = ModuleIndex((*paths, *of_tree["modules"]), projects=of_tree["roots"], imported=tops)
+    imports = _ImportClassifier(index, declarations)
+    for path, fact in files.items():
+        imports.add(path, fact)
+    return declarations, imports
 
 
 def package_health(packages: Iterable[str], declarations: _Declarations) -> list[dict[str, Any]]:

@@ -19,6 +19,9 @@ Numbers = Mapping[str, Any]
 JsonType = Literal["integer", "number", "array", "string", "boolean"]
 """The JSON Schema type of a value. Every value may also be null, which means that it was not measured."""
 
+PACKAGE_KEYS = frozenset({"package", "current_version", "latest_version", "outdated"})
+"""The keys of an object that stands for a package: the worker reads the first two and writes the others."""
+
 LAST = 1_000
 """The position of a metric that does not declare one; metrics of equal position are ordered by name."""
 
@@ -40,13 +43,15 @@ class ItemField:
 class AggregateField:
     """One value of the tree as a whole, at `metrics.NAME.KEY` in a result.
 
-    `items` describes the objects of a list: an `array` has them, no other type does.
+    `items` describes the objects of a list: an `array` has them, no other type does. With `lists_packages` they are
+    packages, whose newest versions the worker looks up: their keys are at least `PACKAGE_KEYS`.
     """
 
     key: str
     meaning: str
     json_type: JsonType = "integer"
     items: tuple[ItemField, ...] = ()
+    lists_packages: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +190,8 @@ class MetricDeclaration:
         for field in self.aggregate:
             if (field.json_type == "array") != bool(field.items):
                 yield f"the field {field.key!r} must declare items if, and only if, it is an array"
+            if field.lists_packages and not {item.key for item in field.items} >= PACKAGE_KEYS:
+                yield f"the packages of the field {field.key!r} must have the keys {sorted(PACKAGE_KEYS)}"
         if self.file_metric is not None:
             yield from _problems_of(self.file_metric)
 

@@ -18,7 +18,7 @@ from infrastructure.child_process.supervisor_protocol import DEADLINE_EXCEEDED, 
 from infrastructure.child_process.wire_protocol import ATTACHMENT, MessageKind, encode_message
 from infrastructure.child_process.zygote_process import ZygoteProcess, launch_zygote
 from infrastructure.json_codec import loads
-from infrastructure.observability.prometheus_metrics import CHILD_CPU, CHILD_PROCESSES
+from infrastructure.observability.child_metrics import add_child_cpu, running_child
 from infrastructure.sandbox.sandbox import ChildLimits
 
 HEARTBEAT_TIMEOUT_SECONDS = 20.0
@@ -108,9 +108,9 @@ class ZygoteRunner:
         }
         entries = [entry] if follow_up is None else [entry, follow_up.entry]
         label = "+".join(name.rpartition(":")[2] for name in entries)
-        with CHILD_PROCESSES.labels(label).track_inprogress():
+        with running_child(label):
             result, report = await self._run_child(spawn_request, message, on_progress)
-        CHILD_CPU.labels(label).inc(report.cpu_seconds)
+        add_child_cpu(label, report.cpu_seconds)
         if result is None:
             raise AnalysisKilledError(_explain(report, spawn_request))
         return result

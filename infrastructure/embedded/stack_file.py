@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
 HOME_VARIABLE = "VIBE8_HOME"
 _FILE = "stack.json"
 _LOCK = "stack.lock"
@@ -69,6 +67,8 @@ def token_key(directory: Path) -> str:
     """Return the directory's Fernet key. It is created at the first use, readable by its owner only."""
     path = directory / _TOKEN_KEY
     if not path.exists():
+        from cryptography.fernet import Fernet  # noqa: PLC0415 - slow to import, and needed once only
+
         _write(path, Fernet.generate_key().decode())
     return path.read_text(encoding="utf-8")
 

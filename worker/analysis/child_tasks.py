@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from collectors.engine.analysis import Options, analyse
-from collectors.engine.discovery import discover
+from collectors.engine.discovery import declarations, discover
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import load_tree
 from domain.errors import InvalidInputError, Vibe8Error
-from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_NAMES
+from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
@@ -86,7 +86,8 @@ def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, J
 def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
     """Run the collectors over the scratch tree, and return the fields of `domain.metrics.report.Analysis`.
 
-    Reports the packages that the manifests declare as soon as they are read, in a message of its own.
+    `PACKAGE_LISTS` is added, and packages that the tree imports are reported when they are found, in messages of their
+    own.
     If cached facts are attached to the request (`worker.analysis.facts_wire_format`), the newly found ones are attached
     to the result. Raises InvalidInputError for a tree without a Python file.
     """
@@ -105,10 +106,11 @@ def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str,
         on_packages=lambda names: report({PACKAGE_NAMES: list(names[:MAX_REPORTED_NAMES])}),
     )
     if ATTACHMENT not in request:
-        return analyse(tree, fetched, options, emit).document()
+        return {**analyse(tree, fetched, options, emit).document(), PACKAGE_LISTS: declared_lists(declarations())}
     cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT]))
     analysis = analyse(tree, fetched, options, emit, cache)
-    return {**analysis.document(), ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
+    result = {**analysis.document(), PACKAGE_LISTS: declared_lists(declarations())}
+    return {**result, ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
 
 
 def _skipped_note(fetched: FetchedSource) -> str:

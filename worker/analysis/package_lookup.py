@@ -1,7 +1,8 @@
-"""Look-ups of the newest versions of one analysis's packages: the declared ones beside collecting, the rest after it.
+"""Look-ups of the newest versions of one analysis's packages: beside collecting as far as possible, the rest after it.
 
-The child that collects reports which packages the tree declares. It may have been taken over, so its report is only a
-hint for what to ask early. The list of packages in its result decides what is looked up and shown.
+The child that collects reports the packages that the tree imports, as it finds them. It may have been taken over, so
+its reports are only hints for what to ask early. The lists of packages in its result decide what is looked up and
+shown; the result also says which of its metrics have such lists.
 """
 
 import asyncio
@@ -10,15 +11,25 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from domain.metrics.packages import PACKAGE_NAMES, indexed_packages, reported_names, with_latest_versions
+from domain.metrics.packages import (
+    MAX_REPORTED_NAMES,
+    PACKAGE_NAMES,
+    indexed_packages,
+    reported_lists,
+    reported_names,
+    with_latest_versions,
+)
 from domain.metrics.report import Analysis
 from domain.ports import PackageIndex, ProgressListener
 from domain.text import JSON, one_line
 from infrastructure.outbound.package_versions import is_older
 
 MAX_NAMES_SHOWN = 5
-CONCURRENT_PREFETCHES = 12
-"""Fewer than the index client's requests at a time, so that other jobs' look-ups need not wait for a prefetch."""
+CONCURRENT_PREFETCHES = 6
+"""Fewer than the index client's requests at a time, so that other jobs' look-ups need not wait for a prefetch.
+
+Each needs a connection of its own, and opening one takes more CPU time than several requests.
+"""
 
 
 class PackageLookup:
@@ -28,7 +39,6 @@ class PackageLookup:
         """`index` is None where look-ups are switched off."""
         self._index = index
         self._slots = asyncio.Semaphore(CONCURRENT_PREFETCHES)
-        self._reported = False
         self._started: set[str] = set()
         self._prefetches: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -60,21 +70,24 @@ class PackageLookup:
 
         return listen
 
-    async def complete(self, analysis: Analysis) -> Analysis:
-        """Fill in `latest_version`.
+    async def complete(self, analysis: Analysis, package_lists: JSON) -> Analysis:
+        """Fill in `latest_version` and `outdated` in the lists of packages, `[[metric, key of the aggregate]]`.
 
-        Where the index gives no answer it stays null, an error line says so, and `deps` becomes partial.
+        Where the index gives no answer they stay null, an error line says so, and the collector becomes partial.
         """
-        health = analysis.metrics["deps"]["package_health"]
-        if not health:  # none imported, or the collector failed
-            return analysis
-        indexed = indexed_packages(health)
+        for metric, key in reported_lists(package_lists, analysis.metrics):
+            analysis = await self._complete_list(analysis, metric, key)
+        return analysis
+
+    async def _complete_list(self, analysis: Analysis, metric: str, key: str) -> Analysis:
+        packages = analysis.metrics[metric][key]
+        indexed = indexed_packages(packages)
         latest = {} if self._index is None else await self._latest_versions(self._index, indexed)
-        deps = {**analysis.metrics["deps"], "package_health": with_latest_versions(health, latest, is_older)}
-        analysis = replace(analysis, metrics={**analysis.metrics, "deps": deps})
+        values = {**analysis.metrics[metric], key: with_latest_versions(packages, latest, is_older)}
+        analysis = replace(analysis, metrics={**analysis.metrics, metric: values})
         unknown = sorted(package for package in indexed if package not in latest)
         is_gap = unknown and self._index is not None
-        return _with_gap(analysis, "deps", unknown, len(health)) if is_gap else analysis
+        return _with_gap(analysis, metric, unknown, len(packages)) if is_gap else analysis
 
     async def _latest_versions(self, index: PackageIndex, packages: Sequence[str]) -> Mapping[str, str | None]:
         """Ask for the packages that were not answered yet. The index client joins requests that are under way."""
@@ -85,11 +98,11 @@ class PackageLookup:
         return {**self._answers, **found}
 
     def _prefetch(self, report: JSON) -> None:
-        """Start looking up the reported packages. Only a job's first report counts."""
-        if self._index is None or self._reported:
+        """Start looking up the reported packages, up to `MAX_REPORTED_NAMES` of a job."""
+        if self._index is None or len(self._prefetches) >= MAX_REPORTED_NAMES:
             return
-        self._reported = True
-        for name in reported_names(report):
+        new = [name for name in reported_names(report) if name not in self._prefetches]
+        for name in new[: MAX_REPORTED_NAMES - len(self._prefetches)]:
             self._prefetches[name] = self._create_task(self._prefetch_one(self._index, name))
 
     async def _prefetch_one(self, index: PackageIndex, name: str) -> None:

@@ -13,13 +13,14 @@ from pathlib import Path
 import structlog
 
 from domain.errors import AnalysisKilledError, InvalidInputError
+from domain.metrics.packages import PACKAGE_LISTS
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from domain.text import JSON
 from infrastructure.child_process.wire_protocol import ATTACHMENT
-from infrastructure.observability.prometheus_metrics import FETCHED_BYTES
+from infrastructure.observability.child_metrics import add_fetched_bytes
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import check_upload
@@ -28,7 +29,7 @@ from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.sandbox_profiles import build_profiles
 from worker.analysis.source_facts import KnownFacts, SourceFacts
 from worker.analysis.timeline import Timeline
-from worker.analysis.workspace import job_workspace
+from worker.analysis.workspace import Removals, job_workspace
 
 WAITING_FOR_CORE = "waiting for a core"
 FETCH = "worker.analysis.child_tasks:fetch"
@@ -91,7 +92,7 @@ class Pipeline:
         wrong with an upload as a whole is found before waiting for a core.
         """
         timeline = timeline or Timeline()
-        async with PackageLookup(self.packages) as lookup:
+        async with Removals() as removals, PackageLookup(self.packages) as lookup:
             job = _JobInPipeline(
                 on_progress=lookup.listener(on_progress),
                 timeline=timeline,
@@ -100,11 +101,13 @@ class Pipeline:
                 express=express,
                 while_waiting=while_waiting,
                 lookup=lookup,
+                removals=removals,
             )
             output = await self._fetch_and_collect(source, job)
-            FETCHED_BYTES.labels(source["kind"]).inc(output.fetched["bytes"])
+            add_fetched_bytes(source["kind"], output.fetched["bytes"])
             with timeline.span("looking_up"):
-                analysis, _ = await asyncio.gather(lookup.complete(output.analysis), self._put_facts(output))
+                complete = lookup.complete(output.analysis, output.package_lists)
+                analysis, _ = await asyncio.gather(complete, self._put_facts(output))
         reported = {name: min(max(int(took), 0), MAX_TIMING_MS) for name, took in analysis.timings_ms.items()}
         analysis = replace(analysis, timings_ms={"fetching": timeline.stages_ms()["fetching"], **reported})
         return PipelineResult(analysis=analysis, fetched=FetchedSource.from_json(output.fetched))
@@ -128,7 +131,7 @@ class Pipeline:
         For a small upload, a second child or the cache would take as long as the analysis itself. Returns None where
         the child is killed: then two children run, so that a hostile file is contained as in any other source.
         """
-        async with job_workspace(self.scratch_dir) as scratch, AsyncExitStack() as stack:
+        async with job_workspace(self.scratch_dir, job.removals) as scratch, AsyncExitStack() as stack:
             sandbox, _ = build_profiles(scratch, source)
             await self._acquire_cores(stack, job, at_most=1)
             with job.timeline.consecutive_spans("fetching") as start_span:
@@ -149,7 +152,7 @@ class Pipeline:
     async def _run_two_children(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput":
         """Fetch in one child, which may use the network, and collect in another, which may not."""
         job.lookup.prepare()
-        async with job_workspace(self.scratch_dir) as scratch:
+        async with job_workspace(self.scratch_dir, job.removals) as scratch:
             fetching, collecting = build_profiles(scratch, source)
             request = self._fetch_request(scratch, source)
             with job.timeline.span("fetching"):
@@ -206,6 +209,7 @@ class _JobInPipeline:
     express: bool
     while_waiting: Callable[[], Awaitable[None]] | None
     lookup: PackageLookup
+    removals: Removals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +223,13 @@ class _ChildOutput:
     @property
     def analysis(self) -> Analysis:
         """The analysis in what `collect` returned."""
-        fields = {key: value for key, value in self.collected.items() if key not in (ATTACHMENT, PREVIOUS_RESULT)}
-        return Analysis(**fields)
+        others = (ATTACHMENT, PREVIOUS_RESULT, PACKAGE_LISTS)
+        return Analysis(**{key: value for key, value in self.collected.items() if key not in others})
+
+    @property
+    def package_lists(self) -> JSON:
+        """Which metrics list packages, as `collect` says."""
+        return self.collected.get(PACKAGE_LISTS)
 
 
 def _start_collecting_span(start_span: Callable[[str], None], on_progress: ProgressListener) -> ProgressListener:

@@ -4,11 +4,12 @@
 analyze` needs neither, and starts in half the time without them.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from domain.ports import PackageIndex
+from domain.ports import ClosablePackageIndex, PackageIndex
 from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.child_process.zygote_process import ZygoteProcess
 from infrastructure.outbound.lazy_package_index import LazyPackageIndex
@@ -28,10 +29,13 @@ MAX_BUSY_THREADS = 4
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings, zygote: ZygoteProcess | None = None) -> AsyncIterator[Pipeline]:
+async def open_pipeline(
+    settings: Settings, zygote: ZygoteProcess | None = None, packages: ClosablePackageIndex | None = None
+) -> AsyncIterator[Pipeline]:
     """Start the children's zygote, create the workspace and open the package index; undo all of it at the end.
 
-    `zygote` is one that was already started with PRELOAD, to save time; it is not warmed up. Raises InvalidInputError
+    `zygote` is one that was already started with PRELOAD, to save time; it is not warmed up. `packages` is the index
+    to use with such a zygote; without a zygote it is the one of the settings. Raises InvalidInputError
     where SCRATCH_DIR cannot be written, and where the settings require a sandbox that this machine does not offer.
     """
     disable_core_dumps()
@@ -47,15 +51,18 @@ async def open_pipeline(settings: Settings, zygote: ZygoteProcess | None = None)
             warm_up=None if zygote else WARM_UP,
         )
         stack.push_async_callback(children.stop)
-        packages = _package_index(settings)
+        if zygote is None:
+            packages = package_index(settings)
         if packages is not None:
             stack.push_async_callback(packages.aclose)
+            preparing = asyncio.create_task(packages.prepare())  # beside the zygote's imports
+            stack.callback(preparing.cancel)
         await children.start()
         require_guarantees(settings.sandbox, children.guarantees)
         yield _pipeline(settings, children, packages, scratch, cores)
 
 
-def _package_index(settings: Settings) -> LazyPackageIndex | None:
+def package_index(settings: Settings) -> ClosablePackageIndex | None:
     """Return the configured package index, None where look-ups are switched off."""
     if settings.package_index_url is None:
         return LazyPackageIndex(None)

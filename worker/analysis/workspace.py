@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from domain.errors import InvalidInputError, TransientError
 
@@ -101,9 +102,26 @@ def _open_and_list(directory: Path) -> list["os.DirEntry[str]"]:
         return list(entries)
 
 
+class Removals:
+    """Context manager that removes directories beside other work. Leaving it waits until all of them are gone."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, directory: Path) -> None:
+        """Start removing a directory that nothing uses any more."""
+        self._tasks.append(asyncio.create_task(asyncio.to_thread(remove_tree, directory)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await asyncio.shield(asyncio.gather(*self._tasks))
+
+
 @asynccontextmanager
-async def job_workspace(parent: Path) -> AsyncIterator[Path]:
-    """Create a directory for one job, which only this user can read, and remove it at the end.
+async def job_workspace(parent: Path, removals: Removals) -> AsyncIterator[Path]:
+    """Create a directory for one job, which only this user can read, and pass it to `removals` at the end.
 
     Raises TransientError where it cannot be created: another worker, or this one later, may have free space.
     """
@@ -114,4 +132,4 @@ async def job_workspace(parent: Path) -> AsyncIterator[Path]:
     try:
         yield directory
     finally:
-        await asyncio.shield(asyncio.to_thread(remove_tree, directory))
+        removals.start(directory)

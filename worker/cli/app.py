@@ -3,14 +3,12 @@
 Each subcommand imports its implementation when it runs, so that `vibe8 --help` starts quickly.
 """
 
-import gc
 import sys
 from typing import Annotated
 
 import typer
 
 from domain.errors import Vibe8Error
-from worker.analysis.preload import PRELOAD
 from worker.cli import job_commands, operator_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
 from worker.cli.options import BranchOption, JsonOption, examples_epilog, run_and_exit
@@ -102,15 +100,9 @@ def analyze(
     ] = False,
 ) -> None:
     """Run the ten collectors on this machine, without any server."""
-    from infrastructure.child_process.zygote_process import launch_zygote
+    from worker.cli.commands.analyze import run_analysis
 
-    gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
-    with launch_zygote(PRELOAD) as zygote:  # first, so that it imports the tools while this process imports the rest
-        from worker.cli.commands import analyze as analyze_command
-        from worker.cli.output.writer import OutputWriter
-
-        output = OutputWriter(as_json=as_json)
-        run_and_exit(analyze_command.analyze(source, branch, output, zygote, use_cache=not no_cache))
+    raise typer.Exit(run_analysis(source, branch, as_json=as_json, use_cache=not no_cache))
 
 
 @app.command(epilog=examples_epilog("vibe8 cleanup"))
@@ -145,12 +137,8 @@ app.add_typer(job_commands.app)
 app.add_typer(operator_commands.app)
 
 
-def main() -> None:
-    """Run the command line. Each expected error becomes one line on standard error and an exit code."""
-    sys.exit(_run())
-
-
-def _run() -> int:
+def run() -> int:
+    """Run the command line, and return the exit code. Each expected error becomes one line on standard error."""
     try:
         code = int(app(standalone_mode=False, prog_name="vibe8") or DONE)
         message = "interrupted" if code == INTERRUPTED else ""

@@ -1,7 +1,5 @@
 """What the subcommands share: common options, the examples in a help text, and running a command to its exit code."""
 
-import os
-import sys
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Annotated, Any
@@ -10,7 +8,6 @@ import typer
 
 from domain.errors import InvalidInputError
 from domain.text import one_line
-from worker.cli.exit_codes import DONE
 
 DEFAULT_USER = "local@localhost"
 MAX_AGE_DAYS = 3_650
@@ -27,16 +24,9 @@ def examples_epilog(*lines: str) -> str:
 
 def run_and_exit(command: Coroutine[Any, Any, int]) -> None:
     """Run the command, and exit with its exit code."""
-    from worker.cli.run_async import run_command
+    from worker.cli.run_async import run_and_flush
 
-    try:
-        code = run_command(command)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of the output has closed it; without this, the flush at exit would fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
-    raise typer.Exit(code)
+    raise typer.Exit(run_and_flush(command))
 
 
 def parse_age(text: str | None) -> timedelta | None:

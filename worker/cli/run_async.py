@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -11,6 +13,19 @@ import structlog
 from domain.errors import InvalidInputError
 from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import load_settings
+from worker.cli.exit_codes import DONE
+
+
+def run_and_flush(command: Coroutine[Any, Any, int]) -> int:
+    """Run the command, write out its output, and return its exit code. See `run_command` for what it raises."""
+    try:
+        code = run_command(command)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output has closed it; without this, the flush at exit would fail as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code
 
 
 def run_command(command: Coroutine[Any, Any, int]) -> int:

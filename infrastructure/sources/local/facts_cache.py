@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 def user_cache_directory(environment: Mapping[str, str]) -> Path | None:
-    """Return where to keep facts: below XDG_CACHE_HOME if that is an absolute path, else below ~/.cache.
+    """Return this program's directory below XDG_CACHE_HOME if that is an absolute path, else below ~/.cache.
 
     Returns None where the user has no home directory.
     """
@@ -63,7 +63,7 @@ def user_cache_directory(environment: Mapping[str, str]) -> Path | None:
             base = Path.home() / ".cache"
         except RuntimeError:
             return None
-    return base / "vibe8" / "facts" if base.is_absolute() else None
+    return base / "vibe8" if base.is_absolute() else None
 
 
 class DirectoryFactsCache:

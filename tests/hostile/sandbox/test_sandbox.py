@@ -27,7 +27,7 @@ from tests.fixtures.processes import alive
 from tests.fixtures.servers import Servers
 from tests.hostile.support.attacks import ATTACKS
 from tests.hostile.support.sandbox_environment import ENTRIES, FLOODS, LIMITS, SandboxEnvironment, sandbox_environment
-from worker.analysis.workspace import job_workspace
+from worker.analysis.workspace import Removals, job_workspace
 
 ROOT = os.geteuid() == 0
 CODE_IS_WRITABLE = os.access(syscall_numbers.__file__, os.W_OK)
@@ -294,7 +294,7 @@ async def test_job_directory_is_removed_with_any_content(environment: SandboxEnv
         "create_deep_directories": {"depth": 1500},
         "write_to_closed_directory": {"megabytes": 1},
     }.items():
-        async with job_workspace(environment.directory) as scratch:
+        async with Removals() as removals, job_workspace(environment.directory, removals) as scratch:
             request = {"scratch": str(scratch), "linger": 0, **more}
             await environment.runner.run(f"{ENTRIES}:{name}", request, sandbox=None, deadline=60)
         assert not scratch.exists()

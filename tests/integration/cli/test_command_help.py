@@ -59,7 +59,7 @@ async def test_version_option(no_services: System) -> None:
 
 LOADED = f"""
 import sys
-from worker.cli.app import main
+from worker.cli.main import main
 try:
     main()
 except SystemExit:

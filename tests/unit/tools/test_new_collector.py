@@ -51,7 +51,7 @@ class Checkout:
         return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
 
     def vibe8(self, *arguments: str) -> str:
-        run = self.python("-c", "from worker.cli.app import main; main()", *arguments)
+        run = self.python("-c", "from worker.cli.main import main; main()", *arguments)
         assert run.returncode == 0, run.stderr
         return run.stdout
 

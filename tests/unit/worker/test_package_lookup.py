@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_NAMES, reported_names
+from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, reported_lists, reported_names
 from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
@@ -70,6 +70,7 @@ class Children:
 
     def __init__(self, index: RecordingIndex, packages: Sequence[str], *reports: Any, wait: bool = True) -> None:
         self._index, self._packages, self._reports, self._wait = index, packages, reports, wait
+        self.lists: Any = [["deps", "package_health"]]
 
     async def run(self, entry: str, request: Mapping[str, Any], *, on_progress: Any, **_: Any) -> Mapping[str, Any]:
         if entry.endswith(":fetch"):
@@ -79,7 +80,7 @@ class Children:
         for _round in range(100 if self._wait else 0):
             await asyncio.sleep(0)
         self._index.collected = True
-        return analysis_of(*self._packages).document()
+        return {**analysis_of(*self._packages).document(), PACKAGE_LISTS: self.lists}
 
 
 async def analyse(tmp_path: Path, index: RecordingIndex | None, children: Any) -> tuple[Analysis, list[Any]]:
@@ -180,12 +181,40 @@ async def test_report_that_is_too_long_or_junk_asks_nothing(tmp_path: Path, repo
     assert analysis.errors == []
 
 
-async def test_only_the_first_report_counts_and_few_names_are_asked_at_a_time(tmp_path: Path) -> None:
+async def test_reports_add_up_to_a_limit_and_few_names_are_asked_at_a_time(tmp_path: Path) -> None:
     index = RecordingIndex()
-    names = [f"name-{number}" for number in range(MAX_REPORTED_NAMES)]
-    await analyse(tmp_path, index, Children(index, ["imported"], names, *([["late"]] * 1000)))
-    assert {name for asked, _ in index.calls for name in asked} <= {*names, "imported"}
+    names = [f"name-{number}" for number in range(MAX_REPORTED_NAMES + 50)]
+    await analyse(tmp_path, index, Children(index, ["imported"], ["imported"], *([name] for name in names)))
+    asked = [name for names, _ in index.calls for name in names]
+    assert sorted(asked) == sorted(["imported", *names[: MAX_REPORTED_NAMES - 1]])
     assert index.most_running <= CONCURRENT_PREFETCHES + 1
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        None,
+        7,
+        "deps",
+        {"deps": "package_health"},
+        [None, 7, "dp", ["deps"], ["deps", ["package_health"]], [["deps"], "package_health"], ["deps", "x", "y"]],
+        [["deps", "total_modules"], ["deps", "missing"], ["missing", "package_health"]],
+    ],
+)
+async def test_what_is_no_list_of_packages_is_not_looked_up(tmp_path: Path, lists: Any) -> None:
+    index = RecordingIndex()
+    children = Children(index, ["declared"])
+    children.lists = lists
+    analysis, _ = await analyse(tmp_path, index, children)
+    assert index.calls == []
+    assert analysis == analysis_of("declared")
+
+
+def test_lists_without_the_keys_of_packages_are_left_out() -> None:
+    row = {"package": "a", "current_version": None, "latest_version": None, "outdated": None}
+    metrics: dict[str, Any] = {"m": {"good": [row], "empty": [], "bad": [row, {"package": "b"}], "odd": [7]}, "n": None}
+    pairs = [["m", "good"], ["m", "bad"], ["m", "odd"], ["m", "empty"], ["n", "good"], ["m", "good"]]
+    assert reported_lists(pairs, metrics) == [("m", "good"), ("m", "empty")]
 
 
 async def test_nothing_is_asked_if_look_ups_are_switched_off(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ HEALTH = [
     {"package": "b", "installed": True, "outdated": None, "current_version": None, "latest_version": None},
     {"package": "c", "installed": True, "outdated": None, "current_version": "2.0", "latest_version": None},
 ]
+LISTS = [["deps", "package_health"]]
 ANALYSIS = Analysis(
     metrics={"deps": {"total_modules": 3, "package_health": HEALTH}},
     file_tree={},
@@ -64,7 +65,7 @@ def pipeline(index: Index | None) -> Pipeline:
 
 async def test_latest_versions_are_filled_in() -> None:
     answers = {"a": "1.5", "b": "9", "c": None}  # c: the index knows no such package
-    analysis = await PackageLookup(Index(answers)).complete(ANALYSIS)
+    analysis = await PackageLookup(Index(answers)).complete(ANALYSIS, LISTS)
     rows = analysis.metrics["deps"]["package_health"]
     assert [(row["latest_version"], row["outdated"]) for row in rows] == [("1.5", True), ("9", None), (None, None)]
     assert analysis.errors == []
@@ -72,7 +73,7 @@ async def test_latest_versions_are_filled_in() -> None:
 
 
 async def test_unanswered_look_ups_are_an_error_line_and_make_deps_partial() -> None:
-    analysis = await PackageLookup(Index({"a": "1.0"})).complete(ANALYSIS)
+    analysis = await PackageLookup(Index({"a": "1.0"})).complete(ANALYSIS, LISTS)
     assert analysis.errors == ["deps: the package index gave no answer for 2 of 3 packages: b, c"]
     assert analysis.completeness["collectors"] == {"deps": "partial"}
 
@@ -80,8 +81,8 @@ async def test_unanswered_look_ups_are_an_error_line_and_make_deps_partial() -> 
 @pytest.mark.parametrize("health", [[], None])
 async def test_analysis_without_packages_or_index_is_unchanged(health: Any) -> None:
     empty = replace(ANALYSIS, metrics={"deps": {"total_modules": None, "package_health": health}})
-    assert await PackageLookup(Index({})).complete(empty) == empty
-    assert await PackageLookup(None).complete(ANALYSIS) == ANALYSIS
+    assert await PackageLookup(Index({})).complete(empty, LISTS) == empty
+    assert await PackageLookup(None).complete(ANALYSIS, LISTS) == ANALYSIS
 
 
 async def test_cores_are_acquired_and_released() -> None:

@@ -1,22 +1,40 @@
 """`vibe8 analyze`: run the ten collectors on this machine, without queue or database."""
 
+import gc
 import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+import infrastructure.observability.light_structlog  # noqa: F401 - before any module that logs
+from domain.ports import ClosablePackageIndex, ProgressListener
 from domain.text import JSON, printable
 from infrastructure.child_process.zygote_process import ZygoteProcess
+from infrastructure.outbound.saved_answers import SavedAnswers
 from infrastructure.settings import Settings, load_settings
 from infrastructure.sources.local.facts_cache import DirectoryFactsCache, user_cache_directory
 from worker.analysis.pipeline import Pipeline
-from worker.analysis.pipeline_factory import open_pipeline
+from worker.analysis.pipeline_factory import open_pipeline, package_index
 from worker.analysis.source_facts import SourceFacts
+from worker.cli.early_zygote import early_zygote
 from worker.cli.exit_codes import DONE
-from worker.cli.output.progress import ProgressDisplay
-from worker.cli.output.results import show_result
 from worker.cli.output.writer import OutputWriter
+from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 
 MB = 1024 * 1024
+
+
+def run_analysis(source: str, branch: str | None, *, as_json: bool, use_cache: bool) -> int:
+    """Analyse the source in children of a zygote that ends with the analysis. Returns the exit code.
+
+    Raises Vibe8Error, and KeyboardInterrupt where a signal ends the analysis.
+    """
+    gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
+    with early_zygote.take() as zygote:
+        return run_and_flush(analyze(source, branch, OutputWriter(as_json=as_json), zygote, use_cache=use_cache))
 
 
 async def analyze(
@@ -24,25 +42,63 @@ async def analyze(
 ) -> int:
     """Analyse the source in children of the given zygote, and print a result of the same shape as a job's.
 
-    With `use_cache`, facts about files are kept in the user's cache directory for the next run.
+    With `use_cache`, facts about files are kept in the user's cache directory for the next run, and answers of the
+    package index for an hour.
     """
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     request = pipeline_source(source, settings)
-    with ProgressDisplay(quiet=output.as_json) as display:
-        async with open_pipeline(settings, zygote) as opened:
-            pipeline = _with_facts(opened, settings) if use_cache else opened
-            analysed = await pipeline.run(request, display.on_event, scope=_facts_scope(source))
+    caches = user_cache_directory(os.environ) if use_cache else None
+    packages, save_answers = _package_index(settings, caches)
+    with _progress_display(output) as on_event:
+        async with open_pipeline(settings, zygote, packages) as opened:
+            pipeline = opened if caches is None else _with_facts(opened, settings, caches)
+            analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
+            save_answers()
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
-    show_result({"job": None, "source": origin, **analysed.analysis.document()}, output)
+    _show({"job": None, "source": origin, **analysed.analysis.document()}, output)
     return DONE
 
 
-def _with_facts(pipeline: Pipeline, settings: Settings) -> Pipeline:
-    directory = user_cache_directory(os.environ)
-    if directory is None or not settings.facts_cache_mb:
+@contextmanager
+def _progress_display(output: OutputWriter) -> Iterator[ProgressListener]:
+    """Show progress during the block. What shows nothing is not imported: rich takes a tenth of a second."""
+    if output.as_json and not sys.stderr.isatty():
+        yield _ignore
+        return
+    from worker.cli.output.progress import ProgressDisplay
+
+    with ProgressDisplay(quiet=output.as_json) as display:
+        yield display.on_event
+
+
+async def _ignore(_progress: Mapping[str, JSON]) -> None:
+    pass
+
+
+def _show(document: Mapping[str, JSON], output: OutputWriter) -> None:
+    if output.as_json:
+        output.print_json(document)
+    else:
+        from worker.cli.output.results import show_result
+
+        show_result(document, output)
+
+
+def _package_index(settings: Settings, caches: Path | None) -> tuple[ClosablePackageIndex | None, Callable[[], None]]:
+    """Return the package index, with the answers of earlier runs, and a function that saves its answers."""
+    index = package_index(settings)
+    if index is None or caches is None:
+        return index, lambda: None
+    address = settings.package_index_url
+    answers = SavedAnswers(index, caches / "packages", address.get_secret_value() if address else "")
+    return answers, answers.save
+
+
+def _with_facts(pipeline: Pipeline, settings: Settings, caches: Path) -> Pipeline:
+    if not settings.facts_cache_mb:
         return pipeline
-    cache = DirectoryFactsCache(directory, settings.facts_cache_mb * MB)
+    cache = DirectoryFactsCache(caches / "facts", settings.facts_cache_mb * MB)
     return replace(pipeline, facts=SourceFacts(cache, pipeline.limits))
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from collectors.contract import FileCollector, Totals, TreeCollector
+from collectors.contract import TREE_PATH, FileCollector, PackageFinder, Totals, TreeCollector
 from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.schemas import Schema, counts, single
@@ -120,35 +120,78 @@ def test_healthy_collectors_report_every_file(tmp_path: Path, run: Callable[...,
     assert set(analysis.tool_versions) == {"python", "own"}
 
 
-class Declaring(Whole):
-    """Finds package names; it is the last collector by name."""
+class Declaring(Names):
+    """Finds a package for each file; it is the last collector by name."""
 
-    metric: ClassVar[MetricDeclaration] = declare("zz_declaring", "files")
+    metric: ClassVar[MetricDeclaration] = declare("zz_declaring", "total")
 
-    def package_names(self, facts: Any) -> Sequence[str]:
-        return [f"package-{facts}"]
+    def __init__(self, act: Callable[[], Any] = lambda: None, broken: str = "") -> None:
+        self.act, self.broken = act, broken
+
+    def collect_tree(self, tree: SourceTree) -> Any:
+        self.act()
+        return "of-tree"
+
+    def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
+        return super().summarize({path: fact for path, fact in facts.items() if path != TREE_PATH}, totals)
+
+    def package_finder(self, of_tree: Any, paths: Sequence[str]) -> PackageFinder:
+        if self.broken == "tree":
+            raise ValueError
+        return Finder(f"{of_tree}-of-{len(paths)}", self.broken)
+
+
+class Finder:
+    """Finds a package for each file, and one more at the end; raises at the file `broken`."""
+
+    def __init__(self, prefix: str, broken: str) -> None:
+        self._prefix, self._broken, self._files = prefix, broken, 0
+
+    def add(self, path: str, facts: Any) -> list[str]:
+        if self._broken == path:
+            raise ValueError
+        self._files += 1
+        return [f"{self._prefix}-{path}-{facts}"]
+
+    def finish(self) -> list[str]:
+        return [f"{self._prefix}-all-{self._files}"]
+
+
+FOUND = ["of-tree-of-3-a.py-1", "of-tree-of-3-all-3", "of-tree-of-3-pkg/bad.py-1", "of-tree-of-3-pkg/c.py-2"]
 
 
 @pytest.mark.parametrize("processes", [0, 2])
 def test_package_names_are_reported_before_the_other_tools_end(
     tmp_path: Path, run: Callable[..., Analysis], processes: int
 ) -> None:
-    reported = tmp_path / "reported"
+    names: list[str] = []
+    all_reported = tmp_path / "reported"
 
     def wait() -> None:
-        while processes and not reported.exists():
+        while processes and not all_reported.exists():
             time.sleep(0.01)
-
-    names: list[str] = []
 
     def on_packages(found: Sequence[str]) -> None:
         names.extend(found)
-        reported.touch()
+        if len(names) == len(FOUND):
+            all_reported.touch()
 
     options = Options(processes=processes, collector_timeout=20, on_packages=on_packages)
     analysis = run(write_tree(tmp_path / "tree", FILES), [Whole(wait), Declaring()], options)
-    assert names == ["package-3"]
-    assert analysis.metrics == {"whole": {"files": 3}, "zz_declaring": {"files": 3}}
+    assert sorted(names) == FOUND
+    assert analysis.metrics == {"whole": {"files": 3}, "zz_declaring": {"total": 4}}
+
+
+@pytest.mark.parametrize("broken", ["tree", "pkg/c.py"])
+def test_error_in_finding_packages_ends_their_reports_only(
+    tmp_path: Path, run: Callable[..., Analysis], broken: str
+) -> None:
+    names: list[str] = []
+    options = Options(processes=0, collector_timeout=20, on_packages=names.extend)
+    analysis = run(write_tree(tmp_path, FILES), [Declaring(broken=broken)], options)
+    assert set(names) < set(FOUND)
+    assert analysis.metrics == {"zz_declaring": {"total": 4}}
+    assert analysis.errors == []
 
 
 def test_no_package_names_are_reported_if_the_collector_failed(tmp_path: Path, run: Callable[..., Analysis]) -> None:

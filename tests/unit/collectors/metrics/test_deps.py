@@ -223,13 +223,32 @@ def test_tree_facts_come_from_the_manifests(tmp_path: Path) -> None:
     assert facts["declared"] == {"one": "1"}
     assert len(facts["gaps"]) == 1
     facts = COLLECTOR.collect_tree(load_tree(tmp_path))
-    assert facts == {"declared": {}, "direct": [], "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": []}
+    assert facts == {"declared": {}, "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": []}
 
 
-def test_names_to_look_up_early_are_the_direct_dependencies(tmp_path: Path) -> None:
-    (tmp_path / "uv.lock").write_text('[[package]]\nname = "transitive"\nversion = "1"\n')
-    assert COLLECTOR.package_names(COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))) == ["transitive"]
-    (tmp_path / "requirements.txt").write_text("One==1\nanother.one\n")
-    facts = COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))
-    assert COLLECTOR.package_names(facts) == ["another-one", "one"]
-    assert facts["declared"] == {"another-one": None, "one": "1", "transitive": "1"}
+OF_TREE = {"declared": {"pyyaml": None, "b": "1", "own": None}, "own": ["own"], "elsewhere": ["b"], "gaps": []}
+
+
+def test_declared_packages_are_found_file_by_file_and_the_others_at_the_end() -> None:
+    finder = COLLECTOR.package_finder(OF_TREE, ["a.py", "mine.py"])
+    imported = ["b.c", "mine", "os", "other", "own", "secret", "yaml.nodes"]
+    assert finder.add("a.py", {"absolute": imported, "relative": [[1, "mine"]]}) == ["pyyaml"]
+    script = [["secret", None, False], ["third", None, True]]
+    assert finder.add("mine.py", {"absolute": ["yaml", "google", "third"], "relative": [], "script": script}) == []
+    assert finder.finish() == ["other", "third"]
+
+
+def test_packages_that_are_found_early_are_those_of_the_report() -> None:
+    facts = {
+        "a.py": {"absolute": ["PIL", "own", "google.protobuf", "a"], "relative": []},
+        "pkg/__init__.py": {"absolute": ["sibling", "numpy.linalg"], "relative": [[1, "sibling"]]},
+        "pkg/sibling.py": {"absolute": ["yaml", "numpy"], "relative": []},
+    }
+    of_tree = {"declared": {"pillow": "1", "pyyaml": None}, "gaps": []}
+    finder = COLLECTOR.package_finder(of_tree, sorted(facts))
+    early = [name for path, fact in facts.items() for name in finder.add(path, fact)]
+    assert early == ["pillow", "pyyaml"]
+    report = COLLECTOR.summarize({TREE_PATH: of_tree, **facts}, Totals(sloc=dict.fromkeys(sorted(facts), 1)))
+    health = [row["package"] for row in report.aggregate["package_health"]]
+    assert sorted([*early, *finder.finish()]) == health
+    assert len(health) > 3

@@ -201,4 +201,6 @@ def test_no_index_is_asked_for_names_that_come_from_elsewhere(tmp_path: Path) ->
 
 def test_names_to_look_up_early_are_not_internal(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "own"\ndependencies = ["own", "x @ file:///x", "y"]\n')
-    assert COLLECTOR.package_names(COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path))) == ["y"]
+    finder = COLLECTOR.package_finder(COLLECTOR.collect_tree(load_tree(tmp_path, manifests=tmp_path)), ["a.py"])
+    assert finder.add("a.py", {"absolute": ["own", "x", "y"], "relative": []}) == ["y"]
+    assert finder.finish() == []

@@ -184,8 +184,8 @@ async def test_failed_write_leaves_nothing(cache: FactsCache, directory: Path, m
 
 def test_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert user_cache_directory({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/vibe8/facts")
+    assert user_cache_directory({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/vibe8")
     for environment in ({}, {"XDG_CACHE_HOME": ""}, {"XDG_CACHE_HOME": "relative"}):
-        assert user_cache_directory(environment) == Path("/home/somebody/.cache/vibe8/facts")
+        assert user_cache_directory(environment) == Path("/home/somebody/.cache/vibe8")
     monkeypatch.setenv("HOME", "relative")
     assert user_cache_directory({}) is None
