@@ -42,6 +42,10 @@ class History(Protocol):
         """Return whether the history is incomplete (a shallow clone), so that the numbers are a lower bound."""
         ...
 
+    def is_partial(self) -> bool:
+        """Return whether the contents of old files may be missing (a partial clone), so that no line can be counted."""
+        ...
+
 
 class FactsCache(Protocol):
     """A cache whose entries may disappear at any time; callers can compute everything again."""

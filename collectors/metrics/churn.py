@@ -9,6 +9,7 @@ from typing import ClassVar
 from collectors.contract import Facts, Totals
 from collectors.history.commit_tally import pack_tally, tally_commits, unpack_tally
 from collectors.source.source_tree import SourceTree
+from domain.errors import PermanentError
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -73,7 +74,8 @@ class Churn:
     Every commit that HEAD reaches counts, also one on a side branch whose work was reverted. Attributes and replace
     refs are ignored. Binary files have no lines. A renamed file counts as one deleted and one added file.
 
-    Without git history all three numbers are null, which is not a failure. A shallow history is a gap: the commit at
+    Without git history all three numbers are null, which is not a failure. In a partial clone only the commits can be
+    counted, which is a gap. A shallow history is a gap: the commit at
     its boundary seems to have added every file that existed by then.
     """
 
@@ -98,7 +100,12 @@ class Churn:
         unpacked = () if shallow else [unpack_tally(state, history, METRIC.version) for state in states]
         known = [tally for tally in unpacked if tally is not None]
         display_paths = {os.fsdecode(entry.raw_path): entry.path for entry in tree.entries}
-        tally = tally_commits(history, frozenset(display_paths), known)
+        try:
+            tally = tally_commits(history, frozenset(display_paths), known)
+        except PermanentError:
+            if not history.is_partial():
+                raise
+            return {"commits": history.commit_count(), "total": None, "lines": {}, "shallow": shallow}, None
         lines = {path: tally.lines_by_path.get(name, 0) for name, path in display_paths.items()}
         facts = {"commits": tally.commits, "total": tally.total_lines, "lines": lines, "shallow": shallow}
         return facts, None if tally in known else pack_tally(tally, history, METRIC.version)
@@ -107,6 +114,9 @@ class Churn:
         """Report the three numbers, and `lines` of each file."""
         if facts is None:
             return Report(aggregate=METRIC.without_value())
+        if facts["total"] is None:
+            gap = "churn: lines not counted: partial clone: fetch its blobs (git fetch --refetch --no-filter)"
+            return Report(aggregate={**METRIC.without_value(), "total_commits": facts["commits"]}, gaps=[gap])
         aggregate = {
             "total_commits": facts["commits"],
             "totalChurn": facts["total"],

@@ -13,6 +13,9 @@ from domain.errors import PermanentError
 from infrastructure.sources.git.bare_repository import is_object_id
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
 
+PARTIAL_CLONE = "partial clone: fetch its blobs (git fetch --refetch --no-filter)"
+"""Why the lines of a history cannot be counted."""
+
 _PATH_MAPPING_FILE = "vibe8-path-mapping.json"
 _CHUNK_BYTES = 1 << 20
 _MAX_RECORD_BYTES = 1 << 20
@@ -109,6 +112,10 @@ class GitHistory:
         shallow = self._repository / "shallow"
         return shallow.exists() and shallow.stat().st_size > 0
 
+    def is_partial(self) -> bool:
+        """Whether the repository is a partial clone, from which git left out objects that it can fetch later."""
+        return is_partial(self._repository)
+
     def commits(self) -> Iterator[str]:
         """Iterate over the ids of all non-merge commits, newest first. Raises PermanentError."""
         with _translate_git_errors():
@@ -149,6 +156,15 @@ class GitHistory:
                 process.write_stdin(stdin_lines)
             yield from split_records(process.stdout, separator)
             process.finish()
+
+
+def is_partial(repository: Path) -> bool:
+    """Whether the objects of a repository, or of those whose objects it uses, come from a partial clone."""
+    alternates = repository / "objects" / "info" / "alternates"
+    stores = [repository / "objects"]
+    if alternates.exists():
+        stores += [Path(os.fsdecode(line)) for line in alternates.read_bytes().splitlines() if line]
+    return any(next((store / "pack").glob("*.promisor"), None) is not None for store in stores)
 
 
 def _range(since: str | None) -> str:

@@ -8,12 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from domain.errors import InvalidInputError
-from domain.sources import FetchedSource
+from domain.metrics.report import SkippedFile
+from domain.sources import FetchedSource, validate_branch_name
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment
-from infrastructure.sources.git.history import PathMapping
+from infrastructure.sources.git.history import PARTIAL_CLONE, PathMapping, is_partial
 from infrastructure.sources.local.directory import fetch_directory
+from infrastructure.sources.tree.directory_writer import PLACEHOLDER_MODE
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
+from infrastructure.sources.tree.notes import NOTES_NAME, SourceNotes
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -22,8 +25,9 @@ def pack_directory(path: Path, *, with_history: bool, limits: SourceLimits | Non
     """Pack a directory as a zip archive, from which `fetch_upload` extracts the same tree.
 
     The history is one pack of the objects that HEAD reaches, without configuration, hooks, other branches and
-    uncommitted content. A subdirectory of a work tree is packed without history. Raises InvalidInputError if the
-    directory has no Python file, or if the archive exceeds `max_upload_bytes`.
+    uncommitted content. A subdirectory of a work tree, and a partial clone, are packed without history. Notes in the
+    archive say so, and what of the directory was left out. Raises InvalidInputError if the directory has no Python
+    file, or if the archive exceeds `max_upload_bytes`.
     """
     limits = limits or SourceLimits()
     with TemporaryDirectory(prefix="vibe8-pack-") as temporary:
@@ -31,10 +35,10 @@ def pack_directory(path: Path, *, with_history: bool, limits: SourceLimits | Non
         fetched = fetch_directory(path, layout, limits)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for root in (layout.tree, layout.manifests):
-                _add_files(archive, root)
-            if with_history and fetched.has_history and not PathMapping.load(layout.repository).history_directory:
-                _add_history(archive, layout, fetched, limits)
+            placeholders = _add_files(archive, layout.tree)
+            _add_files(archive, layout.manifests)
+            reason = _add_history(archive, layout, fetched, limits) if with_history and fetched.has_history else None
+            _add_notes(archive, fetched, placeholders, reason)
     if buffer.tell() > limits.max_upload_bytes:
         raise _too_large_error(limits, with_history=with_history)
     return buffer.getvalue()
@@ -45,13 +49,31 @@ def _too_large_error(limits: SourceLimits, *, with_history: bool) -> InvalidInpu
     return InvalidInputError(f"{what} is larger than {limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB)")
 
 
-def _add_files(archive: zipfile.ZipFile, root: Path) -> None:
+def _add_notes(archive: zipfile.ZipFile, fetched: FetchedSource, placeholders: list[str], reason: str | None) -> None:
+    """Add what the directory's own analysis would say of entries that are not in the archive."""
+    skipped = [*fetched.skipped, *([SkippedFile(path=".git", reason=reason)] if reason else [])]
+    total = fetched.skipped_total + (reason is not None)
+    if skipped or placeholders:
+        notes = SourceNotes(skipped=skipped, skipped_total=total, placeholders=placeholders)
+        _add(archive, NOTES_NAME.decode(), notes.to_bytes())
+
+
+def _add_files(archive: zipfile.ZipFile, root: Path) -> list[str]:
+    """Add the files below a directory, and return the names of its placeholders."""
+    placeholders: list[str] = []
     for directory, directories, names in os.walk(os.fsencode(root)):
         directories.sort()
         for name in sorted(names):
             file = Path(os.fsdecode(directory), os.fsdecode(name))
-            mode = 0o755 if file.stat().st_mode & 0o111 else 0o644
-            _add(archive, _archive_name(os.fsencode(file.relative_to(root))), file.read_bytes(), mode=mode)
+            archive_name = _archive_name(os.fsencode(file.relative_to(root)))
+            permissions = file.stat().st_mode & 0o777
+            if permissions == PLACEHOLDER_MODE:
+                placeholders.append(archive_name)
+            else:
+                _add(archive, archive_name, file.read_bytes(), mode=0o755 if permissions & 0o111 else 0o644)
+        if not directories and not names and directory != os.fsencode(root):
+            placeholders.append(_archive_name(os.path.relpath(directory, os.fsencode(root))) + "/")
+    return placeholders
 
 
 def _archive_name(path: bytes) -> str:
@@ -65,28 +87,43 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, *, mode: int = 0o644)
     archive.writestr(member, data, zipfile.ZIP_DEFLATED)
 
 
-def _add_history(archive: zipfile.ZipFile, layout: SourceLayout, fetched: FetchedSource, limits: SourceLimits) -> None:
+def _add_history(
+    archive: zipfile.ZipFile, layout: SourceLayout, fetched: FetchedSource, limits: SourceLimits
+) -> str | None:
+    """Add the history of HEAD; return why it is left out, or None."""
+    if PathMapping.load(layout.repository).history_directory:
+        return "history left out: the directory is only a part of its work tree"
     sha = str(fetched.commit_sha)
-    if fetched.branch is None:
+    try:
+        pack = _pack_objects(layout.repository, sha, limits)
+    except GitFailedError as error:
+        reason = PARTIAL_CLONE if is_partial(layout.repository) else error.reason()
+        return f"history left out: {reason}"
+    if fetched.branch is None or not _is_plain_branch(fetched.branch):
         _add(archive, ".git/HEAD", f"{sha}\n".encode())
     else:
-        branch = os.fsencode(fetched.branch)
-        _add(archive, ".git/HEAD", b"ref: refs/heads/%b\n" % branch)
+        _add(archive, ".git/HEAD", f"ref: refs/heads/{fetched.branch}\n".encode())
         _add(archive, f".git/refs/heads/{fetched.branch}", f"{sha}\n".encode())
     if fetched.shallow:
         _add(archive, ".git/shallow", (layout.repository / "shallow").read_bytes())
-    _add(archive, f".git/objects/pack/pack-{sha}.pack", _pack_objects(layout.repository, sha, limits))
+    _add(archive, f".git/objects/pack/pack-{sha}.pack", pack)
+    return None
+
+
+def _is_plain_branch(branch: str) -> bool:
+    """Whether the displayed name is the branch's own: names that are not UTF-8 are shown with escapes."""
+    try:
+        return validate_branch_name(branch) == branch
+    except InvalidInputError:
+        return False
 
 
 def _pack_objects(repository: Path, sha: str, limits: SourceLimits) -> bytes:
     arguments = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "--quiet")
-    try:
-        with GitProcess(arguments, git_environment(repository), stdin=subprocess.PIPE) as process:
-            process.write_stdin([f"{sha}\n".encode()])
-            pack = process.stdout.read(limits.max_upload_bytes + 1)
-            if len(pack) > limits.max_upload_bytes:
-                raise _too_large_error(limits, with_history=True)
-            process.finish()
-            return pack
-    except GitFailedError as error:
-        raise InvalidInputError(f"the directory's history cannot be packed: {error.reason()}") from error
+    with GitProcess(arguments, git_environment(repository), stdin=subprocess.PIPE) as process:
+        process.write_stdin([f"{sha}\n".encode()])
+        pack = process.stdout.read(limits.max_upload_bytes + 1)
+        if len(pack) > limits.max_upload_bytes:
+            raise _too_large_error(limits, with_history=True)
+        process.finish()
+        return pack

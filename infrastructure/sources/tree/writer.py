@@ -13,6 +13,7 @@ from domain.text import one_line, printable
 from infrastructure.sources.tree.directory_writer import DirectoryWriter
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
+from infrastructure.sources.tree.notes import SourceNotes
 from infrastructure.sources.tree.placeholders import LinkKind, Placeholders
 
 MAX_DEPTH = 64
@@ -22,6 +23,8 @@ MAX_TOTAL_PATH_CHARACTERS = 16_000_000
 """Total length of the displayed paths of a tree. It is limited because a run repeats each path several times."""
 
 _EXCLUDED = frozenset(os.fsencode(name) for name in EXCLUDED_DIRECTORIES)
+MACOS_METADATA = b"__MACOSX"
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _DRIVE_PATTERN = re.compile(rb"[A-Za-z]:")
 
 
@@ -108,6 +111,17 @@ class TreeWriter:
             shown = shown if len(shown) <= MAX_PATH_BYTES else shown[: MAX_PATH_BYTES - 1] + "…"
             self._skipped.append(SkippedFile(path=shown, reason=reason))
 
+    def add_notes(self, notes: SourceNotes) -> None:
+        """Add what was skipped, and the names that were kept, when the directory was packed that is unpacked here."""
+        self._skipped_total += notes.skipped_total
+        self._skipped += notes.skipped[: SKIPPED_LIMIT - len(self._skipped)]
+        for name in notes.placeholders:
+            path = name.encode("utf-8", "replace")
+            if path.endswith(b"/"):
+                self.pass_over_directory(path[:-1])
+            else:
+                self.pass_over(path)
+
     def is_excluded(self, path: bytes) -> bool:
         """Whether `path` is inside an excluded directory; each such directory is recorded as skipped once."""
         directory = find_excluded_directory(path)
@@ -116,6 +130,16 @@ class TreeWriter:
         if directory not in self._excluded_directories:
             self._excluded_directories.add(directory)
             self.skip(directory, "excluded directory")
+        return True
+
+    def is_macos_metadata(self, path: bytes) -> bool:
+        """Whether `path` is inside the folder that macOS adds to archives, which is recorded as skipped once."""
+        top = path.partition(b"/")[0]
+        if top != MACOS_METADATA:
+            return False
+        if top not in self._excluded_directories:
+            self._excluded_directories.add(top)
+            self.skip(top, "metadata of macOS")
         return True
 
     def count_entry(self) -> None:
@@ -211,6 +235,9 @@ class TreeWriter:
     def write(self, path: bytes, data: bytes, *, executable: bool = False) -> None:
         """Write an accepted file; skip it if a file or directory of that name exists already."""
         is_python = path.endswith(b".py")
+        if data.startswith(_APPLE_DOUBLE) and path.rpartition(b"/")[2].startswith(b"._"):
+            self.skip(path, "metadata of macOS (AppleDouble)")
+            return
         root = self._tree if is_python else self._manifests
         try:
             root.write(path, data, executable=executable)

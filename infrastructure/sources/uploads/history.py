@@ -25,7 +25,7 @@ from infrastructure.sources.git.bare_repository import (
 from infrastructure.sources.git.command import GitFailedError, run_git
 from infrastructure.sources.git.history import PathMapping
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
-from infrastructure.sources.tree.writer import find_excluded_directory
+from infrastructure.sources.tree.writer import MACOS_METADATA, find_excluded_directory
 from infrastructure.sources.uploads.zip_archive import ZipArchive, ZipMemberError, irregular_file_reason
 
 VERIFY_TIMEOUT_SECONDS = 60.0
@@ -67,6 +67,8 @@ class ArchivedGitDirectory:
         folders = set()
         for name in names:
             parts = name.split(b"/", 2)
+            if parts[0] == MACOS_METADATA:
+                continue
             if parts[0] == _DOT_GIT and len(parts) > 1:
                 return cls(b"")
             if len(parts) == 3 and parts[1] == _DOT_GIT and find_excluded_directory(name) != parts[0]:

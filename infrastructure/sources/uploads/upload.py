@@ -9,6 +9,7 @@ from domain.sources import FetchedSource
 from domain.text import one_line
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, translate_disk_errors
 from infrastructure.sources.tree.limits import MIB, SourceLimits
+from infrastructure.sources.tree.notes import MAX_NOTES_BYTES, NOTES_NAME, SourceNotes
 from infrastructure.sources.tree.writer import TreeWriter, invalid_name_reason
 from infrastructure.sources.uploads.history import ArchivedGitDirectory, extract_history
 from infrastructure.sources.uploads.zip_archive import (
@@ -86,14 +87,25 @@ def _write_file(filename: str, data: bytes, layout: SourceLayout, limits: Source
 def _extract_archive(data: bytes, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
     archive = ZipArchive(data, limits)
     names = [member_name(member) for member in archive.members]
+    notes = _read_notes(archive, names)
     dot_git = ArchivedGitDirectory.find(names)
     with TreeWriter(layout, limits, archive=True) as writer:
+        writer.add_notes(notes)
         history = _extract_history(archive, names, dot_git, writer, layout)
         for name, member in zip(names, archive.members, strict=True):
             if dot_git is None or not dot_git.contains(name):
                 _extract_member(archive, name, member, writer)
         _extract_included(archive, names, writer)
         return writer.finish("archive", history)
+
+
+def _read_notes(archive: ZipArchive, names: list[bytes]) -> SourceNotes:
+    """Return what `infrastructure.sources.local.packing` noted, or nothing."""
+    for name, member in zip(names, archive.members, strict=True):
+        if name == NOTES_NAME and irregular_file_reason(member) is None and member.file_size <= MAX_NOTES_BYTES:
+            with suppress(ZipMemberError):
+                return SourceNotes.from_bytes(archive.read(member, MAX_NOTES_BYTES))
+    return SourceNotes()
 
 
 def _extract_history(
@@ -113,7 +125,7 @@ def _extract_history(
 
 
 def _extract_member(archive: ZipArchive, name: bytes, member: zipfile.ZipInfo, writer: TreeWriter) -> None:
-    if writer.is_excluded(name):
+    if writer.is_macos_metadata(name) or writer.is_excluded(name):
         return
     reason = irregular_file_reason(member)
     if name.endswith(b"/"):

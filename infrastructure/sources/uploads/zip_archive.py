@@ -15,6 +15,11 @@ _ZIP64_LOCATOR = struct.Struct("<4sLQL")
 _ZIP64_END_RECORD = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL_HEADER = struct.Struct("<4s24x3H12x")
 _LOCAL_HEADER = struct.Struct("<4s22x2H")
+_EXTRA_HEADER = struct.Struct("<2H")
+_UNICODE_PATH = 0x7075
+_DOS_SYSTEMS = (0, 10, 14)
+"""Where a backslash separates folders, by the format's numbers: FAT, NTFS, VFAT."""
+
 _MAX_COMMENT_BYTES = 0xFFFF
 
 _ENCRYPTION_FLAGS = 0x1 | 0x40 | 0x2000
@@ -102,19 +107,40 @@ class ZipArchive:
 
 
 def member_name(member: zipfile.ZipInfo) -> bytes:
-    """Return the name as stored in the archive; zipfile's `filename` is cut at NUL and converted.
+    r"""Return the name as the system that made the archive means it; zipfile's `filename` is cut at NUL and converted.
 
     A name without the UTF-8 flag is taken as UTF-8 if it is valid UTF-8, because many programs on Linux do not set it.
+    Info-ZIP's Unicode path is used if its checksum fits the stored name. A backslash separates folders in archives from
+    DOS and Windows, and a leading `./` is no part of a name. Whether the name leads outside is not judged here.
     """
     name = member.orig_filename
-    if not member.flag_bits & _UTF8_FLAG:
-        raw = name.encode("cp437", "replace")
-        try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError:
-            return name.encode("utf-8")
-        return raw
-    return name.encode("utf-8")
+    raw = name.encode("utf-8") if member.flag_bits & _UTF8_FLAG else name.encode("cp437", "replace")
+    found = _unicode_path(member.extra, raw) or (raw if _is_utf_8(raw) else name.encode("utf-8"))
+    if member.create_system in _DOS_SYSTEMS:
+        found = found.replace(b"\\", b"/")
+    while found.startswith(b"./") and len(found) > 2:
+        found = found[2:]
+    return found
+
+
+def _unicode_path(extra: bytes, stored: bytes) -> bytes | None:
+    """Return the name in Info-ZIP's Unicode path field; None if there is none, or if it is of another stored name."""
+    while len(extra) >= _EXTRA_HEADER.size:
+        kind, size = _EXTRA_HEADER.unpack_from(extra)
+        content, extra = extra[_EXTRA_HEADER.size :][:size], extra[_EXTRA_HEADER.size + size :]
+        if kind == _UNICODE_PATH and len(content) == size > 5 and content[0] == 1:
+            name = content[5:]
+            if int.from_bytes(content[1:5], "little") == zlib.crc32(stored) and _is_utf_8(name):
+                return name
+    return None
+
+
+def _is_utf_8(name: bytes) -> bool:
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def irregular_file_reason(member: zipfile.ZipInfo) -> str | None:

@@ -35,6 +35,9 @@ class FakeHistory:
     def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
         return iter(self._lines)
 
+    def is_partial(self) -> bool:
+        return False
+
     def is_shallow(self) -> bool:
         return self._shallow
 
