@@ -1,6 +1,7 @@
 """Running git with an argument list, a newly built environment, and only the configuration of this module.
 
-No library is used that reads the repository's configuration, which the submitter controls.
+GitPython's command layer starts the process. Its repository objects are not used, because they read the repository's
+configuration, which the submitter controls.
 """
 
 import os
@@ -13,6 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Self, cast
+
+from git.cmd import Git
+from git.exc import GitCommandNotFound
 
 from domain.errors import PermanentError
 from domain.text import one_line
@@ -107,6 +111,7 @@ def git_environment(repository: Path, config: GitConfig = (), *, protocols: str 
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_PYTHON_REFRESH": "quiet",
         "GIT_TERMINAL_PROMPT": "0",
     }
     pairs = (*_SAFE_CONFIG, *config)
@@ -115,6 +120,15 @@ def git_environment(repository: Path, config: GitConfig = (), *, protocols: str 
         environment[f"GIT_CONFIG_KEY_{number}"] = key
         environment[f"GIT_CONFIG_VALUE_{number}"] = value
     return environment
+
+
+def _unset_inherited(environment: Mapping[str, str]) -> list[str]:
+    """Return a command prefix that unsets all variables but those of `environment`: GitPython passes `os.environ` on.
+
+    In analysis child processes there are no other variables, and the prefix is empty.
+    """
+    inherited = sorted(set(os.environ) - set(environment))
+    return ["env", *(part for name in inherited for part in ("-u", name))] if inherited else []
 
 
 @contextmanager
@@ -145,17 +159,14 @@ class GitProcess:
 
         `on_stderr` is called with each chunk of stderr, from another thread, and with an empty chunk at the end.
         """
+        command = [*_unset_inherited(environment), "git", *arguments]
+        # GitPython terminates the process when its handle is garbage-collected, so the handle is kept.
         try:
-            self._process = subprocess.Popen(
-                ["git", *arguments],  # noqa: S607 - found on the PATH of `environment`
-                env=dict(environment),
-                cwd=environment["HOME"],
-                stdin=subprocess.DEVNULL if stdin is None else stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except FileNotFoundError as error:
+            git = Git(environment["HOME"])
+            self._handle = git.execute(command, env=dict(environment), as_process=True, istream=stdin)
+        except GitCommandNotFound as error:
             raise GitFailedError(_COMMAND_NOT_FOUND, "") from error
+        self._process = cast("subprocess.Popen[bytes]", self._handle.proc)
         self.stdout = cast("IO[bytes]", self._process.stdout)
         self._stderr = b""
         self._on_stderr = on_stderr or (lambda _: None)
