@@ -1,8 +1,8 @@
 """Cost of the hot path as the tables grow: `make bench-growth`.
 
-Fills the embedded PostgreSQL with 1,000, 100,000 and 1,000,000 jobs and more, and prints four tables: the shared
-buffers of each statement that the program runs, those of a claim behind different backlogs, the times of claims of
-many claimers at once, and those of single operations. Exits with status 1 where a claim's cost grows too much, or a
+Fills the embedded PostgreSQL with 1,000, 100,000 and 1,000,000 jobs and more, and prints three tables: the shared
+buffers of each statement that the program runs, what claims cost behind different backlogs and with many claimers at
+once, and the times of single operations. Exits with status 1 where a claim's cost grows too much, or a
 claim is empty or cancelled.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.growth.claim_costs import measure_claims
-from benchmarks.growth.claimers import CLAIMERS, measure_claimers
 from benchmarks.growth.operations import measure_operations
 from benchmarks.growth.statements import measure_statements
 from infrastructure.database.migrate import upgrade
@@ -23,7 +22,9 @@ from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 
 SIZES = (1_000, 100_000, 1_000_000)
-SECTIONS = ("statements", "claims", "claimers", "operations")
+SECTIONS = ("statements", "claims", "operations")
+CLAIMERS = (1, 8, 50)
+CLAIMS = 2_000
 
 
 async def run(url: str, options: argparse.Namespace) -> bool:
@@ -35,9 +36,8 @@ async def run(url: str, options: argparse.Namespace) -> bool:
         if "statements" in options.only:
             await measure_statements(engine, options.sizes)
         if "claims" in options.only:
-            good = await measure_claims(engine, (options.sizes[0], options.sizes[-1]))
-        if "claimers" in options.only:
-            good = await measure_claimers(engine, url, options.sizes[-1], options.claimers) and good
+            sizes = options.sizes[0], options.sizes[-1]
+            good = await measure_claims(engine, url, sizes, options.claimers, options.claims)
         if "operations" in options.only:
             await measure_operations(engine, url, options.sizes[-1])
     finally:
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS)
     parser.add_argument("--claimers", type=int, nargs="+", default=CLAIMERS)
+    parser.add_argument("--claims", type=int, default=CLAIMS, help="of all claimers together")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vibe8-growth-") as directory:
         stack = EmbeddedStack(Path(directory), durable=False)

@@ -2,26 +2,17 @@
 
 import asyncio
 import multiprocessing
-import statistics
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from benchmarks.growth.backlogs import BACKLOGS, fill
 from domain.errors import TransientError
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.claims import ClaimRepository
 from infrastructure.database.urls import asyncpg_url
 
 BATCH = 20
-CLAIMS = 2_000
-"""Claims of all claimers together. A backlog must be larger than CLAIMS x BATCH for each number of claimers."""
-
 PROCESSES = 4
-CLAIMERS = (1, 8, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +25,12 @@ class Claims:
     cancelled: int
 
 
-async def measure_claimers(engine: AsyncEngine, url: str, size: int, numbers: Sequence[int]) -> bool:
-    """Print one row for each backlog and number of claimers; return whether no claim was empty or cancelled."""
-    print(
-        f"| claims of {BATCH} at {size:,} pending | claimers | p50 ms | p99 ms | slowest | jobs/s | empty | cancelled |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
-    good = True
-    for backlog in BACKLOGS:
-        await fill(engine, backlog, size)
-        for number in numbers:
-            started = time.perf_counter()
-            done = await asyncio.to_thread(_claim_in_processes, url, number)
-            took = time.perf_counter() - started
-            ranks = statistics.quantiles(done.milliseconds, n=100, method="inclusive")
-            cells = [
-                f"{ranks[49]:.1f}",
-                f"{ranks[98]:.1f}",
-                f"{max(done.milliseconds):.1f}",
-                f"{done.jobs / took:,.0f}",
-            ]
-            print(f"| {backlog.name} | {number} | " + " | ".join([*cells, str(done.empty), str(done.cancelled)]) + " |",
-                  flush=True)  # fmt: skip
-            good = good and not done.empty and not done.cancelled
-    return good
-
-
-def _claim_in_processes(url: str, claimers: int) -> Claims:
+def claim_in_processes(url: str, claimers: int, claims: int) -> Claims:
+    """Let so many claimers in several processes claim so many times together."""
     processes = min(PROCESSES, claimers)
     shares = [claimers // processes + (number < claimers % processes) for number in range(processes)]
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        done = list(pool.map(_claim_in_process, [url] * processes, shares, [CLAIMS // claimers] * processes))
+        done = list(pool.map(_claim_in_process, [url] * processes, shares, [claims // claimers] * processes))
     return Claims(
         [each for claims in done for each in claims.milliseconds],
         sum(claims.jobs for claims in done),

@@ -29,6 +29,7 @@ from worker.jobs.cleanup import cleanup
 
 MB = 1_000_000
 REPEATS = 20
+USER_JOBS = 200_000
 REPLICAS = 2
 SAMPLE_SECONDS = 0.05
 _OLDEST_TRANSACTION = text("""
@@ -55,7 +56,7 @@ async def measure_operations(engine: AsyncEngine, url: str, size: int) -> None:
             await _statistics(engine, database, size)
             await _stale_backlog(engine, url, size)
             await _retention(engine, url, size)
-            await _deletion_of_a_user(engine, client, size // 5)
+            await _deletion_of_a_user(engine, client, min(size, USER_JOBS))
     finally:
         await database.close()
 

@@ -18,7 +18,7 @@ from benchmarks.queue.bench import Bench, free_port
 from benchmarks.queue.flush import measure_flush
 from benchmarks.queue.noop import measure_noop
 from benchmarks.queue.peers import ARQ, PEERS, PeerQueue, describe
-from benchmarks.queue.stranger import measure_stranger
+from benchmarks.queue.stranger import LINES, measure_stranger
 from benchmarks.queue.submissions import measure_submissions, measure_uploads
 from infrastructure.database.migrate import upgrade
 from infrastructure.database.urls import asyncpg_url
@@ -47,7 +47,7 @@ async def run(options: argparse.Namespace, peers: list[PeerQueue]) -> None:
                 case "flush":
                     await measure_flush(bench, client, scale)
                 case "stranger":
-                    await measure_stranger(bench, client)
+                    await measure_stranger(bench, client, options.lines)
 
 
 def parse() -> argparse.Namespace:
@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1, help="of no-op jobs; the medians are printed")
     parser.add_argument("--only", type=_names(SECTIONS), default=SECTIONS, help=f"of {','.join(SECTIONS)}")
     parser.add_argument("--peers", type=_names((ARQ, *PEERS)), default=(ARQ, *PEERS), help="of the no-op jobs")
+    parser.add_argument("--lines", type=int, default=LINES, help="of each archive beside a stranger's upload")
     return parser.parse_args()
 
 

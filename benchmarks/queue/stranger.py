@@ -36,7 +36,7 @@ def archive(lines: int, number: int) -> bytes:
     return buffer.getvalue()
 
 
-async def measure_stranger(bench: Bench, client: Client, lines: int = LINES) -> None:
+async def measure_stranger(bench: Bench, client: Client, lines: int) -> None:
     """Print p50 and p99 of the strangers' latencies until the archives are done, one stranger after the other."""
     archives = [archive(lines, number) for number in range(ARCHIVES)]
     await bench.value("TRUNCATE jobs, job_uploads, analysis_runs")
