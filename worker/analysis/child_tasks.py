@@ -10,9 +10,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
+import infrastructure.sources.git.gitpython  # noqa: F401 - in the zygote, so that no child has to
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import declarations, discover
 from collectors.engine.file_facts_cache import FileFactsCache
@@ -43,11 +43,10 @@ discover()  # imports the collectors when the zygote preloads this module, so th
 def warm_up(scratch: Path) -> None:
     """Analyse a file of this package in the zygote, before it forks children.
 
-    The children then inherit the interpreter's specialised bytecode, the tools' tables, and GitPython. A failure of the
-    file system or of the analysis is ignored, because it costs only time. Garbage collection is enabled again, which
-    `collect` disables.
+    The children then inherit the interpreter's specialised bytecode and the tools' tables. A failure of the file system
+    or of the analysis is ignored, because it costs only time. Garbage collection is enabled again, which `collect`
+    disables.
     """
-    import_module("git.cmd")
     content = base64.b64encode(Path(__file__).read_bytes()).decode()
     source = {"kind": "upload", "filename": "sample.py", "file_data": content}
     with suppress(OSError, Vibe8Error), tempfile.TemporaryDirectory(prefix="warm-up-", dir=scratch) as directory:

@@ -156,10 +156,8 @@ class GitProcess:
 
         `on_stderr` is called with each chunk of stderr, from another thread, and with an empty chunk at the end.
         """
-        # Imported here, because that takes 0.1 s and many sources need no git. A worker's zygote imports it in advance,
-        # in `worker.analysis.child_tasks.warm_up`.
-        from git.cmd import Git  # noqa: PLC0415
-        from git.exc import GitCommandNotFound  # noqa: PLC0415
+        # Imported here, because many sources need no git. A zygote imports it in advance, for `child_tasks`.
+        from infrastructure.sources.git.gitpython import Git, GitCommandNotFound  # noqa: PLC0415
 
         command = [*_unset_inherited(environment), "git", *arguments]
         # GitPython terminates the process when its handle is garbage-collected, so the handle is kept.
