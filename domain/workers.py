@@ -7,6 +7,10 @@ from typing import Self
 from domain.text import JSON
 
 READY = "ready"
+LOST = "lost"
+"""State of a worker that has not renewed its entry for LOST_SECONDS: it was killed or stopped, or Redis is away."""
+
+LOST_SECONDS = 15.0
 PAUSED = "paused"
 """Name of the control that stops every worker from claiming jobs. Running jobs go on."""
 
@@ -23,7 +27,7 @@ class WorkerInfo:
     seen_at: float
     slots: int
     state: str
-    """READY, or the reason why the worker claims no job now."""
+    """READY, LOST, or the reason why the worker claims no job now."""
     jobs: tuple[str, ...]
 
     @property

@@ -26,6 +26,7 @@ from infrastructure.database.repositories.maintenance import MaintenanceReposito
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
+from infrastructure.database.session_lock import SERVER_START
 
 JOBS_OF_A_USER = 10
 BATCH = 20
@@ -87,6 +88,7 @@ async def calls(engine: AsyncEngine) -> Mapping[str, Callable[[AsyncConnection],
         claims = await ClaimRepository(connection).claim(BATCH, worker_id="bench", lease_seconds=3600)
         owner: UUID = await connection.scalar(text("SELECT id FROM users ORDER BY email LIMIT 1"))
         submitter: UUID = await connection.scalar(text("SELECT id FROM users ORDER BY email DESC LIMIT 1"))
+        server: int = await connection.scalar(text(f"SELECT {SERVER_START}"))
         await StatisticsRepository(connection).count_if_due(0)
     states = [LeaseState(job_id=claim.job.job_id, token=claim.lease_token, stage="x") for claim in claims]
     limits = SubmissionLimits(max_unfinished=10**9, max_per_day=10**9)
@@ -104,6 +106,8 @@ async def calls(engine: AsyncEngine) -> Mapping[str, Callable[[AsyncConnection],
         "renewal of 20": lambda work: AttemptRepository(work).renew_leases(states, 30),
         "end of 20": lambda work: _end(work, claims),
         "rescue, nothing to do": lambda work: MaintenanceRepository(work).rescue_expired(100),
+        "look for a dead worker": lambda work: MaintenanceRepository(work).lockless_workers({"bench": server}),
+        "rescue of its 20 jobs": lambda work: MaintenanceRepository(work).rescue_of_worker("bench", 100),
         "cleanup, 500 finished jobs": lambda work: CleanupRepository(work).delete_finished(
             JobStatus.COMPLETED, 6 * 3600, CHUNK
         ),

@@ -50,7 +50,7 @@ ATTEMPTS_FINISHED = Counter(
     registry=REGISTRY,
 )
 RESCUES = Counter(
-    "vibe8_rescues", "Jobs rescued after their lease expired, by their new status.", ["status"], registry=REGISTRY
+    "vibe8_rescues", "Jobs rescued from lost workers, by their new status.", ["status"], registry=REGISTRY
 )
 WAKEUPS_MISSED = Counter(
     "vibe8_wakeups_missed", "Jobs that an idle worker found in PostgreSQL without a wake-up.", registry=REGISTRY

@@ -1,18 +1,23 @@
 """Fault tests that take minutes: `make faults`."""
 
 import asyncio
+import itertools
 import os
 import random
 import shlex
 import signal
+import time
 from contextlib import AsyncExitStack, suppress
 from uuid import UUID
 
 import asyncpg
 import psutil
 import pytest
+from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
+from infrastructure.redis.worker_registry import WorkerRegistry
+from tests.faults.transition_audit import record_kill
 from tests.fixtures.archives import make_zip
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
@@ -20,7 +25,7 @@ from tests.fixtures.jobs import PYTHON_FILE, slow_source, submit_for_many
 from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.waiting import until
-from tests.fixtures.worker_process import COMMAND, System, until_finished
+from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from worker.client import Client
 
 pytestmark = pytest.mark.slow
@@ -58,6 +63,80 @@ async def test_a_random_worker_of_three_killed_every_20_seconds(system: System, 
     assert 1 <= attempts[0]["most"] <= 3
     assert not alive(everyone)
     assert job_scratch(system) == []
+
+
+KILLS, KILLS_SECONDS = 34, 180
+KILLABLE = """
+    SELECT worker_id FROM jobs WHERE status = 'running' AND worker_id = ANY($1)
+    GROUP BY worker_id HAVING max(jsonb_array_length(attempt_errors)) < 2
+"""
+
+
+class KilledFleet:
+    """Three workers; whichever is killed is started again."""
+
+    def __init__(self, system: System, stack: AsyncExitStack) -> None:
+        self.system, self._stack = system, stack
+        self.workers: dict[str, WorkerProcess] = {}
+        self.children: list[psutil.Process] = []
+        self._names = itertools.count()
+        self._chance = random.Random(34)
+
+    async def start(self) -> None:
+        worker = await self._stack.enter_async_context(self.system.worker(f"w{next(self._names)}"))
+
+        async def worker_id() -> str | None:
+            async with Redis.from_url(self.system.environment["REDIS_URL"]) as redis:
+                ids = {entry.pid: entry.replica_id for entry in await WorkerRegistry(redis).workers()}
+            return ids.get(worker.process.pid)
+
+        self.workers[await until(worker_id)] = worker
+
+    async def kill_one(self) -> None:
+        """Kill a worker that runs jobs, none of which has lost two workers: the third would fail it, as it should."""
+        rows = Rows(self.system)
+
+        async def stop_one() -> str | None:
+            found = [row["worker_id"] for row in await rows.all(KILLABLE, list(self.workers))]
+            if not found:
+                return None
+            chosen = self._chance.choice(sorted(found))
+            self.workers[chosen].process.send_signal(signal.SIGSTOP)  # it claims nothing more
+            if await rows.all(KILLABLE, [chosen]):
+                return str(chosen)
+            self.workers[chosen].process.send_signal(signal.SIGCONT)
+            return None
+
+        chosen = await until(stop_one)
+        worker = self.workers.pop(chosen)
+        self.children += descendants(worker.process.pid)
+        await record_kill(self.system.environment["DATABASE_URL"], chosen)
+        worker.process.kill()
+        await asyncio.to_thread(worker.process.wait)
+
+
+@pytest.mark.fault(f"{KILLS} SIGKILLs over three workers at work, one each {KILLS_SECONDS / KILLS:.1f} s")
+async def test_34_kills_in_180_seconds_over_three_workers_fail_no_job(system: System, client: Client) -> None:
+    rows, jobs = Rows(system), list[str]()
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as starts:
+        fleet = KilledFleet(system, stack)
+        await asyncio.gather(*(fleet.start() for _ in range(3)))
+        began = time.monotonic()
+        for number in range(KILLS):
+            await asyncio.sleep(began + number * KILLS_SECONDS / KILLS - time.monotonic())
+            jobs += await submit_for_many(client, 5, slow_source(2000), first=number)
+            await fleet.kill_one()
+            starts.create_task(fleet.start())
+        print(f"{KILLS} kills in {time.monotonic() - began:.0f} s, {len(jobs)} jobs")
+        await until(lambda: all_ended(rows, len(jobs)), 300)
+        lost = await rows.all(
+            "SELECT jsonb_array_length(attempt_errors) AS n, count(*) FROM jobs GROUP BY n ORDER BY n"
+        )
+        print("workers lost by a job, jobs:", [tuple(row.values()) for row in lost])
+    assert await rows.statuses() == {"completed": len(jobs)}
+    assert sorted(await rows.runs()) == sorted(jobs)
+    assert sum(row["n"] * row["count"] for row in lost) >= KILLS
+    assert not alive(fleet.children)
 
 
 async def test_four_workers_of_twenty_slots_run_80_jobs(system: System, client: Client) -> None:

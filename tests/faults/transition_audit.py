@@ -15,22 +15,24 @@ PROPERTY = "fault"
 CREATE_AUDIT = (
     """CREATE TABLE job_transitions (
         number bigserial PRIMARY KEY, job_id text, at timestamptz DEFAULT clock_timestamp(), was text, becomes text,
-        last_renewal timestamptz
+        worker_id text, last_renewal timestamptz
     )""",
+    "CREATE TABLE worker_kills (worker_id text PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())",
     f"""CREATE FUNCTION record_transition() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF TG_OP = 'INSERT' THEN
             INSERT INTO job_transitions (job_id, becomes) VALUES (NEW.job_id, NEW.status);
         ELSIF OLD.status IS DISTINCT FROM NEW.status THEN
-            INSERT INTO job_transitions (job_id, was, becomes, last_renewal) VALUES (NEW.job_id, OLD.status, NEW.status,
-                CASE WHEN OLD.lease_expires_at < clock_timestamp()
+            INSERT INTO job_transitions (job_id, was, becomes, worker_id, last_renewal)
+            VALUES (NEW.job_id, OLD.status, NEW.status, OLD.worker_id,
+                CASE WHEN OLD.status = 'running' AND NEW.attempt_errors -> -1 ->> 'kind' = 'worker lost'
+                    AND jsonb_array_length(NEW.attempt_errors) > jsonb_array_length(OLD.attempt_errors)
                 THEN OLD.lease_expires_at - interval '{LEASE_SECONDS} seconds' END);
         END IF;
         RETURN NULL;
     END $$""",  # noqa: S608 - no input in it
     "CREATE TRIGGER record_transition AFTER INSERT OR UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION record_transition()",
 )
-"""`last_renewal` is set where a lease had expired: the time when it was last renewed."""
-
+"""`last_renewal` is set where the worker was lost: the time when the lease was last renewed."""
 
 SUM_UP = """
     WITH ended AS (
@@ -38,8 +40,8 @@ SUM_UP = """
             count(*) FILTER (WHERE was = 'failed') AS again
         FROM job_transitions GROUP BY job_id
     ), rescued AS (
-        SELECT max(next.at - lost.last_renewal) AS slowest
-        FROM job_transitions lost CROSS JOIN LATERAL (
+        SELECT max(next.at - coalesce(killed.at, lost.last_renewal)) AS slowest
+        FROM job_transitions lost LEFT JOIN worker_kills killed USING (worker_id) CROSS JOIN LATERAL (
             SELECT at FROM job_transitions WHERE job_id = lost.job_id AND number > lost.number ORDER BY number LIMIT 1
         ) next
         WHERE lost.last_renewal IS NOT NULL AND lost.becomes = 'pending'
@@ -55,7 +57,8 @@ SUM_UP = """
 class Cost:
     """Cost of one fault: jobs submitted, jobs that never ended, jobs that ended twice, and the slowest rescue.
 
-    A rescue is measured from the last renewal of the lost worker's lease until another worker runs the job, in seconds.
+    A rescue is measured from the worker's SIGKILL, if the test has recorded it, and otherwise from the last renewal of
+    its lease, until another worker runs the job, in seconds.
     """
 
     fault: str
@@ -89,10 +92,15 @@ async def audited(database_url: str, fault: str, record_property: Callable[[str,
     assert (cost.lost, cost.doubled) == (0, 0), cost
 
 
-async def _fetch(database_url: str, query: str) -> list[Any]:
+async def record_kill(database_url: str, worker_id: str) -> None:
+    """Note that the worker is killed now."""
+    await _fetch(database_url, "INSERT INTO worker_kills (worker_id) VALUES ($1)", worker_id)
+
+
+async def _fetch(database_url: str, query: str, *values: Any) -> list[Any]:
     connection = await asyncpg.connect(database_url)
     try:
-        return list(await connection.fetch(query))
+        return list(await connection.fetch(query, *values))
     finally:
         await connection.close()
 

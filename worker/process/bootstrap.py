@@ -13,6 +13,7 @@ from arq.worker import Worker
 from domain.sandbox import Guarantee
 from domain.text import JSON
 from infrastructure.database.engine import Database
+from infrastructure.database.session_lock import SessionLock
 from infrastructure.observability.tracing import Tracer
 from infrastructure.outbound.webhook_sender import WebhookSender
 from infrastructure.redis.facts_cache import RedisFactsCache
@@ -34,9 +35,11 @@ from worker.analysis.core_pool import CorePool
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import MB, open_pipeline
 from worker.analysis.source_facts import SourceFacts
+from worker.jobs.dead_workers import DeadWorkerDetector
 from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.maintenance import Maintenance
+from worker.jobs.rescue import JobRescuer
 from worker.jobs.room_elsewhere import RoomElsewhere
 from worker.jobs.runner import JobRunner
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
@@ -66,6 +69,8 @@ class Services:
     pool: JobPool
     webhooks: WebhookDispatcher
     maintenance: Maintenance
+    dead_workers: DeadWorkerDetector
+    lock: SessionLock
     cores: CorePool
     registry: WorkerRegistry
     guarantees: Sequence[Guarantee]
@@ -95,7 +100,8 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         await queue.purge_old_entries()
         leases = LeaseKeeper(database, queue)
         worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        registry = WorkerRegistry(redis)
+        registry, lock = WorkerRegistry(redis), SessionLock.from_settings(settings, worker_id)
+        stack.push_async_callback(lock.close)
         runner = JobRunner(
             worker_id=worker_id,
             database=database,
@@ -112,6 +118,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         )
         backpressure = _backpressure(settings, pipeline)
         pool = JobPool(runner, backpressure, room=room(settings, pipeline), on_job=on_job)
+        rescuer = JobRescuer(database=database, queue=queue, vault=vault, on_due=pool.wake, tracer=tracer)
         yield Services(
             settings=settings,
             worker_id=worker_id,
@@ -120,14 +127,9 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             leases=leases,
             pool=pool,
             webhooks=webhooks,
-            maintenance=Maintenance(
-                database=database,
-                queue=queue,
-                vault=vault,
-                settings=settings,
-                on_due=pool.wake,
-                tracer=tracer,
-            ),
+            maintenance=Maintenance(database=database, settings=settings, rescuer=rescuer),
+            dead_workers=DeadWorkerDetector(database=database, registry=registry, lock=lock, rescuer=rescuer),
+            lock=lock,
             cores=pipeline.cores,
             guarantees=pipeline.guarantees,
             registry=registry,

@@ -13,33 +13,43 @@ import structlog
 
 from domain.errors import TransientError
 from domain.workers import READY, WorkerInfo
-from infrastructure.redis.worker_registry import DRAIN, WorkerRegistry
+from infrastructure.database.session_lock import SessionLock
+from infrastructure.redis.worker_registry import DRAIN, Report, WorkerRegistry
+from worker.jobs.dead_workers import REPORT_SECONDS
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.process.job_pool import JobPool
 
 INTERVAL_SECONDS = 2.0
+REPORT_TIMEOUT_SECONDS = 2.0
+"""A report that Redis has not answered by then is sent again, on another connection."""
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WorkerRegistration:
-    """Keeps a worker's registry entry and obeys commands. While Redis is unavailable, both are suspended."""
+    """Keeps a worker's registry entry, reports that it lives, and obeys commands; all that while Redis is available.
+
+    It reports only while it holds its session lock: whoever never had one, or cannot get it back, is not judged by it.
+    """
 
     registry: WorkerRegistry
+    lock: SessionLock
     pool: JobPool
     leases: LeaseKeeper
     replica_id: str
     drain: Callable[[], None]
     started_at: float = field(default_factory=time.time)
+    _reported: Report | None = None
 
     async def run(self) -> None:
-        """Register and receive commands until cancelled; then remove the entry."""
+        """Register, report and receive commands until cancelled; then remove the entry and the report."""
         try:
-            await asyncio.gather(self._register(), self._receive_commands())
+            await asyncio.gather(self._register(), self._report_forever(), self._receive_commands())
         finally:
             try:
                 await self.registry.remove(self.replica_id)
+                await self._withdraw()
             except TransientError:
                 log.debug("registration.removal_failed")
 
@@ -50,6 +60,29 @@ class WorkerRegistration:
             except TransientError:
                 log.debug("registration.failed")
             await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _report_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(REPORT_TIMEOUT_SECONDS):
+                    await self._report()
+            except (TransientError, TimeoutError):
+                log.debug("registration.report_failed")
+            await asyncio.sleep(REPORT_SECONDS)
+
+    async def _report(self) -> None:
+        server = self.lock.server
+        current = None if server is None else Report(self.replica_id, server)
+        if self._reported != current:
+            await self._withdraw()
+        if current is not None:
+            self._reported = current
+            await self.registry.report(current)
+
+    async def _withdraw(self) -> None:
+        if self._reported is not None:
+            await self.registry.withdraw(self._reported)
+            self._reported = None
 
     def _info(self) -> WorkerInfo:
         return WorkerInfo(

@@ -100,6 +100,8 @@ class WorkerProcess:
             asyncio.create_task(_run_forever("leases", services.leases.run)),
             asyncio.create_task(_run_forever("pool", services.pool.run)),
             asyncio.create_task(_run_forever("maintenance", services.maintenance.run)),
+            asyncio.create_task(_run_forever("lock", services.lock.run)),
+            asyncio.create_task(_run_forever("dead workers", services.dead_workers.run)),
             asyncio.create_task(_run_forever("webhooks", services.webhooks.run)),
             asyncio.create_task(_run_forever("registration", self._registration(services).run)),
         ]
@@ -130,6 +132,7 @@ class WorkerProcess:
     def _registration(self, services: Services) -> WorkerRegistration:
         return WorkerRegistration(
             registry=services.registry,
+            lock=services.lock,
             pool=services.pool,
             leases=services.leases,
             replica_id=services.worker_id,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import JobStatus, Transition
@@ -13,25 +13,50 @@ from domain.sources import SourceKind
 from domain.text import JSON
 from infrastructure.database.repositories.attempts import ReleasedJob, dropping_uploads, release
 from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
+from infrastructure.database.session_lock import SERVER_START, is_held, lock_key
 
 WORKER_LOST = "worker lost"
 _REQUEUE = Transition.REQUEUE
 
-_RESCUE = text(
-    dropping_uploads(f"""
-        UPDATE jobs SET {release(reason=f"'{WORKER_LOST}'", counts=True)}
-        FROM (
-            SELECT job_id FROM jobs
-            WHERE status = '{_REQUEUE.before}' AND lease_expires_at < statement_timestamp()
-            ORDER BY lease_expires_at LIMIT :limit
-            FOR UPDATE SKIP LOCKED
-        ) AS lost
-        WHERE jobs.job_id = lost.job_id
-        RETURNING jobs.job_id, jobs.status, jobs.error_message, jobs.worker_id, {OWNER_AND_SOURCE},
-            left(jobs.source_metadata ->> 'traceparent', 60) AS traceparent,
-            jobs.started_at, statement_timestamp() AS rescued_at
-    """)  # nosec B608 # noqa: S608 - no input in it
+_RESCUE = """
+    UPDATE jobs SET {release}
+    FROM (
+        SELECT job_id FROM jobs
+        WHERE status = '{running}' AND {lost}
+        ORDER BY {order} LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS lost
+    WHERE jobs.job_id = lost.job_id
+    RETURNING jobs.job_id, jobs.status, jobs.error_message, jobs.worker_id, {columns},
+        left(jobs.source_metadata ->> 'traceparent', 60) AS traceparent,
+        jobs.started_at, statement_timestamp() AS rescued_at
+"""
+
+
+def _rescue(lost: str, order: str) -> TextClause:
+    """Return the statement that takes jobs from their worker; `lost` is the SQL that tells whether it is lost."""
+    released = release(reason=f"'{WORKER_LOST}'", counts=True)
+    update = _RESCUE.format(release=released, running=_REQUEUE.before, lost=lost, order=order, columns=OWNER_AND_SOURCE)
+    return text(dropping_uploads(update))
+
+
+_RESCUE_EXPIRED = _rescue("lease_expires_at < statement_timestamp()", "lease_expires_at")
+
+# The worker's session has its lock shared. Taking it exclusively shows that the session is gone, and until the end of
+# this statement's transaction no session of that worker can come back, and no other replica rescues the same jobs.
+_RESCUE_OF_WORKER = _rescue(
+    "worker_id = :worker_id AND (SELECT pg_try_advisory_xact_lock(CAST(:key AS bigint)))", "job_id"
 )
+
+# The start of the server is compared because a server that has started again has lost the locks of living workers.
+_LOCKLESS = text(f"""
+    SELECT silent.worker_id
+    FROM unnest(CAST(:ids AS varchar[]), CAST(:keys AS bigint[]), CAST(:servers AS bigint[]))
+        AS silent (worker_id, key, server)
+    WHERE silent.server = {SERVER_START}
+        AND EXISTS (SELECT 1 FROM jobs WHERE status = '{_REQUEUE.before}' AND jobs.worker_id = silent.worker_id)
+        AND NOT {is_held("silent.key")}
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _SET_CONTROL = text("INSERT INTO fleet_controls (name) VALUES (:name) ON CONFLICT DO NOTHING")
 _CLEAR_CONTROL = text("DELETE FROM fleet_controls WHERE name = :name")
@@ -62,9 +87,35 @@ class MaintenanceRepository:
 
         The caller enqueues those that are pending again. Two concurrent rescues never take the same job.
         """
-        message = "the worker that ran it stopped answering"
-        values = {"limit": limit, "delay": 0.0, "kind": WORKER_LOST, "message": message}
-        return [_rescued_from_row(row) for row in (await self._connection.execute(_RESCUE, values)).mappings()]
+        values = {"limit": limit, "message": "the worker that ran it stopped answering"}
+        return await self._rescue(_RESCUE_EXPIRED, values)
+
+    async def rescue_of_worker(self, worker_id: str, limit: int) -> list[RescuedJob]:
+        """Take up to `limit` jobs from a worker that is dead, whether their leases have expired or not.
+
+        As `rescue_expired` otherwise. Takes nothing while a session holds the worker's lock, or another replica
+        rescues its jobs.
+        """
+        message = "the worker that ran it died"
+        values = {"limit": limit, "message": message, "worker_id": worker_id, "key": lock_key(worker_id)}
+        return await self._rescue(_RESCUE_OF_WORKER, values)
+
+    async def _rescue(self, statement: TextClause, values: Mapping[str, JSON]) -> list[RescuedJob]:
+        rows = await self._connection.execute(statement, {**values, "delay": 0.0, "kind": WORKER_LOST})
+        return [_rescued_from_row(row) for row in rows.mappings()]
+
+    async def lockless_workers(self, servers: Mapping[str, int]) -> list[str]:
+        """Return those workers that have running jobs and whose session lock no session holds.
+
+        `servers` names for each worker the start of the server that held its lock; a worker is left out if this
+        server has started at another time. Reads the workers' jobs only.
+        """
+        values = {
+            "ids": list(servers),
+            "keys": [lock_key(worker_id) for worker_id in servers],
+            "servers": list(servers.values()),
+        }
+        return list((await self._connection.scalars(_LOCKLESS, values)).all())
 
     async def set_control(self, name: str, *, on: bool) -> bool:
         """Set or clear a control of the whole fleet. Returns whether that changed anything."""

@@ -13,7 +13,7 @@ from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import ROOT, command_names, documents, setting_names
-from worker.cli.commands.doctor_connections import OTHER_CONNECTIONS
+from worker.cli.commands.doctor_connections import LOCK_CONNECTIONS, OTHER_CONNECTIONS
 
 (COMPOSE,) = documents(ROOT / "docker-compose.yml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -75,7 +75,8 @@ def test_postgresql_has_connections_for_ten_replicas_and_two_api_processes() -> 
     (option,) = [word for word in SERVICES["postgres"]["command"] if word.startswith("max_connections=")]
     settings, superusers = Settings(), 3
     each = settings.db_pool_size + settings.db_max_overflow
-    assert int(option.partition("=")[2]) >= (10 + 2) * each + OTHER_CONNECTIONS + superusers
+    replicas, apis = 10 * (each + LOCK_CONNECTIONS), 2 * each
+    assert int(option.partition("=")[2]) >= replicas + apis + OTHER_CONNECTIONS + superusers
 
 
 def test_redis_persists_and_never_evicts() -> None:

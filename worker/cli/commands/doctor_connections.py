@@ -14,6 +14,9 @@ from worker.cli.commands.doctor_services import Check
 OTHER_CONNECTIONS = 10
 """Connections for all but the workers: an API, commands, migrations, the autoscaler, a person with psql."""
 
+LOCK_CONNECTIONS = 1
+"""Connections of a worker beside its pool: the one that holds its session lock."""
+
 MAX_SHARE_IN_USE = 0.9
 READ_COMMITTED = "read committed"
 
@@ -32,7 +35,8 @@ async def check_connections(settings: Settings) -> list[Check]:
     if settings.pools_transactions:
         number = check_connections_in_use(limits)
     else:
-        number = check_number(limits, workers, settings.db_pool_size + settings.db_max_overflow)
+        each = settings.db_pool_size + settings.db_max_overflow + LOCK_CONNECTIONS
+        number = check_number(limits, workers, each)
     return [
         number,
         check_pooler(state, pools_transactions=settings.pools_transactions),

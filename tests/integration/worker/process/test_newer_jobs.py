@@ -20,6 +20,7 @@ from tests.hostile.support.poison import enqueue_message, job_message
 from worker.client import Client
 from worker.jobs import maintenance
 from worker.jobs.maintenance import Maintenance
+from worker.jobs.rescue import JobRescuer
 from worker.process.bootstrap import token_vault
 
 
@@ -73,13 +74,9 @@ async def test_newer_jobs_are_logged_once(
         return await run_once(self)
 
     monkeypatch.setattr(Maintenance, "run_once", count_round)
-    maintenance_loop = Maintenance(
-        database=database,
-        queue=JobQueue(redis),
-        vault=token_vault(system.settings, redis),
-        settings=system.settings,
-        on_due=lambda: None,
-    )
+    vault = token_vault(system.settings, redis)
+    rescuer = JobRescuer(database=database, queue=JobQueue(redis), vault=vault, on_due=lambda: None)
+    maintenance_loop = Maintenance(database=database, settings=system.settings, rescuer=rescuer)
     with capture_logs() as log:
         task = asyncio.create_task(maintenance_loop.run())
         await until(lambda: rounds >= 5)
