@@ -7,7 +7,16 @@ from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError
 
-NO_PREPARED_STATEMENTS = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+
+def _no_name() -> str:
+    return ""
+
+
+NO_PREPARED_STATEMENTS: Mapping[str, Any] = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": _no_name,
+}
 """Neither asyncpg nor SQLAlchemy keeps a prepared statement, and none has a name that another client could use."""
 
 NEEDS_SESSION = (
