@@ -35,10 +35,16 @@ NAMING = {
 _NOW = func.now()
 _EMPTY_LIST = text("'[]'::jsonb")
 _EMPTY_OBJECT = text("'{}'::jsonb")
-_HAS_TURN = "status = 'pending' AND turn IS NOT NULL"
 _NEW_UUID = func.gen_random_uuid()
 _OPEN_DELIVERY = "delivered_at IS NULL AND given_up_at IS NULL"
 _ENDED_DELIVERY = "delivered_at IS NOT NULL OR given_up_at IS NOT NULL"
+
+WAITS_FOR_CLAIM = "nullif(status = 'pending', false) IS NOT NULL AND turn IS NOT NULL"
+"""The SQL of the condition that a job is pending and has a turn, in the words of the index for claims.
+
+That index alone can serve a query with this condition. With `status = 'pending'` the planner would go by its
+statistics: those from before a backlog make it read and sort all pending rows for each claim.
+"""
 
 DELIVERY_HOST = "coalesce(lower(left(substring(url, '^[^:/?#]*://([^/?#]*)'), 300)), '')"
 """The SQL of the host of a delivery's URL, with its port if it has one. It is short enough for an index entry."""
@@ -113,13 +119,9 @@ class JobRow(Base):
         CheckConstraint("jsonb_typeof(attempt_errors) = 'array'", name="attempt_errors"),
         Index("ix_jobs_status_updated", "status", "updated_at"),
         # The claim and the assignment of turns read pending rows only, however many finished ones there are.
-        Index("ix_jobs_pending_turn", "turn", "created_at", "job_id", postgresql_where=text(f"{_HAS_TURN}")),
+        Index("ix_jobs_claim", "turn", "created_at", "job_id", postgresql_where=text(WAITS_FOR_CLAIM)),
         Index(
-            "ix_jobs_pending_small_turn",
-            "turn",
-            "created_at",
-            "job_id",
-            postgresql_where=text(f"{_HAS_TURN} AND small"),
+            "ix_jobs_claim_small", "turn", "created_at", "job_id", postgresql_where=text(f"{WAITS_FOR_CLAIM} AND small")
         ),
         Index("ix_jobs_pending_user_turn", "user_id", "turn", postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_pending_unstaged", "run_after", postgresql_where=text("status = 'pending' AND turn IS NULL")),

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import JOB_VERSION, Claim
 from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from_row
+from infrastructure.database.tables import WAITS_FOR_CLAIM
 
 TURN_OF_NEXT = "(SELECT last_value + 1 FROM queue_turn)"
 """SQL of the turn of a job that is to be claimed next."""
@@ -33,7 +34,7 @@ It depends on the user's pending jobs only, so that a user who cancels a backlog
 _CLAIM = """
     WITH picked AS MATERIALIZED (
         SELECT job_id, turn, worker_id FROM jobs
-        WHERE status = 'pending' AND turn IS NOT NULL {only_small} AND run_after <= statement_timestamp()
+        WHERE {waits} {only_small} AND run_after <= statement_timestamp()
             AND version <= {version} AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
         ORDER BY turn, created_at, job_id LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -51,8 +52,9 @@ _CLAIM = """
         CASE WHEN jobs.small THEN (SELECT data FROM job_uploads WHERE job_uploads.job_id = jobs.job_id) END AS upload
 """
 
-_CLAIM_ANY = text(_CLAIM.format(only_small="", version=JOB_VERSION, columns=JOB_COLUMNS))
-_CLAIM_SMALL = text(_CLAIM.format(only_small="AND small", version=JOB_VERSION, columns=JOB_COLUMNS))
+_PARTS = {"waits": WAITS_FOR_CLAIM, "version": JOB_VERSION, "columns": JOB_COLUMNS}
+_CLAIM_ANY = text(_CLAIM.format(only_small="", **_PARTS))
+_CLAIM_SMALL = text(_CLAIM.format(only_small="AND small", **_PARTS))
 
 # A retried job comes next. Jobs that another program has inserted, and those that are older than turns, get theirs as
 # if they were submitted now, in their order, so that many of one user do not pass for one.
@@ -91,10 +93,11 @@ class ClaimRepository:
         """
         statement = _CLAIM_SMALL if only_small else _CLAIM_ANY
         values = {"limit": limit, "worker_id": worker_id, "lease": lease_seconds}
-        rows = (await self._connection.execute(statement, values)).mappings()
+        rows = await self._connection.execute(statement, values)
+        names = tuple(rows.keys())
         claims = []
         for row in rows:
-            columns = dict(row)
+            columns = dict(zip(names, row, strict=True))
             token, upload = columns.pop("lease_token"), columns.pop("upload")
             previous = columns.pop("previous_worker")
             claims.append(Claim(job=job_from_row(columns), lease_token=token, upload=upload, previous_worker=previous))

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from uuid import UUID
 
+import pytest
 from sqlalchemy import text
 
 from domain.jobs import LEASE_SECONDS, Claim, SubmissionLimits
@@ -17,6 +18,7 @@ from infrastructure.database.repositories.submissions import NewJob, SubmissionR
 from infrastructure.database.repositories.users import UserRepository
 
 NO_LIMITS = SubmissionLimits(max_unfinished=10**6, max_per_day=10**6)
+ROWS_READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
 SOURCE = {"git_repo_url": "https://github.com/a/b", "git_branch": None}
 
 
@@ -207,3 +209,23 @@ async def test_job_of_a_newer_version_is_left_alone(database: Database) -> None:
     newer, known = await submit(database, await new_user(database)), await submit(database, await new_user(database))
     await execute(database, "UPDATE jobs SET version = 99 WHERE job_id = :job_id", job_id=newer[0])
     assert [each.job.job_id for each in await claim(database, 5)] == known
+
+
+@pytest.mark.parametrize("only_small", [False, True])
+@pytest.mark.parametrize("analyzed", [False, True])
+async def test_a_claim_reads_the_rows_that_it_takes_and_not_the_backlog(
+    database: Database, *, analyzed: bool, only_small: bool
+) -> None:
+    """The statistics are from before the backlog: there are none, or they say that no job is pending."""
+    await execute(database, "ALTER TABLE jobs SET (autovacuum_enabled = false)")
+    user_id = await new_user(database)
+    await submit(database, user_id, 1_000, small=True)
+    await execute(database, "UPDATE jobs SET status = 'completed'")
+    if analyzed:
+        await execute(database, "ANALYZE jobs")
+    await submit(database, user_id, 3_000, small=True)
+    async with database.unit_of_work() as work:
+        before = await work.scalar(text(ROWS_READ)) or 0
+        claims = await ClaimRepository(work).claim(10, worker_id="w", lease_seconds=30, only_small=only_small)
+        assert len(claims) == 10
+        assert await work.scalar(text(ROWS_READ)) - before < 100
