@@ -33,6 +33,7 @@ from infrastructure.observability.prometheus_metrics import (
     observe_timings,
 )
 from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
+from infrastructure.redis.event_publisher import EventPublisher
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
 from worker.analysis.pipeline import Pipeline, PipelineResult
@@ -61,6 +62,7 @@ class JobRunner:
     database: Database
     ends: EndBatcher
     queue: JobQueue
+    events: EventPublisher
     vault: TokenVault
     leases: LeaseKeeper
     pipeline: Pipeline
@@ -281,12 +283,12 @@ class JobRunner:
         if claim.job.notify_url is not None:
             self.on_webhook_due()
         event = {"status": status, "stage": None, "progress": 100, "error_message": message}
-        try:
-            await self.queue.publish(claim.job.job_id, event)
-            if claim.job.source_metadata.get("has_token"):
+        self.events.publish(claim.job.job_id, event)
+        if claim.job.source_metadata.get("has_token"):
+            try:
                 await self.vault.delete(claim.job.job_id)
-        except TransientError:
-            log.debug("job.end_publish_failed")
+            except TransientError:
+                log.debug("token.delete_failed", job_id=claim.job.job_id)
 
 
 def facts_scope(job: Job) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.session_lock import SessionLock
 from infrastructure.observability.tracing import Tracer
 from infrastructure.outbound.webhook_sender import WebhookSender
+from infrastructure.redis.event_publisher import EventPublisher
 from infrastructure.redis.facts_cache import RedisFactsCache
 from infrastructure.redis.queue import (
     QUEUE_NAME,
@@ -97,6 +98,8 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         pipeline = await _open_pipeline(settings, redis, stack)
         webhooks = WebhookDispatcher(database, _webhook_sender(settings, stack))
         queue, vault = JobQueue(redis), token_vault(settings, redis)
+        events = EventPublisher(redis)
+        stack.push_async_callback(events.flush)
         await queue.purge_old_entries()
         leases = LeaseKeeper(database, queue)
         worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
@@ -109,6 +112,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             room_elsewhere=RoomElsewhere(registry, worker_id),
             on_hand_back=lambda: pool.hold_back(),  # noqa: PLW0108 - the pool is made below
             queue=queue,
+            events=events,
             vault=vault,
             leases=leases,
             pipeline=pipeline,

@@ -60,6 +60,8 @@ class JobPool:
         self._express: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._may_be_more = True
+        self._backlog = False
+        """Whether the last claim took all that there was room for: the next one follows without a wake-up."""
         self._polling = False
         """Whether POLL_SECONDS have passed without a wake-up or the end of a job."""
         self._assigned_at = -ASSIGN_SECONDS
@@ -86,9 +88,14 @@ class JobPool:
 
     @property
     def wants_wakeups(self) -> bool:
-        """Whether a wake-up can lead to a claim. A worker without room leaves queue entries to others."""
-        has_room = self.free > 0 or self._express is None
-        return has_room and not self._held_back and self.pause_reason() is None
+        """Whether a wake-up can lead to a claim. A worker without room, or with a backlog, leaves entries to others."""
+        has_room = self.free > 0 or self._wants_express
+        return has_room and not self._backlog and not self._held_back and self.pause_reason() is None
+
+    @property
+    def _wants_express(self) -> bool:
+        """Whether the express slot is free, and a larger job runs that a small upload need not wait for."""
+        return self._express is None and not all(claim.job.small for claim in self._tasks.values())
 
     def wake(self) -> None:
         """Claim due jobs now."""
@@ -124,17 +131,17 @@ class JobPool:
             reason = self.pause_reason()
             if reason is not None:
                 self._warn("claim.paused", reason)
+                self._backlog = False
                 return
             if self.free > 0:
                 await self._claim(self.free)
-            elif self._express is None and not all(claim.job.small for claim in self._tasks.values()):
+            elif self._wants_express:
                 await self._claim_express()
                 return
             else:
                 return
 
     async def _claim(self, limit: int) -> None:
-        await self._assign_turns()
         self._may_be_more = False  # a wake-up that comes during the claim sets it again
         claims = await self._runner.claim(limit)
         if self._polling and self.busy == 0:
@@ -142,17 +149,21 @@ class JobPool:
         self._polling = False
         for claim in claims:
             self._start(claim)
-        if len(claims) == limit:
+        self._backlog = len(claims) == limit
+        self._may_be_more |= self._backlog
+        if await self._assign_turns():
             self._may_be_more = True
 
     async def _claim_express(self) -> None:
         for claim in await self._runner.claim(1, only_small=True):
             self._express = self._start(claim, express=True)
 
-    async def _assign_turns(self) -> None:
-        if time.monotonic() - self._assigned_at >= ASSIGN_SECONDS:
-            self._assigned_at = time.monotonic()
-            await self._runner.assign_turns(ASSIGN_LIMIT)
+    async def _assign_turns(self) -> bool:
+        """Return whether due jobs were given turns. It follows the claim, which need not wait for it."""
+        if time.monotonic() - self._assigned_at < ASSIGN_SECONDS:
+            return False
+        self._assigned_at = time.monotonic()
+        return await self._runner.assign_turns(ASSIGN_LIMIT) > 0
 
     def _start(self, claim: Claim, *, express: bool = False) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._runner.run(claim, express=express))

@@ -1,6 +1,5 @@
 """Columns in SQL, and rows to domain objects. JOB_COLUMNS never include an upload's data."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from domain.jobs import FINISHED_STATUSES, UNFINISHED_STATUSES, AttemptError, Job, JobStatus
 from domain.runs import Run, RunOrigin, RunSummary
 from domain.sources import SourceKind
+from infrastructure.json_codec import loads
 
 METADATA_CHARACTERS = 65_536
 """Longest source metadata that is read from a row, without the upload's data; longer text is cut."""
@@ -64,7 +64,7 @@ def job_from_row(row: Mapping[Any, Any]) -> Job:
 def _metadata(text: str | None) -> Mapping[str, Any]:
     """Return the parsed object; empty if it is none, which `domain.sources.validate_source_metadata` reports later."""
     try:
-        value = json.loads(text or "null")
+        value = loads(text or "null")
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -24,12 +24,15 @@ _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
 _SCALARS = ("run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS)
 _DOCUMENTS = tuple(field.name for field in dataclasses.fields(Analysis))
 _TYPES = {"run_id": "uuid", "user_id": "uuid", "duration_ms": "integer"}
-_INSERT = text(f"""
+INSERT_RUNS = f"""
     INSERT INTO analysis_runs ({", ".join((*_SCALARS, *_DOCUMENTS))})
     SELECT {", ".join((*_SCALARS, *(f"CAST({name} AS jsonb)" for name in _DOCUMENTS)))}
     FROM unnest({", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in (*_SCALARS, *_DOCUMENTS))})
         AS new ({", ".join((*_SCALARS, *_DOCUMENTS))})
-""")  # nosec B608 # noqa: S608 - no input in it
+"""  # nosec B608 # noqa: S608 - no input in it
+"""SQL that inserts the runs of `run_columns`; `new` is the set of them."""
+
+_INSERT = text(INSERT_RUNS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +48,14 @@ class SerializedRun:
         """Serialize the run."""
         documents = {name: dumps(safe_json(getattr(run.analysis, name))).decode() for name in _DOCUMENTS}
         scalars = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
-        origin = safe_json(dataclasses.asdict(run.origin))
+        origin = {name: safe_json(getattr(run.origin, name)) for name in ORIGIN_COLUMNS}
         size = sum(len(document) for document in documents.values())
         return cls(run_id=run.run_id, columns={**scalars, **origin, **documents}, size=size)
+
+
+def run_columns(runs: Sequence[SerializedRun]) -> dict[str, list[JSON]]:
+    """Return the values of INSERT_RUNS: the runs column by column."""
+    return {name: [run.columns[name] for run in runs] for name in (*_SCALARS, *_DOCUMENTS)}
 
 
 class RunRepository:
@@ -58,8 +66,7 @@ class RunRepository:
 
     async def insert_many(self, runs: Sequence[SerializedRun]) -> None:
         """Insert the runs in one statement."""
-        columns = {name: [run.columns[name] for run in runs] for name in (*_SCALARS, *_DOCUMENTS)}
-        await self._connection.execute(_INSERT, columns)
+        await self._connection.execute(_INSERT, run_columns(runs))
 
     async def find_id(self, prefix: str, user_id: UUID) -> UUID:
         """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.

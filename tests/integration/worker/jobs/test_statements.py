@@ -21,10 +21,10 @@ from worker.process.bootstrap import Services, open_services
 
 SUBMIT = ["SELECT users", "SELECT jobs", "INSERT jobs", "commit"]
 CLAIM = ["UPDATE jobs", "UPDATE jobs"]
-"""Assign turns, at most each half a second, and claim. Sent in autocommit mode."""
+"""Claim, and assign turns at most each half a second. Sent in autocommit mode."""
 
-END = ["SELECT users", "INSERT analysis_runs", "UPDATE jobs", "commit"]
-"""Lock the owners and the jobs, insert the runs, end the jobs."""
+END = ["UPDATE jobs", "commit"]
+"""Lock the owners and the jobs, insert the runs, delete the uploads and end the jobs, in one statement."""
 
 
 class StatementLog:

@@ -1,0 +1,102 @@
+"""The pool of a worker's jobs: when it claims, how much, and when it takes wake-ups."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import Mock
+
+from worker.process.job_pool import JobPool
+
+
+class FakeRunner:
+    """Claims from a list of jobs. Each job runs until `finish`."""
+
+    def __init__(self, jobs: int, *, small: bool = True) -> None:
+        self.leases = Mock(healthy=True)
+        self.claims: list[int] = []
+        self.log: list[str] = []
+        self.running = 0
+        self._due = [Mock(**{"job.small": small}) for _ in range(jobs)]
+        self._finish = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def claim(self, limit: int, *, only_small: bool = False) -> Sequence[Any]:
+        await asyncio.sleep(0)
+        claimed, self._due = self._due[:limit], self._due[limit:]
+        self.claims.append(len(claimed))
+        self.log.append("claim")
+        self._changed.set()
+        return claimed
+
+    async def assign_turns(self, limit: int) -> int:
+        self.log.append("assign")
+        return 0
+
+    async def run(self, claim: Any, *, express: bool = False) -> None:
+        self.running += 1
+        await self._finish.wait()
+        self.running -= 1
+
+    def finish(self) -> None:
+        """Let all running jobs end at the same moment, as those do that share a transaction."""
+        self._finish.set()
+        self._finish = asyncio.Event()
+
+    async def until_claims(self, count: int) -> None:
+        async with asyncio.timeout(60):
+            while len(self.claims) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running_pool(runner: FakeRunner, room: int) -> AsyncIterator[JobPool]:
+    backpressure = Mock()
+    backpressure.reason.return_value = None
+    pool = JobPool(runner, backpressure, room=room)  # type: ignore[arg-type]
+    task = asyncio.create_task(pool.run())
+    try:
+        yield pool
+    finally:
+        task.cancel()
+        runner.finish()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_jobs_that_end_together_are_replaced_by_one_claim() -> None:
+    runner = FakeRunner(30)
+    async with running_pool(runner, room=10):
+        await runner.until_claims(1)
+        for number in (2, 3):
+            runner.finish()
+            await runner.until_claims(number)
+        assert runner.claims == [10, 10, 10]
+
+
+async def test_a_backlog_needs_no_wakeups() -> None:
+    runner = FakeRunner(15)
+    async with running_pool(runner, room=10) as pool:
+        assert pool.wants_wakeups
+        await runner.until_claims(1)
+        assert not pool.wants_wakeups
+        runner.finish()
+        await runner.until_claims(2)
+        assert (runner.claims, runner.running) == ([10, 5], 5)
+        assert pool.wants_wakeups
+
+
+async def test_a_worker_full_of_small_jobs_leaves_wakeups_to_others() -> None:
+    runner = FakeRunner(2)
+    async with running_pool(runner, room=2) as pool:
+        await runner.until_claims(1)
+        assert (pool.free, pool.wants_wakeups) == (0, False)
+
+
+async def test_a_claim_does_not_wait_for_the_assignment_of_turns() -> None:
+    runner = FakeRunner(1)
+    async with running_pool(runner, room=2):
+        await runner.until_claims(1)
+        assert runner.log[:2] == ["claim", "assign"]
