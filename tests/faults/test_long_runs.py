@@ -26,7 +26,9 @@ from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.processes import alive, descendants, job_scratch
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
+from worker.analysis.core_pool import usable_cores
 from worker.client import Client
+from worker.process.bootstrap import PREFETCH
 
 pytestmark = pytest.mark.slow
 
@@ -139,25 +141,28 @@ async def test_34_kills_in_180_seconds_over_three_workers_fail_no_job(system: Sy
     assert not alive(fleet.children)
 
 
-async def test_four_workers_of_twenty_slots_run_80_jobs(system: System, client: Client) -> None:
-    """80 jobs run at the same time, and at most as many of a worker's jobs compute as there are cores."""
-    rows = Rows(system)
-    # More than 80 jobs, because the first end before the last worker has started.
-    await submit_for_many(client, 200, slow_source(2500))
-    most_running = most_computing = 0
+async def test_four_workers_fill_their_room_and_compute_on_their_cores(system: System, client: Client) -> None:
+    """Each runs as many jobs as it has room for, and at most as many of them compute as it has cores."""
+    rows, cores = Rows(system), usable_cores()
+    room = 4 * (cores + PREFETCH)
+    computing = []
+
+    async def all_room_is_taken() -> bool:
+        stages = await rows.all("SELECT stage FROM jobs WHERE status = 'running'")
+        computing.append(sum(row["stage"] == "collecting" for row in stages))
+        return len(stages) == room
+
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(system.worker(f"w{n}")) for n in range(4)]
-        for _ in range(40):
-            await asyncio.sleep(0.25)
-            most_running = max(most_running, (await rows.statuses()).get("running", 0))
-            rows_now = await rows.all(
-                "SELECT count(*) AS n FROM jobs WHERE stage = 'collecting' AND status = 'running'"
-            )
-            most_computing = max(most_computing, rows_now[0]["n"])
+        await submit_for_many(client, 2 * room, slow_source(4000))
+        await until(all_room_is_taken, 180)
+        await until(lambda: _nothing_pending(rows), 600)
         assert all(worker.process.poll() is None for worker in workers)
-    cores = len(os.sched_getaffinity(0))
-    assert most_running == 80
-    assert 0 < most_computing <= 4 * cores
+    assert max(computing) <= 4 * cores
+
+
+async def _nothing_pending(rows: Rows) -> bool:
+    return not (await rows.statuses()).get("pending")
 
 
 @pytest.mark.fault("all connections of PostgreSQL taken")

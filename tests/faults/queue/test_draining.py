@@ -1,6 +1,8 @@
 """SIGTERM at the moments that a signal meets by chance: during a claim, and during the write of an end."""
 
+import asyncio
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -11,11 +13,21 @@ from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE, submit_for_many
 from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.waiting import until
-from tests.fixtures.worker_process import System
+from tests.fixtures.worker_process import TIMEOUT_SECONDS, System, WorkerProcess
 from worker.client import Client
 
 CLAIMED = "EXISTS (SELECT 1 FROM changed WHERE status = 'running')"
 FAILED = "EXISTS (SELECT 1 FROM changed WHERE status = 'failed')"
+
+
+WAIT_SECONDS = 3.0
+
+
+async def does_not_end_yet(worker: WorkerProcess) -> bool:
+    """Return whether the worker still runs after a while: nothing tells that it waits for an answer."""
+    with suppress(TimeoutError):
+        await until(lambda: worker.process.poll() is not None, WAIT_SECONDS)
+    return worker.process.poll() is None
 
 
 async def statuses_are(rows: Rows, **expected: int) -> bool:
@@ -39,8 +51,9 @@ async def test_jobs_of_a_claim_that_is_not_yet_answered_are_requeued(
         await until(lambda: statuses_are(rows, running=len(jobs)))
         worker.process.send_signal(signal.SIGTERM)
         await worker.until("worker.draining")
+        assert await does_not_end_yet(worker)
         proxies.postgresql.release_answers()
-        assert await worker.stop() == 0
+        assert await asyncio.to_thread(worker.process.wait, TIMEOUT_SECONDS) == 0
     assert await rows.statuses() == {"pending": len(jobs)}
     async with system.worker("second"):
         await until(lambda: statuses_are(rows, completed=len(jobs)))
@@ -59,8 +72,9 @@ async def test_failure_that_is_being_written_is_written(system: System, client: 
         await gate.until_reached()
         worker.process.send_signal(signal.SIGTERM)
         await worker.until("worker.draining")
+        assert await does_not_end_yet(worker)
         await gate.open()
-        assert await worker.stop() == 0
+        assert await asyncio.to_thread(worker.process.wait, TIMEOUT_SECONDS) == 0
         assert [entry["job_id"] for entry in worker.log() if entry["event"] == "job.failed"] == [job.job_id]
     assert await rows.statuses() == {"failed": 1}
 
@@ -78,8 +92,9 @@ async def test_results_that_are_being_written_are_written_and_logged(system: Sys
         await gate.until_reached()
         worker.process.send_signal(signal.SIGTERM)
         await worker.until("worker.draining")
+        assert await does_not_end_yet(worker)
         await gate.open()
-        assert await worker.stop() == 0
+        assert await asyncio.to_thread(worker.process.wait, TIMEOUT_SECONDS) == 0
         done = sorted(entry["job_id"] for entry in worker.log() if entry["event"] == "job.completed")
     statuses = await rows.statuses()
     assert set(statuses) <= {str(JobStatus.COMPLETED), str(JobStatus.PENDING)}
