@@ -7,7 +7,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test test-pooler fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
+.PHONY: demo test test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -48,6 +48,9 @@ audit: $(STAMP) ## look for known vulnerabilities of the locked dependencies (as
 
 parity: $(STAMP) ## compare every number with the tools' own command lines, on large trees (needs Java 17 and npm)
 	$(BIN)/python -m pytest tests/parity
+
+test-pythons: $(STAMP) ## run unit and parity tests on other interpreters: make test-pythons PYTHONS="3.12 3.13"
+	@$(BIN)/python -m tests.tools.run_pythons $(PYTHONS)
 
 goldens: $(STAMP) ## write what PMD reports for the trees of the duplication tests (needs Java 17 and npm)
 	$(BIN)/python -m tests.tools.make_goldens

@@ -61,7 +61,8 @@ METRIC = MetricDeclaration(
 class Cyclomatic:
     """McCabe's cyclomatic complexity of functions and methods.
 
-    Equals `radon cc --json`: its top-level entries of type function or method. These are the functions that are in no
+    Equals `radon cc --json` over exactly our file set (radon itself leaves out directories whose name begins with a
+    dot): its top-level entries of type function or method. These are the functions that are in no
     other function, and the methods of classes that are in no other class. Definitions inside a function are not
     counted. A function whose complexity is above 10 is a finding.
 

@@ -72,8 +72,9 @@ METRIC = MetricDeclaration(
 class Lint:
     """Issues by ruff's default rules.
 
-    Equals `ruff check --isolated --no-cache --no-respect-gitignore` over exactly the files of the tree, run from its
-    root. ruff's own default exclusions (`build`, `dist`, `.direnv`, ...) do not apply.
+    Equals `ruff check --isolated --no-cache --no-respect-gitignore` over exactly our file set, run from its root.
+    ruff's own default exclusions (`build`, `dist`, `.direnv`, ...) do not apply. ruff also asks for the names of the
+    tree's other entries, to tell the tree's own modules from those of others; they are kept for it.
 
     Some rules look at more than a file's bytes: at names, mode bits and neighbouring modules. Therefore ruff runs as a
     process of its own over the tree on disk. A second run, without regard to silencing comments, takes only the files

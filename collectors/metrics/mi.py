@@ -44,7 +44,8 @@ METRIC = MetricDeclaration(
 class Maintainability:
     """radon's maintainability index, 0..100, higher is better.
 
-    Equals `radon mi --json` without rounding. Strings over several lines count as comments, which is its default.
+    Equals `radon mi --json` without rounding, over exactly our file set (radon itself leaves out directories whose name
+    begins with a dot). Strings over several lines count as comments, which is its default.
 
     With V Halstead's volume, G the file's cyclomatic complexity, L its logical lines and C its comment lines in percent
     of its source lines, the index is (171 - 5.2 ln V - 0.23 G - 16.2 ln L + 50 sin sqrt(2.46 radians(C))) * 100 / 171,

@@ -27,8 +27,12 @@ What is measured of a source. The Prometheus metrics of a worker have [a page of
 
 - **All collectors analyse the same files**: every regular `.py` file outside {{excluded}}.
   A file larger than `MAX_FILE_KB` is skipped. `completeness` names what was left out.
-- **Each number equals that of the tool**: it is what the tool's command line reports for the same tree, wherever that
-  tool finishes. Configuration files inside the tree are ignored. Nothing of the tree is imported or executed.
+- **Each number equals that of the tool**: it is what the tool's command line reports over exactly our file set,
+  wherever that tool finishes. The tools' own rules of what to leave out do not apply: radon leaves out files and
+  directories whose name begins with a dot; `bandit -r` each path that contains `.git`, `.tox`, `CVS`, `.bzr` or another
+  of its names as text (`.github/x.py`, `src/CVSS.py`, `b.toxic.py`); ruff `build`, `dist` and others; docstr-coverage
+  and vulture what their defaults say. Configuration files inside the tree are ignored. Nothing of the tree is imported
+  or executed.
 - **Comments that silence a tool** (`noqa`, `nosec`) are honoured. The number of hidden results is in `suppressed`.
 - **A failed collector has nulls**, and one line in `errors`. `completeness.collectors` says for each collector
   whether it is `ok`, `partial` (something was left out, and is named) or `failed`.

@@ -1,12 +1,15 @@
-"""Creation of bare repositories, and parsing of HEAD and the `shallow` file of an untrusted `.git`."""
+"""Creation of bare repositories, and reading of HEAD and the `shallow` file of an untrusted `.git`."""
 
+import os
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
-from domain.errors import InvalidInputError
-from domain.sources import validate_branch_name
+from domain.text import printable
 from infrastructure.sources.git.command import GitFailedError, run_git
 
 BRANCH = "refs/heads/analysed"
@@ -15,7 +18,10 @@ BRANCH = "refs/heads/analysed"
 MAX_REF_BYTES = 1024
 MAX_PACKED_REFS_BYTES = 16 << 20
 _OBJECT_ID_PATTERN = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
-_MAX_SYMBOLIC_REFS = 5
+_BRANCHES = b"refs/heads/"
+_RESOLVE_SECONDS = 10.0
+_FORMAT = "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {}\n"
+REFTABLE = "its refs are stored as reftable, which is not supported (git refs migrate --ref-format=files)"
 
 
 class UnusableHistoryError(Exception):
@@ -48,46 +54,59 @@ def create_bare_repository(repository: Path, *, sha256: bool = False) -> None:
     )
 
 
-def resolve_head(read: Callable[[str], bytes | None]) -> Head:
-    """Resolve HEAD to a commit id through symbolic, loose and packed refs.
+@contextmanager
+def refs_view(parent: Path) -> Iterator[Path]:
+    """Make a git directory for `resolve_head` below `parent`, with no objects; it is removed at the end.
 
-    `read` returns the bytes of a small file of the `.git` by its relative name, or None if there is no such file.
+    The caller adds HEAD, `packed-refs` and `refs` of an untrusted `.git`, or links to the latter: git only reads them.
+    """
+    view = Path(mkdtemp(prefix="refs-", dir=parent))
+    try:
+        (view / "objects").mkdir()
+        yield view
+    finally:
+        shutil.rmtree(view, ignore_errors=True)
+
+
+def resolve_head(view: Path) -> Head:
+    """Let git resolve HEAD of a git directory to a commit id, whatever the bytes of its branch's name.
+
     Raises UnusableHistoryError if HEAD leads to no commit id.
     """
-    content = read("HEAD")
-    if content is None:
+    if not os.path.lexists(view / "HEAD"):
         raise UnusableHistoryError("there is no HEAD")
-    branch = None
-    for _ in range(_MAX_SYMBOLIC_REFS):
-        content = content.strip()
-        if is_object_id(content):
-            return Head(content.decode(), branch)
-        name = _parse_symbolic_ref(content)
-        if branch is None:
-            branch = name.removeprefix("refs/heads/")
-        loose = read(name)
-        content = loose if loose is not None else _find_packed_ref(read("packed-refs") or b"", name)
-    raise UnusableHistoryError(f"HEAD is not resolved after {_MAX_SYMBOLIC_REFS} symbolic refs")
+    (view / "refs").mkdir(exist_ok=True)
+    for object_format in ("sha1", "sha256"):
+        (view / "config").write_text(_FORMAT.format(object_format), encoding="ascii")
+        try:
+            sha = _read_git(view, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD").strip()
+        except GitFailedError:
+            continue
+        if is_object_id(sha):
+            return Head(sha.decode("ascii"), _branch_of(view))
+    raise UnusableHistoryError("HEAD's branch has no commit" if _target_of(view) else "HEAD is malformed")
 
 
-def _parse_symbolic_ref(content: bytes) -> str:
-    """Return the full ref of the branch. The name is validated, because it is used as a file name next."""
-    target = content.removeprefix(b"ref:").strip().decode("utf-8", "replace")
-    if not content.startswith(b"ref:") or not target.startswith("refs/heads/"):
-        raise UnusableHistoryError("HEAD is malformed")
-    try:
-        return "refs/heads/" + validate_branch_name(target.removeprefix("refs/heads/"))
-    except InvalidInputError as error:
-        raise UnusableHistoryError("HEAD names an invalid branch") from error
+def _branch_of(view: Path) -> str | None:
+    """Return the name of HEAD's branch, for display; None for a detached HEAD, and for one at another kind of ref."""
+    target = _target_of(view)
+    if target is None or not target.startswith(_BRANCHES):
+        return None
+    return printable(os.fsdecode(target.removeprefix(_BRANCHES)))
 
 
-def _find_packed_ref(packed_refs: bytes, name: str) -> bytes:
-    wanted = name.encode()
-    for line in packed_refs.splitlines():
-        object_id, _, ref = line.partition(b" ")
-        if ref == wanted:
-            return object_id
-    raise UnusableHistoryError("HEAD's branch has no commit")
+def _target_of(view: Path) -> bytes | None:
+    for options in (("--no-recurse",), ()):  # git knows the option since 2.39
+        try:
+            return _read_git(view, "symbolic-ref", "--quiet", *options, "HEAD").strip(b"\n")
+        except GitFailedError:
+            continue
+    return None
+
+
+def _read_git(view: Path, *arguments: str) -> bytes:
+    # A timeout, because a ref of an untrusted directory may be a named pipe, for which git would wait.
+    return run_git(view, *arguments, timeout=_RESOLVE_SECONDS)
 
 
 def copy_shallow_file(repository: Path, content: bytes | None) -> bool:

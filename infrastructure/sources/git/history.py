@@ -164,7 +164,8 @@ def is_partial(repository: Path) -> bool:
     stores = [repository / "objects"]
     if alternates.exists():
         stores += [Path(os.fsdecode(line)) for line in alternates.read_bytes().splitlines() if line]
-    return any(next((store / "pack").glob("*.promisor"), None) is not None for store in stores)
+    packs = [store / "pack" for store in stores]
+    return any(name.endswith(".promisor") for pack in packs if pack.is_dir() for name in os.listdir(pack))  # noqa: PTH208
 
 
 def _range(since: str | None) -> str:

@@ -14,9 +14,12 @@ from domain.metrics.report import Failed
 from infrastructure.sources.git.bare_repository import (
     MAX_PACKED_REFS_BYTES,
     MAX_REF_BYTES,
+    REFTABLE,
+    Head,
     UnusableHistoryError,
     copy_shallow_file,
     create_bare_repository,
+    refs_view,
     resolve_head,
     set_head,
 )
@@ -67,7 +70,7 @@ def link_history(found: LocalRepository, layout: SourceLayout) -> FetchedHistory
 def _create_linked_repository(found: LocalRepository, layout: SourceLayout) -> FetchedHistory:
     git_dir = _git_directory(found.dot_git)
     shared = _common_directory(git_dir)
-    head = resolve_head(lambda name: _read_ref(git_dir if name == "HEAD" else shared, name))
+    head = _resolve_head(git_dir, shared, layout)
     repository = layout.repository
     create_bare_repository(repository, sha256=len(head.sha) == 64)
     _write_alternates(repository, shared / "objects")
@@ -77,6 +80,21 @@ def _create_linked_repository(found: LocalRepository, layout: SourceLayout) -> F
         _require_directory(repository, found.subdirectory)
     PathMapping(history_directory=found.subdirectory).save(repository)
     return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
+
+
+def _resolve_head(git_dir: Path, shared: Path, layout: SourceLayout) -> Head:
+    if any((directory / "reftable").exists() for directory in (git_dir, shared)):
+        raise UnusableHistoryError(REFTABLE)
+    with refs_view(layout.root) as view:
+        link = os.fsencode((git_dir / "HEAD").readlink()) if (git_dir / "HEAD").is_symlink() else b""
+        is_ref = link.startswith(b"refs/")
+        content = b"ref: %b\n" % link if is_ref else _read_small(git_dir / "HEAD", MAX_REF_BYTES)
+        if content is not None:
+            (view / "HEAD").write_bytes(content)
+        (view / "packed-refs").write_bytes(_read_small(shared / "packed-refs", MAX_PACKED_REFS_BYTES) or b"")
+        if (shared / "refs").is_dir():
+            (view / "refs").symlink_to((shared / "refs").resolve(), target_is_directory=True)
+        return resolve_head(view)
 
 
 def _git_directory(dot_git: Path) -> Path:
@@ -94,10 +112,6 @@ def _common_directory(git_dir: Path) -> Path:
     """Return the git directory of the main work tree, which a linked work tree shares."""
     content = _read_small(git_dir / "commondir", MAX_REF_BYTES)
     return git_dir if content is None else (git_dir / os.fsdecode(content.strip())).resolve()
-
-
-def _read_ref(directory: Path, name: str) -> bytes | None:
-    return _read_small(directory / name, MAX_PACKED_REFS_BYTES if name == "packed-refs" else MAX_REF_BYTES)
 
 
 def _read_small(file: Path, limit: int) -> bytes | None:

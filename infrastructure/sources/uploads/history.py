@@ -9,6 +9,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +17,20 @@ from domain.metrics.report import Failed
 from infrastructure.sources.git.bare_repository import (
     MAX_PACKED_REFS_BYTES,
     MAX_REF_BYTES,
+    REFTABLE,
+    Head,
     UnusableHistoryError,
     copy_shallow_file,
     create_bare_repository,
+    refs_view,
     resolve_head,
     set_head,
 )
 from infrastructure.sources.git.command import GitFailedError, run_git
 from infrastructure.sources.git.history import PathMapping
+from infrastructure.sources.tree.directory_writer import DirectoryWriter
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
-from infrastructure.sources.tree.writer import MACOS_METADATA, find_excluded_directory
+from infrastructure.sources.tree.writer import MACOS_METADATA, find_excluded_directory, invalid_name_reason
 from infrastructure.sources.uploads.zip_archive import ZipArchive, ZipMemberError, irregular_file_reason
 
 VERIFY_TIMEOUT_SECONDS = 60.0
@@ -88,7 +93,7 @@ def extract_history(
     members = {
         name[prefix:]: member
         for name, member in zip(reversed(names), reversed(archive.members), strict=True)
-        if dot_git.contains(name) and irregular_file_reason(member) is None
+        if dot_git.contains(name) and irregular_file_reason(member) is None and not name.endswith(b"/")
     }
     try:
         return _create_repository(archive, members, dot_git, layout)
@@ -105,12 +110,7 @@ def extract_history(
 def _create_repository(
     archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], dot_git: ArchivedGitDirectory, layout: SourceLayout
 ) -> FetchedHistory:
-    def read(name: str) -> bytes | None:
-        member = members.get(name.encode())
-        limit = MAX_PACKED_REFS_BYTES if name == "packed-refs" else MAX_REF_BYTES
-        return None if member is None else archive.read(member, limit)
-
-    head = resolve_head(read)
+    head = _resolve_head(archive, members, layout)
     repository = layout.repository
     create_bare_repository(repository, sha256=len(head.sha) == 64)
     shallow = members.get(b"shallow")
@@ -122,6 +122,26 @@ def _create_repository(
     _check_objects(repository)
     PathMapping(tree_directory=dot_git.folder).save(repository)
     return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)
+
+
+def _resolve_head(archive: ZipArchive, members: dict[bytes, zipfile.ZipInfo], layout: SourceLayout) -> Head:
+    if any(name.startswith(b"reftable/") for name in members):
+        raise UnusableHistoryError(REFTABLE)
+    with refs_view(layout.root) as view:
+        writer = DirectoryWriter(view)
+        try:
+            for name, member in members.items():
+                if name in (b"HEAD", b"packed-refs") or (name.startswith(b"refs/") and _is_ref_path(name)):
+                    limit = MAX_PACKED_REFS_BYTES if name == b"packed-refs" else MAX_REF_BYTES
+                    with suppress(FileExistsError, NotADirectoryError):
+                        writer.write(name, archive.read(member, limit), executable=False)
+        finally:
+            writer.close()
+        return resolve_head(view)
+
+
+def _is_ref_path(name: bytes) -> bool:
+    return not name.endswith(b"/") and invalid_name_reason(name, archive=False) is None
 
 
 def _check_objects(repository: Path) -> None:

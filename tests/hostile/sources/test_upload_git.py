@@ -322,11 +322,11 @@ BROKEN: list[tuple[Callable[[WorkTree], object], str]] = [
     (lambda work: loose_object(work, "HEAD^{tree}").write_bytes(zlib.compress(b"tree 4\0junk")), ""),
     (
         lambda work: (work.dot_git / "HEAD").write_text("ref: refs/heads/../../../etc/passwd\n"),
-        "HEAD names an invalid branch",
+        "HEAD's branch has no commit",
     ),
     (lambda work: (work.dot_git / "HEAD").write_text("x" * 5000), "a file in it is too large"),
     (lambda work: (work.dot_git / "HEAD").write_text("--upload-pack=x"), "HEAD is malformed"),
-    (lambda work: (work.dot_git / "refs/heads/main").write_text("-x\n"), "HEAD is malformed"),
+    (lambda work: (work.dot_git / "refs/heads/main").write_text("-x\n"), "HEAD's branch has no commit"),
     (lambda work: (work.dot_git / "refs/heads/main").write_text(work.git("rev-parse", "HEAD:a.py").decode()), ""),
     (lambda work: (work.dot_git / "shallow").write_text("-x\n"), "its shallow file is malformed"),
     (false_object, "its objects do not pass `git fsck`"),

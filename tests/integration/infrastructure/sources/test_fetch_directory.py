@@ -143,7 +143,7 @@ def replace_head_with_a_pipe(git_dir: Path) -> None:
         (lambda git_dir: (git_dir / "HEAD").write_text("a" * 40), "HEAD's commit is missing"),
         (lambda git_dir: (git_dir / "objects").rename(git_dir / "gone"), "its objects cannot be read"),
         (lambda git_dir: (git_dir / "shallow").write_text("x"), "its shallow file is malformed"),
-        (lambda git_dir: (git_dir / "refs/heads/main").write_text("x" * 2000), "its main is larger than 1024 bytes"),
+        (lambda git_dir: (git_dir / "refs/heads/main").write_text("x" * 2000), "HEAD's branch has no commit"),
     ],
 )
 def test_broken_history_is_skipped_and_files_are_kept(
