@@ -116,6 +116,18 @@ class SupportsFileAnswers(FileCollector, Protocol):
 
 
 @runtime_checkable
+class SupportsManyTrees(SupportsFileAnswers, Protocol):
+    """A collector whose tool can answer for several trees in one run."""
+
+    def answer_trees(self, trees: Sequence[SourceTree]) -> Sequence[Mapping[str, Facts]]:
+        """Return the answers for each tree, by path, from one run of the tool for all.
+
+        Each answer equals that of a run for its tree alone. A file for which that is not certain has no answer.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsSavedState(TreeCollector, Protocol):
     """A tree collector that can continue from what earlier runs saved."""
 
@@ -170,6 +182,11 @@ def supports_tree_facts(collector: object) -> TypeGuard[SupportsTreeFacts]:
 def supports_file_answers(collector: object) -> TypeGuard[SupportsFileAnswers]:
     """Return whether the collector can leave out files whose answers are known."""
     return _is_instance(collector, SupportsFileAnswers)
+
+
+def supports_many_trees(collector: object) -> TypeGuard[SupportsManyTrees]:
+    """Return whether the collector's tool can answer for several trees in one run."""
+    return _is_instance(collector, SupportsManyTrees)
 
 
 def supports_package_names(collector: object) -> TypeGuard[SupportsPackageNames]:

@@ -40,8 +40,14 @@ SMALL_UPLOAD_BYTES = 48 * 1024
 SMALL_UPLOAD_CHARACTERS = SMALL_UPLOAD_BYTES * 4 // 3
 """Largest upload that a claim returns with the job and that a single child process handles; its length in base64."""
 
+
 MAX_NAME_LENGTH = 255
 """Characters that a file name, project name or author model may have."""
+
+
+def can_share_child(filename: object) -> bool:
+    """Return whether a small upload may share a child process: a single file; an archive may take long to unpack."""
+    return isinstance(filename, str) and filename.endswith(".py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     """Number of the Redis database, if `REDIS_URL` is unset."""
 
     arq_max_jobs: PositiveInt = 20
-    """Upper limit of the jobs that a worker runs at a time, which is otherwise the number of its cores and two more."""
+    """Upper limit of the jobs that a worker runs at a time, which is otherwise the number of its cores and two more.
+    Small uploads of one user that may share a child process (`SHARE_CHILD_JOBS`) count as one job."""
     arq_job_timeout: PositiveInt = 600
     """Time limit in seconds for fetching, and the same again for collecting. An attempt that exceeds it fails."""
     arq_keep_result: NonNegativeInt = 0
@@ -132,6 +133,9 @@ class Settings(BaseSettings):
     """Size of the cache for facts about analysed files, which later runs reuse; 0: no cache.
     Workers keep it in Redis, `vibe8 analyze` in the user's cache directory. If Redis has a `maxmemory`, the cache takes
     at most half of it and leaves the rest to the queue."""
+    share_child_jobs: PositiveInt = 8
+    """Uploads of one small `.py` file that may share a child process, if they are of one user and wait for a core at
+    the same moment. They can then influence each other's results, never those of another user; 1: no sharing."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / f"vibe8-{os.getuid()}")
     """Directory for sources during analysis. Each worker makes its own subdirectory. It must belong to the user who
     runs the worker; the default has that user's number in its name."""

@@ -22,7 +22,7 @@ from collectors.engine.package_reports import PackageReporter
 from collectors.engine.process_pool import ProcessPool
 from collectors.engine.report_assembly import CollectedFacts, Outcome, Summaries, assemble
 from collectors.engine.steps import FILE_STEP, Step, Unit, UnitResult, pack, run_in_this_process
-from collectors.engine.tree_collection import cache_outcome, tree_steps
+from collectors.engine.tree_collection import Answers, cache_outcome, tree_steps
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
 from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
@@ -47,12 +47,13 @@ class Options:
 
     With 0 processes a tiny tree is analysed in this process, which a crash then ends: the caller must be able to
     repeat the analysis with 1 process. `on_packages` is called during the analysis, with the names of packages that
-    the tree imports; each is passed once.
+    the tree imports; each is passed once. `answers` of tools that are known already are not asked for again.
     """
 
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     collector_timeout: float = 120.0
     on_packages: Callable[[Sequence[str]], None] = lambda _names: None
+    answers: Answers = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ def _collect(
     """
     collected = summaries.collected
     by_file = [collector for collector in collectors if is_file_collector(collector)]
-    of_tree = sorted(tree_steps(tree, collectors, cache), key=lambda step: not supports_package_names(step[0]))
+    steps = tree_steps(tree, collectors, cache, options.answers)
+    of_tree = sorted(steps, key=lambda step: not supports_package_names(step[0]))
     missing = _add_cached(tree, by_file, collected, cache)
     packages = PackageReporter(collected, len(missing), options.on_packages)
     timeout = options.collector_timeout

@@ -1,6 +1,7 @@
 """Collection from the tree as a whole, beside the map over its files, continued from cached data where possible."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,30 +11,53 @@ from collectors.contract import (
     Facts,
     SupportsTreeFacts,
     supports_file_answers,
+    supports_many_trees,
     supports_saved_state,
     supports_tree_facts,
 )
 from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.source.source_tree import SourceTree
+from collectors.tools.tool_launcher import supervisor_kills_descendants
+
+Answers = Mapping[str, Mapping[str, Facts]]
+"""Answers of tools about a tree's files: by collector and path."""
 
 Collect = Callable[[], tuple[Facts, Any]]
 """Returns facts, and what to cache: a state (bytes), answers by path, or None."""
 
 
 def tree_steps(
-    tree: SourceTree, collectors: Sequence[AnyCollector], cache: FileFactsCache | None
+    tree: SourceTree, collectors: Sequence[AnyCollector], cache: FileFactsCache | None, answers: Answers
 ) -> Iterable[tuple[Collector, Collect]]:
-    """Yield each collector that collects from the tree as a whole, with the function that does it."""
+    """Yield each collector that collects from the tree as a whole, with the function that does it.
+
+    `answers` are those that are known already; without any, and without a cache, the tool runs over the whole tree.
+    """
     for collector in collectors:
         if not supports_tree_facts(collector):
             continue
-        if cache is not None and supports_saved_state(collector):
+        if supports_file_answers(collector) and answers.get(collector.metric.name):
+            yield collector, partial(collector.collect_incremental, tree, answers[collector.metric.name])
+        elif cache is not None and supports_saved_state(collector):
             yield collector, partial(collector.collect_incremental, tree, cache.get_states(collector.metric.name))
         elif cache is not None and supports_file_answers(collector):
             known = cache.get_answers(collector.metric.name, collector.answer_schema, tree.entries)
             yield collector, partial(collector.collect_incremental, tree, known)
         else:
             yield collector, partial(_collect_all, collector, tree)
+
+
+def answer_trees(trees: Sequence[SourceTree], collectors: Sequence[AnyCollector]) -> Sequence[Answers]:
+    """Run the tools that can answer for several trees once for all of them, and return the answers for each tree.
+
+    Raises no error of a tool: its answers are missing then, and it runs for each tree alone.
+    """
+    found: list[dict[str, Mapping[str, Facts]]] = [{} for _ in trees]
+    for collector in filter(supports_many_trees, collectors):
+        with suppress(Exception), supervisor_kills_descendants():
+            for answers, of_tree in zip(found, collector.answer_trees(trees), strict=True):
+                answers[collector.metric.name] = of_tree
+    return found
 
 
 def _collect_all(collector: SupportsTreeFacts, tree: SourceTree) -> tuple[Facts, None]:

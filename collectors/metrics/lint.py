@@ -1,9 +1,12 @@
 """`lint`: issues by ruff's default rules."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 from collectors.contract import TREE_PATH, Facts, Totals
@@ -123,6 +126,22 @@ class Lint:
         }
         return facts, new
 
+    def answer_trees(self, trees: Sequence[SourceTree]) -> Sequence[Mapping[str, Facts]]:
+        """Run ruff once for all trees that hold a single file.
+
+        ruff takes longer to start than to check a small file. Its answer for a file without neighbours depends on the
+        directories above it only if the file is an `__init__.py`.
+        """
+        lone = {number: tree for number, tree in enumerate(trees) if _is_lone_file(tree)}
+        if len(lone) < 2:
+            return [{} for _ in trees]
+        root = Path(os.path.commonpath([tree.root for tree in lone.values()]))
+        entries = tuple(replace(tree.entries[0], path=str(number)) for number, tree in lone.items())
+        together = SourceTree(root=root, entries=entries, process_control=trees[0].process_control)
+        _, answers = self.collect_incremental(together, {})
+        known = {number: answers[str(number)] for number in lone if self.answer_schema.matches(answers[str(number)])}
+        return [{tree.entries[0].path: known[number]} if number in known else {} for number, tree in enumerate(trees)]
+
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Add up, and assign each finding to its function; nulls where ruff failed on every file."""
         of_tree = facts[TREE_PATH]
@@ -141,6 +160,14 @@ class Lint:
             findings=list(_with_functions(of_tree["findings"], facts)),
             gaps=of_tree["gaps"],
         )
+
+
+def _is_lone_file(tree: SourceTree) -> bool:
+    return (
+        len(tree.entries) == 1
+        and tree.entries[0].location.parent == tree.root
+        and (tree.entries[0].location.name != "__init__.py")
+    )
 
 
 def _has_comment(entry: FileEntry) -> bool:

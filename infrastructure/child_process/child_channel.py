@@ -91,7 +91,7 @@ async def _read_result(reader: asyncio.StreamReader, on_progress: ProgressListen
         elif kind is MessageKind.RESULT:
             result = content
         elif kind is MessageKind.ERROR:
-            raise _child_error(content)
+            raise child_error(content)
 
 
 async def _read_message(reader: asyncio.StreamReader) -> tuple[MessageKind, dict[str, Any]]:
@@ -125,7 +125,8 @@ async def _read_payload(reader: asyncio.StreamReader) -> tuple[MessageKind, byte
     return kind, await reader.readexactly(length)
 
 
-def _child_error(content: Mapping[str, Any]) -> Vibe8Error:
+def child_error(content: Mapping[str, Any]) -> Vibe8Error:
+    """Return the error that a child reports by `type` and `message`; AnalysisKilledError if it may not raise that."""
     message = one_line(str(content.get("message")))
     for allowed in _ALLOWED_ERRORS:
         if content.get("type") == allowed.__name__:

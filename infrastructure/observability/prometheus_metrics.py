@@ -82,8 +82,8 @@ COLLECTOR_CPU = Histogram(
     buckets=_BUCKETS_SECONDS,
     registry=REGISTRY,
 )
-CHILD_KINDS = ("fetch", "collect", "fetch+collect")
-"""What a child process does; `fetch+collect` is for small uploads."""
+CHILD_KINDS = ("fetch", "collect", "fetch+collect", "fetch_each+collect_each")
+"""What a child process does; `fetch+collect` is for a small upload, the last for several of one user."""
 
 CHILD_PROCESSES = Gauge(
     "vibe8_child_processes", "Running child processes of this replica, by entry.", ["entry"], registry=REGISTRY

@@ -8,7 +8,7 @@ import base64
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import infrastructure.sources.git.gitpython  # noqa: F401 - in the zygote, so th
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import declarations, discover
 from collectors.engine.file_facts_cache import FileFactsCache
-from collectors.source.source_tree import load_tree
+from collectors.engine.tree_collection import Answers
+from collectors.source.source_tree import SourceTree, load_tree
 from domain.errors import InvalidInputError, Vibe8Error
 from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
 from domain.ports import PREVIOUS_RESULT
@@ -92,24 +93,44 @@ def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str,
     If cached facts are attached to the request (`worker.analysis.facts_wire_format`), the newly found ones are attached
     to the result. Raises InvalidInputError for a tree without a Python file.
     """
-    emit = _progress_emitter(report)
-    emit("collecting", 0.0)
+    reports = CollectReports(report)
+    reports.stage("collecting", 0.0)
     gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
-    scratch = SourceLayout(Path(request["scratch"]))
     fetched = FetchedSource.from_json(request[PREVIOUS_RESULT])
+    return collect_tree(open_tree(request, fetched), fetched, request, reports)
+
+
+def open_tree(request: Mapping[str, JSON], fetched: FetchedSource) -> SourceTree:
+    """Return the tree that was fetched into scratch. Raises InvalidInputError where it has no Python file."""
+    scratch = SourceLayout(Path(request["scratch"]))
     history = GitHistory(scratch.repository) if fetched.has_history else None
     tree = load_tree(scratch.tree, process_control=SystemProcessControl(), manifests=scratch.manifests, history=history)
     if not tree.entries:
         raise InvalidInputError(f"no Python file to analyse{_skipped_note(fetched)}")
+    return tree
+
+
+def collect_tree(
+    tree: SourceTree,
+    fetched: FetchedSource,
+    request: Mapping[str, JSON],
+    reports: "CollectReports",
+    answers: Answers | None = None,
+) -> Mapping[str, JSON]:
+    """Run the collectors over a tree, as `collect` does. `answers` are those of tools that were asked already."""
     options = Options(
         processes=request["processes"],
         collector_timeout=request["collector_timeout"],
-        on_packages=lambda names: report({PACKAGE_NAMES: list(names[:MAX_REPORTED_NAMES])}),
+        on_packages=reports.packages,
+        answers=answers or {},
     )
     if ATTACHMENT not in request:
-        return {**analyse(tree, fetched, options, emit).document(), PACKAGE_LISTS: declared_lists(declarations())}
+        return {
+            **analyse(tree, fetched, options, reports.stage).document(),
+            PACKAGE_LISTS: declared_lists(declarations()),
+        }
     cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT]))
-    analysis = analyse(tree, fetched, options, emit, cache)
+    analysis = analyse(tree, fetched, options, reports.stage, cache)
     result = {**analysis.document(), PACKAGE_LISTS: declared_lists(declarations())}
     return {**result, ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
 
@@ -121,18 +142,23 @@ def _skipped_note(fetched: FetchedSource) -> str:
     return f" ({fetched.skipped_total} skipped, such as {one_line(first.path, 200)}: {first.reason})"
 
 
-def _progress_emitter(report: ReportProgress) -> Callable[[str, float], None]:
-    """Return a function that reports a stage and its share (0..1) as a percentage of the whole job.
+class CollectReports:
+    """Reports of one analysis: its stages, and the packages that its manifests declare."""
 
-    Fetching ends at 10 %, collecting at 90 %.
-    """
-    last = ("", 0.0)
+    def __init__(self, report: ReportProgress) -> None:
+        self._report = report
+        self._last = ("", 0.0)
 
-    def emit(stage: str, share: float) -> None:
-        nonlocal last
+    def stage(self, stage: str, share: float) -> None:
+        """Report a stage and its share (0..1) as a percentage of the whole job.
+
+        Fetching ends at 10 %, collecting at 90 %.
+        """
         now = time.monotonic()
-        if stage != last[0] or now - last[1] >= PROGRESS_SECONDS:
-            last = (stage, now)
-            report({"stage": stage, "progress": round(10 + 80 * share) if stage == "collecting" else 90})
+        if stage != self._last[0] or now - self._last[1] >= PROGRESS_SECONDS:
+            self._last = (stage, now)
+            self._report({"stage": stage, "progress": round(10 + 80 * share) if stage == "collecting" else 90})
 
-    return emit
+    def packages(self, names: Sequence[str]) -> None:
+        """Report package names."""
+        self._report({PACKAGE_NAMES: list(names[:MAX_REPORTED_NAMES])})

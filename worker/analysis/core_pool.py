@@ -24,7 +24,9 @@ def usable_cores() -> int:
 
 
 @dataclass(order=True, slots=True)
-class _Waiter:
+class CoreRequest:
+    """A request for up to `most` cores. `granted` gets how many they are once there is one."""
+
     turn: int
     number: int
     most: int = field(compare=False)
@@ -38,7 +40,7 @@ class CorePool:
         """`count` defaults to `usable_cores()`."""
         self.count = count or usable_cores()
         self._free = self.count
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[CoreRequest] = []
         self._numbers = itertools.count()
 
     @asynccontextmanager
@@ -64,42 +66,56 @@ class CorePool:
         try:
             yield taken
         finally:
-            self._free += taken
-            self._serve()
+            self.release(taken)
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a core."""
+        return len(self._waiters)
+
+    def request(self, turn: int, most: int = 1) -> CoreRequest:
+        """Ask for a core. Whoever asks must either `withdraw` the request or `release` what it was granted."""
+        request = CoreRequest(turn, next(self._numbers), most, asyncio.get_running_loop().create_future())
+        heapq.heappush(self._waiters, request)
+        self._serve()
+        return request
+
+    def withdraw(self, request: CoreRequest) -> None:
+        """Take a request back, with the cores that it was granted."""
+        if request.granted.done() and not request.granted.cancelled():
+            self._free += request.granted.result()
+        else:
+            request.granted.cancel()
+            self._waiters = [other for other in self._waiters if other is not request]
+            heapq.heapify(self._waiters)
+        self._serve()
+
+    def release(self, count: int) -> None:
+        """Give back cores that were granted."""
+        self._free += count
+        self._serve()
 
     async def _take(self, most: int, turn: int, while_waiting: Callable[[], Coroutine[None, None, None]] | None) -> int:
-        waiter = _Waiter(turn, next(self._numbers), most, asyncio.get_running_loop().create_future())
-        heapq.heappush(self._waiters, waiter)
-        self._serve()
+        request = self.request(turn, most)
         try:
-            if while_waiting is not None and not waiter.granted.done():
-                await _run_until(waiter.granted, while_waiting())
-            return await waiter.granted
+            if while_waiting is not None and not request.granted.done():
+                await run_until(request.granted, while_waiting())
+            return await request.granted
         except BaseException:
-            self._abandon(waiter)
+            self.withdraw(request)
             raise
 
     def _serve(self) -> None:
         while self._free > 0 and self._waiters:
-            waiter = heapq.heappop(self._waiters)
-            if waiter.granted.cancelled():
+            request = heapq.heappop(self._waiters)
+            if request.granted.cancelled():
                 continue
-            taken = min(max(1, self._free - len(self._waiters)), waiter.most)
+            taken = min(max(1, self._free - len(self._waiters)), request.most)
             self._free -= taken
-            waiter.granted.set_result(taken)
-
-    def _abandon(self, waiter: _Waiter) -> None:
-        """Wait no longer, and give back what was granted to a task that was cancelled before it could run."""
-        if waiter.granted.done() and not waiter.granted.cancelled():
-            self._free += waiter.granted.result()
-        else:
-            waiter.granted.cancel()
-            self._waiters = [other for other in self._waiters if other is not waiter]
-            heapq.heapify(self._waiters)
-        self._serve()
+            request.granted.set_result(taken)
 
 
-async def _run_until(granted: "asyncio.Future[int]", work: Coroutine[None, None, None]) -> None:
+async def run_until(granted: "asyncio.Future[Any]", work: Coroutine[None, None, None]) -> None:
     """Run the work until a core is granted. Raises what the work raises before that.
 
     Nothing is awaited after the decision between the two, so that no core can be granted to work that has failed.

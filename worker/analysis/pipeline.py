@@ -17,7 +17,7 @@ from domain.metrics.packages import PACKAGE_LISTS
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
-from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
+from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource, can_share_child
 from domain.text import JSON
 from infrastructure.child_process.wire_protocol import ATTACHMENT
 from infrastructure.observability.child_metrics import add_fetched_bytes
@@ -27,6 +27,12 @@ from infrastructure.sources.uploads.upload import check_upload
 from worker.analysis.core_pool import CorePool
 from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.sandbox_profiles import build_profiles
+from worker.analysis.shared_child.sharing import (
+    ChildSharing,
+    OwnCore,
+    SharedResult,
+    SharedUpload,
+)
 from worker.analysis.source_facts import KnownFacts, SourceFacts
 from worker.analysis.timeline import Timeline
 from worker.analysis.workspace import Removals, job_workspace
@@ -58,7 +64,8 @@ class Pipeline:
     `cores` limits the analyses that compute at the same time; fetching, which waits for the network, is not limited.
     `packages` is None where look-ups are switched off. `timeout` and `collector_timeout` are seconds, without the time
     that a job waits for a core. `guarantees` describe the children's sandbox. Without `facts` nothing
-    is cached. With `uses_cores` a worker claims only a few more jobs than it has cores.
+    is cached. With `uses_cores` a worker claims only a few more jobs than it has cores. Without `sharing` every upload
+    has a child of its own.
     """
 
     children: ChildRunner
@@ -71,6 +78,7 @@ class Pipeline:
     guarantees: Sequence[Guarantee] = ()
     uses_cores: bool = True
     facts: SourceFacts | None = None
+    sharing: ChildSharing | None = None
 
     async def run(
         self,
@@ -86,10 +94,10 @@ class Pipeline:
         """Analyse one source in a workspace of its own, which is removed at the end.
 
         `source` is what `worker.analysis.child_tasks.fetch` reads. `scope` names the user and the source, for the cache
-        of facts; an empty one means no cache. The stages are recorded in `timeline`. Of those that wait for a core the
-        lowest `turn` is served first; an `express` job (a small upload) does not wait. `while_waiting` runs during that
-        wait only, and what it raises ends the job. Raises PermanentError and TransientError as the children do; what is
-        wrong with an upload as a whole is found before waiting for a core.
+        of facts and for sharing a child; an empty one means neither. The stages are recorded in `timeline`. Of those
+        that wait for a core the lowest `turn` is served first; an `express` job (a small upload) does not wait.
+        `while_waiting` runs during that wait only, and what it raises ends the job. Raises PermanentError and
+        TransientError as the children do; what is wrong with an upload as a whole is found before waiting for a core.
         """
         timeline = timeline or Timeline()
         async with Removals() as removals, PackageLookup(self.packages) as lookup:
@@ -131,9 +139,12 @@ class Pipeline:
         For a small upload, a second child or the cache would take as long as the analysis itself. Returns None where
         the child is killed: then two children run, so that a hostile file is contained as in any other source.
         """
-        async with job_workspace(self.scratch_dir, job.removals) as scratch, AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            shared = await self._acquire_core_or_share(stack, source, job)
+            if shared is not None:
+                return _ChildOutput(fetched=shared.fetched, collected=shared.collected)
+            scratch = await stack.enter_async_context(job_workspace(self.scratch_dir, job.removals))
             sandbox, _ = build_profiles(scratch, source)
-            await self._acquire_cores(stack, job, at_most=1)
             with job.timeline.consecutive_spans("fetching") as start_span:
                 try:
                     collected = await self.children.run(
@@ -148,6 +159,29 @@ class Pipeline:
                     log.info("analysis.single_child_killed", reason=str(error))
                     return None
         return _ChildOutput(fetched=collected[PREVIOUS_RESULT], collected=collected)
+
+    async def _acquire_core_or_share(
+        self, stack: AsyncExitStack, source: Mapping[str, JSON], job: "_JobInPipeline"
+    ) -> SharedResult | None:
+        """Wait for a core, which `stack` then holds, or return the result from a child of another upload."""
+        if self.sharing is not None and job.scope and not job.express and can_share_child(source["filename"]):
+            with job.timeline.consecutive_spans("core_wait") as start_span:
+                upload = SharedUpload(
+                    user=job.scope[0],
+                    turn=job.turn,
+                    source=source,
+                    on_progress=job.on_progress,
+                    start_span=start_span,
+                )
+                outcome = await self.sharing.acquire(upload, job.wait)
+            if isinstance(outcome, SharedResult):
+                return outcome
+            if isinstance(outcome, OwnCore):
+                stack.callback(self.cores.release, 1)
+                return None
+            log.info("analysis.shared_child_killed", reason=outcome.reason)
+        await self._acquire_cores(stack, job, at_most=1)
+        return None
 
     async def _run_two_children(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput":
         """Fetch in one child, which may use the network, and collect in another, which may not."""
@@ -178,13 +212,8 @@ class Pipeline:
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
 
     async def _acquire_cores(self, stack: AsyncExitStack, job: "_JobInPipeline", at_most: int | None = None) -> int:
-        async def wait() -> None:
-            await job.on_progress({"stage": WAITING_FOR_CORE, "progress": 0})
-            if job.while_waiting is not None:
-                await job.while_waiting()
-
         with job.timeline.span("core_wait"):
-            cores = self.cores.acquire(at_most, turn=job.turn, while_waiting=wait, express=job.express)
+            cores = self.cores.acquire(at_most, turn=job.turn, while_waiting=job.wait, express=job.express)
             return await stack.enter_async_context(cores)
 
     async def _put_facts(self, output: "_ChildOutput") -> None:
@@ -210,6 +239,12 @@ class _JobInPipeline:
     while_waiting: Callable[[], Awaitable[None]] | None
     lookup: PackageLookup
     removals: Removals
+
+    async def wait(self) -> None:
+        """Report that the job waits for a core, and do what is to be done meanwhile."""
+        await self.on_progress({"stage": WAITING_FOR_CORE, "progress": 0})
+        if self.while_waiting is not None:
+            await self.while_waiting()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.preload import PRELOAD, WARM_UP
+from worker.analysis.shared_child.sharing import ChildSharing
 from worker.analysis.workspace import worker_workspace
 
 MB = 1024 * 1024
@@ -88,15 +89,26 @@ def child_limits(settings: Settings, cores: int) -> ChildLimits:
 def _pipeline(
     settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path, cores: CorePool
 ) -> Pipeline:
+    limits = source_limits(settings)
+    sharing = ChildSharing(
+        children=children,
+        cores=cores,
+        limits=limits,
+        scratch_dir=scratch,
+        timeout=settings.arq_job_timeout,
+        collector_timeout=settings.collector_timeout,
+        most=settings.share_child_jobs,
+    )
     return Pipeline(
         children=children,
         packages=packages,
-        limits=source_limits(settings),
+        limits=limits,
         scratch_dir=scratch,
         cores=cores,
         timeout=settings.arq_job_timeout,
         collector_timeout=settings.collector_timeout,
         guarantees=children.guarantees,
+        sharing=sharing if settings.share_child_jobs > 1 else None,
     )
 
 

@@ -69,5 +69,8 @@ class Timeline:
         return round((time.monotonic() - self.started) * 1000)
 
     def stages_ms(self) -> dict[str, int]:
-        """Map each stage to its milliseconds; a stage that was cut short is included."""
-        return {span.name: span.duration_ms for span in self.spans}
+        """Map each stage to its milliseconds in all; a stage that was cut short is included."""
+        stages: dict[str, int] = {}
+        for span in self.spans:
+            stages[span.name] = stages.get(span.name, 0) + span.duration_ms
+        return stages

@@ -119,14 +119,23 @@ class Removals:
         await asyncio.shield(asyncio.gather(*self._tasks))
 
 
+def _remove_unused(creation: "asyncio.Future[str]") -> None:
+    if not creation.cancelled() and creation.exception() is None:
+        Path(creation.result()).rmdir()
+
+
 @asynccontextmanager
 async def job_workspace(parent: Path, removals: Removals) -> AsyncIterator[Path]:
     """Create a directory for one job, which only this user can read, and pass it to `removals` at the end.
 
     Raises TransientError where it cannot be created: another worker, or this one later, may have free space.
     """
+    creation = asyncio.ensure_future(asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=parent))
     try:
-        directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=parent))
+        directory = Path(await asyncio.shield(creation))
+    except asyncio.CancelledError:
+        creation.add_done_callback(_remove_unused)  # the thread goes on
+        raise
     except OSError as error:
         raise TransientError(f"the worker's scratch space cannot be written ({error.strerror})") from error
     try:
