@@ -188,7 +188,7 @@ async def test_each_core_gets_its_part_of_what_waits(tmp_path: Path) -> None:
     async with bench.busy():
         tasks = [bench.start(f"{number}.py", turn=number) for number in range(6)]
     await names_of(tasks)
-    assert [len(call) for call in bench.children.calls[:2]] == [3, 2]
+    assert sorted(len(call) for call in bench.children.calls) == [1, 2, 3]
     await bench.all_cores_are_free()
 
 
