@@ -9,6 +9,8 @@ claim is empty or cancelled.
 import argparse
 import asyncio
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--claimers", type=int, nargs="+", default=CLAIMERS)
     parser.add_argument("--claims", type=int, default=CLAIMS, help="of all claimers together")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # leaves the block, which stops the servers
     with tempfile.TemporaryDirectory(prefix="vibe8-growth-") as directory:
         stack = EmbeddedStack(Path(directory), durable=False)
         with stack as addresses:

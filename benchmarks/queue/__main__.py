@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +79,7 @@ def main() -> None:
     peers = [describe(name) for name in options.peers] if "noop" in options.only else []
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} processors, Python {platform.python_version()}, {SLOTS} slots a replica", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # leaves the block, which stops the servers
     with tempfile.TemporaryDirectory(prefix="vibe8-bench-") as directory:
         Path(directory).chmod(0o711)
         with EmbeddedStack(Path(directory) / "home") as stack:
