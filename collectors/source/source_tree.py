@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+import sys
 import tokenize
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ from collectors.source.scopes import Scope, find_scopes
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History, ProcessControl
 from domain.text import one_line, printable
+
+_SYNTAX_OF_3_12 = re.compile(
+    r"\s*+(?:type\s++\w++\s*+(?:\[.*\]\s*+)?=(?!=)|(?:async\s++)?def\s++\w++\s*+\[|class\s++\w++\s*+\[)"
+)
+"""Type aliases and type parameters (PEP 695), which are an error in every older Python."""
 
 _ENCODING_DECLARATION = re.compile(rb"(?:[^\r\n]*+(?:\r\n?|\n))??[^\r\n]*?coding[=:]")
 """An encoding in the first two lines; it may also be only similar to one."""
@@ -186,6 +192,9 @@ def _parse(text: str) -> ast.Module:
 def _describe(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         line = f" (line {error.lineno})" if error.lineno else ""
+        if sys.version_info < (3, 12) and _SYNTAX_OF_3_12.match((error.text or "")[:1_000]):
+            running = f"{sys.version_info[0]}.{sys.version_info[1]}"
+            return f"SyntaxError: newer than Python {running}: this needs Python 3.12{line}"
         return one_line(f"{type(error).__name__}: {error.msg}{line}", 200)
     return one_line(f"{type(error).__name__}: {error}", 200)
 

@@ -1,11 +1,13 @@
 """What cannot be measured stays unknown: breaking a file never gives it, or its tree, a better score."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collectors.engine.analysis import Options, analyse
+from collectors.source.source_tree import SourceFile
 from domain.sources import FetchedSource
 from tests.unit.collectors.source_trees import load_tree
 
@@ -63,3 +65,20 @@ def test_file_with_an_unusable_encoding_has_the_numbers_of_the_tools_that_read_i
     assert metrics["security"]["high"] is None
     assert metrics["health_score"] is None
     assert "unknown encoding" in document["errors"][0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["type X = int", "type X[T] = list[T]", "def f[T](x: T): pass", "    async def f[T](): ...", "class A[T]: pass"],
+)
+def test_syntax_that_is_newer_than_the_running_python_is_said_to_be_so(line: str) -> None:
+    error = SourceFile("a.py", f"if x:\n    pass\n{line}\n".encode()).parse_error
+    if sys.version_info >= (3, 12):
+        assert error is None
+    else:
+        assert error == "SyntaxError: newer than Python 3.11: this needs Python 3.12 (line 3)"
+
+
+@pytest.mark.parametrize("line", ["type = = 1", "print x", "def f(: pass", "type X == int", "class A(: pass"])
+def test_other_errors_are_not_said_to_be_newer_syntax(line: str) -> None:
+    assert "newer" not in str(SourceFile("a.py", f"{line}\n".encode()).parse_error)
