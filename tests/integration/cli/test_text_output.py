@@ -71,6 +71,7 @@ def test_history_of_a_job_that_waits_for_a_retry() -> None:
         "status": "pending",
         "attempt": 2,
         "error_message": None,
+        "worker_id": "host-1a2b",
         "attempt_errors": [
             {"attempt": 1, "at": at(3), "kind": "ServiceUnavailableError", "message": "the git host is away"},
             {"attempt": 2, "at": at(9), "kind": "AnalysisKilledError", "message": "killed"},
@@ -79,7 +80,7 @@ def test_history_of_a_job_that_waits_for_a_retry() -> None:
     assert [(moment[17:19], text) for moment, text in job_history(job)] == [
         ("00", "submitted"),
         ("03", "attempt 1 failed: the git host is away (ServiceUnavailableError)"),
-        ("05", "attempt 2 started"),
+        ("05", "attempt 2 started on host-1a2b"),
         ("09", "attempt 2 failed: killed (AnalysisKilledError)"),
         ("30", "attempt 3 is due"),
     ]
