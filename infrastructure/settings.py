@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     """Number of the Redis database, if `REDIS_URL` is unset."""
 
     arq_max_jobs: PositiveInt = 20
-    """Upper limit of the jobs that a worker runs at a time, which is otherwise the number of its cores and two more."""
+    """Upper limit of the jobs that a worker runs at a time, which is otherwise the number of its cores and two more.
+    Small uploads of one user that may share a child process (`SHARE_CHILD_JOBS`) count as one job."""
     arq_job_timeout: PositiveInt = 600
     """Time limit in seconds for fetching, and the same again for collecting. An attempt that exceeds it fails."""
     arq_keep_result: NonNegativeInt = 0

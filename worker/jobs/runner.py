@@ -75,11 +75,14 @@ class JobRunner:
     """Called when the end of a job has stored a webhook delivery that is due."""
     tracer: Tracer = field(default_factory=NoTracer)
 
-    async def claim(self, limit: int, *, only_small: bool = False) -> Sequence[Claim]:
-        """Claim up to `limit` due jobs, the lowest turns first. Raises TransientError."""
+    async def claim(self, limit: int, *, only_small: bool = False, share: int = 1) -> Sequence[Claim]:
+        """Claim up to `limit` due jobs, the lowest turns first. Raises TransientError.
+
+        With `share` more than 1, each small upload brings up to `share` - 1 of its user's next ones along.
+        """
         async with self.database.autocommit() as work:
             claims = await ClaimRepository(work).claim(
-                limit, worker_id=self.worker_id, lease_seconds=LEASE_SECONDS, only_small=only_small
+                limit, worker_id=self.worker_id, lease_seconds=LEASE_SECONDS, only_small=only_small, share=share
             )
         if claims:
             CLAIMS.labels("claimed").inc(len(claims))

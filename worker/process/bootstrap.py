@@ -121,7 +121,8 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             tracer=tracer,
         )
         backpressure = _backpressure(settings, pipeline)
-        pool = JobPool(runner, backpressure, room=room(settings, pipeline), on_job=on_job)
+        share = settings.share_child_jobs if pipeline.uses_cores else 1
+        pool = JobPool(runner, backpressure, room=room(settings, pipeline), share=share, on_job=on_job)
         rescuer = JobRescuer(database=database, queue=queue, vault=vault, on_due=pool.wake, tracer=tracer)
         yield Services(
             settings=settings,

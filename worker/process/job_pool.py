@@ -16,6 +16,7 @@ from domain.errors import TransientError
 from domain.jobs import Claim
 from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.prometheus_metrics import WAKEUPS_MISSED
+from worker.analysis.shared_child.room import children_needed
 from worker.jobs.runner import JobRunner
 from worker.process.backpressure import Backpressure
 
@@ -50,12 +51,14 @@ class JobPool:
         backpressure: Backpressure,
         *,
         room: int,
+        share: int = 1,
         on_job: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_job` is called after each attempt at a job."""
+        """`share` is how many small uploads of one user may count as one job; `on_job` is called after each attempt."""
         self._runner = runner
         self._backpressure = backpressure
         self._room = room
+        self._share = share
         self._tasks: dict[asyncio.Task[None], Claim] = {}
         self._express: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -78,8 +81,9 @@ class JobPool:
 
     @property
     def free(self) -> int:
-        """Number of jobs that the worker has room for."""
-        return max(0, self._room - len(self._tasks) + (self._express is not None))
+        """Number of jobs that the worker has room for; small uploads that may share a child count as one."""
+        claims = [claim for task, claim in self._tasks.items() if task is not self._express]
+        return max(0, self._room - children_needed(claims, self._share))
 
     @property
     def slots(self) -> int:
@@ -143,13 +147,13 @@ class JobPool:
 
     async def _claim(self, limit: int) -> None:
         self._may_be_more = False  # a wake-up that comes during the claim sets it again
-        claims = await self._runner.claim(limit)
+        claims = await self._runner.claim(limit, share=self._share)
         if self._polling and self.busy == 0:
             WAKEUPS_MISSED.inc(len(claims))
         self._polling = False
         for claim in claims:
             self._start(claim)
-        self._backlog = len(claims) == limit
+        self._backlog = len(claims) >= limit
         self._may_be_more |= self._backlog
         if await self._assign_turns():
             self._may_be_more = True

@@ -7,7 +7,7 @@ value on, so a newcomer's first job comes after at most one job of every user wh
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import JOB_VERSION, Claim
@@ -33,7 +33,7 @@ It depends on the user's pending jobs only, so that a user who cancels a backlog
 # the next claim sets it right.
 _CLAIM = """
     WITH picked AS MATERIALIZED (
-        SELECT job_id, turn, worker_id FROM jobs
+        SELECT job_id, turn, worker_id{sharing_columns} FROM jobs
         WHERE {waits} {only_small} AND run_after <= statement_timestamp()
             AND version <= {version} AND NOT EXISTS (SELECT 1 FROM fleet_controls WHERE name = 'paused')
         ORDER BY turn, created_at, job_id LIMIT :limit
@@ -41,20 +41,50 @@ _CLAIM = """
     ), advanced AS MATERIALIZED (
         SELECT setval('queue_turn', max(turn)) AS turn FROM picked
         HAVING max(turn) > (SELECT last_value FROM queue_turn)
-    )
+    ){sharing}
     UPDATE jobs
     SET status = 'running', attempt = jobs.attempt + 1, lease_token = gen_random_uuid(), worker_id = :worker_id,
         lease_expires_at = statement_timestamp() + make_interval(secs => :lease), started_at = statement_timestamp(),
         finished_at = NULL, error_message = NULL, progress = 0, stage = NULL
-    FROM picked LEFT JOIN advanced ON true
+    FROM {source} LEFT JOIN advanced ON true
     WHERE jobs.job_id = picked.job_id AND coalesce(advanced.turn, 0) >= 0
     RETURNING jobs.lease_token, {columns}, picked.worker_id AS previous_worker,
         CASE WHEN jobs.small THEN (SELECT data FROM job_uploads WHERE job_uploads.job_id = jobs.job_id) END AS upload
 """
 
-_PARTS = {"waits": WAITS_FOR_CLAIM, "version": JOB_VERSION, "columns": JOB_COLUMNS}
-_CLAIM_ANY = text(_CLAIM.format(only_small="", **_PARTS))
-_CLAIM_SMALL = text(_CLAIM.format(only_small="AND small", **_PARTS))
+# Small uploads of one user may share a child, so a claimed one brings the user's next ones along. Each keeps its own
+# turn, and the sequence does not follow theirs: the user's later jobs wait the longer. The turns of a backlog are two
+# apart, which bounds how many rows are read.
+_SHARING = """, companions AS MATERIALIZED (
+        SELECT next.job_id, next.worker_id
+        FROM (SELECT user_id, max(turn) AS turn, count(*) AS taken FROM picked WHERE small GROUP BY user_id) AS first
+        CROSS JOIN LATERAL (
+            SELECT job_id, worker_id FROM jobs
+            WHERE user_id = first.user_id AND status = 'pending' AND small
+                AND turn > first.turn AND turn <= first.turn + 4 * :share
+                AND run_after <= statement_timestamp() AND version <= {version}
+            ORDER BY turn LIMIT greatest(:share - first.taken, 0)
+            FOR UPDATE SKIP LOCKED
+        ) AS next
+    ), claimed AS (SELECT job_id, worker_id FROM picked UNION ALL SELECT job_id, worker_id FROM companions)
+"""
+
+
+def _statement(*, only_small: bool = False, sharing: bool = False) -> TextClause:
+    return text(
+        _CLAIM.format(
+            waits=WAITS_FOR_CLAIM,
+            only_small="AND small" if only_small else "",
+            version=JOB_VERSION,
+            columns=JOB_COLUMNS,
+            sharing_columns=", user_id, small" if sharing else "",
+            sharing=_SHARING.format(version=JOB_VERSION) if sharing else "",
+            source="claimed AS picked" if sharing else "picked",
+        )
+    )
+
+
+_CLAIM_ANY, _CLAIM_SMALL, _CLAIM_SHARING = _statement(), _statement(only_small=True), _statement(sharing=True)
 
 # A retried job comes next. Jobs that another program has inserted, and those that are older than turns, get theirs as
 # if they were submitted now, in their order, so that many of one user do not pass for one.
@@ -84,15 +114,18 @@ class ClaimRepository:
         self._connection = connection
 
     async def claim(
-        self, limit: int, *, worker_id: str, lease_seconds: float, only_small: bool = False
+        self, limit: int, *, worker_id: str, lease_seconds: float, only_small: bool = False, share: int = 1
     ) -> Sequence[Claim]:
         """Take up to `limit` due jobs, the lowest turns first, for this worker; empty where none is due.
 
+        With `share` more than 1, the user of a small upload among them gives up to `share` in all, beyond the limit.
         Nothing is claimed while the fleet is paused, and no job of a newer version than this program knows. Two
         claimers never get the same job, and neither waits for the other.
         """
         statement = _CLAIM_SMALL if only_small else _CLAIM_ANY
-        values = {"limit": limit, "worker_id": worker_id, "lease": lease_seconds}
+        values: dict[str, str | float] = {"limit": limit, "worker_id": worker_id, "lease": lease_seconds}
+        if share > 1 and not only_small:
+            statement, values = _CLAIM_SHARING, {**values, "share": share}
         rows = await self._connection.execute(statement, values)
         names = tuple(rows.keys())
         claims = []

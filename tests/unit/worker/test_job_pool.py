@@ -21,7 +21,7 @@ class FakeRunner:
         self._finish = asyncio.Event()
         self._changed = asyncio.Event()
 
-    async def claim(self, limit: int, *, only_small: bool = False) -> Sequence[Any]:
+    async def claim(self, limit: int, *, only_small: bool = False, share: int = 1) -> Sequence[Any]:
         await asyncio.sleep(0)
         claimed, self._due = self._due[:limit], self._due[limit:]
         self.claims.append(len(claimed))

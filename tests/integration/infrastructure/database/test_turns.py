@@ -40,10 +40,10 @@ async def submit(database: Database, user_id: UUID, count: int = 1, *, small: bo
     return [each.job.job_id for each in submitted]
 
 
-async def claim(database: Database, limit: int = 1, *, only_small: bool = False) -> list[Claim]:
+async def claim(database: Database, limit: int = 1, *, only_small: bool = False, share: int = 1) -> list[Claim]:
     async with database.autocommit() as work:
         claims = await ClaimRepository(work).claim(
-            limit, worker_id="w", lease_seconds=LEASE_SECONDS, only_small=only_small
+            limit, worker_id="w", lease_seconds=LEASE_SECONDS, only_small=only_small, share=share
         )
     return list(claims)
 
@@ -229,3 +229,56 @@ async def test_a_claim_reads_the_rows_that_it_takes_and_not_the_backlog(
         claims = await ClaimRepository(work).claim(10, worker_id="w", lease_seconds=30, only_small=only_small)
         assert len(claims) == 10
         assert await work.scalar(text(ROWS_READ)) - before < 100
+
+
+def users_of(claims: list[Claim]) -> Counter[UUID]:
+    return Counter(each.job.user_id for each in claims)
+
+
+async def test_small_upload_brings_its_users_next_small_uploads_along(database: Database) -> None:
+    ann, bob = [await new_user(database) for _ in range(2)]
+    first = await submit(database, ann, 2, small=True)
+    await submit(database, ann, 2)
+    last = await submit(database, ann, 6, small=True)
+    await submit(database, bob, 3)
+    claims = await claim(database, 2, share=4)
+    assert users_of(claims) == {ann: 4, bob: 1}
+    assert [each.job.job_id for each in claims if each.job.user_id == ann] == [*first, *last[:2]]
+    assert {each.upload for each in claims} == {b"x = 1\n", None}
+    assert users_of(await claim(database, 1, share=1)) == {bob: 1}
+
+
+async def test_claim_that_has_its_users_share_already_brings_none_along(database: Database) -> None:
+    ann = await new_user(database)
+    await submit(database, ann, 9, small=True)
+    assert len(await claim(database, 6, share=4)) == 6
+    assert len(await claim(database, 2, share=4)) == 3
+    assert await claim(database, 2, share=4) == []
+
+
+async def test_companions_cost_their_user_turns_and_no_one_else(database: Database) -> None:
+    """Small uploads are claimed eight at a time, yet users get the same number of jobs, and newcomers come next."""
+    ann, bob, newcomer = [await new_user(database) for _ in range(3)]
+    await submit(database, ann, 40, small=True)
+    await submit(database, bob, 40)
+    order = []
+    for _ in range(18):
+        order += [each.job.user_id for each in await claim(database, 1, share=8)]
+    assert order == ([ann] * 8 + [bob] * 8) * 2
+    await submit(database, newcomer)
+    following = [each.job.user_id for each in await claim(database, 3)]
+    assert following.index(newcomer) <= 2
+
+
+async def test_claimers_that_share_get_each_job_once(database: Database) -> None:
+    for _ in range(6):
+        await submit(database, await new_user(database), 40, small=True)
+    claimed: list[str] = []
+
+    async def claim_all() -> None:
+        while claims := await claim(database, 2, share=8):
+            claimed.extend(each.job.job_id for each in claims)
+
+    await asyncio.gather(*(claim_all() for _ in range(8)))
+    claimed += [each.job.job_id for each in await claim(database, 240)]
+    assert len(claimed) == len(set(claimed)) == 240
