@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -54,16 +54,20 @@ class Holder:
         """Stop the processes of the worker's job, once it is collected."""
         for _ in range(2):  # a process may start another one meanwhile
             for process in await until(self._collecting):
-                process.suspend()
-                self.stopped.append(process)
+                with suppress(psutil.NoSuchProcess):  # a tool that has just ended
+                    process.suspend()
+                    self.stopped.append(process)
 
     def _collecting(self) -> list[psutil.Process]:
-        processes = job_processes(self.worker.process.pid)
-        return processes if len(processes) >= 2 else []
+        with suppress(psutil.NoSuchProcess):  # one has just ended
+            processes = job_processes(self.worker.process.pid)
+            return processes if len(processes) >= 2 else []
+        return []
 
     def release(self) -> None:
         for process in self.stopped:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @dataclass
