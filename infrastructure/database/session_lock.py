@@ -36,7 +36,7 @@ _HELD = """
     AND (CAST(classid AS bigint) << 32 | CAST(objid AS bigint)) = {key}
 """
 
-_ACQUIRE = text(f"SELECT CASE WHEN pg_try_advisory_lock_shared(CAST(:key AS bigint)) THEN {SERVER_START} END")  # nosec B608
+_ACQUIRE = text(f"SELECT CASE WHEN pg_try_advisory_lock_shared(CAST(:key AS bigint)) THEN {SERVER_START} END")  # nosec B608 # no input in it
 _STILL_HELD = text(f"""
     SELECT EXISTS (SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid() AND {_HELD.format(key="CAST(:key AS bigint)")})
 """)  # nosec B608 # noqa: S608 - no input in it

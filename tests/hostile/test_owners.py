@@ -54,6 +54,7 @@ JOB_CALLS: dict[str, Call] = {
     "get_job": lambda client, user, job: client.get_job(user, job),
     "watch": first_of_watch,
     "list_webhook_deliveries": lambda client, user, job: client.list_webhook_deliveries(user, job),
+    "get_result": lambda client, user, job: client.get_result(user, job),
     "take_result": lambda client, user, job: client.take_result(user, job),
     "cancel_job": lambda client, user, job: client.cancel_job(user, job),
     "retry_job": lambda client, user, job: client.retry_job(user, job),
@@ -75,6 +76,7 @@ OWN_CALLS: dict[str, Call] = {
     ),
     "submit_many": submit_many_of_one,
 }
+CALLS_BY_PREFIX = {"find_job_id", "find_run_id"}
 CALLS_WITHOUT_OWNER = {
     "open",
     "get_or_create_user",  # the caller has authenticated the user
@@ -84,7 +86,7 @@ CALLS_WITHOUT_OWNER = {
 
 def test_every_public_call_is_covered_here() -> None:
     public = {name for name in dir(Client) if not name.startswith("_")}
-    assert public == {*JOB_CALLS, *RUN_CALLS, *OWN_CALLS, *CALLS_WITHOUT_OWNER}
+    assert public == {*JOB_CALLS, *RUN_CALLS, *OWN_CALLS, *CALLS_BY_PREFIX, *CALLS_WITHOUT_OWNER}
 
 
 @dataclass
@@ -221,6 +223,13 @@ async def test_same_idempotency_key_of_two_users_creates_two_jobs(world: World) 
     assert first.job_id != second.job_id
 
 
+async def test_beginning_of_anothers_id_finds_nothing(world: World) -> None:
+    ann, bob = world.users
+    job_id = (await OWN_CALLS["submit_upload"](world.client, ann, None)).job_id
+    assert await world.client.find_job_id(ann, job_id[:8]) == job_id
+    assert await world.client.find_job_id(bob, job_id[:8]) == job_id[:8]
+
+
 @pytest.mark.parametrize("hostile", ["' OR '1'='1", "\x00", "\ud800", "%", "*", "", "x" * 10_000, "\u202e", "../.."])
 async def test_invalid_job_id_is_not_found(world: World, hostile: str) -> None:
     ann, bob = world.users
@@ -277,7 +286,7 @@ def test_no_sequence_of_calls_affects_the_other_user(runner: tuple[asyncio.Runne
     loop, world = runner
     seen: Counter[tuple[str, str]] = Counter()
 
-    @fuzz_settings(60)
+    @fuzz_settings(150)
     @given(steps=STEPS)
     def check(steps: list[tuple[int, str, int, str | None]]) -> None:
         loop.run(run_steps(world, steps, seen))
