@@ -47,16 +47,3 @@ async def retry_while_unavailable(call: Callable[[], Awaitable[T]], outage: Outa
             return await call()
         except ServiceUnavailableError as error:
             await outage.wait(error)
-
-
-async def finish_despite_cancellation(work: Awaitable[T]) -> T:
-    """Wait until the work is done, however often this task is cancelled meanwhile; then raise CancelledError."""
-    task, cancelled = asyncio.ensure_future(work), False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        raise asyncio.CancelledError
-    return task.result()

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import tempfile
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from domain.errors import AnalysisKilledError
@@ -12,6 +12,7 @@ from domain.framing import HEADER
 from domain.ports import FollowUp, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.text import JSON
+from infrastructure.child_process.cancellation import finish_despite_cancellation
 from infrastructure.child_process.child_channel import exchange
 from infrastructure.child_process.supervisor_client import SupervisorClient
 from infrastructure.child_process.supervisor_protocol import DEADLINE_EXCEEDED, ExitReport, SpawnRequest
@@ -133,10 +134,10 @@ class ZygoteRunner:
             async with asyncio.timeout(spawn_request.deadline + KILL_GRACE_SECONDS):
                 result, report = await exchange(supervisor, channel, message, on_progress)
         except TimeoutError as error:
-            await _finish_despite_cancellation(supervisor.shut_down())
+            await finish_despite_cancellation(supervisor.shut_down())
             raise AnalysisKilledError("the supervisor process of the analysis does not answer") from error
         except BaseException:
-            await _finish_despite_cancellation(supervisor.shut_down())
+            await finish_despite_cancellation(supervisor.shut_down())
             raise
         if self._zygote is not None and len(self._idle) < MAX_IDLE_SUPERVISORS:
             self._idle.append(supervisor)
@@ -182,18 +183,6 @@ async def _receive_exactly(control: socket.socket, count: int) -> bytes:
             raise AnalysisKilledError("the zygote process ended at its start; its error output says why")
         received += chunk
     return received
-
-
-async def _finish_despite_cancellation(work: Awaitable[None]) -> None:
-    """Wait until the work is done, however often this task is cancelled meanwhile; then raise CancelledError."""
-    task, cancelled = asyncio.ensure_future(work), False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        raise asyncio.CancelledError
 
 
 def _explain(report: ExitReport, request: SpawnRequest) -> str:

@@ -4,9 +4,7 @@ The index is not trusted: it may be slow, unreachable, wrong or hostile. A call 
 case without any version.
 """
 
-import ast
 import asyncio
-import importlib
 import re
 import sys
 import time
@@ -14,8 +12,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
@@ -203,16 +199,10 @@ class SimplePackageIndex:
 
 
 def default_index_url() -> str:
-    """Return the default of the `pypi-simple` library.
+    """Return the default of the `pypi-simple` library, which is imported when it is needed."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
 
-    It is read from the library's source: importing the library takes longer than analysing a small tree.
-    """
-    spec = find_spec("pypi_simple")
-    source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.AnnAssign) and getattr(statement.target, "id", "") == "PYPI_SIMPLE_ENDPOINT":
-            return str(ast.literal_eval(statement.value or ast.Constant("")))
-    return str(importlib.import_module("pypi_simple").PYPI_SIMPLE_ENDPOINT)
+    return PYPI_SIMPLE_ENDPOINT
 
 
 def _is_valid_name(package: str) -> bool:

@@ -124,15 +124,10 @@ def collect_tree(
         on_packages=reports.packages,
         answers=answers or {},
     )
-    if ATTACHMENT not in request:
-        return {
-            **analyse(tree, fetched, options, reports.stage).document(),
-            PACKAGE_LISTS: declared_lists(declarations()),
-        }
-    cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT]))
+    cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT])) if ATTACHMENT in request else None
     analysis = analyse(tree, fetched, options, reports.stage, cache)
     result = {**analysis.document(), PACKAGE_LISTS: declared_lists(declarations())}
-    return {**result, ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
+    return result if cache is None else {**result, ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
 
 
 def _skipped_note(fetched: FetchedSource) -> str:

@@ -19,6 +19,7 @@ from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus,
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, validate_source_metadata
 from domain.text import JSON, one_line
+from infrastructure.child_process.cancellation import finish_despite_cancellation
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, EndResult
 from infrastructure.database.repositories.attempts import CANCELLED, AttemptRepository, ReleasedJob
@@ -43,7 +44,7 @@ from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.room_elsewhere import RoomElsewhere
-from worker.retry import RETRY_SECONDS, OutageTimer, finish_despite_cancellation, retry_while_unavailable
+from worker.retry import RETRY_SECONDS, OutageTimer, retry_while_unavailable
 
 WRITE_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - RETRY_SECONDS
 """Outage during which the end of an attempt is written again: after that the lease runs out anyway."""

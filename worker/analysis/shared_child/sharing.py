@@ -98,9 +98,9 @@ class _SharedChild:
             return
         if progress.get("stage") == "collecting" and not member.collecting:
             for other in self.members if self._current is None else [self._current]:
-                other.upload.start_span("collecting" if other is member else "core_wait")
-            if self._current is not None:
-                member.upload.start_span("collecting")
+                if other is not member:
+                    other.upload.start_span("core_wait")
+            member.upload.start_span("collecting")
             member.collecting, self._current = True, member
         await member.upload.on_progress({key: value for key, value in progress.items() if key != "upload"})
 
