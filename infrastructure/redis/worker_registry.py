@@ -2,7 +2,7 @@
 
 Entries are information for operators. Reports are half of the decision that a worker is dead: see
 `worker.jobs.dead_workers`. They are a sorted set: worker and the start of the server that holds its session lock, by
-the time of the last report. Redis' own clock measures the silence, and a worker without its lock reports nothing.
+the time of the last report, by Redis' own clock. A worker without its lock reports nothing.
 """
 
 import json

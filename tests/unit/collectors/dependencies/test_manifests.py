@@ -1,7 +1,6 @@
 """Manifests of every format, hostile ones too."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,32 +15,12 @@ from collectors.dependencies.manifest_formats import (
 from collectors.dependencies.manifests import read_manifests
 from collectors.dependencies.project_format import parse_pyproject
 from collectors.dependencies.requirements_format import (
-    DeclaredDependency,
-    Entry,
     Include,
     parse_requirement,
     parse_requirements,
 )
 from domain.metrics.manifest_files import MAX_MANIFEST_BYTES
-
-
-def declared(tmp_path: Path, **sources: str | bytes) -> dict[str, str | None]:
-    """Write the manifests and return names and versions; there must be no gap."""
-    found = read_manifests(write(tmp_path, sources))
-    assert found.gaps == []
-    return found.declared
-
-
-def names_of(entries: Iterable[Entry]) -> list[tuple[str, str | None]]:
-    return [entry[:2] for entry in entries if isinstance(entry, DeclaredDependency)]
-
-
-def write(root: Path, sources: dict[str, str | bytes]) -> Path:
-    for path, text in sources.items():
-        target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return root
+from tests.unit.collectors.dependencies.manifest_trees import declared, names_of, write
 
 
 @pytest.mark.parametrize(
