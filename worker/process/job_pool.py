@@ -68,6 +68,7 @@ class JobPool:
         self._polling = False
         """Whether POLL_SECONDS have passed without a wake-up or the end of a job."""
         self._assigned_at = -ASSIGN_SECONDS
+        self._next_assignment: asyncio.TimerHandle | None = None
         self._held_back_until = 0.0
         self._claiming = asyncio.Lock()
         self._throttle = LogThrottle(LOG_SECONDS)
@@ -164,10 +165,21 @@ class JobPool:
 
     async def _assign_turns(self) -> bool:
         """Return whether due jobs were given turns. It follows the claim, which need not wait for it."""
-        if time.monotonic() - self._assigned_at < ASSIGN_SECONDS:
+        wait = self._assigned_at + ASSIGN_SECONDS - time.monotonic()
+        if wait > 0:
+            self._assign_later(wait)
             return False
         self._assigned_at = time.monotonic()
         return await self._runner.assign_turns(ASSIGN_LIMIT) > 0
+
+    def _assign_later(self, wait: float) -> None:
+        """Claim again when turns may be assigned: the wake-up just answered may have been for a job without one."""
+        if self._next_assignment is None:
+            self._next_assignment = asyncio.get_running_loop().call_later(wait, self._assignment_is_due)
+
+    def _assignment_is_due(self) -> None:
+        self._next_assignment = None
+        self.wake()
 
     def _start(self, claim: Claim, *, express: bool = False) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._runner.run(claim, express=express))

@@ -80,7 +80,9 @@ def resolve_head(view: Path) -> Head:
         (view / "config").write_text(_FORMAT.format(object_format), encoding="ascii")
         try:
             sha = _read_git(view, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD").strip()
-        except GitFailedError:
+        except GitFailedError as error:
+            if error.is_not_installed:
+                raise UnusableHistoryError(error.reason()) from error
             continue
         if is_object_id(sha):
             return Head(sha.decode("ascii"), _branch_of(view))

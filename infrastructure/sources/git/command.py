@@ -75,9 +75,14 @@ class GitFailedError(Exception):
         self.status = status
         self.stderr = stderr
 
+    @property
+    def is_not_installed(self) -> bool:
+        """Whether there is no git on this machine."""
+        return self.status == _COMMAND_NOT_FOUND
+
     def reason(self) -> str:
         """Summarize the failure in one line, for the result of the job."""
-        if self.status == _COMMAND_NOT_FOUND:
+        if self.is_not_installed:
             return "git is not installed on this machine"
         lines = [line for line in self.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
         if lines:
