@@ -17,20 +17,24 @@ log = structlog.get_logger(__name__)
 class WakeupWorker(Worker):
     """ARQ's worker with three additions.
 
-    It looks into the queue when a message arrives on the wake-up channel, besides every `poll_delay`. It takes no entry
-    while `wants_wakeups()` is false, so that entries are left to workers that have room. It removes entries whose id
+    It looks into the queue when a message arrives on the wake-up channel, besides every `poll_delay`. It takes no more
+    entries than `wakeups_wanted()`, so that the others are left to workers that have room. It removes entries whose id
     is not UTF-8 text, which end ARQ's own worker.
     """
 
-    def __init__(self, *arguments: Any, wants_wakeups: Callable[[], bool], **options: Any) -> None:
-        """As ARQ's, and whether this worker could do anything with an entry just now."""
-        self._wants_wakeups = wants_wakeups
+    def __init__(self, *arguments: Any, wakeups_wanted: Callable[[], int], **options: Any) -> None:
+        """As ARQ's, and how many entries this worker could do anything with just now."""
+        self._wakeups_wanted = wakeups_wanted
         super().__init__(*arguments, **options)
+
+    @property
+    def _wanted(self) -> int:
+        return self._wakeups_wanted() - self.job_counter
 
     @property
     def allow_pick_jobs(self) -> bool:
         """ARQ asks this before it looks into the queue."""
-        return self._picking and self._wants_wakeups()
+        return self._picking and self._wanted > 0
 
     @allow_pick_jobs.setter
     def allow_pick_jobs(self, value: bool) -> None:
@@ -74,12 +78,12 @@ class WakeupWorker(Worker):
             await self.start_jobs(ids)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start the entries of these ids; remove from the queue what is not UTF-8."""
+        """Start as many of these entries as are wanted; remove from the queue those whose id is not UTF-8."""
         readable = [job_id for job_id in job_ids if _is_text(job_id)]
         if unreadable := [job_id for job_id in job_ids if job_id not in readable]:
             log.warning("queue.entries_unreadable", count=len(unreadable))
             await self.pool.zrem(self.queue_name, *unreadable)
-        await super().start_jobs(readable)
+        await super().start_jobs(readable[: max(0, self._wanted)])
 
 
 def _is_text(data: bytes) -> bool:

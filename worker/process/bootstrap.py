@@ -187,7 +187,7 @@ def arq_worker(services: Services) -> Worker:
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
         ctx={"pool": services.pool},
         handle_signals=False,
-        wants_wakeups=lambda: services.pool.wants_wakeups,
+        wakeups_wanted=lambda: services.pool.wakeups_wanted,
         max_jobs=WAKEUPS_AT_ONCE,
         job_timeout=WAKEUP_SECONDS,
         keep_result=settings.arq_keep_result,

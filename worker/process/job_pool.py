@@ -62,6 +62,8 @@ class JobPool:
         self._tasks: dict[asyncio.Task[None], Claim] = {}
         self._express: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
+        self._unanswered = 0
+        """Number of wake-ups that came since the last claim began, or that it answers."""
         self._may_be_more = True
         self._backlog = False
         """Whether the last claim took all that there was room for: the next one follows without a wake-up."""
@@ -92,10 +94,14 @@ class JobPool:
         return self._room
 
     @property
-    def wants_wakeups(self) -> bool:
-        """Whether a wake-up can lead to a claim. A worker without room, or with a backlog, leaves entries to others."""
-        has_room = self.free > 0 or self._wants_express
-        return has_room and not self._backlog and not self._held_back and self.pause_reason() is None
+    def wakeups_wanted(self) -> int:
+        """Number of wake-ups that can lead to a claim. A worker without room, or with a backlog, leaves them to others.
+
+        Neither does it take one for room that a claim under way may fill.
+        """
+        if self._backlog or self._held_back or self.pause_reason() is not None:
+            return 0
+        return max(0, (self.free or self._wants_express) - self._unanswered)
 
     @property
     def _wants_express(self) -> bool:
@@ -104,6 +110,7 @@ class JobPool:
 
     def wake(self) -> None:
         """Claim due jobs now."""
+        self._unanswered += 1
         self._may_be_more = True
         self._woken.set()
 
@@ -118,11 +125,13 @@ class JobPool:
     async def run(self) -> None:
         """Claim and start jobs until cancelled."""
         while True:
+            answered = self._unanswered
             try:
                 async with self._claiming:
                     await self._claim_due()
             except TransientError as error:
                 self._warn("claim.failed", str(error))
+            self._unanswered -= answered
             pause = random.uniform(POLL_SECONDS * 2 / 3, POLL_SECONDS * 4 / 3)  # nosec B311 # noqa: S311 - spreads load
             try:
                 async with asyncio.timeout(pause):

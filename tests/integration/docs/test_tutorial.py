@@ -41,13 +41,14 @@ def blocks() -> list[Block]:
 
 
 def expected(text: str) -> str:
-    """Return a pattern of the output: any number for a number, any job's id, whole or short, for an id, anything for `...`."""
+    """Return a pattern of the output: any number for a number, an id, whole or short, for an id, anything for `...`."""
     return "".join(r"(?:.*\n)*?" if line == "..." else _expected_line(line) for line in text.splitlines())
 
 
 def _expected_line(line: str) -> str:
     variable = {"id": "[0-9a-f]{32}", "short": "[0-9a-f]{8}", "number": r"\d+(?:\.\d+)?", "space": " +"}
-    parts = re.finditer(r"(?P<id>[0-9a-f]{32})|(?P<short>\b[0-9a-f]{8}\b)|(?P<number>\d+(?:\.\d+)?)|(?P<space> +)|(?P<text>.)", line)
+    ids = r"(?P<id>[0-9a-f]{32})|(?P<short>\b[0-9a-f]{8}\b)"
+    parts = re.finditer(rf"{ids}|(?P<number>\d+(?:\.\d+)?)|(?P<space> +)|(?P<text>.)", line)
     return "".join(variable.get(str(part.lastgroup)) or re.escape(part[0]) for part in parts) + r" *\n"
 
 

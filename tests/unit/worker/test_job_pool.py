@@ -79,20 +79,31 @@ async def test_jobs_that_end_together_are_replaced_by_one_claim() -> None:
 async def test_a_backlog_needs_no_wakeups() -> None:
     runner = FakeRunner(15)
     async with running_pool(runner, room=10) as pool:
-        assert pool.wants_wakeups
+        assert pool.wakeups_wanted > 0
         await runner.until_claims(1)
-        assert not pool.wants_wakeups
+        assert pool.wakeups_wanted == 0
         runner.finish()
         await runner.until_claims(2)
         assert (runner.claims, runner.running) == ([10, 5], 5)
-        assert pool.wants_wakeups
+        assert pool.wakeups_wanted > 0
 
 
 async def test_a_worker_full_of_small_jobs_leaves_wakeups_to_others() -> None:
     runner = FakeRunner(2)
     async with running_pool(runner, room=2) as pool:
         await runner.until_claims(1)
-        assert (pool.free, pool.wants_wakeups) == (0, False)
+        assert (pool.free, pool.wakeups_wanted) == (0, 0)
+
+
+async def test_no_wakeup_is_taken_for_room_that_the_next_claim_may_fill() -> None:
+    runner = FakeRunner(1)
+    async with running_pool(runner, room=3) as pool:
+        await runner.until_claims(1)
+        assert pool.wakeups_wanted == 2
+        pool.wake()
+        assert pool.wakeups_wanted == 1
+        await runner.until_claims(2)
+        assert pool.wakeups_wanted == 2
 
 
 async def test_a_claim_does_not_wait_for_the_assignment_of_turns() -> None:

@@ -23,11 +23,11 @@ Started = Callable[[dict[str, Any], str], Awaitable[None]]
 
 
 def new_worker(
-    analyze: Started, redis: ArqRedis, redis_url: str, *, room: Callable[[], bool] = lambda: True, **options: Any
+    analyze: Started, redis: ArqRedis, redis_url: str, *, room: Callable[[], int] = lambda: 5, **options: Any
 ) -> WakeupWorker:
     return WakeupWorker(
         [func(analyze, name="analyze")],  # type: ignore[arg-type]
-        wants_wakeups=room,
+        wakeups_wanted=room,
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(redis_url),
         redis_pool=redis,
@@ -73,7 +73,7 @@ async def test_wakeup_is_taken_without_a_poll(redis: ArqRedis, redis_url: str) -
 
 async def test_worker_without_room_leaves_entries_to_others(redis: ArqRedis, redis_url: str) -> None:
     started: list[str] = []
-    has_room = False
+    has_room = 0
 
     async def analyze(_: dict[str, Any], job_id: str) -> None:
         started.append(job_id)
@@ -82,10 +82,24 @@ async def test_worker_without_room_leaves_entries_to_others(redis: ArqRedis, red
     worker = new_worker(analyze, redis, redis_url, room=lambda: has_room)
     await worker._poll_iteration()
     assert (worker.job_counter, await redis.zcard(QUEUE_NAME)) == (0, 1)
-    has_room = True
+    has_room = 1
     await worker._poll_iteration()
     await asyncio.gather(*worker.tasks.values())
     assert started == ["a"]
+
+
+async def test_worker_takes_no_more_entries_than_it_has_room_for(redis: ArqRedis, redis_url: str) -> None:
+    async def analyze(_: dict[str, Any], job_id: str) -> None:
+        await asyncio.Event().wait()
+
+    await JobQueue(redis).enqueue(["a", "b", "c", "d"])
+    worker = new_worker(analyze, redis, redis_url, room=lambda: 2)
+    for _ in range(3):
+        await worker._poll_iteration()
+    assert len(worker.tasks) == 2
+    for task in worker.tasks.values():
+        task.cancel()
+    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
 
 
 async def test_entry_of_a_killed_worker_is_taken_again_within_its_short_time_limit(
