@@ -108,7 +108,7 @@ DOCUMENTS = st.one_of(
 )
 
 
-@fuzz_settings(12, phases=WITHOUT_SHRINKING)
+@fuzz_settings(5, phases=WITHOUT_SHRINKING)
 @given(
     documents=st.lists(st.tuples(st.sampled_from(["upload", "upload", "github"]), DOCUMENTS), min_size=1, max_size=8)
 )
@@ -143,7 +143,7 @@ SUBMISSIONS = st.fixed_dictionaries(
 )
 
 
-@fuzz_settings(12, phases=WITHOUT_SHRINKING)
+@fuzz_settings(5, phases=WITHOUT_SHRINKING)
 @given(submissions=st.lists(SUBMISSIONS, min_size=1, max_size=6))
 def test_any_submission(fuzzed: FuzzedWorker, submissions: Sequence[Mapping[str, Any]]) -> None:
     fuzzed.runner.run(submit(fuzzed, submissions))

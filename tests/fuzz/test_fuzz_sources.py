@@ -143,7 +143,7 @@ REPEATED = (
 )  # fmt: skip
 
 
-@fuzz_settings(30)
+@fuzz_settings(10)
 @given(parts=st.sampled_from(REPEATED), times=st.sampled_from([1, 90, 200, 500, 1_000, 2_900]))
 def test_deeply_repeated_constructs(parts: tuple[str, str, str, str], times: int) -> None:
     prefix, left, middle, right = parts
