@@ -3,14 +3,14 @@
 from typing import Any
 
 from infrastructure.failpoints import failpoint
-from worker.process.job_pool import JobPool
+from worker.process.job_claimer import JobClaimer
 
 
 async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - see above
-    """Make the pool claim due jobs now.
+    """Make the worker claim due jobs now.
 
     The arguments are ignored, so that a newer version may send others.
     """
     failpoint("picked-up")
-    pool: JobPool = ctx["pool"]
-    pool.wake()
+    claimer: JobClaimer = ctx["claimer"]
+    claimer.wake()

@@ -20,10 +20,8 @@ LARGE_FOLDERS = {
     "tests/parity/corpus": "one tree of analysed code for each language feature",
 }
 LONG_MODULES = {
-    "tests/hostile/sources/test_upload_archives.py": "all attacks on one parser, each a short test",
     "tests/hostile/sources/test_upload_git.py": "all attacks through one upload format, each a short test",
     "tests/hostile/support/attacks.py": "the list of what a child may try, a function each",
-    "tests/hostile/test_owners.py": "every call of the client by another user, and every limit under a race",
     "tests/integration/infrastructure/outbound/test_package_index.py": "all that one HTTP client must survive",
 }
 LONG_FUNCTIONS = {

@@ -1,4 +1,4 @@
-"""The pool of a worker's jobs, and the loop that claims more jobs when there is room for them.
+"""Claims jobs when there is room for them, and runs them.
 
 The loop claims in batches until nothing is due. A wake-up from Redis only makes it claim sooner: without Redis it
 claims when a job ends, and each POLL_SECONDS.
@@ -38,7 +38,7 @@ LOG_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-class JobPool:
+class JobClaimer:
     """Claims and runs up to `room` jobs at the same time, and one small upload in the express slot.
 
     The express slot is used while larger jobs take all the room: a small upload takes about 0.1 s, and its user does
