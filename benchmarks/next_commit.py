@@ -24,9 +24,9 @@ from infrastructure.embedded.servers import Valkey
 from infrastructure.observability.prometheus_metrics import CHILD_CPU
 from infrastructure.redis.facts_cache import RedisFactsCache
 from infrastructure.settings import Settings
+from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline
-from worker.analysis.source_facts import SourceFacts
 from worker.analysis.timeline import Timeline
 
 CACHE_BYTES = 512 << 20

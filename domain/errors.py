@@ -53,4 +53,11 @@ class CancelledByUserError(PermanentError):
 
 
 class AnalysisKilledError(TransientError):
-    """The analysis process ended without a result: out of memory, out of time, or a crash."""
+    """The analysis process ended without a result: out of memory, out of time, or a crash.
+
+    `timed_out` says that it was killed at its deadline.
+    """
+
+    def __init__(self, message: str = "", *, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out

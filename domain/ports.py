@@ -133,6 +133,7 @@ class ChildRunner(Protocol):
         result under PREVIOUS_RESULT.
 
         Raises the PermanentError or TransientError that the function raised, and AnalysisKilledError if the child died
-        or exceeded `deadline` (seconds). A cancelled call returns only after the whole process group is killed.
+        or exceeded `deadline` (seconds; `timed_out` is then true). A cancelled call returns only after the whole
+        process group is killed.
         """
         ...

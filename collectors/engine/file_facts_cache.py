@@ -2,7 +2,7 @@
 
 The cache is an optimisation: a file whose facts are cached is neither read nor parsed, and every number is the same.
 An entry holds the facts of one file. It depends on the file's bytes and path and on the code that inspected it, so
-entries must be stored under a key made from all of these (see `worker.analysis.source_facts`).
+entries must be stored under a key made from all of these (see `worker.analysis.facts.source_facts`).
 
 An entry is used only if it decodes, has the current format, and matches the schema that each collector declares.
 Otherwise the file is inspected again.

@@ -3,6 +3,9 @@
 A unit (one file, say) has steps (one for each collector). A pool process is forked from this one and has a stack deep
 enough for the parser. It writes the current unit and step to shared memory. When it dies, or stays in one step past
 the unit's deadline, that step is marked as failed, and a new process gets the units that were in flight.
+
+All steps of one name share a budget of time. A step that was killed is charged for as long as it ran, so steps that
+hang exhaust their collector, and not the whole analysis.
 """
 
 import contextlib
@@ -18,9 +21,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
-from collectors.engine.steps import Unit, UnitResult, pack, run_on_deep_stack, run_unit, unpack
+from collectors.engine.steps import Unit, UnitResult, out_of_time, pack, run_on_deep_stack, run_unit, unpack
 from domain.framing import encode_frame, take_frames
 from domain.ports import ProcessControl
 
@@ -154,7 +158,10 @@ class ProcessPool:
         budget_ms: float,
         on_result: Callable[[int, UnitResult], None],
     ) -> None:
-        """`budget_ms` is the CPU time that all steps of one name may use together; after that they are skipped."""
+        """`budget_ms` is the time that all steps of one name may use together; after that they are skipped.
+
+        A step that ends is charged its CPU time; one that is killed, the time since its start.
+        """
         self._units = units
         self._size = min(processes, len(units))
         self._process_control = process_control
@@ -233,24 +240,32 @@ class ProcessPool:
     def _finish(self, index: int, result: UnitResult) -> None:
         self._unanswered -= 1
         for name, spent in result.cpu_ms.items():
-            self._spent_ms[name] = self._spent_ms.get(name, 0.0) + spent
-            if self._spent_ms[name] > self._budget_ms:
-                self._exhausted[name] = f"out of time after {self._budget_ms / 1000:g} s"
+            self._charge(name, spent)
         self._on_result(index, result)
 
+    def _charge(self, name: str, spent_ms: float) -> None:
+        self._spent_ms[name] = self._spent_ms.get(name, 0.0) + spent_ms
+        if self._spent_ms[name] > self._budget_ms:
+            self._exhausted[name] = out_of_time(name, self._budget_ms / 1000)
+
+    def _name(self, unit: int, step: int) -> str:
+        return next(islice((name for name, _ in self._units[unit].steps()), step, None))
+
     def _is_overdue(self, process: PoolProcess) -> bool:
-        unit, _, seconds = process.position()
-        return unit >= 0 and seconds > self._units[unit].deadline
+        """Whether the current step is past its deadline, or is of a name that was exhausted after it was queued."""
+        unit, step, seconds = process.position()
+        if unit < 0:
+            return False
+        if seconds > self._units[unit].deadline:
+            return True
+        return bool(self._exhausted) and self._name(unit, step) in self._exhausted
 
     def _handle_crash(self, process: PoolProcess, *, hung: bool) -> None:
         """Replace the process: its current step fails, and the units in flight go back to the queue."""
-        unit, step, seconds = process.position()
         how = self._kill_process(process)
+        unit, step, seconds = process.position()  # it moves no more
         if unit >= 0:
-            names = [name for name, _ in self._units[unit].steps()]
-            reason = f"no answer within {seconds:.0f} s" if hung else how
-            failed = names if step == 0 else [names[step]]
-            self._skip.setdefault(unit, {}).update(dict.fromkeys(failed, reason))
+            self._fail_step(unit, step, seconds, None if hung else how)
         for index in reversed(process.in_flight):
             self._crashes[index] = self._crashes.get(index, 0) + (unit < 0)
             if self._crashes[index] > MAX_CRASHES:
@@ -260,3 +275,14 @@ class ProcessPool:
                 self._pending.appendleft(index)
         if self._unanswered:
             self._start_process()
+
+    def _fail_step(self, unit: int, step: int, seconds: float, how: str | None) -> None:
+        """Let the step in which a process was killed fail, and charge its time. `how` is None if it was overdue.
+
+        A process may have gone on to another step between the look at its position and its end; that step runs again.
+        """
+        name = self._name(unit, step)
+        if how is None and name not in self._exhausted and seconds <= self._units[unit].deadline:
+            return
+        self._charge(name, seconds * 1000)
+        self._skip.setdefault(unit, {})[name] = how or self._exhausted.get(name) or f"no answer within {seconds:.0f} s"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collector
-from collectors.engine.steps import FILE_STEP, UnitResult
+from collectors.engine.steps import FILE_STEP, OUT_OF_TIME, UnitResult
 from collectors.engine.summaries import Summary, list_findings
 from collectors.source.source_tree import SourceTree
 from domain.metrics.declaration import MetricDeclaration
@@ -65,7 +65,7 @@ class CollectedFacts:
         failures = self.failures.get(collector.metric.name, {})
         if TREE_PATH in failures:
             return failures[TREE_PATH]
-        out_of_time = next((reason for reason in failures.values() if reason.startswith("out of time")), None)
+        out_of_time = next((reason for reason in failures.values() if reason.startswith(OUT_OF_TIME)), None)
         if out_of_time is not None:
             return out_of_time
         if failures and not self.facts.get(collector.metric.name):

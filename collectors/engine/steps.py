@@ -26,7 +26,7 @@ class Unit(Protocol):
     """A piece of work in steps.
 
     `weight` is its share of a process's queue; `deadline` is how many seconds one step may take. The other steps
-    build on the first one: if the first crashes the process, the whole unit fails.
+    build on the first one: if the first is left out, for instance because it crashed a process, the whole unit fails.
     """
 
     @property
@@ -36,6 +36,14 @@ class Unit(Protocol):
     def steps(self) -> Iterable[Step]:
         """Yield the steps in order."""
         ...
+
+
+OUT_OF_TIME = "out of time"
+
+
+def out_of_time(name: str, seconds: float) -> str:
+    """Return why steps of this name are skipped once they have used their budget (seconds)."""
+    return f"{OUT_OF_TIME} after {seconds:g} s{' of reading and parsing' if name == FILE_STEP else ''}"
 
 
 @dataclass(slots=True)
@@ -51,10 +59,13 @@ def run_unit(unit: Unit, skip: Mapping[str, str], on_step: Callable[[int], None]
     """Run the steps of a unit.
 
     `skip` maps the steps to leave out to the reason, which becomes their failure. `on_step` is called with the
-    position of each step before it runs. No exception of a step is raised; it becomes the step's failure.
+    position of each step before it runs. No exception of a step is raised; it becomes the step's failure. If the first
+    step is left out, so are all others, for the same reason.
     """
     result = UnitResult()
     for position, (name, step) in enumerate(unit.steps()):
+        if position == 0 and name in skip:
+            skip = {each: skip[name] for each, _ in unit.steps()}
         if name in skip:
             result.failures[name] = skip[name]
             continue

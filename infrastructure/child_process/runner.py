@@ -113,7 +113,7 @@ class ZygoteRunner:
             result, report = await self._run_child(spawn_request, message, on_progress)
         add_child_cpu(label, report.cpu_seconds)
         if result is None:
-            raise AnalysisKilledError(_explain(report, spawn_request))
+            raise AnalysisKilledError(_explain(report, spawn_request), timed_out=report.reason == DEADLINE_EXCEEDED)
         return result
 
     async def stop(self) -> None:

@@ -106,8 +106,8 @@ async def test_sigterm_at_random_moments_costs_no_attempt(system: System, client
     assert await rows.all("SELECT job_id FROM jobs WHERE attempt_errors <> '[]'") == []
 
 
-@pytest.mark.fault("a job whose child dies every time")
-async def test_a_job_whose_child_always_times_out_fails_and_other_jobs_complete(
+@pytest.mark.fault("a job whose child hangs until its deadline")
+async def test_a_job_whose_child_hangs_is_not_tried_three_times_and_other_jobs_complete(
     system: System, client: Client, user_id: UUID
 ) -> None:
     async with system.worker(ARQ_JOB_TIMEOUT="1"):
@@ -117,8 +117,9 @@ async def test_a_job_whose_child_always_times_out_fails_and_other_jobs_complete(
         for other in others:
             assert (await until_finished(client, user_id, other.job_id)).status is JobStatus.COMPLETED
     assert ended.status is JobStatus.FAILED
-    assert ended.error_message == "the analysis took longer than 1 s (ARQ_JOB_TIMEOUT)"
-    assert [error.attempt for error in ended.attempt_errors] == [1, 2, 3]
+    assert ended.error_message is not None
+    assert ended.error_message.startswith("the analysis took longer than 1 s (ARQ_JOB_TIMEOUT)")
+    assert len(ended.attempt_errors) <= 2  # 1 if no stage ended in the last half second of the first
     assert job_scratch(system) == []
 
 

@@ -31,7 +31,7 @@ from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
-from worker.analysis import facts_wire_format
+from worker.analysis.facts import wire_format
 
 PROGRESS_SECONDS = 0.2
 """Minimum time between two progress reports of one stage."""
@@ -90,7 +90,7 @@ def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str,
 
     `PACKAGE_LISTS` is added, and packages that the tree imports are reported when they are found, in messages of their
     own.
-    If cached facts are attached to the request (`worker.analysis.facts_wire_format`), the newly found ones are attached
+    If cached facts are attached to the request (`worker.analysis.facts.wire_format`), the newly found ones are attached
     to the result. Raises InvalidInputError for a tree without a Python file.
     """
     reports = CollectReports(report)
@@ -124,10 +124,10 @@ def collect_tree(
         on_packages=reports.packages,
         answers=answers or {},
     )
-    cache = FileFactsCache(facts_wire_format.unpack(request[ATTACHMENT])) if ATTACHMENT in request else None
+    cache = FileFactsCache(wire_format.unpack(request[ATTACHMENT])) if ATTACHMENT in request else None
     analysis = analyse(tree, fetched, options, reports.stage, cache)
     result = {**analysis.document(), PACKAGE_LISTS: declared_lists(declarations())}
-    return result if cache is None else {**result, ATTACHMENT: facts_wire_format.pack(cache.new_entries)}
+    return result if cache is None else {**result, ATTACHMENT: wire_format.pack(cache.new_entries)}
 
 
 def _skipped_note(fetched: FetchedSource) -> str:

@@ -25,7 +25,9 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import check_upload
 from worker.analysis.core_pool import CorePool
+from worker.analysis.facts.source_facts import KnownFacts, SourceFacts
 from worker.analysis.package_lookup import PackageLookup
+from worker.analysis.progress_watch import ProgressWatch
 from worker.analysis.sandbox_profiles import build_profiles
 from worker.analysis.shared_child.sharing import (
     ChildSharing,
@@ -33,7 +35,6 @@ from worker.analysis.shared_child.sharing import (
     SharedResult,
     SharedUpload,
 )
-from worker.analysis.source_facts import KnownFacts, SourceFacts
 from worker.analysis.timeline import Timeline
 from worker.analysis.workspace import Removals, job_workspace
 
@@ -190,9 +191,7 @@ class Pipeline:
             fetching, collecting = build_profiles(scratch, source)
             request = self._fetch_request(scratch, source)
             with job.timeline.span("fetching"):
-                fetched = await self.children.run(
-                    FETCH, request, sandbox=fetching, deadline=self.timeout, on_progress=job.on_progress
-                )
+                fetched = await self._run_child(FETCH, request, fetching, job)
             return await self._collect(collecting, fetched, job)
 
     async def _collect(
@@ -206,10 +205,15 @@ class Pipeline:
                 if self.facts is not None and job.scope:
                     known = await self.facts.get(job.scope, SourceLayout(scratch).tree, fetched["branch"])
                     request[ATTACHMENT] = known.attachment
-                collected = await self.children.run(
-                    COLLECT, request, sandbox=sandbox, deadline=self.timeout, on_progress=job.on_progress
-                )
+                collected = await self._run_child(COLLECT, request, sandbox, job)
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
+
+    async def _run_child(
+        self, entry: str, request: Mapping[str, JSON], sandbox: SandboxProfile, job: "_JobInPipeline"
+    ) -> Mapping[str, JSON]:
+        watch = ProgressWatch(self.timeout, job.on_progress)
+        child = self.children.run(entry, request, sandbox=sandbox, deadline=self.timeout, on_progress=watch.listen)
+        return await watch.result_of(child)
 
     async def _acquire_cores(self, stack: AsyncExitStack, job: "_JobInPipeline", at_most: int | None = None) -> int:
         with job.timeline.span("core_wait"):

@@ -14,7 +14,14 @@ from typing import TypeVar
 import structlog
 
 from collectors.engine.collector_names import collector_names
-from domain.errors import CancelledByUserError, HandedBackError, LeaseLostError, PermanentError, TransientError
+from domain.errors import (
+    AnalysisKilledError,
+    CancelledByUserError,
+    HandedBackError,
+    LeaseLostError,
+    PermanentError,
+    TransientError,
+)
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus, backoff_seconds
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, validate_source_metadata
@@ -119,7 +126,11 @@ class JobRunner:
                 await finish_despite_cancellation(self._requeue(claim, timeline))
                 raise
             except Exception as error:  # noqa: BLE001 - a bug costs an attempt and not the worker
-                await finish_despite_cancellation(self._retry(claim, error, timeline))
+                permanent = _timed_out_again(job, error)
+                end = (
+                    self._retry(claim, error, timeline) if permanent is None else self._fail(claim, permanent, timeline)
+                )
+                await finish_despite_cancellation(end)
             finally:
                 record_attempt(self.tracer, job, timeline)
 
@@ -296,13 +307,21 @@ class JobRunner:
 
 
 def facts_scope(job: Job) -> tuple[str, ...]:
-    """Return the user and source whose cached facts this job may use (see `worker.analysis.source_facts`)."""
+    """Return the user and source whose cached facts this job may use (see `worker.analysis.facts.source_facts`)."""
     metadata = job.source_metadata
     if job.source_kind is SourceKind.UPLOAD:
         what = metadata.get("project_name") or metadata["upload_filename"]
     else:
         what = metadata["git_repo_url"]
     return str(job.user_id), str(job.source_kind), what
+
+
+def _timed_out_again(job: Job, error: Exception) -> PermanentError | None:
+    """Return the permanent failure of a job whose time was not enough in an earlier attempt either; None for others."""
+    if not isinstance(error, AnalysisKilledError) or not error.timed_out:
+        return None
+    before = any(earlier.message == one_line(str(error)) for earlier in job.attempt_errors)
+    return PermanentError(f"{error}, as in an earlier attempt") if before else None
 
 
 def _record_end(timeline: Timeline, outcome: str, kind: str = "", reason: str | None = None) -> None:

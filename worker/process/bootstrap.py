@@ -33,9 +33,9 @@ from infrastructure.redis.wakeup_worker import WakeupWorker
 from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
 from worker.analysis.core_pool import CorePool
+from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import MB, open_pipeline
-from worker.analysis.source_facts import SourceFacts
 from worker.jobs.dead_workers import DeadWorkerDetector
 from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.lease_keeper import LeaseKeeper

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import AnalysisKilledError, InvalidInputError
+from domain.errors import AnalysisKilledError, InvalidInputError, PermanentError
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
@@ -16,6 +16,7 @@ from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
 from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.pipeline import SINGLE_CHILD_SECONDS, Pipeline
+from worker.analysis.progress_watch import ProgressWatch
 
 HEALTH = [
     {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},
@@ -179,3 +180,38 @@ async def test_reported_timings_are_limited(tmp_path: Path) -> None:
     timings = dict((await untrusted.run(upload("eA=="), ignore_progress)).analysis.timings_ms)
     del timings["fetching"]
     assert timings == {"collecting": 10**9, "summarizing": 0, "collect.mi": 7}
+
+
+class TimedOutChild:
+    """A child that reports these percentages, one a time, and is killed at its deadline in `fails_in`."""
+
+    def __init__(self, fails_in: str, percentages: Sequence[int]) -> None:
+        self.fails_in, self.percentages = fails_in, percentages
+
+    async def run(
+        self, entry: str, request: Mapping[str, Any], *, on_progress: Any = None, deadline: float, **_: Any
+    ) -> Mapping[str, Any]:
+        if entry.partition(":")[2] != self.fails_in:
+            return {**FetchedSource(has_history=False).to_json(), "bytes": 1}
+        for percentage in self.percentages:
+            await asyncio.sleep(deadline / len(self.percentages))
+            await on_progress({"stage": "any", "progress": percentage})
+        raise AnalysisKilledError("took longer than 1 s", timed_out=True)
+
+
+@pytest.mark.parametrize("stage", ["fetch", "collect"])
+@pytest.mark.parametrize(("percentages", "kind"), [([1, 2, 3, 4], AnalysisKilledError), ([1] * 8, PermanentError)])
+async def test_child_without_progress_before_its_deadline_is_not_tried_again(
+    tmp_path: Path, stage: str, percentages: Sequence[int], kind: type[Exception]
+) -> None:
+    failing = replace(pipeline(None), children=TimedOutChild(stage, percentages), scratch_dir=tmp_path, timeout=0.2)
+    with pytest.raises(kind, match="took longer than 1 s"):
+        await failing.run({"kind": "directory", "path": str(tmp_path)}, ignore_progress)
+
+
+async def test_child_that_is_killed_for_another_reason_is_tried_again() -> None:
+    async def child() -> None:
+        raise AnalysisKilledError("used more memory")
+
+    with pytest.raises(AnalysisKilledError):
+        await ProgressWatch(0.0, ignore_progress).result_of(child())

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.sources.tree.limits import SourceLimits
-from worker.analysis.facts_wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
-from worker.analysis.source_facts import SourceFacts
+from worker.analysis.facts.source_facts import SourceFacts
+from worker.analysis.facts.wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
 
 SCOPE = ("user", "upload", "a.zip")
 OTHER_SCOPES = [("other", "upload", "a.zip"), ("user", "github", "a.zip"), ("user", "upload", "b.zip")]

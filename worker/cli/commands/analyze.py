@@ -15,9 +15,9 @@ from infrastructure.child_process.zygote_process import ZygoteProcess
 from infrastructure.outbound.saved_answers import SavedAnswers
 from infrastructure.settings import Settings, load_settings
 from infrastructure.sources.local.facts_cache import DirectoryFactsCache, user_cache_directory
+from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline, package_index
-from worker.analysis.source_facts import SourceFacts
 from worker.cli.early_zygote import early_zygote
 from worker.cli.exit_codes import DONE
 from worker.cli.output.writer import OutputWriter

@@ -26,7 +26,7 @@ import structlog
 from domain.ports import FactsCache
 from infrastructure.redis.facts_keys import TreeKeys, code_digest, derive_key, keyed_digest, tree_keys
 from infrastructure.sources.tree.limits import SourceLimits
-from worker.analysis.facts_wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
+from worker.analysis.facts.wire_format import HISTORY_KEY, LATEST_HISTORY_KEY, pack, unpack
 
 log = structlog.get_logger(__name__)
 
