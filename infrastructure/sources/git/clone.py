@@ -2,8 +2,8 @@
 
 import base64
 import os
-import queue
 import re
+import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +31,7 @@ STALL_SECONDS = 60
 """Seconds that a transfer may stay below 1 kB/s before it is aborted."""
 
 _POLL_SECONDS = 0.1
+_TAIL_BYTES = 512
 _PROGRESS_PATTERN = re.compile(rb"(Receiving objects|Resolving deltas): +(\d+)%")
 
 PercentCallback = Callable[[int], None]
@@ -121,17 +122,17 @@ class _RemoteFetch:
 
     def fetch(self, ref: str, on_progress: PercentCallback) -> None:
         """Fetch the ref's whole history, and no other ref."""
-        chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        output = ErrorOutput()
         arguments = (
             "fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance",
             "--no-write-fetch-head", "--update-shallow", "--", self._url, f"+{ref}:{BRANCH}",
         )  # fmt: skip
         environment = git_environment(self._repository, self._config, protocols="https")
         with file_size_limit(self._limits.max_clone_bytes):  # the git process inherits the limit
-            process = GitProcess(arguments, environment, on_stderr=chunks.put)
+            process = GitProcess(arguments, environment, on_stderr=output.add)
         with process:
             try:
-                self._watch(process, chunks, on_progress)
+                self._watch(process, output, on_progress)
                 process.finish()
             except GitFailedError:
                 # The kernel stops git when its pack reaches the limit, and git then reports some other error.
@@ -140,17 +141,12 @@ class _RemoteFetch:
                 raise
         self._check_size()
 
-    def _watch(self, process: GitProcess, chunks: queue.SimpleQueue[bytes], on_progress: PercentCallback) -> None:
+    def _watch(self, process: GitProcess, output: "ErrorOutput", on_progress: PercentCallback) -> None:
         """Report progress from git's stderr until its end, and check the size on disk meanwhile."""
-        output, last_percent = b"", -1
-        while True:
-            chunk = None
-            with suppress(queue.Empty):
-                chunk = chunks.get(timeout=_POLL_SECONDS)
-            if chunk == b"":
-                return
-            output = (output + (chunk or b""))[-512:]
-            percent = _parse_percent(output)
+        last_percent, ended = -1, False
+        while not ended:
+            ended = output.ended.wait(_POLL_SECONDS)
+            percent = _parse_percent(output.tail)
             if percent > last_percent:
                 last_percent = percent
                 on_progress(percent)
@@ -170,6 +166,20 @@ class _RemoteFetch:
     def _too_large_error(self) -> InvalidInputError:
         limit = self._limits.max_clone_bytes / MIB
         return InvalidInputError(f"the repository is larger than {limit:g} MB (MAX_CLONE_MB)")
+
+
+class ErrorOutput:
+    """The end of git's stderr. The host writes most of it, as much and as fast as it likes, so no more is kept."""
+
+    def __init__(self) -> None:
+        self.tail = b""
+        self.ended = threading.Event()
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk; an empty one is the end."""
+        self.tail = (self.tail + chunk)[-_TAIL_BYTES:]
+        if not chunk:
+            self.ended.set()
 
 
 def _default_branch(output: bytes) -> tuple[str, str | None]:

@@ -24,6 +24,8 @@ MINIMUM_GIT_VERSION = (2, 37)
 
 MAX_OUTPUT_BYTES = 1 << 20
 _KEPT_STDERR_BYTES = 1 << 14
+_CUT_MARK = b"..."
+_OWN_PREFIXES = ("fatal:", "error:")
 _TERMINATE_GRACE_SECONDS = 2.0
 _COMMAND_NOT_FOUND = 127
 """Exit code of a shell, and of `env`, for a program that does not exist."""
@@ -80,11 +82,20 @@ class GitFailedError(Exception):
         """Whether there is no git on this machine."""
         return self.status == _COMMAND_NOT_FOUND
 
+    def own_lines(self) -> list[str]:
+        """Return the lines that git itself wrote about the failure.
+
+        git marks what it passes on from a host with `remote:`, line by line, and its own messages with `fatal:` or
+        `error:`. A message of git may quote the host, line ends included, so only the first line is git's for certain.
+        """
+        lines = re.split(r"[\r\n]", self.stderr)  # a host may use the other line ends of `splitlines`
+        return [line for line in lines if line.startswith(_OWN_PREFIXES)]
+
     def reason(self) -> str:
         """Summarize the failure in one line, for the result of the job."""
         if self.is_not_installed:
             return "git is not installed on this machine"
-        lines = [line for line in self.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
+        lines = self.own_lines()
         if lines:
             return one_line(lines[0].partition(":")[2], 200)
         if self.status < 0:
@@ -145,6 +156,16 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def end_of_output(output: bytes, limit: int) -> bytes:
+    """Return the end of an output, at most `limit` bytes. The first line is marked if it is cut.
+
+    Its beginning said who wrote it (see `GitFailedError.own_lines`), so its rest must not look like a whole line.
+    """
+    if len(output) <= limit:
+        return output
+    return _CUT_MARK + output[len(_CUT_MARK) - limit :]
+
+
 class GitProcess:
     """A running git process. Read `stdout`, then call `finish`; leaving the `with` block before that kills it."""
 
@@ -184,7 +205,7 @@ class GitProcess:
     def _read_stderr(self) -> None:
         stream = cast("IO[bytes]", self._process.stderr)
         while chunk := os.read(stream.fileno(), 1 << 16):
-            self._stderr = (self._stderr + chunk)[-_KEPT_STDERR_BYTES:]
+            self._stderr = end_of_output(self._stderr + chunk, _KEPT_STDERR_BYTES)
             self._on_stderr(chunk)
         self._on_stderr(b"")
 

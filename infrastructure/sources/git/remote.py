@@ -77,10 +77,16 @@ def _accepts_connection(address: IPAddress, port: int) -> bool:
 
 
 _HTTP_STATUS_PATTERN = re.compile(r"returned error: (\d{3})")
+_QUOTED = re.compile(r"'.*'")
+"""What git quotes is the URL, or the host's words."""
+
+_REMOTE_ERROR = "fatal: remote error:"
+_UNSUPPORTED = re.compile(r"fatal: (unknown object format|mismatched algorithms|.*does(n't| not) support)")
+"""git adds that the host hung up, which is only a consequence."""
+
 _GIT_MESSAGES: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
     (
-        # Only lines of git itself: it marks those of the host with "remote:".
-        re.compile(r"^(?!remote:).*(No space left on device|Disk quota exceeded)", re.MULTILINE),
+        re.compile(r"No space left on device|Disk quota exceeded"),
         TransientError,
         "the scratch space cannot be used: it is full",
     ),
@@ -89,40 +95,49 @@ _GIT_MESSAGES: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
         PermanentError,
         "the TLS certificate of {where} is not trusted (GIT_CA_BUNDLE)",
     ),
-    (
-        re.compile(
-            r"timed? ?out|Operation too slow|Failed to connect|Couldn't connect|Could not resolve|"
-            r"Connection (reset|refused)|early EOF|hung up|RPC failed|unexpected disconnect|Empty reply|SSL_|"
-            r"unexpected eof|gnutls|transfer closed|Recv failure|Send failure|HTTP/2 stream"
-        ),
-        ServiceUnavailableError,
-        "the connection to the git host {where} failed; it may recover",
-    ),
     (re.compile(r"not valid|not a git repo"), PermanentError, "there is no git repository at this URL"),
+)
+"""Messages in the first line of git itself."""
+
+_CONNECTION = re.compile(
+    r"timed? ?out|Operation too slow|Failed to connect|Couldn't connect|Could not resolve|"
+    r"Connection (reset|refused)|early EOF|hung up|RPC failed|unexpected disconnect|Empty reply|SSL_|"
+    r"unexpected eof|gnutls|transfer closed|Recv failure|Send failure|HTTP/2 stream"
 )
 
 
 def explain_git_error(failure: GitFailedError, remote: RemoteHost, *, with_token: bool) -> Vibe8Error:
-    """Translate git's failure to fetch into an error that says what to do. It never quotes the host's output."""
+    """Translate git's failure to fetch into an error that says what to do.
+
+    It never quotes the host's output, and no words of the host choose the explanation: only git's own lines do.
+    """
     where = f"{remote.host}:{remote.port}"
-    code = _http_status(failure.stderr)
+    lines = failure.own_lines()
+    first = lines[0] if lines else ""
+    code = _http_status(first)
     if code is not None:
         return _explain_status(code, where, with_token=with_token)
+    if first.startswith(_REMOTE_ERROR):
+        return PermanentError(f"the git host {where} refuses to send the repository")
+    unquoted = [_QUOTED.sub("''", line) for line in lines]
     for pattern, kind, message in _GIT_MESSAGES:
-        if pattern.search(failure.stderr):
+        if unquoted and pattern.search(unquoted[0]):
             return kind(message.format(where=where))
+    if not _UNSUPPORTED.match(first) and any(map(_CONNECTION.search, unquoted)):
+        return ServiceUnavailableError(f"the connection to the git host {where} failed; it may recover")
     if failure.status < 0:
         return ServiceUnavailableError(f"git was stopped by signal {-failure.status} while it fetched")
     return PermanentError(f"the git host {where} sent an invalid repository")
 
 
-def _http_status(stderr: str) -> int | None:
-    """Find the HTTP status in git's messages; git reports 401 and 404 in words."""
-    if "could not read Username" in stderr or "Authentication failed" in stderr:
+def _http_status(line: str) -> int | None:
+    """Find the HTTP status in git's message; git reports 401 and 404 in words."""
+    unquoted = _QUOTED.sub("''", line)
+    if "could not read Username" in unquoted or "Authentication failed" in unquoted:
         return 401
-    if re.search(r"repository '.*' not found", stderr):
+    if "repository '' not found" in unquoted:
         return 404
-    found = _HTTP_STATUS_PATTERN.search(stderr)
+    found = _HTTP_STATUS_PATTERN.search(unquoted)
     return int(found[1]) if found else None
 
 

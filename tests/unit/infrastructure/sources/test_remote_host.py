@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import InvalidInputError, PermanentError, ServiceUnavailableError, TransientError
 from infrastructure.outbound.public_addresses import is_public_address
-from infrastructure.sources.git.command import GitFailedError
+from infrastructure.sources.git.command import GitFailedError, end_of_output
 from infrastructure.sources.git.remote import RemoteHost, explain_git_error, resolve_remote_host
 
 
@@ -124,6 +124,42 @@ def test_git_error_is_translated_into_an_actionable_error(stderr: str, kind: typ
     assert isinstance(error, kind)
     assert message in str(error)
     assert "\n" not in str(error)
+
+
+URL_NAMED_CERTIFICATE = "fatal: unable to access 'https://h/o/certificate/': "
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind", "message"),
+    [
+        ("remote: certificate\rremote: fatal: x\nfatal: early EOF", TransientError, "connection"),
+        ("remote: \x0cfatal: certificate\nfatal: early EOF", TransientError, "connection"),
+        ("remote: \u2028fatal: certificate\nfatal: early EOF", TransientError, "connection"),
+        ("remote: The requested URL returned error: 404\nfatal: early EOF", TransientError, "connection"),
+        ("fatal: remote error: certificate", PermanentError, "refuses"),
+        ("fatal: expected 'packfile', received 'x'certificate'", PermanentError, "sent an invalid repository"),
+        ("fatal: expected 'x', received 'y\nfatal: certificate'", PermanentError, "sent an invalid repository"),
+        (URL_NAMED_CERTIFICATE + "Could not resolve host: h", TransientError, "connection"),
+        ("remote: timed out\nfatal: pack has bad object", PermanentError, "sent an invalid repository"),
+        (
+            "fatal: unknown object format 'x' specified by server\nfatal: the remote end hung up unexpectedly",
+            PermanentError,
+            "sent an invalid repository",
+        ),
+    ],
+)
+def test_words_of_the_host_do_not_choose_the_explanation(stderr: str, kind: type[Exception], message: str) -> None:
+    error = explain_git_error(GitFailedError(128, stderr), REMOTE, with_token=False)
+    assert isinstance(error, kind)
+    assert message in str(error)
+
+
+def test_rest_of_a_line_that_is_cut_does_not_look_like_a_line_of_git() -> None:
+    long = b"remote: " + b"x" * 100 + b" fatal: certificate"
+    for limit in range(4, len(long)):
+        assert GitFailedError(128, end_of_output(long, limit).decode()).own_lines() == []
+    assert end_of_output(b"short", 5) == b"short"
+    assert len(end_of_output(long, 50)) == 50
 
 
 def test_rejected_token_is_reported_differently_from_a_missing_one() -> None:
