@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, File, Form, Header, Request, Response, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Header, HTTPException, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain import errors
 from infrastructure.settings import load_settings
@@ -19,29 +21,66 @@ from worker.client import Client, Completed, JobFailed, job_to_json, run_to_json
 
 STATUS = {
     errors.NotFoundError: 404,
-    errors.ForbiddenError: 404,  # does not reveal which ids exist
+    errors.ForbiddenError: 404,
     errors.LimitExceededError: 429,
     errors.IllegalTransitionError: 409,
     errors.InvalidInputError: 422,
     errors.ServiceUnavailableError: 503,
 }
+FORM_BYTES = 64 * 1024
+"""What the fields of a form may have beside its file."""
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open one client for the whole process."""
-    async with Client.open(load_settings()) as client:
-        app.state.client = client
+    settings = load_settings()
+    async with Client.open(settings) as client:
+        app.state.client, app.state.max_body_bytes = client, settings.max_upload_mb * 1024 * 1024 + FORM_BYTES
         yield
 
 
+class BodyLimit:
+    """ASGI middleware that refuses a body over the limit: by its declared length, else while it arrives."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with a `receive` that counts."""
+        limit = scope["app"].state.max_body_bytes if scope["type"] == "http" else None
+        declared = Headers(scope=scope).get("content-length", "") if limit else ""
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            await JSONResponse({"detail": TOO_LARGE}, status_code=413)(scope, receive, send)
+        else:
+            await self._app(scope, _limited(receive, limit) if limit else receive, send)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    received = 0
+
+    async def counting() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return counting
+
+
+TOO_LARGE = "the request is larger than MAX_UPLOAD_MB; leave out what is not Python, or submit a repository"
+
 app = FastAPI(title="vibe8", lifespan=lifespan)
+app.add_middleware(BodyLimit)
 
 
 @app.exception_handler(errors.Vibe8Error)
 async def answer_error(_: Request, error: errors.Vibe8Error) -> JSONResponse:
-    """Answer every expected error with one line and a status."""
-    return JSONResponse({"detail": str(error)}, status_code=STATUS.get(type(error), 500))
+    """Answer every expected error with one line and a status. A foreign id gets the answer of an unknown one."""
+    status = STATUS.get(type(error), 500)
+    return JSONResponse({"detail": "there is no such job or run" if status == 404 else str(error)}, status_code=status)
 
 
 def get_client(request: Request) -> Client:

@@ -4,6 +4,9 @@ import ipaddress
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+_RESERVED = tuple(map(ipaddress.IPv6Network, ("3fff::/20", "5f00::/16", "64:ff9b:1::/48")))
+"""Documentation, segment routing and local NAT64 (RFC 9637, 9602, 8215): some supported Pythons call them global."""
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -15,6 +18,8 @@ def is_public_address(address: IPAddress) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public_address(inner)
+        if address.is_site_local or any(address in network for network in _RESERVED):  # fec0::/10 is still in use
+            return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

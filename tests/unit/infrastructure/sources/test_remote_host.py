@@ -15,7 +15,8 @@ from infrastructure.sources.git.remote import RemoteHost, explain_git_error, res
     [
         "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",  # noqa: S104
         "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1",
-        "::ffff:127.0.0.1", "2002:0a00:0001::1", "64:ff9b::7f00:1",
+        "::ffff:127.0.0.1", "2002:0a00:0001::1", "64:ff9b::7f00:1", "fec0::1", "feff:ffff::1", "3fff::1", "5f00::1",
+        "64:ff9b:1::7f00:1", "2001::1", "2001:db8::1", "100::1", "::7f00:1", "::ffff:0:7f00:1",
     ],
 )  # fmt: skip
 def test_private_address_is_not_public_even_inside_ipv6(address: str) -> None:
