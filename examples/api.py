@@ -50,7 +50,7 @@ class BodyLimit:
         """Pass the request on, with a `receive` that counts."""
         limit = scope["app"].state.max_body_bytes if scope["type"] == "http" else None
         declared = Headers(scope=scope).get("content-length", "") if limit else ""
-        if declared.isdecimal() and int(declared[:20]) > limit:
+        if limit and declared.isdecimal() and int(declared[:20]) > limit:
             await JSONResponse({"detail": TOO_LARGE}, status_code=413)(scope, receive, send)
         else:
             await self._app(scope, _limited(receive, limit) if limit else receive, send)

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from infrastructure.observability.prometheus_metrics import FACTS_CACHE_BYTES, FACTS_CACHE_ERRORS, FACTS_CACHE_LOOKUPS
+from infrastructure.redis.untrusted_values import KEEP_TYPE
 
 GET_SECONDS = 2.0
 PUT_SECONDS = 5.0
@@ -43,10 +44,16 @@ ENTRY_OVERHEAD_BYTES = 256
 
 CACHE_KEYS = ("vibe8:facts", "vibe8:facts:used", "vibe8:facts:bytes")
 
-_GET = """
+_KEEP_TYPES = f"""{KEEP_TYPE}
+keep_type(KEYS[1], 'hash')
+keep_type(KEYS[2], 'zset')
+keep_type(KEYS[3], 'string')
+"""
+
+_GET = f"""{_KEEP_TYPES}
 local found = redis.call('HMGET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')[1]
-local used = {}
+local used = {{}}
 for place = 1, #ARGV do
   if found[place] then
     used[#used + 1] = now
@@ -56,6 +63,14 @@ end
 if #used > 0 then redis.call('ZADD', KEYS[2], unpack(used)) end
 return found
 """
+
+_COUNT = f"""{_KEEP_TYPES}
+local total = tonumber(redis.call('GET', KEYS[3]) or '0') or -1
+if total >= 0 and total < 2 ^ 53 then return string.format('%d', total) end
+redis.call('DEL', unpack(KEYS))
+return '0'
+"""
+"""Return the size of the cache. If another program has written what cannot be one, the cache is emptied."""
 
 _PUT = f"""
 local overhead, limit = {ENTRY_OVERHEAD_BYTES}, tonumber(ARGV[1])
@@ -104,6 +119,7 @@ class RedisFactsCache:
         self._redis = redis
         self._limit = limit_bytes
         self._get = redis.register_script(_GET)
+        self._count = redis.register_script(_COUNT)
         self._put = redis.register_script(_PUT)
 
     async def get(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -132,12 +148,12 @@ class RedisFactsCache:
 
     async def _current_limit(self) -> int:
         """Return the limit in bytes, lower than the configured one if other keys take much of `maxmemory`."""
+        cached = int(await self._count(keys=CACHE_KEYS))
         memory = await self._redis.info("memory")
         maxmemory = int(memory["maxmemory"])
         if not maxmemory:
             return self._limit
-        others = int(memory["used_memory"]) - int(await self._redis.get(CACHE_KEYS[2]) or 0)
-        return max(0, min(self._limit, maxmemory // 2 - others))
+        return max(0, min(self._limit, maxmemory // 2 - (int(memory["used_memory"]) - cached)))
 
 
 @asynccontextmanager

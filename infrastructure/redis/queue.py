@@ -23,7 +23,9 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from domain.errors import ServiceUnavailableError
+from domain.jobs import JobStatus
 from domain.text import JSON
+from infrastructure.redis.untrusted_values import KEEP_TYPE, read_object
 
 QUEUE_NAME = "vibe8:queue"
 TASK_NAME = "analyze"
@@ -35,6 +37,8 @@ MAX_WAKEUPS = 32
 """Most queue entries of one call: as many idle workers start at once, and the others within seconds."""
 
 NO_JOB = "none"
+MAX_STAGE = 100
+_STATUSES = frozenset(status.value for status in JobStatus)
 PAGE = 1_000
 WAKEUP_SECONDS = 10
 """ARQ's time limit of a wake-up. The entries of a killed worker are free again 10 s after it."""
@@ -42,6 +46,12 @@ WAKEUP_SECONDS = 10
 CONNECT_SECONDS = 5
 CONNECT_RETRIES = 2
 """A caller learns within about ten seconds that Redis is unavailable. A worker's main loop then tries again."""
+
+_REPAIR = f"""
+{KEEP_TYPE}
+keep_type(KEYS[1], 'zset')
+return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', 0)
+"""
 
 _WAKEUP_CHANNEL = "vibe8:be" + "ll"
 """Older workers subscribe to this name. It is written in two parts because the word itself is no longer in use here."""
@@ -154,6 +164,7 @@ class JobQueue:
         """
         removed = start = 0
         async with redis_errors():
+            await repair_queue(self._redis)
             while entries := await self._redis.zrange(QUEUE_NAME, start, start + PAGE - 1):
                 old = await self._marked_for_days(entries)
                 if old:
@@ -182,7 +193,10 @@ class JobQueue:
             await self._redis.publish(job_channel(job_id), json.dumps(event, allow_nan=False))
 
     async def events(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
-        """Yield the job's events from now on, and None after each `seconds` without one or without Redis."""
+        """Yield the job's events from now on, and None after each `seconds` without one or without Redis.
+
+        None stands for a message that is no event, too.
+        """
         while True:
             try:
                 async with redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
@@ -190,10 +204,30 @@ class JobQueue:
                     yield None  # events before the subscription are lost: let the caller read the row
                     while True:
                         message = await pubsub.get_message(timeout=seconds)
-                        yield None if message is None else json.loads(message["data"])
+                        yield None if message is None else _read_event(message["data"])
             except ServiceUnavailableError:
                 await asyncio.sleep(seconds)
                 yield None
+
+
+def _read_event(data: Any) -> Mapping[str, JSON] | None:
+    event = read_object(data) or {}
+    status, stage = event.get("status"), event.get("stage")
+    is_shown = _is_int(event.get("progress"), 101) and (stage is None or _is_stage(stage))
+    is_event = isinstance(status, str) and status in _STATUSES and (status != JobStatus.RUNNING or is_shown)
+    return event if is_event else None
+
+
+def _is_stage(stage: Any) -> bool:
+    return isinstance(stage, str) and len(stage) <= MAX_STAGE and stage.isprintable()
+
+
+async def repair_queue(redis: Redis) -> None:
+    """Replace a queue of the wrong type, and remove entries with times that ARQ takes for none or cannot read.
+
+    Only another program writes such things. Raises what redis-py raises.
+    """
+    await redis.register_script(_REPAIR)(keys=[QUEUE_NAME])
 
 
 def wakeup_channel(redis: Redis) -> str:

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from domain.errors import InvalidInputError, PermanentError
 from infrastructure.redis.queue import redis_errors
 
 TOKEN_CHARACTERS = 1_000
 """More than the tokens of any git host have. git reads a token from one environment variable, whose size is limited."""
+
+MAX_ENCRYPTED_BYTES = 4_096
+"""More than the longest token has when it is encrypted."""
 
 
 class TokenVault:
@@ -38,9 +42,14 @@ class TokenVault:
     async def get(self, job_id: str) -> str:
         """Return the token. Raises PermanentError if Redis has lost it or no key decrypts it."""
         async with redis_errors():
-            encrypted = await self._redis.get(_key(job_id))
+            try:
+                encrypted = await self._redis.getrange(_key(job_id), 0, MAX_ENCRYPTED_BYTES)
+            except ResponseError as error:
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+                encrypted = b""  # another program has replaced it
         try:
-            if encrypted is None or self._fernet is None:
+            if not encrypted or self._fernet is None:
                 raise PermanentError("token lost, submit again")
             return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:

@@ -13,8 +13,10 @@ from typing import Self
 
 from redis.asyncio import Redis
 
+from domain.text import one_line
 from domain.workers import LOST, LOST_SECONDS, WorkerInfo
 from infrastructure.redis.queue import redis_errors
+from infrastructure.redis.untrusted_values import KEEP_TYPE, MAX_OBJECT_BYTES, read_object
 
 ENTRY_TTL_SECONDS = 45
 """A worker that has not registered again for so long is no longer listed."""
@@ -26,12 +28,17 @@ FORGET_SECONDS = 60
 DRAIN = "drain"
 ALL_WORKERS = "*"
 
+MAX_ENTRIES = 10_000
+"""More entries, or reports at a time, are not read."""
+
 _NOW = "local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)"
-_REPORT = f"{_NOW}; redis.call('ZADD', KEYS[1], now, ARGV[1])"
+_REPORT = f"{KEEP_TYPE}; keep_type(KEYS[1], 'zset'); {_NOW}; redis.call('ZADD', KEYS[1], now, ARGV[1])"
 _SILENT = f"""
+{KEEP_TYPE}
+keep_type(KEYS[1], 'zset')
 {_NOW}
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - {FORGET_SECONDS * 1000})
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1], 'LIMIT', 0, {MAX_ENTRIES})
 """
 
 
@@ -102,17 +109,24 @@ class WorkerRegistry:
 
         Those that have not renewed their entry for LOST_SECONDS, by Redis' clock, are LOST.
         """
+        keys = set[bytes]()
         async with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             async for key in self._redis.scan_iter(match=_key("*"), count=500):
-                pipe.get(key)
+                keys.add(key)
+                if len(keys) >= MAX_ENTRIES:
+                    break
+            for key in keys:
+                pipe.getrange(key, 0, MAX_OBJECT_BYTES)
                 pipe.pttl(key)
-            answers = await pipe.execute()
+            answers = await pipe.execute(raise_on_error=False)  # a key of the wrong type is skipped
         found = []
         for value, milliseconds in zip(answers[::2], answers[1::2], strict=True):
-            with suppress(ValueError, KeyError, TypeError):  # expired since the scan, or written by another version
-                worker = WorkerInfo.from_json(json.loads(value or "null"))
-                lost = milliseconds < (ENTRY_TTL_SECONDS - LOST_SECONDS) * 1000
-                found.append(replace(worker, state=LOST) if lost else worker)
+            entry = read_object(value)
+            with suppress(ValueError):  # another version's
+                if entry is not None:  # neither expired since the scan nor written by another program
+                    worker = WorkerInfo.from_json(entry)
+                    lost = milliseconds < (ENTRY_TTL_SECONDS - LOST_SECONDS) * 1000
+                    found.append(replace(worker, state=LOST) if lost else worker)
         return sorted(found, key=lambda worker: (worker.host, worker.started_at))
 
     async def send_command(self, command: str, replica_id: str = ALL_WORKERS) -> int:
@@ -131,9 +145,9 @@ class WorkerRegistry:
             try:
                 await pubsub.subscribe(self.channel)
                 async for message in pubsub.listen():
-                    command = json.loads(message["data"])
+                    command = read_object(message["data"]) or {}  # another program's messages are skipped
                     if command.get("replica_id") in (replica_id, ALL_WORKERS):
-                        yield str(command.get("command"))
+                        yield one_line(str(command.get("command")), 80)
             finally:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 

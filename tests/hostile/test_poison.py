@@ -1,5 +1,6 @@
 """Invalid rows and queue entries must not keep a worker from other users' jobs."""
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from uuid import UUID
@@ -8,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
-from infrastructure.redis.queue import QUEUE_NAME, deserialize, serialize
+from infrastructure.redis.queue import QUEUE_NAME, deserialize, job_channel, serialize
 from tests.fixtures.database import Rows
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, until_finished
@@ -128,11 +129,31 @@ async def test_worker_still_takes_jobs_after_invalid_messages(system: System, cl
         for _ in range(2):
             job = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
             assert (await until_finished(client, user_id, job.job_id)).status is JobStatus.COMPLETED
-            # ARQ does not expect a list and ends; the worker starts it again.
             await enqueue_message(redis, b"list", None)
-            await worker.until("redis.unavailable")
+            await redis.set("vibe8:alive", "x")
+        await worker.until("queue.entries_unreadable")
         assert worker.process.poll() is None
         assert "\x1b" not in worker.log_file.read_text()
+
+
+async def test_forged_events_do_not_hide_the_end_of_a_job(client: Client, system: System, user_id: UUID) -> None:
+    job = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
+    forged = json.dumps({"status": "running", "stage": "collecting", "progress": 5})
+
+    async def forge(redis: Redis) -> None:
+        while True:
+            await redis.publish(job_channel(job.job_id), forged)
+            await asyncio.sleep(0.05)
+
+    async with Redis.from_url(system.environment["REDIS_URL"]) as redis, asyncio.timeout(20):
+        forging = asyncio.create_task(forge(redis))
+        async for seen in client.watch(user_id, job.job_id):
+            if seen.status is JobStatus.RUNNING:
+                await Rows(system).all(
+                    "UPDATE jobs SET status = 'failed', finished_at = now() WHERE job_id = $1", job.job_id
+                )
+        forging.cancel()
+    assert seen.status is JobStatus.FAILED
 
 
 READABLE = {

@@ -13,6 +13,7 @@ ServiceUnavailableError (try again later).
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
@@ -272,12 +273,15 @@ class Client:
         """
         await self.get_job(user_id, job_id)  # check the owner before subscribing to the job's channel
         shown: Job | None = None
+        read_at = 0.0
         async with aclosing(self._connections.queue.events(job_id, WATCH_POLL_SECONDS)) as events:
             async for event in events:
-                if event is not None and shown is not None and event["status"] == JobStatus.RUNNING:
+                is_recent = time.monotonic() - read_at < WATCH_POLL_SECONDS  # forged events must not hide the row
+                if event is not None and shown is not None and is_recent and event["status"] == JobStatus.RUNNING:
                     job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])
                 else:
                     job = await self.get_job(user_id, job_id)
+                    read_at = time.monotonic()
                 if shown is None or _watched_state(job) != _watched_state(shown):
                     yield job
                 shown = job

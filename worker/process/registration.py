@@ -1,7 +1,6 @@
 """Registration of a worker for operators to see, and its reception of control commands."""
 
 import asyncio
-import json
 import os
 import socket
 import time
@@ -104,6 +103,6 @@ class WorkerRegistration:
                     log.info("command.received", command=command)
                     if command == DRAIN:
                         self.drain()
-            except (TransientError, json.JSONDecodeError, AttributeError):
+            except TransientError:
                 log.debug("command.subscription_lost")
             await asyncio.sleep(INTERVAL_SECONDS)

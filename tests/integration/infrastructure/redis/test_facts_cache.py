@@ -114,9 +114,9 @@ async def test_entries_are_removed_when_redis_is_full(redis: Redis) -> None:
         await redis.config_set("maxmemory", 0)
 
 
-async def test_errors_of_redis_are_counted_and_not_raised(redis: Redis) -> None:
+async def test_errors_of_redis_are_counted_and_not_raised(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = RedisFactsCache(redis, MB)
-    await redis.set(CACHE_KEYS[0], "not a hash")
+    monkeypatch.setattr(cache, "_get", redis.register_script("return redis.error_reply('ERR broken')"))
     faults = FACTS_CACHE_ERRORS.labels("get")._value.get()
     assert await cache.get(list(entries(0, 10))) == {}
     assert FACTS_CACHE_ERRORS.labels("get")._value.get() == faults + 1
