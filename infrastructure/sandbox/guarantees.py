@@ -93,7 +93,8 @@ def _system_calls(features: KernelFeatures) -> Guarantee:
         name="no dangerous system calls",
         feature="seccomp filter",
         available=features.seccomp_filter,
-        detail="no ptrace, mounts, namespaces, keyrings, io_uring, bpf, kernel modules, shared memory, new sessions"
+        detail="no ptrace, mounts, namespaces, keyrings, io_uring, bpf, kernel modules, shared memory, new sessions; "
+        "no change of a file's mode, owner, times or attributes; no watching of directories"
         if features.seccomp_filter
         else _NOT_AVAILABLE,
         remedy=_GET_SECCOMP,

@@ -8,7 +8,7 @@ import errno
 import platform
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ctypes import Structure, addressof, c_ushort, c_void_p, create_string_buffer
 
 from infrastructure.sandbox import syscall_numbers as numbers
@@ -36,6 +36,9 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
 _SOCK_TYPE_MASK = 0xF
 """Leaves out SOCK_NONBLOCK and SOCK_CLOEXEC."""
+
+_FS_IOC_SETFLAGS, _FS_IOC_FSSETXATTR = 0x40086602, 0x401C5820
+"""They change the attributes of a file that is only open for reading, such as its project, for which quotas count."""
 
 _TCP_AND_UDP = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 
@@ -72,7 +75,10 @@ def _rules(*, allow_network: bool) -> dict[tuple[int, int | None], list[Instruct
     """Map system call numbers to the instructions for that call, the last of which returns."""
     deny_always = [_deny(errno.EPERM)]
     deny_socket = [_deny(errno.EACCES)]
+    pretend_success = [_deny(0)]
     rules: dict[tuple[int, int | None], list[Instruction]] = dict.fromkeys(numbers.FORBIDDEN.values(), deny_always)
+    # git fails where it cannot set the mode of a file that it has created with this mode, so success is reported.
+    rules |= dict.fromkeys(numbers.CHMOD_CALLS.values(), pretend_success)
     rules |= dict.fromkeys(numbers.SERVER_CALLS.values(), deny_socket)
     if allow_network:
         rules[numbers.SOCKET] = _allow_sockets((socket.AF_INET, socket.AF_INET6), (1, 2), _TCP_AND_UDP)
@@ -91,13 +97,7 @@ def _rules(*, allow_network: bool) -> dict[tuple[int, int | None], list[Instruct
         _deny(errno.EPERM),
         _return(_RET_ALLOW),
     ]
-    rules[numbers.IOCTL] = [
-        _load_argument(1),
-        (_JUMP_IF_EQUAL, 1, 0, _TIOCSTI),
-        (_JUMP_IF_EQUAL, 0, 1, _TIOCLINUX),
-        _deny(errno.EPERM),
-        _return(_RET_ALLOW),
-    ]
+    rules[numbers.IOCTL] = _deny_values(1, (_TIOCSTI, _TIOCLINUX, _FS_IOC_SETFLAGS, _FS_IOC_FSSETXATTR))
     return rules
 
 
@@ -112,6 +112,12 @@ def _prctl_rule() -> list[Instruction]:
         _deny(errno.EPERM),
         _return(_RET_ALLOW),
     ]
+
+
+def _deny_values(index: int, values: Sequence[int]) -> list[Instruction]:
+    """Deny the call if the argument is one of these values."""
+    jumps = [(_JUMP_IF_EQUAL, len(values) - position, 0, value) for position, value in enumerate(values)]
+    return [_load_argument(index), *jumps, _return(_RET_ALLOW), _deny(errno.EPERM)]
 
 
 def _deny_flags(index: int, flags: int) -> list[Instruction]:

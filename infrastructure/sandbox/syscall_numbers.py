@@ -48,6 +48,25 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "quotactl_fd": (443, 443),
     "fanotify_init": (300, 262),
     "fanotify_mark": (301, 263),
+    # The names of files that others create and open, in any directory that this user may read.
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
+    # Owners, times and attributes of any file of this user: no rule of Landlock covers them.
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
     # Memory that no limit counts, and objects that all processes of the machine share.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
@@ -103,6 +122,14 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "vhangup": (153, 58),
 }
 """Name to its numbers on x86-64 and AArch64. Denied to every child."""
+
+CHMOD_CALLS: dict[str, tuple[int, int | None]] = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+}
+"""They change the mode of any file of this user, which no rule of Landlock covers. They do nothing in a child."""
 
 SERVER_CALLS: dict[str, tuple[int, int]] = {
     "bind": (49, 200),

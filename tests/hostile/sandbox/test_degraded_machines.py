@@ -31,9 +31,14 @@ OPEN_TO_THE_SAME_USER = {
 BLOCKED_BY_SECCOMP = {
     "connect_by_unix_socket", "send_through_socketpair", "open_netlink_socket", "leave_session",
     "leave_process_group", "clear_parent_death_signal", "become_undumpable", "create_user_namespace",
-    "clone_into_user_namespace", "create_memfd",
+    "clone_into_user_namespace", "create_memfd", "open_scratch_to_everybody", "change_times_of_own_scratch",
+    "set_flags_of_own_scratch", "watch_names_in_other_jobs_directory",
 }  # fmt: skip
-OPEN_TO_THE_SAME_USER_WITHOUT_SECCOMP = {"set_worker_limits", "lower_worker_priority", "set_worker_affinity"}
+OPEN_TO_THE_SAME_USER_WITHOUT_SECCOMP = {
+    "set_worker_limits", "lower_worker_priority", "set_worker_affinity", "change_mode_of_worker_file",
+    "change_mode_of_worker_file_by_a_newer_call", "change_owner_of_worker_file", "change_times_of_worker_file",
+    "set_attribute_of_worker_file",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ An attack returns what it leaked, or None if it only did harm; it raises if it f
 """
 
 import ctypes
+import fcntl
 import os
 import platform
 import resource
@@ -260,6 +261,71 @@ def become_root(targets: Targets) -> None:
 @_attack
 def create_memfd(targets: Targets) -> None:
     os.close(os.memfd_create("hidden"))
+
+
+@_attack
+def change_mode_of_worker_file(targets: Targets) -> None:
+    os.chmod(targets["secret"], 0o640)  # noqa: PTH101 - not by a descriptor
+    _assert_mode(targets["secret"], 0o640)
+
+
+@_attack
+def change_mode_of_worker_file_by_a_newer_call(targets: Targets) -> None:
+    path = ctypes.create_string_buffer(os.fsencode(targets["secret"]))
+    _call_libc("syscall", 452, -100, ctypes.addressof(path), 0o604, 0)  # fchmodat2
+    _assert_mode(targets["secret"], 0o604)
+
+
+@_attack
+def open_scratch_to_everybody(targets: Targets) -> None:
+    directory = os.open(targets["scratch"], os.O_RDONLY)
+    os.fchmod(directory, 0o777)
+    os.close(directory)
+    _assert_mode(targets["scratch"], 0o777)
+
+
+def _assert_mode(path: str, mode: int) -> None:
+    """Fail where the kernel says that the call has succeeded, and it has not."""
+    assert stat.S_IMODE(os.stat(path).st_mode) == mode  # noqa: PTH116
+
+
+@_attack
+def change_owner_of_worker_file(targets: Targets) -> None:
+    os.chown(targets["secret"], os.getuid(), os.getgid())
+
+
+@_attack
+def change_times_of_worker_file(targets: Targets) -> None:
+    os.utime(targets["secret"], (0, 0))
+
+
+@_attack
+def change_times_of_own_scratch(targets: Targets) -> None:
+    os.utime(targets["scratch"], (0, 0))
+
+
+@_attack
+def set_attribute_of_worker_file(targets: Targets) -> None:
+    os.setxattr(targets["secret"], "user.note", b"found")
+
+
+@_attack
+def set_flags_of_own_scratch(targets: Targets) -> None:
+    directory = os.open(targets["scratch"], os.O_RDONLY)
+    flags = bytearray(8)
+    try:
+        fcntl.ioctl(directory, 0x80086601, flags)  # FS_IOC_GETFLAGS
+        fcntl.ioctl(directory, 0x40086602, flags)  # FS_IOC_SETFLAGS
+    finally:
+        os.close(directory)
+
+
+@_attack
+def watch_names_in_other_jobs_directory(targets: Targets) -> None:
+    descriptor = _call_libc("inotify_init")
+    path = ctypes.create_string_buffer(os.fsencode(targets["other_job"]))
+    _call_libc("inotify_add_watch", descriptor, ctypes.addressof(path), 0x100)  # IN_CREATE
+    os.close(descriptor)
 
 
 def _call_libc(function: str, *arguments: int) -> int:

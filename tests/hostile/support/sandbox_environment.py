@@ -136,6 +136,8 @@ class SandboxEnvironment:
             result = await self.runner.run(entry, request, sandbox=profile, deadline=30, follow_up=follow_up)
             unharmed = process.poll() is None and (self.other_job / "source.py").read_text() == SOURCE
         (self.other_job / "source.py").write_text(SOURCE)
+        self.secret.chmod(0o600)
+        self.scratch.chmod(0o700)
         for trace in (*self.open.iterdir(), *self.scratch.iterdir()):
             trace.unlink()
         leak: str | None = result["leak"]
