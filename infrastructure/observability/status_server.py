@@ -1,12 +1,17 @@
 """HTTP server for `/livez`, `/readyz` and `/metrics`, on its own thread: it answers while the event loop is busy."""
 
+import io
 import json
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from prometheus_client import make_wsgi_app
 
 from domain.errors import InvalidInputError
@@ -15,13 +20,75 @@ from infrastructure.observability.prometheus_metrics import REGISTRY
 Probe = Callable[[], str | None]
 """Returns why the probe fails, in one line; None if it succeeds."""
 
+MAX_CONNECTIONS = 32
+"""Each connection has a thread. One more closes the oldest, so that idle connections keep no probe out."""
+
+CLOSE_SECONDS = 1.0
+"""How long a new connection waits for the thread of the oldest to end."""
+
+log = structlog.get_logger(__name__)
+
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._open: dict[socket.socket, None] = {}
+        super().__init__(*arguments, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for the connection, after closing the oldest one if there are too many."""
+        if not self._places.acquire(blocking=False):
+            oldest = next(iter(self._open.copy()), None)
+            if oldest is not None:
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            if not self._places.acquire(timeout=CLOSE_SECONDS):
+                self.shutdown_request(request)
+                return
+        self._open[request] = None
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._give_back(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer the request, and free its place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._give_back(request)
+
+    def _give_back(self, request: Any) -> None:
+        self._open.pop(request, None)
+        self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's signature
+        """Log one line: whoever connects can cause as many errors as they like."""
+        log.debug("status.connection_failed", reason=repr(sys.exception()))
+
+
+class _ErrorLine(io.StringIO):
+    """Standard error of a request: logs the last line of each traceback that is written to it."""
+
+    def flush(self) -> None:
+        lines = self.getvalue().split("\n")
+        self.seek(0)
+        self.truncate()
+        reason = next((line for line in reversed(lines) if line), None)
+        if reason is not None:
+            log.debug("status.connection_failed", reason=reason)
 
 
 class _Handler(WSGIRequestHandler):
     timeout = 10
+
+    def get_stderr(self) -> Any:
+        """Return where the base class writes tracebacks."""
+        return _ErrorLine()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Log nothing: probes come every few seconds."""
