@@ -28,10 +28,11 @@ from infrastructure.child_process.wire_protocol import (
     MAX_ATTACHMENT_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_PROGRESS_BYTES,
+    MAX_RESULT_VALUES,
     MessageKind,
     encode_message,
 )
-from infrastructure.json_codec import loads
+from infrastructure.json_codec import loads, loads_untrusted
 
 SUPERVISOR_HEARTBEAT_SECONDS = 5.0
 """Interval between two heartbeats to the supervisor."""
@@ -39,7 +40,7 @@ SUPERVISOR_HEARTBEAT_SECONDS = 5.0
 _PARSED_IN_THREAD_BYTES = 1 << 16
 """A longer payload is parsed in a thread, so that the event loop can renew leases meanwhile."""
 
-_MAX_BYTES = {MessageKind.ATTACHMENT: MAX_ATTACHMENT_BYTES, MessageKind.PROGRESS: MAX_PROGRESS_BYTES}
+_MAX_BYTES = {MessageKind.ATTACHMENT: MAX_ATTACHMENT_BYTES, MessageKind.RESULT: MAX_PAYLOAD_BYTES}
 
 _ALLOWED_ERRORS = (InvalidInputError, PermanentError, ServiceUnavailableError, TransientError)
 """What a child may raise. It cannot claim that the lease is lost or that the user cancelled the job."""
@@ -102,7 +103,7 @@ async def _read_message(reader: asyncio.StreamReader) -> tuple[MessageKind, dict
             attachment = {ATTACHMENT: payload}
             kind, payload = await _read_payload(reader)
         if len(payload) > _PARSED_IN_THREAD_BYTES:
-            content = await asyncio.to_thread(loads, payload)
+            content = await asyncio.to_thread(loads_untrusted, payload, MAX_RESULT_VALUES)
         else:
             content = loads(payload or b"null")
     except (ValueError, RecursionError) as error:
@@ -119,7 +120,7 @@ def _reject_message(cause: Exception | None) -> NoReturn:
 async def _read_payload(reader: asyncio.StreamReader) -> tuple[MessageKind, bytes]:
     length, number = HEADER.unpack(await reader.readexactly(HEADER.size))
     kind = MessageKind(number)
-    most = _MAX_BYTES.get(kind, MAX_PAYLOAD_BYTES)
+    most = _MAX_BYTES.get(kind, MAX_PROGRESS_BYTES)
     if length > most:
         raise AnalysisKilledError(f"the analysis process sent a message of {length} bytes; the limit is {most}")
     return kind, await reader.readexactly(length)

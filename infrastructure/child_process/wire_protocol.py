@@ -15,13 +15,16 @@ from infrastructure.json_codec import dumps, loads
 ATTACHMENT = "attachment"
 """The key of a request or result that holds bytes instead of JSON."""
 
-MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
-"""A child that announces a longer payload is broken or hostile."""
+MAX_PAYLOAD_BYTES = 256 * 1024 * 1024
+"""A child that announces a longer payload is broken or hostile. PostgreSQL stores no larger document."""
+
+MAX_RESULT_VALUES = 8_000_000
+"""JSON values of a result: a file has about 50, the 50,000 findings have 25 each."""
 
 MAX_ATTACHMENT_BYTES = 128 * 1024 * 1024
 
 MAX_PROGRESS_BYTES = 64 * 1024
-"""The longest progress message lists 200 package names of 200 characters."""
+"""Limit of every message but a result. The longest progress message lists 200 package names of 200 characters."""
 
 
 class MessageKind(IntEnum):

@@ -10,7 +10,8 @@ import sys
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
@@ -22,8 +23,12 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 import httpx  # noqa: E402
 
 CONCURRENT_REQUESTS = 16
-CONCURRENT_PARSES = 2
+CONCURRENT_PARSES = 1
 """Pages that are parsed at a time. Parsing needs much memory, and more threads would not make it faster."""
+
+SMALL_PAGE_BYTES = 1024 * 1024
+LARGE_PAGES = 2
+"""Pages over SMALL_PAGE_BYTES that are in memory at a time; the others wait where they are."""
 
 MAX_REDIRECTS = 3
 MAX_PAGE_BYTES = 20 * 1024 * 1024
@@ -34,6 +39,7 @@ MAX_CACHE_ENTRIES = 4096
 
 _NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _MAX_NAME_LENGTH = 250
+_PIECE_BYTES = 64 * 1024
 _REQUEST_HEADERS = {
     "Accept": "application/vnd.pypi.simple.v1+json",
     "Accept-Encoding": "gzip",
@@ -77,6 +83,7 @@ class SimplePackageIndex:
         self._client: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._request_slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
+        self._large_slots = asyncio.Semaphore(LARGE_PAGES)
         self._parse_slots = asyncio.Semaphore(CONCURRENT_PARSES)
         self._cache: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
         self._fetches: dict[str, _SharedFetch] = {}
@@ -158,8 +165,8 @@ class SimplePackageIndex:
     async def _fetch(self, name: str) -> Mapping[str, str | None]:
         """Return the answer by name; nothing where there is none."""
         try:
-            async with self._request_slots:
-                page = await self._download_page(name)
+            async with self._request_slots, AsyncExitStack() as stack:
+                page = await self._download_page(name, lambda: stack.enter_async_context(self._large_slots))
                 version = None if page is None else await self._parse(name, page)
         except Exception:  # noqa: BLE001 - any failure means that there is no answer
             return {}
@@ -170,8 +177,11 @@ class SimplePackageIndex:
         async with self._parse_slots:
             return await asyncio.to_thread(highest_stable_version, name, page)
 
-    async def _download_page(self, name: str) -> bytes | None:
-        """Download the project's page as JSON; None if there is no such project. Raises on any failure."""
+    async def _download_page(self, name: str, on_large: Callable[[], Awaitable[None]]) -> bytes | None:
+        """Download the project's page as JSON; None if there is no such project. Raises on any failure.
+
+        `on_large` is called, and may wait, when the page turns out to be larger than SMALL_PAGE_BYTES.
+        """
         client = await self._http_client()
         url = httpx.URL(f"{self._base_url}/{name}/")
         for _ in range(MAX_REDIRECTS + 1):
@@ -179,7 +189,7 @@ class SimplePackageIndex:
                 if response.status_code == httpx.codes.NOT_FOUND:
                     return None
                 if not response.has_redirect_location:
-                    return await _read_body(response)
+                    return await _read_body(response, on_large)
                 target = url.join(response.headers["Location"])
             if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
                 raise _LookupFailedError("redirected to another host")
@@ -209,24 +219,37 @@ def _is_valid_name(package: str) -> bool:
     return len(package) <= _MAX_NAME_LENGTH and _NAME_PATTERN.fullmatch(package) is not None
 
 
-async def _read_body(response: httpx.Response) -> bytes:
+async def _read_body(response: httpx.Response, on_large: Callable[[], Awaitable[None]]) -> bytes:
     """Read and decompress the body, up to its limit: a small compressed response may contain a huge page."""
     encoding = response.headers.get("Content-Encoding", "identity")
     if response.status_code != httpx.codes.OK or "json" not in response.headers.get("Content-Type", ""):
         raise _LookupFailedError(f"status {response.status_code}")
     if encoding not in ("identity", "gzip"):
         raise _LookupFailedError(f"unsupported encoding {encoding}")
-    body = bytearray()
-    async for chunk in _decompress(response.aiter_raw(), is_gzip=encoding == "gzip"):
-        body += chunk
-        if len(body) > MAX_PAGE_BYTES:
+    pieces: list[bytes] = []
+    size, is_large = 0, False
+    async for piece in _decompress(response.aiter_raw(), is_gzip=encoding == "gzip"):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_PAGE_BYTES:
             raise _LookupFailedError("too large")
-    return bytes(body)
+        if size > SMALL_PAGE_BYTES and not is_large:
+            is_large = True
+            await on_large()
+    return b"".join(pieces)
 
 
 async def _decompress(chunks: AsyncIterator[bytes], *, is_gzip: bool) -> AsyncIterator[bytes]:
     inflate = zlib.decompressobj(wbits=31)
     async for chunk in chunks:
-        yield inflate.decompress(chunk, MAX_PAGE_BYTES + 1) if is_gzip else chunk
+        rest = chunk
+        while is_gzip and not inflate.eof:
+            piece = inflate.decompress(rest, _PIECE_BYTES)
+            yield piece
+            rest = inflate.unconsumed_tail
+            if not rest and len(piece) < _PIECE_BYTES:
+                break
+        if not is_gzip:
+            yield chunk
     if is_gzip and not inflate.eof:
         raise _LookupFailedError("truncated")

@@ -10,10 +10,13 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from infrastructure.json_codec import loads
+from infrastructure.json_codec import loads_untrusted
 
 MAX_FILES = 100_000
 """Files that one page may list; the largest projects have about ten thousand."""
+
+MAX_PAGE_VALUES = 1_000_000
+"""JSON values of one page. A file has about twenty in 600 bytes, so every page of the largest size is read."""
 
 _MAX_NAME_LENGTH = 250
 _FILE_NAME = re.compile(r"(?:[A-Za-z0-9_.!+]*-){1,20}[A-Za-z0-9_.!+]*")
@@ -26,7 +29,7 @@ def highest_stable_version(name: str, page: bytes) -> str | None:
     `name` is normalized. A version is yanked if all its files are. Raises ValueError, LookupError or TypeError if the
     page is malformed.
     """
-    document = loads(page)
+    document = loads_untrusted(page, MAX_PAGE_VALUES)
     files, meta = document["files"], document["meta"]
     if not str(meta["api-version"]).startswith("1.") or len(files) > MAX_FILES:
         raise ValueError("unsupported API version, or too many files")

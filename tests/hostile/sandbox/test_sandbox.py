@@ -235,7 +235,9 @@ MALFORMED_ANSWERS = {
     "not a JSON object": (message(MessageKind.RESULT, b"[1]"), "malformed message"),
     "unknown kind": (message(99, b"{}"), "malformed message"),
     "not UTF-8": (message(MessageKind.RESULT, b"\xff"), "malformed message"),
-    "too long": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 536870912"),
+    "too long": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 268435456"),
+    "very many values": (message(MessageKind.RESULT, b'{"x":[' + b"[]," * 8_000_000 + b"[]]}"), "malformed message"),
+    "error too long": (HEADER.pack(65537, MessageKind.ERROR), "the limit is 65536"),
     "progress too long": (HEADER.pack(65537, MessageKind.PROGRESS), "the limit is 65536"),
     "forbidden error type": (
         encode_message(MessageKind.ERROR, {"type": "LeaseLostError", "message": "x"}),

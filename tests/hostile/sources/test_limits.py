@@ -137,7 +137,7 @@ def test_total_length_of_paths_is_limited(layout: SourceLayout, monkeypatch: pyt
 
 
 def test_document_with_the_longest_paths_fits_into_postgresql_and_a_frame() -> None:
-    """A node contains its path once more and less than 2 KB besides. JSONB is limited to 256 MB, a frame to 512 MB."""
+    """A node contains its path once more and less than 2 KB besides. JSONB and a frame are limited to 256 MB."""
     files = SourceLimits().max_tree_files
     assert MAX_TOTAL_PATH_CHARACTERS * 2 + files * 2_000 < 256_000_000
 

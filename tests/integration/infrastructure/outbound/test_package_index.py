@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -289,6 +290,24 @@ async def test_page_over_the_size_limit_is_left_out(
     local.pages["/simple/foo/"] = answer(packed, Content_Encoding=encoding)
     local.pages["/simple/fits/"] = answer(page("fits", "fits-1.0.tar.gz") + b" " * 5_000)
     assert await index.latest_versions(["foo", "fits"]) == {"fits": "1.0"}
+
+
+async def test_few_large_pages_are_in_memory_at_a_time(local: LocalIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The parser asks for twelve times a page's size and touches little of it, which would be counted here.
+    monkeypatch.setattr(package_index, "highest_stable_version", lambda name, page: f"{name}: {len(page)}")
+    packed = gzip.compress(page("foo", "foo-1.0.tar.gz") + b" " * 19_000_000, 1)
+    for number in range(16):
+        local.pages[f"/simple/foo{number}/"] = answer(packed, Content_Encoding="gzip")
+    async with index_with_timeout(local.url, timeout=30) as index:
+        await index.latest_versions(["none"])
+        tracemalloc.start()
+        try:
+            answers = await index.latest_versions([f"foo{number}" for number in range(16)])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert [int((answer or "").split(":")[1]) > 19_000_000 for answer in answers.values()] == [True] * 16
+    assert peak < 5 * 19_000_000
 
 
 async def test_hanging_index_costs_at_most_the_timeout(local: LocalIndex) -> None:
