@@ -16,8 +16,12 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, without tab and newline
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, overrides, isolates
     "\u2028\u2029\ufeff"  # separators that some programs treat as line ends, and the BOM
-    "\ud800-\udfff]"  # lone surrogates
+    "\ud800-\udfff"  # lone surrogates
+    # What is not shown at all (Unicode's Default_Ignorable_Code_Point), so that texts that differ look different.
+    "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164"
+    "\ufe00-\ufe0f\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+_UNUSUAL_SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]")
 _LINE_ENDS = re.compile("[\t\n]")
 _UNCHANGED_TYPES = frozenset({int, bool, type(None)})
 
@@ -26,13 +30,20 @@ def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode represents it
         return f"\\x{code - 0xDC00:02x}"
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def printable(text: str) -> str:
     r"""Return the text with every unsafe character except newline and tab as an escape such as `\x00`."""
-    # `isprintable` is False for all of these characters, and True for nearly all text, which saves the substitution.
-    return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+    # Both are True for nearly all text, which saves the substitution.
+    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def printable_name(name: str) -> str:
+    """Return what `printable` does, with spaces other than the usual one escaped too: names must not look alike."""
+    return name if name.isascii() and name.isprintable() else _UNUSUAL_SPACES.sub(_escape, printable(name))
 
 
 def printable_line(text: str) -> str:
@@ -42,7 +53,7 @@ def printable_line(text: str) -> str:
 
 def one_line(text: str, limit: int = 500) -> str:
     """Return the text as one printable line of at most `limit` characters; an ellipsis marks a cut."""
-    if not text.isprintable():
+    if not (text.isascii() and text.isprintable()):
         text = _LINE_ENDS.sub(" ", printable(text))
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -19,7 +19,7 @@ from collectors.dependencies.manifest_formats import CONSTRAINTS, REQUIREMENTS, 
 from collectors.dependencies.requirements_format import DeclaredDependency, Entry, Include, OwnProject, Unread
 from collectors.dependencies.setup_script import parse_setup_script
 from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, resolve_include
-from domain.text import one_line, printable
+from domain.text import one_line, printable_name
 
 ALL_MANIFESTS_BYTES_LIMIT = 32 * 1024 * 1024
 """Size of all manifests together; they are read in order of precedence."""
@@ -188,7 +188,7 @@ def _find(root: Path) -> Iterator[_Manifest]:
     for directory, _, names in os.walk(base):
         for name in names:
             location = os.path.join(directory, name)  # noqa: PTH118 - bytes: names need not be UTF-8
-            path = printable(os.fsdecode(os.path.relpath(location, base)))
+            path = printable_name(os.fsdecode(os.path.relpath(location, base)))
             kind = format_of(path)
             if kind is not None:
                 yield _Manifest(path=path, location=location, format=kind)

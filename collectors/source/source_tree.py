@@ -19,7 +19,7 @@ from collectors.source.radon_measures import RadonMeasures, compute_radon_measur
 from collectors.source.scopes import Scope, find_scopes
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History, ProcessControl
-from domain.text import one_line, printable
+from domain.text import one_line, printable_name
 
 _SYNTAX_OF_3_12 = re.compile(
     r"\s*+(?:type\s++\w++\s*+(?:\[.*\]\s*+)?=(?!=)|(?:async\s++)?def\s++\w++\s*+\[|class\s++\w++\s*+\[)"
@@ -233,7 +233,7 @@ def _files(root: bytes) -> Iterator[tuple[FileEntry, bool]]:
                 continue
             raw_path = location[len(root) + 1 :]
             entry = FileEntry(
-                path=printable(os.fsdecode(raw_path)),
+                path=printable_name(os.fsdecode(raw_path)),
                 raw_path=raw_path,
                 location=Path(os.fsdecode(location)),
                 size=status.st_size,

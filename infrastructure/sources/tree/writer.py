@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ from domain.errors import InvalidInputError
 from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, included_paths, is_manifest
 from domain.metrics.report import SKIPPED_LIMIT, SkippedFile
 from domain.sources import EXCLUDED_DIRECTORIES, FetchedSource
-from domain.text import one_line, printable
+from domain.text import one_line, printable_name
 from infrastructure.sources.tree.directory_writer import DirectoryWriter
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
@@ -30,7 +31,7 @@ _DRIVE_PATTERN = re.compile(rb"[A-Za-z]:")
 
 def display_path(path: bytes) -> str:
     """Convert a path to printable text, as results show it."""
-    return printable(os.fsdecode(path))
+    return printable_name(os.fsdecode(path))
 
 
 def find_excluded_directory(path: bytes) -> bytes | None:
@@ -84,7 +85,8 @@ class TreeWriter:
         self._placeholders = Placeholders(limits.max_tree_files)
         self._included: set[bytes] = set()
         self._taken: set[bytes] = set()
-        self._displayed_paths: set[str] = set()
+        self._displayed_paths: dict[str, str] = {}
+        """Displayed paths by their composed form: some systems decompose names, which are shown alike."""
         self._excluded_directories: set[bytes] = set()
         self._skipped: list[SkippedFile] = []
         self._skipped_total = 0
@@ -210,9 +212,9 @@ class TreeWriter:
         if len(shown) > MAX_PATH_BYTES:  # an escape has up to four times the characters of its byte
             return "name too long"
         # Later steps identify files by the displayed path, so two files with the same one would be counted as one.
-        if shown in self._displayed_paths:
-            return "another file has the same name"
-        self._displayed_paths.add(shown)
+        first = self._displayed_paths.setdefault(unicodedata.normalize("NFC", shown), shown)
+        if first is not shown:
+            return "another file has " + ("the same name" if first == shown else "a name that looks the same")
         return None
 
     def _count_accepted(self, size: int, path_length: int) -> None:

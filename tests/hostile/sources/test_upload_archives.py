@@ -5,10 +5,12 @@ import bz2
 import io
 import os
 import tracemalloc
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,6 +21,7 @@ from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.archives import BZIP2, STORED, SYMLINK, ZipMember, build_zip, deflate
 from tests.fixtures.sources import Fetch, copied_tree
+from tests.unit.collectors.source_trees import load_tree
 
 
 def reasons(source: FetchedSource) -> dict[str, str]:
@@ -242,10 +245,31 @@ def test_second_of_a_file_and_a_directory_with_one_name_is_skipped(
     assert set(copied_tree(layout)) == {"good.py", "d.py" if order == 1 else "d.py/inner.py"}
 
 
-def test_names_that_differ_in_case_or_unicode_form_are_different_files(upload: Fetch, layout: SourceLayout) -> None:
-    names = ["Mod.py", "mod.py", "caf\u00e9.py", "cafe\u0301.py", "aux.py", "con.py", "trailing .py"]
+def test_names_that_differ_in_case_are_different_files(upload: Fetch, layout: SourceLayout) -> None:
+    names = ["Mod.py", "mod.py", "caf\u00e9.py", "aux.py", "con.py", "trailing .py"]
     upload(build_zip(*(ZipMember(name.encode(), name.encode()) for name in names)))
     assert copied_tree(layout) == {name: name.encode() for name in names}
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9.py", "d\u1eaf/a.py", "\ud55c.py"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_second_of_two_names_that_look_the_same_is_skipped(
+    upload: Fetch, layout: SourceLayout, name: str, forms: tuple[Literal["NFC", "NFD"], ...]
+) -> None:
+    first, second = (unicodedata.normalize(form, name) for form in forms)
+    source = upload(build_zip(ZipMember(first.encode()), ZipMember(second.encode())))
+    assert set(copied_tree(layout)) == {first}
+    assert reasons(source) == {second: "another file has a name that looks the same"}
+
+
+INVISIBLE = "\u200b\xad\ufe0f\u3164\u115f\U000e0041\u2060\xa0\u034f"
+
+
+def test_names_with_invisible_characters_are_told_apart(upload: Fetch, layout: SourceLayout) -> None:
+    names = ["ab.py", *(f"a{char}b.py" for char in INVISIBLE)]
+    upload(build_zip(*(ZipMember(name.encode()) for name in names)))
+    shown = [entry.path for entry in load_tree(layout.tree).entries]
+    assert sorted(shown) == sorted(["ab.py", *(f"a{ascii(char)[1:-1]}b.py" for char in INVISIBLE)])
 
 
 def test_names_are_decoded_as_utf8_and_otherwise_as_cp437(upload: Fetch, layout: SourceLayout) -> None:

@@ -129,8 +129,8 @@ def test_second_file_with_the_same_displayed_path_is_skipped(layout: SourceLayou
     assert reasons(source) == {"\\x80.py": "another file has the same name"}
 
 
-def test_names_that_differ_in_case_or_unicode_form_are_different_files(layout: SourceLayout) -> None:
-    names = [b"Mod.py", b"mod.py", "caf\u00e9.py".encode(), "cafe\u0301.py".encode(), b"aux.py", b"nul.py"]
+def test_names_that_differ_in_case_are_different_files(layout: SourceLayout) -> None:
+    names = [b"Mod.py", b"mod.py", "caf\u00e9.py".encode(), b"aux.py", b"nul.py"]
     with TreeWriter(layout, SourceLimits(), archive=True) as writer:
         for name in names:
             assert put(writer, name, name)
