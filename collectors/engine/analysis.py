@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from collectors.contract import (
     Collector,
     FileCollector,
     is_file_collector,
+    supports_file_answers,
     supports_package_names,
     supports_tree_facts,
 )
@@ -199,7 +200,8 @@ def _collect(
                 cache.put(entry, result)
         emit("collecting", done / len(units))
 
-    _run(tree, units, _process_count(options, len(tree_units), missing), options, on_result)
+    tools = {index for index, (collector, _) in enumerate(of_tree) if supports_file_answers(collector)}
+    _run(tree, units, _process_count(options, len(tree_units), missing), options, on_result, tools)
 
 
 def _most_facts_first(
@@ -253,10 +255,11 @@ def _run(
     processes: int,
     options: Options,
     on_result: Callable[[int, UnitResult], None],
+    tools: Container[int] = (),
 ) -> None:
-    """Run the units in that many pool processes; with 0, in this process."""
+    """Run the units in that many pool processes; with 0, in this process. `tools` are the positions of native tools."""
     if processes == 0:
-        run_in_this_process(units, on_result)
+        run_in_this_process(units, on_result, beside=tools)
     else:
         budget_ms = options.collector_timeout * CPU_BUDGET_SHARE * 1000
         ProcessPool(

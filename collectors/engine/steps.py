@@ -3,7 +3,9 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ from domain.text import one_line
 
 STACK_BYTES = 512 * 1024 * 1024
 RECURSION_LIMIT = 100_000
+TOOL_THREAD_STACK_BYTES = 16 * 1024 * 1024
 
 FILE_STEP = ""
 """The name of a file's first step, which reads and parses it: `[parse error or None, source lines or None]`."""
@@ -83,20 +86,53 @@ def run_unit(unit: Unit, skip: Mapping[str, str], on_step: Callable[[int], None]
     return result
 
 
-def run_in_this_process(units: Sequence[Unit], on_result: Callable[[int, UnitResult], None]) -> None:
+def run_in_this_process(
+    units: Sequence[Unit], on_result: Callable[[int, UnitResult], None], *, beside: Container[int] = ()
+) -> None:
     """Run the units in order, without the protection of a pool process: a crash ends this process.
 
-    Values pass through msgpack, so that they equal those of a pool process.
+    The units at the positions `beside` wait for a process of a tool: a thread runs them beside the others. Values pass
+    through msgpack, so that they equal those of a pool process.
     """
 
+    def run(index: int) -> UnitResult:
+        result = run_unit(units[index], {}, lambda _: None)
+        result.values = unpack(pack(result.values))
+        return result
+
     def work() -> None:
-        with supervisor_kills_descendants():
-            for index, unit in enumerate(units):
-                result = run_unit(unit, {}, lambda _: None)
-                result.values = unpack(pack(result.values))
-                on_result(index, result)
+        with (
+            supervisor_kills_descendants(),
+            _running_beside(run, [n for n in range(len(units)) if n in beside]) as others,
+        ):
+            for index in range(len(units)):
+                if index not in beside:
+                    on_result(index, run(index))
+        for index, result in others.items():
+            on_result(index, result)
 
     run_on_deep_stack(work)
+
+
+@contextmanager
+def _running_beside(run: Callable[[int], UnitResult], positions: Sequence[int]) -> Iterator[Mapping[int, UnitResult]]:
+    """Run these units in a thread; at the end of the block it has ended, and the mapping is complete."""
+    results: dict[int, UnitResult] = {}
+
+    def work() -> None:
+        for index in positions:
+            results[index] = run(index)
+
+    threading.stack_size(TOOL_THREAD_STACK_BYTES)
+    # The thread gets a copy of the context, in which the supervisor is known to kill descendants.
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+    if positions:
+        thread.start()
+    try:
+        yield results
+    finally:
+        if positions:
+            thread.join()
 
 
 def run_on_deep_stack(work: Callable[[], None]) -> None:
