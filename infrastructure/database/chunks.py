@@ -1,5 +1,6 @@
 """Changes of many rows, a chunk at a time, each chunk in a transaction of its own."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -11,6 +12,9 @@ from infrastructure.database.engine import Database
 CHUNK_ROWS = 5_000
 SMALLEST_CHUNK_ROWS = 50
 """Rows with large documents or uploads may need smaller chunks than CHUNK_ROWS to stay below the statement timeout."""
+
+CHUNK_SECONDS = 2.0
+"""After a chunk that took longer, the next has half as many rows: old snapshots delay VACUUM, and locks other jobs."""
 
 
 class Chunk(Protocol):
@@ -30,11 +34,12 @@ async def in_chunks(
 ) -> AsyncIterator[AnyChunk]:
     """Call `change` with a limit of rows until it changes fewer, and yield each result after its commit.
 
-    A chunk that fails is tried again with a tenth of the rows. Raises ServiceUnavailableError when the smallest fails
-    too; the chunks before it stay committed.
+    A chunk that fails is tried again with a tenth of the rows; after a slow one they are smaller. Raises
+    ServiceUnavailableError when the smallest fails too; the chunks before it stay committed.
     """
     limit = CHUNK_ROWS
     while True:
+        started = time.monotonic()
         try:
             async with database.unit_of_work() as work:
                 chunk = await change(work, limit)
@@ -43,6 +48,9 @@ async def in_chunks(
                 raise
             limit = max(SMALLEST_CHUNK_ROWS, limit // 10)
             continue
+        elapsed = time.monotonic() - started
         yield chunk
         if chunk.rows < limit:
             return
+        if elapsed > CHUNK_SECONDS:
+            limit = max(SMALLEST_CHUNK_ROWS, limit // 2)
