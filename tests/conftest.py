@@ -4,6 +4,8 @@ import os
 import signal
 import tempfile
 
+from hypothesis import settings
+
 # A plugin must come before those that import it: pytest cannot rewrite the assertions of an imported module.
 pytest_plugins = [
     "tests.fixtures.servers",
@@ -15,6 +17,11 @@ pytest_plugins = [
 
 
 _CACHE = tempfile.TemporaryDirectory(prefix="vibe8-test-cache-")
+
+
+# The machine may be busy, and a first example may import a library: no test of Hypothesis is timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
