@@ -85,8 +85,8 @@ class ClosablePackageIndex(PackageIndex, Protocol):
 class ProcessControl(Protocol):
     """Calls with which a forked process separates itself from what it inherited. Each works on the calling process."""
 
-    def close_other_fds(self, kept_fd: int) -> None:
-        """Close all file descriptors but this one and the standard streams."""
+    def close_other_fds(self, *kept: int) -> None:
+        """Close all file descriptors but these and the standard streams."""
         ...
 
     def set_parent_death_signal(self, parent_pid: int) -> None:

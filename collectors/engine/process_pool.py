@@ -11,12 +11,12 @@ hang exhaust their collector, and not the whole analysis.
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import gc
 import mmap
 import os
 import selectors
 import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,8 @@ POLL_SECONDS = 0.1
 QUEUED_WEIGHT = 1.0
 """The weight of units that a process is given in advance."""
 
+_ANSWER_PIPE_BYTES = 1 << 18
+
 MAX_CRASHES = 2
 """How often a unit may be in flight when its process is killed between steps, by something else, before it fails."""
 
@@ -45,13 +47,17 @@ class PoolProcess:
         self._mark(-1, 0)
         self.in_flight: dict[int, float] = {}
         """The weight of each unit that was queued and has not been answered, by index."""
-        ours, theirs = socket.socketpair()
+        # Pipes: the sandbox lets no child make a pair of sockets, whose buffers no limit counts.
+        requests, self.requests = os.pipe()
+        self.answers, answers = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            ours.close()
-            _run_child(theirs, units, self._mark, process_control)
-        theirs.close()
-        self.socket = ours
+            _run_child(requests, answers, units, self._mark, process_control)
+        os.close(requests)
+        os.close(answers)
+        os.set_blocking(self.requests, False)
+        with contextlib.suppress(OSError):  # answers then take more turns
+            fcntl.fcntl(self.answers, fcntl.F_SETPIPE_SZ, _ANSWER_PIPE_BYTES)
         self._received = bytearray()
         self._unsent = bytearray()
 
@@ -75,15 +81,12 @@ class PoolProcess:
         """
         with contextlib.suppress(BlockingIOError):
             while self._unsent:
-                del self._unsent[: self.socket.send(self._unsent, socket.MSG_DONTWAIT)]
+                del self._unsent[: os.write(self.requests, self._unsent)]
         return not self._unsent
 
     def receive(self) -> list[Any] | None:
         """Return the answers that have arrived, or None if the process has ended."""
-        try:
-            chunk = self.socket.recv(1 << 20)
-        except ConnectionResetError:
-            chunk = b""
+        chunk = os.read(self.answers, _ANSWER_PIPE_BYTES)
         if not chunk:
             return None
         self._received += chunk
@@ -91,7 +94,8 @@ class PoolProcess:
 
     def kill(self) -> str:
         """Kill and reap the process. Return how it ended, in words."""
-        self.socket.close()
+        os.close(self.requests)
+        os.close(self.answers)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
@@ -114,36 +118,46 @@ def take_messages(buffer: bytearray) -> list[Any]:
 
 
 def _run_child(
-    channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None], process_control: ProcessControl
+    requests: int,
+    answers: int,
+    units: Sequence[Unit],
+    mark: Callable[[int, int], None],
+    process_control: ProcessControl,
 ) -> None:
-    """Run the child until its socket is closed, and exit; never returns."""
+    """Run the child until the pipe of its requests is closed, and exit; never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        process_control.close_other_fds(channel.fileno())  # the worker's, and the sockets of other pool processes
+        process_control.close_other_fds(requests, answers)  # the worker's, and the pipes of other pool processes
         faulthandler.disable()  # the parent reports how a child crashed; the worker's log need not
         gc.disable()  # syntax trees are freed by reference counts; cycles are collected between units
         gc.freeze()
-        run_on_deep_stack(partial(_serve, channel, units, mark))
+        run_on_deep_stack(partial(_serve, requests, answers, units, mark))
         status = 0
     finally:
         os._exit(status)
 
 
-def _serve(channel: socket.socket, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
+def _serve(requests: int, answers: int, units: Sequence[Unit], mark: Callable[[int, int], None]) -> None:
     buffer = bytearray()
     done = 0.0
-    while chunk := channel.recv(1 << 16):
+    while chunk := os.read(requests, 1 << 16):
         buffer += chunk
         for index, skip in take_messages(buffer):
             unit = units[index]
             result = run_unit(unit, skip, lambda step, index=index: mark(index, step))  # type: ignore[misc]
             mark(-1, 0)
-            channel.sendall(encode_message([index, result.values, result.failures, result.cpu_ms]))
+            _write_all(answers, encode_message([index, result.values, result.failures, result.cpu_ms]))
             done += unit.weight
             if done >= QUEUED_WEIGHT:
                 gc.collect()
                 done = 0.0
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 class ProcessPool:
@@ -183,9 +197,11 @@ class ProcessPool:
                 self._start_process()
             while self._unanswered:
                 for key, events in self._selector.select(POLL_SECONDS):
+                    if key.data not in self._processes:
+                        continue  # it was replaced in this turn
                     if events & selectors.EVENT_WRITE:
                         self._send(key.data)
-                    if events & selectors.EVENT_READ:
+                    else:
                         self._receive(key.data)
                 for process in [process for process in self._processes if self._is_overdue(process)]:
                     self._handle_crash(process, hung=True)
@@ -197,12 +213,13 @@ class ProcessPool:
     def _start_process(self) -> None:
         process = PoolProcess(self._units, self._process_control)
         self._processes.append(process)
-        self._selector.register(process.socket, selectors.EVENT_READ, process)
+        self._selector.register(process.answers, selectors.EVENT_READ, process)
         self._fill_queue(process)
 
     def _kill_process(self, process: PoolProcess) -> str:
         self._processes.remove(process)
-        self._selector.unregister(process.socket)
+        self._selector.unregister(process.answers)
+        self._wait_to_send(process, waiting=False)
         return process.kill()
 
     def _fill_queue(self, process: PoolProcess) -> None:
@@ -217,8 +234,14 @@ class ProcessPool:
             all_sent = process.flush()
         except OSError:
             all_sent = True  # the process has just died; `_receive` sees that and takes its units back
-        events = selectors.EVENT_READ if all_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._selector.modify(process.socket, events, process)
+        self._wait_to_send(process, waiting=not all_sent)
+
+    def _wait_to_send(self, process: PoolProcess, *, waiting: bool) -> None:
+        waits = process.requests in self._selector.get_map()
+        if waiting and not waits:
+            self._selector.register(process.requests, selectors.EVENT_WRITE, process)
+        elif waits and not waiting:
+            self._selector.unregister(process.requests)
 
     def _receive(self, process: PoolProcess) -> None:
         answers = process.receive()

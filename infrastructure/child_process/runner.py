@@ -192,6 +192,7 @@ def _explain(report: ExitReport, request: SpawnRequest) -> str:
         DEADLINE_EXCEEDED: f"took longer than {request.deadline:g} s (ARQ_JOB_TIMEOUT)",
         "tasks": f"started more than {limits.tasks} processes and threads",
         "memory": f"used more than {limits.total_memory_bytes >> 20} MB of memory in all (ANALYSIS_MEMORY_MB)",
+        "sockets": f"opened more than {limits.sockets} sockets",
         "disk": f"wrote more than {limits.disk_bytes >> 20} MB or {limits.disk_entries} files (MAX_CLONE_MB)",
     }
     if report.reason in exceeded:

@@ -61,7 +61,8 @@ class SpawnRequest:
 class ExitReport:
     """How a child ended, sent once no process of it is left.
 
-    `reason` is EXITED, DEADLINE_EXCEEDED or the resource whose limit was exceeded (`tasks`, `memory`, `disk`).
+    `reason` is EXITED, DEADLINE_EXCEEDED or the resource whose limit was exceeded (`tasks`, `memory`, `sockets`,
+    `disk`).
     `exit_code` is negative for a signal, and 0 where the supervisor killed the child. `cpu_seconds` is the CPU time of
     all its processes and of the supervisor meanwhile.
     """

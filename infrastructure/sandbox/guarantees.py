@@ -148,9 +148,11 @@ def _memory_cpu_disk(features: KernelFeatures) -> Guarantee:
         name="limited memory, CPU and disk",
         feature="rlimits, and checked ten times a second",
         available=available,
-        detail="address space, CPU time, file size, open files, no core dump; memory and scratch of the whole child"
+        detail="address space, CPU time, file size, open files, no core dump; memory, sockets and scratch of the whole "
+        "child"
         if available
-        else "for each process and file; not for the memory of the whole child or for deleted files that it holds open",
+        else "for each process and file; not for the memory of the whole child, its sockets, or deleted files that it "
+        "holds open",
         remedy=f"{_GET_LANDLOCK}; or limit the memory and the scratch space of the worker's container",
     )
 

@@ -30,24 +30,32 @@ class UnreadableDirectoryError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """Limits on all of a child together: threads of all processes, resident memory, bytes and entries in scratch."""
+    """Limits on all of a child together: threads of all processes, resident memory, bytes and entries in scratch.
+
+    `sockets` limits the memory in the buffers of sockets, which is part of no process: each may have several MB.
+    """
 
     tasks: int
     memory_bytes: int
     disk_bytes: int
     disk_entries: int
+    sockets: int
 
 
 @dataclass(slots=True)
 class ResourceUsage:
-    """Usage of this process's descendants; `directory` is where they may write, None if nowhere."""
+    """Usage of this process's descendants.
+
+    `directory` is where they may write, None if nowhere. Without `counts_sockets` they can make none.
+    """
 
     limits: ResourceLimits
     directory: str | None
+    counts_sockets: bool
     _next_disk_check: float = field(default=0.0)
 
     def exceeded_limit(self) -> str | None:
-        """Return the resource whose limit is exceeded (`tasks`, `memory` or `disk`); None if none is."""
+        """Return the resource whose limit is exceeded (`tasks`, `memory`, `sockets` or `disk`); None if none is."""
         tasks = pages = 0
         for pid in descendants(os.getpid()):
             threads, resident = threads_and_pages(pid)
@@ -57,6 +65,8 @@ class ResourceUsage:
                 return "tasks"
         if pages * _PAGE_BYTES > self.limits.memory_bytes:
             return "memory"
+        if self.counts_sockets and _count_sockets() > self.limits.sockets:
+            return "sockets"
         return "disk" if self._exceeds_disk_limit() else None
 
     def _exceeds_disk_limit(self) -> bool:
@@ -147,6 +157,12 @@ def _walk(name: str, parent: int | None, depth: int) -> Iterator[os.stat_result]
                         yield from _walk(entry.name, directory, depth - 1)
     finally:
         os.close(directory)
+
+
+def _count_sockets() -> int:
+    """Count the sockets of all descendants; one that several have open counts once."""
+    opened = (status for pid in descendants(os.getpid()) for status in open_files(pid))
+    return len({status.st_ino for status in opened if stat.S_ISSOCK(status.st_mode)})
 
 
 def _deleted_open_files() -> Iterator[os.stat_result]:

@@ -53,7 +53,7 @@ class ChildLimits:
 
     Each process: bytes of address space, bytes of one file, open files, seconds of CPU time. All processes together:
     `tasks` (threads), `total_memory_bytes` (resident; each process counts shared pages), and `disk_bytes` and
-    `disk_entries` in scratch.
+    `disk_entries` in scratch; `sockets`, of a child with network access.
     """
 
     memory_bytes: int
@@ -64,6 +64,7 @@ class ChildLimits:
     total_memory_bytes: int = 1 << 36
     disk_bytes: int = 1 << 34
     disk_entries: int = 500_000
+    sockets: int = 32
 
     def to_json(self) -> dict[str, JSON]:
         """Return the limits as they are sent to a supervisor."""
@@ -139,8 +140,10 @@ class Sandbox:
             memory_bytes=limits.total_memory_bytes,
             disk_bytes=limits.disk_bytes,
             disk_entries=limits.disk_entries,
+            sockets=limits.sockets,
         )
-        return ResourceUsage(resource_limits, profile.scratch if profile.scratch_writable else None)
+        directory = profile.scratch if profile.scratch_writable else None
+        return ResourceUsage(resource_limits, directory, counts_sockets=bool(profile.tcp_ports))
 
     def enter(self, profile: SandboxProfile, limits: ChildLimits) -> None:
         """Confine this process and its descendants for ever. Raises OSError if any part fails."""

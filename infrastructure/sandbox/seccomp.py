@@ -5,6 +5,7 @@ the kernel did not permit it, so that a program that can do without the call doe
 """
 
 import errno
+import mmap
 import platform
 import socket
 import struct
@@ -33,6 +34,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _SIGKILL = 9
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 """They put characters into a terminal's input, as if its user had typed them."""
+
+_MAP_SHARED_ANONYMOUS = 0x01 | 0x20
+"""MAP_SHARED_VALIDATE has the bit of MAP_SHARED as well."""
 
 _SOCK_TYPE_MASK = 0xF
 """Leaves out SOCK_NONBLOCK and SOCK_CLOEXEC."""
@@ -84,8 +88,9 @@ def _rules(*, allow_network: bool) -> dict[tuple[int, int | None], list[Instruct
         rules[numbers.SOCKET] = _allow_sockets((socket.AF_INET, socket.AF_INET6), (1, 2), _TCP_AND_UDP)
     else:
         rules |= {numbers.SOCKET: deny_socket, numbers.CONNECT: deny_socket}
-    # A pair of datagram sockets could send to any datagram socket of the machine; a connected stream cannot.
-    rules[numbers.SOCKETPAIR] = _allow_sockets((socket.AF_UNIX,), (1,), (0,))
+    # No limit counts what is in the buffers of sockets. Those of pipes are limited for each user by the kernel.
+    rules[numbers.SOCKETPAIR] = deny_socket
+    rules[numbers.MMAP] = _mmap_rule()
     # libc falls back from clone3, whose flags are behind a pointer, to clone, whose flags are an argument.
     rules[numbers.CLONE3] = [_deny(errno.ENOSYS)]
     rules[numbers.CLONE] = _deny_flags(0, _NAMESPACE_FLAGS)
@@ -99,6 +104,24 @@ def _rules(*, allow_network: bool) -> dict[tuple[int, int | None], list[Instruct
     ]
     rules[numbers.IOCTL] = _deny_values(1, (_TIOCSTI, _TIOCLINUX, _FS_IOC_SETFLAGS, _FS_IOC_FSSETXATTR))
     return rules
+
+
+def _mmap_rule() -> list[Instruction]:
+    """Let anonymous memory be shared by the page only, as the pool's markers are.
+
+    Larger pieces could be filled and then unmapped but for a page: they would exist, and count for no process.
+    """
+    return [
+        _load_argument(3),
+        (_AND, 0, 0, _MAP_SHARED_ANONYMOUS),
+        (_JUMP_IF_EQUAL, 0, 5, _MAP_SHARED_ANONYMOUS),
+        _load_argument(1, upper_half=True),
+        (_JUMP_IF_EQUAL, 0, 2, 0),
+        _load_argument(1),
+        (_JUMP_IF_GREATER, 0, 1, mmap.PAGESIZE),
+        _deny(errno.EPERM),
+        _return(_RET_ALLOW),
+    ]
 
 
 def _prctl_rule() -> list[Instruction]:
@@ -152,9 +175,9 @@ def _load(offset: int) -> Instruction:
     return (_LOAD, 0, 0, offset)
 
 
-def _load_argument(index: int) -> Instruction:
-    # The lower half is enough: the kernel reads each of these as an int, or knows no flag in the upper half.
-    return _load(_ARGUMENTS_OFFSET + 8 * index)
+def _load_argument(index: int, *, upper_half: bool = False) -> Instruction:
+    # The lower half is enough where the kernel reads an int, or knows no flag in the upper half.
+    return _load(_ARGUMENTS_OFFSET + 8 * index + 4 * upper_half)
 
 
 def _return(action: int) -> Instruction:

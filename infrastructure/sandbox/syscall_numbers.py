@@ -142,6 +142,7 @@ SERVER_CALLS: dict[str, tuple[int, int]] = {
 CONNECT = (42, 203)
 SOCKET = (41, 198)
 SOCKETPAIR = (53, 199)
+MMAP = (9, 222)
 CLONE = (56, 220)
 CLONE3 = (435, 435)
 PRCTL = (157, 167)

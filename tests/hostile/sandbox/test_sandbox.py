@@ -179,6 +179,7 @@ STOP_MESSAGES = {
     "start_processes": "started more than 40 processes|Resource temporarily unavailable|used more than 300 MB",
     "start_threads": "started more than 40 processes|can't start new thread",
     "allocate_in_processes": "used more than 300 MB of memory",
+    "open_sockets": "opened more than 32 sockets",
     **dict.fromkeys(
         [
             "write_files",

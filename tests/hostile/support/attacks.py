@@ -154,6 +154,25 @@ def send_through_socketpair(targets: Targets) -> object:
 
 
 @_attack
+def make_pair_of_connected_sockets(targets: Targets) -> object:
+    """Each such pair holds memory that counts for no process."""
+    ours, _ = socket.socketpair()
+    return ours.send(b"x" * 65_536)
+
+
+@_attack
+def hold_memory_that_no_process_has(targets: Targets) -> None:
+    """Fill shared memory and unmap all of it but a page: the kernel keeps the rest."""
+    megabyte = 1 << 20
+    _LIBC.mmap.restype = ctypes.c_void_p
+    start = _LIBC.mmap(None, ctypes.c_size_t(megabyte), 3, 0x21, -1, ctypes.c_long(0))
+    if start == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    ctypes.memset(start, 1, megabyte)
+    _call_libc("munmap", start + 4096, megabyte - 4096)
+
+
+@_attack
 def listen_for_connections(targets: Targets) -> object:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         return ours.getsockname()
@@ -410,6 +429,11 @@ def allocate_in_processes(request: Mapping[str, Any], report_progress: ReportPro
             memory[::4096] = b"x" * len(memory[::4096])
             time.sleep(3600)
     return _linger(request)
+
+
+def open_sockets(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    held = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(request["count"])]
+    return _linger({**request, "held": held})
 
 
 def write_files(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ FLOODS: Mapping[str, Mapping[str, Any]] = {
     "start_processes": {"count": 100},
     "start_threads": {"count": 100},
     "allocate_in_processes": {"processes": 5, "bytes": 80 * MB},
+    "open_sockets": {"count": 100},
     "write_files": {"megabytes": 64},
     "write_deleted_files": {"megabytes": 64},
     "create_empty_files": {"count": 4000},
@@ -150,7 +151,8 @@ class SandboxEnvironment:
 
     async def flood(self, name: str, profile: SandboxProfile | None) -> str | None:
         """Run one flood; return the error that stopped it, None if it was not stopped."""
-        detectable = profile is not None and not (name == "write_deleted_files" and not self._lists_open_files())
+        hidden = name in ("write_deleted_files", "open_sockets") and not self._lists_open_files()
+        detectable = profile is not None and not hidden
         request = {**FLOODS[name], "scratch": str(self.scratch), "linger": LINGER_SECONDS if detectable else 0}
         try:
             await self.runner.run(f"{ENTRIES}:{name}", request, sandbox=profile, deadline=2 * LINGER_SECONDS)

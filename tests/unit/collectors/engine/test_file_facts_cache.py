@@ -1,5 +1,6 @@
 """The cache of facts: only valid entries are used, and a process can write only the entries of its own files."""
 
+import fcntl
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -117,13 +118,13 @@ def test_failures_are_not_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert cache.new_entries == {}
 
 
-def own_channel() -> int:
-    """Return the only descriptor that is open in a pool process: no socket of the worker or of another process is."""
+def own_answers() -> int:
+    """Return where a pool process writes its answers. Nothing else is open but the pipe of its requests."""
     listed = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
     opened = [number for number in listed - {0, 1, 2} if Path(f"/proc/self/fd/{number}").exists()]
-    [channel] = [number for number in opened if stat.S_ISSOCK(os.fstat(number).st_mode)]
-    assert opened == [channel]
-    return channel
+    assert all(stat.S_ISFIFO(os.fstat(number).st_mode) for number in opened)
+    _requests, answers = sorted(opened, key=lambda number: fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE)
+    return answers
 
 
 @pytest.mark.parametrize("forged", ["index", "step"])
@@ -138,7 +139,7 @@ def test_answer_for_a_unit_or_step_of_another_process_is_refused(
             if file.path == "bad.py":
                 answer = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
                 message = [2 if forged == "index" else 0, answer, {}, {}]
-                os.write(own_channel(), encode_message(message))
+                os.write(own_answers(), encode_message(message))
             return super().inspect(file)
 
     cache = FileFactsCache({})
