@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 from collectors.schemas import Schema
 from collectors.source.source_tree import SourceFile, SourceTree
-from domain.metrics.declaration import MetricDeclaration
+from domain.metrics.declaration import MetricDeclaration, Numbers
 from domain.metrics.report import Report
+from domain.text import JSON
 
 Facts = Any
 """Plain data that msgpack carries unchanged: None, bool, int, float, str, bytes, list, dict with str keys.
@@ -95,6 +96,15 @@ class TreeCollector(SupportsTreeFacts, Protocol):
 
 
 AnyCollector = FileCollector | TreeCollector
+
+
+@runtime_checkable
+class SupportsSubsets(Collector, Protocol):
+    """A collector whose aggregate can be computed for some of a tree's files, from their per-file numbers."""
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Return the aggregate of the files of `totals`; `numbers` are those that `summarize` reported of them."""
+        ...
 
 
 @runtime_checkable
@@ -182,6 +192,11 @@ def supports_tree_facts(collector: object) -> TypeGuard[SupportsTreeFacts]:
 def supports_file_answers(collector: object) -> TypeGuard[SupportsFileAnswers]:
     """Return whether the collector can leave out files whose answers are known."""
     return _is_instance(collector, SupportsFileAnswers)
+
+
+def supports_subsets(collector: object) -> TypeGuard[SupportsSubsets]:
+    """Return whether the collector's aggregate can be computed for some of the files."""
+    return _is_instance(collector, SupportsSubsets)
 
 
 def supports_many_trees(collector: object) -> TypeGuard[SupportsManyTrees]:

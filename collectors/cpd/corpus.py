@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from collectors.cpd.candidate_regions import CandidateRegions
 from collectors.cpd.facts import PackedFile
 from collectors.cpd.matcher import find_matches
-from collectors.cpd.windows import MINIMUM_TOKENS, equal_windows
+from collectors.cpd.windows import MINIMUM_TOKENS, WindowHashes, equal_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,15 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Duplication:
-    """The same run of `token_count` tokens at two or more locations."""
+    """The same run of `token_count` tokens at two or more locations.
+
+    `identity` is the smallest hash of the windows of 50 tokens in it, in hexadecimal digits. It stays the same while
+    the run grows or shrinks around the window that has it.
+    """
 
     token_count: int
     locations: list[Location]
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,13 @@ class Corpus:
         """Compare every file with every other file and with itself."""
         regions = CandidateRegions(self.files)
         found = find_matches(regions.sequence, equal_windows(regions.sequence, regions.spans))
+        hashes = WindowHashes(regions.sequence)
         duplications = [
-            Duplication(match.length, [self._location(*regions.locate(mark), match.length) for mark in match.marks])
+            Duplication(
+                match.length,
+                [self._location(*regions.locate(mark), match.length) for mark in match.marks],
+                hashes.smallest(match.marks[0], match.length),
+            )
             for match in found.matches
         ]
         return Comparison(duplications, found.simplified_groups)

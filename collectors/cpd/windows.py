@@ -1,6 +1,8 @@
 """Groups of positions at which the same window of 50 tokens begins; matches are built from these groups."""
 
+from array import array
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 
 from collectors.cpd.token_sequence import TOKEN_BYTES, TokenSequence
 
@@ -28,3 +30,24 @@ def equal_windows(sequence: TokenSequence, spans: Iterable[tuple[int, int]]) -> 
         previous = sequence.values[group[0] - 1]
         if any(sequence.values[position - 1] != previous for position in group):
             yield group
+
+
+class WindowHashes:
+    """Hashes of windows that are the same in every run and on every machine; each is computed once, on demand."""
+
+    def __init__(self, sequence: TokenSequence) -> None:
+        self._data = sequence.data
+        self._hashes = array("Q", bytes(len(sequence.data)))  # 0: not computed yet
+
+    def smallest(self, start: int, length: int) -> str:
+        """Return the smallest hash of the windows within a run of tokens, as 16 hexadecimal digits."""
+        stop = start + length - MINIMUM_TOKENS + 1
+        for position in range(start, stop):
+            if not self._hashes[position]:
+                self._hashes[position] = self._hash(position)
+        return f"{min(self._hashes[start:stop]):016x}"
+
+    def _hash(self, position: int) -> int:
+        start = position * TOKEN_BYTES
+        window = self._data[start : start + MINIMUM_TOKENS * TOKEN_BYTES]
+        return int.from_bytes(blake2b(window, digest_size=8).digest())

@@ -25,6 +25,8 @@ from collectors.engine.report_assembly import CollectedFacts, Outcome, Summaries
 from collectors.engine.steps import FILE_STEP, Step, Unit, UnitResult, pack, run_in_this_process
 from collectors.engine.tree_collection import Answers, cache_outcome, tree_steps
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
+from domain.findings.identity import content_digest
+from domain.findings.roles import is_marked_as_generated
 from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 
@@ -90,11 +92,12 @@ class FileUnit:
 
 
 def _parse(file: SourceFile) -> list[Any]:
-    """Return [parse error or None, source lines or None]. Lines can be counted in many files that do not parse."""
+    """Return what `FILE_STEP` says. Lines can be counted in many files that do not parse."""
+    of_bytes = [content_digest(file.data), is_marked_as_generated(file.data)]
     try:
-        return [file.parse_error, file.line_counts.sloc]
+        return [file.parse_error, file.line_counts.sloc, *of_bytes]
     except UnparsableError as error:
-        return [file.parse_error or str(error), None]
+        return [file.parse_error or str(error), None, *of_bytes]
 
 
 def _inspect(collector: FileCollector, open_file: Callable[[], SourceFile]) -> Any:
@@ -138,7 +141,7 @@ def analyse(
         options = replace(options, processes=1)
     collectors = discover()
     collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
-    summaries = Summaries(collected)
+    summaries = Summaries(collected, {entry.path: entry.location for entry in tree.entries})
     _collect(tree, collectors, summaries, options, emit, cache)
     collecting_ended = time.monotonic()
     emit("summarizing", 0.0)

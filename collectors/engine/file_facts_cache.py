@@ -15,16 +15,16 @@ import msgpack
 
 from collectors.contract import Facts, FileCollector
 from collectors.engine.steps import FILE_STEP, UnitResult
-from collectors.schemas import Schema, counts_or_none, nullable, row, strings_or_none
+from collectors.schemas import Schema, booleans, counts_or_none, nullable, row, strings, strings_or_none
 from collectors.source.source_tree import TOO_DEEP, FileEntry
 
-FORMAT = 1
+FORMAT = 2
 """The version of an entry's layout. Increase it when the layout changes."""
 
 ENTRY_BYTES = 2 << 20
 """The largest entry that is kept."""
 
-FILE_STEP_SCHEMA = row(strings_or_none, counts_or_none)
+FILE_STEP_SCHEMA = row(strings_or_none, counts_or_none, strings, booleans)
 
 
 class FileFactsCache:

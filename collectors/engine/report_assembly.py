@@ -3,13 +3,16 @@
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collector
+from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collector, supports_subsets
+from collectors.engine.roles import BY_ROLE, aggregate_by_role
 from collectors.engine.steps import FILE_STEP, OUT_OF_TIME, UnitResult
-from collectors.engine.summaries import Summary, list_findings
+from collectors.engine.summaries import Summary, list_findings, with_location_hashes
 from collectors.source.source_tree import SourceTree
-from domain.metrics.declaration import MetricDeclaration
+from domain.findings.roles import Role, assign_roles
 from domain.metrics.file_tree import MeasuredFile, build_file_tree
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Failed, Ok
 from domain.sources import FetchedSource
@@ -18,7 +21,7 @@ from domain.text import JSON, one_line, safe_json
 Outcome = Ok[Summary] | Failed
 
 
-@dataclass(slots=True)
+@dataclass
 class CollectedFacts:
     """The results of the map phase, by step (`FILE_STEP` or a collector's name) and path (a file's or `TREE_PATH`)."""
 
@@ -44,6 +47,17 @@ class CollectedFacts:
         """Source lines by path, in sorted order; None for a file that cannot be tokenized or was not read."""
         facts = self.facts.get(FILE_STEP, {})
         return {path: facts[path][1] if path in facts else None for path in self.paths}
+
+    @cached_property
+    def roles(self) -> Mapping[str, Role]:
+        """The role of each file. All files must have been added."""
+        facts = self.facts.get(FILE_STEP, {})
+        return assign_roles(self.paths, (path for path, values in facts.items() if values[3]))
+
+    def digest(self, path: str) -> str | None:
+        """Return the digest of the file's bytes; None for a file that could not be read."""
+        facts = self.facts.get(FILE_STEP, {}).get(path)
+        return facts[2] if facts else None
 
     def parse_error(self, path: str) -> str | None:
         """Return why the file has no syntax tree, in one line; None if it has one."""
@@ -86,8 +100,10 @@ class CollectedFacts:
 class Summaries:
     """The summaries of collectors: which can be made, the step that makes one, and the outcomes so far, by name."""
 
-    def __init__(self, collected: CollectedFacts) -> None:
+    def __init__(self, collected: CollectedFacts, locations: Mapping[str, Path]) -> None:
+        """`locations` says where each file can be read, by path."""
         self.collected = collected
+        self._locations = locations
         self.outcomes: dict[str, Outcome] = {}
 
     @property
@@ -107,7 +123,15 @@ class Summaries:
     def step(self, collector: AnyCollector) -> Callable[[], Any]:
         """Return the function that summarizes the collector's facts."""
         facts, totals = self.collected.facts_of(collector), Totals(sloc=self.collected.sloc)
-        return lambda: Summary.from_report(collector.summarize(facts, totals)).to_plain()
+        roles = self.collected.roles
+
+        def summarize() -> Any:
+            report = collector.summarize(facts, totals)
+            findings = with_location_hashes(report.findings, collector.metric, self._locations)
+            by_role = aggregate_by_role(collector, report, totals, roles)
+            return Summary.from_report(report, collector.metric, findings, by_role).to_plain()
+
+        return summarize
 
     def add(self, collector: AnyCollector, result: UnitResult) -> None:
         """Record what the step returned, or why it failed."""
@@ -130,7 +154,7 @@ def assemble(
     """Return the document of the run: valid as JSONB, every list within its limit."""
     reports = {name: outcome.value for name, outcome in outcomes.items() if isinstance(outcome, Ok)}
     declarations = [collector.metric for collector in collectors]
-    metrics = {metric.name: _aggregate(metric, reports.get(metric.name)) for metric in declarations}
+    metrics = {collector.metric.name: _aggregate(collector, reports) for collector in collectors}
     return Analysis(
         metrics=safe_json(metrics),
         file_tree=safe_json(build_file_tree(_measured_files(tree, collected, reports), declarations)),
@@ -148,8 +172,11 @@ def tool_versions(collectors: Iterable[AnyCollector]) -> dict[str, str]:
     return {"python": platform.python_version(), **dict(sorted(tools.items()))}
 
 
-def _aggregate(metric: MetricDeclaration, report: Summary | None) -> dict[str, JSON]:
-    return metric.without_value() if report is None else {key: report.aggregate[key] for key in metric.keys}
+def _aggregate(collector: AnyCollector, reports: Mapping[str, Summary]) -> dict[str, JSON]:
+    metric = collector.metric
+    report = reports.get(metric.name)
+    values = metric.without_value() if report is None else {key: report.aggregate[key] for key in metric.keys}
+    return {**values, BY_ROLE: None if report is None else report.by_role} if supports_subsets(collector) else values
 
 
 def _measured_files(
@@ -162,6 +189,8 @@ def _measured_files(
             size=entry.size,
             sloc=sloc[entry.path],
             parse_error=collected.parse_error(entry.path),
+            digest=collected.digest(entry.path),
+            role=collected.roles[entry.path],
             numbers={
                 name: report.per_file[entry.path] for name, report in reports.items() if entry.path in report.per_file
             },

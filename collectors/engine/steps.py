@@ -19,7 +19,10 @@ RECURSION_LIMIT = 100_000
 TOOL_THREAD_STACK_BYTES = 16 * 1024 * 1024
 
 FILE_STEP = ""
-"""The name of a file's first step, which reads and parses it: `[parse error or None, source lines or None]`."""
+"""The name of a file's first step, which reads and parses it.
+
+Its value is `[parse error or None, source lines or None, digest of its bytes, marked as generated]`.
+"""
 
 Step = tuple[str, Callable[[], Any]]
 """A name and a function that returns plain data for msgpack."""

@@ -1,10 +1,16 @@
 """Summaries: reports as plain, compact data whose texts are safe to show, on the way to the document of a run."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
+from collectors.source.source_lines import SourceLines
+from domain.findings.identity import fingerprint
+from domain.findings.severity import SEVERITIES
+from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from domain.text import JSON, one_line, printable
 
@@ -12,66 +18,155 @@ FUNCTION_LIMIT = 200
 """The longest name of a function, in characters."""
 
 Row = Sequence[Any]
-"""Line, rule, message and function of one finding."""
+"""The values of one finding, in the order of `ROW_KEYS`."""
 
-_SORT_KEY = itemgetter(0, 1, 2, 3)
-"""Line, metric, rule, message."""
+ROW_KEYS = (
+    "rule",
+    "severity",
+    "line",
+    "column",
+    "end_line",
+    "end_column",
+    "function",
+    "message",
+    "identity",
+    "line_hash",
+    "location_hash",
+    "fingerprint",
+)
+_RULE, _SEVERITY, _LINE, _COLUMN, _MESSAGE = 0, 1, 2, 3, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A report: `aggregate`, `per_file` and `gaps` as they were, `findings` by path, with texts shortened and safe."""
+    """A report: `aggregate`, `per_file` and `gaps` as they were, `findings` by path, with texts shortened and safe.
+
+    `by_role` holds the aggregates of the files of each role; None for a collector that has none.
+    """
 
     aggregate: Mapping[str, JSON]
+    by_role: Mapping[str, Mapping[str, JSON]] | None
     per_file: Mapping[str, Mapping[str, JSON]]
     findings: Mapping[str, Sequence[Row]]
     gaps: Sequence[str]
 
     @classmethod
-    def from_report(cls, report: Report) -> Self:
-        """Summarize a report. Shortening texts takes most of the time, so this runs in the pool processes."""
+    def from_report(
+        cls,
+        report: Report,
+        metric: MetricDeclaration,
+        found: Iterable[Finding],
+        by_role: Mapping[str, Mapping[str, JSON]] | None,
+    ) -> Self:
+        """Summarize a report with its findings. Shortening texts takes long, so this runs in the pool processes."""
+        family = None if metric.finding_identity is None else metric.finding_identity.rule_family
         findings: dict[str, list[Row]] = {}
-        for finding in report.findings:
-            findings.setdefault(finding.path, []).append(_row(finding))
-        return cls(aggregate=report.aggregate, per_file=report.per_file, findings=findings, gaps=report.gaps)
+        for finding in found:
+            findings.setdefault(finding.path, []).append(_row(finding, family))
+        return cls(
+            aggregate=report.aggregate,
+            by_role=by_role,
+            per_file=report.per_file,
+            findings=findings,
+            gaps=report.gaps,
+        )
 
     def to_plain(self) -> list[Any]:
         """Return plain data for msgpack."""
         per_file = {path: dict(row) for path, row in self.per_file.items()}
-        return [dict(self.aggregate), per_file, dict(self.findings), list(self.gaps)]
+        by_role = None if self.by_role is None else {role: dict(row) for role, row in self.by_role.items()}
+        return [dict(self.aggregate), by_role, per_file, dict(self.findings), list(self.gaps)]
 
     @classmethod
     def from_plain(cls, plain: Sequence[Any], more_gaps: Sequence[str]) -> Self:
         """Return the summary that `to_plain` encoded, with gaps that the engine adds to the collector's own."""
-        aggregate, per_file, findings, gaps = plain
-        return cls(aggregate=aggregate, per_file=per_file, findings=findings, gaps=[*gaps, *more_gaps])
+        aggregate, by_role, per_file, findings, gaps = plain
+        return cls(aggregate=aggregate, by_role=by_role, per_file=per_file, findings=findings, gaps=[*gaps, *more_gaps])
 
 
-def _row(finding: Finding) -> Row:
+def with_location_hashes(
+    findings: Iterable[Finding], metric: MetricDeclaration, locations: Mapping[str, Path]
+) -> Iterable[Finding]:
+    """Yield the findings; those that lack the hash of their line for code scanning get it from the file.
+
+    These are findings whose line follows from all files together, so that it could not be hashed with the file's facts.
+    """
+    alerts = metric.finding_identity is not None and metric.finding_identity.alerts
+    lines: dict[str, SourceLines | None] = {}
+    for finding in findings:
+        if not alerts or finding.location_hash is not None:
+            yield finding
+            continue
+        if finding.path not in lines:
+            lines[finding.path] = _read_lines(finding.path, locations)
+        source = lines[finding.path]
+        yield finding if source is None else replace(finding, location_hash=source.location_hash(finding.line))
+
+
+def _read_lines(path: str, locations: Mapping[str, Path]) -> SourceLines | None:
+    with suppress(KeyError, OSError):
+        return SourceLines(locations[path].read_bytes())
+    return None
+
+
+def _row(finding: Finding, family: str | None) -> Row:
     function = None if finding.function is None else one_line(finding.function, FUNCTION_LIMIT)
-    return [finding.line, printable(finding.rule), one_line(finding.message, MESSAGE_LIMIT), function]
+    identity = one_line(finding.identity, MESSAGE_LIMIT)
+    rule = printable(finding.rule)
+    return [
+        rule,
+        str(finding.severity),
+        finding.line,
+        finding.column,
+        finding.end_line,
+        finding.end_column,
+        function,
+        one_line(finding.message, MESSAGE_LIMIT),
+        identity,
+        finding.line_hash,
+        finding.location_hash,
+        fingerprint(finding.metric, family or rule, identity, function),
+    ]
 
 
 def list_findings(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSON]:
-    """Return the total number of findings, and the first `limit` by path, line, metric, rule and message."""
-    total = sum(len(rows) for summary in summaries.values() for rows in summary.findings.values())
+    """Return `{total, items, cut}`: all findings, or the `limit` most severe, by path, line, metric, rule and message.
+
+    `cut` says how many were left out, by metric and severity. Of the least severity that is listed, the first are.
+    """
+    counts = Counter(
+        row[_SEVERITY] for summary in summaries.values() for rows in summary.findings.values() for row in rows
+    )
+    quota = _quota(counts, limit)
     items: list[JSON] = []
+    cut: dict[str, Counter[str]] = {}
     for path in sorted({path for summary in summaries.values() for path in summary.findings}):
-        if len(items) >= limit:
-            break
-        items += _of_file(path, summaries)
-    return {"total": total, "items": items[:limit]}
+        for metric, row in _rows_of_file(path, summaries):
+            severity = row[_SEVERITY]
+            if quota[severity]:
+                quota[severity] -= 1
+                items.append(_item(metric, path, row))
+            else:
+                cut.setdefault(metric, Counter())[severity] += 1
+    return {"total": counts.total(), "items": items, "cut": {metric: dict(cut[metric]) for metric in sorted(cut)}}
 
 
-def _of_file(path: str, summaries: Mapping[str, Summary]) -> Iterable[JSON]:
-    rows = [
-        (line, metric, rule, message, function)
-        for metric, summary in summaries.items()
-        for line, rule, message, function in summary.findings.get(path, ())
-    ]
-    rows.sort(key=_SORT_KEY)
-    shown = printable(path)
-    return [
-        {"metric": metric, "rule": rule, "path": shown, "line": line, "function": function, "message": message}
-        for line, metric, rule, message, function in rows
-    ]
+def _quota(counts: Mapping[str, int], limit: int) -> dict[str, int]:
+    """Return how many findings of each severity are listed: the most severe first, up to the limit."""
+    quota = {}
+    for severity in reversed(SEVERITIES):
+        quota[str(severity)] = min(counts.get(str(severity), 0), limit)
+        limit -= quota[str(severity)]
+    return quota
+
+
+def _rows_of_file(path: str, summaries: Mapping[str, Summary]) -> list[tuple[str, Row]]:
+    rows = [(metric, row) for metric, summary in summaries.items() for row in summary.findings.get(path, ())]
+    rows.sort(key=lambda each: (each[1][_LINE], each[0], each[1][_RULE], each[1][_MESSAGE], each[1][_COLUMN] or 0))
+    return rows
+
+
+def _item(metric: str, path: str, row: Row) -> JSON:
+    rule, severity, *rest = row
+    head = {"metric": metric, "rule": rule, "severity": severity, "path": printable(path)}
+    return {**head, **dict(zip(ROW_KEYS[2:], rest, strict=True))}

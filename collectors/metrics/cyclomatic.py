@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Schema, counts, strings, table
+from collectors.schemas import Schema, counts, counts_or_none, strings, strings_or_none, table
+from collectors.source.radon_measures import FunctionComplexity
+from collectors.source.source_lines import column_at
 from collectors.source.source_tree import SourceFile
+from domain.findings.severity import complexity_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -15,12 +18,14 @@ from domain.metrics.declaration import (
     FindingIdentity,
     IdentityKind,
     MetricDeclaration,
+    Numbers,
     RatedNumber,
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import complexity_score
 from domain.metrics.severity import Rising
+from domain.text import JSON
 
 THRESHOLD = 10
 """A function above it is a finding: radon ranks it C (11..20), D (..30), E (..40) or F."""
@@ -75,46 +80,75 @@ class Cyclomatic:
 
     metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = False
-    facts_schema: ClassVar[Schema] = table(strings, counts, counts)
+    facts_schema: ClassVar[Schema] = table(
+        strings, counts, counts, counts_or_none, counts_or_none, strings_or_none, strings_or_none
+    )
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Return `[[name, line, complexity]]` in order of lines; a method's name is `Class.method`.
+        """Return `[[name, line, complexity, column, end line, line hash, location hash]]` in order of lines.
 
-        Raises UnparsableError.
+        A method's name is `Class.method`. What follows the complexity is None unless it is above the threshold. Raises
+        UnparsableError.
         """
-        return [[item.name, item.line, item.complexity] for item in file.radon_measures.functions]
+        return [
+            [item.name, item.line, item.complexity, *(_place(item, file) if item.complexity > THRESHOLD else _NO_PLACE)]
+            for item in file.radon_measures.functions
+        ]
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Average over all functions, and over those of each file."""
         if totals.files and not facts:
             return Report(aggregate=METRIC.without_value(), gaps=["cyclomatic: no file parses"])
-        by_file = {path: [complexity for _, _, complexity in functions] for path, functions in facts.items()}
-        average = _mean([complexity for complexities in by_file.values() for complexity in complexities])
+        by_file = {path: [row[2] for row in functions] for path, functions in facts.items()}
+        per_file = {
+            path: {"max": max(found, default=0), "avg": _mean(found), "functions": len(found), "sum": sum(found)}
+            for path, found in by_file.items()
+        }
         return Report(
-            aggregate={"avg_cc": average, "complexity_score": complexity_score(average)},
-            per_file={path: {"max": max(found, default=0), "avg": _mean(found)} for path, found in by_file.items()},
+            aggregate=self.aggregate(per_file, totals),
+            per_file=per_file,
             findings=[
-                _finding(path, name, line, complexity)
-                for path, functions in facts.items()
-                for name, line, complexity in functions
-                if complexity > THRESHOLD
+                _finding(path, row) for path, functions in facts.items() for row in functions if row[2] > THRESHOLD
             ],
         )
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Average over the functions of these files; nulls where there are files but none of them parses."""
+        if totals.files and not numbers:
+            return METRIC.without_value()
+        functions = sum(row["functions"] for row in numbers.values())
+        average = sum(row["sum"] for row in numbers.values()) / functions if functions else 0.0
+        return {"avg_cc": average, "complexity_score": complexity_score(average)}
 
 
 def _mean(numbers: list[int]) -> float:
     return sum(numbers) / len(numbers) if numbers else 0.0
 
 
-def _finding(path: str, name: str, line: int, complexity: int) -> Finding:
+_NO_PLACE = (None, None, None, None)
+
+
+def _place(item: FunctionComplexity, file: SourceFile) -> list[Any]:
+    column = column_at(file.utf_8_text.split("\n"), item.line, item.node.col_offset)
+    return [column, item.end_line, file.lines.line_hash(item.line), file.lines.location_hash(item.line)]
+
+
+def _finding(path: str, row: list[Any]) -> Finding:
+    name, line, complexity, column, end_line, line_hash, location_hash = row
     rank = "CDEF"[min((complexity - 1) // 10 - 1, 3)]
     return Finding(
         metric=METRIC.name,
         rule=f"CC-{rank}",
+        severity=complexity_severity(complexity),
         path=path,
         line=line,
+        column=column,
+        end_line=end_line,
         message=f"cyclomatic complexity {complexity}",
         function=name,
+        identity=name,
+        line_hash=line_hash,
+        location_hash=location_hash,
     )
 
 

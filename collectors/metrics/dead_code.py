@@ -26,6 +26,7 @@ from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.source.syntax_walk import walk_syntax_tree
 from collectors.tools.vulture_visitor import Definition, VultureResult, VultureVisitor, parse_with_type_comments
+from domain.findings.severity import UNREACHABLE_CODE, dead_code_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -34,12 +35,13 @@ from domain.metrics.declaration import (
     FindingIdentity,
     IdentityKind,
     MetricDeclaration,
+    Numbers,
     RatedNumber,
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
 from domain.metrics.severity import Rising
-from domain.text import one_line
+from domain.text import JSON, one_line
 
 UNREACHABLE = "unreachable_code"
 """vulture's only type that is not about a name: such code is dead whatever the other files contain."""
@@ -58,7 +60,9 @@ _FACTS_SCHEMA = any_of(
     record({"rejected": single(strings)}),
     record(
         {
-            "candidates": table(strings, strings, counts, strings, strings_or_none, booleans),
+            "candidates": table(
+                strings, strings, counts, strings, strings_or_none, booleans, counts, strings, strings_or_none
+            ),
             "used": list_of(strings),
             "whitelists": list_of(one_of(*whitelists())),
         },
@@ -122,8 +126,9 @@ class DeadCode:
     facts_schema: ClassVar[Schema] = _FACTS_SCHEMA
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Return `{candidates: [[type, name, line, text, function, suppressed]], used: [name], whitelists: [module]}`.
+        """Return `{candidates: [row], used: [name], whitelists: [module]}`.
 
+        A row is `[type, name, line, text, function, suppressed, end line, line hash, location hash]`.
         `stopped: reason` is added where vulture stops in the middle of the file. The result is `{rejected: reason}`
         where vulture cannot parse the file, since it also parses type comments.
         """
@@ -135,7 +140,17 @@ class DeadCode:
         found = visitor.collect(file.nodes) if commented is None else visitor.collect_with_type_comments(commented)
         owner = scope_lookup(file.scopes)
         candidates = [
-            [item.typ, item.name, item.line, one_line(item.text), _shortened(owner(item.line)), item.suppressed]
+            [
+                item.typ,
+                item.name,
+                item.line,
+                one_line(item.text),
+                _shortened(owner(item.line)),
+                item.suppressed,
+                item.end_line,
+                file.lines.line_hash(item.line),
+                file.lines.location_hash(item.line),
+            ]
             for item in _unused_here(found)
         ]
         facts = {
@@ -146,7 +161,7 @@ class DeadCode:
         }
         return facts if found.stop_reason is None else {**facts, "stopped": one_line(found.stop_reason, 200)}
 
-    def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:  # noqa: ARG002 - the protocol
+    def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Join the used names, and report the definitions that are not among them."""
         accepted = {path: fact for path, fact in facts.items() if "rejected" not in fact}
         used = _used_names(accepted.values())
@@ -158,14 +173,18 @@ class DeadCode:
             per_file[path] = {"count": len(shown), "suppressed": len(unused) - len(shown)}
             findings.extend(shown)
         return Report(
-            aggregate={
-                "unused_symbols": len(findings),
-                "suppressed": sum(row["suppressed"] for row in per_file.values()),
-            },
+            aggregate=self.aggregate(per_file, totals),
             per_file=per_file,
             findings=findings,
             gaps=list(_gaps(facts)),
         )
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:  # noqa: ARG002 - the protocol
+        """Add up the reports about these files. Names that any file of the tree uses count as used."""
+        return {
+            "unused_symbols": sum(row["count"] for row in numbers.values()),
+            "suppressed": sum(row["suppressed"] for row in numbers.values()),
+        }
 
 
 def _shortened(function: str | None) -> str | None:
@@ -203,14 +222,20 @@ def _used_names(facts: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _finding(path: str, row: list[Any]) -> Finding:
-    typ, _, line, text, function, _ = row
+    typ, name, line, text, function, _, end_line, line_hash, location_hash = row
+    rule = UNREACHABLE_CODE if typ == UNREACHABLE else f"unused-{typ}"
     return Finding(
         metric=METRIC.name,
-        rule="unreachable-code" if typ == UNREACHABLE else f"unused-{typ}",
+        rule=rule,
+        severity=dead_code_severity(rule),
         path=path,
         line=line,
+        end_line=end_line,
         message=text,
         function=function,
+        identity=one_line(f"{rule} {name}"),
+        line_hash=line_hash,
+        location_hash=location_hash,
     )
 
 

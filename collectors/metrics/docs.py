@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Schema, counts, record, single, strings_or_none, table
+from collectors.schemas import Schema, counts, record, single, strings, strings_or_none, table
 from collectors.source.source_tree import SourceFile
+from domain.findings.identity import MODULE
+from domain.findings.severity import docs_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -18,11 +20,13 @@ from domain.metrics.declaration import (
     FindingIdentity,
     IdentityKind,
     MetricDeclaration,
+    Numbers,
     RatedNumber,
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
 from domain.metrics.severity import Falling
+from domain.text import JSON
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -76,7 +80,7 @@ METRIC = MetricDeclaration(
         position=40,
     ),
     row=RowFormat(text="{coverage_pct:.1f} % documented", position=30),
-    finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME),
+    finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME, alerts=False),
 )
 
 
@@ -92,12 +96,15 @@ class Docs:
 
     metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = False
-    facts_schema: ClassVar[Schema] = record({"needed": single(counts), "missing": table(strings_or_none, counts)})
+    facts_schema: ClassVar[Schema] = record(
+        {"needed": single(counts), "missing": table(strings_or_none, counts, strings)}
+    )
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Return `{needed, missing: [[name, line]]}`: the number needed, and those missing; the module's name is None.
+        """Return `{needed, missing: [[name, line, line hash]]}`: the number needed, and those missing.
 
-        Raises UnparsableError where the file does not parse, or contains an excuse and cannot be tokenized.
+        The module's name is None. Raises UnparsableError where the file does not parse, or has an excuse and cannot
+        be tokenized.
         """
         tree = file.utf_8_tree
         body = tree.body
@@ -113,34 +120,47 @@ class Docs:
             if not _documented(node.body) and not (excuses and excuses.covers(node.lineno)):
                 missing.append([name, node.lineno])
         missing.sort(key=lambda item: item[1])
-        return {"needed": needed, "missing": missing}
+        line_hash = file.lines.line_hash
+        return {"needed": needed, "missing": [[name, line, line_hash(line)] for name, line in missing]}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Compute the coverage of all files together, and of each."""
         if totals.files and not facts:
             return Report(aggregate=METRIC.without_value(), gaps=["docs: no file parses"])
         counts = {path: (fact["needed"], len(fact["missing"])) for path, fact in facts.items()}
-        needed = sum(needed for needed, _ in counts.values())
-        missing = sum(missing for _, missing in counts.values())
+        per_file = {
+            path: {"coverage_pct": _coverage(needed, missing), "needed": needed, "missing": missing}
+            for path, (needed, missing) in counts.items()
+        }
         return Report(
-            aggregate={"coverage_pct": _coverage(needed, missing)},
-            per_file={path: {"coverage_pct": _coverage(*count)} for path, count in counts.items()},
-            findings=[_finding(path, name, line) for path, fact in facts.items() for name, line in fact["missing"]],
+            aggregate=self.aggregate(per_file, totals),
+            per_file=per_file,
+            findings=[_finding(path, *row) for path, fact in facts.items() for row in fact["missing"]],
         )
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Compute the coverage of these files together; null where there are files but none of them parses."""
+        if totals.files and not numbers:
+            return METRIC.without_value()
+        needed, missing = (sum(row[key] for row in numbers.values()) for key in ("needed", "missing"))
+        return {"coverage_pct": _coverage(needed, missing)}
 
 
 def _coverage(needed: int, missing: int) -> float:
     return (needed - missing) * 100 / needed if needed else 100.0
 
 
-def _finding(path: str, name: str | None, line: int) -> Finding:
+def _finding(path: str, name: str | None, line: int, line_hash: str) -> Finding:
     return Finding(
         metric=METRIC.name,
         rule="missing-docstring",
+        severity=docs_severity(),
         path=path,
         line=line,
         message="missing module docstring" if name is None else f"missing docstring of {name}",
         function=name,
+        identity=MODULE if name is None else name,
+        line_hash=line_hash,
     )
 
 

@@ -9,6 +9,7 @@ from collectors.cpd.facts import PACKED_SCHEMA, PackedFile, pack_file
 from collectors.cpd.lexer import LexicalError, decode, lex
 from collectors.schemas import Schema, any_of, record, single, strings
 from collectors.source.source_tree import SourceFile
+from domain.findings.severity import duplication_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -17,12 +18,14 @@ from domain.metrics.declaration import (
     FindingIdentity,
     IdentityKind,
     MetricDeclaration,
+    Numbers,
     RatedNumber,
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import duplication_score
 from domain.metrics.severity import Rising, density
+from domain.text import JSON
 
 METRIC = MetricDeclaration(
     name="dupes",
@@ -97,21 +100,26 @@ class Dupes:
         files = {path: PackedFile(fact) for path, fact in facts.items() if "error" not in fact}
         comparison = Corpus(files).compare()
         lines = _distinct_lines(place for found in comparison.duplications for place in found.locations)
-        duplicated, base = sum(lines.values()), totals.density_base
-        pct = None if base is None else density(duplicated, base)
+        per_file = {
+            path: {"lines": lines.get(path, 0), "suppressed": file.suppressed_lines} for path, file in files.items()
+        }
         return Report(
-            aggregate={
-                "duplicate_lines": duplicated,
-                "duplicate_pct": pct,
-                "duplication_score": duplication_score(pct),
-                "suppressed": sum(file.suppressed_lines for file in files.values()),
-            },
-            per_file={
-                path: {"lines": lines.get(path, 0), "suppressed": file.suppressed_lines} for path, file in files.items()
-            },
+            aggregate=self.aggregate(per_file, totals),
+            per_file=per_file,
             findings=_findings(comparison.duplications),
             gaps=list(_gaps(facts, comparison)),
         )
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Count the lines of these files that are duplicated anywhere in the tree."""
+        duplicated, base = sum(row["lines"] for row in numbers.values()), totals.density_base
+        pct = None if base is None else density(duplicated, base)
+        return {
+            "duplicate_lines": duplicated,
+            "duplicate_pct": pct,
+            "duplication_score": duplication_score(pct),
+            "suppressed": sum(row["suppressed"] for row in numbers.values()),
+        }
 
 
 def _distinct_lines(places: Iterable[Location]) -> dict[str, int]:
@@ -145,8 +153,11 @@ def _finding(duplication: Duplication, place: Location) -> Finding:
     return Finding(
         metric=METRIC.name,
         rule="duplicate-block",
+        severity=duplication_severity(lines),
         path=place.path,
         line=place.first_line,
+        end_line=place.last_line,
+        identity=duplication.identity,
         message=f"{amount} also at {other.path}:{other.first_line}" + (f" and {more} more" if more else ""),
     )
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from collectors.contract import TREE_PATH, Facts, Totals
-from collectors.schemas import Schema, counts, row, strings, table, tables
+from collectors.schemas import Schema, counts, row, strings, strings_or_none, table, tables
 from collectors.source.scopes import scope_lookup
+from collectors.source.source_lines import SourceLines
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
+from domain.findings.severity import lint_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -22,12 +24,14 @@ from domain.metrics.declaration import (
     FindingIdentity,
     IdentityKind,
     MetricDeclaration,
+    Numbers,
     RatedNumber,
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
 from domain.metrics.scoring import linting_score
 from domain.metrics.severity import Rising
+from domain.text import JSON
 
 SECONDS = 100.0
 """The time limit of all runs of ruff together, below that of a collector: results so far are kept when it ends."""
@@ -88,7 +92,9 @@ class Lint:
     metric: ClassVar[MetricDeclaration] = METRIC
     needs_syntax: ClassVar[bool] = True
     facts_schema: ClassVar[Schema] = table(strings, counts, counts)
-    answer_schema: ClassVar[Schema] = row(counts, counts, tables(strings, counts, strings))
+    answer_schema: ClassVar[Schema] = row(
+        counts, counts, tables(strings, counts, counts, counts, counts, strings, strings, strings_or_none)
+    )
 
     def inspect(self, file: SourceFile) -> Facts:
         """Return `[[dotted name, first line, last line]]` of every function and class, outer before inner."""
@@ -97,14 +103,15 @@ class Lint:
     def collect_tree(self, tree: SourceTree) -> Facts:
         """Run ruff: return `{"files": {path: [count, suppressed]}, "findings": [...], "gaps": [...]}`.
 
-        A finding is `[path, code, line, message]`; a count is None where ruff failed. Raises RuffError.
+        A finding is `[path, *row]` with a row as in an answer; a count is None where ruff failed. Raises RuffError.
         """
         return self.collect_incremental(tree, {})[0]
 
     def collect_incremental(self, tree: SourceTree, known: Mapping[str, Facts]) -> tuple[Facts, Mapping[str, Facts]]:
         """Return the same facts after running ruff on the files without a known answer; and the new answers.
 
-        An answer is `[count, suppressed, [[code, line, message]]]`.
+        An answer is `[count, suppressed, [row]]`. A row is `[code, line, column, end line, end column, message, line
+        hash, location hash]`.
         """
         unknown = [entry for entry in tree.entries if entry.path not in known]
         ruff = RuffRunner(tree, SECONDS)
@@ -112,7 +119,7 @@ class Lint:
         commented = [entry for entry in unknown if entry.path in visible.diagnostics and _has_comment(entry)]
         everything = ruff.check(commented, ignore_comments=True)
         new = {
-            entry.path: [*_numbers(entry.path, visible, everything), _findings(visible.diagnostics.get(entry.path, ()))]
+            entry.path: [*_numbers(entry.path, visible, everything), _findings(entry, visible.diagnostics)]
             for entry in unknown
         }
         answers = {**known, **new}
@@ -146,20 +153,24 @@ class Lint:
         """Add up, and assign each finding to its function; nulls where ruff failed on every file."""
         of_tree = facts[TREE_PATH]
         numbers = {path: {"count": row[0], "suppressed": row[1]} for path, row in of_tree["files"].items()}
-        counted = [row for row in numbers.values() if row["count"] is not None]
-        if numbers and not counted:
-            return Report(aggregate=METRIC.without_value(), per_file=numbers, gaps=of_tree["gaps"])
-        total = sum(row["count"] for row in counted)
         return Report(
-            aggregate={
-                "total": total,
-                "suppressed": sum(row["suppressed"] or 0 for row in counted),
-                "linting_score": linting_score(total, totals.density_base),
-            },
+            aggregate=self.aggregate(numbers, totals),
             per_file=numbers,
             findings=list(_with_functions(of_tree["findings"], facts)),
             gaps=of_tree["gaps"],
         )
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Add up the issues of these files; nulls where there are files and ruff failed on each."""
+        counted = [row for row in numbers.values() if row["count"] is not None]
+        if numbers and not counted:
+            return METRIC.without_value()
+        total = sum(row["count"] for row in counted)
+        return {
+            "total": total,
+            "suppressed": sum(row["suppressed"] or 0 for row in counted),
+            "linting_score": linting_score(total, totals.density_base),
+        }
 
 
 def _is_lone_file(tree: SourceTree) -> bool:
@@ -189,18 +200,46 @@ def _places(diagnostics: Iterable[Diagnostic]) -> Counter[tuple[str, int, int]]:
     return Counter((item.code, item.line, item.column) for item in diagnostics)
 
 
-def _findings(diagnostics: Iterable[Diagnostic]) -> list[list[Any]]:
-    in_order = sorted(diagnostics, key=lambda item: (item.line, item.column, item.code))
-    return [[item.code, item.line, item.message] for item in in_order]
+def _findings(entry: FileEntry, diagnostics: Mapping[str, Sequence[Diagnostic]]) -> list[list[Any]]:
+    found = diagnostics.get(entry.path, ())
+    if not found:
+        return []
+    lines = SourceLines(entry.location.read_bytes())
+    return [
+        [
+            item.code,
+            item.line,
+            item.column,
+            item.end_line,
+            item.end_column,
+            item.message,
+            lines.line_hash(item.line),
+            lines.location_hash(item.line),
+        ]
+        for item in sorted(found, key=lambda item: (item.line, item.column, item.code))
+    ]
 
 
 def _with_functions(findings: Iterable[list[Any]], facts: Mapping[str, Facts]) -> Iterable[Finding]:
     function_at: dict[str, Callable[[int], str | None]] = {}
-    for path, code, line, message in findings:
+    for path, code, line, column, end_line, end_column, message, line_hash, location_hash in findings:
         if path not in function_at:  # findings come path by path, so one lookup is kept
             function_at = {path: scope_lookup(facts.get(path, ()))}
-        function = function_at[path](line)
-        yield Finding(metric=METRIC.name, rule=code, path=path, line=line, message=message, function=function)
+        yield Finding(
+            metric=METRIC.name,
+            rule=code,
+            severity=lint_severity(code),
+            path=path,
+            line=line,
+            column=column,
+            end_line=end_line,
+            end_column=end_column,
+            message=message,
+            function=function_at[path](line),
+            identity=line_hash,
+            line_hash=line_hash,
+            location_hash=location_hash,
+        )
 
 
 COLLECTOR = Lint()

@@ -15,11 +15,13 @@ from domain.metrics.declaration import (
     FileField,
     FileMetric,
     MetricDeclaration,
+    Numbers,
     RatedNumber,
     RowFormat,
 )
 from domain.metrics.report import Report
 from domain.metrics.severity import Falling
+from domain.text import JSON
 
 METRIC = MetricDeclaration(
     name="mi",
@@ -67,8 +69,15 @@ class Maintainability:
         """Average over the files."""
         if totals.files and not facts:
             return Report(aggregate=METRIC.without_value(), gaps=["mi: no file parses"])
-        average = sum(facts.values()) / len(facts) if facts else 100.0
-        return Report(aggregate={"mi_avg": average}, per_file={path: {"value": value} for path, value in facts.items()})
+        per_file = {path: {"value": value} for path, value in facts.items()}
+        return Report(aggregate=self.aggregate(per_file, totals), per_file=per_file)
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Average over these files; null where there are files but none of them parses."""
+        if totals.files and not numbers:
+            return METRIC.without_value()
+        average = sum(row["value"] for row in numbers.values()) / len(numbers) if numbers else 100.0
+        return {"mi_avg": average}
 
 
 COLLECTOR = Maintainability()

@@ -6,10 +6,22 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.schemas import Schema, counts, mapping, one_of, record, single, strings, strings_or_none, table
+from collectors.schemas import (
+    Schema,
+    counts,
+    counts_or_none,
+    mapping,
+    one_of,
+    record,
+    single,
+    strings,
+    strings_or_none,
+    table,
+)
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.tools.bandit_driver import run_bandit
+from domain.findings.severity import security_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -25,12 +37,23 @@ from domain.metrics.declaration import (
 from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from domain.metrics.scoring import security_score, security_weight
 from domain.metrics.severity import Severity
-from domain.text import one_line
+from domain.text import JSON, one_line
 
 _SEVERITIES = ("high", "medium", "low")
 _FACTS_SCHEMA = record(
     {
-        "findings": table(strings, one_of(*_SEVERITIES), counts, strings_or_none, strings),
+        "findings": table(
+            strings,
+            one_of(*_SEVERITIES),
+            counts,
+            strings_or_none,
+            strings,
+            counts_or_none,
+            counts_or_none,
+            counts_or_none,
+            strings,
+            strings_or_none,
+        ),
         "suppressed": single(counts),
         "failures": mapping(strings, strings),
     }
@@ -105,15 +128,26 @@ class Security:
     facts_schema: ClassVar[Schema] = _FACTS_SCHEMA
 
     def inspect(self, file: SourceFile) -> Facts:
-        """Return the findings `[[test id, severity, line, function, text]]`, and more.
+        """Return `{findings: [row], suppressed, failures}`: their number, and test id to error.
 
-        The keys are `findings`, `suppressed` (their number) and `failures` (test id to error).
+        A row is `[test id, severity, line, function, text, column, end line, end column, line hash, location hash]`.
         """
         found = run_bandit(file)
         function_at = scope_lookup(file.scopes) if found.issues else lambda _: None
         return {
             "findings": [
-                [issue.test_id, issue.severity.lower(), issue.line, function_at(issue.line), issue.text]
+                [
+                    issue.test_id,
+                    issue.severity.lower(),
+                    issue.line,
+                    function_at(issue.line),
+                    issue.text,
+                    issue.column,
+                    issue.end_line,
+                    issue.end_column,
+                    file.lines.line_hash(issue.line),
+                    file.lines.location_hash(issue.line),
+                ]
                 for issue in found.issues
             ],
             "suppressed": found.suppressed,
@@ -125,14 +159,19 @@ class Security:
         if totals.files and not facts:
             return Report(aggregate=METRIC.without_value(), gaps=["security: no file parses"])
         per_file = {path: _counts(found) for path, found in facts.items()}
-        sums = {key: sum(row[key] for row in per_file.values()) for key in (*_SEVERITIES, "suppressed")}
-        score = security_score(*(sums[severity] for severity in _SEVERITIES))
         return Report(
-            aggregate={**sums, "security_score": score},
+            aggregate=self.aggregate(per_file, totals),
             per_file=per_file,
             findings=[finding for path, found in facts.items() for finding in _findings(path, found)],
             gaps=[gap for path, found in facts.items() for gap in _gaps(path, found)],
         )
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Add up the findings of these files; nulls where there are files but none of them parses."""
+        if totals.files and not numbers:
+            return METRIC.without_value()
+        sums = {key: sum(row[key] for row in numbers.values()) for key in (*_SEVERITIES, "suppressed")}
+        return {**sums, "security_score": security_score(*(sums[severity] for severity in _SEVERITIES))}
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, int]:
@@ -141,11 +180,26 @@ def _counts(found: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _findings(path: str, found: Mapping[str, Any]) -> Iterable[Finding]:
-    for test_id, severity, line, function, text in found["findings"]:
+    for test_id, severity, line, function, text, column, end_line, end_column, *hashes in found["findings"]:
         # Shorten the text first: it may quote a string of any length, and the severity must not be cut off.
         suffix = f" ({severity} severity)"
         message = one_line(text, MESSAGE_LIMIT - len(suffix)) + suffix
-        yield Finding(metric="security", rule=test_id, path=path, line=line, message=message, function=function)
+        line_hash, location_hash = hashes
+        yield Finding(
+            metric=METRIC.name,
+            rule=test_id,
+            severity=security_severity(severity),
+            path=path,
+            line=line,
+            column=column,
+            end_line=end_line,
+            end_column=end_column,
+            message=message,
+            function=function,
+            identity=line_hash,
+            line_hash=line_hash,
+            location_hash=location_hash,
+        )
 
 
 def _gaps(path: str, found: Mapping[str, Any]) -> Iterable[str]:

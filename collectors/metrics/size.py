@@ -8,8 +8,9 @@ from collectors.contract import Facts, Totals
 from collectors.schemas import Schema, counts, record, single
 from collectors.source.line_counts import LineCounts
 from collectors.source.source_tree import SourceFile
-from domain.metrics.declaration import AggregateField, FileField, FileMetric, MetricDeclaration, RowFormat
+from domain.metrics.declaration import AggregateField, FileField, FileMetric, MetricDeclaration, Numbers, RowFormat
 from domain.metrics.report import Report
+from domain.text import JSON
 
 METRIC = MetricDeclaration(
     name="size",
@@ -51,18 +52,17 @@ class Size:
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Add up; the lines are null where there are files and none of them can be counted."""
-        if totals.files and not facts:
-            files = len(totals.files)
-            return Report(aggregate={**METRIC.without_value(), "files": files}, gaps=["size: no file can be counted"])
-        sloc = sum(fact["sloc"] for fact in facts.values())
-        return Report(
-            aggregate={
-                "files": len(totals.files),
-                "sloc": sloc,
-                "avg_file_sloc": sloc // len(facts) if facts else 0,
-            },
-            per_file={path: {"sloc": fact["sloc"]} for path, fact in facts.items()},
-        )
+        per_file = {path: {"sloc": fact["sloc"]} for path, fact in facts.items()}
+        gaps = ["size: no file can be counted"] if totals.files and not facts else []
+        return Report(aggregate=self.aggregate(per_file, totals), per_file=per_file, gaps=gaps)
+
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
+        """Add up the lines of these files; nulls where there are files and none of them can be counted."""
+        files = len(totals.files)
+        if files and not numbers:
+            return {**METRIC.without_value(), "files": files}
+        sloc = sum(row["sloc"] for row in numbers.values())
+        return {"files": files, "sloc": sloc, "avg_file_sloc": sloc // len(numbers) if numbers else 0}
 
 
 COLLECTOR = Size()

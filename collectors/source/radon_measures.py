@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+_WITHOUT_LAST_LINE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assert)
+"""Nodes whose lines radon does not look at when it determines the last line of a function."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionComplexity:
@@ -20,6 +23,22 @@ class FunctionComplexity:
     name: str
     line: int
     complexity: int
+    node: ast.FunctionDef | ast.AsyncFunctionDef
+
+    @property
+    def end_line(self) -> int:
+        """The last line by radon: the last on which a node of the last statement begins.
+
+        Definitions and assertions in that statement do not count.
+        """
+        last = self.line
+        pending: list[ast.AST] = [self.node.body[-1]]
+        while pending:
+            node = pending.pop()
+            if not isinstance(node, _WITHOUT_LAST_LINE):
+                last = max(last, getattr(node, "lineno", last))
+                pending.extend(ast.iter_child_nodes(node))
+        return last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +66,9 @@ def compute_radon_measures(tree: ast.Module) -> RadonMeasures:
         decisions = walk.count_decisions(unit)
         pending += walk.deferred
         if unit.scope is _Scope.FUNCTION or unit.scope is _Scope.METHOD:
-            functions.append(FunctionComplexity(name=unit.name, line=unit.line, complexity=1 + decisions))
+            functions.append(
+                FunctionComplexity(name=unit.name, line=unit.node.lineno, complexity=1 + decisions, node=unit.node)
+            )
         if unit.scope is not _Scope.UNCOUNTED:
             total_complexity += decisions + (unit.scope is _Scope.METHOD)
     functions.sort(key=lambda function: function.line)
@@ -81,7 +102,7 @@ class _Unit:
     scope: _Scope
     context: str | None = None
     name: str = ""
-    line: int = 0
+    node: Any = None
 
 
 class _Walk:
@@ -145,7 +166,7 @@ class _Walk:
                 scope=_SCOPE_OF_FUNCTION.get(self._unit.scope, _Scope.UNCOUNTED),
                 context=node.name,
                 name=f"{owner}.{node.name}" if owner else node.name,
-                line=node.lineno,
+                node=node,
             )
         )
 

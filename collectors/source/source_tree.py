@@ -17,6 +17,7 @@ from pathlib import Path
 from collectors.source.line_counts import BYTE_ORDER_MARK_COUNTS, LineCounts, count_lines, count_lines_by_tokens
 from collectors.source.radon_measures import RadonMeasures, compute_radon_measures
 from collectors.source.scopes import Scope, find_scopes
+from collectors.source.source_lines import SourceLines
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History, ProcessControl
 from domain.text import one_line, printable_name
@@ -75,6 +76,11 @@ class SourceFile:
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
         self.data = data
+
+    @cached_property
+    def lines(self) -> SourceLines:
+        """The hashes of the file's lines."""
+        return SourceLines(self.data)
 
     @cached_property
     def text(self) -> str:

@@ -14,8 +14,10 @@ import io
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from collectors.source.source_lines import column_at
 from collectors.source.source_tree import SourceFile
 from collectors.source.syntax_walk import CHILD_FIELDS
 from collectors.tools.bandit_library import NOSEC_COMMENT, NOSEC_COMMENT_TESTS, Context
@@ -36,12 +38,18 @@ _NO_TESTS: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class BanditIssue:
-    """One finding of a test; `severity` is `HIGH`, `MEDIUM` or `LOW`, `text` is one line."""
+    """One finding of a test; `severity` is `HIGH`, `MEDIUM` or `LOW`, `text` is one line.
+
+    Lines and columns count from 1, columns in code points. A column is None where bandit gives none in that line.
+    """
 
     test_id: str
     severity: str
     line: int
     text: str
+    column: int | None
+    end_line: int | None
+    end_column: int | None
 
 
 @dataclass(slots=True)
@@ -64,7 +72,7 @@ def run_bandit(file: SourceFile) -> BanditResult:
         driver.run()
     finally:
         driver.unlink_parents()
-    driver.result.issues.sort(key=lambda issue: (issue.line, issue.test_id, issue.text))
+    driver.result.issues.sort(key=lambda issue: (issue.line, issue.test_id, issue.text, issue.column or 0))
     return driver.result
 
 
@@ -101,6 +109,10 @@ class _Driver:
         self._imports: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._linked: Sequence[Any] = ()
+
+    @cached_property
+    def _lines(self) -> Sequence[str]:
+        return self._file.text.split("\n")
 
     def run(self) -> None:
         """Visit the nodes that a test may report, in source order; then the strings, then the text as a whole."""
@@ -194,7 +206,22 @@ class _Driver:
             self.result.suppressed += 1
             return
         line = context["lineno"] if found.lineno is None else found.lineno
-        self.result.issues.append(BanditIssue(test_id, found.severity, line, one_line(found.text)))
+        place = self._place(found, line, context)
+        self.result.issues.append(BanditIssue(test_id, found.severity, line, one_line(found.text), *place))
+
+    def _place(self, found: Any, line: int, context: Mapping[str, Any]) -> tuple[int | None, int | None, int | None]:
+        """Return the column, the last line, and the column after the last character.
+
+        bandit's line may be that of an argument, while its columns are those of the node: then there is no column. The
+        last line is that of bandit's range, which may be the range of the node's parent: then there is no end column.
+        """
+        node = context.get("node")
+        if node is None:  # a test of the text as a whole gives a column of code points from 1
+            return (found.col_offset if found.col_offset > 0 else None), line, None
+        end_line = found.linerange[-1] if found.linerange else context["linerange"][-1]
+        column = column_at(self._lines, line, node.col_offset) if line == node.lineno else None
+        end = column_at(self._lines, end_line, node.end_col_offset) if end_line == node.end_lineno else None
+        return column, max(line, end_line), end
 
     def _silenced_tests(self, own_line: int | None, lines: Iterable[int]) -> frozenset[str] | None:
         """Return the tests silenced on the finding's own line and on the first commented line of its statement.

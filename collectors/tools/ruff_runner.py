@@ -39,11 +39,16 @@ class RuffError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One diagnostic: the rule's code (`invalid-syntax` for a syntax error), the position, the message."""
+    """One diagnostic: the rule's code (`invalid-syntax` for a syntax error), the place, the message.
+
+    Lines and columns count from 1, columns in code points; `end_column` is that after the last character.
+    """
 
     code: str
     line: int
     column: int
+    end_line: int
+    end_column: int
     message: str
 
 
@@ -185,12 +190,13 @@ class _OutputParser:
         """Add one diagnostic. Raises ValueError, KeyError or TypeError where the line is not the expected JSON."""
         item = json.loads(line)
         path = self._paths[item["filename"]] if self._only_path is None else self._only_path
-        text, position = item["message"], item["location"]
+        text, start, end = item["message"], item["location"], item["end_location"]
         message = self._messages.get(text)
         if message is None:  # ruff repeats a few texts up to a hundred thousand times
             message = self._messages[text] = one_line(text)
         code = sys.intern(str(item["code"] or "invalid-syntax"))
-        self.diagnostics[path].append(Diagnostic(code, int(position["row"]), int(position["column"]), message))
+        place = (int(start["row"]), int(start["column"]), int(end["row"]), int(end["column"]))
+        self.diagnostics[path].append(Diagnostic(code, *place, message))
 
 
 def _split(group: list[FileEntry]) -> Iterator[list[FileEntry]]:

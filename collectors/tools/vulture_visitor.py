@@ -49,6 +49,7 @@ class Definition(NamedTuple):
     typ: str
     name: str
     line: int
+    end_line: int
     message: str
     confidence: int
     suppressed: bool
@@ -135,7 +136,7 @@ class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         collection: Any,
         name: str,
         first_node: ast.AST,
-        last_node: ast.AST | None = None,  # noqa: ARG002 - vulture's signature
+        last_node: ast.AST | None = None,
         message: str = "",
         confidence: int = DEFAULT_CONFIDENCE,
         ignore: Callable[[VirtualPath, str], bool] | None = None,
@@ -148,7 +149,8 @@ class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
         suppressed = bool(self.noqa_lines) and noqa.ignore_line(self.noqa_lines, line, ERROR_CODES[typ])
         if typ == "import" and not suppressed:
             self.result.imported.add(name)
-        self.result.definitions.append(Definition(typ, name, line, message, confidence, suppressed))
+        end_line = lines.get_last_line_number(last_node or first_node)
+        self.result.definitions.append(Definition(typ, name, line, end_line, message, confidence, suppressed))
 
 
 def parse_with_type_comments(text: str) -> ast.Module | None:

@@ -7,6 +7,8 @@ from pkgutil import resolve_name
 from collectors.contract import AnyCollector
 from collectors.engine.discovery import discover
 from docs.generator.markdown import NOTE, cell, documentation, table
+from domain.findings.roles import assign_roles
+from domain.findings.severity import SEVERITY_RULES
 from domain.metrics import scoring
 from domain.metrics.declaration import (
     AggregateField,
@@ -43,6 +45,14 @@ What is measured of a source. The Prometheus metrics of a worker have [a page of
 Each value can be null, which means that it was not measured.
 """
 
+ROLES_HEAD = """
+## Roles of files
+
+Each file in `file_tree` has a `role`. `metrics.NAME.by_role` has the aggregate of the files of each role, for all
+metrics but `churn` and `deps`. A line counts as duplicated, and a name as used, whatever the role of the other file.
+
+"""
+
 
 def page() -> str:
     """Return the page."""
@@ -54,6 +64,8 @@ def page() -> str:
             HEAD.replace("{excluded}", excluded),
             *(_collector(collector) for collector in found),
             _severities(declarations),
+            _severities_of_findings(),
+            _roles(),
             _health(declarations),
         )
     )
@@ -108,6 +120,17 @@ def _severities(declarations: Sequence[MetricDeclaration]) -> str:
     ]
     head = "\n## Severities\n\nThe severity of a file, in `file_tree`.\n\n"
     return head + table(("key", "rated number", "low, medium, high"), rows)
+
+
+def _severities_of_findings() -> str:
+    rows = [(f"`{name}`", cell(documentation(rule))) for name, rule in SEVERITY_RULES.items()]
+    head = "\n## Severities of findings\n\nThe severity of a single finding: `info`, `low`, `medium` or `high`.\n\n"
+    return head + table(("metric", "rule"), rows)
+
+
+def _roles() -> str:
+    text = documentation(assign_roles).replace("\n", " ")
+    return f"{ROLES_HEAD}`{assign_roles.__module__}`:\n\n> {text}\n"
 
 
 def _rule(metric: FileMetric) -> str:

@@ -6,8 +6,11 @@ the schema, so the two cannot differ.
 
 import json
 from collections.abc import Sequence
+from functools import cache
 
-from collectors.engine.discovery import declarations
+from collectors.contract import supports_subsets
+from collectors.engine.discovery import declarations, discover
+from collectors.engine.roles import BY_ROLE
 from docs.generator.json_schema import (
     Schema,
     dataclass_schema,
@@ -16,6 +19,7 @@ from docs.generator.json_schema import (
     schema_of,
     with_description,
 )
+from domain.findings.roles import Role
 from domain.jobs import AttemptError, JobStatus
 from domain.metrics.declaration import (
     AggregateField,
@@ -48,11 +52,24 @@ ORIGIN_MEANINGS = {
 FINDING_MEANINGS = {
     "metric": "Name of the metric.",
     "rule": "The tool's identifier, such as `F401`, `B602` or `unused-function`.",
+    "severity": "How serious it is, by [the rule of its metric](metrics.md#severities-of-findings).",
     "path": "Path of the file within the tree.",
     "line": "Line, counted from 1.",
+    "column": "Code point within the line, counted from 1; null where the tool gives none.",
+    "end_line": "Last line; null where the tool gives none.",
+    "end_column": "Code point after the last one; null where the tool gives none.",
     "message": "One line, at most 300 characters.",
     "function": "Dotted name of the enclosing function or class; null at the level of the module.",
+    "identity": "What the finding is about, free of line numbers, values and other files' places: see the metric.",
+    "line_hash": "Hash of the line's text without white space; null where the finding is about more than a line.",
+    "location_hash": "GitHub's `primaryLocationLineHash`; null for `docs`, of which code scanning gets no alerts.",
+    "fingerprint": "Hash of metric, rule family, identity and function. It stays when the file is renamed.",
 }
+_ROLE_MEANING = "What the file is for; see [roles of files](metrics.md#roles-of-files)."
+_SINCE_FINDINGS = (
+    "severity", "column", "end_line", "end_column", "identity", "line_hash", "location_hash", "fingerprint",
+)  # fmt: skip
+"""Keys of a finding that runs of earlier versions do not have."""
 METADATA_MEANINGS = {
     "upload_filename": "Name of the uploaded file.",
     "git_repo_url": "The repository's URL, as it was normalised.",
@@ -83,7 +100,7 @@ def schema() -> Schema:
             "directory": _directory(),
             "file": _file(),
             "file_metrics": _file_metrics(metrics),
-            "finding": dataclass_schema(Finding, FINDING_MEANINGS),
+            "finding": _finding(),
             "completeness": _completeness(metrics),
         },
     }
@@ -104,7 +121,12 @@ def _result_properties() -> dict[str, Schema]:
         {
             "total": with_description(INTEGER, "How many there are, whatever the list's limit."),
             "items": {"type": "array", "maxItems": FINDINGS_LIMIT, "items": reference("finding")},
-        }
+            "cut": with_description(
+                {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": INTEGER}},
+                "How many were left out for the list's limit, by metric and severity; the least severe first.",
+            ),
+        },
+        optional=("cut",),
     )
     other_forms = {"anyOf": [{"required": ["run_id"]}, {"required": ["kind"]}]}
     submitted = {"allOf": [reference("source_metadata")], "not": other_forms}
@@ -219,9 +241,27 @@ def _local_source() -> Schema:
 
 
 def _metrics(metrics: Sequence[MetricDeclaration]) -> Schema:
-    return object_schema(
-        {metric.name: object_schema({field.key: _measured(field) for field in metric.aggregate}) for metric in metrics}
-    )
+    return object_schema({metric.name: _aggregate(metric) for metric in metrics})
+
+
+def _aggregate(metric: MetricDeclaration) -> Schema:
+    keys = {field.key: _measured(field) for field in metric.aggregate}
+    if metric.name not in _metrics_with_roles():
+        return object_schema(keys)
+    of_role = nullable(object_schema({str(role): object_schema(keys) for role in Role}, optional=list(Role)))
+    meaning = "The same of the files of each role that occurs; null where the collector failed."
+    return object_schema({**keys, BY_ROLE: with_description(of_role, meaning)}, optional=(BY_ROLE,))
+
+
+@cache
+def _metrics_with_roles() -> frozenset[str]:
+    return frozenset(collector.metric.name for collector in discover() if supports_subsets(collector))
+
+
+def _finding() -> Schema:
+    properties = dataclass_schema(Finding, FINDING_MEANINGS)["properties"]
+    properties["fingerprint"] = with_description(TEXT, FINDING_MEANINGS["fingerprint"])
+    return object_schema(properties, optional=_SINCE_FINDINGS)
 
 
 def _measured(field: AggregateField | FileField | ItemField) -> Schema:
@@ -265,10 +305,14 @@ def _file() -> Schema:
             "path": with_description(TEXT, "Path within the tree."),
             "extension": with_description(TEXT, "With its dot."),
             "size": with_description(INTEGER, "Bytes."),
+            "digest": with_description(
+                MAYBE_TEXT, "First 16 hexadecimal digits of SHA-256 of its bytes; null where it could not be read."
+            ),
+            "role": with_description(schema_of(Role), _ROLE_MEANING),
             "metrics": reference("file_metrics"),
             "parse_error": with_description(TEXT, "Why the file has no syntax tree; absent for a file that parses."),
         },
-        optional=("parse_error",),
+        optional=("parse_error", "digest", "role"),
     )
 
 

@@ -149,11 +149,12 @@ class FindingIdentity:
     """What identifies a finding of the metric from one run to the next.
 
     `rule_family` replaces the rule in comparisons, for rules that contain a value (`CC-D`). With None each rule is
-    its own family.
+    its own family. `alerts` says whether a finding becomes an alert of GitHub's code scanning.
     """
 
     kind: IdentityKind
     rule_family: str | None = None
+    alerts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from domain.findings.roles import Role
 from domain.metrics.declaration import MetricDeclaration, Numbers, RatedNumber, in_file_order
 from domain.metrics.scoring import health_score
 from domain.metrics.severity import density
@@ -15,13 +16,16 @@ _NOT_MEASURED: Numbers = {}
 class MeasuredFile:
     """One file, and the per-file numbers of each collector by the collector's name; absent where it failed.
 
-    `size` is in bytes; `sloc` is None where the file cannot be tokenized.
+    `size` is in bytes; `sloc` is None where the file cannot be tokenized. `digest` is that of
+    `domain.findings.identity.content_digest`; None where the file could not be read.
     """
 
     path: str
     size: int
     sloc: int | None
     parse_error: str | None = None
+    digest: str | None = None
+    role: Role = Role.SOURCE
     numbers: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
 
 
@@ -113,6 +117,8 @@ def _file_node(file: MeasuredFile, metrics: FileMetrics) -> dict[str, JSON]:
         "path": file.path,
         "extension": "." + name.rpartition(".")[2] if "." in name else "",
         "size": file.size,
+        "digest": file.digest,
+        "role": str(file.role),
         "metrics": metrics.of(file),
     }
     if file.parse_error is not None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Generic, TypeVar
 
+from domain.findings.severity import FindingSeverity
 from domain.text import JSON
 
 T = TypeVar("T")
@@ -23,16 +24,27 @@ SKIPPED_LIMIT = 1_000
 class Finding:
     """One problem that a tool reports at one place.
 
-    `metric` is the metric's name, `rule` the tool's identifier (`F401`, `B602`, `unused-function`), `line` counts from
-    1, `function` is the dotted name of the enclosing function or class (None at module level).
+    `metric` is the metric's name, `rule` the tool's identifier (`F401`, `B602`, `unused-function`). Lines and columns
+    count from 1, columns in code points; `end_column` is that after the last character. `column`, `end_line` and
+    `end_column` are None where the tool gives none. `function` is the dotted name of the enclosing function or class
+    (None at module level). `identity` says what the finding is about (see `FindingIdentity`), `line_hash` is that of
+    `domain.findings.identity`, and `location_hash` that of `domain.findings.location_hash`; None for a metric of which
+    code scanning makes no alerts.
     """
 
     metric: str
     rule: str
+    severity: FindingSeverity
     path: str
     line: int
     message: str
+    identity: str
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
     function: str | None = None
+    line_hash: str | None = None
+    location_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

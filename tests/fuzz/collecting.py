@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collectors.contract import TREE_PATH, FileCollector, Totals, supports_tree_facts
+from collectors.contract import TREE_PATH, FileCollector, supports_tree_facts
 from collectors.engine.analysis import FileUnit
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FILE_STEP_SCHEMA, pack, unpack
 from collectors.engine.process_pool import encode_message, take_messages
-from collectors.engine.report_assembly import CollectedFacts, Outcome, assemble
+from collectors.engine.report_assembly import CollectedFacts, Outcome, Summaries, assemble
 from collectors.engine.steps import FILE_STEP, UnitResult, run_on_deep_stack
 from collectors.engine.summaries import Summary
 from collectors.schemas import nullable
@@ -64,13 +64,13 @@ def summarize(tree: SourceTree, collected: CollectedFacts) -> Analysis:
             collected.add(
                 TREE_PATH, UnitResult(values={collector.metric.name: _transfer(collector.collect_tree(tree))})
             )
-    totals = Totals(sloc=collected.sloc)
+    summaries = Summaries(collected, {entry.path: entry.location for entry in tree.entries})
     outcomes: dict[str, Outcome] = {}
     for collector in COLLECTORS:
         failure = collected.failure_of(collector)
         if failure is None:
-            report = collector.summarize(collected.facts_of(collector), totals)
-            outcomes[collector.metric.name] = Ok(value=Summary.from_report(report))
+            plain = _transfer(summaries.step(collector)())
+            outcomes[collector.metric.name] = Ok(value=Summary.from_plain(plain, ()))
         else:
             outcomes[collector.metric.name] = Failed(reason=failure)
     return assemble(tree, FETCHED, COLLECTORS, collected, outcomes, {})

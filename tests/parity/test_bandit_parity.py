@@ -4,10 +4,12 @@ import json
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from collectors.metrics import security
+from collectors.source.source_tree import SourceFile
 from collectors.tools.bandit_rules import BLACKLISTS, RULES, TEST_IDS
 from domain.metrics.report import Report
 from tests.parity.support.comparison import (
@@ -25,6 +27,8 @@ PACKAGES_ON_CI = ["bandit", "stevedore", "git", "gitdb", "arq", "msgpack"]
 
 Found = tuple[str, str, int, str]
 Reported = Counter[Found]
+Place = tuple[int | None, int, int | None, bool]
+"""Column, last line, end column, and whether the finding is on the first line of bandit's range."""
 
 # Written here, because git and editors would change such bytes.
 BYTES = {
@@ -49,11 +53,15 @@ BYTES = {
 }
 
 
-def run_bandit(root: Path, *options: str) -> tuple[Reported, set[str]]:
+def run_bandit(root: Path, *options: str) -> dict[str, Any]:
+    """Return bandit's report."""
+    output = run_tool("bandit", "-r", "-q", "-f", "json", "-x", "/nowhere", *options, root, codes=(0, 1))
+    report: dict[str, Any] = json.loads(output)
+    return report
+
+
+def read_report(report: dict[str, Any], root: Path) -> tuple[Reported, set[str]]:
     """Return bandit's findings as (path, test, line, severity), and the files that bandit cannot read."""
-    report = json.loads(
-        run_tool("bandit", "-r", "-q", "-f", "json", "-x", "/nowhere", *options, root, codes=(0, 1)),
-    )
     found = Counter(
         (item["filename"].removeprefix(f"{root}/"), item["test_id"], item["line_number"], item["issue_severity"])
         for item in report["results"]
@@ -64,6 +72,38 @@ def run_bandit(root: Path, *options: str) -> tuple[Reported, set[str]]:
 def reported(report: Report) -> Reported:
     severities = {item: item.message.rpartition("(")[2].removesuffix(" severity)").upper() for item in report.findings}
     return Counter((item.path, item.rule, item.line, severities[item]) for item in report.findings)
+
+
+def assert_places(report: Report, by_bandit: dict[str, Any], root: Path, unread: set[str]) -> None:
+    """Compare columns and last lines. bandit's columns count UTF-8 bytes from 0, and are those of a node.
+
+    A column is missing only where bandit's line is that of an argument, and an end where its range is that of a parent.
+    """
+    expected: dict[Found, list[Place]] = {}
+    for item in by_bandit["results"]:
+        path, line = item["filename"].removeprefix(f"{root}/"), item["line_number"]
+        lines = SourceFile(path, (root / path).read_bytes()).text.split("\n")
+        last = max(line, item["line_range"][-1])
+        column = item["col_offset"] if item["test_id"] == "B613" else code_points(lines[line - 1], item["col_offset"])
+        end = code_points(lines[last - 1], item["end_col_offset"]) if item["test_id"] != "B613" else None
+        key = (path, item["test_id"], line, item["issue_severity"])
+        expected.setdefault(key, []).append((column, last, end, item["line_range"][0] == line))
+    without_column = 0
+    for item in report.findings:
+        if item.path in unread:
+            continue
+        places = expected[item.path, item.rule, item.line, item.severity.upper()]
+        assert any(
+            item.end_line == last and item.column in {column, None} and item.end_column in {end, None}
+            for column, last, end, _ in places
+        ), item
+        assert item.column is not None or not all(first for *_, first in places)
+        without_column += item.column is None
+    assert without_column <= len(report.findings) / 10 + 1
+
+
+def code_points(line: str, offset: int) -> int:
+    return len(line.encode()[:offset].decode(errors="ignore")) + 1
 
 
 def hidden_by_path(visible: Reported, everything: Reported) -> Counter[str]:
@@ -77,13 +117,15 @@ def hidden_by_path(visible: Reported, everything: Reported) -> Counter[str]:
 def assert_same(root: Path) -> Report:
     """Compare all files, except those that only bandit cannot read."""
     report = run_file_collector(security.COLLECTOR, root)
-    visible, unread = run_bandit(root)
-    everything, _ = run_bandit(root, "--ignore-nosec")
+    by_bandit = run_bandit(root)
+    visible, unread = read_report(by_bandit, root)
+    everything, _ = read_report(run_bandit(root, "--ignore-nosec"), root)
     ours = Counter({found: count for found, count in reported(report).items() if found[0] not in unread})
     assert ours == visible
     suppressed = {path: row["suppressed"] for path, row in report.per_file.items() if path not in unread}
     assert +Counter(suppressed) == hidden_by_path(visible, everything)
     assert_sums(report)
+    assert_places(report, by_bandit, root, unread)
     return report
 
 
@@ -141,7 +183,7 @@ def test_package_equals_bandit(package: str, tmp_path: Path) -> None:
 def test_file_too_deep_for_bandit_is_measured(tmp_path: Path) -> None:
     deep = b"import pickle\nx = " + b"- " * 1500 + b"'/tmp'\nassert x  # nosec\n"
     root = write_files(tmp_path / "tree", {"deep.py": deep})
-    _, unread = run_bandit(root)
+    _, unread = read_report(run_bandit(root), root)
     assert unread == {"deep.py"}
     report = run_file_collector(security.COLLECTOR, root)
     assert report.per_file == {"deep.py": {"high": 0, "medium": 1, "low": 1, "suppressed": 1}}

@@ -95,7 +95,9 @@ def errors(report: dict[str, Any]) -> set[str]:
 
 def our_functions(root: Path) -> dict[str, list[Function]]:
     facts = inspect_files(cyclomatic.COLLECTOR, root)
-    return {path: sorted(map(tuple, functions)) for path, functions in facts.items() if functions}
+    return {
+        path: sorted((row[0], row[1], row[2]) for row in functions) for path, functions in facts.items() if functions
+    }
 
 
 def radon_functions(report: dict[str, Any]) -> dict[str, list[Function]]:
@@ -116,8 +118,28 @@ def assert_same(root: Path) -> None:
     assert not errors(raw) | errors(cc) | errors(index)
     assert inspect_files(size.COLLECTOR, root) == raw
     assert our_functions(root) == radon_functions(cc)
+    assert_places(root, cc)
     assert inspect_files(mi.COLLECTOR, root) == {path: value["mi"] for path, value in index.items()}
     assert_aggregates(root, raw, radon_functions(cc), index)
+
+
+def assert_places(root: Path, cc: dict[str, Any]) -> None:
+    """Compare the places of all findings; radon's columns count UTF-8 bytes from 0."""
+    expected = []
+    for path, entries in cc.items():
+        lines = SourceFile(path, (root / path).read_bytes()).utf_8_text.split("\n")
+        expected += [
+            (
+                path,
+                entry["lineno"],
+                len(lines[entry["lineno"] - 1].encode()[: entry["col_offset"]].decode()) + 1,
+                entry["endline"],
+            )
+            for entry in entries
+            if entry["type"] != "class" and entry["complexity"] > cyclomatic.THRESHOLD
+        ]
+    findings = run_file_collector(cyclomatic.COLLECTOR, root).findings
+    assert sorted((item.path, item.line, item.column, item.end_line) for item in findings) == sorted(expected)
 
 
 def assert_aggregates(root: Path, raw: dict[str, Any], cc: dict[str, list[Function]], index: dict[str, Any]) -> None:

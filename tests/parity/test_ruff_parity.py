@@ -1,11 +1,13 @@
-"""Findings of each file, rule and line, compared with `ruff check`, with and without `--ignore-noqa`."""
+"""Findings of each file, rule and place, compared with `ruff check`, with and without `--ignore-noqa`."""
 
 import json
 import os
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
@@ -27,7 +29,10 @@ from tests.unit.collectors.source_trees import load_tree
 
 PACKAGES_ON_CI = ["sqlalchemy", "bandit", "arq", "_pytest", "redis", "pip"]
 
-Reported = Counter[tuple[str, str, int, str]]
+Place = tuple[int | None, int | None, int | None, int | None]
+"""Line, column, end line, end column."""
+
+Reported = Counter[tuple[str, str, Place, str]]
 
 BYTES = {
     "plain.py": b"import os\n",
@@ -74,7 +79,7 @@ BYTES = {
 
 
 def run_ruff(root: Path, *options: str) -> Reported:
-    """Return ruff's findings as (path, code, line, message)."""
+    """Return ruff's findings as (path, code, place, message)."""
     command = ["check", "--isolated", "--no-cache", "--no-respect-gitignore", "--config", "exclude = []"]
     run = subprocess.run(
         [find_ruff_bin(), *command, "--output-format", "json", *options, "."],
@@ -86,10 +91,15 @@ def run_ruff(root: Path, *options: str) -> Reported:
     assert run.returncode in (0, 1), run.stderr
     prefix = f"{os.path.realpath(root)}/"
     findings = [
-        (item["filename"].removeprefix(prefix), item["code"], item["location"]["row"], one_line(item["message"]))
+        (item["filename"].removeprefix(prefix), item["code"], place(item), one_line(item["message"]))
         for item in json.loads(run.stdout)
     ]
     return Counter(findings)
+
+
+def place(item: Mapping[str, Any]) -> Place:
+    start, end = item["location"], item["end_location"]
+    return start["row"], start["column"], end["row"], end["column"]
 
 
 def run_lint(root: Path) -> Report:
@@ -107,7 +117,10 @@ def assert_same(root: Path) -> Report:
     report = run_lint(root)
     visible = run_ruff(root)
     everything = run_ruff(root, "--ignore-noqa")
-    ours = Counter((item.path, item.rule, item.line, item.message) for item in report.findings)
+    ours = Counter(
+        (item.path, item.rule, (item.line, item.column, item.end_line, item.end_column), item.message)
+        for item in report.findings
+    )
     assert ours == visible
     assert report.gaps == []
     assert report.aggregate["total"] == visible.total()

@@ -18,7 +18,7 @@ from tests.parity.support.comparison import (
     write_files,
 )
 
-LINE = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<text>.+ \(\d+% confidence\))")
+LINE = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<text>.+ \(\d+% confidence), (?P<size>\d+) lines?\)")
 
 CRAFTED = {
     "pkg/__init__.py": "from pkg.core import Engine, unused_but_package\n__all__ = ['Engine', 'exported']\n",
@@ -84,25 +84,30 @@ def root() -> Iterator[Path]:
         yield path
 
 
-def vulture_findings(root: Path) -> list[tuple[str, int, str]]:
+Reported = list[tuple[str, int, int | None, str]]
+"""Path, first line, last line, message."""
+
+
+def vulture_findings(root: Path) -> Reported:
     # Exit code 1: a file cannot be read or parsed, and nothing was found; 3: something was found.
-    output = run_tool("vulture", "--min-confidence", "60", root, codes=(0, 1, 3))
-    found = []
+    output = run_tool("vulture", "--min-confidence", "60", "--sort-by-size", root, codes=(0, 1, 3))
+    found: Reported = []
     for line in output.splitlines():
         match = LINE.fullmatch(line)
         assert match, line
-        found.append((match["path"].removeprefix(f"{root}/"), int(match["line"]), match["text"]))
+        first, size = int(match["line"]), int(match["size"])
+        found.append((match["path"].removeprefix(f"{root}/"), first, first + size - 1, f"{match['text']})"))
     return sorted(found)
 
 
-def assert_same(root: Path) -> list[tuple[str, int, str]]:
+def assert_same(root: Path) -> Reported:
     """Compare all findings and return them."""
     expected = vulture_findings(root)
     report = run_file_collector(COLLECTOR, root)
-    assert sorted((item.path, item.line, item.message) for item in report.findings) == expected
+    assert sorted((item.path, item.line, item.end_line, item.message) for item in report.findings) == expected
     assert report.aggregate["unused_symbols"] == len(expected)
     for path, row in report.per_file.items():
-        assert row["count"] == sum(place == path for place, _, _ in expected)
+        assert row["count"] == sum(place == path for place, *_ in expected)
     return expected
 
 

@@ -18,6 +18,7 @@ from collectors.engine.steps import Step, UnitResult
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile
 from domain.errors import InvalidInputError
+from domain.findings.severity import FindingSeverity
 from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Finding, Report, SkippedFile
 from domain.sources import FetchedSource
@@ -46,7 +47,16 @@ class VerboseCollector:
 
     def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
         found = [
-            Finding(metric=self.metric.name, rule="T", path="a.py", line=line, message="m" * 400, function="f" * 400)
+            Finding(
+                metric=self.metric.name,
+                rule="T",
+                severity=FindingSeverity.LOW,
+                path="a.py",
+                line=line,
+                message="m" * 400,
+                function="f" * 400,
+                identity="i" * 400,
+            )
             for line in range(self._findings)
         ]
         return Report(

@@ -14,6 +14,7 @@ from collectors.engine import analysis as engine
 from collectors.engine.analysis import Options, analyse
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree
+from domain.findings.severity import FindingSeverity
 from domain.metrics.declaration import FileField, FileMetric, MetricDeclaration
 from domain.metrics.report import Analysis, Finding, Report
 from domain.sources import FetchedSource
@@ -46,7 +47,11 @@ class Names:
         return len(file.tree.body)
 
     def summarize(self, facts: Mapping[str, Any], totals: Totals) -> Report:
-        findings = [Finding(metric=self.metric.name, rule="N", path=path, line=1, message="here") for path in facts]
+        low = FindingSeverity.LOW
+        findings = [
+            Finding(metric=self.metric.name, rule="N", severity=low, path=path, line=1, message="here", identity="N")
+            for path in facts
+        ]
         return Report(
             aggregate={"total": sum(facts.values())},
             per_file={path: {"count": count} for path, count in facts.items()},

@@ -19,6 +19,7 @@ from collectors.engine.file_facts_cache import FORMAT, FileFactsCache, pack, unp
 from collectors.engine.process_pool import encode_message
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree
+from domain.findings.identity import content_digest
 from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import Analysis, Report
 from domain.sources import FetchedSource
@@ -26,6 +27,8 @@ from tests.unit.collectors.declare import declare
 from tests.unit.collectors.source_trees import load_tree
 
 SCHEMAS = {"": single(lambda _: True), "names": single(counts)}
+
+FILE = [None, 1, "0123456789abcdef", False]
 
 
 class Names:
@@ -60,13 +63,16 @@ def run(
 
 def test_cached_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_of(tmp_path, {"a.py": "x = 1\n", "b.py": "y = 2\nz = 3\n"})
-    known = FileFactsCache({b"a.py": pack({"": [None, 1], "names": 41})})
+    known = FileFactsCache({b"a.py": pack({"": FILE, "names": 41})})
     (tmp_path / "a.py").rename(tmp_path / "away")
     analysis = run(monkeypatch, tree, known)
     assert analysis.metrics["names"] == {"total": 43}
     assert analysis.errors == []
     assert set(known.new_entries) == {b"b.py"}
-    assert unpack(known.new_entries[b"b.py"], SCHEMAS) == {"": [None, 2], "names": 2}
+    assert unpack(known.new_entries[b"b.py"], SCHEMAS) == {
+        "": [None, 2, content_digest(b"y = 2\nz = 3\n"), False],
+        "names": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,21 +83,23 @@ def test_cached_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         b"\xc1",
         b"\x91" * 5000,
         b"\xdd\xff\xff\xff\xff",
-        pack({"": [None, 1], "names": 41})[:-1],
-        pack({"": [None, 1], "names": 41}) + b"\x00",
-        pack({"": [None, 1], "names": "41"}),
-        pack({"": [None, 1], "names": -1}),
-        pack({"": [None, 1], "names": 1 << 40}),
-        pack({"": [None, 1]}),
-        pack({"": [None, 1], "names": 41, "more": 1}),
+        pack({"": FILE, "names": 41})[:-1],
+        pack({"": FILE, "names": 41}) + b"\x00",
+        pack({"": FILE, "names": "41"}),
+        pack({"": FILE, "names": -1}),
+        pack({"": FILE, "names": 1 << 40}),
+        pack({"": FILE}),
+        pack({"": FILE, "names": 41, "more": 1}),
         pack({"": None, "names": 41}),
         pack({"": [None], "names": 41}),
-        pack({"": [7, 1], "names": 41}),
-        msgpack.packb([FORMAT + 1, {"": [None, 1], "names": 41}]),
-        msgpack.packb([FORMAT, {"": [None, 1], b"names": 41}]),
-        msgpack.packb([FORMAT, {"": [None, 1], 5: 41}]),
-        msgpack.packb([FORMAT, {"": [None, 1], "names": msgpack.ExtType(4, b"x")}]),
-        msgpack.packb({"": [None, 1]}),
+        pack({"": [None, 1], "names": 41}),
+        pack({"": [7, *FILE[1:]], "names": 41}),
+        pack({"": [*FILE[:2], None, False], "names": 41}),
+        msgpack.packb([FORMAT + 1, {"": FILE, "names": 41}]),
+        msgpack.packb([FORMAT, {"": FILE, b"names": 41}]),
+        msgpack.packb([FORMAT, {"": FILE, 5: 41}]),
+        msgpack.packb([FORMAT, {"": FILE, "names": msgpack.ExtType(4, b"x")}]),
+        msgpack.packb({"": FILE}),
     ],
 )
 def test_file_with_an_invalid_cache_entry_is_inspected_again(
@@ -137,7 +145,7 @@ def test_answer_for_a_unit_or_step_of_another_process_is_refused(
     class Forger(Names):
         def inspect(self, file: SourceFile) -> Any:
             if file.path == "bad.py":
-                answer = {"": [None, 1], "names": 1000} if forged == "index" else {"": [None, 1], "other": 1000}
+                answer = {"": FILE, "names": 1000} if forged == "index" else {"": FILE, "other": 1000}
                 message = [2 if forged == "index" else 0, answer, {}, {}]
                 os.write(own_answers(), encode_message(message))
             return super().inspect(file)
@@ -149,4 +157,4 @@ def test_answer_for_a_unit_or_step_of_another_process_is_refused(
     assert line.startswith("bad.py: ")
     assert line.endswith(": crashed (SIGKILL)")
     assert set(cache.new_entries) == {b"b.py", b"c.py"}
-    assert unpack(cache.new_entries[b"c.py"], SCHEMAS) == {"": [None, 1], "names": 1}
+    assert unpack(cache.new_entries[b"c.py"], SCHEMAS) == {"": [None, 1, content_digest(b"x = 1\n"), False], "names": 1}

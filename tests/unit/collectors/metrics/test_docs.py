@@ -5,6 +5,7 @@ import pytest
 from collectors.contract import FileCollector, Totals
 from collectors.metrics.docs import COLLECTOR
 from collectors.source.source_tree import SourceFile
+from domain.findings.identity import line_hash
 from domain.metrics.report import Finding, Report
 
 DOC = '"""Doc."""\n'
@@ -12,7 +13,7 @@ DOC = '"""Doc."""\n'
 
 def inspect(text: str) -> tuple[int, list[str | None]]:
     facts = COLLECTOR.inspect(SourceFile("a.py", text.encode()))
-    return facts["needed"], [name for name, _ in facts["missing"]]
+    return facts["needed"], [name for name, *_ in facts["missing"]]
 
 
 def report(**sources: str) -> Report:
@@ -94,9 +95,9 @@ def test_coverage_and_findings() -> None:
     found = report(a=DOC + "class C:\n  def m(self): pass\n", b="", c="x\n")
     assert found.aggregate == {"coverage_pct": 25.0}
     assert found.per_file == {
-        "a.py": {"coverage_pct": pytest.approx(100 / 3)},
-        "b.py": {"coverage_pct": 100.0},
-        "c.py": {"coverage_pct": 0.0},
+        "a.py": {"coverage_pct": pytest.approx(100 / 3), "needed": 3, "missing": 2},
+        "b.py": {"coverage_pct": 100.0, "needed": 0, "missing": 0},
+        "c.py": {"coverage_pct": 0.0, "needed": 1, "missing": 1},
     }
     assert [(item.path, item.line, item.function, item.message) for item in found.findings] == [
         ("a.py", 2, "C", "missing docstring of C"),
@@ -105,6 +106,11 @@ def test_coverage_and_findings() -> None:
     ]
     assert {(item.metric, item.rule) for item in found.findings} == {("docs", "missing-docstring")}
     assert isinstance(found.findings[0], Finding)
+    assert [item.identity for item in found.findings] == ["C", "C.m", "<module>"]
+    assert {item.severity for item in found.findings} == {"info"}
+    assert [item.line_hash for item in found.findings] == [
+        line_hash(line) for line in (b"class C:", b"def m(self): pass", b"x")
+    ]
 
 
 def test_coverage_is_100_where_nothing_is_needed() -> None:

@@ -1,5 +1,6 @@
 """dupes on small examples. `tests/parity` compares the lines with PMD's command line."""
 
+from hashlib import blake2b
 from typing import Any
 
 import msgpack
@@ -50,6 +51,31 @@ def test_lines_of_a_block_in_two_files_are_counted() -> None:
         ("duplicate-block", "b.py", 1, "62 lines (60 tokens) also at a.py:2"),
     ]
     assert not found.gaps
+
+
+def smallest_window_hash(tokens: list[str]) -> str:
+    digests = [blake2b(token.encode(), digest_size=8).digest() for token in tokens]
+    windows = [b"".join(digests[start : start + 50]) for start in range(len(digests) - 49)]
+    return min(blake2b(window, digest_size=8).hexdigest() for window in windows)
+
+
+def test_identity_of_a_block_is_the_smallest_hash_of_its_windows() -> None:
+    block = rows(70)
+    found = report({"a.py": block, "b.py": "y = 1\n" + block})
+    identity = smallest_window_hash(block.split())
+    assert [(item.line, item.end_line, item.identity) for item in found.findings] == [
+        (1, 70, identity),
+        (2, 71, identity),
+    ]
+    inner = next(size for size in range(50, 70) if smallest_window_hash(block.split()[:size]) == identity)
+    shorter = rows(inner)
+    grown = report({"a.py": shorter, "c.py": "z\n\n" + shorter})
+    assert {item.identity for item in grown.findings} == {identity}  # the block may grow and move
+
+
+def test_severity_of_a_block_follows_from_its_lines() -> None:
+    found = report({"a.py": rows(100), "b.py": rows(100).replace("\n", " ", 60)})
+    assert [(item.severity, item.line_hash) for item in found.findings] == [("high", None), ("medium", None)]
 
 
 def test_line_in_several_duplications_counts_once() -> None:

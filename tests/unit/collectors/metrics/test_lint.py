@@ -12,6 +12,9 @@ from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools import ruff_runner
 from collectors.tools.ruff_runner import RuffError, RuffResult, RuffRunner
 from collectors.tools.tool_process import ToolRun
+from domain.findings.identity import line_hash
+from domain.findings.location_hash import LocationHasher
+from domain.findings.severity import FindingSeverity
 from domain.metrics.report import Finding, Report
 from tests.unit.collectors.source_trees import load_tree
 
@@ -45,12 +48,33 @@ def test_finding_has_rule_place_and_function(tmp_path: Path) -> None:
     text = b"class A:\n    def f(self):\n        import os\n\n\n\nx = 1\nx == 2\n"
     report = run_lint(tree_of(tmp_path / "tree", a=text, b=b"y = 1\n"))
     assert report.findings == [
-        Finding(metric="lint", rule="F401", path="a.py", line=3, message="`os` imported but unused", function="A.f"),
+        Finding(
+            metric="lint",
+            rule="F401",
+            severity=FindingSeverity.LOW,
+            path="a.py",
+            line=3,
+            column=16,
+            end_line=3,
+            end_column=18,
+            message="`os` imported but unused",
+            function="A.f",
+            identity=line_hash(b"import os"),
+            line_hash=line_hash(b"import os"),
+            location_hash=LocationHasher(text).at(3),
+        ),
         Finding(
             metric="lint",
             rule="B015",
+            severity=FindingSeverity.LOW,
             path="a.py",
             line=8,
+            column=1,
+            end_line=8,
+            end_column=7,
+            identity=line_hash(b"x == 2"),
+            line_hash=line_hash(b"x == 2"),
+            location_hash=LocationHasher(text).at(8),
             message="Pointless comparison. Did you mean to assign a value? Otherwise, prepend `assert` or remove it.",
         ),
     ]

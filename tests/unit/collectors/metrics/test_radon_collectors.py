@@ -5,6 +5,9 @@ import pytest
 from collectors.contract import FileCollector, Totals
 from collectors.metrics import cyclomatic, mi, size
 from collectors.source.source_tree import SourceFile, UnparsableError
+from domain.findings.identity import line_hash
+from domain.findings.location_hash import LocationHasher
+from domain.findings.severity import FindingSeverity
 from domain.metrics.report import Finding, Report
 
 
@@ -49,9 +52,9 @@ def test_cyclomatic() -> None:
     found = report(cyclomatic.COLLECTOR, a=branches(4) + branches(1), b=branches(7), c="x = 1\n")
     assert found.aggregate == {"avg_cc": 4.0, "complexity_score": 80.0}
     assert found.per_file == {
-        "a.py": {"max": 4, "avg": 2.5},
-        "b.py": {"max": 7, "avg": 7.0},
-        "c.py": {"max": 0, "avg": 0.0},
+        "a.py": {"max": 4, "avg": 2.5, "functions": 2, "sum": 5},
+        "b.py": {"max": 7, "avg": 7.0, "functions": 1, "sum": 7},
+        "c.py": {"max": 0, "avg": 0.0, "functions": 0, "sum": 0},
     }
     assert not found.findings
 
@@ -65,17 +68,33 @@ def test_cyclomatic_score_does_not_go_below_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("complexity", "rank"),
-    [(11, "C"), (20, "C"), (21, "D"), (30, "D"), (31, "E"), (40, "E"), (41, "F"), (90, "F")],
+    ("complexity", "rank", "severity"),
+    [
+        (11, "C", "low"),
+        (20, "C", "low"),
+        (21, "D", "medium"),
+        (30, "D", "medium"),
+        (31, "E", "high"),
+        (40, "E", "high"),
+        (41, "F", "high"),
+        (90, "F", "high"),
+    ],
 )
-def test_cyclomatic_finding(complexity: int, rank: str) -> None:
-    found = report(cyclomatic.COLLECTOR, a="class C:\n  def m(self):\n" + "    if self: pass\n" * (complexity - 1))
+def test_cyclomatic_finding(complexity: int, rank: str, severity: str) -> None:
+    text = "class C:\n  def m(self):\n" + "    if self: pass\n" * (complexity - 1)
+    found = report(cyclomatic.COLLECTOR, a=text)
     assert found.findings == [
         Finding(
             metric="cyclomatic",
             rule=f"CC-{rank}",
+            severity=FindingSeverity(severity),
             path="a.py",
             line=2,
+            column=3,
+            end_line=complexity + 1,
+            identity="C.m",
+            line_hash=line_hash(b"def m(self):"),
+            location_hash=LocationHasher(text.encode()).at(2),
             message=f"cyclomatic complexity {complexity}",
             function="C.m",
         )

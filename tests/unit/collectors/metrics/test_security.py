@@ -16,6 +16,9 @@ from collectors.tools import bandit_driver
 from collectors.tools.bandit_driver import BanditResult, called_name, line_range, nosec_lines, run_bandit
 from collectors.tools.bandit_rules import CALL_PREFILTERS, RULES, RULES_USING_PARENTS, Rule
 from collectors.tools.bandit_strings import PASSWORD_RULE_ID, SQL_RULE_ID, VALUE_PREFILTERS
+from domain.findings.identity import line_hash
+from domain.findings.location_hash import LocationHasher
+from domain.findings.severity import FindingSeverity
 from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from tests.parity.support.comparison import copy_python
 
@@ -59,14 +62,22 @@ def test_security_is_a_file_collector_that_needs_syntax() -> None:
 
 
 def test_finding_has_rule_place_and_severity() -> None:
-    report = summarize(a="import os\n\nclass A:\n    def f(self):\n        os.system(self.x)\n")
+    text = "import os\n\nclass A:\n    def f(self):\n        os.system(self.x)\n"
+    report = summarize(a=text)
     assert report.findings == [
         Finding(
             metric="security",
             rule="B605",
+            severity=FindingSeverity.HIGH,
             path="a.py",
             line=5,
+            column=9,
+            end_line=5,
+            end_column=26,
             function="A.f",
+            identity=line_hash(b"os.system(self.x)"),
+            line_hash=line_hash(b"os.system(self.x)"),
+            location_hash=LocationHasher(text.encode()).at(5),
             message="Starting a process with a shell, possible injection detected, security issue. (high severity)",
         )
     ]
@@ -242,6 +253,11 @@ def test_facts_are_plain_data(tmp_path: Path) -> None:
                 2,
                 None,
                 "Use of assert detected. The enclosed code will be removed when compiling to optimised byte code.",
+                1,
+                2,
+                9,
+                line_hash(b"asserty"),
+                LocationHasher(b"assert x  # nosec\nassert y\n").at(2),
             ]
         ],
         "suppressed": 1,

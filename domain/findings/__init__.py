@@ -1,0 +1,1 @@
+"""Findings: severity, identity and hashes of single problems, and roles of files."""
