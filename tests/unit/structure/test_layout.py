@@ -17,6 +17,7 @@ DATA = ("tests/parity/corpus", "tests/parity/fixtures", "tests/parity/goldens")
 """Inputs and expected outputs; nobody reads them as code."""
 
 LARGE_FOLDERS = {
+    "domain": "one module for each noun of the program, and a folder for each set of rules",
     "tests/parity/corpus": "one tree of analysed code for each language feature",
 }
 LONG_MODULES = {

@@ -57,7 +57,8 @@ async def test_upload_of_one_file(client: Client, user_id: UUID, worker: WorkerP
     assert set(run.metrics) == METRICS
     assert set(run.completeness["collectors"].values()) == {"ok"}
     assert run.errors == ()
-    assert run.metrics["size"] == {"files": 1, "sloc": 6, "avg_file_sloc": 6}
+    size = {"files": 1, "sloc": 6, "avg_file_sloc": 6}
+    assert run.metrics["size"] == {**size, "by_role": {"source": size}}
     assert run.metrics["cyclomatic"]["avg_cc"] == 2.0
     assert run.metrics["deps"]["total_modules"] == 1
     assert run.metrics["security"]["high"] == 1
@@ -68,6 +69,8 @@ async def test_upload_of_one_file(client: Client, user_id: UUID, worker: WorkerP
     assert 0 < metrics["health_score"] < 100
     assert {"B605", "B113"} <= {item["rule"] for item in run.findings["items"]}
     assert run.findings["total"] == len(run.findings["items"])
+    assert all(len(item["fingerprint"]) == 16 for item in run.findings["items"])
+    assert file_node(run, "code.py")["role"] == "source"
     assert {"python", "ruff", "radon", "bandit", "vulture"} <= set(run.tool_versions)
     assert run.timings_ms["collecting"] > 0
     assert (run.origin.upload_filename, run.origin.submission_type) == ("code.py", "upload")
