@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.history.commits import LoggedCommit
 from domain.sandbox import SandboxProfile
 from domain.text import JSON
 
@@ -11,30 +12,40 @@ from domain.text import JSON
 class History(Protocol):
     """The git history of HEAD: every commit, without history simplification, and without git attributes."""
 
-    def head(self) -> str:
-        """Return the full hash of HEAD's commit."""
+    def head(self) -> tuple[str, int]:
+        """Return the full hash of HEAD's commit, and the committer's date in seconds since 1970."""
         ...
 
     def is_ancestor(self, commit: str) -> bool:
         """Return whether HEAD can reach the commit with this full hash; False if the hash is invalid or unknown."""
         ...
 
+    def commit_digest(self, commit: str) -> bytes:
+        """Return a digest of the whole content of a commit that HEAD reaches: who lacks the history cannot compute it.
+
+        Raises PermanentError.
+        """
+        ...
+
     def path_scope(self) -> str:
-        """Return what the paths of `numstat` depend on beside the commits.
+        """Return what the paths of `log` depend on beside the commits.
 
         Two histories with the same commits and the same scope have the same paths.
         """
         ...
 
-    def commit_count(self, *, since: str | None = None) -> int:
-        """Return `git rev-list --count --no-merges HEAD`, or of `since..HEAD`; `since` is an ancestor of HEAD."""
+    def count_commits(self, *, since: str | None = None) -> tuple[int, int]:
+        """Return the number of non-merge commits and that of merges.
+
+        The first is `git rev-list --count --no-merges HEAD`, or of `since..HEAD`; `since` is an ancestor of HEAD.
+        """
         ...
 
-    def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
-        """Yield (path, lines added, lines deleted) for each `.py` file that a non-merge commit changed.
+    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+        """Yield each non-merge commit that changed a `.py` file.
 
-        Renames are not followed. With `since`, only the commits of `since..HEAD` count. Raises PermanentError with a
-        message of one line if git fails.
+        With `since`, only the commits of `since..HEAD` count. Raises PermanentError with a message of one line if git
+        fails.
         """
         ...
 

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.history.commit_tally import pack_tally, tally_commits, unpack_tally
+from collectors.history.commit_tally import tally_commits
+from collectors.history.history_facts import facts_of
+from collectors.history.packed_tally import pack_tally, unpack_tally
 from collectors.source.source_tree import SourceTree
 from domain.errors import PermanentError
+from domain.history.document import NO_HISTORY, PARTIAL, SHALLOW, TOO_LONG
+from domain.history.facts import HistoryFacts
 from domain.metrics.declaration import (
     AggregateField,
     Column,
@@ -82,8 +86,9 @@ class Churn:
     metric: ClassVar[MetricDeclaration] = METRIC
 
     def collect_tree(self, tree: SourceTree) -> Facts:
-        """Return `{commits, total, lines: {path: lines}, shallow}`; None without history.
+        """Return `{commits, total, lines: {path: lines}, shallow, history}`; None without history.
 
+        `history` holds the facts that the same pass yields (`HistoryFacts.to_plain`), or says why there are none.
         Raises PermanentError where git cannot read the history.
         """
         return self.collect_incremental(tree, ())[0]
@@ -105,18 +110,28 @@ class Churn:
         except PermanentError:
             if not history.is_partial():
                 raise
-            return {"commits": history.commit_count(), "total": None, "lines": {}, "shallow": shallow}, None
-        lines = {path: tally.lines_by_path.get(name, 0) for name, path in display_paths.items()}
-        facts = {"commits": tally.commits, "total": tally.total_lines, "lines": lines, "shallow": shallow}
-        return facts, None if tally in known else pack_tally(tally, history, METRIC.version)
+            commits, _ = history.count_commits()
+            return {"commits": commits, "total": None, "lines": {}, "shallow": shallow, "history": PARTIAL}, None
+        state = None if tally in known else pack_tally(tally, history, METRIC.version)
+        found = None if shallow else facts_of(tally, display_paths, remembered=tally in known or state is not None)
+        facts = {
+            "commits": tally.commits,
+            "total": tally.total_lines,
+            "lines": {path: tally.lines_of(name) for name, path in display_paths.items()},
+            "shallow": shallow,
+            "history": SHALLOW if shallow else TOO_LONG if found is None else found.to_plain(),
+        }
+        return facts, state
 
     def summarize(self, facts: Facts, totals: Totals) -> Report:
         """Report the three numbers, and `lines` of each file."""
         if facts is None:
-            return Report(aggregate=METRIC.without_value())
+            return Report(aggregate=METRIC.without_value(), history=NO_HISTORY)
+        history = facts["history"]
         if facts["total"] is None:
             gap = "churn: lines not counted: partial clone: fetch its blobs (git fetch --refetch --no-filter)"
-            return Report(aggregate={**METRIC.without_value(), "total_commits": facts["commits"]}, gaps=[gap])
+            aggregate = {**METRIC.without_value(), "total_commits": facts["commits"]}
+            return Report(aggregate=aggregate, gaps=[gap], history=history)
         aggregate = {
             "total_commits": facts["commits"],
             "totalChurn": facts["total"],
@@ -124,7 +139,8 @@ class Churn:
         }
         gaps = ["history is shallow: its oldest commit counts every file as added"] if facts["shallow"] else []
         per_file = {path: {"lines": facts["lines"].get(path, 0)} for path in totals.files}
-        return Report(aggregate=aggregate, per_file=per_file, gaps=gaps)
+        found = history if isinstance(history, str) else HistoryFacts.from_plain(history)
+        return Report(aggregate=aggregate, per_file=per_file, gaps=gaps, history=found)
 
 
 COLLECTOR = Churn()

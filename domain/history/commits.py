@@ -9,19 +9,37 @@ MAX_FILES = 1_000
 MAX_COUPLED_FILES = 30
 """Commits that change more Python files are left out of coupling."""
 
-Change = tuple[str, int, bool]
-"""Path that the file has at HEAD, lines that the commit added to it, and whether the commit created it."""
+LATEST_DATE = 1 << 40
+"""Seconds since 1970, some 34,000 years; a later date is cut to it."""
 
 
-class Commit(NamedTuple):
-    """A commit that counts: no merge, not by a bot, and of at most `MAX_FILES` files.
+class LoggedCommit(NamedTuple):
+    """A commit as the history lists it, with the Python files that it changed.
 
-    `at` is the committer's date in seconds since 1970. `author` is the index of a person. `changes` are those of files
-    that exist at HEAD, one a file; files that were only renamed are left out. `coupled` says whether the commit changed
-    at most `MAX_COUPLED_FILES` files.
+    `at` is the committer's date in seconds since 1970. `name` and `email` are the author's, as they were written;
+    `co_authors` are names and addresses of the lines `Co-authored-by: NAME <ADDRESS>`. `changes` are path, lines added,
+    lines deleted, and whether the commit created the file. `renames` are old and new paths of files that moved
+    unchanged; both paths are among the changes.
     """
 
     at: int
-    author: int
-    changes: Sequence[Change]
-    coupled: bool = True
+    name: str
+    email: str
+    co_authors: Sequence[tuple[str, str]] = ()
+    changes: Sequence[tuple[str, int, int, bool]] = ()
+    renames: Sequence[tuple[str, str]] = ()
+
+
+class Changes(NamedTuple):
+    """Changes of files that exist at HEAD, by commits that count: five columns with one item a change.
+
+    Commits count that are no merge, not by a bot, and change at most `MAX_FILES` files. A commit has at most one change
+    of a file; files that it only renamed have none. `paths` are those at HEAD. `people` are indexes of authors, `at`
+    the committers' dates in seconds since 1970, `added` lines. `created` says whether the commit created the file.
+    """
+
+    paths: Sequence[str]
+    people: Sequence[int]
+    at: Sequence[int]
+    added: Sequence[int]
+    created: Sequence[bool]

@@ -6,11 +6,11 @@ tested by Fisher's exact test over the counted commits, with the false discovery
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
+from typing import NamedTuple
 
-from domain.history.commits import Commit
 from domain.statistics import FisherExactTest, benjamini_hochberg
 
 MIN_REVISIONS = 5
@@ -23,8 +23,7 @@ MIN_DEGREE = 30.0
 FALSE_DISCOVERY_RATE = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoupledPair:
+class CoupledPair(NamedTuple):
     """Two files that change together; `left` is the path that sorts first.
 
     `shared` is the number of counted commits that changed both, `left_revisions` and `right_revisions` those that
@@ -58,24 +57,22 @@ class Coupling:
     tested: int
 
 
-def find_coupling(commits: Iterable[Commit]) -> Coupling:
-    """Return the pairs with enough revisions, a degree of at least `MIN_DEGREE`, and more than chance behind it."""
-    change_sets = [sorted([change[0] for change in commit.changes]) for commit in commits if commit.coupled]
-    revisions = Counter(path for paths in change_sets for path in paths)
+def find_coupling(change_sets: Sequence[Collection[str]]) -> Coupling:
+    """Return the pairs with enough revisions, a degree of at least `MIN_DEGREE`, and more than chance behind it.
+
+    `change_sets` are the files that each counted commit changed, without those that do not exist at HEAD. Commits of
+    more than `MAX_COUPLED_FILES` files are not among them.
+    """
+    revisions = Counter(chain.from_iterable(change_sets))
     frequent = {path for path, count in revisions.items() if count >= MIN_REVISIONS}
     shared: Counter[tuple[str, str]] = Counter()
     for paths in change_sets:
         if len(paths) > 1:
-            shared.update(combinations([path for path in paths if path in frequent], 2))
+            shared.update(combinations(sorted(frequent.intersection(paths)), 2))
     test = FisherExactTest(len(change_sets)).p_value
     tested = [
         CoupledPair(
-            left=left,
-            right=right,
-            shared=count,
-            left_revisions=revisions[left],
-            right_revisions=revisions[right],
-            p_value=test(count, revisions[left], revisions[right]),
+            left, right, count, revisions[left], revisions[right], test(count, revisions[left], revisions[right])
         )
         for (left, right), count in shared.items()
         if count >= MIN_SHARED

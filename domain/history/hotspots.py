@@ -5,9 +5,10 @@ complexity. Here revisions are weighted by recency, and health stands for comple
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import fsum
 
-from domain.history.commits import Commit
+from domain.history.commits import Changes
 
 HALF_LIFE_SECONDS = 90 * 86_400
 """The age at which a commit counts half."""
@@ -23,23 +24,19 @@ def recency_weight(at: int, now: int) -> float:
     return float(0.5 ** (max(0, now - at) / HALF_LIFE_SECONDS))
 
 
-def weigh_commits(commits: Iterable[Commit], now: int) -> dict[str, float]:
-    """Return the sum of the weights of each file's commits, by path.
-
-    The sum depends on the order of the commits in its last digits; give them in the order of their dates.
-    """
-    weights: dict[str, float] = defaultdict(float)
-    for commit in commits:
-        weight = recency_weight(commit.at, now)
-        for path, _, _ in commit.changes:
-            weights[path] += weight
-    return dict(weights)
+def weigh_commits(changes: Changes, now: int) -> dict[str, float]:
+    """Return the sum of the weights of each file's commits, by path. It does not depend on the order of the changes."""
+    weight_at = {at: recency_weight(at, now) for at in set(changes.at)}
+    weights: dict[str, list[float]] = defaultdict(list)
+    for path, at in zip(changes.paths, changes.at, strict=True):
+        weights[path].append(weight_at[at])
+    return {path: fsum(of_path) for path, of_path in weights.items()}
 
 
 def select_candidates(weights: Mapping[str, float]) -> Sequence[str]:
     """Return the smallest set of files that has half of all weight, the heaviest first; at most `MAX_CANDIDATES`."""
     heaviest_first = sorted((path for path in weights if weights[path] > 0), key=lambda path: (-weights[path], path))
-    half = sum(sorted(weights.values())) / 2
+    half = fsum(weights.values()) / 2
     selected: list[str] = []
     reached = 0.0
     for path in heaviest_first[:MAX_CANDIDATES]:

@@ -1,10 +1,11 @@
 """Ownership of files: who wrote them, how their changes are spread over people, and who knows them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
 from math import log1p
 
-from domain.history.commits import Commit
+from domain.history.commits import Changes
 
 MINOR_SHARE = 0.05
 """An author with a smaller share of a file's commits is a minor contributor of it."""
@@ -18,44 +19,36 @@ AUTHOR_MINIMUM = 3.293
 
 @dataclass(slots=True)
 class Contribution:
-    """What one person did to one file: commits and added lines. `created` says whether the file is this person's."""
+    """What one person did to one file: commits, added lines, and whether one of the commits created the file."""
 
     commits: int = 0
     added: int = 0
     created: bool = False
 
-    @property
-    def deliveries(self) -> int:
-        """The commits that changed the file; its creation is none."""
-        return self.commits - self.created
 
-
-@dataclass(slots=True)
 class FileOwnership:
-    """Contributions to one file by person."""
+    """Contributions to one file by person. At least one person has contributed."""
 
-    contributions: dict[int, Contribution] = field(default_factory=dict)
+    __slots__ = ("commits", "contributions")
 
-    @property
-    def commits(self) -> int:
+    def __init__(self, contributions: Mapping[int, Contribution]) -> None:
+        self.contributions = contributions
+        self.commits = sum([each.commits for each in contributions.values()])
         """The commits of all."""
-        return sum(each.commits for each in self.contributions.values())
 
     @property
     def added(self) -> int:
         """The lines that all have added."""
-        return sum(each.added for each in self.contributions.values())
+        return sum([each.added for each in self.contributions.values()])
 
     def main_author(self, names: Sequence[str]) -> tuple[int, float]:
         """Return who added most lines, and that share of all added lines, 0..1 (code-maat's main developer).
 
         Of equals, the one with more commits, then the one whose name sorts first. Nobody has a share of no lines: 0.0.
         """
-        main = min(
-            self.contributions,
-            key=lambda person: (-self.contributions[person].added, -self.contributions[person].commits, names[person]),
-        )
-        return main, self.contributions[main].added / max(1, self.added)
+        ranked = [(-each.added, -each.commits, names[person], person) for person, each in self.contributions.items()]
+        added, _, _, main = min(ranked)
+        return main, -added / max(1, self.added)
 
     @property
     def fragmentation(self) -> float:
@@ -64,8 +57,7 @@ class FileOwnership:
         M. D'Ambros, M. Lanza and H. Gall, "Fractal Figures: Visualizing Development Effort for CVS Entities" (2005);
         code-maat's fractal value.
         """
-        commits = self.commits
-        return 1 - sum(each.commits**2 for each in self.contributions.values()) / commits**2
+        return 1 - sum([each.commits**2 for each in self.contributions.values()]) / self.commits**2
 
     @property
     def minor_authors(self) -> int:
@@ -74,7 +66,7 @@ class FileOwnership:
         C. Bird et al., "Don't Touch My Code! Examining the Effects of Ownership on Software Quality" (2011).
         """
         least = MINOR_SHARE * self.commits
-        return sum(each.commits < least for each in self.contributions.values())
+        return sum([each.commits < least for each in self.contributions.values()])
 
     def degrees_of_authorship(self) -> Mapping[int, float]:
         """Return 3.293 + 1.098 FA + 0.164 DL - 0.321 ln(1 + AC) by person.
@@ -83,39 +75,40 @@ class FileOwnership:
         Degree-of-Knowledge Model to Capture Source Code Familiarity" (2010), with the weights of G. Avelino et al., "A
         Novel Approach for Estimating Truck Factors" (2016).
         """
-        deliveries = sum(each.deliveries for each in self.contributions.values())
-        return {
-            person: 3.293 + 1.098 * each.created + 0.164 * each.deliveries - 0.321 * log1p(deliveries - each.deliveries)
-            for person, each in self.contributions.items()
-        }
+        delivered = self.commits - sum([each.created for each in self.contributions.values()])
+        degrees = {}
+        for person, each in self.contributions.items():
+            own = each.commits - each.created
+            degrees[person] = 3.293 + 1.098 * each.created + 0.164 * own - 0.321 * log1p(delivered - own)
+        return degrees
 
     def authors(self) -> frozenset[int]:
         """Return the people whose degree is at least 3.293 and at least 0.75 of the file's highest (Avelino et al.)."""
         degrees = self.degrees_of_authorship()
         least = max(AUTHOR_MINIMUM, AUTHOR_SHARE * max(degrees.values()))
-        return frozenset(person for person, degree in degrees.items() if degree >= least)
+        return frozenset([person for person, degree in degrees.items() if degree >= least])
 
 
-def tally_ownership(commits: Iterable[Commit], names: Sequence[str]) -> dict[str, FileOwnership]:
+def tally_ownership(changes: Changes, names: Sequence[str]) -> dict[str, FileOwnership]:
     """Return the contributions to each file, by path.
 
     A file's creator is the author of the earliest commit that created it; of equal dates, the name that sorts first.
     """
-    files: dict[str, FileOwnership] = {}
-    created: dict[str, tuple[int, str, int]] = {}
-    for at, author, changes, _ in commits:
-        for path, added, creates in changes:
-            file = files.get(path)
-            if file is None:
-                file = files[path] = FileOwnership()
-            contribution = file.contributions.get(author)
-            if contribution is None:
-                contribution = file.contributions[author] = Contribution()
+    files: dict[str, dict[int, Contribution]] = {}
+    for path, person, added in zip(changes.paths, changes.people, changes.added, strict=True):
+        of_file = files.get(path)
+        if of_file is None:
+            of_file = files[path] = {}
+        contribution = of_file.get(person)
+        if contribution is None:
+            of_file[person] = Contribution(1, added)
+        else:
             contribution.commits += 1
             contribution.added += added
-            if creates:
-                claim = (at, names[author], author)
-                created[path] = min(created.get(path, claim), claim)
-    for path, (_, _, author) in created.items():
-        files[path].contributions[author].created = True
-    return files
+    created: dict[str, tuple[int, str, int]] = {}
+    for path, person, at in compress(zip(changes.paths, changes.people, changes.at, strict=True), changes.created):
+        claim = (at, names[person], person)
+        created[path] = min(created.get(path, claim), claim)
+    for path, (_, _, person) in created.items():
+        files[path][person].created = True
+    return {path: FileOwnership(contributions) for path, contributions in files.items()}

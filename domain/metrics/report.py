@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Generic, TypeVar
 
 from domain.findings.severity import FindingSeverity
+from domain.history.facts import HistoryFacts
 from domain.text import JSON
 
 T = TypeVar("T")
@@ -52,13 +53,15 @@ class Report:
     """The result of one collector for one tree.
 
     `aggregate` has exactly the declared keys; `per_file` maps a path to that file's numbers; each of `gaps` is one line
-    about something that could not be measured, and makes the collector `partial`.
+    about something that could not be measured, and makes the collector `partial`. `history` holds the facts of the git
+    history, or the reason why there are none; None from collectors that do not read it.
     """
 
     aggregate: Mapping[str, JSON]
     per_file: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     gaps: Sequence[str] = ()
+    history: HistoryFacts | str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

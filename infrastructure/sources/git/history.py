@@ -1,17 +1,21 @@
-"""History of HEAD in a bare repository, read with `git log --numstat`."""
+"""History of HEAD in a bare repository, read with one `git log --raw --numstat`."""
 
 import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
 from domain.errors import PermanentError
+from domain.history.commits import LoggedCommit
 from infrastructure.sources.git.bare_repository import is_object_id
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
+from infrastructure.sources.git.log_format import LOG_FORMAT, cut_records, parse_date, parse_log
 
 PARTIAL_CLONE = "partial clone: fetch its blobs (git fetch --refetch --no-filter)"
 """Why the lines of a history cannot be counted."""
@@ -19,8 +23,8 @@ PARTIAL_CLONE = "partial clone: fetch its blobs (git fetch --refetch --no-filter
 _PATH_MAPPING_FILE = "vibe8-path-mapping.json"
 _CHUNK_BYTES = 1 << 20
 _MAX_RECORD_BYTES = 1 << 20
-_NUMSTAT = (
-    "log", "--numstat", "-z", "--format=", "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv",
+_LOG = (
+    "log", *LOG_FORMAT, "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv",
     "--full-history",  # without it the path filter simplifies history, and a reverted side branch is lost
 )  # fmt: skip
 _PATH_FILTER = ("--", "*.py")
@@ -82,11 +86,12 @@ class GitHistory:
         self._repository = repository
         self._paths = PathMapping.load(repository)
 
-    def head(self) -> str:
-        """Return the full id of HEAD's commit. Raises PermanentError."""
+    def head(self) -> tuple[str, int]:
+        """Return the full id of HEAD's commit and its committer's date. Raises PermanentError."""
         with _translate_git_errors():
-            output = run_git(self._repository, "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
-            return output.decode("ascii").strip()
+            output = run_git(self._repository, "log", "-1", "--format=%H %ct", "HEAD", "--")
+            commit, date = output.decode("ascii").rstrip("\n").split(" ")
+            return commit, parse_date(date)
 
     def is_ancestor(self, commit: str) -> bool:
         """Whether HEAD reaches the commit of that full id; False for an invalid id or an unknown commit."""
@@ -102,10 +107,28 @@ class GitHistory:
         """Return the path mapping as text."""
         return json.dumps([os.fsdecode(self._paths.history_directory), os.fsdecode(self._paths.tree_directory)])
 
-    def commit_count(self, *, since: str | None = None) -> int:
-        """Count the non-merge commits that HEAD reaches and `since` does not. Raises PermanentError."""
+    def commit_digest(self, commit: str) -> bytes:
+        """Return the SHA-256 of the commit's content. Raises PermanentError, and ValueError for an invalid id."""
         with _translate_git_errors():
-            return int(run_git(self._repository, "rev-list", "--count", "--no-merges", _range(since), "--"))
+            if not is_object_id(commit.encode("utf-8", "replace")):
+                raise ValueError("not a commit id")
+            digest = sha256()
+            for line in self._stream(("cat-file", "commit", commit), separator=b"\n", cut=True):
+                digest.update(line + b"\n")
+            return digest.digest()
+
+    def count_commits(self, *, since: str | None = None) -> tuple[int, int]:
+        """Count the non-merge commits and the merges that HEAD reaches and `since` does not. Raises PermanentError."""
+        with _translate_git_errors():
+            # A line holds a commit and its parents.
+            lines = self._stream(("rev-list", "--parents", _range(since), "--"), separator=b"\n")
+            parents = Counter(line.count(b" ") for line in lines)
+        merges = sum(count for number, count in parents.items() if number > 1)
+        return parents.total() - merges, merges
+
+    def commit_count(self) -> int:
+        """Count the non-merge commits that HEAD reaches. Raises PermanentError."""
+        return self.count_commits()[0]
 
     def is_shallow(self) -> bool:
         """Whether the history is cut off."""
@@ -122,39 +145,44 @@ class GitHistory:
             for line in self._stream(("rev-list", "--no-merges", "HEAD", "--"), separator=b"\n"):
                 yield line.decode("ascii")
 
-    def numstat(
-        self, commits: Iterable[str] | None = None, *, since: str | None = None
-    ) -> Iterator[tuple[str, int, int]]:
-        """Iterate over (path, added lines, deleted lines) of each `.py` file that a commit changed.
+    def log(self, commits: Iterable[str] | None = None, *, since: str | None = None) -> Iterator[LoggedCommit]:
+        """Iterate over the commits that changed a `.py` file, with these changes.
 
         Covers the given `commits`, else all non-merge commits that `since` does not reach. Several processes can share
-        the work by splitting `commits()` into parts. Binary changes are left out. Only one record is in memory at a
+        the work by splitting `commits()` into parts. Binary changes are left out. Only one commit is in memory at a
         time. Raises PermanentError.
         """
         if commits is None:
-            yield from self._changes((*_NUMSTAT, _range(since), *_PATH_FILTER), None)
+            yield from self._log((*_LOG, _range(since), *_PATH_FILTER), None)
             return
         lines = [f"{commit}\n".encode("ascii") for commit in commits]
         if lines:  # without any commit git would use HEAD
-            yield from self._changes((*_NUMSTAT, "--no-walk=unsorted", "--stdin", *_PATH_FILTER), lines)
+            yield from self._log((*_LOG, "--no-walk=unsorted", "--stdin", *_PATH_FILTER), lines)
 
-    def _changes(self, arguments: Sequence[str], commit_lines: list[bytes] | None) -> Iterator[tuple[str, int, int]]:
+    def numstat(self, commits: Iterable[str] | None = None) -> Iterator[tuple[str, int, int]]:
+        """Iterate over (path, added lines, deleted lines) of each change of `log`. Raises PermanentError."""
+        for commit in self.log(commits):
+            yield from (change[:3] for change in commit.changes)
+
+    def _log(self, arguments: Sequence[str], commit_lines: list[bytes] | None) -> Iterator[LoggedCommit]:
         with _translate_git_errors():
-            for line in self._stream(arguments, separator=b"\0", stdin_lines=commit_lines):
-                added, deleted, path = line.split(b"\t", 2)
-                tree_path = self._paths.to_tree_path(path)
-                if tree_path is not None and added != b"-":
-                    yield os.fsdecode(tree_path), int(added), int(deleted)
+            records = self._stream(arguments, separator=b"\0", stdin_lines=commit_lines, cut=True)
+            yield from parse_log(records, self._paths.to_tree_path)
 
     def _stream(
-        self, arguments: Sequence[str], *, separator: bytes, stdin_lines: list[bytes] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        separator: bytes,
+        stdin_lines: list[bytes] | None = None,
+        cut: bool = False,
     ) -> Iterator[bytes]:
         stdin = None if stdin_lines is None else subprocess.PIPE
         environment = {**git_environment(self._repository), **_MALLOC_SETTINGS}
         with GitProcess(arguments, environment, stdin=stdin) as process:
             if stdin_lines is not None:
                 process.write_stdin(stdin_lines)
-            yield from split_records(process.stdout, separator)
+            yield from (cut_records if cut else split_records)(process.stdout, separator)
             process.finish()
 
 

@@ -1,5 +1,7 @@
 """Churn that resumes from the stored state of an earlier run gives the same numbers as reading the whole history."""
 
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectors.history import commit_tally
+from collectors.history import commit_tally, packed_tally
 from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import SourceTree
+from domain.history.commits import LoggedCommit
+from domain.history.document import TOO_LONG
 from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree, git
 from tests.unit.collectors.source_trees import load_tree
@@ -28,9 +32,9 @@ class RecordedHistory(GitHistory):
         super().__init__(repository)
         self.starts: Starts = []
 
-    def numstat(self, commits: Any = None, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
+    def log(self, commits: Any = None, *, since: str | None = None) -> Iterator[LoggedCommit]:
         self.starts.append(since)
-        return super().numstat(commits, since=since)
+        return super().log(commits, since=since)
 
 
 def tree_of(work_tree: WorkTree) -> tuple[SourceTree, Starts]:
@@ -61,7 +65,6 @@ def test_only_new_commits_are_read(work_tree: WorkTree) -> None:
     work_tree.commit(a_py="other\n", new_py="1\n2\n")
     starts, further = resumed(work_tree, state)
     assert starts == [head]
-    assert further == state_of(work_tree)
     assert resumed(work_tree, state, further or b"") == ([], None)
 
 
@@ -133,17 +136,50 @@ def test_state_over_the_limit_is_not_stored(work_tree: WorkTree, monkeypatch: py
     full = COLLECTOR.collect_tree(tree_of(work_tree)[0])
     monkeypatch.setattr(commit_tally, "PATHS_LIMIT", 1)
     tree, _ = tree_of(work_tree)
-    assert COLLECTOR.collect_incremental(tree, ()) == (full, None)
+    assert COLLECTOR.collect_incremental(tree, ()) == ({**full, "history": TOO_LONG}, None)
+
+
+def test_history_too_large_for_the_cache_is_analysed_and_says_so(
+    work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = COLLECTOR.collect_tree(tree_of(work_tree)[0])
+    assert full["history"]["remembered"] is True
+    monkeypatch.setattr(packed_tally, "TALLY_BYTES_LIMIT", 100)
+    assert COLLECTOR.collect_incremental(tree_of(work_tree)[0], ()) == (
+        {**full, "history": {**full["history"], "remembered": False}},
+        None,
+    )
+
+
+def test_history_of_too_many_changes_has_churn_alone(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = COLLECTOR.collect_tree(tree_of(work_tree)[0])
+    monkeypatch.setattr(commit_tally, "CHANGES_LIMIT", 2)
+    assert COLLECTOR.collect_incremental(tree_of(work_tree)[0], ()) == ({**full, "history": TOO_LONG}, None)
+
+
+def test_cached_state_holds_no_address(work_tree: WorkTree) -> None:
+    work_tree.write("b.py", "1\n")
+    work_tree.git("add", "-A")
+    work_tree.git(
+        "commit", "-q", "-m", "b", GIT_AUTHOR_NAME="secret.person@example.org", GIT_AUTHOR_EMAIL="S@Example.ORG"
+    )
+    state = zlib.decompress(state_of(work_tree))
+    assert b"secret.person" in state  # the name, which was an address
+    for address in (b"example.org", b"a@example", b"s@example"):
+        assert address not in state.lower()
 
 
 def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
     def forge(state: bytes) -> bytes:
-        entry = msgpack.unpackb(state)
+        entry = msgpack.unpackb(zlib.decompress(state))
         change(entry)
-        packed: bytes = msgpack.packb(entry, unicode_errors="surrogatepass")
-        return packed
+        return zlib.compress(msgpack.packb(entry, unicode_errors="surrogatepass"))
 
     return forge
+
+
+def forged_column(number: int, data: bytes) -> Callable[[bytes], bytes]:
+    return forged(lambda entry: entry[11].__setitem__(number, data))
 
 
 @pytest.mark.parametrize(
@@ -155,18 +191,49 @@ def forged(change: Callable[[list[Any]], None]) -> Callable[[bytes], bytes]:
         lambda _: msgpack.packb("text"),
         forged(lambda entry: entry.__setitem__(0, 0)),
         forged(lambda entry: entry.__setitem__(1, "0.1")),
+        lambda state: zlib.compress(zlib.decompress(state) + b"x"),
+        lambda _: zlib.compress(bytes(100 << 20)),
         forged(lambda entry: entry.__setitem__(3, "--output=/tmp/x")),
         forged(lambda entry: entry.__setitem__(3, "HEAD")),
         forged(lambda entry: entry.__setitem__(3, "0" * 40)),
         forged(lambda entry: entry.__setitem__(3, 7)),
         forged(lambda entry: entry.__setitem__(3, "\ud800" * 40)),
         forged(lambda entry: entry.__setitem__(4, -1)),
-        forged(lambda entry: entry.__setitem__(4, True)),
-        forged(lambda entry: entry.__setitem__(5, [])),
-        forged(lambda entry: entry.__setitem__(5, {"a.py": "1"})),
-        forged(lambda entry: entry.__setitem__(5, {"a.txt": 1})),
-        forged(lambda entry: entry.__setitem__(5, {f"{number}.py": (1 << 53) - 1 for number in range(3_000)})),
-        forged(lambda entry: entry.__setitem__(5, {"venv/a.py": 1})),
+        forged(lambda entry: entry.__setitem__(4, 1 << 60)),
+        forged(lambda entry: entry.__setitem__(5, "--output=/tmp/x")),
+        forged(lambda entry: entry.__setitem__(5, "0" * 40)),
+        forged(lambda entry: entry.__setitem__(5, None)),
+        forged(lambda entry: entry.__setitem__(6, -1)),
+        forged(lambda entry: entry.__setitem__(6, True)),
+        forged(lambda entry: entry.__setitem__(7, "1")),
+        forged(lambda entry: entry.__setitem__(8, {})),
+        forged(lambda entry: entry.__setitem__(8, [])),
+        forged(lambda entry: entry[8].__setitem__(0, "a.txt")),
+        forged(lambda entry: entry[8].__setitem__(0, "venv/a.py")),
+        forged(lambda entry: entry[8].__setitem__(0, entry[8][1])),
+        forged(lambda entry: entry[9].__setitem__(0, "1")),
+        forged(lambda entry: entry[9].__setitem__(0, 1 << 53)),
+        forged(lambda entry: entry[9].append(1)),
+        forged(lambda entry: entry.__setitem__(10, [])),
+        forged(lambda entry: entry[10][0].append(1)),
+        forged(lambda entry: entry[10].__setitem__(0, ["key", "name"])),
+        forged(lambda entry: entry[10].append(entry[10][0])),
+        forged(lambda entry: entry.__setitem__(11, [])),
+        forged(lambda entry: entry[11].append(b"")),
+        forged_column(0, b"1234567"),
+        forged_column(0, struct.pack("q", -1) * 2),
+        forged_column(0, struct.pack("q", 1 << 41) * 2),
+        forged_column(1, struct.pack("I", 9) * 2),
+        forged_column(2, b"\xff\xff"),
+        forged_column(3, b""),
+        forged_column(4, struct.pack("H", 999) * 2),
+        forged_column(5, struct.pack("I", 999) * 3),
+        forged_column(6, b""),
+        forged_column(7, struct.pack("q", 1)),
+        forged_column(7, struct.pack("qqq", 1, 0, 99)),
+        forged_column(7, struct.pack("qqq", 1, -1, 0)),
+        forged_column(7, struct.pack("qqq", -1, 0, 0)),
+        forged(lambda entry: entry[11].__setitem__(0, "text")),
         forged(lambda entry: entry.append(1)),
     ],
 )

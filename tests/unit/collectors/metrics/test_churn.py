@@ -8,6 +8,8 @@ from collectors.contract import Totals, TreeCollector
 from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import SourceTree
 from domain.errors import PermanentError
+from domain.history.commits import LoggedCommit
+from domain.history.document import NO_HISTORY, SHALLOW
 from domain.metrics.report import Report
 from tests.unit.collectors.source_trees import load_tree
 
@@ -20,8 +22,8 @@ class FakeHistory:
         self._commits = commits
         self._shallow = shallow
 
-    def head(self) -> str:
-        return "0" * 40
+    def head(self) -> tuple[str, int]:
+        return "0" * 40, 1_700_000_000
 
     def is_ancestor(self, commit: str) -> bool:
         return False
@@ -29,11 +31,15 @@ class FakeHistory:
     def path_scope(self) -> str:
         return ""
 
-    def commit_count(self, *, since: str | None = None) -> int:
-        return self._commits
+    def commit_digest(self, commit: str) -> bytes:
+        return b"digest"
 
-    def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
-        return iter(self._lines)
+    def count_commits(self, *, since: str | None = None) -> tuple[int, int]:
+        return self._commits, 0
+
+    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+        changes = [(path, added, deleted, False) for path, added, deleted in self._lines]
+        yield LoggedCommit(1_700_000_000, "A", "a@example.org", changes=changes)
 
     def is_partial(self) -> bool:
         return False
@@ -91,13 +97,15 @@ def test_file_without_a_commit_has_no_changed_lines(root: Path) -> None:
 
 def test_numbers_are_null_without_history(root: Path) -> None:
     report = measure(load_tree(root))
-    assert report == Report(aggregate={"total_commits": None, "totalChurn": None, "churn_score": None})
+    aggregate = {"total_commits": None, "totalChurn": None, "churn_score": None}
+    assert report == Report(aggregate=aggregate, history=NO_HISTORY)
 
 
 def test_shallow_history_is_a_gap(root: Path) -> None:
     report = measure(load_tree(root, history=FakeHistory(("a.py", 1, 0), shallow=True)))
     assert report.aggregate["totalChurn"] == 1
     assert list(report.gaps) == ["history is shallow: its oldest commit counts every file as added"]
+    assert report.history == SHALLOW
 
 
 def test_much_churn_scores_zero(root: Path) -> None:
@@ -107,7 +115,7 @@ def test_much_churn_scores_zero(root: Path) -> None:
 
 def test_failure_of_git_is_raised(root: Path) -> None:
     class Broken(FakeHistory):
-        def numstat(self, *, since: str | None = None) -> Iterator[tuple[str, int, int]]:
+        def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
             raise PermanentError("the history cannot be read: bad object")
 
     with pytest.raises(PermanentError, match="bad object"):

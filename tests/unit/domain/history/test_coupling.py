@@ -1,15 +1,14 @@
 import pytest
 
-from domain.history.commits import Commit
 from domain.history.coupling import CoupledPair, find_coupling
 
 
-def commit(*paths: str, coupled: bool = True) -> Commit:
-    return Commit(0, 0, [(path, 1, False) for path in paths], coupled)
+def commit(*paths: str) -> set[str]:
+    return set(paths)
 
 
 def pair(shared: int, left: int, right: int) -> CoupledPair:
-    return CoupledPair(left="A", right="B", shared=shared, left_revisions=left, right_revisions=right, p_value=0.0)
+    return CoupledPair("A", "B", shared, left, right, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +42,6 @@ def test_history_worked_by_hand() -> None:
     assert only.degree == pytest.approx(100 * 6 / 9)
     # (C(8,6) C(22,4) + C(8,7) C(22,3) + C(8,8) C(22,2)) / C(30,10)
     assert only.p_value == pytest.approx((28 * 7315 + 8 * 1540 + 231) / 30_045_015)
-
-
-def test_commits_of_too_many_files_count_neither_for_revisions_nor_for_tests() -> None:
-    commits = [*[commit("a", "b")] * 6, *[commit("c")] * 6, *[commit("a", "b", coupled=False)] * 50]
-    found = find_coupling(commits)
-    assert found.commits == 12
-    assert (found.pairs[0].shared, found.pairs[0].left_revisions) == (6, 6)
 
 
 def test_pairs_below_a_limit_are_left_out() -> None:

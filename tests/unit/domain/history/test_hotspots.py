@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from domain.history.commits import Commit
+from domain.history.commits import Changes
 from domain.history.hotspots import (
     MAX_CANDIDATES,
     hotspot_score,
@@ -28,11 +28,15 @@ def test_odd_dates_have_finite_weights() -> None:
 
 
 def test_weights_add_up_by_file() -> None:
-    commits = [
-        Commit(NOW - 90 * DAY, 0, [("a.py", 1, True), ("b.py", 1, True)]),
-        Commit(NOW, 0, [("a.py", 9, False)]),
-    ]
-    assert weigh_commits(commits, NOW) == {"a.py": 1.5, "b.py": 0.5}
+    old = NOW - 90 * DAY
+    rows = [("a.py", 0, old, 1, True), ("b.py", 0, old, 1, True), ("a.py", 0, NOW, 9, False)]
+    assert weigh_commits(Changes(*zip(*rows, strict=True)), NOW) == {"a.py": 1.5, "b.py": 0.5}
+
+
+def test_sum_of_weights_does_not_depend_on_the_order_of_commits() -> None:
+    rows = [("a.py", 0, NOW - age * age * 1_000, 1, False) for age in range(300)]
+    there, back = (weigh_commits(Changes(*zip(*each, strict=True)), NOW) for each in (rows, rows[::-1]))
+    assert there == back
 
 
 def test_candidates_are_the_smallest_set_with_half_of_the_weight() -> None:

@@ -2,7 +2,7 @@ from math import log
 
 import pytest
 
-from domain.history.commits import Commit
+from domain.history.commits import Changes
 from domain.history.ownership import Contribution, FileOwnership, tally_ownership
 
 
@@ -43,7 +43,7 @@ def test_minor_authors_have_less_than_5_percent_of_the_commits() -> None:
 
 
 def test_degree_of_authorship_worked_by_hand() -> None:
-    """0 created the file and changed it twice, 1 changed it three times."""
+    """One created the file and changed it twice, the other changed it three times."""
     file = FileOwnership({0: Contribution(3, 10, created=True), 1: Contribution(3, 4)})
     degrees = file.degrees_of_authorship()
     assert degrees[0] == pytest.approx(3.293 + 1.098 + 0.328 - 0.321 * log(4))  # 4.274
@@ -63,13 +63,11 @@ def test_author_needs_both_the_absolute_and_the_relative_degree() -> None:
 
 
 def test_creator_is_the_author_of_the_earliest_creation() -> None:
-    commits = [
-        Commit(30, 0, [("a.py", 5, True), ("b.py", 1, False)]),
-        Commit(20, 1, [("a.py", 2, True)]),
-        Commit(20, 2, [("a.py", 3, True)]),
-        Commit(40, 2, [("a.py", 1, False)]),
-    ]
-    files = tally_ownership(commits, ["x", "z", "y"])
+    rows = [
+        ("a.py", 0, 30, 5, True), ("b.py", 0, 30, 1, False), ("a.py", 1, 20, 2, True), ("a.py", 2, 20, 3, True),
+        ("a.py", 2, 40, 1, False),
+    ]  # fmt: skip
+    files = tally_ownership(Changes(*zip(*rows, strict=True)), ["x", "z", "y"])
     assert files["a.py"].contributions == {0: Contribution(1, 5), 1: Contribution(1, 2), 2: Contribution(2, 4, True)}
     assert files["b.py"].contributions == {0: Contribution(1, 1)}
     assert (files["a.py"].commits, files["a.py"].added) == (4, 11)

@@ -1,4 +1,4 @@
-from domain.history.commits import Commit
+from domain.history.commits import Changes
 from domain.history.ownership import tally_ownership
 from domain.history.truck_factor import TruckFactor, truck_factor, without_people
 
@@ -9,8 +9,9 @@ def test_small_history_worked_by_hand() -> None:
     """Ann created four files, Bob two, Cid one; nobody changed another's file. Ann's loss leaves 3 of 7, fewer than
     half; without Cid, who is silent, that is so as well."""
     created = {0: "abcd", 1: "ef", 2: "g"}
-    commits = [Commit(1, person, [(f"{name}.py", 1, True)]) for person, names in created.items() for name in names]
-    authors = {path: file.authors() for path, file in tally_ownership(commits, NAMES).items()}
+    rows = [(f"{name}.py", person, 1, 1, True) for person, names in created.items() for name in names]
+    changes = Changes(*zip(*rows, strict=True))
+    authors = {path: file.authors() for path, file in tally_ownership(changes, NAMES).items()}
     assert truck_factor(authors, NAMES) == TruckFactor(people=[0], covered=1.0)
     assert truck_factor(without_people(authors, {2}), NAMES) == TruckFactor(people=[0], covered=6 / 7)
     assert truck_factor(without_people(authors, {0}), NAMES) == TruckFactor(people=[], covered=3 / 7)
