@@ -1,1 +1,1 @@
-"""The running worker: main loop, composition root, ARQ task, job claimer, backpressure, health, registration."""
+"""The running worker: main loop, composition root, ARQ task, job pool, backpressure, health, registration."""

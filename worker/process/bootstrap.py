@@ -45,7 +45,7 @@ from worker.jobs.room_elsewhere import RoomElsewhere
 from worker.jobs.runner import JobRunner
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
 from worker.process.backpressure import Backpressure
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 from worker.process.tasks import analyze
 
 ARQ_UNLIMITED = 10**6
@@ -67,7 +67,7 @@ class Services:
     database: Database
     backpressure: Backpressure
     leases: LeaseKeeper
-    claimer: JobClaimer
+    pool: JobPool
     webhooks: WebhookDispatcher
     maintenance: Maintenance
     dead_workers: DeadWorkerDetector
@@ -110,7 +110,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             database=database,
             ends=EndBatcher(database),
             room_elsewhere=RoomElsewhere(registry, worker_id),
-            on_hand_back=lambda: claimer.hold_back(),  # noqa: PLW0108 - it is made below
+            on_hand_back=lambda: pool.hold_back(),  # noqa: PLW0108 - it is made below
             queue=queue,
             events=events,
             vault=vault,
@@ -122,15 +122,15 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         )
         backpressure = _backpressure(settings, pipeline)
         share = settings.share_child_jobs if pipeline.uses_cores else 1
-        claimer = JobClaimer(runner, backpressure, room=room(settings, pipeline), share=share, on_job=on_job)
-        rescuer = JobRescuer(database=database, queue=queue, vault=vault, on_due=claimer.wake, tracer=tracer)
+        pool = JobPool(runner, backpressure, room=room(settings, pipeline), share=share, on_job=on_job)
+        rescuer = JobRescuer(database=database, queue=queue, vault=vault, on_due=pool.wake, tracer=tracer)
         yield Services(
             settings=settings,
             worker_id=worker_id,
             database=database,
             backpressure=backpressure,
             leases=leases,
-            claimer=claimer,
+            pool=pool,
             webhooks=webhooks,
             maintenance=Maintenance(database=database, settings=settings, rescuer=rescuer),
             dead_workers=DeadWorkerDetector(database=database, registry=registry, lock=lock, rescuer=rescuer),
@@ -185,9 +185,9 @@ def arq_worker(services: Services) -> Worker:
         [func(analyze, name=TASK_NAME, timeout=WAKEUP_SECONDS, max_tries=ARQ_UNLIMITED)],
         queue_name=QUEUE_NAME,
         redis_settings=redis_settings(settings.redis_dsn().get_secret_value()),
-        ctx={"claimer": services.claimer},
+        ctx={"pool": services.pool},
         handle_signals=False,
-        wakeups_wanted=lambda: services.claimer.wakeups_wanted,
+        wakeups_wanted=lambda: services.pool.wakeups_wanted,
         max_jobs=WAKEUPS_AT_ONCE,
         job_timeout=WAKEUP_SECONDS,
         keep_result=settings.arq_keep_result,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 
 LOOP_STALL_SECONDS = 30.0
 """The event loop counts as stuck after so long without a heartbeat. By then leases have expired."""
@@ -14,7 +14,7 @@ LOOP_STALL_SECONDS = 30.0
 class Health:
     """Written by the event loop, read by the status server's threads."""
 
-    claimer: JobClaimer | None = None
+    pool: JobPool | None = None
     """None until the worker has opened its services."""
     waiting_for: str = "the worker is starting"
     _heartbeat_at: float = field(default_factory=time.monotonic)
@@ -36,7 +36,7 @@ class Health:
         """Return why the worker claims no job now, or None."""
         reasons: tuple[Callable[[], str | None], ...] = (
             self.not_alive_reason,
-            lambda: self.waiting_for if self.claimer is None else None,
-            lambda: None if self.claimer is None else self.claimer.pause_reason(),
+            lambda: self.waiting_for if self.pool is None else None,
+            lambda: None if self.pool is None else self.pool.pause_reason(),
         )
         return next((reason for probe in reasons if (reason := probe()) is not None), None)

@@ -16,7 +16,7 @@ from infrastructure.database.session_lock import SessionLock
 from infrastructure.redis.worker_registry import DRAIN, Report, WorkerRegistry
 from worker.jobs.dead_workers import REPORT_SECONDS
 from worker.jobs.lease_keeper import LeaseKeeper
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 
 INTERVAL_SECONDS = 2.0
 REPORT_TIMEOUT_SECONDS = 2.0
@@ -34,7 +34,7 @@ class WorkerRegistration:
 
     registry: WorkerRegistry
     lock: SessionLock
-    claimer: JobClaimer
+    pool: JobPool
     leases: LeaseKeeper
     replica_id: str
     drain: Callable[[], None]
@@ -91,8 +91,8 @@ class WorkerRegistration:
             version=version("vibe8-worker"),
             started_at=self.started_at,
             seen_at=time.time(),
-            slots=self.claimer.slots,
-            state=self.claimer.pause_reason() or READY,
+            slots=self.pool.slots,
+            state=self.pool.pause_reason() or READY,
             jobs=tuple(self.leases.held_jobs()),
         )
 

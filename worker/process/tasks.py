@@ -3,7 +3,7 @@
 from typing import Any
 
 from infrastructure.failpoints import failpoint
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 
 
 async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - see above
@@ -12,5 +12,5 @@ async def analyze(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # no
     The arguments are ignored, so that a newer version may send others.
     """
     failpoint("picked-up")
-    claimer: JobClaimer = ctx["claimer"]
-    claimer.wake()
+    pool: JobPool = ctx["pool"]
+    pool.wake()

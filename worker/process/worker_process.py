@@ -82,7 +82,7 @@ class WorkerProcess:
         try:
             if await wait_for_services(self._settings, self._draining, self._health.wait_for):
                 async with open_services(self._settings, on_job=self._count_job, tracer=self._tracer) as services:
-                    slots, cores = services.claimer.slots, services.cores.count
+                    slots, cores = services.pool.slots, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
                     _log_sandbox(services)
                     await self._work(services)
@@ -95,10 +95,10 @@ class WorkerProcess:
         log.info("worker.stopped", jobs=self._jobs)
 
     async def _work(self, services: Services) -> None:
-        self._services, self._health.claimer = services, services.claimer
+        self._services, self._health.pool = services, services.pool
         background = [
             asyncio.create_task(_run_forever("leases", services.leases.run)),
-            asyncio.create_task(_run_forever("claimer", services.claimer.run)),
+            asyncio.create_task(_run_forever("pool", services.pool.run)),
             asyncio.create_task(_run_forever("maintenance", services.maintenance.run)),
             asyncio.create_task(_run_forever("lock", services.lock.run)),
             asyncio.create_task(_run_forever("dead workers", services.dead_workers.run)),
@@ -110,10 +110,10 @@ class WorkerProcess:
             await self._draining.wait()
             log.info("worker.draining")
             # Requeued jobs must not be claimed by this worker again.
-            services.claimer.draining = True
+            services.pool.draining = True
             consuming.cancel()
             await asyncio.gather(consuming, return_exceptions=True)
-            await services.claimer.drain(self._settings.shutdown_grace, self._force)
+            await services.pool.drain(self._settings.shutdown_grace, self._force)
         finally:
             self._services = None
             for task in (consuming, *background):
@@ -133,7 +133,7 @@ class WorkerProcess:
         return WorkerRegistration(
             registry=services.registry,
             lock=services.lock,
-            claimer=services.claimer,
+            pool=services.pool,
             leases=services.leases,
             replica_id=services.worker_id,
             drain=self.drain,
@@ -182,8 +182,8 @@ def _log_sandbox(services: Services) -> None:
 
 
 def _update_gauges(services: Services) -> None:
-    SLOTS.labels("busy").set(services.claimer.busy)
-    SLOTS.labels("free").set(services.claimer.free)
+    SLOTS.labels("busy").set(services.pool.busy)
+    SLOTS.labels("free").set(services.pool.free)
     used, idle = services.database.pool_usage()
     DATABASE_CONNECTIONS.labels("used").set(used)
     DATABASE_CONNECTIONS.labels("idle").set(idle)

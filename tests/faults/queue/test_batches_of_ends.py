@@ -122,7 +122,7 @@ async def some_more_runs(rows: Rows, before: int) -> bool:
 BUSY_CHECKS = {
     "worker.jobs.lease_keeper.CHECK_SECONDS": 0.001,
     "worker.jobs.lease_keeper.HEARTBEAT_SECONDS": 0.002,
-    "worker.process.job_claimer.POLL_SECONDS": 0.05,
+    "worker.process.job_pool.POLL_SECONDS": 0.05,
 }
 """Leases are checked and renewed all the time, so that checks meet ends."""
 

@@ -15,9 +15,9 @@ from infrastructure.redis.queue import redis_errors
 from tests.unit.deploy.project_files import ROOT
 from worker.process.backpressure import Backpressure
 from worker.process.health import Health
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 
-PROBES: tuple[Callable[..., Any], ...] = (Health.not_alive_reason, JobClaimer.pause_reason, Backpressure._measure)
+PROBES: tuple[Callable[..., Any], ...] = (Health.not_alive_reason, JobPool.pause_reason, Backpressure._measure)
 """The functions whose return values `Health.not_ready_reason` passes on."""
 
 STARTUP = (translated_errors, schema_problem, redis_errors)
@@ -78,7 +78,7 @@ def test_not_ready_reason_asks_no_other_function() -> None:
     """The list above is complete as long as these calls are all that is asked."""
     called = {
         node.attr
-        for function in (Health.not_ready_reason, JobClaimer.pause_reason, Backpressure.reason)
+        for function in (Health.not_ready_reason, JobPool.pause_reason, Backpressure.reason)
         for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function))))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }

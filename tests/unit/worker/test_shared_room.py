@@ -10,7 +10,7 @@ import pytest
 
 from domain.sources import SMALL_UPLOAD_BYTES
 from worker.analysis.shared_child.room import children_needed
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 
 
 def claim(user: str, size: int | None = 100, filename: str | None = "a.py") -> Any:
@@ -64,13 +64,13 @@ class Runner:
 async def test_pool_claims_until_its_room_is_full_of_shared_children() -> None:
     runner, backpressure = Runner(100), Mock()
     backpressure.reason.return_value = None
-    claimer = JobClaimer(runner, backpressure, room=4, share=8)  # type: ignore[arg-type]
-    task = asyncio.create_task(claimer.run())
+    pool = JobPool(runner, backpressure, room=4, share=8)  # type: ignore[arg-type]
+    task = asyncio.create_task(pool.run())
     async with asyncio.timeout(5):
-        while claimer.free:
+        while pool.free:
             await asyncio.sleep(0)
-    assert (claimer.busy, claimer.free, runner.limits) == (32, 0, [4, 3, 2, 1])
+    assert (pool.busy, pool.free, runner.limits) == (32, 0, [4, 3, 2, 1])
     force = asyncio.Event()
     force.set()
-    await claimer.drain(0, force)
+    await pool.drain(0, force)
     task.cancel()

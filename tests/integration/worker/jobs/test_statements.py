@@ -88,10 +88,10 @@ async def services(system: System) -> AsyncIterator[Services]:
 
 async def run_due_jobs(services: Services) -> None:
     """Claim and run what is due, as the loop of the pool does after a wake-up."""
-    services.claimer._assigned_at = -math.inf
-    services.claimer.wake()
-    await services.claimer._claim_due()
-    await asyncio.gather(*services.claimer._tasks)
+    services.pool._assigned_at = -math.inf
+    services.pool.wake()
+    await services.pool._claim_due()
+    await asyncio.gather(*services.pool._tasks)
 
 
 def upload(content: bytes = PYTHON_FILE, key: str | None = None) -> UploadSubmission:

@@ -20,7 +20,7 @@ WAITING = "waiting for a core"
 IMPATIENT = {
     "worker.jobs.room_elsewhere.HAND_BACK_SECONDS": 0.2,
     "worker.process.registration.INTERVAL_SECONDS": 0.1,
-    "worker.process.job_claimer.HOLD_BACK_SECONDS": 1.0,
+    "worker.process.job_pool.HOLD_BACK_SECONDS": 1.0,
 }
 """A worker that would hand a job back many times during a test, if it did so more than once."""
 

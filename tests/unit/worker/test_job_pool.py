@@ -1,4 +1,4 @@
-"""The claimer of jobs: when it claims, how much, and when it takes wake-ups."""
+"""The pool of jobs: when it claims, how much, and when it takes wake-ups."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import Mock
 
-from worker.process.job_claimer import JobClaimer
+from worker.process.job_pool import JobPool
 
 
 class FakeRunner:
@@ -53,13 +53,13 @@ class FakeRunner:
 
 
 @asynccontextmanager
-async def running_pool(runner: FakeRunner, room: int) -> AsyncIterator[JobClaimer]:
+async def running_pool(runner: FakeRunner, room: int) -> AsyncIterator[JobPool]:
     backpressure = Mock()
     backpressure.reason.return_value = None
-    claimer = JobClaimer(runner, backpressure, room=room)  # type: ignore[arg-type]
-    task = asyncio.create_task(claimer.run())
+    pool = JobPool(runner, backpressure, room=room)  # type: ignore[arg-type]
+    task = asyncio.create_task(pool.run())
     try:
-        yield claimer
+        yield pool
     finally:
         task.cancel()
         runner.finish()
@@ -78,32 +78,32 @@ async def test_jobs_that_end_together_are_replaced_by_one_claim() -> None:
 
 async def test_a_backlog_needs_no_wakeups() -> None:
     runner = FakeRunner(15)
-    async with running_pool(runner, room=10) as claimer:
-        assert claimer.wakeups_wanted > 0
+    async with running_pool(runner, room=10) as pool:
+        assert pool.wakeups_wanted > 0
         await runner.until_claims(1)
-        assert claimer.wakeups_wanted == 0
+        assert pool.wakeups_wanted == 0
         runner.finish()
         await runner.until_claims(2)
         assert (runner.claims, runner.running) == ([10, 5], 5)
-        assert claimer.wakeups_wanted > 0
+        assert pool.wakeups_wanted > 0
 
 
 async def test_a_worker_full_of_small_jobs_leaves_wakeups_to_others() -> None:
     runner = FakeRunner(2)
-    async with running_pool(runner, room=2) as claimer:
+    async with running_pool(runner, room=2) as pool:
         await runner.until_claims(1)
-        assert (claimer.free, claimer.wakeups_wanted) == (0, 0)
+        assert (pool.free, pool.wakeups_wanted) == (0, 0)
 
 
 async def test_no_wakeup_is_taken_for_room_that_the_next_claim_may_fill() -> None:
     runner = FakeRunner(1)
-    async with running_pool(runner, room=3) as claimer:
+    async with running_pool(runner, room=3) as pool:
         await runner.until_claims(1)
-        assert claimer.wakeups_wanted == 2
-        claimer.wake()
-        assert claimer.wakeups_wanted == 1
+        assert pool.wakeups_wanted == 2
+        pool.wake()
+        assert pool.wakeups_wanted == 1
         await runner.until_claims(2)
-        assert claimer.wakeups_wanted == 2
+        assert pool.wakeups_wanted == 2
 
 
 async def test_a_claim_does_not_wait_for_the_assignment_of_turns() -> None:

@@ -38,7 +38,7 @@ LOG_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-class JobClaimer:
+class JobPool:
     """Claims and runs up to `room` jobs at the same time, and one small upload in the express slot.
 
     The express slot is used while larger jobs take all the room: a small upload takes about 0.1 s, and its user does
