@@ -12,13 +12,16 @@ class SandboxProfile:
 
     `scratch` is the child's own directory. It may read there, and write only with `scratch_writable`.
     `readable_paths` are further files and directories. `tcp_ports` are the TCP ports to which it may connect; with at
-    least one of them it may also query name servers over UDP. Without any it has no network.
+    least one of them it may also query name servers over UDP. Without any it has no network. `memory_bytes` limits the
+    address space of each process, and `total_memory_bytes` the resident memory of all; None: the runner's limits hold.
     """
 
     scratch: str
     scratch_writable: bool = False
     readable_paths: tuple[str, ...] = ()
     tcp_ports: tuple[int, ...] = ()
+    memory_bytes: int | None = None
+    total_memory_bytes: int | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """Return the profile as it is sent to a child's supervisor."""
@@ -32,6 +35,8 @@ class SandboxProfile:
             scratch_writable=document["scratch_writable"],
             readable_paths=tuple(document["readable_paths"]),
             tcp_ports=tuple(document["tcp_ports"]),
+            memory_bytes=document["memory_bytes"],
+            total_memory_bytes=document["total_memory_bytes"],
         )
 
 

@@ -58,6 +58,7 @@ ODD_NAMES = {
     "`git_branch`": "Of a job: the branch that was asked for. Of a run: the branch that was fetched.",
     "`error_message`, `errors`, `attempt_errors`": "Why the job failed; what the analysis could not measure; why "
     "earlier attempts failed.",
+    "`stage`: `waiting to fetch`": "As many other sources are being fetched as the worker has memory for.",
     "`stage`: `waiting for a core`": "The source is there; all cores of the worker are busy.",
     "`notices`, `notice_id`": "Webhook deliveries, and the header `webhook-id` of one.",
     "`collect.NAME`, `wall.NAME`": "Keys of `timings_ms`: the CPU time of a collector, and the wall time until its "

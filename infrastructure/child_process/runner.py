@@ -99,7 +99,10 @@ class ZygoteRunner:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
         spawn_request = SpawnRequest(
-            deadline=deadline, heartbeat_timeout=self._heartbeat_timeout, limits=self._limits, sandbox=sandbox
+            deadline=deadline,
+            heartbeat_timeout=self._heartbeat_timeout,
+            limits=self._limits if sandbox is None else self._limits.lowered_for(sandbox),
+            sandbox=sandbox,
         )
         message = {
             "entry": entry,

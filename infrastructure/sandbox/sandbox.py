@@ -9,7 +9,7 @@ import os
 import resource
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -65,6 +65,14 @@ class ChildLimits:
     disk_bytes: int = 1 << 34
     disk_entries: int = 500_000
     sockets: int = 32
+
+    def lowered_for(self, profile: SandboxProfile) -> Self:
+        """Return these limits with those of the profile, where they are lower."""
+        return replace(
+            self,
+            memory_bytes=min(self.memory_bytes, profile.memory_bytes or self.memory_bytes),
+            total_memory_bytes=min(self.total_memory_bytes, profile.total_memory_bytes or self.total_memory_bytes),
+        )
 
     def to_json(self) -> dict[str, JSON]:
         """Return the limits as they are sent to a supervisor."""

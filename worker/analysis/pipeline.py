@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from worker.analysis.core_pool import CorePool
 from worker.analysis.facts.source_facts import KnownFacts, SourceFacts
 from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.progress_watch import ProgressWatch
-from worker.analysis.sandbox_profiles import build_profiles
+from worker.analysis.sandbox_profiles import UNLIMITED_MEMORY, MemoryBudget, build_profiles
 from worker.analysis.shared_child.sharing import (
     ChildSharing,
     OwnCore,
@@ -39,6 +39,7 @@ from worker.analysis.timeline import Timeline
 from worker.analysis.workspace import Removals, job_workspace
 
 WAITING_FOR_CORE = "waiting for a core"
+WAITING_TO_FETCH = "waiting to fetch"
 FETCH = "worker.analysis.child_tasks:fetch"
 COLLECT = "worker.analysis.child_tasks:collect"
 SINGLE_CHILD_SECONDS = 30.0
@@ -62,11 +63,11 @@ class PipelineResult:
 class Pipeline:
     """Analyses sources on this machine.
 
-    `cores` limits the analyses that compute at the same time; fetching, which waits for the network, is not limited.
-    `packages` is None where look-ups are switched off. `timeout` and `collector_timeout` are seconds, without the time
-    that a job waits for a core. `guarantees` describe the children's sandbox. Without `facts` nothing
-    is cached. With `uses_cores` a worker claims only a few more jobs than it has cores. Without `sharing` every upload
-    has a child of its own.
+    `cores` limits the analyses that compute at the same time. Fetching, which waits for the network, needs no core;
+    `fetches` limits it, and `memory` what each child may take. `packages` is None where look-ups are switched off.
+    `timeout` and `collector_timeout` are seconds, without the time that a job waits for a core or for its turn to
+    fetch. `guarantees` describe the children's sandbox. Without `facts` nothing is cached. With `uses_cores` a worker
+    claims only a few more jobs than it has cores. Without `sharing` every upload has a child of its own.
     """
 
     children: ChildRunner
@@ -79,6 +80,8 @@ class Pipeline:
     guarantees: Sequence[Guarantee] = ()
     uses_cores: bool = True
     facts: SourceFacts | None = None
+    memory: MemoryBudget = UNLIMITED_MEMORY
+    fetches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UNLIMITED_MEMORY.fetches))
     sharing: ChildSharing | None = None
 
     async def run(
@@ -146,6 +149,7 @@ class Pipeline:
                 return _ChildOutput(fetched=shared.fetched, collected=shared.collected)
             scratch = await stack.enter_async_context(job_workspace(self.scratch_dir, job.removals))
             sandbox, _ = build_profiles(scratch, source)
+            sandbox = self.memory.analysing(sandbox, 1, express=job.express)
             with job.timeline.consecutive_spans("fetching") as start_span:
                 try:
                     collected = await self.children.run(
@@ -190,8 +194,11 @@ class Pipeline:
         async with job_workspace(self.scratch_dir, job.removals) as scratch:
             fetching, collecting = build_profiles(scratch, source)
             request = self._fetch_request(scratch, source)
-            with job.timeline.span("fetching"):
-                fetched = await self._run_child(FETCH, request, fetching, job)
+            if self.fetches.locked():
+                await job.on_progress({"stage": WAITING_TO_FETCH, "progress": 0})
+            async with self.fetches:
+                with job.timeline.span("fetching"):
+                    fetched = await self._run_child(FETCH, request, self.memory.fetching(fetching), job)
             return await self._collect(collecting, fetched, job)
 
     async def _collect(
@@ -205,6 +212,7 @@ class Pipeline:
                 if self.facts is not None and job.scope:
                     known = await self.facts.get(job.scope, SourceLayout(scratch).tree, fetched["branch"])
                     request[ATTACHMENT] = known.attachment
+                sandbox = self.memory.analysing(sandbox, processes, express=job.express)
                 collected = await self._run_child(COLLECT, request, sandbox, job)
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
 

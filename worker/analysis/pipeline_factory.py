@@ -21,6 +21,7 @@ from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.preload import PRELOAD, WARM_UP
+from worker.analysis.sandbox_profiles import MemoryBudget
 from worker.analysis.shared_child.sharing import ChildSharing
 from worker.analysis.workspace import worker_workspace
 
@@ -80,7 +81,7 @@ def child_limits(settings: Settings, cores: int) -> ChildLimits:
         file_bytes=largest,
         cpu_seconds=MAX_BUSY_THREADS * settings.arq_job_timeout,
         tasks=64 + 4 * cores,
-        total_memory_bytes=(cores + 2) * memory,
+        total_memory_bytes=cores * memory,
         disk_bytes=3 * largest,  # git objects, their index, and the files written from them
         disk_entries=4 * settings.max_tree_files + 100_000,
     )
@@ -90,6 +91,7 @@ def _pipeline(
     settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path, cores: CorePool
 ) -> Pipeline:
     limits = source_limits(settings)
+    memory = memory_budget(settings, cores.count)
     sharing = ChildSharing(
         children=children,
         cores=cores,
@@ -97,6 +99,7 @@ def _pipeline(
         scratch_dir=scratch,
         timeout=settings.arq_job_timeout,
         collector_timeout=settings.collector_timeout,
+        memory=memory,
         most=settings.share_child_jobs,
     )
     return Pipeline(
@@ -108,8 +111,15 @@ def _pipeline(
         timeout=settings.arq_job_timeout,
         collector_timeout=settings.collector_timeout,
         guarantees=children.guarantees,
+        memory=memory,
+        fetches=asyncio.Semaphore(memory.fetches),
         sharing=sharing if settings.share_child_jobs > 1 else None,
     )
+
+
+def memory_budget(settings: Settings, cores: int) -> MemoryBudget:
+    """Return what the children of a worker with so many cores may take together."""
+    return MemoryBudget(unit=settings.analysis_memory_mb * MB, cores=cores)
 
 
 def source_limits(settings: Settings) -> SourceLimits:

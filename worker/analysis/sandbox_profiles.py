@@ -1,6 +1,7 @@
-"""Sandbox profiles of an analysis: one for fetching, one for collecting."""
+"""Sandbox profiles of an analysis: one for fetching, one for collecting; and how much memory each may take."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,6 +11,54 @@ from domain.text import JSON
 from infrastructure.sources.local.history import paths_to_read
 
 HTTPS_PORT = 443
+
+
+MIB = 1 << 20
+LEAST_FETCH_BYTES = 512 * MIB
+"""What Python and git need, however small `ANALYSIS_MEMORY_MB` is."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """The memory that all children of a worker may take together.
+
+    `unit` is what an analysis may take for each of its cores, in bytes (`ANALYSIS_MEMORY_MB`), and `cores` is how many
+    all analyses may have. At most `fetches` sources are fetched at a time, and one small upload runs beside all others
+    (`express`). A child that takes more than its part is killed, so that the sum holds.
+    """
+
+    unit: int
+    cores: int
+
+    @property
+    def fetches(self) -> int:
+        """The number of sources that may be fetched at a time."""
+        return self.cores + 1
+
+    @property
+    def total_bytes(self) -> int:
+        """The sum of what all children may take."""
+        return self.cores * self.unit + self.fetches * self._fetch_bytes + self._express_bytes
+
+    @property
+    def _fetch_bytes(self) -> int:
+        return max(self.unit // 2, LEAST_FETCH_BYTES)
+
+    @property
+    def _express_bytes(self) -> int:
+        return max(self.unit // 4, LEAST_FETCH_BYTES)
+
+    def fetching(self, profile: SandboxProfile) -> SandboxProfile:
+        """Limit a child that only fetches. git itself gets less, so that it says what it lacks before it is killed."""
+        memory = max(3 * self.unit // 8, LEAST_FETCH_BYTES)
+        return replace(profile, memory_bytes=memory, total_memory_bytes=self._fetch_bytes)
+
+    def analysing(self, profile: SandboxProfile, cores: int, *, express: bool = False) -> SandboxProfile:
+        """Limit a child that analyses on so many cores, or, with `express`, on none of those."""
+        return replace(profile, total_memory_bytes=self._express_bytes if express else cores * self.unit)
+
+
+UNLIMITED_MEMORY = MemoryBudget(unit=1 << 40, cores=1 << 16)
 
 
 def build_profiles(scratch: Path, source: Mapping[str, JSON]) -> tuple[SandboxProfile, SandboxProfile]:

@@ -91,6 +91,11 @@ _GIT_MESSAGES: tuple[tuple[re.Pattern[str], type[Vibe8Error], str], ...] = (
         "the scratch space cannot be used: it is full",
     ),
     (
+        re.compile(r"out of memory", re.IGNORECASE),
+        PermanentError,
+        "fetching takes more memory than the worker gives it (ANALYSIS_MEMORY_MB)",
+    ),
+    (
         re.compile(r"certificate|SSL: no alternative|CAfile|not trusted", re.IGNORECASE),
         PermanentError,
         "the TLS certificate of {where} is not trusted (GIT_CA_BUNDLE)",

@@ -204,6 +204,18 @@ async def test_resource_flood_is_stopped_and_leaves_nothing(environment: Sandbox
     assert re.search(STOP_MESSAGES[name], stopped)
 
 
+async def test_limits_of_a_profile_are_enforced(environment: SandboxEnvironment) -> None:
+    """They are lower than those of the runner: a child that fetches may take less than one that analyses."""
+    fetching = environment.profiles()["fetching"]
+    stopped = await environment.flood("allocate_in_processes", replace(fetching, total_memory_bytes=200 << 20))
+    assert stopped is not None
+    assert "used more than 200 MB of memory in all" in stopped
+    low = replace(fetching, memory_bytes=100 << 20)
+    request = {"processes": 0, "bytes": 0, "linger": 0, "own_bytes": 120 << 20}
+    with pytest.raises(AnalysisKilledError, match="MemoryError"):
+        await environment.runner.run(f"{ENTRIES}:allocate_in_processes", request, sandbox=low, deadline=30)
+
+
 async def test_fork_chain_is_killed_completely(environment: SandboxEnvironment) -> None:
     entry = f"{ENTRIES}:fork_chain"
     for profile, generations in ((None, 5), (environment.profiles()["fetching"], 1 << 30)):

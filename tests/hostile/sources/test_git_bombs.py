@@ -18,6 +18,7 @@ from infrastructure.sources.git.clone import directory_size, fetch_repository
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
+from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree, git
 from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.sources import copied_files
@@ -177,3 +178,73 @@ def test_uploaded_bomb_is_verified_without_visiting_every_path(small_tree: WorkT
     source = fetch_upload("u.zip", base64.b64encode(buffer.getvalue()).decode(), layout, SourceLimits())
     assert source.has_history
     assert git(layout.repository, "rev-list", "--count", "HEAD") == b"3\n"
+
+
+def pack_header(kind: int, size: int) -> bytes:
+    header, size, rest = bytearray(), size & 15 | kind << 4, size >> 4
+    while rest:
+        header.append(size | 0x80)
+        size, rest = rest & 0x7F, rest >> 7
+    return bytes([*header, size])
+
+
+def varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])
+
+
+def pack_of_a_large_blob_and_its_delta(size: int) -> bytes:
+    """Return a pack of `size` / 1000 bytes, for which `git index-pack` holds two objects of that size in memory."""
+    base = bytes(size)
+    name = hashlib.sha1(b"blob %d\0" % size + base, usedforsecurity=False).digest()
+    copy = bytes([0xF0]) + (0xFFFFFF).to_bytes(3, "little")  # from offset 0, the longest piece
+    count, rest = divmod(size - 1, 0xFFFFFF)
+    delta = varint(size) * 2 + b"\x01x" + copy * count + bytes([0xF0]) + rest.to_bytes(3, "little")
+    objects = [
+        pack_header(3, size) + zlib.compress(base, 9),
+        pack_header(7, len(delta)) + name + zlib.compress(delta),
+    ]
+    pack = b"PACK" + (2).to_bytes(4) + len(objects).to_bytes(4) + b"".join(objects)
+    return pack + hashlib.sha1(pack, usedforsecurity=False).digest()
+
+
+FETCH_UPLOAD = """
+import json, sys
+from pathlib import Path
+from domain.errors import PermanentError
+from infrastructure.sources.tree.layout import SourceLayout
+from infrastructure.sources.tree.limits import SourceLimits
+from infrastructure.sources.uploads.upload import fetch_upload
+source = fetch_upload("u.zip", sys.stdin.read(), SourceLayout(Path(sys.argv[1])), SourceLimits())
+print(json.dumps([source.has_history, [[item.path, item.reason] for item in source.skipped]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"), [(96 * MIB, "Out of memory"), (1024 * MIB, "HEAD's commit is missing")]
+)
+def test_pack_that_takes_more_memory_than_a_fetch_has_costs_the_history_only(
+    layout: SourceLayout, memory: int, expected: str
+) -> None:
+    pack = pack_of_a_large_blob_and_its_delta(48 * MIB)
+    assert len(pack) < 60_000
+    members = {
+        "a.py": b"x = 1\n",
+        ".git/HEAD": b"ref: refs/heads/main\n",
+        ".git/refs/heads/main": b"1" * 40 + b"\n",
+        f".git/objects/pack/pack-{'1' * 40}.pack": pack,
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", FETCH_UPLOAD, str(layout.root)],
+        input=base64.b64encode(make_zip(members)),
+        capture_output=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
+    )
+    has_history, [[path, reason]] = json.loads(result.stdout)
+    assert (has_history, path) == (False, ".git")
+    assert expected in reason

@@ -422,7 +422,8 @@ def fork_chain(request: Mapping[str, Any], report_progress: ReportProgress) -> M
 
 
 def allocate_in_processes(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
-    """Allocate memory in several processes, each below its own limit."""
+    """Allocate memory in several processes, each below its own limit, after `own_bytes` in this one."""
+    bytearray(request.get("own_bytes", 0))
     for _ in range(request["processes"]):
         if os.fork() == 0:
             memory = bytearray(request["bytes"])

@@ -14,6 +14,7 @@ from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, documents, values_of
+from worker.analysis.pipeline_factory import memory_budget
 
 FOLDER = DEPLOY / "kubernetes"
 VERSIONS = ("1.29.0", kubernetes_validate.latest_version())
@@ -143,7 +144,8 @@ def test_the_largest_jobs_in_every_slot_fit_the_limits() -> None:
     assert size >= 2 * settings.max_clone_mb * slots
     limits = WORKER["resources"]["limits"]
     assert mebibytes(limits["ephemeral-storage"]) > size
-    assert mebibytes(limits["memory"]) >= 512 + int(limits["cpu"]) * settings.analysis_memory_mb
+    children = memory_budget(settings, int(limits["cpu"])).total_bytes >> 20
+    assert mebibytes(limits["memory"]) >= 512 + children
     assert next(mount for mount in WORKER["volumeMounts"] if mount["name"] == "scratch")["mountPath"] == "/scratch"
 
 

@@ -15,8 +15,9 @@ from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
 from worker.analysis.package_lookup import PackageLookup
-from worker.analysis.pipeline import SINGLE_CHILD_SECONDS, Pipeline
+from worker.analysis.pipeline import SINGLE_CHILD_SECONDS, WAITING_TO_FETCH, Pipeline
 from worker.analysis.progress_watch import ProgressWatch
+from worker.analysis.sandbox_profiles import MemoryBudget
 
 HEALTH = [
     {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},
@@ -215,3 +216,42 @@ async def test_child_that_is_killed_for_another_reason_is_tried_again() -> None:
 
     with pytest.raises(AnalysisKilledError):
         await ProgressWatch(0.0, ignore_progress).result_of(child())
+
+
+class FetchingChildren:
+    """Children whose fetches take a moment. Records their profiles, and how many fetch at the same time."""
+
+    def __init__(self) -> None:
+        self.fetching = self.most = 0
+        self.profiles: dict[str, set[tuple[int | None, int | None]]] = {}
+
+    async def run(self, entry: str, request: Mapping[str, Any], *, sandbox: Any, **_: Any) -> Mapping[str, Any]:
+        name = entry.partition(":")[2]
+        self.profiles.setdefault(name, set()).add((sandbox.memory_bytes, sandbox.total_memory_bytes))
+        if name == "collect":
+            return ANALYSIS.document()
+        self.fetching += 1
+        self.most = max(self.most, self.fetching)
+        await asyncio.sleep(0.01)
+        self.fetching -= 1
+        return {**FetchedSource(has_history=False).to_json(), "bytes": 1}
+
+
+async def test_only_so_many_sources_are_fetched_at_a_time_as_memory_is_meant_for(tmp_path: Path) -> None:
+    memory, children, stages = MemoryBudget(2 << 30, cores=1), FetchingChildren(), []
+    limited = replace(
+        pipeline(None),
+        children=children,
+        scratch_dir=tmp_path,
+        memory=memory,
+        fetches=asyncio.Semaphore(memory.fetches),
+    )
+
+    async def on_progress(progress: Mapping[str, Any]) -> None:
+        stages.append(progress["stage"])
+
+    directory = {"kind": "directory", "path": str(tmp_path)}
+    await asyncio.gather(*(limited.run(directory, on_progress) for _ in range(5)))
+    assert children.most == memory.fetches == 2
+    assert children.profiles == {"fetch": {(3 << 28, 1 << 30)}, "collect": {(None, 2 << 30)}}
+    assert WAITING_TO_FETCH in stages

@@ -7,9 +7,10 @@ import pytest
 
 from domain.errors import InvalidInputError
 from tests.fixtures.git_repository import WorkTree
-from worker.analysis.sandbox_profiles import build_profiles
+from worker.analysis.sandbox_profiles import MemoryBudget, build_profiles
 
 SCRATCH = Path("/scratch/job-1")
+GIB = 1 << 30
 
 
 def repository(url: Any, ca_bundle: str | None = None) -> dict[str, Any]:
@@ -50,3 +51,22 @@ def test_only_head_refs_and_objects_of_a_local_repository_are_readable(tmp_path:
     readable = {Path(path).relative_to(work.path).as_posix() for path in fetching.readable_paths}
     assert {"inner", ".git/HEAD", ".git/refs", ".git/objects"} <= readable
     assert not readable & {".", ".git/config", ".git/hooks"}
+
+
+@pytest.mark.parametrize(("cores", "total_gib"), [(1, 4.5), (2, 7.5), (8, 25.5)])
+def test_all_children_together_take_what_the_page_about_capacity_says(cores: int, total_gib: float) -> None:
+    memory = MemoryBudget(2 * GIB, cores)
+    fetching, collecting = build_profiles(SCRATCH, {"kind": "upload"})
+    analyses = [memory.analysing(collecting, 1)] * cores
+    fetches = [memory.fetching(fetching)] * memory.fetches
+    express = memory.analysing(collecting, 1, express=True)
+    assert sum(each.total_memory_bytes or 0 for each in (*analyses, *fetches, express)) == memory.total_bytes
+    assert memory.total_bytes == total_gib * GIB
+    assert memory.analysing(collecting, cores).total_memory_bytes == cores * 2 * GIB
+
+
+def test_git_gets_less_memory_than_its_child_so_that_it_can_say_what_it_lacks() -> None:
+    fetching = MemoryBudget(2 * GIB, 2).fetching(build_profiles(SCRATCH, {"kind": "upload"})[0])
+    assert (fetching.memory_bytes, fetching.total_memory_bytes) == (GIB * 3 // 4, GIB)
+    least = MemoryBudget(GIB // 4, 2).fetching(fetching)
+    assert (least.memory_bytes, least.total_memory_bytes) == (GIB // 2, GIB // 2)

@@ -19,7 +19,7 @@ from domain.text import JSON, one_line
 from infrastructure.child_process.child_channel import child_error
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool, CoreRequest, run_until
-from worker.analysis.sandbox_profiles import build_profiles
+from worker.analysis.sandbox_profiles import UNLIMITED_MEMORY, MemoryBudget, build_profiles
 from worker.analysis.workspace import Removals, job_workspace
 
 FETCH_EACH = "worker.analysis.shared_child.tasks:fetch_each"
@@ -146,6 +146,7 @@ class ChildSharing:
         timeout: float,
         collector_timeout: float,
         most: int,
+        memory: MemoryBudget = UNLIMITED_MEMORY,
     ) -> None:
         """At most `most` uploads share a child. The times are seconds."""
         self._children = children
@@ -155,6 +156,7 @@ class ChildSharing:
         self._timeout = timeout
         self._collector_timeout = collector_timeout
         self._most = most
+        self._memory = memory
         self._waiting: dict[str, list[_Member]] = {}
 
     async def acquire(self, upload: SharedUpload, while_waiting: Callable[[], Coroutine[None, None, None]]) -> Outcome:
@@ -252,7 +254,7 @@ class ChildSharing:
             result = await self._children.run(
                 FETCH_EACH,
                 {"scratch": str(scratch), "sources": sources, "limits": self._limits.to_json()},
-                sandbox=sandbox,
+                sandbox=self._memory.analysing(sandbox, 1),
                 deadline=min(self._timeout, SHARED_CHILD_SECONDS),
                 on_progress=child.on_progress,
                 follow_up=FollowUp(entry=COLLECT_EACH, request=collect),

@@ -118,6 +118,7 @@ REMOTE = RemoteHost("git.example.org", 443, ipaddress.ip_address("140.82.121.4")
         ("error: RPC failed; curl 56 Recv failure\nfatal: early EOF", TransientError, "connection"),
         ("fatal: https://h/o/r/info/refs not valid: is this a git", PermanentError, "no git repository"),
         ("fatal: protocol error: bad line length character", PermanentError, "sent an invalid repository"),
+        ("fatal: Out of memory, malloc failed\nfatal: early EOF", PermanentError, "ANALYSIS_MEMORY_MB"),
     ],
 )  # fmt: skip
 def test_git_error_is_translated_into_an_actionable_error(stderr: str, kind: type[Exception], message: str) -> None:
