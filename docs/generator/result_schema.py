@@ -174,7 +174,8 @@ def _job_properties() -> dict[str, Schema]:
         "attempt_errors": with_description(errors, "Failed attempts. Three of them end the job."),
         "stage": with_description(
             MAYBE_TEXT,
-            "What a running job does: `waiting to fetch`, `fetching`, `waiting for a core`, `collecting`, `summarizing`.",
+            "What a running job does: `waiting to fetch`, `fetching`, `waiting for a core`, `collecting`, "
+            "`summarizing`.",
         ),
         "progress": {"type": "integer", "minimum": 0, "maximum": 100},
         "created_at": with_description(TIME, "When the job was submitted. All times are in UTC."),
