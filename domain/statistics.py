@@ -1,8 +1,10 @@
-"""Statistics: percentile ranks, Fisher's exact test, and the control of false discoveries."""
+"""Statistics: percentile ranks, Fisher's exact test, the control of false discoveries, and trends."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from math import exp, lgamma
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from math import erfc, exp, lgamma, sqrt
+from statistics import median
 
 _NEGLIGIBLE = 1e-17
 """A term of a sum that is smaller than the sum by this factor no longer changes it."""
@@ -84,3 +86,36 @@ def benjamini_hochberg(p_values: Sequence[float], rate: float) -> float:
     tests = len(ordered)
     found = (p for rank, p in zip(range(tests, 0, -1), reversed(ordered), strict=True) if p <= rate * rank / tests)
     return next(found, -1.0)
+
+
+def theil_sen_slope(values: Sequence[float]) -> float:
+    """Return the median slope over all pairs of values, per step; 0.0 for fewer than two values.
+
+    P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", J. Am. Stat. Assoc. 63 (1968). Up to
+    29 % of the values may be outliers. The time is quadratic in the number of values.
+    """
+    slopes = [(after - before) / step for before, after, step in _pairs(values)]
+    return median(slopes) if slopes else 0.0
+
+
+def mann_kendall_p(values: Sequence[float]) -> float:
+    """Return the two-sided p-value of the absence of a monotonic trend, 0..1.
+
+    H. B. Mann, "Nonparametric tests against trend", Econometrica 13 (1945), with the variance of M. G. Kendall, "Rank
+    correlation methods" (1975), that corrects for equal values, and a correction for continuity. The normal
+    approximation is usual from 8 values on. The time is quadratic in the number of values.
+    """
+    rises = sum((after > before) - (after < before) for before, after, _ in _pairs(values))
+    count = len(values)
+    ties = sum(size * (size - 1) * (2 * size + 5) for size in Counter(values).values())
+    variance = (count * (count - 1) * (2 * count + 5) - ties) / 18
+    if rises == 0 or variance <= 0:
+        return 1.0
+    return erfc((abs(rises) - 1) / sqrt(2 * variance))
+
+
+def _pairs(values: Sequence[float]) -> Iterator[tuple[float, float, int]]:
+    """Yield each value with each later one, and the number of steps between them."""
+    for index, before in enumerate(values):
+        for step, after in enumerate(values[index + 1 :], start=1):
+            yield before, after, step

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.statistics import FisherExactTest, benjamini_hochberg, percentile_rank
+from domain.statistics import FisherExactTest, benjamini_hochberg, mann_kendall_p, percentile_rank, theil_sen_slope
 
 
 def exact_p(both: int, left: int, right: int, total: int) -> Fraction:
@@ -81,3 +81,23 @@ def test_percentile_rank_counts_half_of_the_equal_values() -> None:
         87.5,
         100,
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "p", "slope"),
+    [
+        # pymannkendall 1.4.3: original_test(values).p, and scipy 1.17.1: theilslopes(values)[0]
+        ([1, 2, 3, 4, 5, 6, 7, 8], 0.0008366271311193163, 1.0),
+        ([5] * 8, 1.0, 0.0),
+        ([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], 0.23470247795516075, 0.25),
+        ([80.1, 80.0, 79.5, 79.9, 78.0, 78.0, 77.5, 77.6, 76.0, 75.9, 75.9, 75.0], 4.804489684473445e-05, -0.5),
+        ([1, 1, 1, 1, 1, 1, 1, 2], 0.19043026382552397, 0.0),
+        ([], 1.0, 0.0),
+        ([7], 1.0, 0.0),
+    ],
+)
+def test_trend_equals_published_values(values: list[float], p: float, slope: float) -> None:
+    assert mann_kendall_p(values) == pytest.approx(p, rel=1e-9)
+    assert theil_sen_slope(values) == pytest.approx(slope, rel=1e-9)
+    assert mann_kendall_p(values[::-1]) == mann_kendall_p(values)
+    assert theil_sen_slope(values[::-1]) == -theil_sen_slope(values)
