@@ -24,7 +24,7 @@ from domain.metrics.manifest_files import is_manifest
 _SETTING = re.compile(r"([^=:]+)[=:](.*)")
 _SETUP_KEYS = ("install_requires", "setup_requires", "tests_require")
 _CONDA_ITEM = re.compile(
-    r"(?:[\w.-]+::)?([A-Za-z0-9][\w.-]*)[ \t]*+(?:(==?)[ \t]*+([\w.!+]+)(=[\w.*]+)?)?[^\n]*", re.ASCII
+    r"(?:[\w.-]++::)?([A-Za-z0-9][\w.-]*+)[ \t]*+(?:(==?)[ \t]*+([\w.!+]++)(=[\w.*]++)?)?[^\n]*", re.ASCII
 )
 _LOCAL_SOURCES = ("virtual", "editable", "directory", "path", "git", "url", "file", "legacy", "vcs", "archive")
 """Of a locked package, as uv, poetry, pdm and PEP 751 write it: it comes from no index, or not from the default one."""

@@ -14,8 +14,8 @@ from collectors.dependencies.requirements_format import (
     parse_line,
 )
 
-EXACT = re.compile(r"\s*={2,3}\s*([^\s*,;<>=!~^]+)\s*")
-_POETRY_EXACT = re.compile(r"\s*={0,2}\s*v?(\d[^\s*,;<>=!~^|]*)\s*")
+EXACT = re.compile(r"\s*+={2,3}+\s*+([^\s*,;<>=!~^]++)\s*+")
+_POETRY_EXACT = re.compile(r"\s*+={0,2}+\s*+v?(\d[^\s*,;<>=!~^|]*+)\s*+")
 _LONG_DOTTED_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 _SOURCE_KEYS = ("path", "git", "url", "file", "workspace", "editable", "source", "index")
 """Keys of a dependency that does not come from the default index."""

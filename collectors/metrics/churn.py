@@ -35,7 +35,7 @@ def _git_version() -> str:
         printed = subprocess.run(["git", "version"], env=environment, capture_output=True, check=False)  # nosec B607 # noqa: S607 - this machine's own git
     except OSError:
         return "not installed"
-    number = re.search(rb"\d+(\.\d+)+", printed.stdout)
+    number = re.search(rb"(?<!\d)\d++(\.\d++)+", printed.stdout)
     return number.group().decode() if number else "unknown"
 
 

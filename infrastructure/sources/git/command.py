@@ -276,7 +276,7 @@ def require_git(repository: Path) -> None:
         output = run_git(repository, "version")
     except GitFailedError as error:
         raise PermanentError(error.reason()) from error
-    version = re.search(rb"(\d+)\.(\d+)", output)
+    version = re.search(rb"(?<!\d)(\d++)\.(\d++)", output)
     if version is None or (int(version[1]), int(version[2])) < MINIMUM_GIT_VERSION:
         needed = ".".join(map(str, MINIMUM_GIT_VERSION))
         raise PermanentError(f"git {needed} or newer is needed on the worker to clone safely")

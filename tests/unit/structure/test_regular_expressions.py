@@ -1,0 +1,39 @@
+"""No text makes a regular expression of ours slow: its time grows with the text's length, and not with the square."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.unit.structure.regular_expressions import LIMITS, Use, all_uses, worst_texts
+
+SMALL, MEDIUM, LARGE = 250, 8_000, 1_000_000
+MAX_SECONDS = 3.0
+"""For LARGE characters. A pattern whose time is that of the square takes minutes."""
+
+USES = all_uses()
+
+
+def seconds(use: Use, text: Any) -> float:
+    began = time.perf_counter()
+    use.apply(text)
+    return time.perf_counter() - began
+
+
+def test_all_patterns_and_their_methods_are_found() -> None:
+    assert len(USES) > 60
+    assert [use.place for use in USES if not use.methods] == []
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.place)
+def test_a_megabyte_of_its_worst_text_takes_seconds(use: Use) -> None:
+    """The texts that take longest are made longer step by step, so that a bad pattern fails soon."""
+    makers = list(worst_texts(use.pattern))
+    sizes = [(SMALL, 4), (MEDIUM, 1), (LARGE, 0)] if use.place not in LIMITS else [(LIMITS[use.place], 0)]
+    for size, kept in sizes:
+        timed = sorted(((seconds(use, make(size)), number) for number, make in enumerate(makers)), reverse=True)
+        slowest, number = timed[0]
+        allowed = MAX_SECONDS * max(size / LARGE, 0.002)
+        # A short text may be disturbed by other programs.
+        assert slowest < allowed or seconds(use, makers[number](size)) < allowed, repr(makers[number](60))
+        makers = [makers[number] for _, number in timed[:kept]]
