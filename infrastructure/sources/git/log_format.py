@@ -18,7 +18,7 @@ have their full ids, since git would have to look up whether a shorter one is un
 
 _RECORD_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
-_CO_AUTHOR = re.compile(rb"^Co-authored-by:[ \t]*([^\n<]*?)[ \t]*<([^<>\n]*)>", re.IGNORECASE | re.MULTILINE)
+_CO_AUTHOR = re.compile(rb"^Co-authored-by:[ \t]*+([^\n<]*+)<([^<>\n]*+)>", re.IGNORECASE | re.MULTILINE)
 
 ToTreePath = Callable[[bytes], bytes | None]
 
@@ -102,7 +102,9 @@ class _CommitRecords:
             at=self._at,
             name=_decode(self._name),
             email=_decode(self._email),
-            co_authors=[(_decode(name), _decode(email)) for name, email in _CO_AUTHOR.findall(self._body)],
+            co_authors=[
+                (_decode(name.rstrip(b" \t")), _decode(email)) for name, email in _CO_AUTHOR.findall(self._body)
+            ],
             changes=self.changes,
             renames=self._renames() if self._created and self._deleted else (),
         )
