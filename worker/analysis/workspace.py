@@ -119,9 +119,16 @@ class Removals:
         await asyncio.shield(asyncio.gather(*self._tasks))
 
 
-def _remove_unused(creation: "asyncio.Future[str]") -> None:
+def _make_job_directory(parent: Path) -> Path:
+    """Make a directory whose name no other job can guess: the kernel tells whoever knows it of what is in it."""
+    directory = parent / f"job-{secrets.token_hex(16)}"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def _remove_unused(creation: "asyncio.Future[Path]") -> None:
     if not creation.cancelled() and creation.exception() is None:
-        Path(creation.result()).rmdir()
+        creation.result().rmdir()
 
 
 @asynccontextmanager
@@ -130,9 +137,9 @@ async def job_workspace(parent: Path, removals: Removals) -> AsyncIterator[Path]
 
     Raises TransientError where it cannot be created: another worker, or this one later, may have free space.
     """
-    creation = asyncio.ensure_future(asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=parent))
+    creation = asyncio.ensure_future(asyncio.to_thread(_make_job_directory, parent))
     try:
-        directory = Path(await asyncio.shield(creation))
+        directory = await asyncio.shield(creation)
     except asyncio.CancelledError:
         creation.add_done_callback(_remove_unused)  # the thread goes on
         raise

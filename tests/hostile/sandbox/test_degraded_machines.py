@@ -74,7 +74,9 @@ MACHINES = {
             {"only its own files", NAMESPACE, TCP_PORT, "no signals to other processes", "limited memory, CPU and disk"}
         ),
         leaks=frozenset(
-            OPEN_TO_EVERY_USER | OPEN_TO_THE_SAME_USER | {"read_worker_environment", "read_worker_memory_map"}
+            OPEN_TO_EVERY_USER
+            | OPEN_TO_THE_SAME_USER
+            | {"read_worker_environment", "read_worker_memory_map", "read_link_of_worker_process"}
         ),
         floods=frozenset({"write_deleted_files", "open_sockets"}),
     ),

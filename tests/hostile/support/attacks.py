@@ -106,6 +106,11 @@ def read_worker_memory_map(targets: Targets) -> object:
 
 
 @_attack
+def read_link_of_worker_process(targets: Targets) -> object:
+    return os.readlink(f"/proc/{targets['victim']}/exe")  # noqa: PTH115 - its text is no path
+
+
+@_attack
 def run_shell(targets: Targets) -> object:
     return subprocess.run(["/bin/sh", "-c", "echo shell"], capture_output=True, check=True).stdout
 

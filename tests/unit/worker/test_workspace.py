@@ -1,12 +1,13 @@
 """The worker's directory below SCRATCH_DIR."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from domain.errors import InvalidInputError
-from worker.analysis.workspace import worker_workspace
+from worker.analysis.workspace import Removals, job_workspace, worker_workspace
 
 STICKY = 0o1777
 
@@ -43,3 +44,14 @@ def test_volume_of_another_user_is_used(tmp_path: Path, monkeypatch: pytest.Monk
     of_another_user(volume, monkeypatch)
     with worker_workspace(volume) as directory:
         assert directory.parent == volume
+
+
+async def test_names_of_job_directories_cannot_be_guessed(tmp_path: Path) -> None:
+    names = set()
+    for _ in range(2):
+        async with Removals() as removals, job_workspace(tmp_path, removals) as directory:
+            assert directory.stat().st_mode & 0o777 == 0o700
+            names.add(directory.name)
+    assert all(re.fullmatch("job-[0-9a-f]{32}", name) for name in names)
+    assert len(names) == 2
+    assert list(tmp_path.iterdir()) == []
