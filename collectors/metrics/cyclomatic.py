@@ -9,14 +9,13 @@ from collectors.schemas import Schema, counts, counts_or_none, strings, strings_
 from collectors.source.radon_measures import FunctionComplexity
 from collectors.source.source_lines import column_at
 from collectors.source.source_tree import SourceFile
+from domain.findings.identity import FindingIdentity, IdentityKind
 from domain.findings.severity import complexity_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
     FileField,
     FileMetric,
-    FindingIdentity,
-    IdentityKind,
     MetricDeclaration,
     Numbers,
     RatedNumber,

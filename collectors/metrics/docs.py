@@ -10,15 +10,13 @@ from typing import Any, ClassVar
 from collectors.contract import Facts, Totals
 from collectors.schemas import Schema, counts, record, single, strings, strings_or_none, table
 from collectors.source.source_tree import SourceFile
-from domain.findings.identity import MODULE
+from domain.findings.identity import MODULE, FindingIdentity, IdentityKind
 from domain.findings.severity import docs_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
     FileField,
     FileMetric,
-    FindingIdentity,
-    IdentityKind,
     MetricDeclaration,
     Numbers,
     RatedNumber,

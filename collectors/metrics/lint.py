@@ -15,14 +15,13 @@ from collectors.source.scopes import scope_lookup
 from collectors.source.source_lines import SourceLines
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
+from domain.findings.identity import FindingIdentity, IdentityKind
 from domain.findings.severity import lint_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
     FileField,
     FileMetric,
-    FindingIdentity,
-    IdentityKind,
     MetricDeclaration,
     Numbers,
     RatedNumber,
@@ -39,6 +38,8 @@ SECONDS = 100.0
 _COMMENT = re.compile(rb"noqa|ruff", re.IGNORECASE)
 """Found in every comment that silences ruff: `noqa`, `ruff: noqa`, `flake8: noqa`, `ruff: ignore[...]`."""
 
+_RULES_OF_THE_TREE = frozenset({"I001"})
+"""Whether an import is the tree's own depends on all files."""
 
 METRIC = MetricDeclaration(
     name="lint",
@@ -72,7 +73,7 @@ METRIC = MetricDeclaration(
         position=20,
     ),
     row=RowFormat(text="{total} issues, {suppressed} suppressed", score="linting_score", position=10),
-    finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH),
+    finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH, reads_tree=_RULES_OF_THE_TREE.__contains__),
 )
 
 

@@ -21,14 +21,13 @@ from collectors.schemas import (
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.tools.bandit_driver import run_bandit
+from domain.findings.identity import FindingIdentity, IdentityKind
 from domain.findings.severity import security_severity
 from domain.metrics.declaration import (
     AggregateField,
     Column,
     FileField,
     FileMetric,
-    FindingIdentity,
-    IdentityKind,
     MetricDeclaration,
     Numbers,
     RatedNumber,

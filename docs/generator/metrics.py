@@ -7,13 +7,13 @@ from pkgutil import resolve_name
 from collectors.contract import AnyCollector
 from collectors.engine.discovery import discover
 from docs.generator.markdown import NOTE, cell, documentation, table
+from domain.findings.identity import FindingIdentity
 from domain.findings.roles import assign_roles
 from domain.findings.severity import SEVERITY_RULES
 from domain.metrics import scoring
 from domain.metrics.declaration import (
     AggregateField,
     FileMetric,
-    FindingIdentity,
     MetricDeclaration,
     file_metrics_of,
 )

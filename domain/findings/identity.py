@@ -1,5 +1,8 @@
 """What identifies a finding from one run to the next: hashes of its line and of what it is about."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import blake2b, sha256
 
 HASH_DIGITS = 16
@@ -26,3 +29,39 @@ def fingerprint(metric: str, family: str, identity: str, function: str | None) -
     """
     key = "\0".join((metric, family, identity, function or ""))
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_DIGITS]
+
+
+class IdentityKind(StrEnum):
+    """What a finding is about, free of line numbers, values and the places of other files.
+
+    Two findings of one rule family in one file with equal identity are the same finding in two runs.
+    """
+
+    QUALIFIED_NAME = "qualified name"
+    """The dotted name of the function or class that the finding is about."""
+    KIND_AND_NAME = "kind and name"
+    """The kind of definition and its name, as in `unused-function` and `load`."""
+    LINE_HASH = "line hash"
+    """A hash of the line's text without white space."""
+    BLOCK_HASH = "block hash"
+    """The smallest hash of the windows of 50 tokens in a duplicated block."""
+
+
+def reads_one_file(_rule: str) -> bool:
+    """Return False: of a metric whose rules look at one file at a time."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingIdentity:
+    """What identifies a finding of the metric from one run to the next.
+
+    `rule_family` replaces the rule in comparisons, for rules that contain a value (`CC-D`). With None each rule is
+    its own family. `alerts` says whether a finding becomes an alert of GitHub's code scanning. `reads_tree`
+    says of a rule whether it looks at all files, and not only at the one in which it reports something.
+    """
+
+    kind: IdentityKind
+    rule_family: str | None = None
+    alerts: bool = True
+    reads_tree: Callable[[str], bool] = reads_one_file

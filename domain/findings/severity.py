@@ -33,6 +33,8 @@ _MEDIUM_LINT = re.compile(r"invalid-syntax|E9|F5|F6|F7|F82|PLE")
 _LOW_COMPLEXITY, _MEDIUM_COMPLEXITY = 20, 30
 _LOW_DUPLICATE_LINES, _MEDIUM_DUPLICATE_LINES = 20, 100
 UNREACHABLE_CODE = "unreachable-code"
+SYNTAX_ERROR = "invalid-syntax"
+"""Rules with a meaning of their own: that of dead code which is no definition, and that of lint for syntax errors."""
 
 
 def lint_severity(rule: str) -> FindingSeverity:

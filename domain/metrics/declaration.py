@@ -6,9 +6,9 @@ A collector declares its metric once, in its own module; everything else is deri
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
+from domain.findings.identity import FindingIdentity
 from domain.metrics.scoring import HEALTH_WEIGHTS
 from domain.metrics.severity import Falling, Rising, Severity
 from domain.text import JSON
@@ -126,35 +126,6 @@ class RowFormat:
     score: str | None = None
     details: Details | None = None
     position: int = LAST
-
-
-class IdentityKind(StrEnum):
-    """What a finding is about, free of line numbers, values and the places of other files.
-
-    Two findings of one rule family in one file with equal identity are the same finding in two runs.
-    """
-
-    QUALIFIED_NAME = "qualified name"
-    """The dotted name of the function or class that the finding is about."""
-    KIND_AND_NAME = "kind and name"
-    """The kind of definition and its name, as in `unused-function` and `load`."""
-    LINE_HASH = "line hash"
-    """A hash of the line's text without white space."""
-    BLOCK_HASH = "block hash"
-    """The smallest hash of the windows of 50 tokens in a duplicated block."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingIdentity:
-    """What identifies a finding of the metric from one run to the next.
-
-    `rule_family` replaces the rule in comparisons, for rules that contain a value (`CC-D`). With None each rule is
-    its own family. `alerts` says whether a finding becomes an alert of GitHub's code scanning.
-    """
-
-    kind: IdentityKind
-    rule_family: str | None = None
-    alerts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

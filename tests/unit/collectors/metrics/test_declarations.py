@@ -3,7 +3,8 @@
 import pytest
 
 from collectors.engine.discovery import declarations
-from domain.metrics.declaration import IdentityKind, file_metrics_of
+from domain.findings.identity import IdentityKind
+from domain.metrics.declaration import file_metrics_of
 from domain.metrics.file_tree import FileMetrics, MeasuredFile
 from domain.metrics.scoring import HEALTH_WEIGHTS
 from domain.metrics.severity import Severity

@@ -1,0 +1,117 @@
+"""What a stored run says about its files and findings, and what it could not measure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from domain.findings.identity import FindingIdentity
+from domain.findings.matching import Item
+from domain.findings.roles import Role
+from domain.findings.severity import SYNTAX_ERROR
+from domain.text import JSON
+
+UNMEASURED = frozenset({"failed", "not_requested"})
+"""States of a collector in `completeness.collectors` that mean that it has no numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricTraits:
+    """What a comparison needs to know of a metric that has findings.
+
+    `tool` is its key in `tool_versions`. `file_number` are the two keys, in the `metrics` of a file's node, of a number
+    that is null where the file was not measured; None for a metric without numbers of files. With `needs_syntax` a file
+    that does not parse has no other findings than its syntax errors.
+    """
+
+    identity: FindingIdentity
+    tool: str
+    file_number: tuple[str, str] | None
+    needs_syntax: bool
+
+
+Traits = Mapping[str, MetricTraits]
+"""By the metric's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRun:
+    """The documents of a run, as `analysis_runs` has them."""
+
+    metrics: Mapping[str, JSON]
+    findings: Mapping[str, JSON]
+    file_tree: Mapping[str, JSON] | None
+    completeness: Mapping[str, JSON]
+    tool_versions: Mapping[str, str]
+    since: str = ""
+    """When the run was stored; its own findings are known since then."""
+    nodes: Mapping[str, Mapping[str, JSON]] = field(init=False)
+    """The nodes of its files, by path."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", dict(_file_nodes(self.file_tree)))
+
+    @cached_property
+    def items(self) -> Sequence[Item]:
+        """The findings that are listed."""
+        items: Sequence[Item] = self.findings.get("items") or ()
+        return items
+
+    @cached_property
+    def digests(self) -> Mapping[str, str | None]:
+        """The digest of each file's bytes, by path."""
+        return {path: node.get("digest") for path, node in self.nodes.items()}
+
+    @cached_property
+    def is_comparable(self) -> bool:
+        """Whether files have digests and findings identities, which runs of earlier versions do not have."""
+        return all("digest" in node for node in self.nodes.values()) and all("identity" in item for item in self.items)
+
+    @cached_property
+    def roles(self) -> Mapping[str, str]:
+        """The role of each file, by path; in a run of an earlier version that of all is `source`."""
+        return {path: node.get("role", str(Role.SOURCE)) for path, node in self.nodes.items()}
+
+    def measures(self, metric: str) -> bool:
+        """Return whether the metric's collector worked and its findings can be compared."""
+        state = self.completeness.get("collectors", {}).get(metric)
+        return state is not None and state not in UNMEASURED and self.is_comparable
+
+    def measures_file(self, path: str, traits: MetricTraits, rule: str = "") -> bool:
+        """Return whether findings of that rule in this file would be known; also if the run has no such file."""
+        node = self.nodes.get(path)
+        if node is None:
+            return not self._is_skipped(path)
+        if traits.needs_syntax and "parse_error" in node and rule != SYNTAX_ERROR:
+            return False
+        if traits.file_number is None:
+            return True
+        of_metric, number = traits.file_number
+        return (node["metrics"].get(of_metric) or {}).get(number) is not None
+
+    def is_cut(self, metric: str, severity: str) -> bool:
+        """Return whether the list lacks findings of this metric and severity."""
+        cut = self.findings.get("cut")
+        if cut is None:  # a run of an earlier version does not say which it lacks
+            return bool(self.findings.get("total", 0) > len(self.items))
+        return bool(cut.get(metric, {}).get(severity))
+
+    @cached_property
+    def _skipped(self) -> frozenset[str]:
+        return frozenset(entry["path"] for entry in self.completeness.get("skipped") or ())
+
+    def _is_skipped(self, path: str) -> bool:
+        """Return whether the run left the file out, or may have: beyond a limit it does not list what it left out."""
+        if self.completeness.get("skipped_total", 0) > len(self._skipped):
+            return True
+        parts = path.split("/")
+        return any("/".join(parts[:count]) in self._skipped for count in range(1, len(parts) + 1))
+
+
+def _file_nodes(root: Mapping[str, JSON] | None) -> Iterator[tuple[str, Mapping[str, JSON]]]:
+    pending = [] if root is None else [root]
+    while pending:
+        node = pending.pop()
+        if node["type"] == "file":
+            yield node["path"], node
+        else:
+            pending += node["children"]
