@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from collectors.engine.traits import metric_traits
+from collectors.engine.discovery import discover
+from collectors.engine.traits import traits_of
 from domain.findings.comparison import compare_runs
 from domain.findings.measured_run import MeasuredRun
 
 FINDINGS_OF_FILE = 50
 
 Item = dict[str, Any]
+
+TRAITS = {name: traits.to_json() for name, traits in traits_of(discover()).items()}
 
 
 def finding(number: int, **fields: Any) -> Item:
@@ -63,7 +66,7 @@ def run_of(items: Sequence[Item]) -> MeasuredRun:
     children = [{"type": "file", "path": path, "digest": path, "role": "source", "metrics": measured} for path in paths]
     return MeasuredRun(
         metrics={},
-        findings={"total": len(items), "items": items, "cut": {}},
+        findings={"total": len(items), "items": items, "cut": {}, "metrics": TRAITS},
         file_tree={"type": "directory", "path": "", "children": children},
         completeness={"collectors": {"lint": "ok", "dead_code": "ok"}, "skipped": [], "skipped_total": 0},
         tool_versions={"python": "3.11.0", "ruff": "1"},
@@ -73,11 +76,10 @@ def run_of(items: Sequence[Item]) -> MeasuredRun:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--findings", type=int, default=50_000)
-    traits = metric_traits()
     for name, before, after in cases(parser.parse_args().findings):
         runs = run_of(before), run_of(after)
         started = time.process_time()
-        found = compare_runs(*runs, traits)
+        found = compare_runs(*runs)
         spent = time.process_time() - started
         matched = len(after) - sum(item["state"] in {"new", "not_measured"} for item in found.items)
         print(f"{name:32}{spent:6.2f} s CPU{matched:8} of {len(after)} matched")

@@ -11,6 +11,7 @@ from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collect
 from collectors.engine.roles import BY_ROLE, aggregate_by_role
 from collectors.engine.steps import FILE_STEP, OUT_OF_TIME, UnitResult
 from collectors.engine.summaries import Summary, list_findings, with_location_hashes
+from collectors.engine.traits import traits_of
 from collectors.source.source_tree import SourceTree
 from domain.findings.roles import Role, assign_roles
 from domain.metrics.file_tree import MeasuredFile, build_file_tree
@@ -158,12 +159,16 @@ def assemble(
     return Analysis(
         metrics=safe_json(metrics),
         file_tree=safe_json(build_file_tree(_measured_files(tree, collected, reports), declarations)),
-        findings=list_findings(reports, FINDINGS_LIMIT),
+        findings={**list_findings(reports, FINDINGS_LIMIT), "metrics": _traits(collectors)},
         errors=_errors(collected, outcomes),
         completeness=safe_json(_completeness(fetched, collected, outcomes)),
         tool_versions=tool_versions(collectors),
         timings_ms=timings_ms,
     )
+
+
+def _traits(collectors: Iterable[AnyCollector]) -> dict[str, JSON]:
+    return {name: traits.to_json() for name, traits in traits_of(collectors).items()}
 
 
 def tool_versions(collectors: Iterable[AnyCollector]) -> dict[str, str]:

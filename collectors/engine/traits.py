@@ -1,15 +1,13 @@
 """What a comparison of runs needs to know of the metrics, from their declarations."""
 
-from functools import cache
+from collections.abc import Iterable
 
-from collectors.contract import is_file_collector
-from collectors.engine.discovery import discover
-from domain.findings.measured_run import MetricTraits
+from collectors.contract import AnyCollector, is_file_collector
+from domain.findings.traits import MetricTraits
 from domain.metrics.declaration import MetricDeclaration
 
 
-@cache
-def metric_traits() -> dict[str, MetricTraits]:
+def traits_of(collectors: Iterable[AnyCollector]) -> dict[str, MetricTraits]:
     """Return the traits of each metric with findings, by name."""
     return {
         collector.metric.name: MetricTraits(
@@ -18,7 +16,7 @@ def metric_traits() -> dict[str, MetricTraits]:
             file_number=_rated_field(collector.metric),
             needs_syntax=is_file_collector(collector) and collector.needs_syntax,
         )
-        for collector in discover()
+        for collector in collectors
         if collector.metric.finding_identity is not None
     }
 

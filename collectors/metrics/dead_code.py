@@ -26,7 +26,7 @@ from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.source.syntax_walk import walk_syntax_tree
 from collectors.tools.vulture_visitor import Definition, VultureResult, VultureVisitor, parse_with_type_comments
-from domain.findings.identity import FindingIdentity, IdentityKind
+from domain.findings.identity import FindingIdentity, IdentityKind, TreeRules
 from domain.findings.severity import UNREACHABLE_CODE, dead_code_severity
 from domain.metrics.declaration import (
     AggregateField,
@@ -101,7 +101,9 @@ METRIC = MetricDeclaration(
         position=60,
     ),
     row=RowFormat(text="{unused_symbols} unused symbols, {suppressed} suppressed", position=40),
-    finding_identity=FindingIdentity(kind=IdentityKind.KIND_AND_NAME, reads_tree=UNREACHABLE_CODE.__ne__),
+    finding_identity=FindingIdentity(
+        kind=IdentityKind.KIND_AND_NAME, tree_rules=TreeRules(most=True, exceptions=(UNREACHABLE_CODE,))
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from collectors.cpd.facts import PACKED_SCHEMA, PackedFile, pack_file
 from collectors.cpd.lexer import LexicalError, decode, lex
 from collectors.schemas import Schema, any_of, record, single, strings
 from collectors.source.source_tree import SourceFile
-from domain.findings.identity import FindingIdentity, IdentityKind
+from domain.findings.identity import FindingIdentity, IdentityKind, TreeRules
 from domain.findings.severity import duplication_severity
 from domain.metrics.declaration import (
     AggregateField,
@@ -68,7 +68,7 @@ METRIC = MetricDeclaration(
     row=RowFormat(
         text="{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", score="duplication_score", position=80
     ),
-    finding_identity=FindingIdentity(kind=IdentityKind.BLOCK_HASH, reads_tree=lambda _: True),
+    finding_identity=FindingIdentity(kind=IdentityKind.BLOCK_HASH, tree_rules=TreeRules(most=True)),
 )
 
 

@@ -15,7 +15,7 @@ from collectors.source.scopes import scope_lookup
 from collectors.source.source_lines import SourceLines
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
 from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
-from domain.findings.identity import FindingIdentity, IdentityKind
+from domain.findings.identity import FindingIdentity, IdentityKind, TreeRules
 from domain.findings.severity import lint_severity
 from domain.metrics.declaration import (
     AggregateField,
@@ -38,7 +38,7 @@ SECONDS = 100.0
 _COMMENT = re.compile(rb"noqa|ruff", re.IGNORECASE)
 """Found in every comment that silences ruff: `noqa`, `ruff: noqa`, `flake8: noqa`, `ruff: ignore[...]`."""
 
-_RULES_OF_THE_TREE = frozenset({"I001"})
+_TREE_RULES = TreeRules(exceptions=("I001",))
 """Whether an import is the tree's own depends on all files."""
 
 METRIC = MetricDeclaration(
@@ -73,7 +73,7 @@ METRIC = MetricDeclaration(
         position=20,
     ),
     row=RowFormat(text="{total} issues, {suppressed} suppressed", score="linting_score", position=10),
-    finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH, reads_tree=_RULES_OF_THE_TREE.__contains__),
+    finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH, tree_rules=_TREE_RULES),
 )
 
 

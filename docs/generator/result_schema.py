@@ -19,6 +19,7 @@ from docs.generator.json_schema import (
     schema_of,
     with_description,
 )
+from domain.findings.identity import IdentityKind
 from domain.findings.roles import Role
 from domain.jobs import AttemptError, JobStatus
 from domain.metrics.declaration import (
@@ -125,8 +126,11 @@ def _result_properties() -> dict[str, Schema]:
                 {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": INTEGER}},
                 "How many were left out for the list's limit, by metric and severity; the least severe first.",
             ),
+            "metrics": with_description(
+                {"type": "object", "additionalProperties": _traits()}, "What a comparison needs to know of the metrics."
+            ),
         },
-        optional=("cut",),
+        optional=("cut", "metrics"),
     )
     other_forms = {"anyOf": [{"required": ["run_id"]}, {"required": ["kind"]}]}
     submitted = {"allOf": [reference("source_metadata")], "not": other_forms}
@@ -154,6 +158,27 @@ def _result_properties() -> dict[str, Schema]:
             "CPU time in all processes; `wall.NAME` is the time from the start of collecting to its last result.",
         ),
     }
+
+
+def _traits() -> Schema:
+    texts: Schema = {"type": "array", "items": TEXT}
+    return object_schema(
+        {
+            "tool": with_description(TEXT, "Its key in `tool_versions`."),
+            "revision": with_description(INTEGER, "Rises when the collector says something else of the same bytes."),
+            "identity": with_description(schema_of(IdentityKind), "What the identity of a finding is."),
+            "rule_family": with_description(MAYBE_TEXT, "The family of all its rules; null: each is its own."),
+            "alerts": with_description({"type": "boolean"}, "Whether findings become alerts of code scanning."),
+            "tree_rules": with_description(
+                object_schema({"most": {"type": "boolean"}, "exceptions": texts}),
+                "Rules that look at all files: the exceptions, or with `most` all others.",
+            ),
+            "file_number": with_description(
+                nullable(texts), "Where the `metrics` of a file have null if the file was not measured."
+            ),
+            "needs_syntax": with_description({"type": "boolean"}, "Whether a file must parse."),
+        }
+    )
 
 
 def _job_properties() -> dict[str, Schema]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.findings.matching import Item
-from domain.findings.measured_run import MeasuredRun, Traits
+from domain.findings.measured_run import MeasuredRun
 from domain.findings.severity import FindingSeverity
 from domain.findings.states import ComparedFindings, FindingState, compare_findings
 from domain.text import JSON
@@ -25,9 +25,9 @@ class Compared:
     items: Sequence[Item]
 
 
-def compare_runs(before: MeasuredRun, after: MeasuredRun, traits: Traits) -> Compared:
+def compare_runs(before: MeasuredRun, after: MeasuredRun) -> Compared:
     """Compare a run with an earlier one."""
-    found = compare_findings(before, after, traits)
+    found = compare_findings(before, after)
     return Compared(
         document={
             "counts": _counts(after, found.after),

@@ -1,6 +1,5 @@
 """What identifies a finding from one run to the next: hashes of its line and of what it is about."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b, sha256
@@ -47,9 +46,15 @@ class IdentityKind(StrEnum):
     """The smallest hash of the windows of 50 tokens in a duplicated block."""
 
 
-def reads_one_file(_rule: str) -> bool:
-    """Return False: of a metric whose rules look at one file at a time."""
-    return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRules:
+    """The rules of a metric that look at all files: none but the `exceptions`, or with `most` all but these."""
+
+    most: bool = False
+    exceptions: tuple[str, ...] = ()
+
+    def __contains__(self, rule: str) -> bool:
+        return self.most != (rule in self.exceptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +62,13 @@ class FindingIdentity:
     """What identifies a finding of the metric from one run to the next.
 
     `rule_family` replaces the rule in comparisons, for rules that contain a value (`CC-D`). With None each rule is
-    its own family. `alerts` says whether a finding becomes an alert of GitHub's code scanning. `reads_tree`
-    says of a rule whether it looks at all files, and not only at the one in which it reports something.
+    its own family. `alerts` says whether a finding becomes an alert of GitHub's code scanning. `tree_rules`
+    are those that look at all files, and not only at the one in which they report something. `revision` rises when the
+    collector itself, and not its tool, says something else of the same bytes.
     """
 
     kind: IdentityKind
     rule_family: str | None = None
     alerts: bool = True
-    reads_tree: Callable[[str], bool] = reads_one_file
+    tree_rules: TreeRules = TreeRules()
+    revision: int = 1

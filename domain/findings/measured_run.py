@@ -4,33 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from domain.findings.identity import FindingIdentity
 from domain.findings.matching import Item
 from domain.findings.roles import Role
 from domain.findings.severity import SYNTAX_ERROR
+from domain.findings.traits import InvalidTraitsError, MetricTraits, traits_from_json
 from domain.text import JSON
 
 UNMEASURED = frozenset({"failed", "not_requested"})
 """States of a collector in `completeness.collectors` that mean that it has no numbers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricTraits:
-    """What a comparison needs to know of a metric that has findings.
-
-    `tool` is its key in `tool_versions`. `file_number` are the two keys, in the `metrics` of a file's node, of a number
-    that is null where the file was not measured; None for a metric without numbers of files. With `needs_syntax` a file
-    that does not parse has no other findings than its syntax errors.
-    """
-
-    identity: FindingIdentity
-    tool: str
-    file_number: tuple[str, str] | None
-    needs_syntax: bool
-
-
-Traits = Mapping[str, MetricTraits]
-"""By the metric's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +41,14 @@ class MeasuredRun:
     def digests(self) -> Mapping[str, str | None]:
         """The digest of each file's bytes, by path."""
         return {path: node.get("digest") for path, node in self.nodes.items()}
+
+    @cached_property
+    def traits(self) -> Mapping[str, MetricTraits]:
+        """What the run says of its metrics with findings; runs of earlier versions say nothing."""
+        try:
+            return traits_from_json(self.findings.get("metrics") or {})
+        except InvalidTraitsError:
+            return {}
 
     @cached_property
     def is_comparable(self) -> bool:

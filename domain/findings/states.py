@@ -7,8 +7,9 @@ from functools import cached_property
 
 from domain.findings.identity import IdentityKind
 from domain.findings.matching import Item, Matcher, Pair, Pass
-from domain.findings.measured_run import MeasuredRun, MetricTraits, Traits
+from domain.findings.measured_run import MeasuredRun
 from domain.findings.severity import SYNTAX_ERROR
+from domain.findings.traits import MetricTraits
 
 
 class FindingState(StrEnum):
@@ -40,21 +41,22 @@ class ComparedFindings:
     renames: Mapping[str, str]
 
 
-def compare_findings(before: MeasuredRun, after: MeasuredRun, traits: Traits) -> ComparedFindings:
+def compare_findings(before: MeasuredRun, after: MeasuredRun) -> ComparedFindings:
     """Return the state of every finding of both runs.
 
     On the current side all states but `fixed` occur; on the baseline's side all but `new`.
     """
-    return _Comparison(before, after, traits).compare()
+    return _Comparison(before, after).compare()
 
 
 class _Comparison:
     """One comparison. A side is 0 for the baseline, 1 for the current run."""
 
-    def __init__(self, before: MeasuredRun, after: MeasuredRun, traits: Traits) -> None:
+    def __init__(self, before: MeasuredRun, after: MeasuredRun) -> None:
         self._runs = (before, after)
-        self._traits = traits
-        self._metrics = {name for name in traits if before.measures(name) and after.measures(name)}
+        self._traits = after.traits
+        both = before.traits.keys() & after.traits.keys()
+        self._metrics = {name for name in both if before.measures(name) and after.measures(name)}
         self._measured: dict[tuple[int, str, str, bool], bool] = {}
         self._lost: dict[tuple[int, str], bool] = {}
 
@@ -115,7 +117,7 @@ class _Comparison:
         metric, rule = item["metric"], item["rule"]
         if self._runs[1 - side].is_cut(metric, item["severity"]):
             return FindingState.NOT_MEASURED
-        reads_tree = self._traits[metric].identity.reads_tree(rule)
+        reads_tree = rule in self._traits[metric].identity.tree_rules
         if reads_tree and self._may_depend_on_unmeasured(side, metric):
             return FindingState.NOT_MEASURED
         if self._tool_changed(side, item):
@@ -144,10 +146,10 @@ class _Comparison:
     def _tool_changed(self, side: int, item: Item) -> bool:
         """Return whether tool or Python differ, and what the rule reads does not."""
         traits = self._traits[item["metric"]]
-        if not self._differing_versions(traits):
+        if not self._differing_versions(item["metric"], traits):
             return False
         mine, other = self._runs[side].digests, self._runs[1 - side].digests
-        if traits.identity.reads_tree(item["rule"]):
+        if item["rule"] in traits.identity.tree_rules:
             return self._same_files
         digest = mine.get(item["path"])
         return digest is not None and digest == other.get(item["path"])
@@ -156,6 +158,9 @@ class _Comparison:
     def _same_files(self) -> bool:
         return self._runs[0].digests == self._runs[1].digests
 
-    def _differing_versions(self, traits: MetricTraits) -> bool:
+    def _differing_versions(self, metric: str, traits: MetricTraits) -> bool:
         before, after = (run.tool_versions for run in self._runs)
-        return any(before.get(tool) != after.get(tool) for tool in (traits.tool, "python"))
+        return (
+            any(before.get(tool) != after.get(tool) for tool in (traits.tool, "python"))
+            or self._runs[0].traits[metric].identity.revision != traits.identity.revision
+        )

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.engine.analysis import Options, analyse
-from collectors.engine.traits import metric_traits
+from collectors.engine.discovery import discover
+from collectors.engine.traits import traits_of
 from domain.findings.comparison import compare_runs
 from domain.findings.measured_run import MeasuredRun
 from domain.sources import FetchedSource
@@ -67,6 +68,8 @@ def branches(x):
 NEW_PLACES = {"I001", "F821"}
 """Rules that really find something new when files move or functions change their order."""
 
+TRAITS = traits_of(discover())
+
 
 def read_sources() -> dict[str, str]:
     texts = {path: source.read_text() for path, source in SOURCES.items()}
@@ -95,7 +98,7 @@ def _documents(tree: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 def compare(before: MeasuredRun, after: MeasuredRun) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
     """Compare, and check that the states of both sides add up."""
-    found = compare_runs(before, after, metric_traits())
+    found = compare_runs(before, after)
     items = list(found.items)
     assert total(found.document["counts"]) == len(after.items)
     assert total(found.document["baseline_counts"]) == len(before.items)
@@ -218,7 +221,7 @@ def test_nothing_old_is_new_after_insertions_in_a_tree_whose_files_are_renamed(s
 
 def test_run_with_itself_is_unchanged() -> None:
     run = run_over(ORIGINAL)
-    assert {item["metric"] for item in run.items} == set(metric_traits())
+    assert {item["metric"] for item in run.items} == set(TRAITS)
     document, items = compare(run, run_over(ORIGINAL))
     assert {item["state"] for item in items} == {"unchanged"}
     assert {item["first_seen_at"] for item in items} == {"now"}
@@ -272,7 +275,7 @@ def test_other_version_of_a_tool_changes_findings_of_the_same_bytes_only() -> No
     assert set(found.values()) == {"tool_changed"}
 
 
-@pytest.mark.parametrize("metric", sorted(metric_traits()))
+@pytest.mark.parametrize("metric", sorted(TRAITS))
 @pytest.mark.parametrize("state", ["failed", "not_requested"])
 def test_findings_of_a_collector_that_did_not_run_are_not_measured(metric: str, state: str) -> None:
     before, after = run_over(ORIGINAL), run_over(ORIGINAL)
@@ -335,3 +338,19 @@ def test_run_of_an_earlier_version_is_not_measured() -> None:
     document, items = compare(before, after)
     assert {item["state"] for item in items} == {"not_measured"}
     assert document["fixed"]["total"] == 0
+
+
+def test_other_revision_of_a_collector_changes_findings_of_the_same_bytes() -> None:
+    before, after = run_over(ORIGINAL), run_over(ORIGINAL)
+    before.findings["items"][:] = [item for item in before.items if item["rule"] != "F401"]
+    before.findings["metrics"]["lint"]["revision"] = 0
+    _, items = compare(before, after)
+    assert {item["state"] for item in items if item["rule"] == "F401"} == {"tool_changed"}
+
+
+def test_run_says_what_its_metrics_are_and_damaged_words_make_it_incomparable() -> None:
+    before, after = run_over(ORIGINAL), run_over(ORIGINAL)
+    assert after.traits == TRAITS
+    before.findings["metrics"]["lint"]["identity"] = "other"
+    _, items = compare(before, after)
+    assert {item["state"] for item in items} == {"not_measured"}
