@@ -18,8 +18,8 @@ from domain.text import JSON
 Item = Mapping[str, JSON]
 """A finding as it is stored in a run."""
 
-_VARIABLE_PARTS = re.compile(r"`[^`]*`|'[^']*'|\"[^\"]*\"|\S*/\S*|\S+\.py\b\S*|\d+")
-"""Quoted names, paths and numbers in a message."""
+_QUOTED = re.compile(r"`[^`]*+`|'[^']*+'|\"[^\"]*+\"")
+_DIGITS = str.maketrans("", "", "0123456789")
 
 
 class Pass(Enum):
@@ -144,7 +144,7 @@ class Matcher:
 
     def _pair_by_message(self) -> None:
         """Pass 6."""
-        shape = cache(lambda message: _VARIABLE_PARTS.sub("", message))
+        shape = cache(_shape)
 
         def key(side: int, index: int) -> Hashable | None:
             item = self._sides[side][index]
@@ -200,3 +200,9 @@ class Matcher:
 def _in_order(items: Sequence[Item]) -> list[int]:
     """Return the positions of the items in order of paths and lines."""
     return sorted(range(len(items)), key=lambda index: (items[index]["path"], items[index]["line"]))
+
+
+def _shape(message: str) -> str:
+    """Return the message without quoted names, paths and digits."""
+    words = _QUOTED.sub("", message).split()
+    return " ".join(word for word in words if "/" not in word and ".py" not in word).translate(_DIGITS)
