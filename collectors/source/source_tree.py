@@ -15,17 +15,13 @@ from functools import cached_property
 from pathlib import Path
 
 from collectors.source.line_counts import BYTE_ORDER_MARK_COUNTS, LineCounts, count_lines, count_lines_by_tokens
+from collectors.source.newer_syntax import needed_version
 from collectors.source.radon_measures import RadonMeasures, compute_radon_measures
 from collectors.source.scopes import Scope, find_scopes
 from collectors.source.source_lines import SourceLines
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History, ProcessControl
 from domain.text import one_line, printable_name
-
-_SYNTAX_OF_3_12 = re.compile(
-    r"\s*+(?:type\s++\w++\s*+(?:\[.*\]\s*+)?=(?!=)|(?:async\s++)?def\s++\w++\s*+\[|class\s++\w++\s*+\[)"
-)
-"""Type aliases and type parameters (PEP 695), which are an error in every older Python."""
 
 _ENCODING_DECLARATION = re.compile(rb"(?:[^\r\n]*+(?:\r\n?|\n))??[^\r\n]*?coding[=:]")
 """An encoding in the first two lines; it may also be only similar to one."""
@@ -198,9 +194,11 @@ def _parse(text: str) -> ast.Module:
 def _describe(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         line = f" (line {error.lineno})" if error.lineno else ""
-        if sys.version_info < (3, 12) and _SYNTAX_OF_3_12.match((error.text or "")[:1_000]):
-            running = f"{sys.version_info[0]}.{sys.version_info[1]}"
-            return f"SyntaxError: newer than Python {running}: this needs Python 3.12{line}"
+        running = (sys.version_info[0], sys.version_info[1])
+        needed = needed_version(error, running)
+        if needed is not None:
+            versions = "newer than Python {}.{}: this needs Python {}.{}".format(*running, *needed)
+            return f"SyntaxError: {versions}{line}"
         return one_line(f"{type(error).__name__}: {error.msg}{line}", 200)
     return one_line(f"{type(error).__name__}: {error}", 200)
 

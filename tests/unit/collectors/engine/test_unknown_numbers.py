@@ -67,18 +67,32 @@ def test_file_with_an_unusable_encoding_has_the_numbers_of_the_tools_that_read_i
     assert "unknown encoding" in document["errors"][0]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["type X = int", "type X[T] = list[T]", "def f[T](x: T): pass", "    async def f[T](): ...", "class A[T]: pass"],
-)
-def test_syntax_that_is_newer_than_the_running_python_is_said_to_be_so(line: str) -> None:
+NEWER = {
+    (3, 12): [
+        "type X = int", "type X[T] = list[T]", "def f[T](x: T): pass", "    async def f[T](): ...", "class A[T]: pass",
+        'y = f"{x["a"]}"', "y = f'{', '.join(x)}'", 'print(f"{f"{1}"}")', 'y = f"{x + "a"}" + "b"', 'y = f"{"a"}"',
+        'y = f"{\'\\n\'.join(x)}"',
+    ],
+    (3, 13): ["class A[T = int]: pass", "def f[T=int](x: T): pass", "type X[T = int] = list[T]"],
+    (3, 14): ['y = t"{x}"', "y = f(T'a')", 'y = rt"a"', "try:\n  pass\nexcept KeyError, ValueError:\n  pass"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("needed", "line"), [(needed, line) for needed, lines in NEWER.items() for line in lines])
+def test_syntax_that_is_newer_than_the_running_python_is_said_to_be_so(needed: tuple[int, int], line: str) -> None:
     error = SourceFile("a.py", f"if x:\n    pass\n{line}\n".encode()).parse_error
-    if sys.version_info >= (3, 12):
+    running = (sys.version_info[0], sys.version_info[1])
+    if running >= needed:
         assert error is None
     else:
-        assert error == "SyntaxError: newer than Python 3.11: this needs Python 3.12 (line 3)"
+        number = 3 + line.removesuffix("\n  pass").count("\n")
+        versions = "newer than Python {}.{}: this needs Python {}.{}".format(*running, *needed)
+        assert error == f"SyntaxError: {versions} (line {number})"
 
 
-@pytest.mark.parametrize("line", ["type = = 1", "print x", "def f(: pass", "type X == int", "class A(: pass"])
+@pytest.mark.parametrize("line", ["type = = 1", "print x", "def f(: pass", "type X == int", "class A(: pass",
+    'f"{a" + "}")', 'y = f"a" "b', "y = f(x, 'a' b)", "except A, e:", "try:\n  pass\nexcept IOError, e:\n  pass", 'y = "{" x "}"',
+    "x = 1 t 'a'", 'print "t", "a"', "y = f'{a b}'", "y = 'don't'", 'f"{a}" = ="',
+])  # fmt: skip
 def test_other_errors_are_not_said_to_be_newer_syntax(line: str) -> None:
     assert "newer" not in str(SourceFile("a.py", f"{line}\n".encode()).parse_error)
