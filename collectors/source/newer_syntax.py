@@ -6,9 +6,12 @@ Only the line of the error is looked at, so some newer syntax is reported as the
 import re
 
 _LINE_LIMIT = 1_000
-_NAME = r"(?:type|(?:async\s++)?def|class)\s++\w++\s*+"
+_DEFINITION = r"(?:(?:async\s++)?def|class)\s++\w++"
 _OPERAND = r"[\[({,=:+*/%<>&|-]\s*+"
 """What a text may follow within an expression; after a name, a quote would end the string."""
+
+_F_STRING = r".*?[fF][rR]?(?P<quote>[\"'])(?:(?!(?P=quote)).)*?"
+"""The beginning of an f-string, up to one of its expressions."""
 
 _SYNTAX = (
     # PEP 750: template strings.
@@ -16,19 +19,11 @@ _SYNTAX = (
     # PEP 758: `except A, B:` without brackets. A lower-case second name is Python 2's variable.
     ((3, 14), re.compile(r"\s*+except\*?\s++[\w.]++(?:\s*+,\s*+[\w.]*?[A-Z]\w*+)+\s*+:")),
     # PEP 696: defaults of type parameters.
-    ((3, 13), re.compile(rf"\s*+{_NAME}\[[^\]=]*+=")),
+    ((3, 13), re.compile(rf"\s*+(?:type\s++\w++|{_DEFINITION})\s*+\[[^\]=]*+=")),
     # PEP 695: type aliases and type parameters.
-    (
-        (3, 12),
-        re.compile(
-            r"\s*+(?:type\s++\w++\s*+(?:\[.*\]\s*+)?=(?!=)|(?:async\s++)?def\s++\w++\s*+\[|class\s++\w++\s*+\[)"
-        ),
-    ),
+    ((3, 12), re.compile(rf"\s*+(?:type\s++\w++\s*+(?:\[.*\]\s*+)?=(?!=)|{_DEFINITION}\s*+\[)")),
     # PEP 701: the quotes of an f-string within its own expressions.
-    (
-        (3, 12),
-        re.compile(rf".*?[fF][rR]?(?P<quote>[\"'])(?:(?!(?P=quote)).)*?\{{(?:[^{{}}\"']*?{_OPERAND})?+(?P=quote)"),
-    ),
+    ((3, 12), re.compile(rf"{_F_STRING}\{{(?:[^{{}}\"']*?{_OPERAND})?+[fFrRbB]{{0,2}}(?P=quote)")),
 )
 _F_STRING_ERRORS = ("f-string expression part cannot include",)
 """Messages of Python 3.11 about what PEP 701 allows: a backslash and a comment in an expression."""

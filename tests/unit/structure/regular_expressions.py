@@ -36,8 +36,9 @@ CALLERS: Mapping[str, Callable[[Any], object]] = {"lexer._ITEM": _lex, "line_sca
 LIMITS = {
     "manifest_files.MANIFEST_NAME_PATTERN": 255,
     "manifest_formats._FORMATS": 255,
+    "newer_syntax._SYNTAX": 1_000,
 }
-"""Characters of a text, where the caller limits them: names of files."""
+"""Characters of a text, where the caller limits them: names of files, and the one line with a syntax error."""
 
 _MAX_DEPTH = 4
 _MAX_PREFIXES = 16

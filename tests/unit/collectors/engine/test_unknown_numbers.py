@@ -91,7 +91,8 @@ def test_syntax_that_is_newer_than_the_running_python_is_said_to_be_so(needed: t
 
 
 @pytest.mark.parametrize("line", ["type = = 1", "print x", "def f(: pass", "type X == int", "class A(: pass",
-    'f"{a" + "}")', 'y = f"a" "b', "y = f(x, 'a' b)", "except A, e:", "try:\n  pass\nexcept IOError, e:\n  pass", 'y = "{" x "}"',
+    'f"{a" + "}")', 'y = f"a" "b', "y = f(x, 'a' b)", "except A, e:", "try:\n  pass\nexcept IOError, e:\n  pass",
+    'y = "{" x "}"',
     "x = 1 t 'a'", 'print "t", "a"', "y = f'{a b}'", "y = 'don't'", 'f"{a}" = ="',
 ])  # fmt: skip
 def test_other_errors_are_not_said_to_be_newer_syntax(line: str) -> None:
