@@ -12,6 +12,7 @@ from domain.text import one_line
 
 _RETRYABLE = (
     "08",  # connection exceptions
+    "25006",  # read-only: a standby, also a primary that a failover has replaced
     "28",  # wrong user or password
     "3D",  # no such database
     "40",  # deadlock, serialization failure
@@ -34,6 +35,7 @@ _POOLER_ADVICE = (
 )
 """Words of PgBouncer's own errors, and what to do."""
 
+_READ_ONLY = "it is read-only, as after a failover: DATABASE_URL must lead to the primary"
 _SET_POOLER = "behind a pooler set DB_POOLER=transaction"
 _NO_SCHEMA = ("42P01", "42703", "42883")  # no such table, column, function
 
@@ -82,6 +84,8 @@ def _translate_code(code: str | None, message: str, *, pooled: bool) -> Exceptio
 
 def _advice(code: str | None, message: str, *, pooled: bool) -> str:
     """Return what to do about a pooler's error, in brackets; empty for other errors."""
+    if code == "25006":
+        return f" ({_READ_ONLY})"
     for words, advice in _POOLER_ADVICE:
         if words in message:
             return f" ({advice})"

@@ -20,7 +20,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 from redis.asyncio import ConnectionPool, Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from domain.errors import ServiceUnavailableError
 from domain.jobs import JobStatus
@@ -52,6 +52,14 @@ _REPAIR = f"""
 keep_type(KEYS[1], 'zset')
 return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', 0)
 """
+
+_REFUSALS = (
+    (ReadOnlyError, "Redis is a read-only replica, as after a failover; REDIS_URL must lead to the primary"),
+    (OutOfMemoryError, "Redis is full and refuses writes; raise its maxmemory"),
+    (BusyLoadingError, "Redis is loading its data; it answers when it has done so"),
+    (AuthenticationError, "Redis refuses the password or user; see REDIS_URL"),
+)
+"""Errors of a Redis that is up and refuses, and what to do."""
 
 _WAKEUP_CHANNEL = "vibe8:be" + "ll"
 """Older workers subscribe to this name. It is written in two parts because the word itself is no longer in use here."""
@@ -104,7 +112,9 @@ async def redis_errors() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL") from error
+        refused = next((text for kind, text in _REFUSALS if isinstance(error, kind)), None)
+        found = refused or f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL"
+        raise ServiceUnavailableError(found) from error
 
 
 async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:

@@ -65,6 +65,7 @@ async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
         "clock",
         "snapshots",
         "redis",
+        "redis-role",
         "redis-eviction",
         "redis-memory",
         "redis-aof",

@@ -20,6 +20,7 @@ PACKAGES = ("worker", "collectors", "domain", "infrastructure")
 METHODS = {"search", "match", "fullmatch", "finditer", "findall", "sub", "split"}
 METHODS_OF = {
     **dict.fromkeys(("EXACT", "_POETRY_EXACT", "_FORMATS"), frozenset({"fullmatch"})),
+    "_SYNTAX": frozenset({"match"}),
     **dict.fromkeys(("_CONNECTION", "_GIT_MESSAGES"), frozenset({"search"})),
 }
 """Methods that are called on patterns in tables, and on those that are passed as arguments."""

@@ -113,7 +113,16 @@ async def _redis(settings: Settings) -> list[Check]:
     name = str(info.get("server_name", "redis"))
     version = info.get(f"{name}_version", info.get("redis_version", "unknown"))
     reachable = Check(name="redis", found=f"{name} {version}, answers in {took * 1000:.1f} ms")
-    return [reachable, _eviction(info), _memory(info), _persistence(info)]
+    return [reachable, check_role(info), _eviction(info), _memory(info), _persistence(info)]
+
+
+def check_role(info: Mapping[str, JSON]) -> Check:
+    """Check that this Redis takes writes: a replica, such as a primary that a failover has replaced, does not."""
+    if info.get("role") != "slave":
+        return Check(name="redis-role", found="takes writes")
+    primary = one_line(f"{info.get('master_host')}:{info.get('master_port')}", 100)
+    advice = f"let REDIS_URL lead to the primary ({primary}): jobs run without it, but more slowly"
+    return Check(name="redis-role", found="is a replica, which refuses writes", ok=False, advice=advice)
 
 
 def _eviction(info: Mapping[str, JSON]) -> Check:
