@@ -17,7 +17,7 @@ _SYNTAX = (
     # PEP 750: template strings.
     ((3, 14), re.compile(r"(?:.*?[^\w\"'])??(?:[tT][rR]?|[rR][tT])[\"']")),
     # PEP 758: `except A, B:` without brackets. A lower-case second name is Python 2's variable.
-    ((3, 14), re.compile(r"\s*+except\*?\s++[\w.]++(?:\s*+,\s*+[\w.]*?[A-Z]\w*+)+\s*+:")),
+    ((3, 14), re.compile(r"\s*+except\*?\s++[\w.]++(?:\s*+,\s*+(?:\w++\.)*+[A-Z]\w*+)+\s*+:")),
     # PEP 696: defaults of type parameters.
     ((3, 13), re.compile(rf"\s*+(?:type\s++\w++|{_DEFINITION})\s*+\[[^\]=]*+=")),
     # PEP 695: type aliases and type parameters.

@@ -112,9 +112,10 @@ async def redis_errors() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        refused = next((text for kind, text in _REFUSALS if isinstance(error, kind)), None)
-        found = refused or f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL"
-        raise ServiceUnavailableError(found) from error
+        for kind, text in _REFUSALS:
+            if isinstance(error, kind):
+                raise ServiceUnavailableError(text) from error
+        raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL") from error
 
 
 async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:
