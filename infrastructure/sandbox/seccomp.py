@@ -38,6 +38,9 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _MAP_SHARED_ANONYMOUS = 0x01 | 0x20
 """MAP_SHARED_VALIDATE has the bit of MAP_SHARED as well."""
 
+_MADV_COLD, _MADV_PAGEOUT = 20, 21
+"""They move memory to the swap space, where it does not count as resident."""
+
 _SOCK_TYPE_MASK = 0xF
 """Leaves out SOCK_NONBLOCK and SOCK_CLOEXEC."""
 
@@ -91,6 +94,7 @@ def _rules(*, allow_network: bool) -> dict[tuple[int, int | None], list[Instruct
     # No limit counts what is in the buffers of sockets. Those of pipes are limited for each user by the kernel.
     rules[numbers.SOCKETPAIR] = deny_socket
     rules[numbers.MMAP] = _mmap_rule()
+    rules[numbers.MADVISE] = _deny_values(2, (_MADV_COLD, _MADV_PAGEOUT))
     # libc falls back from clone3, whose flags are behind a pointer, to clone, whose flags are an argument.
     rules[numbers.CLONE3] = [_deny(errno.ENOSYS)]
     rules[numbers.CLONE] = _deny_flags(0, _NAMESPACE_FLAGS)

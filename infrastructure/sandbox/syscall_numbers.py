@@ -70,6 +70,8 @@ FORBIDDEN: dict[str, tuple[int, int | None]] = {
     # Memory that no limit counts, and objects that all processes of the machine share.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
+    "vmsplice": (278, 75),  # a pipe then holds pages that no process has any more
+    "tee": (276, 77),
     "shmget": (29, 194),
     "shmat": (30, 196),
     "semget": (64, 190),
@@ -143,6 +145,7 @@ CONNECT = (42, 203)
 SOCKET = (41, 198)
 SOCKETPAIR = (53, 199)
 MMAP = (9, 222)
+MADVISE = (28, 233)
 CLONE = (56, 220)
 CLONE3 = (435, 435)
 PRCTL = (157, 167)

@@ -5,6 +5,7 @@ An attack returns what it leaked, or None if it only did harm; it raises if it f
 
 import ctypes
 import fcntl
+import mmap
 import os
 import platform
 import resource
@@ -175,6 +176,12 @@ def hold_memory_that_no_process_has(targets: Targets) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     ctypes.memset(start, 1, megabyte)
     _call_libc("munmap", start + 4096, megabyte - 4096)
+
+
+@_attack
+def move_memory_to_the_swap_space(targets: Targets) -> None:
+    memory = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(21)  # MADV_PAGEOUT
 
 
 @_attack
