@@ -7,7 +7,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens docs pages
+.PHONY: demo test test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens calibrate docs pages
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -51,6 +51,9 @@ parity: $(STAMP) ## compare every number with the tools' own command lines, on l
 
 test-pythons: $(STAMP) ## run unit and parity tests on other interpreters: make test-pythons PYTHONS="3.12 3.13"
 	@$(BIN)/python -m tests.tools.run_pythons $(PYTHONS)
+
+calibrate: $(STAMP) ## measure the packages with which a project's numbers are compared (downloads them; about 10 minutes)
+	@$(BIN)/python -m tests.tools.calibrate
 
 goldens: $(STAMP) ## write what PMD reports for the trees of the duplication tests (needs Java 17 and npm)
 	$(BIN)/python -m tests.tools.make_goldens

@@ -1,6 +1,6 @@
 """Scores of 0..100, higher is better: one for each metric of a tree, and one health score for each file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from domain.metrics.severity import density
@@ -94,3 +94,14 @@ def health_score(inputs: Mapping[str, float]) -> float | None:
     total = sum([weight.share for weight, _ in measured])
     penalty = sum([weight.share * weight.penalty(value) for weight, value in measured]) / total
     return round(100 * (1 - penalty), 2)
+
+
+def quality_score(files: Iterable[tuple[float | None, int | None]]) -> float | None:
+    """Return the mean health of files weighted by their source lines, 0..100 with two decimals.
+
+    Each file is its health without churn and its source lines; one without either counts for nothing. None if no file
+    counts. Churn is left out because it says how much was changed, and not how the code is.
+    """
+    known = [(health, sloc) for health, sloc in files if health is not None and sloc]
+    lines = sum(sloc for _, sloc in known)
+    return round(sum(health * sloc for health, sloc in known) / lines, 2) if lines else None
