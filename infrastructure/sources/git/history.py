@@ -15,7 +15,7 @@ from domain.errors import PermanentError
 from domain.history.commits import LoggedCommit
 from infrastructure.sources.git.bare_repository import is_object_id
 from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
-from infrastructure.sources.git.log_format import LOG_FORMAT, cut_records, parse_date, parse_log
+from infrastructure.sources.git.log_format import LOG_FORMAT, added_lines, cut_records, parse_date, parse_log
 
 PARTIAL_CLONE = "partial clone: fetch its blobs (git fetch --refetch --no-filter)"
 """Why the lines of a history cannot be counted."""
@@ -27,6 +27,7 @@ _LOG = (
     "log", *LOG_FORMAT, "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv",
     "--full-history",  # without it the path filter simplifies history, and a reverted side branch is lost
 )  # fmt: skip
+_DIFF = ("diff", "--numstat", "-z", "--find-renames", "--no-ext-diff", "--no-textconv")
 _PATH_FILTER = ("--", "*.py")
 _MALLOC_SETTINGS = {
     "MALLOC_TOP_PAD_": "67108864",
@@ -125,6 +126,22 @@ class GitHistory:
             parents = Counter(line.count(b" ") for line in lines)
         merges = sum(count for number, count in parents.items() if number > 1)
         return parents.total() - merges, merges
+
+    def added_lines(self, since: str) -> dict[str, int] | None:
+        """Return how many lines were added to each changed `.py` file; None if the commit `since` is not there.
+
+        Equals `git diff --numstat --find-renames`: of a renamed file only the changed lines count. Raises
+        PermanentError.
+        """
+        if not is_object_id(since.encode("utf-8", "replace")):
+            return None
+        try:
+            run_git(self._repository, "cat-file", "-e", f"{since}^{{commit}}")
+        except GitFailedError:
+            return None
+        with _translate_git_errors():
+            records = self._stream((*_DIFF, since, "HEAD", *_PATH_FILTER), separator=b"\0", cut=True)
+            return dict(added_lines(records, self._paths.to_tree_path))
 
     def commit_count(self) -> int:
         """Count the non-merge commits that HEAD reaches. Raises PermanentError."""

@@ -52,6 +52,21 @@ def parse_log(records: Iterator[bytes], to_tree_path: ToTreePath) -> Iterator[Lo
         yield commit.logged()
 
 
+def added_lines(records: Iterator[bytes], to_tree_path: ToTreePath) -> Iterator[tuple[str, int]]:
+    """Yield (path, added lines) of `git diff --numstat -z`, whose records end with NUL. Binary files are left out.
+
+    A record of a renamed file has an empty path; its old and its new path follow. Raises ValueError for other output.
+    """
+    for record in records:
+        added, _, path = record.split(b"\t", 2)
+        if not path:
+            next(records, b"")
+            path = next(records, b"")
+        in_tree = to_tree_path(path)
+        if added != b"-" and in_tree is not None:
+            yield os.fsdecode(in_tree), int(added)
+
+
 class _Paths:
     """Paths of the tree, each decoded once."""
 

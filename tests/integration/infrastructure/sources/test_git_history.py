@@ -41,6 +41,32 @@ def test_unusual_paths_are_returned_unchanged(work_tree: WorkTree, name: bytes) 
     assert (os.fsdecode(name), 1, 0) in list(GitHistory(work_tree.dot_git).numstat())
 
 
+def test_added_lines_are_those_of_a_diff_that_finds_renames(work_tree: WorkTree) -> None:
+    work_tree.commit(moved_py="".join(f"line {number}\n" for number in range(30)), gone_py="1\n2\n")
+    base = work_tree.head()
+    work_tree.git("mv", "moved.py", b"new\nname.py")
+    work_tree.git("rm", "-q", "gone.py")
+    work_tree.write(b"new\nname.py", "".join(f"line {number}\n" for number in range(33)))
+    work_tree.write("image.py", b"\0\1\2")
+    work_tree.commit(a_py="x = 1\n", fresh_py="x = 1\ny = 2\n", notes_md="text\n")
+    found = GitHistory(work_tree.dot_git).added_lines(base)
+    assert found == {"a.py": 0, "fresh.py": 2, "gone.py": 0, "new\nname.py": 3}
+
+
+def test_added_lines_since_a_commit_of_another_branch_are_counted(work_tree: WorkTree) -> None:
+    work_tree.git("checkout", "-q", "-b", "side")
+    work_tree.commit(a_py="x = 1\nz = 3\n")
+    side = work_tree.head()
+    work_tree.git("checkout", "-q", "main")
+    work_tree.commit(b_py="1\n")
+    assert GitHistory(work_tree.dot_git).added_lines(side) == {"a.py": 1, "b.py": 1}
+
+
+@pytest.mark.parametrize("commit", ["0" * 40, "HEAD", "--output=x", "", "\ud800"])
+def test_added_lines_since_an_unknown_commit_are_unknown(work_tree: WorkTree, commit: str) -> None:
+    assert GitHistory(work_tree.dot_git).added_lines(commit) is None
+
+
 def test_path_mapping_is_stored_in_the_repository(tmp_path: Path) -> None:
     assert PathMapping.load(tmp_path) == PathMapping()
     assert PathMapping().to_tree_path(b"a/b.py") == b"a/b.py"
@@ -71,9 +97,10 @@ def test_closing_the_iterator_stops_git(work_tree: WorkTree, monkeypatch: pytest
             super().__init__(*arguments, **options)
             started.append(self)
 
-    # git blocks while it writes more than one chunk and a pipe can hold.
+    # A commit is returned when the next one begins. git blocks while it writes more than one chunk and a pipe can hold.
     directory = "/".join(["d" * 250] * 3)
     work_tree.commit(**{f"{directory}/{number}_py": "x\n" for number in range(2_000)})
+    work_tree.commit(newest_py="x\n")
     monkeypatch.setattr(history, "GitProcess", RecordedProcess)
     lines = GitHistory(work_tree.dot_git).numstat()
     next(lines)
