@@ -7,7 +7,7 @@ from pathlib import Path
 from domain.standing import HIGHER_IS_BETTER
 from tests.tools.calibrate import PACKAGES, analyse, locked_versions, numbers_of
 from tests.unit.deploy.project_files import ROOT
-from worker.analysis.calibration import load_calibration
+from worker.results.calibration import load_calibration
 
 PACKAGE = "click"
 """It is in the lock, and small."""

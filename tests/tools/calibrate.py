@@ -17,7 +17,7 @@ from typing import Any
 
 from domain.metrics.scoring import quality_score
 from domain.standing import HIGHER_IS_BETTER, Calibration, source_files, source_numbers
-from worker.analysis.calibration import CALIBRATION_FILE
+from worker.results.calibration import CALIBRATION_FILE
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 2

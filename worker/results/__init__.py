@@ -1,0 +1,1 @@
+"""What is made of the numbers of a run for its readers."""
