@@ -52,6 +52,7 @@ class NoopPipeline:
             errors=[],
             completeness=completeness,
             tool_versions={},
+            history={},
             timings_ms={},
         )
         return PipelineResult(analysis=analysis, fetched=FetchedSource(has_history=False))

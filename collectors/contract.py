@@ -4,7 +4,7 @@ A collector measures one metric. It maps files (or the whole tree) to facts, and
 metric is one module in `collectors/metrics` with a `COLLECTOR` of one of the two kinds below.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
@@ -149,6 +149,20 @@ class SupportsSavedState(TreeCollector, Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsImports(Collector, Protocol):
+    """A collector that knows which files of the tree import each other."""
+
+    def imports(
+        self, facts: Mapping[str, Facts], importers: Collection[str], paths: Sequence[str]
+    ) -> Mapping[str, Collection[str]]:
+        """Return the files of the tree that each of `importers` imports; those without facts are left out.
+
+        `facts` are those of all files and, at `TREE_PATH`, of the tree; `paths` are those of all files.
+        """
+        ...
+
+
 class PackageFinder(Protocol):
     """Finds names of packages that an index may be asked for. No name is returned twice."""
 
@@ -207,6 +221,11 @@ def supports_many_trees(collector: object) -> TypeGuard[SupportsManyTrees]:
 def supports_package_names(collector: object) -> TypeGuard[SupportsPackageNames]:
     """Return whether the collector finds package names in the facts of files."""
     return _is_instance(collector, SupportsPackageNames)
+
+
+def supports_imports(collector: object) -> TypeGuard[SupportsImports]:
+    """Return whether the collector knows which files import each other."""
+    return _is_instance(collector, SupportsImports)
 
 
 def supports_saved_state(collector: object) -> TypeGuard[SupportsSavedState]:

@@ -61,11 +61,12 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(RunSummary):
-    """A whole run. `file_tree` is None for runs from before file trees existed."""
+    """A whole run. `file_tree` and `history` are None for runs from before they existed."""
 
     file_tree: Mapping[str, JSON] | None
     findings: Mapping[str, JSON]
     timings_ms: Mapping[str, int]
+    history: Mapping[str, JSON] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collectors.engine.roles import BY_ROLE, aggregate_by_role
 from collectors.engine.steps import FILE_STEP, OUT_OF_TIME, UnitResult
 from collectors.engine.summaries import Summary, list_findings, with_location_hashes
 from collectors.engine.traits import traits_of
+from collectors.history.run_history import run_history
 from collectors.source.source_tree import SourceTree
 from domain.findings.roles import Role, assign_roles
 from domain.metrics.file_tree import MeasuredFile, build_file_tree
@@ -156,14 +157,17 @@ def assemble(
     reports = {name: outcome.value for name, outcome in outcomes.items() if isinstance(outcome, Ok)}
     declarations = [collector.metric for collector in collectors]
     metrics = {collector.metric.name: _aggregate(collector, reports) for collector in collectors}
+    files = _measured_files(tree, collected, reports)
+    found = next((report.history for report in reports.values() if report.history is not None), None)
     return Analysis(
         metrics=safe_json(metrics),
-        file_tree=safe_json(build_file_tree(_measured_files(tree, collected, reports), declarations)),
+        file_tree=safe_json(build_file_tree(files, declarations)),
         findings={**list_findings(reports, FINDINGS_LIMIT), "metrics": _traits(collectors)},
         errors=_errors(collected, outcomes),
         completeness=safe_json(_completeness(fetched, collected, outcomes)),
         tool_versions=tool_versions(collectors),
         timings_ms=timings_ms,
+        history=safe_json(run_history(found, collectors, files, collected.roles, collected.facts)),
     )
 
 

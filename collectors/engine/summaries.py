@@ -10,6 +10,7 @@ from typing import Any, Self
 from collectors.source.source_lines import SourceLines
 from domain.findings.identity import fingerprint
 from domain.findings.severity import SEVERITIES
+from domain.history.facts import HistoryFacts
 from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.report import MESSAGE_LIMIT, Finding, Report
 from domain.text import JSON, one_line, printable
@@ -49,6 +50,7 @@ class Summary:
     per_file: Mapping[str, Mapping[str, JSON]]
     findings: Mapping[str, Sequence[Row]]
     gaps: Sequence[str]
+    history: HistoryFacts | str | None = None
 
     @classmethod
     def from_report(
@@ -69,19 +71,28 @@ class Summary:
             per_file=report.per_file,
             findings=findings,
             gaps=report.gaps,
+            history=report.history,
         )
 
     def to_plain(self) -> list[Any]:
         """Return plain data for msgpack."""
         per_file = {path: dict(row) for path, row in self.per_file.items()}
         by_role = None if self.by_role is None else {role: dict(row) for role, row in self.by_role.items()}
-        return [dict(self.aggregate), by_role, per_file, dict(self.findings), list(self.gaps)]
+        history = self.history.to_plain() if isinstance(self.history, HistoryFacts) else self.history
+        return [dict(self.aggregate), by_role, per_file, dict(self.findings), list(self.gaps), history]
 
     @classmethod
     def from_plain(cls, plain: Sequence[Any], more_gaps: Sequence[str]) -> Self:
         """Return the summary that `to_plain` encoded, with gaps that the engine adds to the collector's own."""
-        aggregate, by_role, per_file, findings, gaps = plain
-        return cls(aggregate=aggregate, by_role=by_role, per_file=per_file, findings=findings, gaps=[*gaps, *more_gaps])
+        aggregate, by_role, per_file, findings, gaps, history = plain
+        return cls(
+            aggregate=aggregate,
+            by_role=by_role,
+            per_file=per_file,
+            findings=findings,
+            gaps=[*gaps, *more_gaps],
+            history=HistoryFacts.from_plain(history) if isinstance(history, dict) else history,
+        )
 
 
 def with_location_hashes(

@@ -1,7 +1,7 @@
 """`deps`: the modules and packages that the tree imports, and the versions that it declares."""
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -142,6 +142,15 @@ class Deps:
         """Return a finder of the packages that files import. Names that no index is asked for are left out."""
         return _Finder({**_NO_MANIFESTS, **of_tree}, paths)
 
+    def imports(
+        self, facts: Mapping[str, Facts], importers: Collection[str], paths: Sequence[str]
+    ) -> Mapping[str, Collection[str]]:
+        """Return the files of the tree that each of `importers` imports, found as `total_modules` counts them."""
+        of_tree = {**_NO_MANIFESTS, **facts.get(TREE_PATH, {})}
+        files = {path: fact for path, fact in facts.items() if path != TREE_PATH}
+        classifier = _classifier(of_tree, files, paths)
+        return {path: classifier.internal_imports(path, files[path]) for path in importers if path in files}
+
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
         """Classify the imports, now that all files of the tree are known."""
         of_tree = {**_NO_MANIFESTS, **facts.get(TREE_PATH, {})}
@@ -220,13 +229,17 @@ class _Finder:
 def _classify(
     of_tree: Mapping[str, Any], files: Mapping[str, Facts], paths: Sequence[str]
 ) -> tuple[_Declarations, "_ImportClassifier"]:
-    declarations = _Declarations.of(of_tree, files.values())
-    tops = {dotted.partition(".")[0] for fact in files.values() for dotted in fact["absolute"]}
-    index = ModuleIndex((*paths, *of_tree["modules"]), projects=of_tree["roots"], imported=tops)
-    imports = _ImportClassifier(index, declarations)
+    imports = _classifier(of_tree, files, paths)
     for path, fact in files.items():
         imports.add(path, fact)
-    return declarations, imports
+    return imports.declarations, imports
+
+
+def _classifier(of_tree: Mapping[str, Any], files: Mapping[str, Facts], paths: Sequence[str]) -> "_ImportClassifier":
+    """Return a classifier of imports that knows all files of the tree, and to which no import was added."""
+    tops = {dotted.partition(".")[0] for fact in files.values() for dotted in fact["absolute"]}
+    index = ModuleIndex((*paths, *of_tree["modules"]), projects=of_tree["roots"], imported=tops)
+    return _ImportClassifier(index, _Declarations.of(of_tree, files.values()))
 
 
 def package_health(packages: Iterable[str], declarations: _Declarations) -> list[dict[str, Any]]:
@@ -264,35 +277,39 @@ class _ImportClassifier:
 
     def __init__(self, index: ModuleIndex, declarations: _Declarations) -> None:
         self._index = index
-        self._declarations = declarations
+        self.declarations = declarations
         self.internal: set[str] = set()
         self.foreign: set[str] = set()
         self.packages: set[str] = set()
 
     def add(self, path: str, fact: Facts) -> None:
         """Add the imports of one file. A file that imports itself does not count."""
+        self.internal.update(self.internal_imports(path, fact))
+
+    def internal_imports(self, path: str, fact: Facts) -> frozenset[str]:
+        """Return the files of the tree that one file imports, without itself; add its imports of others."""
         found = {self._index.resolve_relative(path, level, dotted) for level, dotted in fact["relative"]}
         for dotted in fact["absolute"]:
             if dotted.partition(".")[0] not in STANDARD_LIBRARY:
                 found.add(self._resolve(path, dotted))
-        self.internal.update(file for file in found if file is not None and file != path)
+        return frozenset(file for file in found if file is not None and file != path)
 
     def _resolve(self, path: str, dotted: str) -> str | None:
         """Return the file that is imported. If there is none, add the import to those of others, and return None."""
         top = dotted.partition(".")[0]
-        declared = find_declared(dotted, self._declarations.of_others, with_affixes=False)
+        declared = find_declared(dotted, self.declarations.of_others, with_affixes=False)
         file = self._index.resolve_absolute(path, dotted, rooted_only=declared is not None)
         if file is None and declared is None:
             file = self._index.resolve_nearby(path, dotted)
         if file is not None or top in OTHER_STANDARD_LIBRARY:
             return file
-        declared = declared or find_declared(dotted, self._declarations.of_others)
+        declared = declared or find_declared(dotted, self.declarations.of_others)
         if declared is not None:
             self._add_foreign(top, declared)
         elif self._index.is_namespace(path, top):
             # The name is the tree's own. What else the namespace has is not known to anybody but the table.
             self._add_known(top, known_below_namespace(dotted))
-        elif canonical_name(top) not in self._declarations.own:
+        elif canonical_name(top) not in self.declarations.own:
             self._add_foreign(top, *distributions_for(dotted)[:1])
         return None
 
@@ -302,7 +319,7 @@ class _ImportClassifier:
 
     def _add_foreign(self, top: str, *distributions: str) -> None:
         self.foreign.add(top)
-        self.packages.update(name for name in distributions if name not in self._declarations.own)
+        self.packages.update(name for name in distributions if name not in self.declarations.own)
 
 
 COLLECTOR = Deps()

@@ -20,6 +20,16 @@ SECTIONS = {
     "file": ("File", "A node of `file_tree`."),
     "finding": ("Finding", "One problem at one place."),
     "completeness": ("Completeness", ""),
+    "history": ("History", "[history.md](history.md) says how each value is computed."),
+    "counted_commits": ("Counted commits", ""),
+    "hotspots": ("Hotspots", ""),
+    "hotspot": ("Hotspot", ""),
+    "coupling": ("Coupling", ""),
+    "coupled_pair": ("Coupled pair", ""),
+    "ownership": ("Ownership", ""),
+    "truck_factor": ("Truck factor", ""),
+    "owned_file": ("Owned file", ""),
+    "ai_share": ("AI share", ""),
 }
 """Title and first sentence of each definition that has a table; `metrics.md` has those of the metrics."""
 

@@ -11,6 +11,7 @@ from functools import cache
 from collectors.contract import supports_subsets
 from collectors.engine.discovery import declarations, discover
 from collectors.engine.roles import BY_ROLE
+from docs.generator import history_schema
 from docs.generator.json_schema import (
     Schema,
     dataclass_schema,
@@ -103,6 +104,7 @@ def schema() -> Schema:
             "file_metrics": _file_metrics(metrics),
             "finding": _finding(),
             "completeness": _completeness(metrics),
+            **history_schema.definitions(),
         },
     }
 
@@ -156,6 +158,10 @@ def _result_properties() -> dict[str, Schema]:
             nullable({"type": "object", "additionalProperties": INTEGER}),
             "Milliseconds. `fetching`, `collecting` and `summarizing` are wall times. `collect.NAME` is a collector's "
             "CPU time in all processes; `wall.NAME` is the time from the start of collecting to its last result.",
+        ),
+        "history": with_description(
+            nullable(reference("history")),
+            "What the git history says of the files; null in runs of before.",
         ),
     }
 

@@ -92,6 +92,7 @@ class Analysis:
 
     `timings_ms` is in milliseconds: under a stage (`collecting`) its wall time, under `collect.NAME` a collector's CPU
     time in all processes, under `wall.NAME` the time from the start of collecting to that collector's last result.
+    `history` is what `domain.history.document` makes.
     """
 
     metrics: Mapping[str, JSON]
@@ -101,6 +102,7 @@ class Analysis:
     completeness: Mapping[str, JSON]
     tool_versions: Mapping[str, str]
     timings_ms: Mapping[str, int]
+    history: Mapping[str, JSON]
 
     def document(self) -> dict[str, JSON]:
         """Return the fields by name. Their values are JSON already and are not copied."""

@@ -62,13 +62,16 @@ def _shortfall(value: float) -> float:
     return 1.0 - min(max(value, 0.0), 100.0) / 100.0
 
 
+HISTORY_INPUT = "churn"
+"""The input of the health score that comes from the git history."""
+
 HEALTH_WEIGHTS: Mapping[str, Weight] = {
     # The half points are the thresholds of the metric's severity: from low to medium, or from medium to high.
     # The order is that of the sum, which decides the last digit of a score: keep it.
     "complexity": Weight(share=0.20, penalty=_saturating(10)),
     "maintainability": Weight(share=0.15, penalty=_shortfall),
     "docs": Weight(share=0.10, penalty=_shortfall),
-    "churn": Weight(share=0.05, penalty=_saturating(500), required=False),
+    HISTORY_INPUT: Weight(share=0.05, penalty=_saturating(500), required=False),
     "lint": Weight(share=0.15, penalty=_saturating(8)),
     "dead_code": Weight(share=0.10, penalty=_saturating(4)),
     "duplication": Weight(share=0.10, penalty=_saturating(20)),

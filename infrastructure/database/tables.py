@@ -104,6 +104,7 @@ class AnalysisRunRow(Base):
     timings_ms: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
     tool_versions: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
     completeness: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+    history: Mapped[dict[str, Any] | None]
 
 
 class JobRow(Base):

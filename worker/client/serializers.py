@@ -82,6 +82,7 @@ def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
         "completeness": run.completeness,
         "tool_versions": run.tool_versions,
         "timings_ms": run.timings_ms,
+        "history": run.history,
     }
 
 
@@ -99,4 +100,5 @@ def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:
         "completeness": None,
         "tool_versions": None,
         "timings_ms": None,
+        "history": None,
     }

@@ -82,7 +82,7 @@ def summary_from_row(row: Mapping[Any, Any]) -> RunSummary:
 
 def run_from_row(row: Mapping[Any, Any]) -> Run:
     """Return the run of a row of SUMMARY_COLUMNS and the large documents."""
-    documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms")}
+    documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms", "history")}
     return Run(**_summary_values(row), **documents)
 
 

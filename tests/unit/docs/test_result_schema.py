@@ -70,6 +70,8 @@ def test_analysis_is_valid_and_so_is_the_whole_document_at_once(analysis: dict[s
         lambda document: document["findings"]["items"][0].update(line=None),
         lambda document: document["completeness"]["collectors"].update(lint="fine"),
         lambda document: document.update(timings_ms={"collecting": 0.5}),
+        lambda document: document["history"].update(reason=None, remembered="yes"),
+        lambda document: document["history"].pop("coupling"),
     ],
 )
 def test_damaged_analysis_is_refused(analysis: dict[str, Any], damage: Callable[[dict[str, Any]], object]) -> None:
@@ -88,7 +90,8 @@ def test_job_is_valid_and_a_damaged_one_is_refused() -> None:
 
 
 def test_result_of_a_failed_job_is_valid() -> None:
-    empty = dict.fromkeys(("metrics", "file_tree", "findings", "completeness", "tool_versions", "timings_ms"))
+    names = ("metrics", "file_tree", "findings", "completeness", "tool_versions", "timings_ms", "history")
+    empty = dict.fromkeys(names)
     document = {"job": JOB, "source": JOB["source_metadata"], **empty, "errors": ["not a zip"]}
     check_document(document)
     with pytest.raises(jsonschema.ValidationError):

@@ -32,6 +32,7 @@ def document(name: str) -> Mapping[str, Any]:
         completeness={"collectors": {}},
         tool_versions={},
         timings_ms={},
+        history={},
     ).document()
 
 

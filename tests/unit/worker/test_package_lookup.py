@@ -34,6 +34,7 @@ def analysis_of(*packages: str) -> Analysis:
         completeness={"collectors": {"deps": "ok"}},
         tool_versions={},
         timings_ms={},
+        history={},
     )
 
 

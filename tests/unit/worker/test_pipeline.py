@@ -33,6 +33,7 @@ ANALYSIS = Analysis(
     completeness={"collectors": {"deps": "ok"}},
     tool_versions={},
     timings_ms={},
+    history={},
 )
 
 

@@ -23,6 +23,7 @@ RESULT_KEYS = {
     "completeness",
     "tool_versions",
     "timings_ms",
+    "history",
 }
 
 

@@ -33,7 +33,7 @@ async def test_a_run_is_read_as_it_was_written(database: Database) -> None:
         summary = await RunRepository(connection).summary(run.run_id)
         tree = await RunRepository(connection).file_tree(run.run_id)
     assert (found.origin, found.job_id, found.user_id, found.duration_ms) == (origin, "job", run.user_id, 12)
-    for name in ("metrics", "file_tree", "findings", "completeness", "tool_versions", "timings_ms"):
+    for name in ("metrics", "file_tree", "findings", "completeness", "tool_versions", "timings_ms", "history"):
         assert getattr(found, name) == getattr(run.analysis, name)
     assert found.errors == ("lint collector failed: x",)
     assert tree == run.analysis.file_tree

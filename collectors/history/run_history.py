@@ -1,0 +1,53 @@
+"""The `history` of a run: the facts of its commits, with the roles, the health and the imports of its files."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+
+from collectors.contract import AnyCollector, supports_imports
+from domain.findings.roles import Role
+from domain.history.document import FAILED, Tree, history_document, missing_history
+from domain.history.facts import HistoryFacts
+from domain.metrics.declaration import MetricDeclaration
+from domain.metrics.file_tree import FileMetrics, MeasuredFile
+from domain.metrics.scoring import HISTORY_INPUT
+from domain.text import JSON
+
+
+def run_history(
+    found: HistoryFacts | str | None,
+    collectors: Sequence[AnyCollector],
+    files: Mapping[str, MeasuredFile],
+    roles: Mapping[str, Role],
+    facts_of: Mapping[str, Mapping[str, object]],
+) -> dict[str, JSON]:
+    """Return the document. `found` are the facts of its commits, or why there are none; None where that failed.
+
+    `facts_of` are the facts of files, by collector and path.
+    """
+    if not isinstance(found, HistoryFacts):
+        return missing_history(found or FAILED)
+    metrics = FileMetrics([collector.metric for collector in collectors if not _reads_history(collector.metric)])
+    tree = Tree(
+        roles=roles,
+        health=lambda path: metrics.of(files[path])["health_score"],
+        imports=partial(_imports, collectors, facts_of, tuple(files)),
+    )
+    return history_document(found, tree)
+
+
+def _reads_history(metric: MetricDeclaration) -> bool:
+    return metric.file_metric is not None and metric.file_metric.health_input == HISTORY_INPUT
+
+
+def _imports(
+    collectors: Sequence[AnyCollector],
+    facts_of: Mapping[str, Mapping[str, object]],
+    paths: Sequence[str],
+    importers: Collection[str],
+) -> Mapping[str, Collection[str]]:
+    """Return the files that each of some files imports, as far as a collector knows."""
+    imports: dict[str, set[str]] = {path: set() for path in importers}
+    for collector in filter(supports_imports, collectors):
+        for path, imported in collector.imports(facts_of.get(collector.metric.name, {}), importers, paths).items():
+            imports[path].update(imported)
+    return imports
