@@ -65,7 +65,12 @@ METRIC = MetricDeclaration(
         column=Column(heading="churn", of=("count",)),
         position=80,
     ),
-    row=RowFormat(text="{total_commits} commits, {totalChurn} lines changed", score="churn_score", position=100),
+    row=RowFormat(
+        text="{total_commits} commits, {totalChurn} lines changed",
+        score="churn_score",
+        position=100,
+        absent="no history",
+    ),
 )
 
 

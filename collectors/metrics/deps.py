@@ -31,12 +31,16 @@ _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def _row_details(aggregate: Mapping[str, Any]) -> Mapping[str, object]:
-    """Count the packages, those that are outdated, and those of which that is not known."""
+    """Count the packages and say what is known of them: compared, not pinned, and of which the index knows versions."""
     packages = aggregate.get("package_health") or ()
-    outdated = sum(1 for package in packages if package["outdated"])
-    unknown = sum(1 for package in packages if package["outdated"] is None)
-    counted = [f"{outdated} outdated"] + ([f"{unknown} unknown"] if unknown else [])
-    return {"packages": len(packages), "outdated": f" ({', '.join(counted)})" if packages else ""}
+    compared = [package["outdated"] for package in packages if package["outdated"] is not None]
+    unpinned = sum(1 for package in packages if package["current_version"] is None)
+    newest = sum(1 for package in packages if package["latest_version"] is not None)
+    counted = [f"{sum(compared)} outdated"] * bool(compared) + [f"{unpinned} not pinned"] * bool(unpinned)
+    parts = [", ".join(counted)] * bool(counted)
+    if len(compared) < len(packages):
+        parts.append(f"newest versions found for {newest}")
+    return {"packages": len(packages), "outdated": f" ({'; '.join(parts)})" if packages else ""}
 
 
 METRIC = MetricDeclaration(

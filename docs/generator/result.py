@@ -68,6 +68,7 @@ ODD_NAMES = {
     "`git_branch`": "Of a job: the branch that was asked for. Of a run: the branch that was fetched.",
     "`error_message`, `errors`, `attempt_errors`": "Why the job failed; what the analysis could not measure; why "
     "earlier attempts failed.",
+    "`stage`: `asking the package index`": "The tree is analysed; answers about its packages are missing.",
     "`stage`: `waiting to fetch`": "As many other sources are being fetched as the worker has memory for.",
     "`stage`: `waiting for a core`": "The source is there; all cores of the worker are busy.",
     "`notices`, `notice_id`": "Webhook deliveries, and the header `webhook-id` of one.",

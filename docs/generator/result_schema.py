@@ -206,7 +206,7 @@ def _job_properties() -> dict[str, Schema]:
         "stage": with_description(
             MAYBE_TEXT,
             "What a running job does: `waiting to fetch`, `fetching`, `waiting for a core`, `collecting`, "
-            "`summarizing`.",
+            "`summarizing`, `asking the package index`.",
         ),
         "progress": {"type": "integer", "minimum": 0, "maximum": 100},
         "created_at": with_description(TIME, "When the job was submitted. All times are in UTC."),

@@ -119,13 +119,15 @@ class RowFormat:
     """How the metric's row reads in the command's table of metrics.
 
     `text` is a format string over the aggregate's keys, and over the keys that `details` computes from the aggregate.
-    `score` is the key of the aggregate that is shown as a score of 0..100. `position` orders the rows.
+    `score` is the key of the aggregate that is shown as a score of 0..100. `position` orders the rows. `absent` stands
+    for the state `ok` where nothing was measured because the source has nothing to measure.
     """
 
     text: str
     score: str | None = None
     details: Details | None = None
     position: int = LAST
+    absent: str = "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,10 @@ from domain.ports import PackageIndex, ProgressListener
 from domain.text import JSON, one_line
 from infrastructure.outbound.package_versions import is_older
 
+ASKING_INDEX = "asking the package index"
+"""Stage of a job whose tree is collected, while answers are missing."""
+
+COLLECTED_PERCENT = 90
 MAX_NAMES_SHOWN = 5
 CONCURRENT_PREFETCHES = 6
 """Fewer than the index client's requests at a time, so that other jobs' look-ups need not wait for a prefetch.
@@ -43,6 +47,7 @@ class PackageLookup:
         self._prefetches: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: dict[str, str | None] = {}
+        self._on_progress: ProgressListener | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,6 +66,8 @@ class PackageLookup:
 
     def listener(self, on_progress: ProgressListener) -> ProgressListener:
         """Return a listener that takes the report of package names, and passes on all other progress."""
+
+        self._on_progress = on_progress
 
         async def listen(progress: Mapping[str, JSON]) -> None:
             if PACKAGE_NAMES in progress:
@@ -94,6 +101,8 @@ class PackageLookup:
         for name in self._prefetches.keys() - (self._started & set(packages)):
             self._prefetches[name].cancel()
         rest = [name for name in packages if name not in self._answers]
+        if rest and self._on_progress is not None:
+            await self._on_progress({"stage": ASKING_INDEX, "progress": COLLECTED_PERCENT})
         found = await index.latest_versions(rest) if rest else {}
         return {**self._answers, **found}
 

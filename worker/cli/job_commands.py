@@ -88,7 +88,10 @@ def submit(
         str | None, typer.Option(metavar="URL", help="A URL that gets a webhook when the job ends.")
     ] = None,
     user: UserOption = DEFAULT_USER,
-    wait: Annotated[bool, typer.Option("--wait", help="Show progress, and take the result.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress, and then the result.")] = False,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Leave out the git history of a directory, as when it is too large.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a source to the workers."""
@@ -102,9 +105,12 @@ def submit(
     if from_file is None:
         if source is None:
             raise InvalidInputError("missing argument 'SOURCE' (see `vibe8 submit --help`)")
-        run_and_exit(submit_command(source, branch, authorship, user, output, wait=wait, notify=notify))
-    elif source is not None or branch is not None or wait:
-        raise InvalidInputError("--from cannot be combined with SOURCE, --branch or --wait (see `vibe8 submit --help`)")
+        options = {"wait": wait, "with_history": not no_history}
+        run_and_exit(submit_command(source, branch, authorship, user, output, notify=notify, **options))
+    elif source is not None or branch is not None or wait or no_history:
+        raise InvalidInputError(
+            "--from cannot be combined with SOURCE, --branch, --wait or --no-history (see `vibe8 submit --help`)"
+        )
     else:
         run_and_exit(submit_file(from_file, authorship, notify, user, output))
 

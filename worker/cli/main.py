@@ -19,7 +19,15 @@ _FLAGS = frozenset({"--json", "--no-cache"})
 
 
 def main() -> None:
-    """Run the command line, and exit with its exit code."""
+    """Run the command line, and exit with its exit code. Ctrl-C ends it without a traceback from the first import on."""
+    try:
+        _main()
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        sys.exit(INTERRUPTED)
+
+
+def _main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] != [_ANALYZE] or {"--help", "-h"} & set(arguments):
         sys.exit(_run_any())

@@ -18,6 +18,7 @@ from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.tree.notes import NOTES_NAME, SourceNotes
 
+LEFT_OUT = "history left out, as asked (--no-history)"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -37,16 +38,22 @@ def pack_directory(path: Path, *, with_history: bool, limits: SourceLimits | Non
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             placeholders = _add_files(archive, layout.tree)
             _add_files(archive, layout.manifests)
-            reason = _add_history(archive, layout, fetched, limits) if with_history and fetched.has_history else None
+            reason, fits = None, buffer.tell() <= limits.max_upload_bytes
+            if fetched.has_history and fits:
+                reason = _add_history(archive, layout, fetched, limits) if with_history else LEFT_OUT
             _add_notes(archive, fetched, placeholders, reason)
     if buffer.tell() > limits.max_upload_bytes:
-        raise _too_large_error(limits, with_history=with_history)
+        raise _too_large_error(limits, with_history=with_history and fits)
     return buffer.getvalue()
 
 
 def _too_large_error(limits: SourceLimits, *, with_history: bool) -> InvalidInputError:
     what = "the directory with its history" if with_history else "the directory"
-    return InvalidInputError(f"{what} is larger than {limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB)")
+    ways = "leave the history out (--no-history), " if with_history else "submit a part of it, "
+    return InvalidInputError(
+        f"{what} is larger than {limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB): "
+        f"{ways}submit the repository's URL, or raise MAX_UPLOAD_MB here and for the workers"
+    )
 
 
 def _add_notes(archive: zipfile.ZipFile, fetched: FetchedSource, placeholders: list[str], reason: str | None) -> None:

@@ -15,21 +15,29 @@ def row_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]
     return list(row)
 
 
-def package(outdated: bool | None) -> dict[str, Any]:
-    return {"package": "p", "installed": True, "outdated": outdated, "current_version": None, "latest_version": None}
+def package(outdated: bool | None, current: str | None = "1.0", latest: str | None = "2.0") -> dict[str, Any]:
+    return {
+        "package": "p", "installed": True, "outdated": outdated, "current_version": current, "latest_version": latest
+    }  # fmt: skip
+
+
+UNPINNED = package(None, None)
+UNASKED = package(None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("states", "words"),
+    ("health", "words"),
     [
         ([], "0 packages"),
-        ([False], "1 package (0 outdated)"),
-        ([True, False, True], "3 packages (2 outdated)"),
-        ([True, None, None], "3 packages (1 outdated, 2 unknown)"),
+        ([package(False)], "1 package (0 outdated)"),
+        ([package(True), package(False), package(True)], "3 packages (2 outdated)"),
+        ([package(True), UNPINNED, UNPINNED], "3 packages (1 outdated, 2 not pinned; newest versions found for 3)"),
+        ([UNPINNED] * 13, "13 packages (13 not pinned; newest versions found for 13)"),
+        ([UNASKED, UNASKED], "2 packages (2 not pinned; newest versions found for 0)"),
+        ([package(None, "1.0", None)], "1 package (newest versions found for 0)"),
     ],
 )
-def test_packages_count_the_unknown_apart(states: list[bool | None], words: str) -> None:
-    health = [package(outdated) for outdated in states]
+def test_packages_are_described_by_what_is_known(health: list[dict[str, Any]], words: str) -> None:
     *_, text = row_of("deps", {"total_modules": 21, "package_health": health})
     assert text == f"21 modules imported, {words}"
 
@@ -39,6 +47,12 @@ def test_failed_collector_shows_no_numbers() -> None:
     name, score, state, text = row_of("lint", aggregate, "failed")
     assert (name, score, text) == ("lint", "", "[dim]not measured[/dim]")
     assert "red" in state
+
+
+def test_a_tree_without_history_says_so_instead_of_ok() -> None:
+    aggregate = {"total_commits": None, "totalChurn": None, "churn_score": None}
+    assert row_of("churn", aggregate)[1:] == ["", "no history", "[dim]not measured[/dim]"]
+    assert "red" in row_of("churn", aggregate, "failed")[2]
 
 
 def test_null_among_numbers_is_a_question_mark() -> None:

@@ -14,7 +14,7 @@ from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
-from worker.analysis.package_lookup import CONCURRENT_PREFETCHES
+from worker.analysis.package_lookup import ASKING_INDEX, CONCURRENT_PREFETCHES
 from worker.analysis.pipeline import Pipeline
 
 VERSIONS = {"declared": "2.0", "other": "3.0", "imported": None}
@@ -110,13 +110,14 @@ async def test_declared_packages_are_asked_beside_collecting_and_only_the_rest_a
     assert index.prepared
     assert index.calls == [(["declared"], False), (["other"], False), (["imported"], True)]
     assert [row["latest_version"] for row in analysis.metrics["deps"]["package_health"]] == ["2.0", None]
-    assert progress == []  # the report of names is not progress of the job
+    assert progress == [{"stage": ASKING_INDEX, "progress": 90}]  # the report of names is not progress of the job
 
 
 async def test_nothing_is_asked_after_collecting_if_all_packages_were_declared(tmp_path: Path) -> None:
     index = RecordingIndex()
-    await analyse(tmp_path, index, Children(index, ["declared"], ["declared"]))
+    _, progress = await analyse(tmp_path, index, Children(index, ["declared"], ["declared"]))
     assert index.calls == [(["declared"], False)]
+    assert progress == []
 
 
 @pytest.mark.parametrize("reports", [(), ([],), (["declared"],), (["declared", "imported", "other"],), (["unknown"],)])
@@ -126,7 +127,7 @@ async def test_answers_are_the_same_whatever_was_asked_early(tmp_path: Path, rep
     expected, _ = await analyse(tmp_path, index, Children(index, ["declared", "imported"]))
     index = RecordingIndex()
     children = Children(index, ["declared", "imported"], *reports, wait=wait)
-    assert await analyse(tmp_path, index, children) == (expected, [])
+    assert (await analyse(tmp_path, index, children))[0] == expected
 
 
 async def test_failed_early_look_up_is_asked_again(tmp_path: Path) -> None:

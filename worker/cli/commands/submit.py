@@ -36,13 +36,15 @@ async def submit(
     output: OutputWriter,
     *,
     wait: bool,
+    with_history: bool = True,
     notify: str | None = None,
 ) -> int:
     """Submit the source; with `wait`, show its progress and its result."""
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     # Read the source before connecting, so that its errors are reported first.
-    submission = await asyncio.to_thread(read_submission, source, authorship, settings, notify_url=notify)
+    read = functools.partial(read_submission, source, authorship, settings, notify_url=notify)
+    submission = await asyncio.to_thread(read, with_history=with_history)
     async with Client.open(load_settings()) as client:
         user_id = await client.get_or_create_user(email)
         (job,) = await client.submit_many(user_id, [submission])
@@ -65,6 +67,7 @@ def read_submission(
     *,
     idempotency_key: str | None = None,
     notify_url: str | None = None,
+    with_history: bool = True,
 ) -> Submission:
     """Read the source and return its submission. Raises InvalidInputError where it cannot be read."""
     if isinstance(source, RemoteRepository):
@@ -76,7 +79,7 @@ def read_submission(
             idempotency_key=idempotency_key,
             notify_url=notify_url,
         )
-    filename, content = _read_upload(source, settings)
+    filename, content = _read_upload(source, settings, with_history=with_history)
     return UploadSubmission(
         filename=filename,
         content=content,
@@ -86,12 +89,12 @@ def read_submission(
     )
 
 
-def _read_upload(source: Directory | File, settings: Settings) -> tuple[str, bytes]:
-    """Return the name and the bytes to upload. A directory is packed as a zip, with its git history."""
+def _read_upload(source: Directory | File, settings: Settings, *, with_history: bool) -> tuple[str, bytes]:
+    """Return the name and the bytes to upload. A directory is packed as a zip, by default with its git history."""
     if isinstance(source, File):
         return source.path.name, read_file(source.path, settings)
     name = source.path.resolve().name or "root"
-    return f"{name}.zip", pack_directory(source.path, with_history=True, limits=source_limits(settings))
+    return f"{name}.zip", pack_directory(source.path, with_history=with_history, limits=source_limits(settings))
 
 
 def _next_commands(job_id: str, email: str) -> str:

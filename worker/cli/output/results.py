@@ -43,8 +43,9 @@ def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDecl
         name, row = declaration.name, declaration.row
         if name in metrics:
             value = metrics[name].get(row.score) if row.score else None
-            text = _format_aggregate(row, metrics[name])
-            grid.rows.append((name, _score(value), _state(states.get(name, "?")), text))
+            text, state = _format_aggregate(row, metrics[name]), states.get(name, "?")
+            is_absent = state == "ok" and _is_unmeasured(metrics[name])
+            grid.rows.append((name, _score(value), row.absent if is_absent else _state(state), text))
     for name in sorted(metrics.keys() - {declaration.name for declaration in declarations}):
         text = escape(printable_line(str(metrics[name])))
         grid.rows.append((escape(name), "", _state(states.get(name, "?")), text))
@@ -52,12 +53,16 @@ def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDecl
 
 
 def _format_aggregate(row: RowFormat, aggregate: Mapping[str, Any]) -> str:
-    if all(value is None for value in aggregate.values()):
+    if _is_unmeasured(aggregate):
         return "[dim]not measured[/dim]"
     values = _Values({key: _Unknown() if value is None else value for key, value in aggregate.items()})
     if row.details is not None:
         values.update(row.details(aggregate))
     return _PLURAL_OF_ONE.sub(r"1 \1", row.text.format_map(values))
+
+
+def _is_unmeasured(aggregate: Mapping[str, Any]) -> bool:
+    return all(value is None for value in aggregate.values())
 
 
 def _score(value: float | None) -> str:

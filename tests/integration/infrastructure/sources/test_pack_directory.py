@@ -108,12 +108,18 @@ def test_names_that_zip_cannot_represent_are_escaped(tmp_path: Path, new_layout:
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_directory_over_the_upload_limit_is_refused(work_tree: WorkTree, committed: bool) -> None:
+def test_directory_over_the_upload_limit_is_refused(
+    work_tree: WorkTree, new_layout: NewLayout, committed: bool
+) -> None:
     work_tree.write("noise.bin" if committed else "noise.py", os.urandom(MIB))
     if committed:
         work_tree.commit()
     limits = SourceLimits(max_upload_bytes=MIB // 2)
-    with pytest.raises(InvalidInputError, match=r"larger than 0\.5 MB \(MAX_UPLOAD_MB\)"):
+    ways = r"the directory with its history is .*--no-history" if committed else "the directory is .*a part of it"
+    with pytest.raises(InvalidInputError, match=rf"{ways}.* URL, or raise MAX_UPLOAD_MB"):
         pack_directory(work_tree.path, with_history=True, limits=limits)
     if committed:
-        assert pack_directory(work_tree.path, with_history=False, limits=limits)
+        packed = pack_directory(work_tree.path, with_history=False, limits=limits)
+        assert [(item.path, item.reason) for item in unpack(packed, new_layout()).skipped if item.path == ".git"] == [
+            (".git", "history left out, as asked (--no-history)")
+        ]
