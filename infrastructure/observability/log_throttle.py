@@ -23,6 +23,7 @@ class LogThrottle:
         self._event, self._allowed_at = event, now
         return True
 
-    def reset(self) -> None:
-        """Allow the next log line: the problem is over."""
-        self._event = None
+    def reset(self) -> bool:
+        """Allow the next log line: the problem is over. Return whether there was one."""
+        was_problem, self._event = self._event is not None, None
+        return was_problem

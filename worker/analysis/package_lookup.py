@@ -66,7 +66,6 @@ class PackageLookup:
 
     def listener(self, on_progress: ProgressListener) -> ProgressListener:
         """Return a listener that takes the report of package names, and passes on all other progress."""
-
         self._on_progress = on_progress
 
         async def listen(progress: Mapping[str, JSON]) -> None:

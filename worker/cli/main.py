@@ -19,7 +19,7 @@ _FLAGS = frozenset({"--json", "--no-cache"})
 
 
 def main() -> None:
-    """Run the command line, and exit with its exit code. Ctrl-C ends it without a traceback from the first import on."""
+    """Run the command line, and exit with its exit code. Ctrl-C never ends it in a traceback, also at its start."""
     try:
         _main()
     except KeyboardInterrupt:

@@ -175,7 +175,8 @@ class LeaseKeeper:
                 log.warning("lease.renewal_failed", jobs=len(self._held))
             return
         self.healthy = True
-        self._log_throttle.reset()
+        if self._log_throttle.reset():
+            log.info("service.available", after="lease.renewal_failed")
         if renew:
             HEARTBEATS.labels("ok").inc()
         for held in leases:

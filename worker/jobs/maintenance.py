@@ -74,7 +74,8 @@ async def _repeat(run_round: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run_round()
-            throttle.reset()
+            if throttle.reset():
+                log.info("service.available", after="maintenance.failed")
         except TransientError as error:
             if throttle.allows():
                 log.warning("maintenance.failed", reason=str(error))

@@ -71,7 +71,8 @@ class WebhookDispatcher:
                 self._wakeup.clear()
                 try:
                     await self._start_due()
-                    throttle.reset()
+                    if throttle.reset():
+                        log.info("service.available", after="webhook.claim_failed")
                 except TransientError as error:
                     if throttle.allows():
                         log.warning("webhook.claim_failed", reason=str(error))

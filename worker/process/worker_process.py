@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -26,6 +27,9 @@ RESTART_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
 LOG_SECONDS = 60.0
 REDIS_ERRORS = (RedisError, OSError, TimeoutError, ServiceUnavailableError)
+
+if TYPE_CHECKING:
+    from arq.typing import StartupShutdown
 
 log = structlog.get_logger(__name__)
 
@@ -155,9 +159,14 @@ class WorkerProcess:
         The loop checks `_draining` because an error while ARQ closes can replace the CancelledError.
         """
         throttle = LogThrottle(LOG_SECONDS)
+
+        async def on_connected(_ctx: dict[Any, Any]) -> None:
+            if throttle.reset():
+                log.info("service.available", after="redis.unavailable")
+
         while not self._draining.is_set():
             try:
-                await _consume_once(services)
+                await _consume_once(services, on_connected)
             except Exception as error:  # noqa: BLE001 - without this loop the worker would claim no job and look alive
                 if throttle.allows():
                     event = "redis.unavailable" if isinstance(error, REDIS_ERRORS) else "queue.consumer_failed"
@@ -191,9 +200,10 @@ def _update_gauges(services: Services) -> None:
     SCRATCH_FREE.set(services.backpressure.free_bytes())
 
 
-async def _consume_once(services: Services) -> None:
+async def _consume_once(services: Services, on_connected: "StartupShutdown") -> None:
     """Run ARQ until it ends. Its tasks only make the worker claim, which goes on without them."""
     worker = arq_worker(services)
+    worker.on_startup = on_connected
     try:
         await worker.async_run()
     finally:

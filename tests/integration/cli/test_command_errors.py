@@ -1,6 +1,7 @@
 """Invalid usage, sources and settings: one line that says what to do, exit code 2, and no need of any server."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.fixtures.archives import make_zip
 from tests.fixtures.worker_process import System
 from tests.integration.cli.command_support import assert_error_line
+from worker.cli import main
 
 pytestmark = pytest.mark.settings(MAX_UPLOAD_MB="1")
 
@@ -126,3 +128,17 @@ async def test_all_invalid_settings_are_named(no_services: System) -> None:
 async def test_redis_url_without_database_url_is_refused(no_services: System, command: str) -> None:
     finished = await no_services.run(command, REDIS_URL="redis://127.0.0.1:1/0")
     assert_error_line(finished, 2, "DATABASE_URL is not set")
+
+
+def test_ctrl_c_while_the_command_starts_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_run_any", interrupted)
+    monkeypatch.setattr(sys, "argv", ["vibe8", "jobs"])
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "vibe8: interrupted\n"

@@ -41,6 +41,14 @@ def test_a_line_is_allowed_again_after_the_interval(clock: Clock) -> None:
     assert not throttle.allows()
 
 
+def test_the_end_of_a_problem_is_told_once(clock: Clock) -> None:
+    throttle = LogThrottle(60.0)
+    assert not throttle.reset()
+    throttle.allows()
+    assert [throttle.reset(), throttle.reset()] == [True, False]
+    assert throttle.allows()
+
+
 def test_another_event_is_always_allowed(clock: Clock) -> None:
     throttle = LogThrottle(60.0)
     assert throttle.allows("a")

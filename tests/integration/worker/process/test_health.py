@@ -74,6 +74,8 @@ async def test_worker_is_ready_and_works_while_redis_is_unavailable(
         assert ended.status is JobStatus.COMPLETED
         assert await has_status(http, None)
         await proxy.connect()
+        (back,) = await worker.until("service.available")
+        assert back["after"] == "redis.unavailable"
         assert worker.process.poll() is None
 
 
