@@ -160,7 +160,7 @@ class WorkerProcess:
         """
         throttle = LogThrottle(LOG_SECONDS)
 
-        async def on_connected(_ctx: dict[Any, Any]) -> None:
+        async def on_connected(ctx: dict[Any, Any]) -> None:  # noqa: ARG001 - ARQ passes it by name
             if throttle.reset():
                 log.info("service.available", after="redis.unavailable")
 
