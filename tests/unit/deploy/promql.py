@@ -152,7 +152,7 @@ def our_metrics() -> list[MetricWrapperBase]:
 
 def check(text: str) -> Expression:
     """Parse an expression. Fails the test if a series or label does not exist, or has the wrong kind."""
-    known = exposed()
+    known = {**exposed(), "up": ("gauge", set())}  # Prometheus writes `up` itself: whether a target answered
     expression = parse(text)
     assert expression.series, f"no series in {text!r}"
     labels: set[str] = set()

@@ -64,6 +64,27 @@ def test_the_environment_contains_only_known_settings() -> None:
     assert named <= setting_names()
 
 
+def test_every_documented_setting_reaches_the_containers() -> None:
+    """From a file beside the Compose file, which need not exist: its values are overridden by those given here."""
+    for service in ("worker", "migrate"):
+        assert SERVICES[service]["env_file"] == [{"path": "./vibe8.env", "required": False}]
+
+
+def test_the_servers_are_published_on_loopback_only() -> None:
+    ports = {name: SERVICES[name].get("ports", []) for name in SERVICES}
+    assert ports == {
+        "postgres": ["127.0.0.1:${POSTGRES_PORT:-5432}:5432"],
+        "redis": ["127.0.0.1:${REDIS_PORT:-6379}:6379"],
+        "migrate": [],
+        "worker": [],
+    }
+
+
+def test_the_readme_names_the_passwords() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert re.search(r"POSTGRES_PASSWORD=\S+ REDIS_PASSWORD=\S+ docker compose up", readme)
+
+
 def test_the_containers_run_known_commands() -> None:
     assert WORKER["command"] == ["vibe8", "worker"]
     assert SERVICES["migrate"]["command"] == ["vibe8", "migrate"]

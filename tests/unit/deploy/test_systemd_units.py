@@ -133,3 +133,11 @@ def test_the_example_environment_is_valid() -> None:
     assert set(values) <= setting_names()
     assert values["SHUTDOWN_GRACE"] == str(Settings().shutdown_grace)
     Settings(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def test_each_instance_has_a_status_port_of_its_own() -> None:
+    unit = (DEPLOY / "systemd/vibe8-worker@.service").read_text()
+    assert "Environment=STATUS_PORT=808%i " in unit
+    assert not [
+        line for line in (DEPLOY / "systemd/worker.env.example").read_text().splitlines() if "STATUS_PORT=" in line
+    ]
