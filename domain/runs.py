@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
+from domain.findings.baseline import Project
 from domain.metrics.report import Analysis
 from domain.text import JSON
 
@@ -22,6 +23,11 @@ class RunOrigin:
     git_repo_url: str | None = None
     git_branch: str | None = None
     git_commit_sha: str | None = None
+
+    @property
+    def project(self) -> Project | None:
+        """What its project's runs have in common; None if nothing is known of it."""
+        return Project.of(url=self.git_repo_url, name=self.project_name, filename=self.upload_filename)
 
     @classmethod
     def from_source(
@@ -45,7 +51,10 @@ class RunOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A run without its large documents, for lists. `created_at` is in UTC; `duration_ms` covers the whole attempt."""
+    """A run without its large documents, for lists. `created_at` is in UTC; `duration_ms` covers the whole attempt.
+
+    `baseline_run_id` is the earlier run that it was compared with. A `pinned` run is its project's baseline.
+    """
 
     run_id: UUID
     user_id: UUID
@@ -57,21 +66,27 @@ class RunSummary:
     completeness: Mapping[str, JSON]
     tool_versions: Mapping[str, str]
     duration_ms: int
+    baseline_run_id: UUID | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(RunSummary):
-    """A whole run. `file_tree` and `history` are None for runs from before they existed."""
+    """A whole run.
+
+    `file_tree` and `history` are None for runs from before they existed, `comparison` without a baseline.
+    """
 
     file_tree: Mapping[str, JSON] | None
     findings: Mapping[str, JSON]
     timings_ms: Mapping[str, int]
     history: Mapping[str, JSON] | None
+    comparison: Mapping[str, JSON] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to insert when its job completes."""
+    """A run to insert when its job completes. `on_default_branch` is None for a source without branches."""
 
     run_id: UUID
     user_id: UUID
@@ -79,6 +94,9 @@ class NewRun:
     origin: RunOrigin
     analysis: Analysis
     duration_ms: int
+    baseline_run_id: UUID | None = None
+    comparison: Mapping[str, JSON] | None = None
+    on_default_branch: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     pending_job_max_age: PositiveInt = 86_400
     """Seconds that a pending job may be due before cleanup fails it as `stale`."""
     run_retention_days: PositiveInt | None = None
-    """Days after which cleanup deletes a run; unset: never."""
+    """Days after which cleanup deletes a run that is not pinned; unset: never."""
 
     max_concurrent_jobs_per_user: PositiveInt = 5
     """Unfinished jobs that one user may have at a time."""

@@ -30,6 +30,10 @@ SECTIONS = {
     "truck_factor": ("Truck factor", ""),
     "owned_file": ("Owned file", ""),
     "ai_share": ("AI share", ""),
+    "comparison": (
+        "Comparison",
+        "A run compared with an earlier one of its project: see [comparison.md](comparison.md).",
+    ),
 }
 """Title and first sentence of each definition that has a table; `metrics.md` has those of the metrics."""
 

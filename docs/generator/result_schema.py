@@ -20,8 +20,10 @@ from docs.generator.json_schema import (
     schema_of,
     with_description,
 )
+from domain.findings.comparison import FIXED_LIMIT, PATHS_LIMIT
 from domain.findings.identity import IdentityKind
 from domain.findings.roles import Role
+from domain.findings.states import FindingState
 from domain.jobs import AttemptError, JobStatus
 from domain.metrics.declaration import (
     AggregateField,
@@ -91,7 +93,7 @@ def schema() -> Schema:
         "description": "What `vibe8 analyze`, `vibe8 submit --wait` and `vibe8 result` print with --json, and what "
         "`worker.client.run_to_json` returns. A later version may add keys. A job without a result has null in place "
         "of all that only an analysis knows.",
-        **object_schema(_result_properties()),
+        **object_schema(_result_properties(), optional=("comparison",)),
         "$defs": {
             "job": object_schema(_job_properties(), optional=("notices", "owner")),
             "webhook_delivery": _webhook_delivery(),
@@ -105,6 +107,7 @@ def schema() -> Schema:
             "finding": _finding(),
             "completeness": _completeness(metrics),
             **history_schema.definitions(),
+            "comparison": _comparison(),
         },
     }
 
@@ -162,6 +165,10 @@ def _result_properties() -> dict[str, Schema]:
         "history": with_description(
             nullable(reference("history")),
             "What the git history says of the files; null in runs of before.",
+        ),
+        "comparison": with_description(
+            nullable(reference("comparison")),
+            "The comparison with the baseline; null where no earlier run can be one, absent for `vibe8 analyze`.",
         ),
     }
 
@@ -294,7 +301,40 @@ def _metrics_with_roles() -> frozenset[str]:
 def _finding() -> Schema:
     properties = dataclass_schema(Finding, FINDING_MEANINGS)["properties"]
     properties["fingerprint"] = with_description(TEXT, FINDING_MEANINGS["fingerprint"])
-    return object_schema(properties, optional=_SINCE_FINDINGS)
+    properties["state"] = with_description(schema_of(FindingState), "What became of it since the baseline.")
+    properties["first_seen_at"] = with_description(
+        MAYBE_TIME, "When the first run with it was claimed or stored; null where that is not known."
+    )
+    return object_schema(properties, optional=(*_SINCE_FINDINGS, "state", "first_seen_at"))
+
+
+def _comparison() -> Schema:
+    counts: Schema = {"type": "object", "additionalProperties": {"type": "object"}}
+    paths = object_schema({"total": INTEGER, "items": {"type": "array", "maxItems": PATHS_LIMIT, "items": TEXT}})
+    renames: Schema = {"type": "array", "maxItems": PATHS_LIMIT, "items": object_schema({"from": TEXT, "to": TEXT})}
+    fixed: Schema = {"type": "array", "maxItems": FIXED_LIMIT, "items": reference("finding")}
+    files = {"added": paths, "removed": paths, "changed": paths}
+    return object_schema(
+        {
+            "baseline_run_id": with_description(MAYBE_TEXT, "The earlier run; null once it was deleted."),
+            "chosen_as": with_description(
+                {"enum": ["pinned", "same branch", "default branch"]}, "Why this run is the baseline."
+            ),
+            "counts": with_description(counts, "Findings of the run by metric, severity, state and role."),
+            "baseline_counts": with_description(counts, "Findings of the baseline, likewise."),
+            "metrics": with_description(
+                object_schema({"before": {"type": "object"}, "after": {"type": "object"}}), "`metrics` of both runs."
+            ),
+            "files": object_schema({**files, "renamed": object_schema({"total": INTEGER, "items": renames})}),
+            "fixed": with_description(
+                object_schema({"total": INTEGER, "items": fixed}), "Findings of the baseline that are gone."
+            ),
+            "tool_versions": with_description(
+                {"type": "object", "additionalProperties": {"type": "array", "items": MAYBE_TEXT}},
+                "Versions before and after of the tools that changed.",
+            ),
+        }
+    )
 
 
 def _measured(field: AggregateField | FileField | ItemField) -> Schema:

@@ -100,7 +100,7 @@ def _file_nodes(root: Mapping[str, JSON] | None) -> Iterator[tuple[str, Mapping[
     pending = [] if root is None else [root]
     while pending:
         node = pending.pop()
-        if node["type"] == "file":
+        if node.get("type") == "file":
             yield node["path"], node
         else:
-            pending += node["children"]
+            pending += node.get("children", ())

@@ -82,6 +82,21 @@ class AnalysisRunRow(Base):
         CheckConstraint("submission_type IN ('upload', 'github')", name="submission_type"),
         # Serves any page of a user's runs, newest first.
         Index("ix_analysis_runs_user_id_created_at_run_id", "user_id", "created_at", "run_id"),
+        # Without it, deleting a run would read every run to set the references to NULL.
+        Index(
+            "ix_analysis_runs_baseline_run_id",
+            "baseline_run_id",
+            postgresql_where=text("baseline_run_id IS NOT NULL"),
+        ),
+        # For the choice of a baseline among the runs of a project.
+        Index(
+            "ix_analysis_runs_project",
+            "user_id",
+            "project_key",
+            "created_at",
+            postgresql_where=text("project_key IS NOT NULL"),
+        ),
+        Index("ix_analysis_runs_pinned", "user_id", "project_key", postgresql_where=text("pinned")),
     )
 
     run_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
@@ -105,6 +120,11 @@ class AnalysisRunRow(Base):
     tool_versions: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
     completeness: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
     history: Mapped[dict[str, Any] | None]
+    baseline_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("analysis_runs.run_id", ondelete="SET NULL"))
+    comparison: Mapped[dict[str, Any] | None]
+    project_key: Mapped[str | None]
+    on_default_branch: Mapped[bool | None]
+    pinned: Mapped[bool] = mapped_column(server_default=false())
 
 
 class JobRow(Base):

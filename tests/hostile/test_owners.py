@@ -61,6 +61,8 @@ JOB_CALLS: dict[str, Call] = {
 RUN_CALLS: dict[str, Call] = {
     "get_run": lambda client, user, run: client.get_run(user, run),
     "get_file_tree": lambda client, user, run: client.get_file_tree(user, run),
+    "compare_runs": lambda client, user, run: client.compare_runs(user, run, run),
+    "pin_baseline": lambda client, user, run: client.pin_baseline(user, run),
     "delete_run": lambda client, user, run: client.delete_run(user, run),
 }
 OWN_CALLS: dict[str, Call] = {

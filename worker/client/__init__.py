@@ -1,8 +1,9 @@
 """What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
 
 from worker.client.client import Client
-from worker.client.results import Completed, JobFailed, JobResult, Page, Unfinished
+from worker.client.results import Completed, JobFailed, JobResult, Page, RunComparison, Unfinished
 from worker.client.serializers import (
+    comparison_to_json,
     empty_result_to_json,
     job_to_json,
     run_summary_to_json,
@@ -18,9 +19,11 @@ __all__ = [
     "JobResult",
     "Page",
     "RepositorySubmission",
+    "RunComparison",
     "Submission",
     "Unfinished",
     "UploadSubmission",
+    "comparison_to_json",
     "empty_result_to_json",
     "job_to_json",
     "run_summary_to_json",

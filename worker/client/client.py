@@ -23,9 +23,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import ForbiddenError, IllegalTransitionError, NotFoundError
+from domain.errors import ForbiddenError, IllegalTransitionError, InvalidInputError, NotFoundError
+from domain.findings.comparison import compare_runs
 from domain.jobs import Job, JobCursor, JobStatus
-from domain.runs import Run, RunCursor
+from domain.runs import Run, RunCursor, RunSummary
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from domain.webhooks import WebhookDelivery
@@ -39,7 +40,7 @@ from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
 from worker.client.connections import Connections, open_connections
-from worker.client.results import Completed, JobFailed, JobResult, Page, Unfinished
+from worker.client.results import Completed, JobFailed, JobResult, Page, RunComparison, Unfinished
 from worker.client.submissions import (
     RepositorySubmission,
     Submission,
@@ -323,6 +324,38 @@ class Client:
             tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
         return tree
 
+    async def compare_runs(self, user_id: UUID, run_id: UUID, baseline_id: UUID | None = None) -> RunComparison:
+        """Compare two runs of the user: a run and an earlier one, or without `baseline_id` the run's own baseline.
+
+        The runs may be of different projects. Raises NotFoundError, ForbiddenError, and InvalidInputError for a run
+        that has no baseline.
+        """
+        async with self._database.unit_of_work() as work:
+            runs = RunRepository(work)
+            summary = _owned_run(await runs.summary(run_id), user_id)
+            baseline_id = baseline_id or summary.baseline_run_id
+            if baseline_id is None:
+                raise InvalidInputError(f"run {run_id} has no baseline; name a run to compare it with")
+            _owned_run(await runs.summary(baseline_id), user_id)
+            before, after = await runs.measured(baseline_id), await runs.measured(run_id)
+        if before is None or after is None:
+            raise NotFoundError("one of the runs has just been deleted")
+        compared = await asyncio.to_thread(compare_runs, before, after)
+        return RunComparison(
+            run_id=run_id, baseline_run_id=baseline_id, document=compared.document, findings=compared.items
+        )
+
+    async def pin_baseline(self, user_id: UUID, run_id: UUID) -> None:
+        """Make the run the baseline of its project's later runs, in place of any other. It is kept until it is deleted.
+
+        Raises NotFoundError, ForbiddenError, and InvalidInputError for a run of a version that knew no projects.
+        """
+        async with self._database.unit_of_work() as work:
+            _owned_run(await RunRepository(work).summary(run_id), user_id)
+            await RunRepository(work).pin(run_id)
+            if not (await RunRepository(work).summary(run_id)).pinned:
+                raise InvalidInputError(f"run {run_id} is older than baselines; analyse the source again")
+
     async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
         """Delete the run. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
@@ -341,6 +374,11 @@ async def _read_result(work: AsyncConnection, user_id: UUID, job_id: str) -> Job
     if job.result_run_id is not None:
         return Completed(job=job, run=await RunRepository(work).get(job.result_run_id))
     return JobFailed(job=job, error=job.error_message or "the run of this job was deleted")
+
+
+def _owned_run(run: RunSummary, user_id: UUID) -> RunSummary:
+    _require_owner(run.user_id, user_id, f"run {run.run_id}")
+    return run
 
 
 def _owned_job(job: Job, user_id: UUID) -> Job:

@@ -1,10 +1,12 @@
 """What the client returns: the three outcomes of reading or taking a result, and a page of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from domain.jobs import Job
 from domain.runs import Run, RunCursor, RunSummary
+from domain.text import JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,19 @@ class JobFailed:
 
 
 JobResult = Unfinished | Completed | JobFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunComparison:
+    """A run compared with an earlier one.
+
+    `document` is as `comparison` in a result, and `findings` are those of the run, with `state` and `first_seen_at`.
+    """
+
+    run_id: UUID
+    baseline_run_id: UUID
+    document: Mapping[str, JSON]
+    findings: Sequence[Mapping[str, JSON]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,15 @@
 """JSON documents of a job, a result and a webhook delivery, as the command prints them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from uuid import UUID
 
 from domain.jobs import Job
 from domain.runs import Run, RunSummary
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
-from worker.client.results import JobFailed, Unfinished
+from worker.client.results import JobFailed, RunComparison, Unfinished
 
 
 def job_to_json(job: Job) -> dict[str, JSON]:
@@ -83,6 +85,24 @@ def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
         "tool_versions": run.tool_versions,
         "timings_ms": run.timings_ms,
         "history": run.history,
+        "comparison": _comparison(run.comparison, run.baseline_run_id),
+    }
+
+
+def _comparison(stored: Mapping[str, JSON] | None, baseline_run_id: UUID | None) -> dict[str, JSON] | None:
+    """Return the stored comparison; the id of its baseline is null once that run was deleted."""
+    if stored is None:
+        return None
+    return {**stored, "baseline_run_id": None if baseline_run_id is None else str(baseline_run_id)}
+
+
+def comparison_to_json(comparison: RunComparison) -> dict[str, JSON]:
+    """Return a comparison of two runs, with the findings of the later one."""
+    return {
+        "run_id": str(comparison.run_id),
+        "baseline_run_id": str(comparison.baseline_run_id),
+        **comparison.document,
+        "findings": list(comparison.findings),
     }
 
 

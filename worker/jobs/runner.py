@@ -7,7 +7,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -51,6 +51,7 @@ from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.room_elsewhere import RoomElsewhere
+from worker.jobs.run_comparison import RunComparer
 from worker.retry import RETRY_SECONDS, OutageTimer, retry_while_unavailable
 
 WRITE_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - RETRY_SECONDS
@@ -74,6 +75,7 @@ class JobRunner:
     vault: TokenVault
     leases: LeaseKeeper
     pipeline: Pipeline
+    comparer: RunComparer
     git: Mapping[str, JSON]
     """`allowed_hosts` and `ca_bundle`, for repositories."""
     room_elsewhere: RoomElsewhere
@@ -203,8 +205,11 @@ class JobRunner:
             origin=origin,
             analysis=result.analysis,
             duration_ms=timeline.elapsed_ms,
+            on_default_branch=None if origin.git_branch is None else job.source_metadata.get("git_branch") is None,
         )
-
+        compare = partial(self.comparer.compare, run, job.started_at or job.created_at)
+        run = await retry_while_unavailable(compare, OutageTimer(math.inf))
+        run = replace(run, duration_ms=timeline.elapsed_ms)
         end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
         self.leases.start_ending(claim)
         with timeline.span("finishing"):

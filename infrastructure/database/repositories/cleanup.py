@@ -62,7 +62,8 @@ _FAIL_STALE_PENDING = text(f"""
 # their ids, because the key's own statements would wait for them one by one in the order of the runs.
 _DELETE_OLD_RUNS = text("""
     WITH old AS MATERIALIZED (
-        SELECT run_id FROM analysis_runs WHERE created_at < statement_timestamp() - make_interval(secs => :age)
+        SELECT run_id FROM analysis_runs
+        WHERE created_at < statement_timestamp() - make_interval(secs => :age) AND NOT pinned
         ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
     ), referring AS MATERIALIZED (
         SELECT jobs.job_id FROM jobs JOIN old ON jobs.result_run_id = old.run_id

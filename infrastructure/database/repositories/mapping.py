@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from domain.findings.measured_run import MeasuredRun
 from domain.jobs import FINISHED_STATUSES, UNFINISHED_STATUSES, AttemptError, Job, JobStatus
 from domain.runs import Run, RunOrigin, RunSummary
 from domain.sources import SourceKind
@@ -47,8 +48,11 @@ ORIGIN_COLUMNS = (
 
 SUMMARY_COLUMNS = (
     "run_id", "user_id", "job_id", "created_at", *ORIGIN_COLUMNS, "metrics", "errors", "completeness", "tool_versions",
-    "duration_ms",
+    "duration_ms", "baseline_run_id", "pinned",
 )  # fmt: skip
+
+MEASURED_COLUMNS = ("metrics", "findings", "file_tree", "completeness", "tool_versions", "created_at")
+"""What a comparison needs of a run."""
 
 
 def job_from_row(row: Mapping[Any, Any]) -> Job:
@@ -82,8 +86,14 @@ def summary_from_row(row: Mapping[Any, Any]) -> RunSummary:
 
 def run_from_row(row: Mapping[Any, Any]) -> Run:
     """Return the run of a row of SUMMARY_COLUMNS and the large documents."""
-    documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms", "history")}
+    documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms", "history", "comparison")}
     return Run(**_summary_values(row), **documents)
+
+
+def measured_from_row(row: Mapping[Any, Any]) -> MeasuredRun:
+    """Return what a comparison needs from a row of MEASURED_COLUMNS."""
+    documents = {name: row[name] for name in MEASURED_COLUMNS if name != "created_at"}
+    return MeasuredRun(**documents, since=row["created_at"].isoformat())
 
 
 def _summary_values(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -5,34 +5,69 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy import delete, func, select, text, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import InvalidInputError, NotFoundError
+from domain.findings.baseline import Candidate
+from domain.findings.measured_run import MeasuredRun
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.text import JSON, one_line, safe_json
-from infrastructure.database.repositories.mapping import ORIGIN_COLUMNS, SUMMARY_COLUMNS, run_from_row, summary_from_row
+from infrastructure.database.repositories.mapping import (
+    MEASURED_COLUMNS,
+    ORIGIN_COLUMNS,
+    SUMMARY_COLUMNS,
+    measured_from_row,
+    run_from_row,
+    summary_from_row,
+)
 from infrastructure.database.tables import AnalysisRunRow
 from infrastructure.json_codec import dumps
 
 _HEXADECIMAL = re.compile("[0-9a-f]{1,32}")
 _TABLE = AnalysisRunRow.__table__
 _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
-_SCALARS = ("run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS)
-_DOCUMENTS = tuple(field.name for field in dataclasses.fields(Analysis))
-_TYPES = {"run_id": "uuid", "user_id": "uuid", "duration_ms": "integer"}
+_SCALARS = (
+    "run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS, "baseline_run_id", "project_key",
+    "on_default_branch",
+)  # fmt: skip
+_ANALYSIS = tuple(field.name for field in dataclasses.fields(Analysis))
+_DOCUMENTS = (*_ANALYSIS, "comparison")
+_TYPES = {
+    "run_id": "uuid", "user_id": "uuid", "duration_ms": "integer", "baseline_run_id": "uuid",
+    "on_default_branch": "boolean",
+}  # fmt: skip
+# A baseline may have been deleted since it was read.
+_VALUES = {
+    "baseline_run_id": """
+        (SELECT earlier.run_id FROM analysis_runs AS earlier WHERE earlier.run_id = new.baseline_run_id FOR KEY SHARE)
+    """,
+    **{name: f"CAST({name} AS jsonb)" for name in _DOCUMENTS},
+}
 INSERT_RUNS = f"""
     INSERT INTO analysis_runs ({", ".join((*_SCALARS, *_DOCUMENTS))})
-    SELECT {", ".join((*_SCALARS, *(f"CAST({name} AS jsonb)" for name in _DOCUMENTS)))}
+    SELECT {", ".join(_VALUES.get(name, name) for name in (*_SCALARS, *_DOCUMENTS))}
     FROM unnest({", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in (*_SCALARS, *_DOCUMENTS))})
         AS new ({", ".join((*_SCALARS, *_DOCUMENTS))})
 """  # nosec B608 # noqa: S608 - no input in it
 """SQL that inserts the runs of `run_columns`; `new` is the set of them."""
 
 _INSERT = text(INSERT_RUNS)
+_CANDIDATE = [
+    _TABLE.c.run_id, _TABLE.c.created_at, _TABLE.c.git_branch, _TABLE.c.git_commit_sha, _TABLE.c.on_default_branch,
+    _TABLE.c.pinned, _TABLE.c.completeness["collectors"].label("collectors"),
+]  # fmt: skip
+_MEASURED = [_TABLE.c[name] for name in MEASURED_COLUMNS]
+_PIN = text("""
+    UPDATE analysis_runs AS run SET pinned = run.run_id = chosen.run_id
+    FROM analysis_runs AS chosen
+    WHERE chosen.run_id = :run_id AND run.user_id = chosen.user_id AND run.project_key = chosen.project_key
+        AND (run.pinned OR run.run_id = chosen.run_id)
+""")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +81,19 @@ class SerializedRun:
     @classmethod
     def of(cls, run: NewRun) -> SerializedRun:
         """Serialize the run."""
-        documents = {name: dumps(safe_json(getattr(run.analysis, name))).decode() for name in _DOCUMENTS}
+        documents: dict[str, str | None] = {
+            name: dumps(safe_json(getattr(run.analysis, name))).decode() for name in _ANALYSIS
+        }
+        documents["comparison"] = None if run.comparison is None else dumps(safe_json(run.comparison)).decode()
         scalars = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
+        project = run.origin.project
+        scalars |= {
+            "baseline_run_id": run.baseline_run_id,
+            "project_key": None if project is None else project.key,
+            "on_default_branch": run.on_default_branch,
+        }
         origin = {name: safe_json(getattr(run.origin, name)) for name in ORIGIN_COLUMNS}
-        size = sum(len(document) for document in documents.values())
+        size = sum(len(document) for document in documents.values() if document is not None)
         return cls(run_id=run.run_id, columns={**scalars, **origin, **documents}, size=size)
 
 
@@ -101,6 +145,38 @@ class RunRepository:
         if row is None:
             raise NotFoundError(_no_run(run_id))
         return summary_from_row(row)
+
+    async def baseline_candidates(
+        self, user_id: UUID, project_key: str, *, before: datetime, limit: int = 50
+    ) -> list[Candidate]:
+        """Return the project's pinned run and its newest runs from before that time, at most `limit`."""
+        own = (_TABLE.c.user_id == user_id) & (_TABLE.c.project_key == project_key)
+        newest = select(*_CANDIDATE).where(own, _TABLE.c.created_at < before)
+        newest = newest.order_by(_TABLE.c.created_at.desc()).limit(limit)
+        pinned = select(*_CANDIDATE).where(own, _TABLE.c.pinned)
+        rows = await self._connection.execute(union(newest, pinned))
+        return [
+            Candidate(
+                run_id=row.run_id,
+                created_at=row.created_at,
+                branch=row.git_branch,
+                commit=row.git_commit_sha,
+                on_default_branch=bool(row.on_default_branch),
+                pinned=row.pinned,
+                collectors=row.collectors or {},
+            )
+            for row in rows
+        ]
+
+    async def measured(self, run_id: UUID) -> MeasuredRun | None:
+        """Return what a comparison needs of the run; None where it does not exist."""
+        query = select(*_MEASURED).where(_TABLE.c.run_id == run_id)
+        row = (await self._connection.execute(query)).mappings().one_or_none()
+        return None if row is None else measured_from_row(row)
+
+    async def pin(self, run_id: UUID) -> None:
+        """Make the run its project's baseline in place of any other. A run without a project stays as it is."""
+        await self._connection.execute(_PIN, {"run_id": run_id})
 
     async def file_tree(self, run_id: UUID) -> JSON:
         """Return the run's file tree; None if it has none. Raises NotFoundError."""
