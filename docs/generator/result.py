@@ -32,7 +32,7 @@ SECTIONS = {
     "ai_share": ("AI share", ""),
     "comparison": (
         "Comparison",
-        "A run compared with an earlier one of its project: see [comparison.md](comparison.md).",
+        "A run compared with an earlier one: see [comparison.md](comparison.md).",
     ),
 }
 """Title and first sentence of each definition that has a table; `metrics.md` has those of the metrics."""

@@ -121,4 +121,5 @@ def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:
         "tool_versions": None,
         "timings_ms": None,
         "history": None,
+        "comparison": None,
     }

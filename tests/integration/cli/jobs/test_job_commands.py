@@ -14,6 +14,7 @@ from tests.integration.cli.command_support import METRIC_NAMES, assert_error_lin
 from worker.client import Client
 
 RESULT_KEYS = {
+    "comparison",
     "job",
     "source",
     "metrics",
