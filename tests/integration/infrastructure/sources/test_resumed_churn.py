@@ -243,7 +243,27 @@ def test_forged_state_is_ignored(work_tree: WorkTree, forge: Callable[[bytes], b
     assert resumed(work_tree, state)[0] == [None]
 
 
-STEPS = st.lists(st.sampled_from(["commit", "side", "merge", "drop", "delete", "store"]), min_size=1, max_size=9)
+KINDS = ("commit", "side", "merge", "drop", "delete", "move", "store")
+STEPS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=9)
+
+
+def take(step: str, work: WorkTree, number: int) -> None:
+    if step == "commit":
+        work.commit(a_py=f"{number}\n" * (number + 1))
+    elif step == "side":
+        work.git("checkout", "-q", "-B", "side", "HEAD~0")
+        work.commit(**{f"side{number}_py": "1\n2\n"})
+        work.git("checkout", "-q", "main")
+    elif step == "merge" and work.git("branch", "--list", "side"):
+        work.merge("side", "-X", "ours")
+    elif step == "drop" and int(work.git("rev-list", "--count", "--first-parent", "HEAD")) > 1:
+        work.git("reset", "-q", "--hard", "HEAD~1")
+    elif step == "delete":
+        work.git("rm", "-q", "--ignore-unmatch", "b.py")
+        work.commit()
+    elif step == "move":
+        work.git("mv", "-k", "a.py", f"a{number}.py")
+        work.commit()
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -255,19 +275,7 @@ def test_resumed_counts_equal_full_counts_for_any_history(
     work.commit(a_py="0\n", b_py="0\n")
     states: list[bytes] = []
     for number, step in enumerate(steps):
-        if step == "commit":
-            work.commit(a_py=f"{number}\n" * (number + 1))
-        elif step == "side":
-            work.git("checkout", "-q", "-B", "side", "HEAD~0")
-            work.commit(**{f"side{number}_py": "1\n2\n"})
-            work.git("checkout", "-q", "main")
-        elif step == "merge" and work.git("branch", "--list", "side"):
-            work.merge("side", "-X", "ours")
-        elif step == "drop" and int(work.git("rev-list", "--count", "--first-parent", "HEAD")) > 1:
-            work.git("reset", "-q", "--hard", "HEAD~1")
-        elif step == "delete":
-            work.git("rm", "-q", "--ignore-unmatch", "b.py")
-            work.commit()
+        take(step, work, number)
         _, state = resumed(work, *states)
         if step == "store" and state is not None:
             states = [state, *states[:1]]
