@@ -15,6 +15,7 @@ from collectors.dependencies.requirements_format import (
     Entry,
     Include,
     OwnProject,
+    PackageIndexUrl,
     parse_line,
     parse_requirement,
     parse_requirements,
@@ -102,6 +103,8 @@ def _setup_entries(wanted: Iterable[str]) -> Iterator[Entry]:
 def parse_pipfile(text: str) -> Iterator[Entry]:
     """Parse `[packages]`, `[dev-packages]` and pipenv's custom categories."""
     for section, table in read_toml(text).items():
+        if section == "source":
+            yield from _index_urls(table)
         if section not in ("requires", "pipenv", "scripts"):
             yield from table_entries(table, EXACT)
 
@@ -109,20 +112,31 @@ def parse_pipfile(text: str) -> Iterator[Entry]:
 def parse_pipfile_lock(text: str) -> Iterator[Entry]:
     """Parse every category of pipenv's lock file."""
     document = json.loads(text)
+    yield from _index_urls(at(document, "_meta", "sources"))
     for section, table in document.items() if isinstance(document, dict) else ():
         if section != "_meta":
             yield from table_entries(table, EXACT)
 
 
+def _index_urls(sources: object) -> Iterator[PackageIndexUrl]:
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(url := at(source, "url"), str):
+            yield PackageIndexUrl(url)
+
+
 def parse_lock(text: str) -> Iterator[Entry]:
     """Parse the tables `[[package]]` of poetry, uv and pdm, and `[[packages]]` of PEP 751."""
     document = read_toml(text)
+    urls: dict[str, None] = {}
     for key in ("package", "packages"):
         packages = document.get(key)
         for package in packages if isinstance(packages, list) else ():
             name, version = at(package, "name"), at(package, "version")
             if isinstance(name, str):
                 yield DeclaredDependency(name, version if isinstance(version, str) else None, _is_indexed(package))
+            named = (at(package, "source", "registry"), at(package, "index"))
+            urls |= {url: None for url in named if isinstance(url, str)}
+    yield from map(PackageIndexUrl, urls)
 
 
 def _is_indexed(package: object) -> bool:

@@ -11,12 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
 from collectors.dependencies.import_names import canonical_name
 from collectors.dependencies.manifest_formats import CONSTRAINTS, REQUIREMENTS, ManifestFormat, format_of
-from collectors.dependencies.requirements_format import DeclaredDependency, Entry, Include, OwnProject, Unread
+from collectors.dependencies.requirements_format import (
+    DeclaredDependency,
+    Entry,
+    Include,
+    OwnProject,
+    PackageIndexUrl,
+    Unread,
+)
 from collectors.dependencies.setup_script import parse_setup_script
 from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, resolve_include
 from domain.text import one_line, printable_name
@@ -45,8 +53,9 @@ class Manifests:
 
     `declared` maps each to its locked or pinned version, else None. `own` are the names of the tree's own projects, and
     `elsewhere` those of distributions that come from a path, a repository or a URL: no package index is asked for
-    either. `roots` are the folders in which the projects' modules are, beside `src` in each of them. `gaps` says what
-    could not be read.
+    either. With a `private_index` none is asked for anything of the tree, since nobody knows which names are private.
+    `roots` are the folders in which the projects' modules are, beside `src` in each of them. `gaps` says what could not
+    be read.
     """
 
     declared: dict[str, str | None] = field(default_factory=dict)
@@ -54,6 +63,7 @@ class Manifests:
     elsewhere: list[str] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    private_index: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +109,7 @@ class _Reader:
         self._elsewhere: set[str] = set()
         self._roots: set[str] = set()
         self._gaps: list[str] = []
+        self._private_index = False
 
     def read(self, manifest: _Manifest) -> None:
         """Read one manifest, if it was not read before."""
@@ -139,6 +150,10 @@ class _Reader:
             self._own.update(() if name is None else (name,))
             roots = (resolve_include(path, root) for root in entry.roots)
             self._roots.update(root for root in roots if root is not None)
+        elif isinstance(entry, PackageIndexUrl):
+            if not self._private_index and not _is_default_index(entry.url):
+                self._private_index = True
+                self._add_gap(f"{path}: no package index is asked: the packages may come from a private one")
         elif isinstance(entry, Unread):
             self._add_gap(f"{path}: dependencies not read: {entry.reason}")
         else:
@@ -180,7 +195,18 @@ class _Reader:
             elsewhere=sorted(self._elsewhere),
             roots=sorted(self._roots),
             gaps=self._gaps,
+            private_index=self._private_index,
         )
+
+
+def _is_default_index(url: str) -> bool:
+    """Return whether the address is the default index's, whose library says where that is."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow to import, and few trees name an index
+
+    try:
+        return urlsplit(url).hostname == urlsplit(PYPI_SIMPLE_ENDPOINT).hostname
+    except ValueError:
+        return False
 
 
 def _find(root: Path) -> Iterator[_Manifest]:

@@ -11,6 +11,7 @@ from collectors.dependencies.requirements_format import (
     Entry,
     Include,
     OwnProject,
+    PackageIndexUrl,
     parse_line,
 )
 
@@ -62,6 +63,16 @@ def parse_pyproject(text: str) -> Iterator[Entry]:
             entry = entry._replace(indexed=False)  # noqa: PLW2901
         yield entry
     yield from _own_projects(document)
+    yield from _indexes(document)
+
+
+def _indexes(document: Mapping[str, Any]) -> Iterator[PackageIndexUrl]:
+    tool = at(document, "tool")
+    lists = (at(tool, "poetry", "source"), at(tool, "uv", "index"), at(tool, "pdm", "source"))
+    urls = [at(item, "url") for found in lists for item in (found if isinstance(found, list) else ())]
+    for key in ("index-url", "extra-index-url", "find-links"):
+        urls += _strings(at(tool, "uv", key))
+    yield from (PackageIndexUrl(url) for url in urls if isinstance(url, str))
 
 
 def _taken_from_elsewhere(document: Mapping[str, Any]) -> set[str]:

@@ -15,6 +15,7 @@ _LIKE_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) ?(\[[^\]]*\])? ?((
 _COMMENT = re.compile(r"(^|\s)#.*")
 _OPTIONS = re.compile(r"\s--?[A-Za-z].*")
 _EDITABLE = re.compile(r"(-e|--editable)[\s=]+")
+_INDEX = re.compile(r"(?:-[if][\s=]*+|--(?:index-url|extra-index-url|find-links)[\s=]++)(\S++)|--no-index")
 _EGG = re.compile(r"[#&]egg=([A-Za-z0-9._-]+)")
 _PATH_END = re.compile(r"[?#;\s]")
 _FILE_SUFFIXES = (".whl", ".tar.gz", ".zip")
@@ -46,13 +47,19 @@ class OwnProject(NamedTuple):
     roots: tuple[str, ...] = ()
 
 
+class PackageIndexUrl(NamedTuple):
+    """An index, or a place with distributions, that the project's packages may come from; as spelled."""
+
+    url: str
+
+
 class Unread(NamedTuple):
     """Something that declares dependencies and cannot be read, with the reason."""
 
     reason: str
 
 
-Entry = DeclaredDependency | Include | OwnProject | Unread
+Entry = DeclaredDependency | Include | OwnProject | PackageIndexUrl | Unread
 
 
 def parse_requirement(text: str) -> DeclaredDependency | None:
@@ -82,6 +89,9 @@ def parse_line(line: str) -> Entry | None:
     wanted = line.strip().partition(" --hash")[0]
     if not wanted or wanted[0] == "#" or len(wanted) > LINE_LIMIT:
         return None
+    index = _INDEX.match(wanted)
+    if index is not None:
+        return PackageIndexUrl(index[1] or "")
     target = include_of_line(wanted)
     if target is not None:
         return Include(target, constraint=wanted.startswith(("-c", "--c")))

@@ -174,6 +174,7 @@ class Deps:
 
 _NO_MANIFESTS: Mapping[str, Any] = {
     "declared": {}, "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": [],
+    "private_index": False,
 }  # fmt: skip
 
 
@@ -185,6 +186,11 @@ class _Declarations:
     of_others: Mapping[str, str | None]
     own: frozenset[str]
     elsewhere: frozenset[str]
+    private_index: bool
+
+    def is_indexed(self, package: str) -> bool:
+        """Return whether an index may be asked for this package."""
+        return not self.private_index and package not in self.elsewhere
 
     @classmethod
     def of(cls, of_tree: Mapping[str, Any], files: Iterable[Facts]) -> "_Declarations":
@@ -199,6 +205,7 @@ class _Declarations:
             of_others={name: found for name, found in versions.items() if name not in own},
             own=own,
             elsewhere=frozenset(elsewhere),
+            private_index=of_tree["private_index"],
         )
 
 
@@ -225,7 +232,7 @@ class _Finder:
         return self._not_returned(imports.packages, declarations)
 
     def _not_returned(self, packages: Iterable[str], declarations: _Declarations) -> Sequence[str]:
-        names = sorted({*packages} - declarations.elsewhere - self._returned)
+        names = sorted(name for name in {*packages} - self._returned if declarations.is_indexed(name))
         self._returned.update(names)
         return names
 
@@ -257,7 +264,7 @@ def package_health(packages: Iterable[str], declarations: _Declarations) -> list
             "current_version": declarations.versions.get(package),
             "latest_version": None,
         }
-        rows.append({**row, NOT_INDEXED: True} if package in declarations.elsewhere else row)
+        rows.append(row if declarations.is_indexed(package) else {**row, NOT_INDEXED: True})
     return rows
 
 

@@ -223,7 +223,8 @@ def test_tree_facts_come_from_the_manifests(tmp_path: Path) -> None:
     assert facts["declared"] == {"one": "1"}
     assert len(facts["gaps"]) == 1
     facts = COLLECTOR.collect_tree(load_tree(tmp_path))
-    assert facts == {"declared": {}, "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": []}
+    empty = {"declared": {}, "own": [], "elsewhere": [], "roots": [], "gaps": [], "modules": [], "private_index": False}
+    assert facts == empty
 
 
 OF_TREE = {"declared": {"pyyaml": None, "b": "1", "own": None}, "own": ["own"], "elsewhere": ["b"], "gaps": []}

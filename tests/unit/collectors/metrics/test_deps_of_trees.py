@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from collectors.contract import TREE_PATH, Totals
 from collectors.metrics.deps import COLLECTOR
@@ -197,6 +198,56 @@ def test_no_index_is_asked_for_names_that_come_from_elsewhere(tmp_path: Path) ->
         "near": True, "private-git": True, "public": False, "workspace-mate": True,
     }  # fmt: skip
     assert all(row["installed"] for row in health)
+
+
+PRIVATE = "https://index.corp.example/simple"
+PRIVATE_INDEXES = {
+    "requirements.txt": [f"--index-url {PRIVATE}", f"-i {PRIVATE}", f"--extra-index-url={PRIVATE}", "--no-index",
+        "-f ./w"],
+    "requirements/dev.txt": [f"--index-url {PRIVATE}"],
+    "pyproject.toml": [
+        f'[[tool.poetry.source]]\nname = "c"\nurl = "{PRIVATE}"', f'[[tool.uv.index]]\nurl = "{PRIVATE}"',
+        f'[[tool.pdm.source]]\nurl = "{PRIVATE}"', f'[tool.uv]\nextra-index-url = ["{PRIVATE}"]',
+    ],
+    "Pipfile": [f'[[source]]\nurl = "{PRIVATE}"'],
+    "Pipfile.lock": [f'{{"_meta": {{"sources": [{{"url": "{PRIVATE}"}}]}}}}'],
+    "uv.lock": [f'[[package]]\nname = "x"\nversion = "1"\nsource = {{ registry = "{PRIVATE}" }}'],
+}  # fmt: skip
+
+
+def health_and_gaps(tmp_path: Path, manifest: str, text: str) -> tuple[dict[str, bool], list[str], list[str]]:
+    files = {"a.py": "import corp_secret, requests\n", "setup.cfg": "[options]\ninstall_requires = corp-secret\n"}
+    for path, content in {**files, manifest: f"{text}\n"}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    tree = load_tree(tmp_path, manifests=tmp_path)
+    facts = {
+        "a.py": COLLECTOR.inspect(SourceFile("a.py", files["a.py"].encode())),
+        TREE_PATH: COLLECTOR.collect_tree(tree),
+    }
+    report = COLLECTOR.summarize(facts, Totals(sloc={"a.py": 1}))
+    finder = COLLECTOR.package_finder(facts[TREE_PATH], ["a.py"])
+    early = [*finder.add("a.py", facts["a.py"]), *finder.finish()]
+    return {row["package"]: NOT_INDEXED not in row for row in report.aggregate["package_health"]}, [*report.gaps], early
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"), [(manifest, text) for manifest, texts in PRIVATE_INDEXES.items() for text in texts]
+)
+def test_no_index_is_asked_for_a_tree_that_names_a_private_one(tmp_path: Path, manifest: str, text: str) -> None:
+    asked, gaps, early = health_and_gaps(tmp_path, manifest, text)
+    assert set(asked.values()) == {False}
+    assert early == []
+    assert gaps == [f"{manifest}: no package index is asked: the packages may come from a private one"]
+
+
+@pytest.mark.parametrize(
+    "text", [f"--index-url {PYPI_SIMPLE_ENDPOINT}", f"-i {PYPI_SIMPLE_ENDPOINT}", "# -i x", "corp"]
+)
+def test_the_default_index_is_asked_although_a_manifest_names_it(tmp_path: Path, text: str) -> None:
+    asked, gaps, early = health_and_gaps(tmp_path, "requirements.txt", text)
+    assert asked == {"corp-secret": True, "requests": True}
+    assert (gaps, sorted(early)) == ([], ["corp-secret", "requests"])
 
 
 def test_names_to_look_up_early_are_not_internal(tmp_path: Path) -> None:
