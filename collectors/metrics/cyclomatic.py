@@ -22,6 +22,7 @@ from domain.metrics.declaration import (
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
+from domain.metrics.rule_texts import FindingRules, RuleText
 from domain.metrics.scoring import complexity_score
 from domain.metrics.severity import Rising
 from domain.text import JSON
@@ -59,6 +60,14 @@ METRIC = MetricDeclaration(
     ),
     row=RowFormat(text="average complexity {avg_cc:.2f}", score="complexity_score", position=20),
     finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME, rule_family="CC"),
+    finding_rules=FindingRules(
+        default=RuleText(
+            "Function with many branches",
+            "Each branch doubles the cases to think of, and most of them are not tested. The letter grades McCabe's "
+            "number: C from 11, D from 21, E from 31, F from 41 on.",
+            "Split the function, return early, or replace branches by a table.",
+        )
+    ),
 )
 
 

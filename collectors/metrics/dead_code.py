@@ -39,6 +39,7 @@ from domain.metrics.declaration import (
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
+from domain.metrics.rule_texts import FindingRules, RuleText
 from domain.metrics.severity import Rising
 from domain.text import JSON, one_line
 
@@ -103,6 +104,21 @@ METRIC = MetricDeclaration(
     row=RowFormat(text="{unused_symbols} unused symbols, {suppressed} suppressed", position=40),
     finding_identity=FindingIdentity(
         kind=IdentityKind.KIND_AND_NAME, tree_rules=TreeRules(most=True, exceptions=(UNREACHABLE_CODE,))
+    ),
+    finding_rules=FindingRules(
+        default=RuleText(
+            "Definition that nothing in the tree uses",
+            "Unused code has to be read and kept working without any benefit. Uses by name only, such as "
+            "`getattr`, frameworks or other projects, are not seen.",
+            "Remove it, or mark a name that is used from outside with `# noqa`.",
+        ),
+        texts={
+            UNREACHABLE_CODE: RuleText(
+                "Code that is never executed",
+                "A statement before it always leaves the block, so it has no effect. Often something else was meant.",
+                "Remove the code, or correct the statement before it.",
+            )
+        },
     ),
 )
 

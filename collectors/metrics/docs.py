@@ -23,6 +23,7 @@ from domain.metrics.declaration import (
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
+from domain.metrics.rule_texts import FindingRules, RuleText
 from domain.metrics.severity import Falling
 from domain.text import JSON
 
@@ -79,6 +80,13 @@ METRIC = MetricDeclaration(
     ),
     row=RowFormat(text="{coverage_pct:.1f} % documented", position=30),
     finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME, alerts=False),
+    finding_rules=FindingRules(
+        default=RuleText(
+            "Definition without a docstring",
+            "A reader has to read the body to learn what the module, class or function is for.",
+            "Write one sentence that says what it is for, or what it returns.",
+        )
+    ),
 )
 
 

@@ -22,6 +22,7 @@ from domain.metrics.declaration import (
     RowFormat,
 )
 from domain.metrics.report import Finding, Report
+from domain.metrics.rule_texts import FindingRules, RuleText
 from domain.metrics.scoring import duplication_score
 from domain.metrics.severity import Rising, density
 from domain.text import JSON
@@ -69,6 +70,13 @@ METRIC = MetricDeclaration(
         text="{duplicate_lines} duplicated lines ({duplicate_pct:.1f} %)", score="duplication_score", position=80
     ),
     finding_identity=FindingIdentity(kind=IdentityKind.BLOCK_HASH, tree_rules=TreeRules(most=True)),
+    finding_rules=FindingRules(
+        default=RuleText(
+            "Block of code that exists more than once",
+            "A fault in the block has to be found and corrected in each copy.",
+            "Move the block into a function that all places call.",
+        )
+    ),
 )
 
 

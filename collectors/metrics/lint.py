@@ -14,6 +14,7 @@ from collectors.schemas import Schema, counts, row, strings, strings_or_none, ta
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_lines import SourceLines
 from collectors.source.source_tree import FileEntry, SourceFile, SourceTree
+from collectors.tools.ruff_rule_texts import RULES
 from collectors.tools.ruff_runner import Diagnostic, RuffResult, RuffRunner
 from domain.findings.identity import FindingIdentity, IdentityKind, TreeRules
 from domain.findings.severity import lint_severity
@@ -74,6 +75,7 @@ METRIC = MetricDeclaration(
     ),
     row=RowFormat(text="{total} issues, {suppressed} suppressed", score="linting_score", position=10),
     finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH, tree_rules=_TREE_RULES),
+    finding_rules=RULES,
 )
 
 

@@ -21,6 +21,7 @@ from collectors.schemas import (
 from collectors.source.scopes import scope_lookup
 from collectors.source.source_tree import SourceFile
 from collectors.tools.bandit_driver import run_bandit
+from collectors.tools.bandit_rule_texts import RULES
 from domain.findings.identity import FindingIdentity, IdentityKind
 from domain.findings.severity import security_severity
 from domain.metrics.declaration import (
@@ -106,6 +107,7 @@ METRIC = MetricDeclaration(
         text="{high} high, {medium} medium, {low} low, {suppressed} suppressed", score="security_score", position=90
     ),
     finding_identity=FindingIdentity(kind=IdentityKind.LINE_HASH),
+    finding_rules=RULES,
 )
 
 

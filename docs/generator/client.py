@@ -18,7 +18,16 @@ from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
 from examples.api import STATUS
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH
 from worker import client
-from worker.client import Client, Completed, JobFailed, Page, RepositorySubmission, Unfinished, UploadSubmission
+from worker.client import (
+    Client,
+    Completed,
+    ExportFormat,
+    JobFailed,
+    Page,
+    RepositorySubmission,
+    Unfinished,
+    UploadSubmission,
+)
 from worker.client.client import MAX_LISTED_JOBS, MAX_PAGE_SIZE
 from worker.client.operator import OperatorClient
 from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
@@ -38,7 +47,7 @@ ERRORS = (
 
 VALUES: Sequence[type] = (
     UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
-    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, WebhookDelivery,
+    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, ExportFormat, WebhookDelivery,
 )  # fmt: skip
 FUNCTIONS = (client.job_to_json, client.run_to_json, client.empty_result_to_json, client.webhook_delivery_to_json)
 

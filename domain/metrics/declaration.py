@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from domain.findings.identity import FindingIdentity
+from domain.metrics.rule_texts import FindingRules
 from domain.metrics.scoring import HEALTH_WEIGHTS
 from domain.metrics.severity import Falling, Rising, Severity
 from domain.text import JSON
@@ -135,7 +136,8 @@ class MetricDeclaration:
     """A metric as its collector declares it.
 
     `name` is its key in `metrics` and the name of the collector's module. `tool` and `version` go to `tool_versions`;
-    `pinned` is False for a tool that this program finds on the machine. Raises InvalidDeclarationError.
+    `pinned` is False for a tool that this program finds on the machine. `finding_rules` are the texts about its rules
+    in exports; without them an export says only which tool reports the rule. Raises InvalidDeclarationError.
     """
 
     name: str
@@ -145,6 +147,7 @@ class MetricDeclaration:
     row: RowFormat
     file_metric: FileMetric | None = None
     finding_identity: FindingIdentity | None = None
+    finding_rules: FindingRules | None = None
     pinned: bool = True
 
     def __post_init__(self) -> None:

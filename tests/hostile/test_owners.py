@@ -29,7 +29,7 @@ from tests.fixtures.checks.result_documents import CheckedClient
 from tests.fixtures.jobs import claim_next, end_attempt, new_run
 from tests.fixtures.worker_process import System
 from tests.fuzz.generators import fuzz_settings
-from worker.client import Client, UploadSubmission
+from worker.client import Client, ExportFormat, UploadSubmission
 
 Call = Callable[[Client, UUID, Any], Awaitable[Any]]
 
@@ -60,6 +60,7 @@ JOB_CALLS: dict[str, Call] = {
 }
 RUN_CALLS: dict[str, Call] = {
     "get_run": lambda client, user, run: client.get_run(user, run),
+    "export_run": lambda client, user, run: client.export_run(user, run, ExportFormat.SARIF),
     "get_file_tree": lambda client, user, run: client.get_file_tree(user, run),
     "compare_runs": lambda client, user, run: client.compare_runs(user, run, run),
     "pin_baseline": lambda client, user, run: client.pin_baseline(user, run),

@@ -11,7 +11,7 @@ import typer
 from domain.errors import Vibe8Error
 from worker.cli import job_commands, operator_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
-from worker.cli.options import BranchOption, JsonOption, examples_epilog, run_and_exit
+from worker.cli.options import BranchOption, JsonOption, OptionalFormatOption, examples_epilog, run_and_exit
 from worker.cli.output.errors import print_error
 
 app = typer.Typer(
@@ -88,6 +88,7 @@ def migrate(as_json: JsonOption = False) -> None:
         "vibe8 analyze .",
         "vibe8 analyze https://github.com/psf/requests --branch main",
         "vibe8 analyze src --json > result.json",
+        "vibe8 analyze . --format sarif > vibe8.sarif",
     ),
     help=f"Run the ten collectors on this machine, without any server.\n\n{job_commands.TOKEN_HELP}",
 )
@@ -95,6 +96,7 @@ def analyze(
     source: SourceArgument,
     branch: BranchOption = None,
     as_json: JsonOption = False,
+    export_format: OptionalFormatOption = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither use nor keep facts of earlier runs; the numbers are the same.")
     ] = False,
@@ -102,7 +104,7 @@ def analyze(
     """Run the ten collectors on this machine, without any server."""
     from worker.cli.commands.analyze import run_analysis
 
-    raise typer.Exit(run_analysis(source, branch, as_json=as_json, use_cache=not no_cache))
+    raise typer.Exit(run_analysis(source, branch, as_json=as_json, use_cache=not no_cache, export_format=export_format))
 
 
 @app.command(epilog=examples_epilog("vibe8 cleanup"))

@@ -1,4 +1,4 @@
-"""Subcommands about jobs and runs: submit, jobs, job, result, runs, run, cancel, retry, webhook.
+"""Subcommands about jobs and runs: submit, jobs, job, result, runs, run, export, cancel, retry, webhook.
 
 `worker.cli.commands` implements them.
 """
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain.errors import InvalidInputError
-from worker.cli.options import DEFAULT_USER, BranchOption, JsonOption, examples_epilog, parse_age, run_and_exit
+from worker.cli.options import (
+    DEFAULT_USER,
+    BranchOption,
+    FormatOption,
+    JsonOption,
+    examples_epilog,
+    parse_age,
+    run_and_exit,
+)
 
 if TYPE_CHECKING:
     from worker.cli.commands.bulk import Selection
@@ -185,6 +193,30 @@ def run(run_id: RunArgument, user: UserOption = DEFAULT_USER, as_json: JsonOptio
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(commands.run(user, run_id, OutputWriter(as_json=as_json)))
+
+
+@app.command(
+    epilog=examples_epilog(
+        "vibe8 export 9c41 --format sarif --output vibe8.sarif",
+        "vibe8 export 9c41 --format markdown",
+        "vibe8 export 9c41 --format badge --metric docs > docs.svg",
+    )
+)
+def export(
+    run_id: RunArgument,
+    export_format: FormatOption,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric that a badge shows, instead of the quality.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write; standard output if not given.")
+    ] = None,
+    user: UserOption = DEFAULT_USER,
+) -> None:
+    """Write a finished analysis as a document for another program."""
+    from worker.cli.commands import runs as commands
+
+    run_and_exit(commands.export(user, run_id, export_format, metric, output))
 
 
 @app.command(epilog=examples_epilog("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))

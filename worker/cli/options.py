@@ -8,11 +8,19 @@ import typer
 
 from domain.errors import InvalidInputError
 from domain.text import one_line
+from worker.export.export_format import ExportFormat
 
 DEFAULT_USER = "local@localhost"
 MAX_AGE_DAYS = 3_650
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+FORMATS = ", ".join(ExportFormat)
+FormatOption = Annotated[ExportFormat, typer.Option("--format", metavar="FORMAT", help=f"The form: {FORMATS}.")]
+OptionalFormatOption = Annotated[
+    ExportFormat | None,
+    typer.Option("--format", metavar="FORMAT", help=f"Print an export instead of tables: {FORMATS}."),
+]
 
 BranchOption = Annotated[str | None, typer.Option(help="The repository's branch; its default branch if not given.")]
 

@@ -11,10 +11,12 @@ from worker.client.serializers import (
     webhook_delivery_to_json,
 )
 from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
+from worker.export.export_format import ExportFormat
 
 __all__ = [
     "Client",
     "Completed",
+    "ExportFormat",
     "JobFailed",
     "JobResult",
     "Page",

@@ -41,6 +41,7 @@ from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
 from worker.client.connections import Connections, open_connections
 from worker.client.results import Completed, JobFailed, JobResult, Page, RunComparison, Unfinished
+from worker.client.serializers import run_to_json
 from worker.client.submissions import (
     RepositorySubmission,
     Submission,
@@ -49,6 +50,8 @@ from worker.client.submissions import (
     submission_limits,
 )
 from worker.client.user_deletion import delete_user
+from worker.export.export_format import ExportFormat
+from worker.export.formats import check_metric_choice, export_result
 
 MAX_PAGE_SIZE = 100
 MAX_LISTED_JOBS = 1_000
@@ -355,6 +358,18 @@ class Client:
             await RunRepository(work).pin(run_id)
             if not (await RunRepository(work).summary(run_id)).pinned:
                 raise InvalidInputError(f"run {run_id} is older than baselines; analyse the source again")
+
+    async def export_run(
+        self, user_id: UUID, run_id: UUID, export_format: ExportFormat, *, metric: str | None = None
+    ) -> bytes:
+        """Return the run as a document for another program, in UTF-8. A badge can show one `metric`.
+
+        Raises NotFoundError, ForbiddenError, and InvalidInputError for a metric that does not exist, or with a form
+        that is no badge.
+        """
+        check_metric_choice(export_format, metric)
+        document = run_to_json(await self.get_run(user_id, run_id), None)
+        return await asyncio.to_thread(export_result, document, export_format, metric=metric)
 
     async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
         """Delete the run. Raises NotFoundError, ForbiddenError."""

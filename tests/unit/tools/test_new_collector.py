@@ -45,10 +45,18 @@ class Checkout:
             (self.source / name).write_text(text)
         self._home = directory
 
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def python(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": "/usr/bin:/bin", "SCRATCH_DIR": str(self._home / "scratch"), "PACKAGE_INDEX_URL": ""}
         command: list[str | Path] = [self._python, *arguments]
-        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=self.root, env=environment, input=text, capture_output=True, text=True, check=False
+        )
+
+    def python_with(self, text: str, program: str) -> str:
+        """Return what the program prints when it reads the text."""
+        run = self.python("-c", program, text=text)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
 
     def vibe8(self, *arguments: str) -> str:
         run = self.python("-c", "from worker.cli.main import main; main()", *arguments)
@@ -111,6 +119,68 @@ def test_eleventh_metric_is_in_the_tables_of_the_command(checkout: Checkout) -> 
     [row] = [line.split() for line in lines if line.endswith("pkg/b.py")]
     assert headings[-2:] == [NAME, "file"]
     assert row[-2:] == ["1", "pkg/b.py"]
+
+
+WITH_FINDINGS = """
+from dataclasses import replace
+
+from domain.findings.severity import FindingSeverity
+from domain.findings.identity import FindingIdentity, IdentityKind
+from domain.metrics.report import Finding
+
+METRIC = replace(
+    METRIC, finding_identity=FindingIdentity(kind=IdentityKind.QUALIFIED_NAME)
+)
+
+
+class WithFindings(Novelty):
+    metric = METRIC
+
+    def summarize(self, facts, totals):
+        return replace(
+            super().summarize(facts, totals),
+            findings=[
+                Finding(
+                    metric="novelty", rule="NEW1", severity=FindingSeverity.HIGH, path=path, line=1,
+                    message="a statement", identity=path, location_hash="1:1",
+                )
+                for path in facts
+            ],
+        )
+
+
+COLLECTOR = WithFindings()
+"""
+
+
+EXPORTING = f"""
+import json, sys
+from worker.export.formats import ExportFormat, export_result
+
+result = json.load(sys.stdin)
+chosen = {{each: {NAME!r} if each.is_badge else None for each in ExportFormat}}
+json.dump({{each: export_result(result, each, metric=chosen[each]).decode() for each in ExportFormat}}, sys.stdout)
+"""
+
+
+def test_eleventh_metric_is_in_every_export(checkout: Checkout) -> None:
+    module = checkout.root / "collectors" / "metrics" / f"{NAME}.py"
+    written = module.read_text()
+    module.write_text(written + WITH_FINDINGS)
+    try:
+        exports = json.loads(checkout.python_with(checkout.vibe8("analyze", str(checkout.source), "--json"), EXPORTING))
+    finally:
+        module.write_text(written)
+    for name in ("sarif", "sarif-full"):
+        [run] = [run for run in json.loads(exports[name])["runs"] if run["tool"]["driver"]["name"] == NAME]
+        assert [result["ruleId"] for result in run["results"]] == ["NEW1", "NEW1"]
+        assert run["tool"]["driver"]["rules"][0]["fullDescription"]["text"].endswith(f"the metric {NAME}.")
+    assert [item["check_name"] for item in json.loads(exports["gitlab"])].count(f"{NAME}/NEW1") == 2
+    assert exports["csv"].count(f"\n{NAME},NEW1,high,") == 2
+    assert f"| {NAME} |  | 3 top-level statements |" in exports["markdown"]
+    assert exports["markdown"].count(f"`{NAME} NEW1`") == 2
+    for name in ("badge", "badge-json"):
+        assert "3 top-level statements" in exports[name]
 
 
 def test_eleventh_metric_is_on_the_generated_page(checkout: Checkout) -> None:

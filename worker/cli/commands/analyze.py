@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import infrastructure.observability.light_structlog  # noqa: F401 - before any module that logs
+from domain.errors import InvalidInputError
 from domain.ports import ClosablePackageIndex, ProgressListener
 from domain.text import JSON, printable
 from infrastructure.child_process.zygote_process import ZygoteProcess
@@ -23,22 +24,35 @@ from worker.cli.exit_codes import DONE
 from worker.cli.output.writer import OutputWriter
 from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
+from worker.export.export_format import ExportFormat
 
 MB = 1024 * 1024
 
 
-def run_analysis(source: str, branch: str | None, *, as_json: bool, use_cache: bool) -> int:
+def run_analysis(
+    source: str, branch: str | None, *, as_json: bool, use_cache: bool, export_format: ExportFormat | None = None
+) -> int:
     """Analyse the source in children of a zygote that ends with the analysis. Returns the exit code.
 
-    Raises Vibe8Error, and KeyboardInterrupt where a signal ends the analysis.
+    With `export_format` the result is printed in that form. Raises Vibe8Error, and KeyboardInterrupt where a signal
+    ends the analysis.
     """
+    if as_json and export_format is not None:
+        raise InvalidInputError("--json and --format are two forms of the result; use either")
     gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
     with early_zygote.take() as zygote:
-        return run_and_flush(analyze(source, branch, OutputWriter(as_json=as_json), zygote, use_cache=use_cache))
+        output = OutputWriter(as_json=as_json or export_format is not None)
+        return run_and_flush(analyze(source, branch, output, zygote, use_cache=use_cache, export_format=export_format))
 
 
 async def analyze(
-    source_text: str, branch: str | None, output: OutputWriter, zygote: ZygoteProcess, *, use_cache: bool
+    source_text: str,
+    branch: str | None,
+    output: OutputWriter,
+    zygote: ZygoteProcess,
+    *,
+    use_cache: bool,
+    export_format: ExportFormat | None,
 ) -> int:
     """Analyse the source in children of the given zygote, and print a result of the same shape as a job's.
 
@@ -56,7 +70,7 @@ async def analyze(
             analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
             save_answers()
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
-    _show({"job": None, "source": origin, **analysed.analysis.document()}, output)
+    _show({"job": None, "source": origin, **analysed.analysis.document()}, output, export_format)
     return DONE
 
 
@@ -76,8 +90,13 @@ async def _ignore(_progress: Mapping[str, JSON]) -> None:
     pass
 
 
-def _show(document: Mapping[str, JSON], output: OutputWriter) -> None:
-    if output.as_json:
+def _show(document: Mapping[str, JSON], output: OutputWriter, export_format: ExportFormat | None) -> None:
+    if export_format is not None:
+        from worker.cli.output.documents import write_document
+        from worker.export.formats import export_result
+
+        write_document(export_result(document, export_format), None)
+    elif output.as_json:
         output.print_json(document)
     else:
         from worker.cli.output.results import show_result

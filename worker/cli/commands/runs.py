@@ -1,14 +1,17 @@
-"""`vibe8 runs` and `vibe8 run`: finished analyses, which stay after their jobs are deleted."""
+"""`vibe8 runs`, `vibe8 run` and `vibe8 export`: finished analyses, which stay after their jobs are deleted."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from domain.text import JSON
 from worker.cli.commands.jobs import client_and_user
 from worker.cli.exit_codes import DONE
+from worker.cli.output.documents import write_document
 from worker.cli.output.results import show_result
 from worker.cli.output.runs import show_runs
 from worker.cli.output.writer import OutputWriter
-from worker.client import run_summary_to_json, run_to_json
+from worker.client import ExportFormat, run_summary_to_json, run_to_json
+from worker.export.formats import check_metric_choice
 
 
 async def runs(email: str, limit: int, output: OutputWriter) -> int:
@@ -33,4 +36,16 @@ async def run(email: str, prefix: str, output: OutputWriter) -> int:
     async with client_and_user(email, lazy_redis=True) as (client, user_id):
         found = await client.get_run(user_id, await client.find_run_id(user_id, prefix))
     show_result(run_to_json(found, None), output)
+    return DONE
+
+
+async def export(
+    email: str, prefix: str, export_format: ExportFormat, metric: str | None, destination: Path | None
+) -> int:
+    """Write the run as a document for another program, to a file or to standard output."""
+    check_metric_choice(export_format, metric)
+    async with client_and_user(email, lazy_redis=True) as (client, user_id):
+        run_id = await client.find_run_id(user_id, prefix)
+        data = await client.export_run(user_id, run_id, export_format, metric=metric)
+    write_document(data, destination)
     return DONE

@@ -1,6 +1,5 @@
 """Text output of a result: the metrics, the worst files, errors, and what was skipped."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from domain.metrics.declaration import Column, MetricDeclaration, RowFormat, file_metrics_of, in_row_order
+from domain.metrics.row_text import row_text
 from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 from worker.cli.output.writer import OutputWriter, print_line
@@ -16,23 +16,6 @@ from worker.cli.output.writer import OutputWriter, print_line
 WORST_FILES = 10
 ERROR_LINES = 10
 SHA_SHOWN = 12
-
-_PLURAL_OF_ONE = re.compile(r"\b1 ((?:[a-z]+ )?[a-z]*[a-rt-z])s\b")
-"""Matches `1 issues` and `1 unused symbols`, which a template for any number makes."""
-
-
-class _Unknown:
-    """Stands for null in the text about a metric."""
-
-    def __format__(self, _spec: str) -> str:
-        return "?"
-
-
-class _Values(dict[str, object]):
-    """Values for the text about a metric. The result of another version may lack some."""
-
-    def __missing__(self, key: str) -> object:
-        return _Unknown()
 
 
 def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid:
@@ -53,12 +36,8 @@ def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDecl
 
 
 def _format_aggregate(row: RowFormat, aggregate: Mapping[str, Any]) -> str:
-    if _is_unmeasured(aggregate):
-        return "[dim]not measured[/dim]"
-    values = _Values({key: _Unknown() if value is None else value for key, value in aggregate.items()})
-    if row.details is not None:
-        values.update(row.details(aggregate))
-    return _PLURAL_OF_ONE.sub(r"1 \1", row.text.format_map(values))
+    text = row_text(row, aggregate)
+    return "[dim]not measured[/dim]" if text is None else text
 
 
 def _is_unmeasured(aggregate: Mapping[str, Any]) -> bool:

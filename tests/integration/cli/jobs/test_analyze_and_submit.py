@@ -74,6 +74,14 @@ async def test_file_and_archive(git_cli: System, git_worker: WorkerProcess, tmp_
     assert analyzed["metrics"]["churn"]["total_commits"] is None
 
 
+async def test_analyze_prints_an_export(git_cli: System, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(CODE)
+    exported = await git_cli.run("analyze", "code.py", "--format", "csv")
+    assert (exported.code, exported.error) == (0, "")
+    assert exported.out.startswith("metric,rule,severity,path,line,")
+    assert "\nsecurity,B605,high,code.py,8,5,8,23,run," in exported.out
+
+
 async def test_directory_with_and_without_history(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "a.py").write_text(CODE)

@@ -1,8 +1,10 @@
 """The commands `jobs`, `job`, `result`, `cancel`, `retry` and `cleanup`, as text and as JSON."""
 
 import asyncio
+import json
 import subprocess
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from domain.jobs import JobStatus
@@ -306,7 +308,7 @@ async def test_jobs_of_all_users_are_listed_with_owner_and_worker(
 
 
 async def test_run_stays_after_its_job_is_taken(
-    cli: System, client: Client, local_user: UUID, user_id: UUID, worker: WorkerProcess
+    cli: System, client: Client, local_user: UUID, user_id: UUID, worker: WorkerProcess, tmp_path: Path
 ) -> None:
     assert (await cli.run("runs")).out == "no runs\n"
     job_id = await submit(client, local_user)
@@ -328,6 +330,18 @@ async def test_run_stays_after_its_job_is_taken(
     theirs = await submit(client, user_id)
     foreign = await until_finished(client, user_id, theirs)
     assert_error_line(await cli.run("run", str(foreign.result_run_id)), 2)
+    written_to = tmp_path / "size.json"
+    exported, written, refused = await asyncio.gather(
+        cli.run("export", run_id[:6], "--format", "sarif"),
+        cli.run(
+            "export", run_id, "--format", "badge-json", "--metric", "size", "--output", str(tmp_path / "size.json")
+        ),
+        cli.run("export", str(foreign.result_run_id), "--format", "csv"),
+    )
+    assert exported.document["runs"][0]["tool"]["driver"]["name"] == "bandit"
+    assert (written.code, written.out, written.error) == (0, "", "")
+    assert json.loads(written_to.read_text())["label"] == "size"
+    assert_error_line(refused, 2, "belongs to another user")
 
 
 async def test_a_page_of_runs_ends_at_the_limit(

@@ -1,0 +1,1 @@
+"""Documents for other programs, made of a stored run: SARIF, GitLab code quality, CSV, badges, a comment."""
