@@ -19,7 +19,6 @@ BASE_ID = "SRCROOT"
 
 _BASELINE_STATES = {"new": "new", "unchanged": "unchanged", "moved": "updated", "updated": "updated", "fixed": "absent"}
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
-_LINK = re.compile(r"\[(?=[^\]]*\]\()")
 
 
 def sarif_uri(path: str, safe: str = "/") -> str:
@@ -29,7 +28,8 @@ def sarif_uri(path: str, safe: str = "/") -> str:
 
 def sarif_text(text: str) -> str:
     """Return the text for a message: readers replace `{0}` in it, and make links of `[a](b)`."""
-    return _LINK.sub(r"\\[", _PLACEHOLDER.sub(r"{{\1}}", text))
+    text = _PLACEHOLDER.sub(r"{{\1}}", text)
+    return text.replace("[", "\\[") if "](" in text else text
 
 
 def sarif_result(finding: ExportedFinding, rule_index: int, *, full: bool, gone: bool = False) -> dict[str, JSON]:

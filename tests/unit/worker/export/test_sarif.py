@@ -202,7 +202,7 @@ def test_finding_of_an_earlier_version_is_exported() -> None:
 
 def test_message_cannot_contain_links_or_placeholders() -> None:
     [found] = results_of(document(finding(message="see [here](https://evil.test) and {0}, a[0] {x}")))
-    assert found["message"]["text"] == r"see \[here](https://evil.test) and {{0}}, a[0] {x}"
+    assert found["message"]["text"] == r"see \[here](https://evil.test) and {{0}}, a\[0] {x}"
 
 
 def check_sarif(data: bytes) -> int:
