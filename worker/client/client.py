@@ -23,10 +23,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import ForbiddenError, IllegalTransitionError, InvalidInputError, NotFoundError
+from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
 from domain.findings.comparison import compare_runs
 from domain.jobs import Job, JobCursor, JobStatus
-from domain.runs import Run, RunCursor, RunSummary
+from domain.runs import Run, RunCursor
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from domain.webhooks import WebhookDelivery
@@ -40,6 +40,7 @@ from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
 from worker.client.connections import Connections, open_connections
+from worker.client.ownership import owned_job, owned_run
 from worker.client.results import Completed, JobFailed, JobResult, Page, RunComparison, Unfinished
 from worker.client.serializers import run_to_json
 from worker.client.submissions import (
@@ -174,7 +175,7 @@ class Client:
     async def get_job(self, user_id: UUID, job_id: str) -> Job:
         """Return the job, without the data of its upload. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
-            return _owned_job(await JobRepository(work).get(job_id), user_id)
+            return owned_job(await JobRepository(work).get(job_id), user_id)
 
     async def list_jobs(
         self,
@@ -203,7 +204,7 @@ class Client:
         ForbiddenError.
         """
         async with self._database.unit_of_work() as work:
-            _owned_job(await JobRepository(work).get(job_id), user_id)
+            owned_job(await JobRepository(work).get(job_id), user_id)
             return await WebhookDeliveryRepository(work).list_for_job(job_id)
 
     def webhook_secrets(self, user_id: UUID) -> list[str]:
@@ -246,7 +247,7 @@ class Client:
         IllegalTransitionError for a job that has already ended.
         """
         async with self._database.unit_of_work() as work:
-            _owned_job(await JobRepository(work).get(job_id), user_id)
+            owned_job(await JobRepository(work).get(job_id), user_id)
             job = await JobRepository(work).request_cancel(job_id)
         if job.status.finished and job.cancel_requested_at is None:
             raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
@@ -261,7 +262,7 @@ class Client:
         where its upload was deleted (a cancelled job), and LimitExceededError for too many unfinished jobs.
         """
         async with self._database.unit_of_work() as work:
-            _owned_job(await JobRepository(work).get(job_id), user_id)
+            owned_job(await JobRepository(work).get(job_id), user_id)
             submissions = SubmissionRepository(work)
             await submissions.lock_user(user_id)
             self._limits.check(unfinished=(await submissions.usage(user_id, self._limits)).unfinished, today=0)
@@ -317,13 +318,13 @@ class Client:
         """Return the run with its metrics, file tree and findings. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
             run = await RunRepository(work).get(run_id)
-        _require_owner(run.user_id, user_id, f"run {run_id}")
+        owned_run(run, user_id)
         return run
 
     async def get_file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
         """Return the run's file tree, None for a run without one. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
-            _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
+            owned_run(await RunRepository(work).summary(run_id), user_id)
             tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
         return tree
 
@@ -335,11 +336,11 @@ class Client:
         """
         async with self._database.unit_of_work() as work:
             runs = RunRepository(work)
-            summary = _owned_run(await runs.summary(run_id), user_id)
+            summary = owned_run(await runs.summary(run_id), user_id)
             baseline_id = baseline_id or summary.baseline_run_id
             if baseline_id is None:
                 raise InvalidInputError(f"run {run_id} has no baseline; name a run to compare it with")
-            _owned_run(await runs.summary(baseline_id), user_id)
+            owned_run(await runs.summary(baseline_id), user_id)
             before, after = await runs.measured(baseline_id), await runs.measured(run_id)
         if before is None or after is None:
             raise NotFoundError("one of the runs has just been deleted")
@@ -354,7 +355,7 @@ class Client:
         Raises NotFoundError, ForbiddenError, and InvalidInputError for a run of a version that knew no projects.
         """
         async with self._database.unit_of_work() as work:
-            _owned_run(await RunRepository(work).summary(run_id), user_id)
+            owned_run(await RunRepository(work).summary(run_id), user_id)
             await RunRepository(work).pin(run_id)
             if not (await RunRepository(work).summary(run_id)).pinned:
                 raise InvalidInputError(f"run {run_id} is older than baselines; analyse the source again")
@@ -374,7 +375,7 @@ class Client:
     async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
         """Delete the run. Raises NotFoundError, ForbiddenError."""
         async with self._database.unit_of_work() as work:
-            _require_owner((await RunRepository(work).summary(run_id)).user_id, user_id, f"run {run_id}")
+            owned_run(await RunRepository(work).summary(run_id), user_id)
             await RunRepository(work).delete(run_id)
 
 
@@ -383,24 +384,9 @@ def _watched_state(job: Job) -> tuple[JobStatus, str | None, int]:
 
 
 async def _read_result(work: AsyncConnection, user_id: UUID, job_id: str) -> JobResult:
-    job = _owned_job(await JobRepository(work).get(job_id), user_id)
+    job = owned_job(await JobRepository(work).get(job_id), user_id)
     if not job.status.finished:
         return Unfinished(job=job)
     if job.result_run_id is not None:
         return Completed(job=job, run=await RunRepository(work).get(job.result_run_id))
     return JobFailed(job=job, error=job.error_message or "the run of this job was deleted")
-
-
-def _owned_run(run: RunSummary, user_id: UUID) -> RunSummary:
-    _require_owner(run.user_id, user_id, f"run {run.run_id}")
-    return run
-
-
-def _owned_job(job: Job, user_id: UUID) -> Job:
-    _require_owner(job.user_id, user_id, f"job {job.job_id}")
-    return job
-
-
-def _require_owner(owner: UUID, user_id: UUID, what: str) -> None:
-    if owner != user_id:
-        raise ForbiddenError(f"the {what} belongs to another user")
