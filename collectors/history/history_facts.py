@@ -1,7 +1,7 @@
 """From a tally of commits to the facts of the history: paths of files that moved, people with several names."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate, chain, compress, repeat
 from typing import cast
 
@@ -26,11 +26,11 @@ def facts_of(tally: CommitTally, display_paths: Mapping[str, str], *, remembered
     paths = _resolve_paths(tally, columns, display_paths)
     resolved = [paths[changed >> 1] for changed in columns.changed]
     coupling = find_coupling(_change_sets(columns, resolved))
-    counted = sum([not flag & (BOT | LARGE) for flag in columns.flags])
+    flags = Counter(columns.flags)
     return HistoryFacts(
         now=tally.now,
-        commits=counted,
-        left_out=_left_out(tally, columns),
+        commits=sum(count for flag, count in flags.items() if not flag & (BOT | LARGE)),
+        left_out=_left_out(tally, flags),
         names=names,
         last_seen=last_seen,
         files=describe_files(_changes(columns, resolved, people), names, tally.now),
@@ -38,19 +38,19 @@ def facts_of(tally: CommitTally, display_paths: Mapping[str, str], *, remembered
         coupled_total=len(coupling.pairs),
         coupled_commits=coupling.commits,
         tested=coupling.tested,
-        assisted=_assisted(columns),
+        assisted=_assisted(columns, flags),
         remembered=remembered,
     )
 
 
-def _left_out(tally: CommitTally, columns: CommitColumns) -> LeftOut:
-    flags = columns.flags
+def _left_out(tally: CommitTally, flags: Mapping[int, int]) -> LeftOut:
+    """`flags` says how many commits have each combination of flags."""
     return LeftOut(
         merges=tally.merges,
-        bots=sum([flag & BOT != 0 for flag in flags]),
-        large=sum([flag & (BOT | LARGE) == LARGE for flag in flags]),
-        others=tally.commits - len(flags),
-        not_coupled=sum([flag & (BOT | LARGE | NOT_COUPLED) == NOT_COUPLED for flag in flags]),
+        bots=sum(count for flag, count in flags.items() if flag & BOT),
+        large=sum(count for flag, count in flags.items() if flag & (BOT | LARGE) == LARGE),
+        others=tally.commits - sum(flags.values()),
+        not_coupled=sum(count for flag, count in flags.items() if flag & (BOT | LARGE | NOT_COUPLED) == NOT_COUPLED),
     )
 
 
@@ -61,7 +61,10 @@ def _merge_people(tally: CommitTally, columns: CommitColumns) -> tuple[Sequence[
     numbered by name and latest date, so that the order in which commits were read does not show.
     """
     commits = Counter(columns.people)
-    latest = dict(sorted(zip(columns.people, columns.at, strict=True)))  # the last of a person's dates stays
+    latest: dict[int, int] = {}
+    for index, at in zip(columns.people, columns.at, strict=True):
+        if at >= latest.get(index, 0):
+            latest[index] = at
     by_key: dict[bytes, list[int]] = {}
     names = [person.name for person in tally.people]
     for person, index in tally.people.items():
@@ -143,16 +146,18 @@ def _one_per_file(changes: Changes, keys: Sequence[tuple[int, str]]) -> Changes:
     return Changes(*zip(*merged.values(), strict=True))
 
 
-def _assisted(columns: CommitColumns) -> AssistedShare:
+def _assisted(columns: CommitColumns, flags: Mapping[int, int]) -> AssistedShare:
     """Count the commits of people and of assistants, also where an assistant is a bot."""
-    counted = [
-        (flag & ASSISTED != 0, added)
-        for flag, added in zip(columns.flags, columns.added, strict=True)
-        if not flag & LARGE and flag & (BOT | ASSISTED) != BOT
-    ]
+    of_all = {flag for flag in flags if not flag & LARGE and flag & (BOT | ASSISTED) != BOT}
+    assisted = {flag for flag in of_all if flag & ASSISTED}
     return AssistedShare(
-        commits=sum([assisted for assisted, _ in counted]),
-        of_commits=len(counted),
-        lines=sum([added for assisted, added in counted if assisted]),
-        of_lines=sum([added for _, added in counted]),
+        commits=sum(flags[flag] for flag in assisted),
+        of_commits=sum(flags[flag] for flag in of_all),
+        lines=_lines(columns, assisted),
+        of_lines=_lines(columns, of_all),
     )
+
+
+def _lines(columns: CommitColumns, flags: Collection[int]) -> int:
+    """Return the lines that the commits with one of these combinations of flags added."""
+    return sum(compress(columns.added, map(flags.__contains__, columns.flags))) if flags else 0

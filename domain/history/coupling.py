@@ -69,13 +69,13 @@ def find_coupling(change_sets: Sequence[Collection[str]]) -> Coupling:
     for paths in change_sets:
         if len(paths) > 1:
             shared.update(combinations(sorted(frequent.intersection(paths)), 2))
-    test = FisherExactTest(len(change_sets)).p_value
+    often = {pair: count for pair, count in shared.items() if count >= MIN_SHARED}
+    test = FisherExactTest(len(change_sets) if often else 0).p_value  # without a pair, its table is not needed
     tested = [
         CoupledPair(
             left, right, count, revisions[left], revisions[right], test(count, revisions[left], revisions[right])
         )
-        for (left, right), count in shared.items()
-        if count >= MIN_SHARED
+        for (left, right), count in often.items()
     ]
     limit = benjamini_hochberg([pair.p_value for pair in tested], FALSE_DISCOVERY_RATE)
     pairs = [pair for pair in tested if pair.degree >= MIN_DEGREE and pair.p_value <= limit]
