@@ -100,11 +100,17 @@ def analyze(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither use nor keep facts of earlier runs; the numbers are the same.")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no package index for the newest versions of packages.")
+    ] = False,
 ) -> None:
     """Run the ten collectors on this machine, without any server."""
     from worker.cli.commands.analyze import run_analysis
 
-    raise typer.Exit(run_analysis(source, branch, as_json=as_json, use_cache=not no_cache, export_format=export_format))
+    code = run_analysis(
+        source, branch, as_json=as_json, use_cache=not no_cache, export_format=export_format, offline=offline
+    )
+    raise typer.Exit(code)
 
 
 @app.command(epilog=examples_epilog("vibe8 cleanup"))

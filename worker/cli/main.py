@@ -15,7 +15,7 @@ from worker.cli.exit_codes import INTERRUPTED, exit_code
 from worker.cli.output.errors import print_error
 
 _ANALYZE = "analyze"
-_FLAGS = frozenset({"--json", "--no-cache"})
+_FLAGS = frozenset({"--json", "--no-cache", "--offline"})
 
 
 def main() -> None:
@@ -59,7 +59,13 @@ def _run_analysis(arguments: Sequence[str]) -> int:
 
     source = next(argument for argument in arguments if argument not in _FLAGS)
     try:
-        return run_analysis(source, None, as_json="--json" in arguments, use_cache="--no-cache" not in arguments)
+        return run_analysis(
+            source,
+            None,
+            as_json="--json" in arguments,
+            use_cache="--no-cache" not in arguments,
+            offline="--offline" in arguments,
+        )
     except Vibe8Error as error:
         print_error(str(error))
         return exit_code(error)

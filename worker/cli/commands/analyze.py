@@ -30,7 +30,13 @@ MB = 1024 * 1024
 
 
 def run_analysis(
-    source: str, branch: str | None, *, as_json: bool, use_cache: bool, export_format: ExportFormat | None = None
+    source: str,
+    branch: str | None,
+    *,
+    as_json: bool,
+    use_cache: bool,
+    offline: bool,
+    export_format: ExportFormat | None = None,
 ) -> int:
     """Analyse the source in children of a zygote that ends with the analysis. Returns the exit code.
 
@@ -42,7 +48,10 @@ def run_analysis(
     gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
     with early_zygote.take() as zygote:
         output = OutputWriter(as_json=as_json or export_format is not None)
-        return run_and_flush(analyze(source, branch, output, zygote, use_cache=use_cache, export_format=export_format))
+        analysis = analyze(
+            source, branch, output, zygote, use_cache=use_cache, export_format=export_format, offline=offline
+        )
+        return run_and_flush(analysis)
 
 
 async def analyze(
@@ -53,24 +62,28 @@ async def analyze(
     *,
     use_cache: bool,
     export_format: ExportFormat | None,
+    offline: bool,
 ) -> int:
     """Analyse the source in children of the given zygote, and print a result of the same shape as a job's.
 
     With `use_cache`, facts about files are kept in the user's cache directory for the next run, and answers of the
-    package index for an hour.
+    package index for an hour. With `offline` no package index is asked.
     """
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
     request = pipeline_source(source, settings)
     caches = user_cache_directory(os.environ) if use_cache else None
-    packages, save_answers = _package_index(settings, caches)
+    packages, save_answers = (None, lambda: None) if offline else _package_index(settings, caches)
     with _progress_display(output) as on_event:
         async with open_pipeline(settings, zygote, packages) as opened:
             pipeline = opened if caches is None else _with_facts(opened, settings, caches)
             analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
             save_answers()
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
-    _show({"job": None, "source": origin, **analysed.analysis.document()}, output, export_format)
+    document = analysed.analysis.document()
+    _show({"job": None, "source": origin, **document}, output, export_format)
+    if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
+        output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")
     return DONE
 
 

@@ -2,6 +2,10 @@
 
 import asyncio
 import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +91,34 @@ async def test_other_directory_with_the_same_files_shares_nothing(cli: System, t
     (tmp_path / "tree").rename(tmp_path / "moved")
     assert (await cli.run("analyze", "moved", "--json")).code == 0
     assert len(facts(tmp_path)) >= 2 * len(kept) - 2
+
+
+@contextmanager
+def recording_index() -> Iterator[tuple[str, list[str]]]:
+    """Yield the address of a package index without packages, and the paths that were asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple", asked
+        server.shutdown()
+        thread.join()
+
+
+async def test_analyze_says_that_it_asks_an_index_and_offline_asks_none(cli: System, tree: WorkTree) -> None:
+    with recording_index() as (address, asked):
+        offline = await cli.run("analyze", "tree", "--offline", "--no-cache", PACKAGE_INDEX_URL=address)
+        assert (offline.code, asked) == (0, [])
+        assert "--offline" not in offline.out
+        online = await cli.run("analyze", "tree", "--no-cache", PACKAGE_INDEX_URL=address)
+        assert (online.code, asked) == (0, ["/simple/requests/"])
+        assert "a package index was asked for the newest versions of packages (--offline asks none)" in online.out
