@@ -18,6 +18,10 @@ FINDINGS_SHOWN = 200
 FILES_SHOWN = 10
 ERRORS_SHOWN = 10
 _CHANGES = ("new", "updated", "moved", "fixed")
+_UNCOMPARED = {
+    "not_measured": "Not compared, since one of the runs did not measure them",
+    "tool_changed": "Different because a tool changed, and not the code",
+}
 _COUNTED_CUT = 200
 """Room that each list keeps for the line that counts what was left out, and for closing what it has opened."""
 
@@ -132,6 +136,10 @@ def _changes(run: ExportedRun) -> Iterator[str]:
             rows.append([plain(name), *(f"{numbers.get(state, 0):,}" for state in _CHANGES)])
     yield from ("", "### Findings since the earlier run", "")
     yield from table(("metric", *_CHANGES), rows) if rows else ("None is new, updated, moved or fixed.",)
+    for state, meaning in _UNCOMPARED.items():
+        here, there = (sum(of_metric.get(state, 0) for of_metric in side.values()) for side in (after, before))
+        if here or there:
+            yield from ("", f"{meaning}: {here:,} findings of this run, {there:,} of the earlier one.")
 
 
 def _states(counts: JSON) -> dict[str, dict[str, int]]:

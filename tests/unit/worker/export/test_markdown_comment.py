@@ -6,11 +6,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from domain.findings.comparison import compare_runs
+from domain.findings.measured_run import MeasuredRun
 from tests.fuzz.generators import fuzz_settings
-from tests.unit.worker.export.sample_runs import HOSTILE, document, export, file_node, finding, hostile_documents
+from tests.unit.worker.export.sample_runs import (
+    HOSTILE,
+    document,
+    export,
+    file_node,
+    finding,
+    hostile_documents,
+    old_finding,
+)
 from worker.export.markdown import CHARACTERS_LIMIT, FINDINGS_SHOWN
 from worker.export.markdown_text import code, plain
 
+MEASURED = ("metrics", "findings", "file_tree", "completeness", "tool_versions")
 GATE: list[dict[str, Any]] = [
     {"kind": "duplicated_share_increase", "status": "pass", "reason": "the share stays 1.0"},
     {
@@ -50,6 +61,19 @@ def test_comment_counts_changes_by_metric() -> None:
 def test_comment_without_a_change_says_so() -> None:
     text = comment_of(document(comparison={"counts": {}, "baseline_counts": {}}))
     assert "None is new, updated, moved or fixed." in text
+
+
+def test_comment_does_not_call_unchanged_what_was_not_compared() -> None:
+    before, after = (
+        MeasuredRun(**{key: document(*found)[key] for key in MEASURED})
+        for found in ([old_finding()], [finding(), finding(line=9)])
+    )
+    compared = compare_runs(before, after)
+    result = document(comparison=compared.document) | {"findings": {"total": 2, "items": compared.items}}
+    assert (
+        "None is new, updated, moved or fixed.\n\nNot compared, since one of the runs did not measure them: "
+        "2 findings of this run, 1 of the earlier one.\n"
+    ) in comment_of(result)
 
 
 def test_comment_has_each_metric_and_the_worst_files() -> None:
