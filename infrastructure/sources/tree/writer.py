@@ -25,6 +25,7 @@ MAX_TOTAL_PATH_CHARACTERS = 16_000_000
 
 _EXCLUDED = frozenset(os.fsencode(name) for name in EXCLUDED_DIRECTORIES)
 MACOS_METADATA = b"__MACOSX"
+UNSAFE_IN_ARCHIVE = "unsafe name: pack the folder again with relative paths that stay inside it"
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _DRIVE_PATTERN = re.compile(rb"[A-Za-z]:")
 
@@ -56,9 +57,9 @@ def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
     """
     parts = path.split(b"/")
     if b"\0" in path or any(part in (b"", b".", b"..") for part in parts):
-        return "unsafe name"
+        return UNSAFE_IN_ARCHIVE if archive else "unsafe name"
     if archive and (b"\\" in path or _DRIVE_PATTERN.match(path)):
-        return "unsafe name"
+        return UNSAFE_IN_ARCHIVE
     if len(path) > MAX_PATH_BYTES or max(map(len, parts)) > MAX_COMPONENT_BYTES:
         return "name too long"
     if len(parts) > MAX_DEPTH:

@@ -16,6 +16,7 @@ from infrastructure.sources.local.packing import pack_directory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.notes import NOTES_NAME, SourceNotes
+from infrastructure.sources.tree.writer import UNSAFE_IN_ARCHIVE
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.sources import copied_files
@@ -83,7 +84,7 @@ def test_what_leads_outside_is_refused_after_mapping(layout: SourceLayout) -> No
     members = {"..\\x.py": b"1\n", "C:\\x.py": b"1\n", "\\x.py": b"1\n", "a\\..\\x.py": b"1\n", ".\\a.py": b"1\n"}
     source = unpack(archive_of(members, system=0), layout)
     assert names(layout) == ["a.py"]
-    assert set(reasons(source).values()) == {"unsafe name"}
+    assert set(reasons(source).values()) == {UNSAFE_IN_ARCHIVE}
     assert len(source.skipped) == 4
 
 
