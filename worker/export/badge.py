@@ -5,7 +5,7 @@ They show the quality score of the source files, or one metric.
 
 import re
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from domain.errors import InvalidInputError
 from domain.findings.roles import Role
@@ -38,7 +38,7 @@ def badge_svg(run: ExportedRun, metric: str | None = None) -> bytes:
     title = f"{badge.label}: {badge.message}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
-        f"aria-label={quoteattr(title)}><title>{escape(title)}</title>"
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
         f'<rect width="{left}" height="20" fill="#444c56"/>'
         f'<rect x="{left}" width="{right}" height="20" fill="{badge.colour}"/>'
         f'<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
