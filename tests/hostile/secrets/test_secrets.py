@@ -182,7 +182,7 @@ ECHOES = {
             {"Content-Type": "application/x-git-upload-pack-advertisement"},
             b"001e# service=git-upload-pack\n0000" + f"{8 + len(TOKEN):04x}ERR {TOKEN}".encode(),
         ),
-        "sent an invalid repository",
+        "refuses to send the repository",
     ),
 }
 
