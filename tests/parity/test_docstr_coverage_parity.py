@@ -75,7 +75,7 @@ def tool_coverage(root: Path) -> dict[str, Coverage]:
 
 def our_coverage(root: Path) -> dict[str, Coverage]:
     return {
-        path: Coverage(needed=fact["needed"], missing=sorted(_tool_name(name) for name, _ in fact["missing"]))
+        path: Coverage(needed=fact["needed"], missing=sorted(_tool_name(name) for name, *_ in fact["missing"]))
         for path, fact in inspect_files(COLLECTOR, root).items()
     }
 

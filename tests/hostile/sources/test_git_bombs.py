@@ -126,7 +126,7 @@ root = Path(sys.argv[1])
 try:
     history = GitHistory(root / "repo.git")
     facts = COLLECTOR.collect_tree(load_tree(root / "tree", history=history))
-    print(json.dumps({"facts": facts}))
+    print(json.dumps({"facts": {name: facts[name] for name in ("commits", "total", "lines", "shallow")}}))
 except PermanentError as error:
     print(json.dumps({"error": str(error)}))
 """

@@ -66,6 +66,12 @@ def test_each_folder_can_be_read_like_a_table_of_contents() -> None:
     assert set(LARGE_FOLDERS) <= set(large), "an exception is no longer needed"
 
 
+def test_each_test_module_has_a_name_of_its_own() -> None:
+    """Without packages in `tests`, pytest cannot import two modules of one name."""
+    names = [path.name for path in FILES if path.name.startswith("test_")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_each_module_is_short_enough_to_read() -> None:
     lengths = {module: len((ROOT / module).read_text().splitlines()) for module in modules()}
     long = {module: count for module, count in lengths.items() if count > MAX_MODULE_LINES}

@@ -81,7 +81,7 @@ async def analyze(
             save_answers()
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     document = analysed.analysis.document()
-    _show({"job": None, "source": origin, **document}, output, export_format)
+    _show({"job": None, "source": origin, **document, "comparison": None}, output, export_format)
     if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
         output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")
     return DONE

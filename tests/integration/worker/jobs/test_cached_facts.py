@@ -17,7 +17,7 @@ from infrastructure.sources.local.packing import pack_directory
 from infrastructure.sources.tree.limits import SourceLimits
 from tests.fixtures.archives import make_zip
 from tests.fixtures.git_repository import WorkTree
-from tests.fixtures.jobs import slow_source
+from tests.fixtures.jobs import findings_alone, slow_source
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client, Completed
@@ -43,11 +43,11 @@ async def analysed(client: Client, user_id: UUID, files: dict[str, str], name: s
 
 
 def results(run: Run) -> dict[str, Any]:
-    """Return all results of a run about the code."""
+    """Return all results of a run about the code, without those of its comparison with an earlier run."""
     return {
         "metrics": run.metrics,
         "file_tree": run.file_tree,
-        "findings": run.findings,
+        "findings": findings_alone(run.findings),
         "errors": run.errors,
         "completeness": run.completeness,
     }
