@@ -203,6 +203,7 @@ async def test_the_job_of_a_killed_worker_runs_again_within_8_seconds(fleet: Fle
     assert await fleet.rows.runs() == [killed.job_id]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("SIGSTOP, partition, FLUSHDB, cut connections to each server, beside a SIGKILL")
 async def test_living_workers_keep_their_jobs_while_a_killed_one_loses_its_own(fleet: Fleet) -> None:
     """That the killed worker is noticed shows that the observer could have judged the others meanwhile."""
@@ -258,6 +259,7 @@ async def test_a_worker_refused_by_both_servers_loses_its_job_and_writes_nothing
     assert await fleet.rows.runs() == [refused.job_id]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("SIGTERM of a worker that requeues its job, beside a SIGKILL")
 async def test_a_worker_that_ends_by_itself_costs_no_attempt(fleet: Fleet) -> None:
     holders, observers = await fleet.start("ended", "killed", idle=2)

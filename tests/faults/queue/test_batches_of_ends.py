@@ -48,6 +48,7 @@ async def test_worker_killed_between_the_insert_and_the_commit_of_several_ends(s
     assert len(again) == JOBS - committed
 
 
+@pytest.mark.slow
 @pytest.mark.fault("PostgreSQL refuses one end of a batch")
 async def test_end_that_postgresql_refuses_costs_no_other_job_of_the_batch(system: System, client: Client) -> None:
     rows = Rows(system)

@@ -80,6 +80,7 @@ async def test_dead_entries_of_the_release_before_delay_no_job(system: System, c
     assert sorted(await rows.runs()) == sorted(jobs)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("SIGKILL of three workers with 20 busy slots each")
 async def test_workers_that_are_killed_with_twenty_busy_slots_block_no_later_job(
     system: System, client: Client

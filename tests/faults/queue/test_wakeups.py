@@ -31,6 +31,7 @@ class CreateFile:
         return (exec, (f"import pathlib; pathlib.Path({str(self._path)!r}).touch()",))
 
 
+@pytest.mark.slow
 @pytest.mark.fault("FLUSHALL with 100 jobs pending and all slots busy")
 async def test_losing_all_of_redis_loses_no_job(system: System, client: Client) -> None:
     rows = Rows(system)

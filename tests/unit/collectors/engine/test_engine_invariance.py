@@ -59,7 +59,7 @@ def write(root: Path, files: dict[str, str]) -> SourceTree:
     return load_tree(root)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=FILES, seed=st.integers())
 def test_document_does_not_depend_on_order_or_number_of_processes(
     files: dict[str, str], seed: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -75,7 +75,7 @@ def test_document_does_not_depend_on_order_or_number_of_processes(
     assert document(dataclasses.replace(tree, entries=tuple(shuffled)), 2) == alone
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=FILES, changed=FILES)
 def test_document_does_not_depend_on_the_cache(
     files: dict[str, str], changed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
