@@ -41,7 +41,7 @@ fuzz: $(STAMP) ## run the fuzz tests with new random input (about 10 minutes; VI
 	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2
 
 faults: $(STAMP) ## run the whole fault suite: kills, outages, clocks, soak (about 25 minutes)
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest tests/faults tests/integration/worker/process/test_hand_back.py
 
 audit: $(STAMP) ## look for known vulnerabilities of the locked dependencies (asks a service); run bandit on our own code
 	@$(BIN)/python -m tests.tools.audit

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from uuid import UUID
 
+import pytest
 from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
@@ -68,6 +69,7 @@ async def test_waiting_jobs_run_on_a_worker_that_is_started_later(
             assert (row["status"], row["attempt"]) == ("running", 1)
 
 
+@pytest.mark.slow
 async def test_job_that_was_handed_back_is_not_handed_back_again(system: System, client: Client, user_id: UUID) -> None:
     """The second worker has no core for it either, and the first has room again."""
     async with changed_worker(system, "first", IMPATIENT) as first:
