@@ -137,7 +137,7 @@ _NO_PLACE = (None, None, None, None)
 
 
 def _place(item: FunctionComplexity, file: SourceFile) -> list[Any]:
-    column = column_at(file.utf_8_text.split("\n"), item.line, item.node.col_offset)
+    column = column_at(file.utf_8_lines, item.line, item.node.col_offset)
     return [column, item.end_line, file.lines.line_hash(item.line), file.lines.location_hash(item.line)]
 
 

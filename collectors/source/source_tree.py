@@ -9,7 +9,7 @@ import stat
 import sys
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,11 @@ class SourceFile:
                 return reader.read()
         except UnicodeError:
             return self.text
+
+    @cached_property
+    def utf_8_lines(self) -> Sequence[str]:
+        """The lines of `utf_8_text`. Raises UnparsableError."""
+        return self.utf_8_text.split("\n")
 
     @cached_property
     def utf_8_tree(self) -> ast.Module:
