@@ -18,47 +18,46 @@ _NEW, _FIXED, _TOOL_CHANGED = "new", "fixed", "tool_changed"
 
 def regression(run: RunFacts) -> Iterator[Insight]:
     """More serious findings are new than fixed."""
-    if run.comparison is None:
-        return
-    new, fixed = (_serious(run.comparison, state) for state in (_NEW, _FIXED))
-    if new <= fixed:
-        return
-    items = [item for item in run.findings if item.get("state") == _NEW and item["severity"] in SERIOUS]
-    yield Insight(
-        type=InsightType.REGRESSION,
-        title=f"{counted(new, 'serious finding')} more, {fixed} fewer",
-        description=f"Of findings of medium or high severity in source files, {new} are new and {fixed} are fixed.",
-        confidence=confidence(run.completeness_of(), sample=1, sample_half=0, effect=new - fixed, effect_half=1),
-        data={
-            "new": new,
-            "fixed": fixed,
-            "places": _places(item for item in items if run.roles.get(item["path"]) == Role.SOURCE),
-            "refuted_by": "the new findings are false alarms, or stood in the baseline under another name",
-        },
-        tags=tuple(sorted({item["metric"] for item in items})),
-    )
+    if run.comparison is not None:
+        new = [
+            item for item in run.findings if item.get("state") == _NEW and run.roles.get(item["path"]) == Role.SOURCE
+        ]
+        refuted_by = "the new findings are false alarms, or stood in the baseline under another name"
+        yield from _balance(run, run.comparison, InsightType.REGRESSION, (_NEW, _FIXED), new, refuted_by)
 
 
 def improvement(run: RunFacts) -> Iterator[Insight]:
     """More serious findings are fixed than new."""
-    if run.comparison is None:
+    if run.comparison is not None:
+        fixed = run.comparison["fixed"]["items"]
+        refuted_by = "the files were removed, excluded or suppressed instead of mended"
+        yield from _balance(run, run.comparison, InsightType.IMPROVEMENT, (_FIXED, _NEW), fixed, refuted_by)
+
+
+def _balance(
+    run: RunFacts,
+    comparison: Mapping[str, JSON],
+    kind: InsightType,
+    states: tuple[str, str],
+    items: Iterable[Mapping[str, JSON]],
+    refuted_by: str,
+) -> Iterator[Insight]:
+    """Yield an insight if more serious findings have the first state than the second. `items` have the first."""
+    more, fewer = (_serious(comparison, state) for state in states)
+    if more <= fewer:
         return
-    new, fixed = (_serious(run.comparison, state) for state in (_NEW, _FIXED))
-    if fixed <= new:
-        return
-    items = [item for item in run.comparison["fixed"]["items"] if item["severity"] in SERIOUS]
+    words = ("more", "fewer") if states[0] == _NEW else ("fewer", "more")
+    serious = [item for item in items if item["severity"] in SERIOUS]
     yield Insight(
-        type=InsightType.IMPROVEMENT,
-        title=f"{counted(fixed, 'serious finding')} fewer, {new} more",
-        description=f"Of findings of medium or high severity in source files, {fixed} are fixed and {new} are new.",
-        confidence=confidence(run.completeness_of(), sample=1, sample_half=0, effect=fixed - new, effect_half=1),
-        data={
-            "new": new,
-            "fixed": fixed,
-            "places": _places(items),
-            "refuted_by": "the files were removed, excluded or suppressed instead of mended",
-        },
-        tags=tuple(sorted({item["metric"] for item in items})),
+        type=kind,
+        title=f"{counted(more, 'serious finding')} {words[0]}, {fewer} {words[1]}",
+        description=(
+            f"Of findings of medium or high severity in source files, "
+            f"{more} are {states[0]} and {fewer} are {states[1]}."
+        ),
+        confidence=confidence(run.completeness_of(), sample=1, sample_half=0, effect=more - fewer, effect_half=1),
+        data={states[0]: more, states[1]: fewer, "places": _places(serious), "refuted_by": refuted_by},
+        tags=tuple(sorted({item["metric"] for item in serious})),
     )
 
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class ProgressWatch:
-    """Listener of one child's progress. It notes when a stage or its percentage last changed, and passes reports on."""
+    """Watch over one child's progress. It notes when a stage or its percentage last changed, and passes reports on."""
 
     def __init__(self, deadline: float, on_progress: ProgressListener) -> None:
         """`deadline` is the child's time limit in seconds, from now on."""

@@ -1,4 +1,4 @@
-"""Whatever another program writes into Redis ends and deafens nobody: it is skipped, or replaced."""
+"""Whatever another program writes into Redis stops no worker and no command: it is skipped, or replaced."""
 
 import asyncio
 import json
