@@ -32,19 +32,28 @@ def worker_workspace(parent: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         _require_own(parent)
         remove_abandoned_workspaces(parent)
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        directory.chmod(0o711)  # a child that runs as another user must be able to reach its own directory
+        directory, lock = _make_locked_directory(parent)
     except OSError as error:
         raise InvalidInputError(
             f"SCRATCH_DIR {parent} cannot be written ({error.strerror}): set it to a directory of your own"
         ) from error
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory
     finally:
         remove_tree(directory)
         os.close(lock)
+
+
+def _make_locked_directory(parent: Path) -> tuple[Path, int]:
+    """Make a worker's directory, and return it with the file descriptor that holds its lock."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        directory.chmod(0o711)  # a child that runs as another user must be able to reach its own directory
+        lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return directory, lock
+        os.close(lock)  # a worker that started just then took the directory for an abandoned one, and removed it
 
 
 def _require_own(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """The worker's directory below SCRATCH_DIR."""
 
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidInputError
-from worker.analysis.workspace import Removals, job_workspace, worker_workspace
+from worker.analysis.workspace import Removals, job_workspace, remove_abandoned_workspaces, worker_workspace
 
 STICKY = 0o1777
 
@@ -44,6 +45,24 @@ def test_volume_of_another_user_is_used(tmp_path: Path, monkeypatch: pytest.Monk
     of_another_user(volume, monkeypatch)
     with worker_workspace(volume) as directory:
         assert directory.parent == volume
+
+
+def test_worker_that_starts_beside_another_does_not_take_its_directory_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, removed = fcntl.flock, []
+
+    def flock_after_another_worker_started(lock: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not removed:
+            removed.append(remove_abandoned_workspaces(tmp_path))
+        flock(lock, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_after_another_worker_started)
+    with worker_workspace(tmp_path) as directory:
+        assert removed == [1]
+        assert remove_abandoned_workspaces(tmp_path) == 0
+        (directory / "file").touch()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_names_of_job_directories_cannot_be_guessed(tmp_path: Path) -> None:
