@@ -10,10 +10,11 @@ from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from domain.text import one_line
 from infrastructure.sources.local.history import find_repository, link_history
+from infrastructure.sources.tree.entry_names import MAX_DEPTH, is_python_or_manifest
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, translate_disk_errors
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.placeholders import LinkKind
-from infrastructure.sources.tree.writer import MAX_DEPTH, TreeWriter, is_python_or_manifest
+from infrastructure.sources.tree.writer import TreeWriter
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # With O_NONBLOCK, open does not block if a file was replaced with a named pipe after it was listed.

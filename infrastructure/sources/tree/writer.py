@@ -1,70 +1,32 @@
-"""Validation of file names and sizes of an untrusted tree, and the only code that writes its files to disk."""
+"""Writing of an untrusted tree within limits; the only code that writes its files to disk."""
 
 import os
-import re
 import unicodedata
 from types import TracebackType
 from typing import Self
 
 from domain.errors import InvalidInputError
-from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, included_paths, is_manifest
+from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, included_paths
 from domain.metrics.report import SKIPPED_LIMIT, SkippedFile
-from domain.sources import EXCLUDED_DIRECTORIES, FetchedSource
-from domain.text import one_line, printable_name
+from domain.sources import FetchedSource
+from domain.text import one_line
 from infrastructure.sources.tree.directory_writer import DirectoryWriter
+from infrastructure.sources.tree.entry_names import (
+    MACOS_METADATA,
+    MAX_PATH_BYTES,
+    display_path,
+    find_excluded_directory,
+    invalid_name_reason,
+    is_apple_double,
+    is_python_or_manifest,
+)
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
 from infrastructure.sources.tree.limits import KIB, MIB, SourceLimits
 from infrastructure.sources.tree.notes import SourceNotes
 from infrastructure.sources.tree.placeholders import LinkKind, Placeholders
 
-MAX_DEPTH = 64
-MAX_PATH_BYTES = 1024
-MAX_COMPONENT_BYTES = 255
 MAX_TOTAL_PATH_CHARACTERS = 16_000_000
 """Total length of the displayed paths of a tree. It is limited because a run repeats each path several times."""
-
-_EXCLUDED = frozenset(os.fsencode(name) for name in EXCLUDED_DIRECTORIES)
-MACOS_METADATA = b"__MACOSX"
-UNSAFE_IN_ARCHIVE = "unsafe name: pack the folder again with relative paths that stay inside it"
-_APPLE_DOUBLE = b"\x00\x05\x16\x07"
-_DRIVE_PATTERN = re.compile(rb"[A-Za-z]:")
-
-
-def display_path(path: bytes) -> str:
-    """Convert a path to printable text, as results show it."""
-    return printable_name(os.fsdecode(path))
-
-
-def find_excluded_directory(path: bytes) -> bytes | None:
-    """Return the outermost directory above `path` whose name is excluded; None if there is none."""
-    parts = path.split(b"/")
-    for index, part in enumerate(parts[:-1]):
-        if part in _EXCLUDED:
-            return b"/".join(parts[: index + 1])
-    return None
-
-
-def is_python_or_manifest(path: bytes) -> bool:
-    """Whether the name is that of a Python file or a manifest."""
-    return path.endswith(b".py") or is_manifest(os.fsdecode(path))
-
-
-def invalid_name_reason(path: bytes, *, archive: bool) -> str | None:
-    """Return why the path is refused, in a few words; None if it is valid.
-
-    In an archive a backslash or a drive letter is refused as well, because its meaning depends on the system that made
-    the archive. In a git tree or a local directory they are ordinary characters.
-    """
-    parts = path.split(b"/")
-    if b"\0" in path or any(part in (b"", b".", b"..") for part in parts):
-        return UNSAFE_IN_ARCHIVE if archive else "unsafe name"
-    if archive and (b"\\" in path or _DRIVE_PATTERN.match(path)):
-        return UNSAFE_IN_ARCHIVE
-    if len(path) > MAX_PATH_BYTES or max(map(len, parts)) > MAX_COMPONENT_BYTES:
-        return "name too long"
-    if len(parts) > MAX_DEPTH:
-        return f"deeper than {MAX_DEPTH} directories"
-    return None
 
 
 class TreeWriter:
@@ -238,7 +200,7 @@ class TreeWriter:
     def write(self, path: bytes, data: bytes, *, executable: bool = False) -> None:
         """Write an accepted file; skip it if a file or directory of that name exists already."""
         is_python = path.endswith(b".py")
-        if data.startswith(_APPLE_DOUBLE) and path.rpartition(b"/")[2].startswith(b"._"):
+        if is_apple_double(path, data):
             self.skip(path, "metadata of macOS (AppleDouble)")
             return
         root = self._tree if is_python else self._manifests

@@ -29,8 +29,8 @@ from infrastructure.sources.git.bare_repository import (
 from infrastructure.sources.git.command import GitFailedError, run_git
 from infrastructure.sources.git.history import PathMapping
 from infrastructure.sources.tree.directory_writer import DirectoryWriter
+from infrastructure.sources.tree.entry_names import MACOS_METADATA, find_excluded_directory, invalid_name_reason
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
-from infrastructure.sources.tree.writer import MACOS_METADATA, find_excluded_directory, invalid_name_reason
 from infrastructure.sources.uploads.zip_archive import ZipArchive, ZipMemberError, irregular_file_reason
 
 VERIFY_TIMEOUT_SECONDS = 60.0

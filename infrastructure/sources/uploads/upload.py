@@ -7,10 +7,11 @@ from contextlib import suppress
 from domain.errors import InvalidInputError
 from domain.sources import FetchedSource
 from domain.text import one_line
+from infrastructure.sources.tree.entry_names import invalid_name_reason
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout, translate_disk_errors
 from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.tree.notes import MAX_NOTES_BYTES, NOTES_NAME, SourceNotes
-from infrastructure.sources.tree.writer import TreeWriter, invalid_name_reason
+from infrastructure.sources.tree.writer import TreeWriter
 from infrastructure.sources.uploads.history import ArchivedGitDirectory, extract_history
 from infrastructure.sources.uploads.zip_archive import (
     ZipArchive,

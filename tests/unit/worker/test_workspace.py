@@ -50,7 +50,8 @@ def test_volume_of_another_user_is_used(tmp_path: Path, monkeypatch: pytest.Monk
 def test_worker_that_starts_beside_another_does_not_take_its_directory_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock, removed = fcntl.flock, []
+    flock = fcntl.flock
+    removed: list[int] = []
 
     def flock_after_another_worker_started(lock: int, operation: int) -> None:
         if operation == fcntl.LOCK_EX and not removed:

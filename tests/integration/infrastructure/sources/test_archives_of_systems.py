@@ -13,10 +13,10 @@ import pytest
 from domain.sources import FetchedSource
 from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.local.packing import pack_directory
+from infrastructure.sources.tree.entry_names import UNSAFE_IN_ARCHIVE
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.tree.notes import NOTES_NAME, SourceNotes
-from infrastructure.sources.tree.writer import UNSAFE_IN_ARCHIVE
 from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.sources import copied_files
