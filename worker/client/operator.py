@@ -7,7 +7,9 @@ from typing import Self
 from uuid import UUID
 
 from domain.jobs import Job, JobStatus
+from domain.workers import PAUSED
 from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.settings import Settings
 from worker.client.client import Client
@@ -33,6 +35,11 @@ class OperatorClient:
         """Connect; `lazy_redis` as in `Client.open`. Raises ServiceUnavailableError."""
         async with open_connections(settings, lazy_redis=lazy_redis) as connections:
             yield cls(connections, settings)
+
+    async def is_paused(self) -> bool:
+        """Return whether `vibe8 pause` keeps all workers from claiming jobs."""
+        async with self._database.unit_of_work() as work:
+            return await MaintenanceRepository(work).is_control_set(PAUSED)
 
     async def find_job_id(self, prefix: str) -> str:
         """Return the id of the only job of any user whose id begins with `prefix`; as `Client.find_job_id`."""

@@ -106,6 +106,15 @@ async def test_wait_without_a_worker_prints_a_hint_and_ctrl_c_keeps_the_job(cli:
     assert (await client.get_job(user_id, job_id)).status is JobStatus.PENDING
 
 
+async def test_wait_on_a_paused_fleet_says_so_and_goes_on_after_resume(cli: System, worker: WorkerProcess) -> None:
+    assert (await cli.run("pause")).code == 0
+    async with run_on_terminal(cli, "submit", "code.py", "--wait") as terminal:
+        await terminal.until("the fleet is paused: no worker claims jobs until `vibe8 resume`")
+        assert (await cli.run("resume")).code == 0
+        assert await terminal.wait() == 0
+    assert terminal.text.count("the fleet is paused") == 1
+
+
 async def interrupted(cli: System, signal_number: int, *arguments: str) -> tuple[int, str, list[psutil.Process]]:
     """Send a signal once the command is collecting. Returns its exit code, standard error and descendants."""
     error_file = cli.directory / "stderr"

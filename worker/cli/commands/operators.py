@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.live import Live
@@ -51,7 +52,7 @@ async def workers(output: OutputWriter) -> int:
         found = await registry.workers()
         paused = await is_paused(database)
     if output.as_json:
-        output.print_json([worker.to_json() for worker in found])
+        output.print_json([_worker_to_json(worker) for worker in found])
         return DONE
     if paused:
         output.print_line("the fleet is paused: no worker claims jobs until `vibe8 resume`")
@@ -68,7 +69,12 @@ async def is_paused(database: Database) -> bool:
         return await MaintenanceRepository(work).is_control_set(PAUSED)
 
 
-def _worker_grid(workers: list[WorkerInfo]) -> Grid:
+def _worker_to_json(worker: WorkerInfo) -> dict[str, JSON]:
+    times = {name: datetime.fromtimestamp(getattr(worker, name), UTC).isoformat() for name in ("started_at", "seen_at")}
+    return worker.to_json() | times
+
+
+def _worker_grid(workers: Sequence[WorkerInfo]) -> Grid:
     grid = Grid(
         headings=("worker", "host", "pid", "version", "up", "seen", "busy", "state", "jobs"),
         numbers=frozenset({"pid", "up", "seen", "busy"}),
@@ -126,7 +132,7 @@ async def top(output: OutputWriter) -> int:
     async with _open_services() as (database, registry, _):
         console = output.console
         if output.as_json:
-            output.print_json(await _facts(database, registry))
+            output.print_json(await _facts(database, await registry.workers()))
             return DONE
         if not console.is_terminal:
             for grid in await _grids(database, registry):
@@ -160,7 +166,7 @@ def _render(grids: Sequence[Grid], screen: Console) -> str:
     return captured.get()
 
 
-async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON]:
+async def _facts(database: Database, found: Sequence[WorkerInfo]) -> dict[str, JSON]:
     async with database.unit_of_work() as work:
         statistics = await StatisticsRepository(work).read()
     paused = await is_paused(database)
@@ -172,7 +178,7 @@ async def _facts(database: Database, registry: WorkerRegistry) -> dict[str, JSON
         "paused": paused,
         "counted_seconds_ago": None if statistics is None else statistics.age_seconds,
         "queue": queue,
-        "workers": [worker.to_json() for worker in await registry.workers()],
+        "workers": [_worker_to_json(worker) for worker in found],
     }
 
 
@@ -187,10 +193,11 @@ def _notes(facts: dict[str, JSON]) -> list[str]:
 
 
 async def _grids(database: Database, registry: WorkerRegistry) -> list[Grid]:
-    facts = await _facts(database, registry)
+    found = await registry.workers()
+    facts = await _facts(database, found)
     title = f"jobs ({', '.join(notes)})" if (notes := _notes(facts)) else "jobs"
     queue = Grid(headings=("status", "jobs", "oldest"), numbers=frozenset({"jobs", "oldest"}), title=title)
     for status, count in facts["queue"].items():
         oldest = f"{count['oldest_seconds']:.0f} s" if count["jobs"] else "-"
         queue.rows.append((status, str(count["jobs"]), oldest))
-    return [queue, _worker_grid([WorkerInfo.from_json(worker) for worker in facts["workers"]])]
+    return [queue, _worker_grid(found)]

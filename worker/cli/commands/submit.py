@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import sys
+from contextlib import suppress
 from uuid import UUID
 
 from domain.errors import ServiceUnavailableError
@@ -18,6 +19,7 @@ from worker.cli.output.progress import WAITING, ProgressDisplay
 from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import Directory, File, RemoteRepository, Source, parse_source, read_file
 from worker.client import Client, JobResult, RepositorySubmission, Submission, UploadSubmission, job_to_json
+from worker.client.operator import OperatorClient
 from worker.retry import OutageTimer, retry_while_unavailable
 
 OUTAGE_SECONDS = 60.0
@@ -25,7 +27,13 @@ OUTAGE_SECONDS = 60.0
 
 RETRY_SECONDS = 1.0
 UNCLAIMED_SECONDS = 10.0
-"""Time without a claim after which `--wait` prints a hint."""
+"""Time without a claim after which `--wait` says that the workers are busy, or that none runs."""
+
+PAUSE_CHECK_SECONDS = 1.0
+"""How often `--wait` asks whether the fleet is paused, while no worker has claimed the job."""
+
+PAUSED_HINT = "the fleet is paused: no worker claims jobs until `vibe8 resume`"
+UNCLAIMED_HINT = "no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)"
 
 
 async def submit(
@@ -45,12 +53,13 @@ async def submit(
     # Read the source before connecting, so that its errors are reported first.
     read = functools.partial(read_submission, source, authorship, settings, notify_url=notify)
     submission = await asyncio.to_thread(read, with_history=with_history)
-    async with Client.open(load_settings()) as client:
+    async with OperatorClient.open(load_settings()) as operator:
+        client = operator.user_client
         user_id = await client.get_or_create_user(email)
         (job,) = await client.submit_many(user_id, [submission])
         hint = _next_commands(job.job_id, email)
         if wait:
-            return await _watch_and_show(client, user_id, job.job_id, output, hint)
+            return await _watch_and_show(operator, user_id, job.job_id, output, hint)
     if output.as_json:
         output.print_json(job_to_json(job))
     else:
@@ -103,15 +112,15 @@ def _next_commands(job_id: str, email: str) -> str:
     return ", ".join(f"`vibe8 {verb} {job_id}{user_option}` {effect}" for verb, effect in verbs)
 
 
-async def _watch_and_show(client: Client, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> int:
+async def _watch_and_show(operator: OperatorClient, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> int:
     """Show the job's progress, then its result. A failed job stays, so that it can be retried.
 
     The job continues without this command. Errors that end the command early say how to follow the job.
     """
     try:
         with ProgressDisplay(quiet=output.as_json, stage=WAITING) as display:
-            await JobWatcher(client, user_id, job_id, display).watch_until_finished()
-        result = await _read_result(client, user_id, job_id)
+            await JobWatcher(operator, user_id, job_id, display).watch_until_finished()
+        result = await _read_result(operator.user_client, user_id, job_id)
     except asyncio.CancelledError:
         raise InterruptedByUserError(f"no longer watching; the job goes on: {hint}") from None
     except ServiceUnavailableError as error:
@@ -127,8 +136,9 @@ async def _read_result(client: Client, user_id: UUID, job_id: str) -> JobResult:
 class JobWatcher:
     """Shows the progress of one job until it has ended."""
 
-    def __init__(self, client: Client, user_id: UUID, job_id: str, display: ProgressDisplay) -> None:
-        self._client = client
+    def __init__(self, operator: OperatorClient, user_id: UUID, job_id: str, display: ProgressDisplay) -> None:
+        self._operator = operator
+        self._client = operator.user_client
         self._user_id = user_id
         self._job_id = job_id
         self._display = display
@@ -140,11 +150,11 @@ class JobWatcher:
 
         Raises ServiceUnavailableError after an outage of OUTAGE_SECONDS, and NotFoundError where the job is deleted.
         """
-        timer = asyncio.get_running_loop().call_later(UNCLAIMED_SECONDS, self._print_unclaimed_hint)
+        hints = asyncio.create_task(self._print_hints())
         try:
             await self._follow()
         finally:
-            timer.cancel()
+            hints.cancel()
 
     async def _follow(self) -> None:
         outage = OutageTimer(OUTAGE_SECONDS, delay_seconds=RETRY_SECONDS)
@@ -169,6 +179,19 @@ class JobWatcher:
         elif job.stage is not None:
             self._display.show(job.stage, job.progress)
 
-    def _print_unclaimed_hint(self) -> None:
-        if not self._claimed:
-            self._display.print_line("no worker has taken the job so far: they are busy, or none runs (`vibe8 worker`)")
+    async def _print_hints(self) -> None:
+        """Say why no worker has claimed the job, until one does. Each reason is printed once."""
+        loop = asyncio.get_running_loop()
+        unclaimed_at, printed = loop.time() + UNCLAIMED_SECONDS, set[str]()
+        await asyncio.sleep(PAUSE_CHECK_SECONDS)
+        while not self._claimed:
+            hint = None
+            with suppress(ServiceUnavailableError):  # `_follow` waits for the service, or reports it
+                if await self._operator.is_paused():
+                    hint = PAUSED_HINT
+                elif loop.time() >= unclaimed_at:
+                    hint = UNCLAIMED_HINT
+            if hint is not None and hint not in printed and not self._claimed:
+                printed.add(hint)
+                self._display.print_line(hint)
+            await asyncio.sleep(PAUSE_CHECK_SECONDS)

@@ -174,4 +174,4 @@ def _end_text(job: Mapping[str, JSON]) -> str:
 
 
 def _format_time(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

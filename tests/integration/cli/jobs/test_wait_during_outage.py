@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any, Self, cast
 from uuid import UUID
 
 import pytest
@@ -18,6 +18,7 @@ from tests.integration.cli.command_support import METRIC_NAMES
 from worker.cli.commands import submit
 from worker.cli.output.writer import OutputWriter
 from worker.client import Client
+from worker.client.operator import OperatorClient
 
 
 async def test_wait_survives_an_outage_of_both_servers(
@@ -51,7 +52,14 @@ async def test_wait_survives_an_outage_of_both_servers(
 
 
 class UnavailableClient:
-    """A client whose database stays unreachable."""
+    """A client whose database stays unreachable, for operators and users."""
+
+    @property
+    def user_client(self) -> Self:
+        return self
+
+    async def is_paused(self) -> bool:
+        raise ServiceUnavailableError("PostgreSQL cannot be reached")
 
     async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
         raise ServiceUnavailableError("PostgreSQL cannot be reached")
@@ -64,5 +72,5 @@ async def test_long_outage_ends_the_wait_with_the_next_commands(monkeypatch: pyt
     hint = "`vibe8 job 1` shows it"
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
         await submit._watch_and_show(
-            cast("Client", UnavailableClient()), uuid.uuid4(), "1", OutputWriter(as_json=True), hint
+            cast("OperatorClient", UnavailableClient()), uuid.uuid4(), "1", OutputWriter(as_json=True), hint
         )

@@ -1,6 +1,7 @@
 """Commands for operators, on a fleet of one worker."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.jobs import JobStatus
@@ -25,6 +26,9 @@ async def test_workers_top_pause_resume_retry_and_drain(
     await until(reported)
     (replica,) = (await system.run("workers", "--json")).document
     assert replica["pid"] == worker.process.pid
+    for listed in (replica, (await system.run("top", "--json")).document["workers"][0]):
+        started, seen = (datetime.fromisoformat(listed[name]) for name in ("started_at", "seen_at"))
+        assert datetime.now(UTC) - timedelta(minutes=5) < started <= seen
     shown = await system.run("workers")
     assert replica["replica_id"] in shown.out
     assert "ready" in shown.out
