@@ -11,6 +11,9 @@ from typing import Any
 from docs.generator.docstrings import field_meanings
 from docs.generator.markdown import NOTE, cell, documentation, table
 from domain import errors
+from domain.findings.roles import Role
+from domain.findings.severity import FindingSeverity
+from domain.findings.states import FindingState
 from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
@@ -22,14 +25,17 @@ from worker.client import (
     Client,
     Completed,
     ExportFormat,
+    FindingPage,
     JobFailed,
     Page,
     RepositorySubmission,
+    RunComparison,
     Unfinished,
     UploadSubmission,
 )
-from worker.client.client import MAX_LISTED_JOBS, MAX_PAGE_SIZE
+from worker.client.client import MAX_LISTED_JOBS
 from worker.client.operator import OperatorClient
+from worker.client.runs import MAX_LISTED_FINDINGS, MAX_PAGE_SIZE
 from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
 
 WIDTH = 100
@@ -47,9 +53,13 @@ ERRORS = (
 
 VALUES: Sequence[type] = (
     UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
-    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, ExportFormat, WebhookDelivery,
+    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, RunComparison, FindingPage, FindingState, FindingSeverity,
+    Role, ExportFormat, WebhookDelivery,
 )  # fmt: skip
-FUNCTIONS = (client.job_to_json, client.run_to_json, client.empty_result_to_json, client.webhook_delivery_to_json)
+FUNCTIONS = (
+    client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
+    client.finding_page_to_json, client.webhook_delivery_to_json,
+)  # fmt: skip
 
 HEAD = f"""\
 # The client
@@ -106,6 +116,7 @@ LIMITS = (
     ("`DAILY_JOB_LIMIT_PER_USER`", "a setting", "submissions of a user in one day (UTC)"),
     ("`MAX_LISTED_JOBS`", MAX_LISTED_JOBS, "jobs on a page of `list_jobs`"),
     ("`MAX_PAGE_SIZE`", MAX_PAGE_SIZE, "runs on a page of `list_runs`"),
+    ("`MAX_LISTED_FINDINGS`", MAX_LISTED_FINDINGS, "findings on a page of `list_findings`"),
 )
 
 

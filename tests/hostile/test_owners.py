@@ -62,6 +62,7 @@ RUN_CALLS: dict[str, Call] = {
     "get_run": lambda client, user, run: client.get_run(user, run),
     "export_run": lambda client, user, run: client.export_run(user, run, ExportFormat.SARIF),
     "get_file_tree": lambda client, user, run: client.get_file_tree(user, run),
+    "list_findings": lambda client, user, run: client.list_findings(user, run),
     "compare_runs": lambda client, user, run: client.compare_runs(user, run, run),
     "pin_baseline": lambda client, user, run: client.pin_baseline(user, run),
     "delete_run": lambda client, user, run: client.delete_run(user, run),
@@ -262,7 +263,7 @@ STEPS = st.lists(
         st.integers(0, 30),  # the job or run, of all that were created
         st.sampled_from([None, "k1", "k2"]),
     ),
-    min_size=5,
+    min_size=10,
     max_size=30,
 )
 
@@ -288,7 +289,7 @@ def test_no_sequence_of_calls_affects_the_other_user(runner: tuple[asyncio.Runne
     loop, world = runner
     seen: Counter[tuple[str, str]] = Counter()
 
-    @fuzz_settings(50)
+    @fuzz_settings(80)
     @given(steps=STEPS)
     def check(steps: list[tuple[int, str, int, str | None]]) -> None:
         loop.run(run_steps(world, steps, seen))

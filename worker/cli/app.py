@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from domain.errors import Vibe8Error
-from worker.cli import job_commands, operator_commands
+from worker.cli import job_commands, operator_commands, run_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
 from worker.cli.options import BranchOption, JsonOption, OptionalFormatOption, examples_epilog, run_and_exit
 from worker.cli.output.errors import print_error
@@ -142,6 +142,7 @@ def doctor(
 
 
 app.add_typer(job_commands.app)
+app.add_typer(run_commands.app)
 app.add_typer(operator_commands.app)
 
 

@@ -1,4 +1,4 @@
-"""Subcommands about jobs and runs: submit, jobs, job, result, runs, run, export, cancel, retry, webhook.
+"""Subcommands about jobs: submit, jobs, job, result, cancel, retry, webhook.
 
 `worker.cli.commands` implements them.
 """
@@ -13,8 +13,8 @@ from domain.errors import InvalidInputError
 from worker.cli.options import (
     DEFAULT_USER,
     BranchOption,
-    FormatOption,
     JsonOption,
+    UserOption,
     examples_epilog,
     parse_age,
     run_and_exit,
@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 SOURCE_HELP = "A directory, a .py file, a .zip file, or https://host/owner/repository."
-UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who makes the request.", show_default=True)]
 OperatorOption = Annotated[bool, typer.Option("--operator", help="Act on any user's job, as its owner.")]
 JobArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The job's id or its beginning, as the commands print it.")
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id or its beginning.")]
 TOKEN_HELP = "A token for a private repository is read from the variable VIBE8_GIT_TOKEN."  # nosec B105 # noqa: S105 - a help text
 
 
@@ -171,52 +169,6 @@ def result(
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json), take=take))
-
-
-@app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --limit 5 --json"))
-def runs(
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of runs.")] = 20,
-    user: UserOption = DEFAULT_USER,
-    as_json: JsonOption = False,
-) -> None:
-    """List the user's finished analyses, newest first."""
-    from worker.cli.commands import runs as commands
-    from worker.cli.output.writer import OutputWriter
-
-    run_and_exit(commands.runs(user, limit, OutputWriter(as_json=as_json)))
-
-
-@app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --json > result.json"))
-def run(run_id: RunArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
-    """Show a finished analysis again. It stays after its job is deleted."""
-    from worker.cli.commands import runs as commands
-    from worker.cli.output.writer import OutputWriter
-
-    run_and_exit(commands.run(user, run_id, OutputWriter(as_json=as_json)))
-
-
-@app.command(
-    epilog=examples_epilog(
-        "vibe8 export 9c41 --format sarif --output vibe8.sarif",
-        "vibe8 export 9c41 --format markdown",
-        "vibe8 export 9c41 --format badge --metric docs > docs.svg",
-    )
-)
-def export(
-    run_id: RunArgument,
-    export_format: FormatOption,
-    metric: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The metric that a badge shows, instead of the quality.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file to write; standard output if not given.")
-    ] = None,
-    user: UserOption = DEFAULT_USER,
-) -> None:
-    """Write a finished analysis as a document for another program."""
-    from worker.cli.commands import runs as commands
-
-    run_and_exit(commands.export(user, run_id, export_format, metric, output))
 
 
 @app.command(epilog=examples_epilog("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))

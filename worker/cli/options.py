@@ -15,6 +15,8 @@ MAX_AGE_DAYS = 3_650
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
+UserOption = Annotated[str, typer.Option(metavar="EMAIL", help="The user who makes the request.", show_default=True)]
+
 FORMATS = ", ".join(ExportFormat)
 FormatOption = Annotated[ExportFormat, typer.Option("--format", metavar="FORMAT", help=f"The form: {FORMATS}.")]
 OptionalFormatOption = Annotated[

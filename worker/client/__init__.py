@@ -1,10 +1,11 @@
 """What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
 
 from worker.client.client import Client
-from worker.client.results import Completed, JobFailed, JobResult, Page, RunComparison, Unfinished
+from worker.client.results import Completed, FindingPage, JobFailed, JobResult, Page, RunComparison, Unfinished
 from worker.client.serializers import (
     comparison_to_json,
     empty_result_to_json,
+    finding_page_to_json,
     job_to_json,
     run_summary_to_json,
     run_to_json,
@@ -17,6 +18,7 @@ __all__ = [
     "Client",
     "Completed",
     "ExportFormat",
+    "FindingPage",
     "JobFailed",
     "JobResult",
     "Page",
@@ -27,6 +29,7 @@ __all__ = [
     "UploadSubmission",
     "comparison_to_json",
     "empty_result_to_json",
+    "finding_page_to_json",
     "job_to_json",
     "run_summary_to_json",
     "run_to_json",

@@ -13,18 +13,19 @@ ServiceUnavailableError (try again later).
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
-from domain.findings.comparison import compare_runs
+from domain.errors import IllegalTransitionError, NotFoundError
+from domain.findings.roles import Role
+from domain.findings.selection import FindingFilter
+from domain.findings.severity import FindingSeverity
+from domain.findings.states import FindingState
 from domain.jobs import Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor
 from domain.sources import Authorship
@@ -40,9 +41,9 @@ from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
 from worker.client.connections import Connections, open_connections
-from worker.client.ownership import owned_job, owned_run
-from worker.client.results import Completed, JobFailed, JobResult, Page, RunComparison, Unfinished
-from worker.client.serializers import run_to_json
+from worker.client.ownership import owned_job
+from worker.client.results import Completed, FindingPage, JobFailed, JobResult, Page, RunComparison, Unfinished
+from worker.client.runs import OwnedRuns
 from worker.client.submissions import (
     RepositorySubmission,
     Submission,
@@ -51,15 +52,12 @@ from worker.client.submissions import (
     submission_limits,
 )
 from worker.client.user_deletion import delete_user
+from worker.client.watching import watch_job
 from worker.export.export_format import ExportFormat
-from worker.export.formats import check_metric_choice, export_result
 
-MAX_PAGE_SIZE = 100
 MAX_LISTED_JOBS = 1_000
 MAX_JOB_AGE = timedelta(days=36_500)
 """Bound of `since` in `list_jobs`: a larger one would pass the earliest date that Python can represent."""
-
-WATCH_POLL_SECONDS = 1.0
 
 
 class Client:
@@ -68,6 +66,7 @@ class Client:
     def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
         self._connections = connections
         self._database = connections.database
+        self._runs = OwnedRuns(connections.database)
         self._limits = submission_limits(settings)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
@@ -277,33 +276,15 @@ class Client:
         at most. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
         """
         await self.get_job(user_id, job_id)  # check the owner before subscribing to the job's channel
-        shown: Job | None = None
-        read_at = 0.0
-        async with aclosing(self._connections.queue.events(job_id, WATCH_POLL_SECONDS)) as events:
-            async for event in events:
-                is_recent = time.monotonic() - read_at < WATCH_POLL_SECONDS  # forged events must not hide the row
-                if event is not None and shown is not None and is_recent and event["status"] == JobStatus.RUNNING:
-                    job = replace(shown, status=JobStatus.RUNNING, stage=event["stage"], progress=event["progress"])
-                else:
-                    job = await self.get_job(user_id, job_id)
-                    read_at = time.monotonic()
-                if shown is None or _watched_state(job) != _watched_state(shown):
-                    yield job
-                shown = job
-                if job.status.finished:
-                    return
+        async with aclosing(watch_job(job_id, lambda: self.get_job(user_id, job_id), self._connections.queue)) as jobs:
+            async for job in jobs:
+                yield job
 
     # Runs
 
     async def list_runs(self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None) -> Page:
         """Return one page of the user's runs, newest first, at most `limit` and MAX_PAGE_SIZE."""
-        limit = max(1, min(limit, MAX_PAGE_SIZE))
-        async with self._database.unit_of_work() as work:
-            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
-        page = runs[:limit]
-        if len(runs) <= limit:
-            return Page(runs=page, next=None)
-        return Page(runs=page, next=RunCursor(created_at=page[-1].created_at, run_id=page[-1].run_id))
+        return await self._runs.list_page(user_id, limit=limit, after=after)
 
     async def find_run_id(self, user_id: UUID, prefix: str) -> UUID:
         """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.
@@ -311,22 +292,43 @@ class Client:
         A whole id is returned as it is. Raises NotFoundError where no run matches, and InvalidInputError where several
         do.
         """
-        async with self._database.unit_of_work() as work:
-            return await RunRepository(work).find_id(prefix, user_id)
+        return await self._runs.find_id(user_id, prefix)
 
     async def get_run(self, user_id: UUID, run_id: UUID) -> Run:
         """Return the run with its metrics, file tree and findings. Raises NotFoundError, ForbiddenError."""
-        async with self._database.unit_of_work() as work:
-            run = await RunRepository(work).get(run_id)
-        owned_run(run, user_id)
-        return run
+        return await self._runs.get(user_id, run_id)
 
     async def get_file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
         """Return the run's file tree, None for a run without one. Raises NotFoundError, ForbiddenError."""
-        async with self._database.unit_of_work() as work:
-            owned_run(await RunRepository(work).summary(run_id), user_id)
-            tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
-        return tree
+        return await self._runs.file_tree(user_id, run_id)
+
+    async def list_findings(
+        self,
+        user_id: UUID,
+        run_id: UUID,
+        *,
+        states: Collection[FindingState] = (),
+        severity: FindingSeverity = FindingSeverity.INFO,
+        metrics: Collection[str] = (),
+        path: str | None = None,
+        roles: Collection[Role] = (Role.SOURCE,),
+        limit: int = 50,
+        after: int | None = None,
+    ) -> FindingPage:
+        """Return one page of the run's findings in its order, at most `limit` and MAX_LISTED_FINDINGS.
+
+        `severity` is the least one. In `path`, `*` stands for any characters, also slashes, and `?` for one. No
+        `states`, `metrics` or `roles` are all of them. Raises NotFoundError, ForbiddenError, and InvalidInputError for
+        a metric that the run does not have, states of a run without a baseline, and `fixed`, which no list has.
+        """
+        chosen = FindingFilter(
+            states=frozenset(states),
+            severity=severity,
+            metrics=frozenset(metrics),
+            path=path,
+            roles=frozenset(roles),
+        )
+        return await self._runs.list_findings(user_id, run_id, chosen, limit=limit, after=after)
 
     async def compare_runs(self, user_id: UUID, run_id: UUID, baseline_id: UUID | None = None) -> RunComparison:
         """Compare two runs of the user: a run and an earlier one, or without `baseline_id` the run's own baseline.
@@ -334,31 +336,14 @@ class Client:
         The runs may be of different projects. Raises NotFoundError, ForbiddenError, and InvalidInputError for a run
         that has no baseline.
         """
-        async with self._database.unit_of_work() as work:
-            runs = RunRepository(work)
-            summary = owned_run(await runs.summary(run_id), user_id)
-            baseline_id = baseline_id or summary.baseline_run_id
-            if baseline_id is None:
-                raise InvalidInputError(f"run {run_id} has no baseline; name a run to compare it with")
-            owned_run(await runs.summary(baseline_id), user_id)
-            before, after = await runs.measured(baseline_id), await runs.measured(run_id)
-        if before is None or after is None:
-            raise NotFoundError("one of the runs has just been deleted")
-        compared = await asyncio.to_thread(compare_runs, before, after)
-        return RunComparison(
-            run_id=run_id, baseline_run_id=baseline_id, document=compared.document, findings=compared.items
-        )
+        return await self._runs.compare(user_id, run_id, baseline_id)
 
     async def pin_baseline(self, user_id: UUID, run_id: UUID) -> None:
         """Make the run the baseline of its project's later runs, in place of any other. It is kept until it is deleted.
 
         Raises NotFoundError, ForbiddenError, and InvalidInputError for a run of a version that knew no projects.
         """
-        async with self._database.unit_of_work() as work:
-            owned_run(await RunRepository(work).summary(run_id), user_id)
-            await RunRepository(work).pin(run_id)
-            if not (await RunRepository(work).summary(run_id)).pinned:
-                raise InvalidInputError(f"run {run_id} is older than baselines; analyse the source again")
+        await self._runs.pin(user_id, run_id)
 
     async def export_run(
         self, user_id: UUID, run_id: UUID, export_format: ExportFormat, *, metric: str | None = None
@@ -368,19 +353,11 @@ class Client:
         Raises NotFoundError, ForbiddenError, and InvalidInputError for a metric that does not exist, or with a form
         that is no badge.
         """
-        check_metric_choice(export_format, metric)
-        document = run_to_json(await self.get_run(user_id, run_id), None)
-        return await asyncio.to_thread(export_result, document, export_format, metric=metric)
+        return await self._runs.export(user_id, run_id, export_format, metric)
 
     async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
         """Delete the run. Raises NotFoundError, ForbiddenError."""
-        async with self._database.unit_of_work() as work:
-            owned_run(await RunRepository(work).summary(run_id), user_id)
-            await RunRepository(work).delete(run_id)
-
-
-def _watched_state(job: Job) -> tuple[JobStatus, str | None, int]:
-    return job.status, job.stage, job.progress
+        await self._runs.delete(user_id, run_id)
 
 
 async def _read_result(work: AsyncConnection, user_id: UUID, job_id: str) -> JobResult:

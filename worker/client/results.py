@@ -54,3 +54,21 @@ class Page:
 
     runs: Sequence[RunSummary]
     next: RunCursor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingPage:
+    """Findings of a run that match a filter, in the run's order.
+
+    Each has its `ordinal` in the run's list (from 1) and the `role` of its file beside what the run says of it. `next`
+    is what to pass as `after` for the following page, None on the last one. `matching` counts all findings of the
+    wanted roles that match, and `other_roles` those in files of other roles. `unlisted` is the number of findings that
+    the run has beyond the limit of its list.
+    """
+
+    run_id: UUID
+    findings: Sequence[Mapping[str, JSON]]
+    next: int | None
+    matching: int
+    other_roles: Mapping[str, int]
+    unlisted: int

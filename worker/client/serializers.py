@@ -9,7 +9,7 @@ from domain.jobs import Job
 from domain.runs import Run, RunSummary
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
-from worker.client.results import JobFailed, RunComparison, Unfinished
+from worker.client.results import FindingPage, JobFailed, RunComparison, Unfinished
 
 
 def job_to_json(job: Job) -> dict[str, JSON]:
@@ -103,6 +103,18 @@ def comparison_to_json(comparison: RunComparison) -> dict[str, JSON]:
         "baseline_run_id": str(comparison.baseline_run_id),
         **comparison.document,
         "findings": list(comparison.findings),
+    }
+
+
+def finding_page_to_json(page: FindingPage) -> dict[str, JSON]:
+    """Return a page of findings."""
+    return {
+        "run_id": str(page.run_id),
+        "findings": [dict(item) for item in page.findings],
+        "next": page.next,
+        "matching": page.matching,
+        "other_roles": dict(page.other_roles),
+        "unlisted": page.unlisted,
     }
 
 

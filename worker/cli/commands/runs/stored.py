@@ -1,4 +1,4 @@
-"""`vibe8 runs`, `vibe8 run` and `vibe8 export`: finished analyses, which stay after their jobs are deleted."""
+"""`vibe8 runs`, `vibe8 run` and `vibe8 export`: lists of runs, and one run as a whole."""
 
 from datetime import UTC, datetime
 from pathlib import Path

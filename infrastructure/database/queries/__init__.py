@@ -1,0 +1,1 @@
+"""Questions of readers about runs, answered by PostgreSQL without reading whole documents."""

@@ -1,0 +1,1 @@
+"""The commands about finished analyses, which stay after their jobs are deleted."""

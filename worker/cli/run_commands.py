@@ -1,0 +1,105 @@
+"""Subcommands about finished analyses: runs, run, findings, export.
+
+`worker.cli.commands.runs` implements them.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.options import DEFAULT_USER, FormatOption, JsonOption, UserOption, examples_epilog, run_and_exit
+
+app = typer.Typer()
+
+RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id or its beginning.")]
+
+
+@app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --limit 5 --json"))
+def runs(
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of runs.")] = 20,
+    user: UserOption = DEFAULT_USER,
+    as_json: JsonOption = False,
+) -> None:
+    """List the user's finished analyses, newest first."""
+    from worker.cli.commands.runs import stored
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(stored.runs(user, limit, OutputWriter(as_json=as_json)))
+
+
+@app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --json > result.json"))
+def run(run_id: RunArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
+    """Show a finished analysis again. It stays after its job is deleted."""
+    from worker.cli.commands.runs import stored
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(stored.run(user, run_id, OutputWriter(as_json=as_json)))
+
+
+@app.command(
+    epilog=examples_epilog(
+        "vibe8 findings 9c41 --state new --severity medium+",
+        "vibe8 findings 9c41 --metric security,lint --path 'src/*' --role all",
+        "vibe8 findings 9c41 --limit 1000 --json > findings.json",
+    )
+)
+def findings(
+    run_id: RunArgument,
+    state: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help="Only new, updated, moved or unchanged ones, and so on.")
+    ] = None,
+    severity: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="The least severity: info, low, medium or high.")
+    ] = None,
+    metric: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only those of this metric.")] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only in such files; * is any text, ? one character.")
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help="Files of this role, or all; source if not given.")
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of findings.")] = 50,
+    after: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Begin after this position of the run's list.")
+    ] = None,
+    user: UserOption = DEFAULT_USER,
+    as_json: JsonOption = False,
+) -> None:
+    """List the findings of a finished analysis.
+
+    Each line has place, severity, metric, rule, message and state. Options that choose may be given several times, or
+    with commas. Files of other roles than source, such as tests, are counted and left out.
+    """
+    from worker.cli.commands.runs import findings as commands
+    from worker.cli.output.writer import OutputWriter
+
+    chosen = commands.parse_filter(
+        states=state or (), severity=severity, metrics=metric or (), path=path, roles=role or ()
+    )
+    output = OutputWriter(as_json=as_json)
+    run_and_exit(commands.findings(user, run_id, chosen, limit=limit, after=after, output=output))
+
+
+@app.command(
+    epilog=examples_epilog(
+        "vibe8 export 9c41 --format sarif --output vibe8.sarif",
+        "vibe8 export 9c41 --format markdown",
+        "vibe8 export 9c41 --format badge --metric docs > docs.svg",
+    )
+)
+def export(
+    run_id: RunArgument,
+    export_format: FormatOption,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric that a badge shows, instead of the quality.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write; standard output if not given.")
+    ] = None,
+    user: UserOption = DEFAULT_USER,
+) -> None:
+    """Write a finished analysis as a document for another program."""
+    from worker.cli.commands.runs import stored
+
+    run_and_exit(stored.export(user, run_id, export_format, metric, output))

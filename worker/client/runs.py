@@ -1,0 +1,123 @@
+"""Calls about finished analyses. Each checks that the runs belong to the user who asks."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.errors import InvalidInputError, NotFoundError
+from domain.findings.comparison import compare_runs
+from domain.findings.selection import FindingFilter
+from domain.runs import Run, RunCursor
+from domain.text import JSON
+from infrastructure.database.engine import Database
+from infrastructure.database.queries.findings import FindingQuery
+from infrastructure.database.repositories.runs import RunRepository
+from worker.client.ownership import owned_run
+from worker.client.results import FindingPage, Page, RunComparison
+from worker.client.serializers import run_to_json
+from worker.export.export_format import ExportFormat
+from worker.export.formats import check_metric_choice, export_result
+
+MAX_PAGE_SIZE = 100
+MAX_LISTED_FINDINGS = 1_000
+MAX_ORDINAL = 2**31 - 1
+"""No list of findings is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRuns:
+    """The runs in a database, each for its owner. The methods are as those of `Client`."""
+
+    database: Database
+
+    async def list_page(self, user_id: UUID, *, limit: int, after: RunCursor | None) -> Page:
+        """See `Client.list_runs`."""
+        limit = max(1, min(limit, MAX_PAGE_SIZE))
+        async with self.database.unit_of_work() as work:
+            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
+        page = runs[:limit]
+        if len(runs) <= limit:
+            return Page(runs=page, next=None)
+        return Page(runs=page, next=RunCursor(created_at=page[-1].created_at, run_id=page[-1].run_id))
+
+    async def find_id(self, user_id: UUID, prefix: str) -> UUID:
+        """See `Client.find_run_id`."""
+        async with self.database.unit_of_work() as work:
+            return await RunRepository(work).find_id(prefix, user_id)
+
+    async def get(self, user_id: UUID, run_id: UUID) -> Run:
+        """See `Client.get_run`."""
+        async with self.database.unit_of_work() as work:
+            run = await RunRepository(work).get(run_id)
+        owned_run(run, user_id)
+        return run
+
+    async def file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
+        """See `Client.get_file_tree`."""
+        async with self.database.unit_of_work() as work:
+            owned_run(await RunRepository(work).summary(run_id), user_id)
+            tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
+        return tree
+
+    async def list_findings(
+        self, user_id: UUID, run_id: UUID, chosen: FindingFilter, *, limit: int, after: int | None
+    ) -> FindingPage:
+        """See `Client.list_findings`."""
+        limit, after = max(1, min(limit, MAX_LISTED_FINDINGS)), max(0, min(after or 0, MAX_ORDINAL))
+        async with self.database.unit_of_work() as work:
+            owned_run(await RunRepository(work).summary(run_id), user_id)
+            query = FindingQuery(work, run_id)
+            about = await query.about()
+            chosen.check_metrics(about.metrics)
+            if chosen.states and not about.compared:
+                raise InvalidInputError(f"run {run_id} has no baseline: its findings have no states")
+            found = await query.page(chosen, after=after, limit=limit + 1)
+            by_role = await query.count_by_role(chosen)
+        page = found[:limit]
+        wanted = {role: number for role, number in by_role.items() if not chosen.roles or role in chosen.roles}
+        return FindingPage(
+            run_id=run_id,
+            findings=[{"ordinal": each.ordinal, "role": each.role, **each.item} for each in page],
+            next=page[-1].ordinal if len(found) > limit else None,
+            matching=sum(wanted.values()),
+            other_roles={role: number for role, number in by_role.items() if role not in wanted},
+            unlisted=about.unlisted,
+        )
+
+    async def compare(self, user_id: UUID, run_id: UUID, baseline_id: UUID | None) -> RunComparison:
+        """See `Client.compare_runs`."""
+        async with self.database.unit_of_work() as work:
+            runs = RunRepository(work)
+            summary = owned_run(await runs.summary(run_id), user_id)
+            baseline_id = baseline_id or summary.baseline_run_id
+            if baseline_id is None:
+                raise InvalidInputError(f"run {run_id} has no baseline; name a run to compare it with")
+            owned_run(await runs.summary(baseline_id), user_id)
+            before, after = await runs.measured(baseline_id), await runs.measured(run_id)
+        if before is None or after is None:
+            raise NotFoundError("one of the runs has just been deleted")
+        compared = await asyncio.to_thread(compare_runs, before, after)
+        return RunComparison(
+            run_id=run_id, baseline_run_id=baseline_id, document=compared.document, findings=compared.items
+        )
+
+    async def pin(self, user_id: UUID, run_id: UUID) -> None:
+        """See `Client.pin_baseline`."""
+        async with self.database.unit_of_work() as work:
+            owned_run(await RunRepository(work).summary(run_id), user_id)
+            await RunRepository(work).pin(run_id)
+            if not (await RunRepository(work).summary(run_id)).pinned:
+                raise InvalidInputError(f"run {run_id} is older than baselines; analyse the source again")
+
+    async def export(self, user_id: UUID, run_id: UUID, export_format: ExportFormat, metric: str | None) -> bytes:
+        """See `Client.export_run`."""
+        check_metric_choice(export_format, metric)
+        document = run_to_json(await self.get(user_id, run_id), None)
+        return await asyncio.to_thread(export_result, document, export_format, metric=metric)
+
+    async def delete(self, user_id: UUID, run_id: UUID) -> None:
+        """See `Client.delete_run`."""
+        async with self.database.unit_of_work() as work:
+            owned_run(await RunRepository(work).summary(run_id), user_id)
+            await RunRepository(work).delete(run_id)
