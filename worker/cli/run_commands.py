@@ -1,4 +1,4 @@
-"""Subcommands about finished analyses: runs, run, findings, export.
+"""Subcommands about finished analyses: runs, run, findings, compare, export.
 
 `worker.cli.commands.runs` implements them.
 """
@@ -13,6 +13,9 @@ from worker.cli.options import DEFAULT_USER, FormatOption, JsonOption, UserOptio
 app = typer.Typer()
 
 RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id or its beginning.")]
+RoleOption = Annotated[
+    list[str] | None, typer.Option(metavar="ROLE", help="Files of this role, or all; source if not given.")
+]
 
 
 @app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --limit 5 --json"))
@@ -56,9 +59,7 @@ def findings(
     path: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Only in such files; * is any text, ? one character.")
     ] = None,
-    role: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="Files of this role, or all; source if not given.")
-    ] = None,
+    role: RoleOption = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of findings.")] = 50,
     after: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Begin after this position of the run's list.")
@@ -79,6 +80,28 @@ def findings(
     )
     output = OutputWriter(as_json=as_json)
     run_and_exit(commands.findings(user, run_id, chosen, limit=limit, after=after, output=output))
+
+
+@app.command(epilog=examples_epilog("vibe8 compare 9c41", "vibe8 compare 9c41 158b --role all"))
+def compare(
+    run_id: RunArgument,
+    base: Annotated[
+        str | None, typer.Argument(metavar="[BASE]", help="The earlier run; the run's own baseline if not given.")
+    ] = None,
+    role: RoleOption = None,
+    user: UserOption = DEFAULT_USER,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a finished analysis with an earlier one.
+
+    Shows the findings that are new, updated, moved or fixed, the numbers and the files that changed, and tools of
+    another version. JSON has all roles.
+    """
+    from worker.cli.commands.runs import comparison, findings
+    from worker.cli.output.writer import OutputWriter
+
+    roles = findings.parse_roles(role or ())
+    run_and_exit(comparison.compare(user, run_id, base, roles, OutputWriter(as_json=as_json)))
 
 
 @app.command(

@@ -40,6 +40,7 @@ class RunComparison:
     """A run compared with an earlier one.
 
     `document` is as `comparison` in a result, and `findings` are those of the run, with `state` and `first_seen_at`.
+    Both have the `role` of the file in each finding.
     """
 
     run_id: UUID

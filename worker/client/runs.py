@@ -1,12 +1,14 @@
 """Calls about finished analyses. Each checks that the runs belong to the user who asks."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from domain.errors import InvalidInputError, NotFoundError
 from domain.findings.comparison import compare_runs
+from domain.findings.measured_run import MeasuredRun
+from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.runs import Run, RunCursor
 from domain.text import JSON
@@ -98,8 +100,12 @@ class OwnedRuns:
         if before is None or after is None:
             raise NotFoundError("one of the runs has just been deleted")
         compared = await asyncio.to_thread(compare_runs, before, after)
+        fixed = compared.document["fixed"]
         return RunComparison(
-            run_id=run_id, baseline_run_id=baseline_id, document=compared.document, findings=compared.items
+            run_id=run_id,
+            baseline_run_id=baseline_id,
+            document={**compared.document, "fixed": {**fixed, "items": _with_roles(fixed["items"], before)}},
+            findings=_with_roles(compared.items, after),
         )
 
     async def pin(self, user_id: UUID, run_id: UUID) -> None:
@@ -121,3 +127,7 @@ class OwnedRuns:
         async with self.database.unit_of_work() as work:
             owned_run(await RunRepository(work).summary(run_id), user_id)
             await RunRepository(work).delete(run_id)
+
+
+def _with_roles(items: Sequence[Mapping[str, JSON]], run: MeasuredRun) -> list[Mapping[str, JSON]]:
+    return [{**item, "role": run.roles.get(item["path"], str(Role.SOURCE))} for item in items]

@@ -10,8 +10,8 @@ from tests.fixtures.worker_process import System
 from worker.cli.app import app
 
 COMMANDS = (
-    "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "runs", "run", "findings", "export",
-    "cancel", "retry", "cleanup", "doctor",
+    "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "runs", "run", "findings", "compare",
+    "export", "cancel", "retry", "cleanup", "doctor",
 )  # fmt: skip
 ALL = tuple(get_command(app).commands)  # type: ignore[attr-defined]
 SLOW_MODULES = (

@@ -28,16 +28,21 @@ def parse_filter(
 
     Raises InvalidInputError, which names what an option accepts.
     """
-    named = _words(roles)
     return FindingFilter(
         states=frozenset(_choices("--state", _words(states), LISTED_STATES, FindingState)),
         severity=_severity(severity),
         metrics=frozenset(_words(metrics)),
         path=path,
-        roles=frozenset(
-            () if named == [ALL_ROLES] else _choices("--role", named, (*Role, ALL_ROLES), Role) or (Role.SOURCE,)
-        ),
+        roles=parse_roles(roles),
     )
+
+
+def parse_roles(values: Sequence[str]) -> frozenset[Role]:
+    """Return the roles of the option --role: source if not given, none for `all`. Raises InvalidInputError."""
+    named = _words(values)
+    if named == [ALL_ROLES]:
+        return frozenset()
+    return frozenset(_choices("--role", named, (*Role, ALL_ROLES), Role)) or frozenset({Role.SOURCE})
 
 
 def _words(values: Sequence[str]) -> list[str]:
