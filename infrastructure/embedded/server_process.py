@@ -153,6 +153,16 @@ class ServerProcess:
             raise RuntimeError(f"{self._name} has not been started")
         return self._process.pid
 
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return self._name
+
+    @property
+    def ended(self) -> bool:
+        """Whether the started server has ended by itself, or was killed."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self, argv: Sequence[str], *, ready: Callable[[], bool]) -> None:
         """Start the server in its directory and return when `ready()` is true.
 

@@ -62,16 +62,19 @@ class Postgres:
         )
 
     @property
-    def pid(self) -> int:
-        """Process id of the postmaster."""
-        return self._process.pid
+    def process(self) -> ServerProcess:
+        """The postmaster."""
+        return self._process
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of one of its databases."""
         return f"postgresql://postgres@/{database}?host={quote(str(self._temporary_sockets or self._data), safe='/')}"
 
     def start(self) -> None:
-        """Create the cluster if there is none, and start the server. Raises ServiceUnavailableError with the reason."""
+        """Create the cluster if there is none, and start the server; started again, it has the same address.
+
+        Raises ServiceUnavailableError with the reason.
+        """
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._run_as.chown(self._data)
         stop_orphan(self._data / "postmaster.pid", self._data, signal.SIGINT)
@@ -104,7 +107,7 @@ class Postgres:
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except OSError:
             return False
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        return len(lines) > 7 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready"
 
     def _create_cluster(self, binaries: Path) -> None:
         argv = [str(binaries / "initdb"), "-D", str(self._data), "-U", "postgres", "--auth=trust"]
@@ -118,8 +121,9 @@ class Postgres:
     def _socket_directory(self) -> Path:
         if len(str(self._data)) + len("/.s.PGSQL.5432.lock") < _SOCKET_PATH_LIMIT and "," not in str(self._data):
             return self._data
-        self._temporary_sockets = Path(tempfile.mkdtemp(prefix="vibe8-"))
-        self._run_as.chown(self._temporary_sockets)
+        if self._temporary_sockets is None:
+            self._temporary_sockets = Path(tempfile.mkdtemp(prefix="vibe8-"))
+            self._run_as.chown(self._temporary_sockets)
         return self._temporary_sockets
 
     def _runnable_binaries(self) -> Path:
@@ -161,16 +165,16 @@ class Valkey:
         return copy_readable_by_all(self._binary.parent, self._data.parent / "binaries", "valkey") / self._binary.name
 
     @property
-    def pid(self) -> int:
-        """Process id of the server."""
-        return self._process.pid
+    def process(self) -> ServerProcess:
+        """The server."""
+        return self._process
 
     def url(self, database: int = 0) -> str:
         """Return the address of one of its numbered databases."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
-        """Start the server; try another port if the chosen one is in use by now.
+        """Start the server; try another port if the chosen one is in use by now. Started again, it keeps its port.
 
         Raises ServiceUnavailableError with the reason.
         """
@@ -178,8 +182,9 @@ class Valkey:
         self._run_as.chown(self._data)
         stop_orphan(self._data / "valkey.pid", self._data, signal.SIGTERM)
         binary = self._runnable_binary()
-        for remaining in reversed(range(_PORT_TRIES)):
-            self._port = _free_port()
+        started_before = bool(self._port)
+        for remaining in reversed(range(1 if started_before else _PORT_TRIES)):
+            self._port = self._port if started_before else _free_port()
             self._write_configuration()
             try:
                 self._process.start([str(binary), "valkey.conf"], ready=self._is_ready)
@@ -192,6 +197,7 @@ class Valkey:
     def stop(self) -> None:
         """Stop the server after it has written its data. Does nothing if it is not running."""
         self._process.stop()
+        self._port = 0
 
     def _write_configuration(self) -> None:
         lines = [

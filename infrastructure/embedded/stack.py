@@ -55,6 +55,22 @@ class EmbeddedStack:
         finally:
             self._stop_servers()
 
+    def restart_ended_servers(self) -> list[str]:
+        """Start each server that has ended without `stop`, at the same address. Returns the names of those servers.
+
+        Raises ServiceUnavailableError if one cannot be started; call it again later then.
+        """
+        restarted: list[str] = []
+        if self.postgres is None or self.valkey is None:
+            return restarted
+        for server in (self.postgres, self.valkey):
+            if server.process.ended:
+                server.start()
+                restarted.append(server.process.name)
+        if restarted:
+            self._stack = self._write_stack(self.postgres, self.valkey)
+        return restarted
+
     def __enter__(self) -> Stack:
         return self.start()
 
@@ -79,10 +95,13 @@ class EmbeddedStack:
         self.valkey = Valkey(self._directory, run_as=run_as, durable=self._durable)
         self.postgres.start()
         self.valkey.start()
+        return self._write_stack(self.postgres, self.valkey)
+
+    def _write_stack(self, postgres: Postgres, valkey: Valkey) -> Stack:
         stack = Stack(
-            database_url=self.postgres.url(),
-            redis_url=self.valkey.url(),
-            pids={"postgresql": self.postgres.pid, "valkey": self.valkey.pid},
+            database_url=postgres.url(),
+            redis_url=valkey.url(),
+            pids={"postgresql": postgres.process.pid, "valkey": valkey.process.pid},
             token_key=token_key(self._directory),
         )
         write_stack(self._directory, stack)

@@ -8,12 +8,18 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import structlog
 import uvloop
 
+from domain.errors import ServiceUnavailableError
+from infrastructure.embedded.server_process import SERVICE_USER
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.embedded.stack_file import default_directory
 from infrastructure.observability.log_setup import configure_logging
+from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import PREFIX, Settings, load_settings
+from worker.analysis.workspace import worker_workspace
 from worker.cli.commands.database import migrate
 from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
@@ -21,6 +27,10 @@ from worker.process.worker_process import WorkerProcess
 _SERVICE_VARIABLES = tuple(
     prefix + name for prefix in ("", PREFIX) for name in ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
 )
+log = structlog.get_logger(__name__)
+
+SERVER_CHECK_SECONDS = 1.0
+LOG_SECONDS = 60.0
 _TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -37,10 +47,11 @@ def worker() -> None:
 def up() -> None:
     """Start the embedded servers, migrate, and run a worker on them until a signal; then stop everything.
 
-    Raises ServiceUnavailableError where the servers cannot be started.
+    A server that ends meanwhile is started again. Raises ServiceUnavailableError where the servers cannot be started,
+    and InvalidInputError, before anything is started, where the worker could not run.
     """
     handle_termination_signals(signal.default_int_handler)
-    load_settings(need_services=False)  # report invalid settings before anything is started
+    _check_before_start(load_settings(need_services=False))
     _ignore_service_variables()
     stack = EmbeddedStack()
     try:
@@ -48,9 +59,13 @@ def up() -> None:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
         print(f"PostgreSQL and Valkey are up; their data is in {default_directory()}")
+        if os.geteuid() == 0:
+            print(
+                f"vibe8 runs as root, which PostgreSQL refuses: they run as the user {SERVICE_USER}, made at first use"
+            )
         asyncio.run(migrate(OutputWriter(as_json=False)))
         print("vibe8 is up; in another terminal: vibe8 submit . --wait", flush=True)
-        while _run_worker(settings):
+        while _run_worker(settings, stack):
             handle_termination_signals(signal.default_int_handler)
     finally:
         # A second Ctrl-C makes the worker stop at once, but must not interrupt the stopping of the servers.
@@ -74,17 +89,42 @@ def _ignore_service_variables() -> None:
         print(f"vibe8: commands with {names} set use those servers, not the ones started here", file=sys.stderr)
 
 
-def _run_worker(settings: Settings) -> bool:
-    """Run the worker until it has drained. Returns True where it asks to be restarted."""
+def _check_before_start(settings: Settings) -> None:
+    """Raise InvalidInputError where the worker could not use its scratch directory or its port."""
+    with worker_workspace(settings.scratch_dir):
+        pass
+    if settings.status_port is not None:
+        StatusServer(settings.status_host, settings.status_port, alive=lambda: None, ready=lambda: None).close()
+
+
+def _run_worker(settings: Settings, stack: EmbeddedStack | None = None) -> bool:
+    """Run the worker until it has drained, and keep the stack's servers running. Returns True to be run again."""
     # Apart from PostgreSQL and Redis, the event loop is most of a job's cost here; uvloop's costs a third less.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run_worker_process(settings))
+        return runner.run(_run_worker_process(settings, stack))
 
 
-async def _run_worker_process(settings: Settings) -> bool:
+async def _run_worker_process(settings: Settings, stack: EmbeddedStack | None) -> bool:
     process = WorkerProcess(settings)
     process.handle_signals()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, process.drain)
-    await process.run()
+    restarts = None if stack is None else asyncio.create_task(_restart_ended_servers(stack))
+    try:
+        await process.run()
+    finally:
+        if restarts is not None:
+            restarts.cancel()  # a start under way ends in its thread, before `asyncio.Runner` is closed
     return process.recycling
+
+
+async def _restart_ended_servers(stack: EmbeddedStack) -> None:
+    throttle = LogThrottle(LOG_SECONDS)
+    while True:
+        await asyncio.sleep(SERVER_CHECK_SECONDS)
+        try:
+            for server in await asyncio.to_thread(stack.restart_ended_servers):
+                log.warning("server.restarted", server=server)
+        except ServiceUnavailableError as error:
+            if throttle.allows("server.restart_failed"):
+                log.warning("server.restart_failed", reason=str(error))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -85,6 +86,40 @@ async def test_other_commands_find_the_running_servers(home: System) -> None:
     assert (home.directory / "up.out").read_text().endswith("vibe8 has ended\n")
     assert_nothing_left(home, family)
     assert_error_line(await home.run("jobs"), 3, "`vibe8 up`")
+
+
+async def test_killed_servers_are_started_again_and_jobs_go_on(home: System) -> None:
+    async with up(home) as running:
+        stack = read_stack(home.directory / "home")
+        assert stack is not None
+        for count, name in enumerate(stack.pids, 1):
+            os.kill(stack.pids[name], signal.SIGKILL)
+            await running.until("server.restarted", count)
+        assert [entry["server"] for entry in running.log() if entry["event"] == "server.restarted"] == [
+            "PostgreSQL",
+            "Valkey",
+        ]
+        submitted = await home.run("submit", "code.py", "--wait", "--json")
+        assert submitted.code == 0, submitted.error
+        family = descendants(running.process.pid)
+        assert await running.stop() == 0
+    assert_nothing_left(home, family)
+
+
+@pytest.mark.parametrize("setting", ["SCRATCH_DIR", "STATUS_PORT"])
+async def test_what_keeps_the_worker_from_running_is_told_before_a_server_starts(home: System, setting: str) -> None:
+    (home.directory / "file").touch()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        values = {"SCRATCH_DIR": str(home.directory / "file" / "scratch"), "STATUS_PORT": listening.getsockname()[1]}
+        refused = await home.run("up", STATUS_HOST="127.0.0.1", **{setting: str(values[setting])})
+    assert_error_line(refused, 2, setting, str(values[setting]))
+    assert not (home.directory / "home").exists()
+
+
+async def test_up_says_what_it_does_as_root(home: System) -> None:
+    async with up(home):
+        printed = (home.directory / "up.out").read_text()
+    assert ("they run as the user vibe8-postgres" in printed) is (os.geteuid() == 0)
 
 
 async def test_service_variables_are_ignored_with_a_warning(home: System) -> None:

@@ -88,6 +88,25 @@ def test_durable_data_survives_a_restart(directory: Path) -> None:
         stack.stop()
 
 
+@pytest.mark.parametrize("server", ["postgresql", "valkey"])
+def test_server_that_was_killed_is_started_again_at_the_same_address(directory: Path, server: str) -> None:
+    embedded_stack = EmbeddedStack(directory)
+    with embedded_stack as stack:
+        execute(stack, "CREATE TABLE t AS SELECT 42 AS n")
+        assert embedded_stack.restart_ended_servers() == []
+        os.kill(stack.pids[server], signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(stack.pids[server])], timeout=10)
+        assert embedded_stack.restart_ended_servers() == [{"postgresql": "PostgreSQL", "valkey": "Valkey"}[server]]
+        now = running_stack(directory)
+        assert now is not None
+        assert (now.database_url, now.redis_url) == (stack.database_url, stack.redis_url)
+        assert now.pids[server] != stack.pids[server]
+        assert execute(stack, "SELECT n FROM t") == 42
+        with redis.Redis.from_url(stack.redis_url) as client:
+            assert client.ping() is True
+    assert working_in(directory) == []
+
+
 def test_a_second_start_or_stop_does_nothing(directory: Path) -> None:
     stack = EmbeddedStack(directory, durable=False)
     stack.stop()

@@ -14,7 +14,7 @@ import signal
 from tests.fixtures.servers import Servers
 
 def test_waits(servers: Servers, database_url: str, redis_url: str) -> None:
-    print(f"\\npids: {servers.postgres.pid} {servers.valkey.pid}", flush=True)
+    print(f"\\npids: {servers.postgres.process.pid} {servers.valkey.process.pid}", flush=True)
     signal.pause()
 """
 
