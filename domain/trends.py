@@ -84,7 +84,7 @@ def latest_series(runs: Iterable[TrendRun]) -> Series:
         if run.commit is not None and run.commit in commits:
             continue
         if not run.complete:
-            reason = "an earlier run is incomplete"
+            reason = "an earlier run is incomplete" if chosen else "the newest run is incomplete"
         elif chosen and run.tool_versions != chosen[-1].tool_versions:
             reason = f"another version of {', '.join(_differing(run.tool_versions, chosen[-1].tool_versions))}"
         elif len(chosen) == MOST_RUNS:

@@ -17,6 +17,7 @@ from domain.findings.states import FindingState
 from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
+from domain.trends import Series, Trend, TrendRun
 from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
 from examples.api import STATUS
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH
@@ -28,12 +29,13 @@ from worker.client import (
     FindingPage,
     JobFailed,
     Page,
+    ProjectTrend,
     RepositorySubmission,
     RunComparison,
     Unfinished,
     UploadSubmission,
 )
-from worker.client.client import MAX_LISTED_JOBS
+from worker.client.jobs import MAX_LISTED_JOBS
 from worker.client.operator import OperatorClient
 from worker.client.runs import MAX_LISTED_FINDINGS, MAX_PAGE_SIZE
 from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
@@ -53,12 +55,12 @@ ERRORS = (
 
 VALUES: Sequence[type] = (
     UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
-    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, RunComparison, FindingPage, FindingState, FindingSeverity,
-    Role, ExportFormat, WebhookDelivery,
+    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, FindingPage, FindingState, FindingSeverity, Role,
+    RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery,
 )  # fmt: skip
 FUNCTIONS = (
     client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
-    client.finding_page_to_json, client.webhook_delivery_to_json,
+    client.finding_page_to_json, client.trend_to_json, client.webhook_delivery_to_json,
 )  # fmt: skip
 
 HEAD = f"""\

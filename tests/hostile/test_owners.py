@@ -64,6 +64,7 @@ RUN_CALLS: dict[str, Call] = {
     "get_file_tree": lambda client, user, run: client.get_file_tree(user, run),
     "list_findings": lambda client, user, run: client.list_findings(user, run),
     "compare_runs": lambda client, user, run: client.compare_runs(user, run, run),
+    "trend": lambda client, user, run: client.trend(user, str(run)),
     "pin_baseline": lambda client, user, run: client.pin_baseline(user, run),
     "delete_run": lambda client, user, run: client.delete_run(user, run),
 }

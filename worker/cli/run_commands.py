@@ -1,4 +1,4 @@
-"""Subcommands about finished analyses: runs, run, findings, compare, export.
+"""Subcommands about finished analyses: runs, run, findings, compare, trend, export.
 
 `worker.cli.commands.runs` implements them.
 """
@@ -13,13 +13,15 @@ from worker.cli.options import DEFAULT_USER, FormatOption, JsonOption, UserOptio
 app = typer.Typer()
 
 RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id or its beginning.")]
+PROJECT_HELP = "A URL, a project's name, a file name, or a run's id."
 RoleOption = Annotated[
     list[str] | None, typer.Option(metavar="ROLE", help="Files of this role, or all; source if not given.")
 ]
 
 
-@app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --limit 5 --json"))
+@app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --project requests", "vibe8 runs --limit 5 --json"))
 def runs(
+    project: Annotated[str | None, typer.Option(metavar="PROJECT", help=f"Only its runs. {PROJECT_HELP}")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of runs.")] = 20,
     user: UserOption = DEFAULT_USER,
     as_json: JsonOption = False,
@@ -28,7 +30,7 @@ def runs(
     from worker.cli.commands.runs import stored
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(stored.runs(user, limit, OutputWriter(as_json=as_json)))
+    run_and_exit(stored.runs(user, limit, project, OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --json > result.json"))
@@ -102,6 +104,26 @@ def compare(
 
     roles = findings.parse_roles(role or ())
     run_and_exit(comparison.compare(user, run_id, base, roles, OutputWriter(as_json=as_json)))
+
+
+@app.command(epilog=examples_epilog("vibe8 trend https://github.com/psf/requests", "vibe8 trend mine --branch dev"))
+def trend(
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help=PROJECT_HELP)],
+    branch: Annotated[
+        str | None, typer.Option(help="The branch; if not given the default one, else that of the newest run.")
+    ] = None,
+    user: UserOption = DEFAULT_USER,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how the numbers of a project move from run to run.
+
+    Of each commit the newest run counts. The series begins after the last incomplete run, and where the version of a
+    tool changed. From 8 runs on, each number has its slope and the probability that there is no trend.
+    """
+    from worker.cli.commands.runs import trend as commands
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(commands.trend(user, project, branch, OutputWriter(as_json=as_json)))
 
 
 @app.command(

@@ -1,7 +1,16 @@
 """What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
 
 from worker.client.client import Client
-from worker.client.results import Completed, FindingPage, JobFailed, JobResult, Page, RunComparison, Unfinished
+from worker.client.results import (
+    Completed,
+    FindingPage,
+    JobFailed,
+    JobResult,
+    Page,
+    ProjectTrend,
+    RunComparison,
+    Unfinished,
+)
 from worker.client.serializers import (
     comparison_to_json,
     empty_result_to_json,
@@ -9,6 +18,7 @@ from worker.client.serializers import (
     job_to_json,
     run_summary_to_json,
     run_to_json,
+    trend_to_json,
     webhook_delivery_to_json,
 )
 from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
@@ -22,6 +32,7 @@ __all__ = [
     "JobFailed",
     "JobResult",
     "Page",
+    "ProjectTrend",
     "RepositorySubmission",
     "RunComparison",
     "Submission",
@@ -33,5 +44,6 @@ __all__ = [
     "job_to_json",
     "run_summary_to_json",
     "run_to_json",
+    "trend_to_json",
     "webhook_delivery_to_json",
 ]

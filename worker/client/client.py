@@ -15,13 +15,10 @@ ServiceUnavailableError (try again later).
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from domain.errors import IllegalTransitionError, NotFoundError
 from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.findings.severity import FindingSeverity
@@ -29,20 +26,22 @@ from domain.findings.states import FindingState
 from domain.jobs import Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor
 from domain.sources import Authorship
-from domain.text import JSON, one_line
+from domain.text import JSON
 from domain.webhooks import WebhookDelivery
-from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.runs import RunRepository
-from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
-from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
 from worker.client.connections import Connections, open_connections
-from worker.client.ownership import owned_job
-from worker.client.results import Completed, FindingPage, JobFailed, JobResult, Page, RunComparison, Unfinished
+from worker.client.jobs import OwnedJobs
+from worker.client.results import (
+    FindingPage,
+    JobResult,
+    Page,
+    ProjectTrend,
+    RunComparison,
+)
 from worker.client.runs import OwnedRuns
 from worker.client.submissions import (
     RepositorySubmission,
@@ -55,10 +54,6 @@ from worker.client.user_deletion import delete_user
 from worker.client.watching import watch_job
 from worker.export.export_format import ExportFormat
 
-MAX_LISTED_JOBS = 1_000
-MAX_JOB_AGE = timedelta(days=36_500)
-"""Bound of `since` in `list_jobs`: a larger one would pass the earliest date that Python can represent."""
-
 
 class Client:
     """What one API may do for its users. Safe for concurrent tasks of one event loop."""
@@ -66,8 +61,9 @@ class Client:
     def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
         self._connections = connections
         self._database = connections.database
-        self._runs = OwnedRuns(connections.database)
         self._limits = submission_limits(settings)
+        self._jobs = OwnedJobs(connections, self._limits)
+        self._runs = OwnedRuns(connections.database)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
             connections=connections, settings=settings, limits=self._limits, tracer=tracer or NoTracer()
@@ -173,8 +169,7 @@ class Client:
 
     async def get_job(self, user_id: UUID, job_id: str) -> Job:
         """Return the job, without the data of its upload. Raises NotFoundError, ForbiddenError."""
-        async with self._database.unit_of_work() as work:
-            return owned_job(await JobRepository(work).get(job_id), user_id)
+        return await self._jobs.get(user_id, job_id)
 
     async def list_jobs(
         self,
@@ -190,11 +185,7 @@ class Client:
         `since` is an age: jobs created longer ago are left out. For the next page, pass the `cursor` of the last job as
         `after`; an empty page is the end. All pages cost the same.
         """
-        limit = max(1, min(limit, MAX_LISTED_JOBS))
-        earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), MAX_JOB_AGE)
-        async with self._database.unit_of_work() as work:
-            jobs = JobRepository(work)
-            return await jobs.list_jobs(user_id, status=status, since=earliest, limit=limit, after=after)
+        return await self._jobs.list_page(user_id, status=status, since=since, limit=limit, after=after)
 
     async def list_webhook_deliveries(self, user_id: UUID, job_id: str) -> list[WebhookDelivery]:
         """Return the webhook deliveries about the job, oldest first.
@@ -202,9 +193,7 @@ class Client:
         There are none for a job without `notify_url`, and for one that has not ended. Raises NotFoundError,
         ForbiddenError.
         """
-        async with self._database.unit_of_work() as work:
-            owned_job(await JobRepository(work).get(job_id), user_id)
-            return await WebhookDeliveryRepository(work).list_for_job(job_id)
+        return await self._jobs.webhook_deliveries(user_id, job_id)
 
     def webhook_secrets(self, user_id: UUID) -> list[str]:
         """Return the secrets of the user's webhooks (`whsec_...`), newest first. A receiver may verify with any."""
@@ -217,27 +206,21 @@ class Client:
         Any other text is returned as it is, also one that begins no id. Raises InvalidInputError where several jobs
         match.
         """
-        async with self._database.unit_of_work() as work:
-            return await JobRepository(work).find_id(prefix, user_id)
+        return await self._jobs.find_id(user_id, prefix)
 
     async def get_result(self, user_id: UUID, job_id: str) -> JobResult:
         """Return the result or the error of a finished job. Nothing is deleted.
 
         Raises NotFoundError, ForbiddenError.
         """
-        async with self._database.unit_of_work() as work:
-            return await _read_result(work, user_id, job_id)
+        return await self._jobs.result(user_id, job_id)
 
     async def take_result(self, user_id: UUID, job_id: str) -> JobResult:
         """Return the result or the error of a finished job, and delete the job's row. An unfinished job stays.
 
         Raises NotFoundError, also on the second call, and ForbiddenError.
         """
-        async with self._database.unit_of_work() as work:
-            result = await _read_result(work, user_id, job_id)
-            if not isinstance(result, Unfinished) and not await JobRepository(work).delete(job_id):
-                raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken by another call")
-        return result
+        return await self._jobs.take_result(user_id, job_id)
 
     async def cancel_job(self, user_id: UUID, job_id: str) -> Job:
         """Cancel a pending or running job: it becomes `failed`, with the error `cancelled by user`.
@@ -245,14 +228,7 @@ class Client:
         A running job's processes end within five seconds. Raises NotFoundError, ForbiddenError, and
         IllegalTransitionError for a job that has already ended.
         """
-        async with self._database.unit_of_work() as work:
-            owned_job(await JobRepository(work).get(job_id), user_id)
-            job = await JobRepository(work).request_cancel(job_id)
-        if job.status.finished and job.cancel_requested_at is None:
-            raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
-        await self._connections.delete_token(job_id)
-        await self._connections.publish_state(job)
-        return job
+        return await self._jobs.cancel(user_id, job_id)
 
     async def retry_job(self, user_id: UUID, job_id: str) -> Job:
         """Make a failed job pending again, with its attempts reset.
@@ -260,14 +236,7 @@ class Client:
         Raises NotFoundError, ForbiddenError, IllegalTransitionError for a job that has not failed, InvalidInputError
         where its upload was deleted (a cancelled job), and LimitExceededError for too many unfinished jobs.
         """
-        async with self._database.unit_of_work() as work:
-            owned_job(await JobRepository(work).get(job_id), user_id)
-            submissions = SubmissionRepository(work)
-            await submissions.lock_user(user_id)
-            self._limits.check(unfinished=(await submissions.usage(user_id, self._limits)).unfinished, today=0)
-            job = await JobRepository(work).retry_failed(job_id)
-        await self._connections.enqueue([job])
-        return job
+        return await self._jobs.retry(user_id, job_id)
 
     async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
         """Yield the job now and after each change of its status, stage or progress, until it has ended.
@@ -282,9 +251,14 @@ class Client:
 
     # Runs
 
-    async def list_runs(self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None) -> Page:
-        """Return one page of the user's runs, newest first, at most `limit` and MAX_PAGE_SIZE."""
-        return await self._runs.list_page(user_id, limit=limit, after=after)
+    async def list_runs(
+        self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None, project: str | None = None
+    ) -> Page:
+        """Return one page of the user's runs, newest first, at most `limit` and MAX_PAGE_SIZE.
+
+        `project` is named as in `trend`, which raises the same errors.
+        """
+        return await self._runs.list_page(user_id, limit=limit, after=after, project=project)
 
     async def find_run_id(self, user_id: UUID, prefix: str) -> UUID:
         """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.
@@ -338,6 +312,15 @@ class Client:
         """
         return await self._runs.compare(user_id, run_id, baseline_id)
 
+    async def trend(self, user_id: UUID, project: str, branch: str | None = None) -> ProjectTrend:
+        """Return the trends of a project's numbers over its runs of one branch.
+
+        A project is named by its URL, else its name, else the name of its uploaded file, else the id of one of its runs
+        or the beginning of it. Without `branch`, its default branch, else that of its newest run. Raises NotFoundError,
+        ForbiddenError for the id of another user's run, and InvalidInputError for a beginning of several ids.
+        """
+        return await self._runs.trend(user_id, project, branch)
+
     async def pin_baseline(self, user_id: UUID, run_id: UUID) -> None:
         """Make the run the baseline of its project's later runs, in place of any other. It is kept until it is deleted.
 
@@ -358,12 +341,3 @@ class Client:
     async def delete_run(self, user_id: UUID, run_id: UUID) -> None:
         """Delete the run. Raises NotFoundError, ForbiddenError."""
         await self._runs.delete(user_id, run_id)
-
-
-async def _read_result(work: AsyncConnection, user_id: UUID, job_id: str) -> JobResult:
-    job = owned_job(await JobRepository(work).get(job_id), user_id)
-    if not job.status.finished:
-        return Unfinished(job=job)
-    if job.result_run_id is not None:
-        return Completed(job=job, run=await RunRepository(work).get(job.result_run_id))
-    return JobFailed(job=job, error=job.error_message or "the run of this job was deleted")

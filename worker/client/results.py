@@ -7,6 +7,7 @@ from uuid import UUID
 from domain.jobs import Job
 from domain.runs import Run, RunCursor, RunSummary
 from domain.text import JSON
+from domain.trends import Series, Trend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +74,16 @@ class FindingPage:
     matching: int
     other_roles: Mapping[str, int]
     unlisted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectTrend:
+    """The trends of a project's numbers over its comparable runs of one branch, `series`, the oldest first.
+
+    `branch` is None for uploads. Numbers are those of source files, for metrics that tell roles apart.
+    """
+
+    project: str
+    branch: str | None
+    series: Series
+    trends: Sequence[Trend]

@@ -11,12 +11,15 @@ from domain.findings.measured_run import MeasuredRun
 from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.runs import Run, RunCursor
-from domain.text import JSON
+from domain.text import JSON, one_line
+from domain.trends import latest_series, trends
 from infrastructure.database.engine import Database
 from infrastructure.database.queries.findings import FindingQuery
+from infrastructure.database.queries.trends import TrendQuery
 from infrastructure.database.repositories.runs import RunRepository
 from worker.client.ownership import owned_run
-from worker.client.results import FindingPage, Page, RunComparison
+from worker.client.projects import find_project_key
+from worker.client.results import FindingPage, Page, ProjectTrend, RunComparison
 from worker.client.serializers import run_to_json
 from worker.export.export_format import ExportFormat
 from worker.export.formats import check_metric_choice, export_result
@@ -33,11 +36,12 @@ class OwnedRuns:
 
     database: Database
 
-    async def list_page(self, user_id: UUID, *, limit: int, after: RunCursor | None) -> Page:
+    async def list_page(self, user_id: UUID, *, limit: int, after: RunCursor | None, project: str | None) -> Page:
         """See `Client.list_runs`."""
         limit = max(1, min(limit, MAX_PAGE_SIZE))
         async with self.database.unit_of_work() as work:
-            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after)
+            key = None if project is None else await find_project_key(work, user_id, project)
+            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after, project_key=key)
         page = runs[:limit]
         if len(runs) <= limit:
             return Page(runs=page, next=None)
@@ -107,6 +111,19 @@ class OwnedRuns:
             document={**compared.document, "fixed": {**fixed, "items": _with_roles(fixed["items"], before)}},
             findings=_with_roles(compared.items, after),
         )
+
+    async def trend(self, user_id: UUID, project: str, branch: str | None) -> ProjectTrend:
+        """See `Client.trend`."""
+        async with self.database.unit_of_work() as work:
+            query = TrendQuery(work, user_id)
+            key = await find_project_key(work, user_id, project)
+            chosen = await query.main_branch(key) if branch is None else branch
+            runs = await query.runs(key, chosen)
+        if not runs:
+            raise NotFoundError(f"project {one_line(project, 80)!r} has no run of branch {one_line(str(chosen), 80)!r}")
+        series = latest_series(runs)
+        found = await asyncio.to_thread(trends, series)
+        return ProjectTrend(project=project, branch=chosen, series=series, trends=found)
 
     async def pin(self, user_id: UUID, run_id: UUID) -> None:
         """See `Client.pin_baseline`."""

@@ -9,7 +9,7 @@ from domain.jobs import Job
 from domain.runs import Run, RunSummary
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
-from worker.client.results import FindingPage, JobFailed, RunComparison, Unfinished
+from worker.client.results import FindingPage, JobFailed, ProjectTrend, RunComparison, Unfinished
 
 
 def job_to_json(job: Job) -> dict[str, JSON]:
@@ -115,6 +115,20 @@ def finding_page_to_json(page: FindingPage) -> dict[str, JSON]:
         "matching": page.matching,
         "other_roles": dict(page.other_roles),
         "unlisted": page.unlisted,
+    }
+
+
+def trend_to_json(found: ProjectTrend) -> dict[str, JSON]:
+    """Return the trends of a project, and the runs that they are of."""
+    return {
+        "project": found.project,
+        "branch": found.branch,
+        "runs": [
+            {"run_id": str(run.run_id), "created_at": _isoformat(run.created_at), "commit": run.commit}
+            for run in found.series.runs
+        ],
+        "break_reason": found.series.break_reason,
+        "trends": [trend.to_json() for trend in found.trends],
     }
 
 

@@ -186,10 +186,17 @@ class RunRepository:
             raise NotFoundError(_no_run(run_id))
         return row.file_tree
 
-    async def list_runs(self, user_id: UUID, *, limit: int, after: RunCursor | None = None) -> list[RunSummary]:
-        """Return one page of a user's runs, newest first, starting after `after`. All pages cost the same."""
+    async def list_runs(
+        self, user_id: UUID, *, limit: int, after: RunCursor | None = None, project_key: str | None = None
+    ) -> list[RunSummary]:
+        """Return one page of a user's runs, newest first, starting after `after`. All pages cost the same.
+
+        With `project_key`, those of that project.
+        """
         place = tuple_(_TABLE.c.created_at, _TABLE.c.run_id)
         query = select(*_SUMMARY).where(_TABLE.c.user_id == user_id)
+        if project_key is not None:
+            query = query.where(_TABLE.c.project_key == project_key)
         if after is not None:
             query = query.where(place < tuple_(after.created_at, after.run_id))
         query = query.order_by(_TABLE.c.created_at.desc(), _TABLE.c.run_id.desc()).limit(limit)

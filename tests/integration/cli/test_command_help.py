@@ -11,7 +11,7 @@ from worker.cli.app import app
 
 COMMANDS = (
     "up", "worker", "migrate", "analyze", "submit", "jobs", "job", "result", "runs", "run", "findings", "compare",
-    "export", "cancel", "retry", "cleanup", "doctor",
+    "trend", "export", "cancel", "retry", "cleanup", "doctor",
 )  # fmt: skip
 ALL = tuple(get_command(app).commands)  # type: ignore[attr-defined]
 SLOW_MODULES = (

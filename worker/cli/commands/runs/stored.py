@@ -14,16 +14,17 @@ from worker.client import ExportFormat, run_summary_to_json, run_to_json
 from worker.export.formats import check_metric_choice
 
 
-async def runs(email: str, limit: int, output: OutputWriter) -> int:
-    """List the user's runs, newest first."""
+async def runs(email: str, limit: int, project: str | None, output: OutputWriter) -> int:
+    """List the user's runs, newest first; with `project`, those of one project."""
     documents: list[JSON] = []
     async with client_and_user(email, lazy_redis=True) as (client, user_id):
-        page = await client.list_runs(user_id, limit=limit)
+        page = await client.list_runs(user_id, limit=limit, project=project)
         while True:
             documents += [run_summary_to_json(run) for run in page.runs[: limit - len(documents)]]
             if page.next is None or len(documents) == limit:
                 break
-            page = await client.list_runs(user_id, limit=limit - len(documents), after=page.next)
+            left = limit - len(documents)
+            page = await client.list_runs(user_id, limit=left, after=page.next, project=project)
     if output.as_json:
         output.print_json(documents)
     else:
