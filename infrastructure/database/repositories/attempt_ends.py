@@ -1,7 +1,6 @@
 """The ends of attempts, many in one transaction: a run and `completed`, or `failed`.
 
-Every end carries its claim's lease token and is written only while the row is `running` under that token. Rows are
-locked in order: owners first, as deleting a user does, then jobs by id.
+Every end carries its claim's lease token and is written only while the row is `running` under that token.
 """
 
 from collections.abc import Sequence

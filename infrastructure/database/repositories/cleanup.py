@@ -1,8 +1,7 @@
 """Cleanup: delete what is old and fail stale jobs, one chunk of rows a call. Times are the database's.
 
 Rows that another transaction holds are skipped: a later chunk, or the next cleanup, handles them. A statement that
-skips never waits for a row, so that it cannot deadlock with statements that lock rows in the order of their ids, and
-two cleanups that run at the same time get different rows.
+skips never waits for a row, and two cleanups that run at the same time get different rows.
 """
 
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from domain.jobs import JobStatus, Transition
 from domain.sources import SourceKind
 from domain.text import JSON
 from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
+from infrastructure.database.repositories.runs import delete_runs
 
 STALE = "stale"
 COMPLETED_SUFFIX = ".completed"
@@ -58,19 +58,10 @@ _FAIL_STALE_PENDING = text(f"""
     RETURNING jobs.job_id, {OWNER_AND_SOURCE}
 """)  # nosec B608 # noqa: S608 - no input in it
 
-# The foreign key clears the run from the job that refers to it. These few jobs are locked first, in the order of
-# their ids, because the key's own statements would wait for them one by one in the order of the runs.
-_DELETE_OLD_RUNS = text("""
-    WITH old AS MATERIALIZED (
-        SELECT run_id FROM analysis_runs
-        WHERE created_at < statement_timestamp() - make_interval(secs => :age) AND NOT pinned
-        ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
-    ), referring AS MATERIALIZED (
-        SELECT jobs.job_id FROM jobs JOIN old ON jobs.result_run_id = old.run_id
-        ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
-    )
-    DELETE FROM analysis_runs USING old
-    WHERE analysis_runs.run_id = old.run_id AND (SELECT count(*) FROM referring) >= 0
+_DELETE_OLD_RUNS = delete_runs("""
+    SELECT run_id FROM analysis_runs
+    WHERE created_at < statement_timestamp() - make_interval(secs => :age) AND NOT pinned
+    ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
 _DELETE_ENDED_DELIVERIES = text("""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, tuple_, union
+from sqlalchemy import TextClause, func, select, text, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import InvalidInputError, NotFoundError
@@ -30,7 +30,11 @@ from infrastructure.json_codec import dumps
 
 _HEXADECIMAL = re.compile("[0-9a-f]{1,32}")
 _TABLE = AnalysisRunRow.__table__
-_SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
+_EARLIER = _TABLE.alias()
+# A baseline may have been deleted.
+_BASELINE = select(_EARLIER.c.run_id).where(_EARLIER.c.run_id == _TABLE.c.baseline_run_id).scalar_subquery()
+_READ = {column.name: column for column in _TABLE.c} | {"baseline_run_id": _BASELINE.label("baseline_run_id")}
+_SUMMARY = [_READ[name] for name in SUMMARY_COLUMNS]
 _SCALARS = (
     "run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS, "baseline_run_id", "project_key",
     "on_default_branch",
@@ -41,13 +45,7 @@ _TYPES = {
     "run_id": "uuid", "user_id": "uuid", "duration_ms": "integer", "baseline_run_id": "uuid",
     "on_default_branch": "boolean",
 }  # fmt: skip
-# A baseline may have been deleted since it was read.
-_VALUES = {
-    "baseline_run_id": """
-        (SELECT earlier.run_id FROM analysis_runs AS earlier WHERE earlier.run_id = new.baseline_run_id FOR KEY SHARE)
-    """,
-    **{name: f"CAST({name} AS jsonb)" for name in _DOCUMENTS},
-}
+_VALUES = {name: f"CAST({name} AS jsonb)" for name in _DOCUMENTS}
 INSERT_RUNS = f"""
     INSERT INTO analysis_runs ({", ".join((*_SCALARS, *_DOCUMENTS))})
     SELECT {", ".join(_VALUES.get(name, name) for name in (*_SCALARS, *_DOCUMENTS))}
@@ -57,17 +55,45 @@ INSERT_RUNS = f"""
 """SQL that inserts the runs of `run_columns`; `new` is the set of them."""
 
 _INSERT = text(INSERT_RUNS)
+_GET = select(*_READ.values())
 _CANDIDATE = [
     _TABLE.c.run_id, _TABLE.c.created_at, _TABLE.c.git_branch, _TABLE.c.git_commit_sha, _TABLE.c.on_default_branch,
     _TABLE.c.pinned, _TABLE.c.completeness["collectors"].label("collectors"),
 ]  # fmt: skip
 _MEASURED = [_TABLE.c[name] for name in MEASURED_COLUMNS]
-_PIN = text("""
-    UPDATE analysis_runs AS run SET pinned = run.run_id = chosen.run_id
-    FROM analysis_runs AS chosen
-    WHERE chosen.run_id = :run_id AND run.user_id = chosen.user_id AND run.project_key = chosen.project_key
-        AND (run.pinned OR run.run_id = chosen.run_id)
+# Two runs that were pinned at once would both see the run that was pinned before, and both stay pinned.
+_LOCK_OWNER = text("""
+    SELECT 1 FROM users WHERE id = (SELECT user_id FROM analysis_runs WHERE run_id = :run_id) FOR NO KEY UPDATE
 """)
+_PIN = text("""
+    WITH changed AS MATERIALIZED (
+        SELECT run.run_id, run.run_id = chosen.run_id AS pinned
+        FROM analysis_runs AS run
+        JOIN analysis_runs AS chosen ON run.user_id = chosen.user_id AND run.project_key = chosen.project_key
+        WHERE chosen.run_id = :run_id AND (run.pinned OR run.run_id = chosen.run_id)
+        ORDER BY run.run_id FOR NO KEY UPDATE OF run
+    )
+    UPDATE analysis_runs SET pinned = changed.pinned FROM changed WHERE analysis_runs.run_id = changed.run_id
+""")
+
+
+def delete_runs(chosen: str) -> TextClause:
+    """Return the statement that deletes the runs whose ids `chosen` selects and locks.
+
+    The foreign key clears the run from the jobs that refer to it. These few jobs are locked first, in the order of
+    their ids, because the key's own statements would wait for them one by one in the order of the runs.
+    """
+    return text(f"""
+        WITH chosen AS MATERIALIZED ({chosen}), referring AS MATERIALIZED (
+            SELECT jobs.job_id FROM jobs JOIN chosen ON jobs.result_run_id = chosen.run_id
+            ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+        )
+        DELETE FROM analysis_runs USING chosen
+        WHERE analysis_runs.run_id = chosen.run_id AND (SELECT count(*) FROM referring) >= 0
+    """)  # nosec B608 # noqa: S608 - no input in it
+
+
+_DELETE = delete_runs("SELECT run_id FROM analysis_runs WHERE run_id = :run_id FOR UPDATE")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +160,7 @@ class RunRepository:
 
     async def get(self, run_id: UUID) -> Run:
         """Return the whole run. Raises NotFoundError. The caller checks who owns it."""
-        row = (await self._connection.execute(select(_TABLE).where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
+        row = (await self._connection.execute(_GET.where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
         if row is None:
             raise NotFoundError(_no_run(run_id))
         return run_from_row(row)
@@ -176,6 +202,7 @@ class RunRepository:
 
     async def pin(self, run_id: UUID) -> None:
         """Make the run its project's baseline in place of any other. A run without a project stays as it is."""
+        await self._connection.execute(_LOCK_OWNER, {"run_id": run_id})
         await self._connection.execute(_PIN, {"run_id": run_id})
 
     async def file_tree(self, run_id: UUID) -> JSON:
@@ -209,8 +236,7 @@ class RunRepository:
 
     async def delete(self, run_id: UUID) -> bool:
         """Delete a run and clear it from the job that refers to it. Returns whether a row was deleted."""
-        done = await self._connection.execute(delete(AnalysisRunRow).where(_TABLE.c.run_id == run_id))
-        return done.rowcount > 0
+        return (await self._connection.execute(_DELETE, {"run_id": run_id})).rowcount > 0
 
 
 def _no_run(run_id: UUID) -> str:

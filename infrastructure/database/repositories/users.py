@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import ForbiddenError, InvalidInputError, NotFoundError
+from infrastructure.database.repositories.runs import delete_runs
 
 _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
 _FIND_BY_SUB = text("SELECT id FROM users WHERE auth0_sub = :sub")
@@ -27,20 +28,12 @@ _DELETE_JOBS = text("""
     )
     DELETE FROM jobs USING chosen WHERE jobs.job_id = chosen.job_id RETURNING jobs.job_id
 """)
-# The foreign key clears the run from jobs; these are locked first, in the order of their ids.
-_DELETE_RUNS = text("""
-    WITH chosen AS MATERIALIZED (
-        SELECT run_id FROM analysis_runs WHERE user_id = :id ORDER BY run_id LIMIT :limit FOR UPDATE
-    ), referring AS MATERIALIZED (
-        SELECT jobs.job_id FROM jobs JOIN chosen ON jobs.result_run_id = chosen.run_id
-        ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
-    )
-    DELETE FROM analysis_runs USING chosen
-    WHERE analysis_runs.run_id = chosen.run_id AND (SELECT count(*) FROM referring) >= 0
-""")
+_CHOOSE_RUNS = "SELECT run_id FROM analysis_runs WHERE user_id = :id ORDER BY run_id LIMIT :limit FOR UPDATE"
+_LOCK_RUNS = text(_CHOOSE_RUNS)
+_DELETE_RUNS = delete_runs(_CHOOSE_RUNS)
 _DELETE_DELIVERIES = text("""
     WITH chosen AS MATERIALIZED (
-        SELECT notice_id FROM notices WHERE user_id = :id LIMIT :limit FOR UPDATE
+        SELECT notice_id FROM notices WHERE user_id = :id ORDER BY notice_id LIMIT :limit FOR UPDATE
     )
     DELETE FROM notices USING chosen WHERE notices.notice_id = chosen.notice_id
 """)
@@ -145,6 +138,7 @@ class UserRepository:
         values = {"id": user_id, "limit": limit}
         if await self._connection.scalar(_LOCK, {"id": user_id}) is None:
             raise NotFoundError("there is no such user")
+        await self._connection.execute(_LOCK_RUNS, values)
         job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
         others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
         complete = max(len(job_ids), *(done.rowcount for done in others)) < limit

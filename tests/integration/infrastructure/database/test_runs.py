@@ -144,3 +144,18 @@ async def test_deleting_a_job_keeps_its_run(database: Database) -> None:
         await end_attempt(connection, held, run)
         assert await jobs.delete(job.job_id) is True
         assert (await runs.get(run.run_id)).job_id == job.job_id
+
+
+async def test_a_run_whose_baseline_is_deleted_has_none(database: Database) -> None:
+    user_id = await new_user(database)
+    before = new_run(user_id, "a")
+    after = replace(new_run(user_id, "b"), baseline_run_id=before.run_id)
+    async with database.unit_of_work() as connection:
+        runs = RunRepository(connection)
+        await runs.insert_many([SerializedRun.of(before), SerializedRun.of(after)])
+        assert (await runs.get(after.run_id)).baseline_run_id == before.run_id
+        assert (await runs.summary(after.run_id)).baseline_run_id == before.run_id
+        assert await runs.delete(before.run_id) is True
+        assert (await runs.get(after.run_id)).baseline_run_id is None
+        assert (await runs.summary(after.run_id)).baseline_run_id is None
+        assert [run.baseline_run_id for run in await runs.list_runs(user_id, limit=9)] == [None]

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import text
@@ -22,9 +23,11 @@ from domain.jobs import FINISHED_STATUSES, Claim, SubmissionLimits, Transition
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
+from infrastructure.database.repositories.claims import ClaimRepository
 from infrastructure.database.repositories.cleanup import CleanupRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
+from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
@@ -41,6 +44,7 @@ EXPECTED_ERRORS: Mapping[str, tuple[type[Vibe8Error], ...]] = {
     "cancel": (NotFoundError,),
     "retry_failed": (IllegalTransitionError, InvalidInputError, LimitExceededError, NotFoundError),
     "delete_user": (NotFoundError,),
+    "pin": (NotFoundError,),
 }
 """Action to the errors that concurrent actions may cause in it. The other actions must not raise."""
 
@@ -49,9 +53,22 @@ INCONSISTENT = """
         WHEN 'pending' THEN lease_token IS NULL AND finished_at IS NULL AND cancel_requested_at IS NULL
         WHEN 'running' THEN lease_token IS NOT NULL AND lease_expires_at IS NOT NULL AND finished_at IS NULL
         WHEN 'completed' THEN lease_token IS NULL AND finished_at IS NOT NULL AND NOT source_metadata ? 'file_data'
-            AND EXISTS (SELECT 1 FROM analysis_runs WHERE run_id = result_run_id AND job_id = jobs.job_id)
+            AND (EXISTS (SELECT 1 FROM analysis_runs WHERE run_id = result_run_id AND job_id = jobs.job_id)
+                OR result_run_id IS NULL AND EXISTS (SELECT 1 FROM deleted_runs WHERE job_id = jobs.job_id))
         WHEN 'failed' THEN lease_token IS NULL AND finished_at IS NOT NULL AND error_message IS NOT NULL
     END
+"""
+RECORD_DELETED_RUNS = (
+    "CREATE TABLE deleted_runs (job_id text)",
+    """CREATE FUNCTION record_deleted_run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO deleted_runs (job_id) VALUES (OLD.job_id);
+        RETURN NULL;
+    END $$""",
+    """CREATE TRIGGER record_deleted_run AFTER DELETE ON analysis_runs
+        FOR EACH ROW EXECUTE FUNCTION record_deleted_run()""",
+)
+PINNED_TWICE = """
+    SELECT 1 FROM analysis_runs WHERE pinned GROUP BY user_id, project_key HAVING count(*) > 1
 """
 OVER_THE_LIMIT = "SELECT 1 FROM jobs WHERE status IN ('pending', 'running') GROUP BY user_id HAVING count(*) > 5"
 
@@ -67,6 +84,7 @@ class Actor:
         self._actions: list[Callable[[], Awaitable[bool]]] = [
             *[self.submit] * 4, *[self.claim] * 4, *[self.complete] * 2, self.heartbeat, self.fail, self.retry_later,
             self.requeue, self.rescue, self.cancel, self.retry_failed, self.delete_job, self.delete_user, self.cleanup,
+            self.delete_run, self.pin,
         ]  # fmt: skip
 
     async def act(self) -> None:
@@ -99,19 +117,25 @@ class Actor:
         await submit(self._database, await self.user(), UPLOAD, limits=LIMITS, idempotency_key=key)
         return True
 
-    async def claim(self) -> bool:
+    async def run_id(self) -> UUID | None:
         async with self._database.unit_of_work() as connection:
-            # A lease of 0 s has expired at once and can be rescued.
-            claim = await claim_next(connection, self._random.choice([30, 0]))
-        if claim is not None:
-            self._claims.append(claim)
-        return claim is not None
+            found = await connection.scalar(text("SELECT run_id FROM analysis_runs ORDER BY random() LIMIT 1"))
+        return None if found is None else UUID(str(found))
+
+    async def claim(self) -> bool:
+        lease_seconds = self._random.choice([30, 0])  # one of 0 s has expired at once and can be rescued
+        async with self._database.unit_of_work() as connection:
+            await ClaimRepository(connection).assign_turns(1_000)
+        async with self._database.unit_of_work() as connection:
+            claims = await ClaimRepository(connection).claim(1, worker_id="test", lease_seconds=lease_seconds)
+        self._claims += claims
+        return bool(claims)
 
     async def complete(self) -> bool:
         claim = self.take_claim()
         if claim is None:
             return False
-        run = new_run(claim.job.user_id, claim.job.job_id)
+        run = replace(new_run(claim.job.user_id, claim.job.job_id), baseline_run_id=await self.run_id())
         async with self._database.unit_of_work() as connection:
             result = await end_attempt(connection, claim, run)
         if result is EndResult.LOST:
@@ -182,12 +206,28 @@ class Actor:
             await users.delete(user_id, 100)
         return True
 
+    async def delete_run(self) -> bool:
+        run_id = await self.run_id()
+        async with self._database.unit_of_work() as connection:
+            return run_id is not None and await RunRepository(connection).delete(run_id)
+
+    async def pin(self) -> bool:
+        run_id = await self.run_id()
+        if run_id is None:
+            return False
+        async with self._database.unit_of_work() as connection:
+            await RunRepository(connection).pin(run_id)
+            return (await RunRepository(connection).summary(run_id)).pinned
+
     async def cleanup(self) -> bool:
         async with self._database.unit_of_work() as connection:
             status = self._random.choice(FINISHED_STATUSES)
             cleaned = await CleanupRepository(connection).delete_finished(status, 0.5, 5)
+        async with self._database.unit_of_work() as connection:
             await CleanupRepository(connection).fail_stale_running(7200, 5)
             await CleanupRepository(connection).fail_stale_pending(86400, 5)
+        async with self._database.unit_of_work() as connection:
+            await CleanupRepository(connection).delete_old_runs(0.5, 5)
         return cleaned.rows > 0
 
 
@@ -200,7 +240,7 @@ async def test_concurrent_actions_cause_no_deadlock_and_leave_consistent_rows(da
             await actor.act()
 
     async with database.unit_of_work() as connection:
-        for statement in CREATE_AUDIT:
+        for statement in (*CREATE_AUDIT, *RECORD_DELETED_RUNS):
             await connection.execute(text(statement))
     await asyncio.gather(*(live(seed) for seed in range(ACTORS)))
     assert outcomes.total() == ACTORS * ACTIONS_OF_AN_ACTOR
@@ -209,6 +249,7 @@ async def test_concurrent_actions_cause_no_deadlock_and_leave_consistent_rows(da
     async with database.unit_of_work() as connection:
         assert (await connection.execute(text(INCONSISTENT))).all() == []
         assert (await connection.execute(text(OVER_THE_LIMIT))).all() == []
+        assert (await connection.execute(text(PINNED_TWICE))).all() == []
         changes = await connection.execute(text("SELECT DISTINCT was, becomes FROM job_transitions WHERE was <> ''"))
         assert {tuple(row) for row in changes} == {(change.before, change.after) for change in Transition}
         assert (await connection.execute(text(SUM_UP))).one().doubled == 0
