@@ -6,7 +6,7 @@ import pytest
 
 from collectors.engine.discovery import declarations
 from worker.cli.output.jobs import format_age, job_history
-from worker.cli.output.results import metrics_grid
+from worker.cli.output.results.metrics import metrics_grid
 
 
 def row_of(name: str, aggregate: dict[str, Any], state: str = "ok") -> list[str]:

@@ -112,7 +112,7 @@ def _show(document: Mapping[str, JSON], output: OutputWriter, export_format: Exp
     elif output.as_json:
         output.print_json(document)
     else:
-        from worker.cli.output.results import show_result
+        from worker.cli.output.results.page import show_result
 
         show_result(document, output)
 

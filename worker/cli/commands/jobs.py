@@ -15,7 +15,7 @@ from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE, FAILED
 from worker.cli.output.errors import print_error
 from worker.cli.output.jobs import show_all_jobs, show_job, show_jobs
-from worker.cli.output.results import show_result
+from worker.cli.output.results.page import show_result
 from worker.cli.output.writer import OutputWriter
 from worker.client import (
     Client,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from worker.cli.output.changes import changes_grid, count_changes, count_changes_elsewhere
-from worker.cli.output.comparison import numbers_grid, show_comparison
+from worker.cli.output.runs.changes import changes_grid, count_changes, count_changes_elsewhere
+from worker.cli.output.runs.comparison import numbers_grid, show_comparison
 
 
 def counts(**states: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from infrastructure.database.repositories.runs import RunRepository, SerializedR
 from tests.fixtures.jobs import new_run
 from tests.fixtures.worker_process import System
 from tests.integration.cli.command_support import assert_error_line
-from worker.cli.output.trend import show_trend
+from worker.cli.output.runs.trend import show_trend
 
 COMPLETE = {"files": 1, "analyzed": 1, "skipped": [], "skipped_total": 0, "collectors": {"lint": "ok"}}
 

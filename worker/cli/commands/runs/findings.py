@@ -13,7 +13,7 @@ from domain.findings.states import FindingState
 from domain.text import one_line
 from worker.cli.commands.jobs import client_and_user
 from worker.cli.exit_codes import DONE
-from worker.cli.output.findings import show_findings
+from worker.cli.output.runs.findings import show_findings
 from worker.cli.output.writer import OutputWriter
 from worker.client import FindingPage, finding_page_to_json
 

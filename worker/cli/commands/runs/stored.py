@@ -7,8 +7,8 @@ from domain.text import JSON
 from worker.cli.commands.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.documents import write_document
-from worker.cli.output.results import show_result
-from worker.cli.output.runs import show_runs
+from worker.cli.output.results.page import show_result
+from worker.cli.output.runs.listing import show_runs
 from worker.cli.output.writer import OutputWriter
 from worker.client import ExportFormat, run_summary_to_json, run_to_json
 from worker.export.formats import check_metric_choice

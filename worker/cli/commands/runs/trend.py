@@ -2,7 +2,7 @@
 
 from worker.cli.commands.jobs import client_and_user
 from worker.cli.exit_codes import DONE
-from worker.cli.output.trend import show_trend
+from worker.cli.output.runs.trend import show_trend
 from worker.cli.output.writer import OutputWriter
 from worker.client import trend_to_json
 

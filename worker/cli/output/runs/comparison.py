@@ -8,7 +8,8 @@ from rich.markup import escape
 from domain.findings.roles import Role
 from domain.findings.states import FindingState
 from domain.text import JSON, printable_line
-from worker.cli.output.changes import (
+from worker.cli.output.grid import Grid
+from worker.cli.output.runs.changes import (
     changes_grid,
     count_changes,
     count_changes_elsewhere,
@@ -16,8 +17,7 @@ from worker.cli.output.changes import (
     uncompared_lines,
     worst_first,
 )
-from worker.cli.output.findings import finding_line
-from worker.cli.output.grid import Grid
+from worker.cli.output.runs.findings import finding_line
 from worker.cli.output.writer import print_line
 
 SHOWN_FINDINGS = 20

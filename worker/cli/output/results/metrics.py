@@ -1,0 +1,49 @@
+"""The table of metrics of a result."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+
+from domain.metrics.declaration import MetricDeclaration, RowFormat, in_row_order
+from domain.metrics.row_text import row_text
+from domain.text import JSON, printable_line
+from worker.cli.output.grid import Grid
+
+
+def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid:
+    """Return one row for each metric: its score (0..100, more is better), its state, and its aggregate as text."""
+    grid = Grid(headings=("metric", "score", "state", "result"), title="Metrics", numbers=frozenset({"score"}))
+    states, metrics = document["completeness"]["collectors"], document["metrics"]
+    for declaration in in_row_order(declarations):
+        name, row = declaration.name, declaration.row
+        if name in metrics:
+            value = metrics[name].get(row.score) if row.score else None
+            text, state = _format_aggregate(row, metrics[name]), states.get(name, "?")
+            is_absent = state == "ok" and _is_unmeasured(metrics[name])
+            grid.rows.append((name, _score(value), row.absent if is_absent else _state(state), text))
+    for name in sorted(metrics.keys() - {declaration.name for declaration in declarations}):
+        text = escape(printable_line(str(metrics[name])))
+        grid.rows.append((escape(name), "", _state(states.get(name, "?")), text))
+    return grid
+
+
+def _format_aggregate(row: RowFormat, aggregate: Mapping[str, Any]) -> str:
+    text = row_text(row, aggregate)
+    return "[dim]not measured[/dim]" if text is None else text
+
+
+def _is_unmeasured(aggregate: Mapping[str, Any]) -> bool:
+    return all(value is None for value in aggregate.values())
+
+
+def _score(value: float | None) -> str:
+    if value is None:
+        return ""
+    colour = "green" if value >= 80 else "yellow" if value >= 50 else "red"
+    return f"[{colour}]{value:.1f}[/{colour}]"
+
+
+def _state(state: str) -> str:
+    colour = {"ok": "green", "partial": "yellow"}.get(state, "red")
+    return f"[{colour}]{escape(state)}[/{colour}]"

@@ -1,0 +1,1 @@
+"""Text output of runs: lists, findings, comparisons and trends."""
