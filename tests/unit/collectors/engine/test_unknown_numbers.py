@@ -1,6 +1,7 @@
 """What cannot be measured stays unknown: breaking a file never gives it, or its tree, a better score."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,50 @@ def test_file_whose_lines_cannot_be_counted_has_no_density_and_no_score(tmp_path
         assert metrics["health_score"] is None
     assert 0 < metrics_of(document, "parses.py")["health_score"] < 100
     assert document["metrics"]["lint"]["linting_score"] == 0
+
+
+GOOD = {
+    "three_lines": FILES["parses.py"],
+    "documented": '"""Doc."""\n\n\ndef add(a, b):\n    """Add."""\n    return a + b\n',
+    "insecure": "import subprocess\nsubprocess.call(input(), shell=True)\n",
+    "complex": "def f(x):\n" + "".join(f"    if x == {n}:\n        return {n}\n" for n in range(12)),
+    "repeated": "a = [1, 2, 3]\nb = a + a\nc = b + a\n" * 30,
+    "latin": "# coding: latin-1\nx = 'caf\\xe9'\n",
+    "empty": "",
+}
+BREAKING: dict[str, Callable[[str], str]] = {
+    "open string": lambda text: text + "l = 'abc\n",
+    "open string first": lambda text: "l = 'abc\n" + text,
+    "open triple quotes": lambda text: text + 'l = """abc\n',
+    "open bracket": lambda text: text + "l = (\n",
+    "closed bracket": lambda text: text + ")\n",
+    "no expression": lambda text: text + "l = = 1\n",
+    "print statement": lambda text: text + "print 'a'\n",
+    "bad indentation": lambda text: text + "  x = 1\n y = 2\n",
+    "only a word": lambda text: text + "def\n",
+    "merge conflict": lambda text: f"<<<<<<< HEAD\n{text}=======\n{text}>>>>>>> other\n",
+    "control character": lambda text: text + "x = 1\x00\n",
+    "unknown encoding": lambda text: "# coding: nosuch\n" + text.replace("# coding: latin-1\n", ""),
+    "too deep": lambda text: text + "x = " + "(" * 300 + ")" * 300 + "\n",
+    "cut in an expression": lambda text: text + "def broken(a, b):\n    return a +",
+    "cut in a call": lambda text: text + "print(1, ",
+}
+
+
+def test_broken_file_never_scores_above_the_same_file_unbroken(tmp_path: Path) -> None:
+    for good, text in GOOD.items():
+        (tmp_path / f"{good}.py").write_text(text)
+        for number, make_broken in enumerate(BREAKING.values()):
+            (tmp_path / f"{good}_{number}.py").write_text(make_broken(text))
+    document = analyse(load_tree(tmp_path), FetchedSource(has_history=False), Options(processes=1)).document()
+    scores = {file["name"]: file["metrics"]["health_score"] for file in document["file_tree"]["children"]}
+    not_parsed = {error.partition(":")[0] for error in document["errors"] if "does not parse" in error}
+    for good in GOOD:
+        whole = scores[f"{good}.py"]
+        for number, how in enumerate(BREAKING):
+            name = f"{good}_{number}.py"
+            assert name in not_parsed, f"{how} leaves {good} parsable"
+            assert scores[name] is None or (whole is not None and scores[name] <= whole), f"{good}, {how}"
 
 
 @pytest.mark.parametrize("more", [(), ("empty.py",)])
