@@ -41,13 +41,15 @@ class LexedFile:
         return map(_image, self.spellings)
 
 
-_GAP = r"(?:\n|\\\n|\#[^\n]*+)(?:[ \t\f\n]++|\\\n|\#[^\n]*+)*+"
+# In Python before 3.11.5 an iteration of a group like `(?:...)*+` that fails midway does not go back to where it began.
+# The last alternative `(?!)`, which never matches, makes it go back. An atomic group would take memory each time.
+_GAP = r"(?:\n|\\\n|\#[^\n]*+)(?:[ \t\f\n]++|\\\n|\#[^\n]*+|(?!))*+"
 _STRING = r"""
     [uUbB]?[rR]?(?:
-        '''(?:[^\\']++|\\.|'(?!''))*+'''
-      | \"""(?:[^\\"]++|\\.|"(?!""))*+\"""
-      | '(?!'')(?:[^\\'\n]++|\\.)*+'
-      | "(?!"")(?:[^\\"\n]++|\\.)*+"
+        '''(?:[^\\']++|\\.|'(?!'')|(?!))*+'''
+      | \"""(?:[^\\"]++|\\.|"(?!"")|(?!))*+\"""
+      | '(?!'')(?:[^\\'\n]++|\\.|(?!))*+'
+      | "(?!"")(?:[^\\"\n]++|\\.|(?!))*+"
     )"""
 _NUMBER = r"""
     (?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?[jJ]?

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 
+# The alternatives `(?!)`: see `collectors.cpd.lexer`.
 _ITEM = re.compile(
     r"""
     [^\n()\[\]{}:"'#\\;]*+                              # text that changes no count
@@ -17,10 +18,10 @@ _ITEM = re.compile(
       | (?P<closing> [)\]}] )
       | := | (?P<colon> : )
       | (?P<string>
-            \"{3}  [^"\\]*+ (?: (?: \\. | "(?!"") ) [^"\\]*+ )*+  \"{3}
-          | '{3}   [^'\\]*+ (?: (?: \\. | '(?!'') ) [^'\\]*+ )*+  '{3}
-          | "      [^"\\\n]*+ (?: \\. [^"\\\n]*+ )*+  "
-          | '      [^'\\\n]*+ (?: \\. [^'\\\n]*+ )*+  '
+            \"{3}  [^"\\]*+ (?: (?: \\. | "(?!"") ) [^"\\]*+ | (?!) )*+  \"{3}
+          | '{3}   [^'\\]*+ (?: (?: \\. | '(?!'') ) [^'\\]*+ | (?!) )*+  '{3}
+          | "      [^"\\\n]*+ (?: \\. [^"\\\n]*+ | (?!) )*+  "
+          | '      [^'\\\n]*+ (?: \\. [^'\\\n]*+ | (?!) )*+  '
         )
       | (?P<comment> \#[^\n]*+ )
       | (?P<continuation> \\\n [ \t]*+ (?=[^\n\#]) )    # onto a line with code; any other backslash is unknown
@@ -40,8 +41,8 @@ _SPLITS_FORMAT_STRINGS = sys.version_info >= (3, 12)
 
 _PREFIXES = {"", "r", "b", "u", "br", "rb"} | (set() if _SPLITS_FORMAT_STRINGS else {"f", "fr", "rf"})
 _FORMAT_PREFIX = re.compile(r"(?<!\w)(?:[ft]r?|r[ft])\Z", re.IGNORECASE)
-_FORMAT_FIELD = r"\{(?!\{)[^{}\n]*+(?:\{[^{}\n]*+\}[^{}\n]*+)*+\}"
-_PLAIN_FORMAT_STRING = re.compile(rf"(?:[^{{}}]|\{{\{{|\}}\}}|{_FORMAT_FIELD})*+")
+_FORMAT_FIELD = r"\{(?!\{)[^{}\n]*+(?:\{[^{}\n]*+\}[^{}\n]*+|(?!))*+\}"
+_PLAIN_FORMAT_STRING = re.compile(rf"(?:[^{{}}]|\{{\{{|\}}\}}|{_FORMAT_FIELD}|(?!))*+")
 
 
 @dataclass(slots=True)

@@ -13,17 +13,18 @@ _OPERAND = r"[\[({,=:+*/%<>&|-]\s*+"
 _F_STRING = r".*?[fF][rR]?(?P<quote>[\"'])(?:(?!(?P=quote)).)*?"
 """The beginning of an f-string, up to one of its expressions."""
 
+# The alternatives `(?!)`: see `collectors.cpd.lexer`.
 _SYNTAX = (
     # PEP 750: template strings.
     ((3, 14), re.compile(r"(?:.*?[^\w\"'])??(?:[tT][rR]?|[rR][tT])[\"']")),
     # PEP 758: `except A, B:` without brackets. A lower-case second name is Python 2's variable.
-    ((3, 14), re.compile(r"\s*+except\*?\s++[\w.]++(?:\s*+,\s*+(?:\w++\.)*+[A-Z]\w*+)+\s*+:")),
+    ((3, 14), re.compile(r"\s*+except\*?\s++[\w.]++(?:\s*+,\s*+(?:\w++\.|(?!))*+[A-Z]\w*+)+\s*+:")),
     # PEP 696: defaults of type parameters.
     ((3, 13), re.compile(rf"\s*+(?:type\s++\w++|{_DEFINITION})\s*+\[[^\]=]*+=")),
     # PEP 695: type aliases and type parameters.
     ((3, 12), re.compile(rf"\s*+(?:type\s++\w++\s*+(?:\[.*\]\s*+)?=(?!=)|{_DEFINITION}\s*+\[)")),
     # PEP 701: the quotes of an f-string within its own expressions.
-    ((3, 12), re.compile(rf"{_F_STRING}\{{(?:[^{{}}\"']*?{_OPERAND})?+[fFrRbB]{{0,2}}(?P=quote)")),
+    ((3, 12), re.compile(rf"{_F_STRING}\{{(?:[^{{}}\"']*?{_OPERAND}|(?!))?+[fFrRbB]{{0,2}}(?P=quote)")),
 )
 _F_STRING_ERRORS = ("f-string expression part cannot include",)
 """Messages of Python 3.11 about what PEP 701 allows: a backslash and a comment in an expression."""

@@ -185,3 +185,26 @@ def _member(name: str, argument: Any) -> str:
             case "NEGATE":
                 return next((c for c in "a 0.-" if all(v != ord(c) for o, v in items if str(o) == "LITERAL")), "b")
     return "a"
+
+
+def possessive_groups(pattern: re.Pattern[Any]) -> Iterator[Any]:
+    """Yield the parsed bodies of the pattern's possessive repetitions that are more than one character."""
+    todo: list[Any] = [_parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)]
+    while todo:
+        found = todo.pop()
+        if isinstance(found, tuple) and found and str(found[0]) == "POSSESSIVE_REPEAT":
+            body = found[1][2]
+            if len(body) > 1 or str(body[0][0]) not in ("LITERAL", "NOT_LITERAL", "IN", "ANY"):
+                yield body
+        if isinstance(found, tuple | list | _parser.SubPattern):
+            todo.extend(found)
+
+
+def ends_with_failure(body: Any) -> bool:
+    """Return whether the last alternative of a parsed group is `(?!)`."""
+    kind, value = body[0]
+    if str(kind) == "SUBPATTERN":
+        return ends_with_failure(value[3])
+    return (
+        len(body) == 1 and str(kind) == "BRANCH" and str(value[1][-1]) in ("[(ASSERT_NOT, (1, []))]", "[(FAILURE, ())]")
+    )

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.structure.regular_expressions import LIMITS, Use, all_uses, worst_texts
+from tests.unit.structure.regular_expressions import (
+    LIMITS,
+    Use,
+    all_uses,
+    ends_with_failure,
+    possessive_groups,
+    worst_texts,
+)
 
 SMALL, MEDIUM, LARGE = 250, 8_000, 1_000_000
 MAX_SECONDS = 10.0
@@ -23,6 +30,16 @@ def seconds(use: Use, text: Any) -> float:
 def test_all_patterns_and_their_methods_are_found() -> None:
     assert len(USES) > 60
     assert [use.place for use in USES if not use.methods] == []
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.place)
+def test_possessive_groups_go_back_before_python_3_11_5(use: Use) -> None:
+    """There an iteration of `(?:...)*+` that fails midway leaves its place, unless the alternative `(?!)` is last."""
+    assert [str(body) for body in possessive_groups(use.pattern) if not ends_with_failure(body)] == []
+
+
+def test_possessive_groups_are_found() -> None:
+    assert sum(bool(list(possessive_groups(use.pattern))) for use in USES) > 4
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.place)
