@@ -16,6 +16,8 @@ class ExportFormat(StrEnum):
     """All findings, one row each."""
     MARKDOWN = "markdown"
     """A comment on a pull request."""
+    HTML = "html"
+    """A report for people: one file without script."""
     BADGE = "badge"
     """An SVG image."""
     BADGE_JSON = "badge-json"

@@ -14,12 +14,21 @@ from worker.export.gitlab import gitlab
 from worker.export.markdown import markdown
 from worker.export.sarif import SarifProfile, sarif
 
+
+def _html(run: ExportedRun) -> bytes:
+    # A worker exports nothing, and need not load the template engine.
+    from worker.export.html.report import html_report  # noqa: PLC0415
+
+    return html_report(run)
+
+
 _EXPORTS: Mapping[ExportFormat, Callable[[ExportedRun], bytes]] = {
     ExportFormat.SARIF: sarif,
     ExportFormat.SARIF_FULL: partial(sarif, profile=SarifProfile.FULL),
     ExportFormat.GITLAB: gitlab,
     ExportFormat.CSV: csv_table,
     ExportFormat.MARKDOWN: markdown,
+    ExportFormat.HTML: _html,
 }
 
 

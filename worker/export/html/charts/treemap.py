@@ -1,0 +1,185 @@
+"""A treemap of files: the area of a cell are its source lines, its colour and its number the health score."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from unicodedata import east_asian_width
+
+import squarify
+
+from worker.export.html.charts.health import health_class
+from worker.export.html.charts.svg import Svg, element, image
+from worker.export.html.values import counted, fixed, path_text
+
+WIDTH, HEIGHT = 1080.0, 520.0
+_SMALLEST_CELL = 400.0
+"""Square pixels. Smaller files of a folder share a cell, so that 10,000 files give at most some 1,500 cells."""
+
+_HEADER, _GAP, _MAX_DEPTH = 17.0, 2.0, 6
+_CHAR_WIDTH, _FONT = 6.3, 11
+_TITLE_PATH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedFile:
+    """A file with source lines; `health` is None where it was not measured."""
+
+    path: str
+    sloc: int
+    health: float | None
+
+
+class _Box(NamedTuple):
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Folder:
+    name: str
+    path: str
+    sloc: int = 0
+    folders: dict[str, "_Folder"] = field(default_factory=dict)
+    files: list[MappedFile] = field(default_factory=list)
+    is_rest: bool = False
+
+    def all_files(self) -> Iterator[MappedFile]:
+        yield from self.files
+        for folder in self.folders.values():
+            yield from folder.all_files()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treemap:
+    """The image, and how many files have a cell of their own."""
+
+    svg: Svg
+    single: int
+
+
+def treemap(files: Sequence[MappedFile], label: str) -> Treemap:
+    """Draw the files, which must have source lines."""
+    root = _tree(files)
+    while not root.files and len(root.folders) == 1:  # the only folder needs no frame
+        (root,) = root.folders.values()
+    cells = list(_draw(root, _Box(0, 0, WIDTH, HEIGHT)))
+    single = sum(1 for _, is_single in cells if is_single)
+    return Treemap(svg=image(WIDTH, HEIGHT, (cell for cell, _ in cells), label=label, class_="treemap"), single=single)
+
+
+def _tree(files: Iterable[MappedFile]) -> _Folder:
+    root = _Folder(name="", path="")
+    for file in files:
+        folder = root
+        folder.sloc += file.sloc
+        for part in file.path.split("/")[:-1][:_MAX_DEPTH]:
+            path = f"{folder.path}/{part}" if folder.path else part
+            folder = folder.folders.setdefault(part, _Folder(name=part, path=path))
+            folder.sloc += file.sloc
+        folder.files.append(file)
+    return root
+
+
+def _draw(folder: _Folder, box: _Box) -> Iterator[tuple[Svg, bool]]:
+    """Yield the elements of a folder's content, each with whether it is the cell of a single file."""
+    parts = _parts(folder, box.width * box.height / folder.sloc)
+    sizes = squarify.normalize_sizes([part.sloc for part in parts], box.width, box.height)
+    for part, place in zip(parts, squarify.squarify(sizes, *box), strict=True):
+        inner = _Box(place["x"], place["y"], place["dx"], place["dy"])
+        if isinstance(part, MappedFile):
+            yield _file_cell(part, inner), True
+        elif part.is_rest:
+            yield _merged_cell(part, inner), False
+        else:
+            yield from _folder_cell(part, inner)
+
+
+def _parts(folder: _Folder, scale: float) -> list["_Folder | MappedFile"]:
+    """Return what the folder contains, the largest first; what would be too small is one folder without a name."""
+    parts: list[_Folder | MappedFile] = [*folder.folders.values(), *folder.files]
+    shown = [part for part in parts if part.sloc * scale >= _SMALLEST_CELL]
+    small = [part for part in parts if part.sloc * scale < _SMALLEST_CELL]
+    merged = [file for part in small for file in (part.all_files() if isinstance(part, _Folder) else (part,))]
+    if len(merged) == 1:
+        shown += merged
+    elif merged:
+        lines = sum(file.sloc for file in merged)
+        shown.append(_Folder(name="", path=folder.path, sloc=lines, files=merged, is_rest=True))
+    return sorted(shown, key=lambda part: (-part.sloc, part.path))
+
+
+def _folder_cell(folder: _Folder, box: _Box) -> Iterator[tuple[Svg, bool]]:
+    """Yield a folder with its name above its content; one that is too small for that is one cell."""
+    if box.width < 60 or box.height < 46:
+        yield _merged_cell(folder, box), False
+        return
+    name = folder.name
+    while not folder.files and len(folder.folders) == 1:
+        (folder,) = folder.folders.values()
+        name = f"{name}/{folder.name}"
+    title = f"{path_text(folder.path, _TITLE_PATH)}: {counted(folder.sloc, 'source line')}"
+    yield _frame(box, name, title), False
+    inner = _Box(box.x + 3, box.y + _HEADER, box.width - 6, box.height - _HEADER - 3)
+    yield from _draw(folder, inner)
+
+
+def _frame(box: _Box, name: str, title: str) -> Svg:
+    rect = element(
+        "rect", class_="folder", x=box.x + 1, y=box.y + 1, width=box.width - 2, height=box.height - 2, rx=3.0,
+        fill="#7f8790", fill_opacity="0.14", stroke="#7f8790", stroke_opacity="0.5",
+    )  # fmt: skip
+    shown = _fitting(name, box.width - 12)
+    text = element(
+        "text", shown, x=box.x + 6, y=box.y + 12.5, font_size=str(_FONT), font_weight="600", fill="currentColor"
+    )
+    return element("g", element("title", title), rect, text)
+
+
+def _file_cell(file: MappedFile, box: _Box) -> Svg:
+    health = fixed(file.health, 0)
+    title = f"{path_text(file.path, _TITLE_PATH)}: {counted(file.sloc, 'source line')}, health {health}"
+    return _cell(box, file.path.rpartition("/")[2], file.health, title)
+
+
+def _merged_cell(folder: _Folder, box: _Box) -> Svg:
+    files = list(folder.all_files())
+    known = [(file.health, file.sloc) for file in files if file.health is not None]
+    lines = sum(sloc for _, sloc in known)
+    mean = sum(health * sloc for health, sloc in known) / lines if lines else None
+    unknown = len(files) - len(known)
+    title = f"{path_text(folder.path, _TITLE_PATH) or 'top folder'}: {counted(len(files), 'file')} in one cell, "
+    title += f"{counted(folder.sloc, 'source line')}, mean health {fixed(mean, 0)}"
+    title += f", {unknown:,} of them not measured" if unknown and known else ""
+    return _cell(box, f"{folder.name + ': ' if folder.name else ''}{counted(len(files), 'file')}", mean, title)
+
+
+def _cell(box: _Box, name: str, health: float | None, title: str) -> Svg:
+    """Return a cell with its name and its health, as far as they fit."""
+    shade = health_class(health)
+    x, y, width, height = box.x + _GAP / 2, box.y + _GAP / 2, box.width - _GAP, box.height - _GAP
+    rect = element("rect", x=x, y=y, width=max(width, 0.5), height=max(height, 0.5), rx=2.0, fill=shade.fill)
+    lines = []
+    score = "?" if health is None else f"{health:.0f}"
+    if height >= 15 and width >= 20:
+        two_lines = height >= 30 and width >= 40
+        first = _fitting(name, width - 8) if two_lines else score
+        lines.append(element("text", first, x=x + 4, y=y + 12, font_size=str(_FONT), fill=shade.ink))
+        if two_lines:
+            lines.append(
+                element("text", score, x=x + 4, y=y + 25, font_size=str(_FONT), font_weight="600", fill=shade.ink)
+            )
+    return element("g", element("title", title), rect, *lines)
+
+
+def _fitting(name: str, width: float) -> str:
+    """Return as much of a name as fits; letters of East Asia are about twice as wide."""
+    shown = path_text(name, 200)
+    room = width / _CHAR_WIDTH
+    for kept, char in enumerate(shown):
+        room -= 2 if east_asian_width(char) in "WF" else 1
+        if room < 0:
+            return shown[: max(1, kept - 1)] + "…"
+
+    return shown
