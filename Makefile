@@ -7,7 +7,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens calibrate docs pages
+.PHONY: demo test test-browser test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens calibrate docs pages
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -30,12 +30,16 @@ demo: $(STAMP) ## run one job end to end, on an embedded PostgreSQL and Valkey
 	@$(BIN)/python -m worker.demo
 
 test: $(STAMP) ## run the test suite, on servers that it starts itself
-	$(BIN)/python -m pytest -m "not slow" --ignore tests/pooler --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/pooler --ignore tests/browser --numprocesses 3 --dist loadfile
 
 test-pooler: $(STAMP) ## run the tests behind PgBouncer, which must be installed (Debian: apt-get install pgbouncer)
 	@PATH="$$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || \
 		{ echo "make test-pooler needs PgBouncer: apt-get install pgbouncer" >&2; exit 2; }
 	$(BIN)/python -m pytest tests/pooler --numprocesses 2 --dist loadfile
+
+test-browser: $(STAMP) ## open HTML reports in Chromium, which must be installed (Debian: apt-get install chromium)
+	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium" >&2; exit 2; }
+	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist load
 
 fuzz: $(STAMP) ## run the fuzz tests with new random input (about 10 minutes; VIBE8_FUZZ=N: N times as long)
 	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2

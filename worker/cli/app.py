@@ -89,6 +89,7 @@ def migrate(as_json: JsonOption = False) -> None:
         "vibe8 analyze https://github.com/psf/requests --branch main",
         "vibe8 analyze src --json > result.json",
         "vibe8 analyze . --format sarif > vibe8.sarif",
+        "vibe8 analyze . --format html > report.html",
     ),
     help=f"Run the ten collectors on this machine, without any server.\n\n{job_commands.TOKEN_HELP}",
 )

@@ -129,6 +129,7 @@ def trend(
 @app.command(
     epilog=examples_epilog(
         "vibe8 export 9c41 --format sarif --output vibe8.sarif",
+        "vibe8 export 9c41 --format html --output report.html",
         "vibe8 export 9c41 --format markdown",
         "vibe8 export 9c41 --format badge --metric docs > docs.svg",
     )

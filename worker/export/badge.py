@@ -20,6 +20,9 @@ GOOD, FAIR = 80, 50
 GREEN, YELLOW, RED, GREY = "#2e7d32", "#8a6100", "#b3261e", "#5f6368"
 """Colours on which white text has a contrast of at least 4.5."""
 
+_LARGEST = 1e15
+"""Numbers beyond are no measurements."""
+
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NARROW, _WIDE = frozenset("iljt.,:;|!'()[]fI /"), frozenset("mwMW%@")
 
@@ -98,7 +101,9 @@ def _badge_of(declaration: MetricDeclaration, aggregate: dict[str, object]) -> _
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= _LARGEST else None  # NaN is not less than anything
 
 
 def _colour(score: float | None) -> str:

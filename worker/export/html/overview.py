@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from domain.gate.evaluation import Status
 from worker.export.exported_run import ExportedRun
 from worker.export.html.charts.lines import bar
 from worker.export.html.values import (
@@ -30,7 +31,12 @@ _VERDICTS = {
     "REJECTED": ("rejected", "Rejected"),
     "NOT_EVALUATED": ("unknown", "Not evaluated"),
 }
-_STATUSES = {"fail": "failed", "not_evaluated": "not evaluated", "waived": "waived", "pass": "passed"}
+_STATUSES: Mapping[str, str] = {
+    Status.FAIL: "failed",
+    Status.NOT_EVALUATED: "not evaluated",
+    Status.WAIVED: "waived",
+    Status.PASSED: "passed",
+}
 """Statuses of conditions in the order of the list, and in words."""
 
 
@@ -89,7 +95,7 @@ def gate(run: ExportedRun) -> dict[str, Any] | None:
     answers = objects(review.get("criteria"))
     ranked = sorted(answers, key=lambda answer: list(_STATUSES).index(_status(answer)))
     strengths, weaknesses = texts(review.get("strengths")), texts(review.get("weaknesses"))
-    failed = sum(_status(answer) == "fail" for answer in answers)
+    failed = sum(_status(answer) == Status.FAIL for answer in answers)
     return {
         "key": key,
         "verdict": verdict,
@@ -107,7 +113,7 @@ def gate(run: ExportedRun) -> dict[str, Any] | None:
 
 def _status(answer: Mapping[str, Any]) -> str:
     status = answer.get("status")
-    return status if isinstance(status, str) and status in _STATUSES else "not_evaluated"
+    return status if isinstance(status, str) and status in _STATUSES else Status.NOT_EVALUATED
 
 
 def _condition(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,10 +159,11 @@ def insights(run: ExportedRun) -> dict[str, Any] | None:
 
 def _insight(item: Mapping[str, Any]) -> dict[str, Any]:
     data, sure = mapping(item.get("data")), number(item.get("confidence_score"))
-    places = objects(data.get("places"))
+    title = line(item.get("title"))
+    places = [each for each in objects(data.get("places")) if each.get("message") or str(each.get("path")) not in title]
     return {
         "type": words(line(item.get("type"), 60)) or "insight",
-        "title": line(item.get("title")) or "An insight without a title",
+        "title": title or "An insight without a title",
         "description": line(item.get("description"), 600),
         "confidence": fixed(sure, 2, "not stated"),
         "bar": None if sure is None else bar(sure * 100),

@@ -49,7 +49,7 @@ def scatter(points: Sequence[Point], *, x_title: str, y_title: str, label: str) 
     up = _axis([point.y for point in points], HEIGHT - _BOTTOM, _TOP)
     parts = [*_grid(across, up), *_titles(x_title, y_title)]
     # The first point is drawn last, and those without a label first.
-    drawn = sorted(points[::-1], key=lambda point: point.label != "")
+    drawn = sorted(points, key=lambda point: (point.label != "", -int(point.label or 0)))
     parts += [_dot(point, across.at(point.x), up.at(point.y)) for point in drawn]
     return image(WIDTH, HEIGHT, parts, label=label, class_="chart")
 
