@@ -75,16 +75,19 @@ class UserRow(Base):
 
 
 class AnalysisRunRow(Base):
-    """The result of one job. `job_id` has no foreign key: the run stays when the job is deleted.
-
-    Nor has `baseline_run_id`: the deletion of a run would lock the runs that were compared with it.
-    """
+    """The result of one job. `job_id` has no foreign key: the run stays when the job is deleted."""
 
     __tablename__ = "analysis_runs"
     __table_args__ = (
         CheckConstraint("submission_type IN ('upload', 'github')", name="submission_type"),
         # Serves any page of a user's runs, newest first.
         Index("ix_analysis_runs_user_id_created_at_run_id", "user_id", "created_at", "run_id"),
+        # Without it, deleting a run would read every run to set the references to NULL.
+        Index(
+            "ix_analysis_runs_baseline_run_id",
+            "baseline_run_id",
+            postgresql_where=text("baseline_run_id IS NOT NULL"),
+        ),
         # For the choice of a baseline among the runs of a project.
         Index(
             "ix_analysis_runs_project",
@@ -117,7 +120,7 @@ class AnalysisRunRow(Base):
     tool_versions: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
     completeness: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
     history: Mapped[dict[str, Any] | None]
-    baseline_run_id: Mapped[UUID | None]
+    baseline_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("analysis_runs.run_id", ondelete="SET NULL"))
     comparison: Mapped[dict[str, Any] | None]
     project_key: Mapped[str | None]
     on_default_branch: Mapped[bool | None]

@@ -9,7 +9,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from domain.jobs import JobStatus
-from infrastructure.database.migrate import _config, downgrade, head_revision, schema_differences, upgrade
+from infrastructure.database.migrate import _config, head_revision, upgrade
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers, in_thread
 from tests.fixtures.worker_process import System, until_finished
@@ -139,23 +139,3 @@ async def test_an_attempt_of_the_first_release_works_on_the_current_schema(datab
     await connection.close()
     assert done == "UPDATE 1"
     assert REVISIONS[-1] == head_revision()
-
-
-async def test_a_downgrade_clears_baselines_that_were_deleted(database_url: str) -> None:
-    url = asyncpg_url(database_url)
-    connection = await asyncpg.connect(database_url)
-    try:
-        user_id = await connection.fetchval("INSERT INTO users (email) VALUES ('a@example.org') RETURNING id")
-        await connection.execute(
-            """
-            INSERT INTO analysis_runs (user_id, submission_type, metrics, baseline_run_id)
-            VALUES ($1, 'upload', '{}', gen_random_uuid())
-            """,
-            user_id,
-        )
-        await downgrade(url, "0010")
-        assert await connection.fetch("SELECT baseline_run_id FROM analysis_runs") == [(None,)]
-    finally:
-        await connection.close()
-    await upgrade(url)
-    assert await schema_differences(url) == []

@@ -18,6 +18,7 @@ REFERENCE_INDEXES = {
 }
 ADDED_INDEXES = {
     "ix_analysis_runs_job_id",
+    "ix_analysis_runs_baseline_run_id",
     "ix_analysis_runs_project",
     "ix_analysis_runs_pinned",
     "ix_analysis_runs_user_id_created_at_run_id",

@@ -4,12 +4,13 @@ Every transaction locks rows in this order, so that no two of them can deadlock:
 
 1. `users`, in the order of their ids: inserts of runs and jobs take them FOR KEY SHARE; submissions, retries and the
    choice of a baseline FOR NO KEY UPDATE; the deletion of a user FOR UPDATE;
-2. `analysis_runs`, in the order of their ids, before a change or a deletion;
+2. `analysis_runs`, in the order of their ids, before a change or a deletion. A statement that deletes runs also locks
+   the runs that were compared with them, because the foreign key clears these; an end takes baselines FOR KEY SHARE;
 3. `jobs`, in the order of their ids. A statement that deletes runs locks the jobs that refer to them, because the
    foreign key clears these one by one in the order of the runs;
 4. `job_uploads` of jobs that are locked, then `notices` in the order of their ids.
 
 A statement that skips the rows that others hold (SKIP LOCKED) never waits, and may lock a table's rows in any order. No
-row refers to another of its table, so that no foreign key adds locks to the second step. No transaction changes a row
-twice: a second UPDATE checks the foreign keys of the row again, which locks the owner after the row.
+transaction changes a row twice: a second UPDATE checks the foreign keys of the row again, which locks the owner after
+the row.
 """

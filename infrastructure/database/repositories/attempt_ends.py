@@ -16,7 +16,7 @@ from domain.errors import CancelledByUserError
 from domain.jobs import Claim
 from domain.text import JSON, one_line
 from infrastructure.database.repositories.attempts import CANCELLED
-from infrastructure.database.repositories.runs import INSERT_RUNS, SerializedRun, run_columns
+from infrastructure.database.repositories.runs import INSERT_RUNS, LOCK_BASELINES, SerializedRun, run_columns
 from infrastructure.failpoints import failpoint
 
 # One statement writes a whole batch. `locked` locks the rows; `written` is what becomes of those whose lease is held: a
@@ -24,6 +24,8 @@ from infrastructure.failpoints import failpoint
 _END = text(f"""
     WITH owners AS MATERIALIZED (
         SELECT id FROM users WHERE id = ANY(CAST(:owner_ids AS uuid[])) ORDER BY id FOR KEY SHARE
+    ), baselines AS MATERIALIZED (
+        SELECT run_id FROM ({LOCK_BASELINES}) AS locked WHERE (SELECT count(*) FROM owners) >= 0
     ), ends AS MATERIALIZED (
         SELECT * FROM unnest(CAST(:job_ids AS varchar[]), CAST(:tokens AS uuid[]), CAST(:run_ids AS uuid[]),
             CAST(:kinds AS varchar[]), CAST(:messages AS varchar[])) AS ends (job_id, token, new_run_id, kind, message)
@@ -32,7 +34,7 @@ _END = text(f"""
             jobs.cancel_requested_at IS NOT NULL AS cancelled, jobs.result_run_id, jobs.attempt,
             jobs.attempt_errors -> -1 ->> 'attempt' AS failed_attempt
         FROM jobs JOIN ends ON jobs.job_id = ends.job_id
-        WHERE (SELECT count(*) FROM owners) >= 0
+        WHERE (SELECT count(*) FROM baselines) >= 0
         ORDER BY jobs.job_id FOR UPDATE OF jobs
     ), written AS MATERIALIZED (
         SELECT job_id, CASE WHEN NOT cancelled THEN new_run_id END AS run_id,

@@ -16,7 +16,7 @@ from domain.jobs import JobStatus, Transition
 from domain.sources import SourceKind
 from domain.text import JSON
 from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
-from infrastructure.database.repositories.runs import delete_runs
+from infrastructure.database.repositories.runs import delete_free_runs
 
 STALE = "stale"
 COMPLETED_SUFFIX = ".completed"
@@ -58,10 +58,10 @@ _FAIL_STALE_PENDING = text(f"""
     RETURNING jobs.job_id, {OWNER_AND_SOURCE}
 """)  # nosec B608 # noqa: S608 - no input in it
 
-_DELETE_OLD_RUNS = delete_runs("""
+_DELETE_OLD_RUNS = delete_free_runs("""
     SELECT run_id FROM analysis_runs
     WHERE created_at < statement_timestamp() - make_interval(secs => :age) AND NOT pinned
-    ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ORDER BY created_at LIMIT :limit
 """)
 
 _DELETE_ENDED_DELIVERIES = text("""

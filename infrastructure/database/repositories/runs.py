@@ -30,11 +30,7 @@ from infrastructure.json_codec import dumps
 
 _HEXADECIMAL = re.compile("[0-9a-f]{1,32}")
 _TABLE = AnalysisRunRow.__table__
-_EARLIER = _TABLE.alias()
-# A baseline may have been deleted.
-_BASELINE = select(_EARLIER.c.run_id).where(_EARLIER.c.run_id == _TABLE.c.baseline_run_id).scalar_subquery()
-_READ = {column.name: column for column in _TABLE.c} | {"baseline_run_id": _BASELINE.label("baseline_run_id")}
-_SUMMARY = [_READ[name] for name in SUMMARY_COLUMNS]
+_SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
 _SCALARS = (
     "run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS, "baseline_run_id", "project_key",
     "on_default_branch",
@@ -45,7 +41,16 @@ _TYPES = {
     "run_id": "uuid", "user_id": "uuid", "duration_ms": "integer", "baseline_run_id": "uuid",
     "on_default_branch": "boolean",
 }  # fmt: skip
-_VALUES = {name: f"CAST({name} AS jsonb)" for name in _DOCUMENTS}
+LOCK_BASELINES = """
+    SELECT run_id FROM analysis_runs WHERE run_id = ANY(CAST(:baseline_run_id AS uuid[])) ORDER BY run_id FOR KEY SHARE
+"""
+"""SQL of the baselines that still exist, for INSERT_RUNS, which knows them as `baselines`."""
+
+# A baseline may have been deleted since it was read.
+_VALUES = {
+    "baseline_run_id": "(SELECT run_id FROM baselines WHERE baselines.run_id = new.baseline_run_id)",
+    **{name: f"CAST({name} AS jsonb)" for name in _DOCUMENTS},
+}
 INSERT_RUNS = f"""
     INSERT INTO analysis_runs ({", ".join((*_SCALARS, *_DOCUMENTS))})
     SELECT {", ".join(_VALUES.get(name, name) for name in (*_SCALARS, *_DOCUMENTS))}
@@ -54,8 +59,7 @@ INSERT_RUNS = f"""
 """  # nosec B608 # noqa: S608 - no input in it
 """SQL that inserts the runs of `run_columns`; `new` is the set of them."""
 
-_INSERT = text(INSERT_RUNS)
-_GET = select(*_READ.values())
+_INSERT = text(f"WITH baselines AS MATERIALIZED ({LOCK_BASELINES}) {INSERT_RUNS}")  # nosec B608 # no input in it
 _CANDIDATE = [
     _TABLE.c.run_id, _TABLE.c.created_at, _TABLE.c.git_branch, _TABLE.c.git_commit_sha, _TABLE.c.on_default_branch,
     _TABLE.c.pinned, _TABLE.c.completeness["collectors"].label("collectors"),
@@ -77,23 +81,58 @@ _PIN = text("""
 """)
 
 
-def delete_runs(chosen: str) -> TextClause:
-    """Return the statement that deletes the runs whose ids `chosen` selects and locks.
+# The foreign keys clear a deleted run from the jobs that refer to it, and from runs that were compared with it.
+# These rows are locked first, in the order of their ids: the keys' own statements would wait for them in another order.
+_DELETE_CHOSEN = """
+    DELETE FROM analysis_runs USING chosen
+    WHERE analysis_runs.run_id = chosen.run_id AND (SELECT count(*) FROM jobs_of_chosen) >= 0
+"""
+_JOBS_OF_CHOSEN = """
+    SELECT jobs.job_id FROM jobs JOIN chosen ON jobs.result_run_id = chosen.run_id
+    WHERE (SELECT count(*) FROM locked) >= 0 ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
+"""
 
-    The foreign key clears the run from the jobs that refer to it. These few jobs are locked first, in the order of
-    their ids, because the key's own statements would wait for them one by one in the order of the runs.
-    """
+
+def lock_runs(chosen: str) -> str:
+    """Return the SQL that locks the runs whose ids `chosen` selects, and those that were compared with them."""
+    return f"""
+        SELECT run.run_id FROM analysis_runs AS run JOIN (
+            SELECT run_id FROM ({chosen}) AS each
+            UNION SELECT later.run_id FROM analysis_runs AS later
+            WHERE later.baseline_run_id IN (SELECT run_id FROM ({chosen}) AS each)
+        ) AS wanted ON run.run_id = wanted.run_id
+        ORDER BY run.run_id FOR UPDATE OF run
+    """  # nosec B608 # noqa: S608 - no input in it
+
+
+def delete_runs(chosen: str) -> TextClause:
+    """Return the statement that deletes the runs whose ids `chosen` selects; it waits for rows that others hold."""
     return text(f"""
-        WITH chosen AS MATERIALIZED ({chosen}), referring AS MATERIALIZED (
-            SELECT jobs.job_id FROM jobs JOIN chosen ON jobs.result_run_id = chosen.run_id
-            ORDER BY jobs.job_id FOR NO KEY UPDATE OF jobs
-        )
-        DELETE FROM analysis_runs USING chosen
-        WHERE analysis_runs.run_id = chosen.run_id AND (SELECT count(*) FROM referring) >= 0
+        WITH chosen AS MATERIALIZED ({chosen}), locked AS MATERIALIZED ({lock_runs("SELECT run_id FROM chosen")}),
+            jobs_of_chosen AS MATERIALIZED ({_JOBS_OF_CHOSEN})
+        {_DELETE_CHOSEN}
     """)  # nosec B608 # noqa: S608 - no input in it
 
 
-_DELETE = delete_runs("SELECT run_id FROM analysis_runs WHERE run_id = :run_id FOR UPDATE")
+def delete_free_runs(candidates: str) -> TextClause:
+    """Return the statement that deletes those of the runs that `candidates` selects which no other transaction holds.
+
+    A run stays also while another transaction holds a run that was compared with it.
+    """
+    return text(f"""
+        WITH candidates AS MATERIALIZED ({candidates} FOR UPDATE SKIP LOCKED), locked AS MATERIALIZED (
+            SELECT later.run_id FROM analysis_runs AS later JOIN candidates ON later.baseline_run_id = candidates.run_id
+            FOR UPDATE OF later SKIP LOCKED
+        ), chosen AS MATERIALIZED (
+            SELECT run_id FROM candidates WHERE NOT EXISTS (
+                SELECT 1 FROM analysis_runs AS later WHERE later.baseline_run_id = candidates.run_id
+                    AND later.run_id NOT IN (SELECT run_id FROM locked))
+        ), jobs_of_chosen AS MATERIALIZED ({_JOBS_OF_CHOSEN})
+        {_DELETE_CHOSEN}
+    """)  # nosec B608 # noqa: S608 - no input in it
+
+
+_DELETE = delete_runs("SELECT run_id FROM analysis_runs WHERE run_id = :run_id")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +199,7 @@ class RunRepository:
 
     async def get(self, run_id: UUID) -> Run:
         """Return the whole run. Raises NotFoundError. The caller checks who owns it."""
-        row = (await self._connection.execute(_GET.where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
+        row = (await self._connection.execute(select(_TABLE).where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
         if row is None:
             raise NotFoundError(_no_run(run_id))
         return run_from_row(row)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import ForbiddenError, InvalidInputError, NotFoundError
-from infrastructure.database.repositories.runs import delete_runs
+from infrastructure.database.repositories.runs import delete_runs, lock_runs
 
 _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
 _FIND_BY_SUB = text("SELECT id FROM users WHERE auth0_sub = :sub")
@@ -28,8 +28,8 @@ _DELETE_JOBS = text("""
     )
     DELETE FROM jobs USING chosen WHERE jobs.job_id = chosen.job_id RETURNING jobs.job_id
 """)
-_CHOOSE_RUNS = "SELECT run_id FROM analysis_runs WHERE user_id = :id ORDER BY run_id LIMIT :limit FOR UPDATE"
-_LOCK_RUNS = text(_CHOOSE_RUNS)
+_CHOOSE_RUNS = "SELECT run_id FROM analysis_runs WHERE user_id = :id ORDER BY run_id LIMIT :limit"
+_LOCK_RUNS = text(lock_runs(_CHOOSE_RUNS))
 _DELETE_RUNS = delete_runs(_CHOOSE_RUNS)
 _DELETE_DELIVERIES = text("""
     WITH chosen AS MATERIALIZED (

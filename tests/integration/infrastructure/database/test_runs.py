@@ -152,7 +152,8 @@ async def test_a_run_whose_baseline_is_deleted_has_none(database: Database) -> N
     after = replace(new_run(user_id, "b"), baseline_run_id=before.run_id)
     async with database.unit_of_work() as connection:
         runs = RunRepository(connection)
-        await runs.insert_many([SerializedRun.of(before), SerializedRun.of(after)])
+        for run in (before, after):
+            await runs.insert_many([SerializedRun.of(run)])
         assert (await runs.get(after.run_id)).baseline_run_id == before.run_id
         assert (await runs.summary(after.run_id)).baseline_run_id == before.run_id
         assert await runs.delete(before.run_id) is True
