@@ -10,6 +10,9 @@ from tests.browser.conftest import OpenReport
 from tests.browser.open_page import OpenPage
 from tests.unit.worker.export.sample_reports import early_run, large_run, rejected_run, small_run, with_texts
 
+A4_WIDTH = 703
+"""Pixels between the margins of a page, at 96 an inch."""
+
 HOSTILE_TEXT = "</style></script><script>alert(1)</script>\u202e" + "x" * 300 + "<img src=x onerror=alert(1)>"
 
 
@@ -94,13 +97,14 @@ def test_colours_follow_the_scheme(open_report: OpenReport, scheme: str) -> None
     assert (background > text) is (scheme == "light")
 
 
-def test_folded_lists_are_printed(open_report: OpenReport) -> None:
-    opened = open_report(rejected_run())
+def test_page_is_printed_whole(open_report: OpenReport) -> None:
+    opened = open_report(rejected_run(), width=A4_WIDTH)
     row = opened.page.locator("details:not([open]) td").first
     assert not row.is_visible()
     opened.page.emulate_media(media="print")
     assert row.is_visible()
     assert opened.page.locator("nav").is_hidden()
+    assert opened.overflowing() == []
     assert opened.page.pdf(format="A4").startswith(b"%PDF")
 
 

@@ -35,20 +35,20 @@ def _source_files(run: ExportedRun) -> Iterator[_File]:
             )
 
 
-def file_map(run: ExportedRun) -> dict[str, Any] | None:
-    """Return the treemap; None where no source file has source lines."""
+def file_map(run: ExportedRun, most: int) -> dict[str, Any] | None:
+    """Return the treemap with at most so many files of their own; None where no source file has source lines."""
     files = list(_source_files(run))
     mapped = [MappedFile(path=file.path, sloc=file.sloc, health=file.health) for file in files if file.sloc]
     if not mapped:
         return None
     lines = sum(file.sloc for file in mapped)
     label = f"Treemap of {counted(len(mapped), 'source file')} with {counted(lines, 'source line')}, coloured by health"
-    drawn = treemap(mapped, label)
+    drawn = treemap(mapped, label, most)
     empty = len(files) - len(mapped)
     return {
         "svg": drawn.svg,
         "legend": legend(),
-        "files": f"{len(mapped):,}",
+        "files": counted(len(mapped), "source file"),
         "single": f"{drawn.single:,}",
         "is_cut": drawn.single < len(mapped),
         "without_lines": counted(empty, "file") if empty else None,

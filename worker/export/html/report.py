@@ -22,8 +22,8 @@ from worker.export.html.unmeasured import tool_versions, unmeasured
 BYTES_LIMIT = 2_000_000
 """The largest report."""
 
-FINDINGS_SHOWN, FILES_SHOWN = 200, 25
-"""The most findings of a metric, and the most files, that are listed."""
+FINDINGS_SHOWN, FILES_SHOWN, CELLS_SHOWN = 200, 25, 2_000
+"""The most findings of a metric and the most files that are listed, and the most files with a cell in the treemap."""
 
 _SHRINKING = (1.0, 0.5, 0.2, 0.05, 0.0)
 """Parts of the lists that are tried in turn; only texts that are extremely long need another than the first."""
@@ -80,7 +80,6 @@ def _fixed_parts(run: ExportedRun) -> dict[str, Any]:
         "tiles": tiles(run),
         "changes": changes(run),
         "insights": insights(run),
-        "map": file_map(run),
         "ownership": ownership(run),
         "trend": trend(run),
         "unmeasured": unmeasured(run),
@@ -92,6 +91,7 @@ def _lists(run: ExportedRun, share: float) -> dict[str, Any]:
     """Return the long lists, with this part of their entries."""
     most_findings, most_files = int(FINDINGS_SHOWN * share), int(FILES_SHOWN * share)
     return {
+        "map": file_map(run, int(CELLS_SHOWN * share)),
         "worst": worst_files(run, most_files),
         "findings": findings(run, most_findings),
         "fixed_findings": fixed_findings(run, most_findings),

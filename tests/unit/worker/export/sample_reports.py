@@ -175,7 +175,7 @@ def early_run() -> Document:
         "file_tree": tree([{**node, "metrics": {"size": {"sloc": 12}, "health_score": None}}]),
         "findings": {"total": 1, "items": [{key: old[key] for key in keys}]},
         "errors": [],
-        "completeness": made["completeness"],
+        "completeness": {**made["completeness"], "collectors": {**made["completeness"]["collectors"], "lint": "ok"}},
         "tool_versions": {"python": "3.11"},
         "timings_ms": {},
     }

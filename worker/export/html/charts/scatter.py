@@ -8,7 +8,7 @@ from worker.export.html.charts.svg import Svg, element, image
 
 WIDTH, HEIGHT = 640.0, 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 18.0, 14.0, 44.0
-_FONT = "11"
+_FONT = "12"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,6 @@ def _dot(point: Point, x: float, y: float) -> Svg:
         return element("g", title, dot)
     dot = element("circle", cx=x, cy=y, r=9.0, fill=shade.fill, stroke="currentColor", stroke_width="1.2")
     text = element(
-        "text", point.label, x=x, y=y + 3.7, text_anchor="middle", font_size="10", font_weight="600", fill=shade.ink
+        "text", point.label, x=x, y=y + 3.7, text_anchor="middle", font_size="11", font_weight="600", fill=shade.ink
     )
     return element("g", title, dot, text)

@@ -1,6 +1,6 @@
 """A treemap of files: the area of a cell are its source lines, its colour and its number the health score."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from unicodedata import east_asian_width
@@ -12,10 +12,13 @@ from worker.export.html.charts.svg import Svg, element, image
 from worker.export.html.values import counted, fixed, path_text
 
 WIDTH, HEIGHT = 1080.0, 520.0
-_SMALLEST_CELL = 400.0
-"""Square pixels. Smaller files of a folder share a cell, so that 10,000 files give at most some 1,500 cells."""
+_SMALLEST_FILE, _SMALLEST_FOLDER = 25.0, 400.0
+"""Square pixels of the smallest cell of a file, and of a folder whose files share one."""
 
 _HEADER, _GAP, _MAX_DEPTH = 17.0, 2.0, 6
+_LEAST_FRAME = (60.0, 46.0)
+"""Width and height of the smallest folder that has a frame with its name."""
+
 _CHAR_WIDTH, _FONT = 6.3, 11
 _TITLE_PATH = 100
 
@@ -38,9 +41,12 @@ class _Box(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class _Folder:
+    """A folder; `singles` is the number of files below it that have a cell of their own."""
+
     name: str
     path: str
     sloc: int = 0
+    singles: int = 0
     folders: dict[str, "_Folder"] = field(default_factory=dict)
     files: list[MappedFile] = field(default_factory=list)
     is_rest: bool = False
@@ -59,70 +65,74 @@ class Treemap:
     single: int
 
 
-def treemap(files: Sequence[MappedFile], label: str) -> Treemap:
-    """Draw the files, which must have source lines."""
-    root = _tree(files)
+def treemap(files: Sequence[MappedFile], label: str, most: int) -> Treemap:
+    """Draw the files, which must have source lines. The largest, at most `most`, have cells of their own."""
+    least = _SMALLEST_FILE * sum(file.sloc for file in files) / (WIDTH * HEIGHT)
+    large = sorted((file for file in files if file.sloc >= least), key=lambda file: (-file.sloc, file.path))
+    singles = {file.path for file in large[:most]}
+    root = _tree(files, singles)
     while not root.files and len(root.folders) == 1:  # the only folder needs no frame
         (root,) = root.folders.values()
-    cells = list(_draw(root, _Box(0, 0, WIDTH, HEIGHT)))
-    single = sum(1 for _, is_single in cells if is_single)
-    return Treemap(svg=image(WIDTH, HEIGHT, (cell for cell, _ in cells), label=label, class_="treemap"), single=single)
+    svg = image(WIDTH, HEIGHT, _draw(root, _Box(0, 0, WIDTH, HEIGHT), singles), label=label, class_="treemap")
+    return Treemap(svg=svg, single=len(singles))
 
 
-def _tree(files: Iterable[MappedFile]) -> _Folder:
+def _tree(files: Iterable[MappedFile], singles: Collection[str]) -> _Folder:
     root = _Folder(name="", path="")
     for file in files:
         folder = root
-        folder.sloc += file.sloc
-        for part in file.path.split("/")[:-1][:_MAX_DEPTH]:
-            path = f"{folder.path}/{part}" if folder.path else part
-            folder = folder.folders.setdefault(part, _Folder(name=part, path=path))
+        parts = file.path.split("/")[:-1][:_MAX_DEPTH]
+        for depth, part in enumerate(parts, 1):
+            folder = folder.folders.setdefault(part, _Folder(name=part, path="/".join(parts[:depth])))
             folder.sloc += file.sloc
+            folder.singles += file.path in singles
         folder.files.append(file)
+        root.sloc += file.sloc
     return root
 
 
-def _draw(folder: _Folder, box: _Box) -> Iterator[tuple[Svg, bool]]:
-    """Yield the elements of a folder's content, each with whether it is the cell of a single file."""
-    parts = _parts(folder, box.width * box.height / folder.sloc)
+def _draw(folder: _Folder, box: _Box, singles: Collection[str]) -> Iterator[Svg]:
+    """Yield the elements of a folder's content."""
+    parts = _parts(folder, box.width * box.height / folder.sloc, singles)
     sizes = squarify.normalize_sizes([part.sloc for part in parts], box.width, box.height)
     for part, place in zip(parts, squarify.squarify(sizes, *box), strict=True):
         inner = _Box(place["x"], place["y"], place["dx"], place["dy"])
         if isinstance(part, MappedFile):
-            yield _file_cell(part, inner), True
-        elif part.is_rest:
-            yield _merged_cell(part, inner), False
+            yield _file_cell(part, inner)
+        elif not part.singles:
+            yield _merged_cell(part, inner)
         else:
-            yield from _folder_cell(part, inner)
+            yield from _folder_cell(part, inner, singles)
 
 
-def _parts(folder: _Folder, scale: float) -> list["_Folder | MappedFile"]:
-    """Return what the folder contains, the largest first; what would be too small is one folder without a name."""
-    parts: list[_Folder | MappedFile] = [*folder.folders.values(), *folder.files]
-    shown = [part for part in parts if part.sloc * scale >= _SMALLEST_CELL]
-    small = [part for part in parts if part.sloc * scale < _SMALLEST_CELL]
-    merged = [file for part in small for file in (part.all_files() if isinstance(part, _Folder) else (part,))]
-    if len(merged) == 1:
-        shown += merged
-    elif merged:
+def _parts(folder: _Folder, scale: float, singles: Collection[str]) -> list["_Folder | MappedFile"]:
+    """Return what the folder contains, the largest first; the files without a cell are one folder without a name."""
+    shown: list[_Folder | MappedFile] = [file for file in folder.files if file.path in singles]
+    merged = [file for file in folder.files if file.path not in singles]
+    for part in folder.folders.values():
+        if part.singles or part.sloc * scale >= _SMALLEST_FOLDER:
+            shown.append(part)
+        else:
+            merged += part.all_files()
+    if merged:
         lines = sum(file.sloc for file in merged)
-        shown.append(_Folder(name="", path=folder.path, sloc=lines, files=merged, is_rest=True))
+        shown.append(_Folder(name="", path=folder.path, sloc=lines, files=merged))
     return sorted(shown, key=lambda part: (-part.sloc, part.path))
 
 
-def _folder_cell(folder: _Folder, box: _Box) -> Iterator[tuple[Svg, bool]]:
-    """Yield a folder with its name above its content; one that is too small for that is one cell."""
-    if box.width < 60 or box.height < 46:
-        yield _merged_cell(folder, box), False
+def _folder_cell(folder: _Folder, box: _Box, singles: Collection[str]) -> Iterator[Svg]:
+    """Yield a folder with its name above its content; a small one without."""
+    if box.width < _LEAST_FRAME[0] or box.height < _LEAST_FRAME[1]:
+        yield from _draw(folder, box, singles)
         return
     name = folder.name
-    while not folder.files and len(folder.folders) == 1:
+    while not folder.files and len(folder.folders) == 1:  # a chain of folders has one frame
         (folder,) = folder.folders.values()
         name = f"{name}/{folder.name}"
     title = f"{path_text(folder.path, _TITLE_PATH)}: {counted(folder.sloc, 'source line')}"
-    yield _frame(box, name, title), False
+    yield _frame(box, name, title)
     inner = _Box(box.x + 3, box.y + _HEADER, box.width - 6, box.height - _HEADER - 3)
-    yield from _draw(folder, inner)
+    yield from _draw(folder, inner, singles)
 
 
 def _frame(box: _Box, name: str, title: str) -> Svg:
