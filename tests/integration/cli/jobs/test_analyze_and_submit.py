@@ -82,6 +82,10 @@ async def test_analyze_prints_an_export(git_cli: System, tmp_path: Path) -> None
     assert (exported.code, exported.error) == (0, "")
     assert exported.out.startswith("metric,rule,severity,path,line,")
     assert "\nsecurity,B605,high,code.py,8,5,8,23,run," in exported.out
+    reported = await git_cli.run("analyze", "code.py", "--format", "html")
+    assert (reported.code, reported.error) == (0, "")
+    assert reported.out.startswith("<!DOCTYPE html>")
+    assert "<code>code.py:8:5</code>" in reported.out
 
 
 async def test_directory_with_and_without_history(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:

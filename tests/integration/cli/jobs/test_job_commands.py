@@ -342,6 +342,9 @@ async def test_run_stays_after_its_job_is_taken(
     assert (written.code, written.out, written.error) == (0, "", "")
     assert json.loads(written_to.read_text())["label"] == "size"
     assert_error_line(refused, 2, "belongs to another user")
+    report = await cli.run("export", run_id, "--format", "html", "--output", str(tmp_path / "report.html"))
+    assert (report.code, report.out, report.error) == (0, "", "")
+    assert '<h1 class="text">code.py</h1>' in (tmp_path / "report.html").read_text()
 
 
 async def test_a_page_of_runs_ends_at_the_limit(
