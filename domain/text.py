@@ -55,7 +55,9 @@ def one_line(text: str, limit: int = 500) -> str:
     """Return the text as one printable line of at most `limit` characters; an ellipsis marks a cut."""
     if not (text.isascii() and text.isprintable()):
         text = _LINE_ENDS.sub(" ", printable(text))
-    line = " ".join(text.split())
+        line = " ".join(text.split())
+    else:  # nearly always, and mostly without anything to join
+        line = text.strip(" ") if "  " not in text else " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

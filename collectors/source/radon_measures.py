@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from collectors.source.syntax_walk import CHILD_FIELDS
+
+_IMPORTS, _NAMES = (ast.Import, ast.ImportFrom), ("names",)
 _WITHOUT_LAST_LINE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assert)
 """Nodes whose lines radon does not look at when it determines the last line of a function."""
 
@@ -32,12 +35,19 @@ class FunctionComplexity:
         Definitions and assertions in that statement do not count.
         """
         last = self.line
-        pending: list[ast.AST] = [self.node.body[-1]]
+        pending: list[Any] = [self.node.body[-1]]
         while pending:
             node = pending.pop()
-            if not isinstance(node, _WITHOUT_LAST_LINE):
-                last = max(last, getattr(node, "lineno", last))
-                pending.extend(ast.iter_child_nodes(node))
+            kind = node.__class__
+            if kind in _WITHOUT_LAST_LINE or kind not in CHILD_FIELDS:
+                continue
+            last = max(last, getattr(node, "lineno", last))
+            for name in _NAMES if kind in _IMPORTS else CHILD_FIELDS[kind]:
+                child = getattr(node, name)
+                if child.__class__ is list:
+                    pending += child
+                else:
+                    pending.append(child)
         return last
 
 

@@ -1,6 +1,5 @@
 """ruff, run over files of a tree; a file that crashes or hangs ruff loses only its own diagnostics."""
 
-import json
 import os
 import sys
 import time
@@ -8,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+import orjson
 from ruff import find_ruff_bin  # type: ignore[import-untyped]
 
 from collectors.source.source_tree import FileEntry, SourceTree
@@ -37,8 +38,7 @@ class RuffError(Exception):
     """ruff does not work on this machine; the text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One diagnostic: the rule's code (`invalid-syntax` for a syntax error), the place, the message.
 
     Lines and columns count from 1, columns in code points; `end_column` is that after the last character.
@@ -188,7 +188,7 @@ class _OutputParser:
 
     def on_line(self, line: bytes) -> None:
         """Add one diagnostic. Raises ValueError, KeyError or TypeError where the line is not the expected JSON."""
-        item = json.loads(line)
+        item = orjson.loads(line)
         path = self._paths[item["filename"]] if self._only_path is None else self._only_path
         text, start, end = item["message"], item["location"], item["end_location"]
         message = self._messages.get(text)

@@ -10,10 +10,12 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from vulture import lines, noqa
 from vulture.core import DEFAULT_CONFIDENCE, ERROR_CODES, IGNORED_VARIABLE_NAMES, Vulture
+from vulture.reachability import Reachability
 
 from collectors.source.syntax_walk import SyntaxNodes
 
@@ -90,11 +92,53 @@ class VultureResult:
     stop_reason: str | None = None
 
 
+class UnevaluatedReachability(Reachability):  # type: ignore[misc] # vulture ships no types
+    """vulture's rules of reachability, which evaluate no condition that has no literal value.
+
+    vulture tries `ast.literal_eval` twice on every condition, and nearly all make it raise an error.
+    """
+
+    def _handle_reachability_if(self, node: ast.If) -> None:
+        if not has_no_literal_value(node.test):
+            super()._handle_reachability_if(node)
+            return
+        body = self._can_fall_through_statements_analysis(node.body)
+        otherwise = self._can_else_fall_through(node.orelse, condition_always_true=False)
+        if not (body or otherwise):
+            self._mark_as_no_fall_through(node)
+
+    def _handle_reachability_if_expr(self, node: ast.IfExp) -> None:
+        if not has_no_literal_value(node.test):
+            super()._handle_reachability_if_expr(node)
+
+    def _handle_reachability_while(self, node: ast.While) -> None:
+        if has_no_literal_value(node.test):
+            self._can_fall_through_statements_analysis(node.body)
+        else:
+            super()._handle_reachability_while(node)
+
+
+def has_no_literal_value(condition: ast.expr) -> bool:
+    """Return whether vulture takes the condition for neither always true nor always false, where that is easy to see.
+
+    `ast.literal_eval` evaluates one call: `set()`.
+    """
+    if isinstance(condition, ast.UnaryOp):
+        return isinstance(condition.op, ast.Not) and has_no_literal_value(condition.operand)
+    if isinstance(condition, ast.BoolOp):
+        return all(map(has_no_literal_value, condition.values))
+    if isinstance(condition, ast.Call):
+        return not isinstance(condition.func, ast.Name) or condition.func.id != "set"
+    return isinstance(condition, ast.Name | ast.Attribute | ast.Compare | ast.Subscript)
+
+
 class VultureVisitor(Vulture):  # type: ignore[misc] # vulture ships no types
     """vulture for one file. One of the `collect` methods may be called, once."""
 
     def __init__(self, path: str, text: str) -> None:
         super().__init__()
+        report = partial(self._define, collection=self.unreachable_code, confidence=100)
+        self.reachability = UnevaluatedReachability(report)
         self.filename = VirtualPath(path)
         self.code = text.splitlines()
         # vulture tries its pattern on each line; most files have no such comment.

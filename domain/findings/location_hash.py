@@ -4,16 +4,42 @@ The algorithm is that of github/codeql-action (`src/fingerprints.ts`). GitHub's 
 file; here it is computed for the lines of findings only.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import mul
+from itertools import accumulate
+from operator import itemgetter
 
 _WINDOW_UNITS = 100
 _BASE = 37
-_POWERS = tuple(_BASE**exponent for exponent in range(_WINDOW_UNITS - 1, -1, -1))
-_MASK = (1 << 64) - 1
+_UNIT_BITS = 16
+_HASH_MASK = (1 << 64) - 1
 _END_OF_FILE = "\uffff" + "\0" * _WINDOW_UNITS
+_BEGINNING = itemgetter(slice(_WINDOW_UNITS))
+
+
+def _fold(width: int, power: int) -> tuple[int, int, int]:
+    """Return a step of `_hash`: lanes of `width` bits, the mask of every other lane, and the factor of the upper ones.
+
+    128 lanes of 16 bits hold a window.
+    """
+    every_other = sum(((1 << width) - 1) << at for at in range(0, 128 * _UNIT_BITS, 2 * width))
+    return width, every_other, _BASE**power
+
+
+_FOLDS = tuple(_fold(_UNIT_BITS * lanes, lanes) for lanes in (1, 2, 4, 8, 16, 32, 64))
+
+
+def _hash(window: str) -> int:
+    """Return the sum of unit[i] * 37^(99 - i) modulo 2^64.
+
+    All pairs of neighbours are added up at once, in the lanes of one large integer, then all pairs of these sums, and
+    so on. A sum of n units is below 65535 * 37^n, which the lanes of the next step, of 16 n bits, hold.
+    """
+    value = int.from_bytes(window.encode("utf-16-be", "surrogatepass"), "big")
+    for width, lower, factor in _FOLDS:
+        value = (value >> width & lower) * factor + (value & lower)
+    return value & _HASH_MASK
 
 
 class LocationHasher:
@@ -27,21 +53,50 @@ class LocationHasher:
     def __init__(self, data: bytes) -> None:
         """`data` is decoded as UTF-8; a byte-order mark stays, and invalid bytes become U+FFFD."""
         self._data = data
-        self._known: dict[int, str] = {}
+        self._hashes: dict[str, str] = {}
+        self._numbers: dict[int, int] = {}
+
+    @cached_property
+    def _text(self) -> str:
+        data = self._data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if data.isascii():
+            return data.translate(None, b" \t").decode("ascii")
+        # Decoded first: a space between invalid bytes keeps them from becoming one character.
+        text = data.decode("utf-8", "replace").replace(" ", "").replace("\t", "")
+        return "".join(map(_utf_16_units, text)) if max(text, default="") > "\uffff" else text
+
+    @cached_property
+    def _padded(self) -> str:
+        return self._text + _END_OF_FILE
 
     @cached_property
     def _lines(self) -> Sequence[str]:
-        text = self._data.decode("utf-8", "replace")
-        text = text.replace("\r\n", "\n").replace("\r", "\n").replace(" ", "").replace("\t", "")
-        if not text.isascii() and max(text) > "\uffff":
-            text = "".join(map(_utf_16_units, text))
-        return text.split("\n")
+        return self._text.split("\n")
 
     @cached_property
-    def _lines_by_beginning(self) -> Mapping[str, Sequence[int]]:
-        found: dict[str, list[int]] = {}
-        for index, text in enumerate(self._lines):
-            found.setdefault(text[:_WINDOW_UNITS], []).append(index)
+    def _characters_before(self) -> Sequence[int]:
+        """For each line the number of code units of all lines before it, without the line breaks."""
+        return list(accumulate(map(len, self._lines), initial=0))
+
+    @cached_property
+    def _beginnings(self) -> Sequence[str]:
+        return list(map(_BEGINNING, self._lines))
+
+    @cached_property
+    def _first(self) -> Mapping[str, int]:
+        """The first line of each beginning. Only lines with the same beginning can have equal windows."""
+        last = len(self._lines) - 1
+        return dict(zip(reversed(self._beginnings), range(last, -1, -1), strict=True))
+
+    @cached_property
+    def _later(self) -> Mapping[str, Sequence[int]]:
+        """The other lines of each beginning that several lines have."""
+        first, found = self._first, defaultdict[str, list[int]](list)
+        for index, text in enumerate(self._beginnings):
+            if first[text] != index:
+                found[text].append(index)
         return found
 
     def at(self, line: int) -> str | None:
@@ -53,30 +108,29 @@ class LocationHasher:
         index = line - 1
         if not 0 <= index < len(self._lines):
             return None
-        if index not in self._known:
-            self._compute_all(self._lines[index][:_WINDOW_UNITS])
-        return self._known[index]
+        window = self._window(index)
+        if window not in self._hashes:
+            self._hashes[window] = f"{_hash(window):x}"
+        return f"{self._hashes[window]}:{self._number(index)}"
 
-    def _compute_all(self, beginning: str) -> None:
-        """Compute the hashes of all lines with that beginning: only these can have equal windows."""
-        hashes: dict[str, str] = {}
-        counts: Counter[str] = Counter()
-        for index in self._lines_by_beginning[beginning]:
-            window = self._window(index)
-            if window not in hashes:
-                hashes[window] = f"{sum(map(mul, map(ord, window), _POWERS)) & _MASK:x}"
-            counts[window] += 1
-            self._known[index] = f"{hashes[window]}:{counts[window]}"
+    def _number(self, index: int) -> int:
+        """Return 1 for the first line with its window, 2 for the second, and so on."""
+        beginning = self._beginnings[index]
+        first = self._first[beginning]
+        if index == first:
+            return 1
+        if index not in self._numbers:
+            counts = Counter([self._window(first)])
+            for each in self._later[beginning]:
+                window = self._window(each)
+                counts[window] += 1
+                self._numbers[each] = counts[window]
+        return self._numbers[index]
 
     def _window(self, index: int) -> str:
         """Return the 100 code units from the start of a line on."""
-        lines, parts, length = self._lines, [], 0
-        for position in range(index, len(lines)):
-            parts.append(lines[position])
-            length += len(lines[position]) + 1
-            if length > _WINDOW_UNITS:
-                return "\n".join(parts)[:_WINDOW_UNITS]
-        return ("\n".join(parts) + _END_OF_FILE)[:_WINDOW_UNITS]
+        start = self._characters_before[index] + index
+        return self._padded[start : start + _WINDOW_UNITS]
 
 
 def _utf_16_units(character: str) -> str:

@@ -85,7 +85,9 @@ def rolling_hashes(text: str) -> list[str]:
     return hashes
 
 
-PIECES = st.lists(st.sampled_from(["\r", "\n", "\r\n", " ", "\t", "a", "x = 1", "\ufeff", "é", "😀" * 60, "y" * 99]))
+PIECES = st.lists(
+    st.sampled_from(["\r", "\n", "\r\n", " ", "\t", "a", "x = 1", "\ufeff", "é", "😀" * 60, "\uffff" * 101, "y" * 99])
+)
 
 
 @given(PIECES.map("".join))
