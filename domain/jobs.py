@@ -24,8 +24,11 @@ BACKOFF_MAX_SECONDS = 300.0
 UPLOADS_VERSION = 2
 """The version of a job whose upload is in `job_uploads`."""
 
-JOB_VERSION = UPLOADS_VERSION
-"""The highest version of a job's row that this program can run, and the version that it writes.
+OPTIONS_VERSION = 3
+"""The version of a job with options."""
+
+JOB_VERSION = OPTIONS_VERSION
+"""The highest version of a job's row that this program can run.
 
 Raise it when a new kind of job would fail on an older worker: older workers leave such jobs to newer ones.
 """
@@ -115,6 +118,8 @@ class Job:
     """Whether it is a small upload, which one child process analyses in about 0.1 s."""
     worker_id: str | None
     """The worker that runs the job, or ran its last attempt."""
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    """As `domain.options.JobOptions.to_json` makes them; a row of another program may hold anything."""
 
     @property
     def cursor(self) -> "JobCursor":

@@ -1,12 +1,13 @@
 """Runs: finished analyses as they are stored."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from domain.findings.baseline import Project
+from domain.gate.review import Review
 from domain.metrics.report import Analysis
 from domain.text import JSON
 
@@ -54,6 +55,7 @@ class RunSummary:
     """A run without its large documents, for lists. `created_at` is in UTC; `duration_ms` covers the whole attempt.
 
     `baseline_run_id` is the earlier run that it was compared with. A `pinned` run is its project's baseline.
+    `quality_score` and `review_verdict` are None for runs from before reviews existed.
     """
 
     run_id: UUID
@@ -68,13 +70,17 @@ class RunSummary:
     duration_ms: int
     baseline_run_id: UUID | None = None
     pinned: bool = False
+    quality_score: float | None = None
+    review_verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(RunSummary):
     """A whole run.
 
-    `file_tree` and `history` are None for runs from before they existed, `comparison` without a baseline.
+    `file_tree`, `history` and `review` are None for runs from before they existed, `comparison` without a baseline.
+    `review` is as `domain.gate.review.Review.to_json` makes it, and `insights` as `Insight.to_json`. `options` are
+    those of its job.
     """
 
     file_tree: Mapping[str, JSON] | None
@@ -82,6 +88,9 @@ class Run(RunSummary):
     timings_ms: Mapping[str, int]
     history: Mapping[str, JSON] | None
     comparison: Mapping[str, JSON] | None = None
+    review: Mapping[str, JSON] | None = None
+    insights: Sequence[Mapping[str, JSON]] = ()
+    options: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +106,8 @@ class NewRun:
     baseline_run_id: UUID | None = None
     comparison: Mapping[str, JSON] | None = None
     on_default_branch: bool | None = None
+    review: Review | None = None
+    options: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,14 @@
 """Webhook deliveries: HTTP requests to a URL, given at submission, when a job has ended."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from domain.errors import InvalidInputError
+from domain.findings.severity import SEVERITIES
 from domain.text import JSON, one_line
 
 MAX_DELIVERY_ATTEMPTS = 12
@@ -32,6 +33,12 @@ class WebhookDelivery:
     status: str
     error_message: str | None
     run_id: UUID | None
+    verdict: str | None = None
+    """The gate's verdict on the run; None without a run, and for one of an earlier version."""
+    counts: Mapping[str, JSON] | None = None
+    """The `counts` of the run's comparison; None without one."""
+    fixed: int | None = None
+    """How many findings of the baseline are fixed."""
     finished_at: datetime
     attempt: int
     due_at: datetime
@@ -54,7 +61,20 @@ class WebhookDelivery:
             "error": self.error_message,
             "run_id": None if self.run_id is None else str(self.run_id),
             "finished_at": self.finished_at.isoformat(),
+            "verdict": self.verdict,
+            "findings": self._findings(),
         }
+
+    def _findings(self) -> dict[str, JSON] | None:
+        """Return how many findings are new, by severity, and how many are fixed; None without a comparison."""
+        if self.counts is None:
+            return None
+        new = {str(severity): 0 for severity in SEVERITIES}
+        for by_severity in self.counts.values():
+            for severity, by_state in by_severity.items():
+                if severity in new:
+                    new[severity] += sum(by_state.get("new", {}).values())
+        return {"new": new, "fixed": self.fixed}
 
 
 def delivery_backoff_seconds(attempt: int, jitter: float) -> float:

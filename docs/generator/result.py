@@ -34,6 +34,12 @@ SECTIONS = {
         "Comparison",
         "A run compared with an earlier one: see [comparison.md](comparison.md).",
     ),
+    "review": ("Review", "The answer of the quality gate: see [gate.md](gate.md)."),
+    "policy": ("Policy", "What the gate asks."),
+    "criterion": ("Criterion", "One condition of the policy, and its answer."),
+    "insight": ("Insight", "[insights.md](insights.md) says what each type means."),
+    "standing": ("Standing", "[insights.md](insights.md) says how it is computed."),
+    "options": ("Options", ""),
 }
 """Title and first sentence of each definition that has a table; `metrics.md` has those of the metrics."""
 

@@ -11,7 +11,7 @@ from functools import cache
 from collectors.contract import supports_subsets
 from collectors.engine.discovery import declarations, discover
 from collectors.engine.roles import BY_ROLE
-from docs.generator import history_schema
+from docs.generator import history_schema, review_schema
 from docs.generator.json_schema import (
     Schema,
     dataclass_schema,
@@ -20,9 +20,9 @@ from docs.generator.json_schema import (
     schema_of,
     with_description,
 )
-from domain.findings.comparison import FIXED_LIMIT, PATHS_LIMIT
 from domain.findings.identity import IdentityKind
 from domain.findings.roles import Role
+from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.jobs import AttemptError, JobStatus
 from domain.metrics.declaration import (
@@ -93,7 +93,7 @@ def schema() -> Schema:
         "description": "What `vibe8 analyze`, `vibe8 submit --wait` and `vibe8 result` print with --json, and what "
         "`worker.client.run_to_json` returns. A later version may add keys. A job without a result has null in place "
         "of all that only an analysis knows.",
-        **object_schema(_result_properties(), optional=("comparison",)),
+        **object_schema(_result_properties()),
         "$defs": {
             "job": object_schema(_job_properties(), optional=("notices", "owner")),
             "webhook_delivery": _webhook_delivery(),
@@ -107,7 +107,7 @@ def schema() -> Schema:
             "finding": _finding(),
             "completeness": _completeness(metrics),
             **history_schema.definitions(),
-            "comparison": _comparison(),
+            **review_schema.definitions(),
         },
     }
 
@@ -166,10 +166,7 @@ def _result_properties() -> dict[str, Schema]:
             nullable(reference("history")),
             "What the git history says of the files; null in runs of before.",
         ),
-        "comparison": with_description(
-            nullable(reference("comparison")),
-            "The comparison with the baseline; null where no earlier run can be one, absent for `vibe8 analyze`.",
-        ),
+        **review_schema.result_properties(),
     }
 
 
@@ -224,6 +221,7 @@ def _job_properties() -> dict[str, Schema]:
         "cancel_requested_at": with_description(MAYBE_TIME, "When its owner cancelled the job."),
         "worker_id": with_description(MAYBE_TEXT, "The worker that runs the job, or ran its last attempt."),
         "notify_url": with_description(MAYBE_TEXT, "Where a webhook is sent when the job ends."),
+        "options": with_description(reference("options"), "What was asked for beside the source."),
         "notices": with_description(
             {"type": "array", "items": reference("webhook_delivery")},
             "Webhook deliveries about the job, oldest first; only `vibe8 job ID` has them.",
@@ -305,36 +303,10 @@ def _finding() -> Schema:
     properties["first_seen_at"] = with_description(
         MAYBE_TIME, "When the first run with it was claimed or stored; null where that is not known."
     )
-    return object_schema(properties, optional=(*_SINCE_FINDINGS, "state", "first_seen_at"))
-
-
-def _comparison() -> Schema:
-    counts: Schema = {"type": "object", "additionalProperties": {"type": "object"}}
-    paths = object_schema({"total": INTEGER, "items": {"type": "array", "maxItems": PATHS_LIMIT, "items": TEXT}})
-    renames: Schema = {"type": "array", "maxItems": PATHS_LIMIT, "items": object_schema({"from": TEXT, "to": TEXT})}
-    fixed: Schema = {"type": "array", "maxItems": FIXED_LIMIT, "items": reference("finding")}
-    files = {"added": paths, "removed": paths, "changed": paths}
-    return object_schema(
-        {
-            "baseline_run_id": with_description(MAYBE_TEXT, "The earlier run; null once it was deleted."),
-            "chosen_as": with_description(
-                {"enum": ["pinned", "same branch", "default branch"]}, "Why this run is the baseline."
-            ),
-            "counts": with_description(counts, "Findings of the run by metric, severity, state and role."),
-            "baseline_counts": with_description(counts, "Findings of the baseline, likewise."),
-            "metrics": with_description(
-                object_schema({"before": {"type": "object"}, "after": {"type": "object"}}), "`metrics` of both runs."
-            ),
-            "files": object_schema({**files, "renamed": object_schema({"total": INTEGER, "items": renames})}),
-            "fixed": with_description(
-                object_schema({"total": INTEGER, "items": fixed}), "Findings of the baseline that are gone."
-            ),
-            "tool_versions": with_description(
-                {"type": "object", "additionalProperties": {"type": "array", "items": MAYBE_TEXT}},
-                "Versions before and after of the tools that changed.",
-            ),
-        }
+    properties["severity_before"] = with_description(
+        nullable(schema_of(FindingSeverity)), "Its severity in the baseline; only where its state is `updated`."
     )
+    return object_schema(properties, optional=(*_SINCE_FINDINGS, "state", "first_seen_at", "severity_before"))
 
 
 def _measured(field: AggregateField | FileField | ItemField) -> Schema:
@@ -355,7 +327,8 @@ def _file_metrics(metrics: Sequence[MetricDeclaration]) -> Schema:
     health = nullable({"type": "number", "minimum": 0, "maximum": 100})
     meaning = "All metrics of the file as one number; higher is better. Null where one of them was not measured."
     objects["health_score"] = with_description(health, meaning)
-    return object_schema(objects)
+    objects["health_without_churn"] = with_description(health, "The same without the git history.")
+    return object_schema(objects, optional=("health_without_churn",))
 
 
 def _directory() -> Schema:

@@ -13,6 +13,10 @@ LEAST_AGREEMENT = 0.5
 """The least share of common paths in all paths of two uploads that have only their file name in common."""
 
 
+LIKELY_COMMITS = 3
+"""The most commits from which the added lines are counted in advance."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """What the runs of one project have in common. `key` is a digest; `by_file_name`: nothing but the file's name."""
@@ -50,6 +54,8 @@ class Candidate:
     commit: str | None
     on_default_branch: bool
     pinned: bool
+    rejected: bool
+    """Whether its own gate rejected it."""
     collectors: Mapping[str, str]
 
 
@@ -59,13 +65,15 @@ def choose_baseline(
     """Return the baseline and why it was chosen; None where no run can be one.
 
     That is the project's pinned run; else the newest of the same branch, else of the default branch, that is not of the
-    same commit and not less complete.
+    same commit, was not rejected, and is not less complete.
     """
     newest_first = sorted(candidates, key=lambda each: (each.created_at, each.run_id), reverse=True)
     usable = [
         each
         for each in newest_first
-        if (commit is None or each.commit != commit) and _measured(each.collectors) >= _measured(collectors)
+        if (commit is None or each.commit != commit)
+        and not each.rejected
+        and _measured(each.collectors) >= _measured(collectors)
     ]
     choices = (
         ("pinned", [each for each in newest_first if each.pinned]),
@@ -73,6 +81,19 @@ def choose_baseline(
         ("default branch", [each for each in usable if each.on_default_branch]),
     )
     return next(((found[0], reason) for reason, found in choices if found), None)
+
+
+def likely_commits(candidates: Sequence[Candidate], *, branch: str | None) -> tuple[str, ...]:
+    """Return the commits of the runs that `choose_baseline` can choose, at most LIKELY_COMMITS, the likeliest first.
+
+    A branch of None is the default branch. Two are of the same branch: the newest may be the commit of the run itself.
+    """
+    newest_first = sorted(candidates, key=lambda each: (each.created_at, each.run_id), reverse=True)
+    usable = [each for each in newest_first if not each.rejected]
+    on_default = [each.commit for each in usable if each.on_default_branch]
+    same = on_default if branch is None else [each.commit for each in usable if each.branch == branch]
+    commits = [*[each.commit for each in newest_first if each.pinned], *same[:2], *on_default[:1]]
+    return tuple(dict.fromkeys(commit for commit in commits if commit is not None))[:LIKELY_COMMITS]
 
 
 def _measured(collectors: Mapping[str, str]) -> set[str]:

@@ -49,7 +49,10 @@ def _with_states(before: MeasuredRun, after: MeasuredRun, found: ComparedFinding
             since = earlier[index].get("first_seen_at") or before.since
         else:
             since = after.since if state is FindingState.NEW else None
-        items.append({**item, "state": state.value, "first_seen_at": since})
+        compared = {**item, "state": state.value, "first_seen_at": since}
+        if state is FindingState.UPDATED:
+            compared["severity_before"] = earlier[index].get("severity")
+        items.append(compared)
     return items
 
 

@@ -1,7 +1,7 @@
 """Evaluation of a gate policy: the status of each condition, and the verdict."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
@@ -48,7 +48,7 @@ class Change:
 
     `findings` are the current run's, as `analysis_runs.findings` lists them, with `state`, and `severity_before` where
     the state is `updated`. `roles` maps each path to its role. `added_lines` are those of the policy's roles; None
-    where they are not known.
+    where they are not known. `unmeasured` are the metrics whose findings one of the runs does not know.
     """
 
     findings: Sequence[Mapping[str, JSON]]
@@ -56,6 +56,7 @@ class Change:
     before: Totals
     after: Totals
     added_lines: int | None = None
+    unmeasured: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +100,20 @@ def evaluate(policy: Policy, change: Change | None) -> GateResult:
         reason = "there is no earlier run to compare with"
         answers = [Answer(condition=each, status=Status.NOT_EVALUATED, reason=reason) for each in policy.conditions]
         return GateResult(verdict=Verdict.NOT_EVALUATED, answers=answers)
-    answers = [_ANSWERS[condition.kind](condition, policy, change) for condition in policy.conditions]
+    answers = [_answer(condition, policy, change) for condition in policy.conditions]
     rejected = any(answer.status is Status.FAIL for answer in answers)
     return GateResult(verdict=Verdict.REJECTED if rejected else Verdict.APPROVED, answers=answers)
+
+
+def _answer(condition: Condition, policy: Policy, change: Change) -> Answer:
+    lacking = sorted(name for name in condition.metrics or change.unmeasured if name in change.unmeasured)
+    if not condition.kind.counts_findings or not lacking:
+        return _ANSWERS[condition.kind](condition, policy, change)
+    text = f"{' and '.join(lacking)} {'was' if len(lacking) == 1 else 'were'} not measured in both runs"
+    if set(condition.metrics) == set(lacking):
+        return Answer(condition=condition, status=Status.NOT_EVALUATED, reason=text)
+    answer = _ANSWERS[condition.kind](condition, policy, change)
+    return replace(answer, reason=f"{answer.reason} ({text})")
 
 
 def _new_findings(condition: Condition, policy: Policy, change: Change) -> Answer:

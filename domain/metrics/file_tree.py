@@ -1,11 +1,11 @@
 """The `file_tree` document: a directory of directories and files, each file with its numbers and severities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.findings.roles import Role
 from domain.metrics.declaration import MetricDeclaration, Numbers, RatedNumber, in_file_order
-from domain.metrics.scoring import health_score
+from domain.metrics.scoring import HISTORY_INPUT, health_score, quality_score
 from domain.metrics.severity import density
 from domain.text import JSON
 
@@ -40,7 +40,7 @@ class FileMetrics:
         ]
 
     def of(self, file: MeasuredFile) -> dict[str, JSON]:
-        """Return the object of one file: the declared metrics in their order, then the health score.
+        """Return the object of one file: the declared metrics in their order, then its health with and without churn.
 
         A number that was not measured is null, and so are its severity and the health score, if that depends on it.
         """
@@ -62,7 +62,31 @@ class FileMetrics:
             if metric.health_input is not None and value is not None:
                 inputs[metric.health_input] = value
         objects["health_score"] = health_score(inputs)
+        inputs.pop(HISTORY_INPUT, None)
+        objects["health_without_churn"] = health_score(inputs)
         return objects
+
+
+def iter_files(tree: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
+    """Yield the file nodes of a tree, in its order."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if node["type"] == "file":
+            yield node
+        else:
+            pending.extend(reversed(node["children"]))
+
+
+def quality_of(nodes: Iterable[Mapping[str, JSON]], roles: Collection[str] = (Role.SOURCE,)) -> float | None:
+    """Return the quality score of the file nodes with these roles; None where no health is known.
+
+    Runs of earlier versions know no health without churn, and so have no quality score.
+    """
+    of_roles = (node["metrics"] for node in nodes if node.get("role") in roles)
+    return quality_score(
+        (metrics.get("health_without_churn"), (metrics.get("size") or {}).get("sloc")) for metrics in of_roles
+    )
 
 
 def _rated_value(rated: RatedNumber, numbers: Numbers, sloc: int | None) -> float | None:

@@ -5,6 +5,7 @@ Python names differ from the database's in three places: `wakeup_number` is the 
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -12,16 +13,18 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     MetaData,
+    Numeric,
     SmallInteger,
     String,
     false,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -80,6 +83,7 @@ class AnalysisRunRow(Base):
     __tablename__ = "analysis_runs"
     __table_args__ = (
         CheckConstraint("submission_type IN ('upload', 'github')", name="submission_type"),
+        CheckConstraint("review_verdict IN ('APPROVED', 'REJECTED', 'NOT_EVALUATED')", name="review_verdict"),
         # Serves any page of a user's runs, newest first.
         Index("ix_analysis_runs_user_id_created_at_run_id", "user_id", "created_at", "run_id"),
         # Without it, deleting a run would read every run to set the references to NULL.
@@ -125,6 +129,40 @@ class AnalysisRunRow(Base):
     project_key: Mapped[str | None]
     on_default_branch: Mapped[bool | None]
     pinned: Mapped[bool] = mapped_column(server_default=false())
+    quality_score: Mapped[float | None] = mapped_column(Float)
+    review_verdict: Mapped[str | None]
+    review_policy: Mapped[dict[str, Any] | None]
+    review_criteria_checklist: Mapped[list[Any] | None]
+    review_strengths: Mapped[list[Any] | None]
+    review_weaknesses: Mapped[list[Any] | None]
+    options: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+
+
+class InsightRow(Base):
+    """One statement about a run, made by a rule. `repository_id` will refer to a tracked repository."""
+
+    __tablename__ = "insights"
+    __table_args__ = (
+        CheckConstraint("confidence_score BETWEEN 0 AND 1", name="confidence_score"),
+        Index("ix_insights_repository_type", "repository_id", "type"),
+        Index("ix_insights_type_confidence", "type", text("confidence_score DESC")),
+        Index("ix_insights_data", "data", postgresql_using="gin"),
+        Index("ix_insights_tags", "tags", postgresql_using="gin"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
+    repository_id: Mapped[UUID | None]
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("analysis_runs.run_id", ondelete="CASCADE"), index=True)
+    type: Mapped[str]
+    title: Mapped[str]
+    description: Mapped[str]
+    confidence_score: Mapped[Decimal] = mapped_column(Numeric(3, 2))
+    data: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+    model_version: Mapped[str]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(String()), server_default=text("'{}'::varchar[]"))
+    generated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class JobRow(Base):
@@ -194,6 +232,7 @@ class JobRow(Base):
     turn: Mapped[int | None] = mapped_column(BigInteger)
     small: Mapped[bool] = mapped_column(server_default=false())
     worker_id: Mapped[str | None]
+    options: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
 
 
 class JobUploadRow(Base):

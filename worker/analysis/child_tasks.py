@@ -19,6 +19,7 @@ from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.engine.tree_collection import Answers
 from collectors.source.source_tree import SourceTree, load_tree
 from domain.errors import InvalidInputError, Vibe8Error
+from domain.metrics.file_tree import iter_files
 from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import FetchedSource
@@ -31,6 +32,7 @@ from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
+from worker.analysis.added_lines import ADDED_LINES, ADDED_SINCE, count_added_lines
 from worker.analysis.facts import wire_format
 
 PROGRESS_SECONDS = 0.2
@@ -127,6 +129,10 @@ def collect_tree(
     cache = FileFactsCache(wire_format.unpack(request[ATTACHMENT])) if ATTACHMENT in request else None
     analysis = analyse(tree, fetched, options, reports.stage, cache)
     result = {**analysis.document(), PACKAGE_LISTS: declared_lists(declarations())}
+    if fetched.has_history and request.get(ADDED_SINCE):
+        history = GitHistory(SourceLayout(Path(request["scratch"])).repository)
+        roles = {node["path"]: node["role"] for node in iter_files(analysis.file_tree)}
+        result[ADDED_LINES] = count_added_lines(history, request[ADDED_SINCE], roles)
     return result if cache is None else {**result, ATTACHMENT: wire_format.pack(cache.new_entries)}
 
 

@@ -24,6 +24,7 @@ from infrastructure.observability.child_metrics import add_fetched_bytes
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import check_upload
+from worker.analysis.added_lines import ADDED_LINES, ADDED_SINCE, read_added_lines
 from worker.analysis.core_pool import CorePool
 from worker.analysis.facts.source_facts import KnownFacts, SourceFacts
 from worker.analysis.package_lookup import PackageLookup
@@ -57,6 +58,8 @@ class PipelineResult:
 
     analysis: Analysis
     fetched: FetchedSource
+    added_lines: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Lines that were added since the source's `added_since` commits, by commit and role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +100,12 @@ class Pipeline:
     ) -> PipelineResult:
         """Analyse one source in a workspace of its own, which is removed at the end.
 
-        `source` is what `worker.analysis.child_tasks.fetch` reads. `scope` names the user and the source, for the cache
-        of facts and for sharing a child; an empty one means neither. The stages are recorded in `timeline`. Of those
-        that wait for a core the lowest `turn` is served first; an `express` job (a small upload) does not wait.
-        `while_waiting` runs during that wait only, and what it raises ends the job. Raises PermanentError and
-        TransientError as the children do; what is wrong with an upload as a whole is found before waiting for a core.
+        `source` is what `worker.analysis.child_tasks.fetch` reads; it may name commits under ADDED_SINCE. `scope` names
+        the user and the source, for the cache of facts and for sharing a child; an empty one means neither. The stages
+        are recorded in `timeline`. Of those that wait for a core the lowest `turn` is served first; an `express` job (a
+        small upload) does not wait. `while_waiting` runs during that wait only, and what it raises ends the job. Raises
+        PermanentError and TransientError as the children do; what is wrong with an upload as a whole is found before
+        waiting for a core.
         """
         timeline = timeline or Timeline()
         async with Removals() as removals, PackageLookup(self.packages) as lookup:
@@ -122,7 +126,8 @@ class Pipeline:
                 analysis, _ = await asyncio.gather(complete, self._put_facts(output))
         reported = {name: min(max(int(took), 0), MAX_TIMING_MS) for name, took in analysis.timings_ms.items()}
         analysis = replace(analysis, timings_ms={"fetching": timeline.stages_ms()["fetching"], **reported})
-        return PipelineResult(analysis=analysis, fetched=FetchedSource.from_json(output.fetched))
+        added = read_added_lines(output.collected.get(ADDED_LINES), source.get(ADDED_SINCE, ()))
+        return PipelineResult(analysis=analysis, fetched=FetchedSource.from_json(output.fetched), added_lines=added)
 
     async def _fetch_and_collect(self, source: Mapping[str, JSON], job: "_JobInPipeline") -> "_ChildOutput":
         if source["kind"] != "upload":
@@ -199,15 +204,15 @@ class Pipeline:
             async with self.fetches:
                 with job.timeline.span("fetching"):
                     fetched = await self._run_child(FETCH, request, self.memory.fetching(fetching), job)
-            return await self._collect(collecting, fetched, job)
+            return await self._collect(collecting, fetched, job, source.get(ADDED_SINCE, ()))
 
     async def _collect(
-        self, sandbox: SandboxProfile, fetched: Mapping[str, JSON], job: "_JobInPipeline"
+        self, sandbox: SandboxProfile, fetched: Mapping[str, JSON], job: "_JobInPipeline", added_since: Sequence[str]
     ) -> "_ChildOutput":
         async with AsyncExitStack() as stack:
             processes = await self._acquire_cores(stack, job)
             scratch, known = Path(sandbox.scratch), None
-            request = {**self._collect_request(scratch, processes), PREVIOUS_RESULT: fetched}
+            request = {**self._collect_request(scratch, processes), PREVIOUS_RESULT: fetched, ADDED_SINCE: added_since}
             with job.timeline.span("collecting"):
                 if self.facts is not None and job.scope:
                     known = await self.facts.get(job.scope, SourceLayout(scratch).tree, fetched["branch"])
@@ -270,7 +275,7 @@ class _ChildOutput:
     @property
     def analysis(self) -> Analysis:
         """The analysis in what `collect` returned."""
-        others = (ATTACHMENT, PREVIOUS_RESULT, PACKAGE_LISTS)
+        others = (ATTACHMENT, PREVIOUS_RESULT, PACKAGE_LISTS, ADDED_LINES)
         return Analysis(**{key: value for key, value in self.collected.items() if key not in others})
 
     @property

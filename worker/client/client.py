@@ -24,6 +24,7 @@ from domain.findings.selection import FindingFilter
 from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.jobs import Job, JobCursor, JobStatus
+from domain.options import JobOptions
 from domain.runs import Run, RunCursor
 from domain.sources import Authorship
 from domain.text import JSON
@@ -114,12 +115,14 @@ class Client:
         authorship: Authorship = Authorship(),  # noqa: B008 - frozen
         idempotency_key: str | None = None,
         notify_url: str | None = None,
+        options: JobOptions = JobOptions(),  # noqa: B008 - frozen
     ) -> Job:
         """Submit one `.py` or `.zip` file.
 
         A second call with the same user and `idempotency_key` returns the first call's job, for as long as its row
-        exists. When the job ends, a signed webhook is sent to `notify_url`. Raises InvalidInputError,
-        LimitExceededError, NotFoundError (no such user), ServiceUnavailableError.
+        exists. When the job ends, a signed webhook is sent to `notify_url`. `options` name the run to compare with, and
+        the policy of the quality gate. Raises InvalidInputError, LimitExceededError, NotFoundError (no such user or
+        baseline), ForbiddenError (the baseline is another user's), ServiceUnavailableError.
         """
         submission = UploadSubmission(
             filename=filename,
@@ -127,6 +130,7 @@ class Client:
             authorship=authorship,
             idempotency_key=idempotency_key,
             notify_url=notify_url,
+            options=options,
         )
         return (await self.submit_many(user_id, [submission]))[0]
 
@@ -140,6 +144,7 @@ class Client:
         authorship: Authorship = Authorship(),  # noqa: B008 - frozen
         idempotency_key: str | None = None,
         notify_url: str | None = None,
+        options: JobOptions = JobOptions(),  # noqa: B008 - frozen
     ) -> Job:
         """Submit a git repository. Without `branch`, its default branch is analysed. See `submit_upload` for the rest.
 
@@ -153,6 +158,7 @@ class Client:
             authorship=authorship,
             idempotency_key=idempotency_key,
             notify_url=notify_url,
+            options=options,
         )
         return (await self.submit_many(user_id, [submission]))[0]
 

@@ -10,6 +10,7 @@ from domain.runs import Run, RunSummary
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
 from worker.client.results import FindingPage, JobFailed, ProjectTrend, RunComparison, Unfinished
+from worker.results.calibration import standing_to_json
 
 
 def job_to_json(job: Job) -> dict[str, JSON]:
@@ -35,6 +36,7 @@ def job_to_json(job: Job) -> dict[str, JSON]:
         "cancel_requested_at": _isoformat(job.cancel_requested_at),
         "worker_id": job.worker_id,
         "notify_url": job.notify_url,
+        "options": job.options,
     }
 
 
@@ -65,6 +67,8 @@ def run_summary_to_json(run: RunSummary) -> dict[str, JSON]:
         "completeness": run.completeness,
         "tool_versions": run.tool_versions,
         "duration_ms": run.duration_ms,
+        "quality_score": run.quality_score,
+        "review_verdict": run.review_verdict,
     }
 
 
@@ -86,6 +90,11 @@ def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
         "timings_ms": run.timings_ms,
         "history": run.history,
         "comparison": _comparison(run.comparison, run.baseline_run_id),
+        "quality_score": run.quality_score,
+        "review": run.review,
+        "insights": list(run.insights),
+        "standing": standing_to_json(run.metrics, run.file_tree, run.tool_versions, run.quality_score),
+        "options": run.options,
     }
 
 
@@ -148,4 +157,9 @@ def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:
         "timings_ms": None,
         "history": None,
         "comparison": None,
+        "quality_score": None,
+        "review": None,
+        "insights": None,
+        "standing": None,
+        "options": job["options"],
     }

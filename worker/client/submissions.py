@@ -6,16 +6,21 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from collectors.engine.collector_names import collector_names
 from domain.errors import InvalidInputError
 from domain.jobs import Job, SubmissionLimits
+from domain.options import JobOptions
+from domain.runs import RunOrigin
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import one_line
 from domain.webhooks import is_allowed_host, notify_url
+from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.public_addresses import is_public_address, parse_ip_literal
 from infrastructure.settings import Settings
 from worker.client.connections import Connections
+from worker.client.ownership import owned_run
 from worker.jobs.attempt_trace import TRACEPARENT
 
 MAX_SUBMISSIONS = 1_000
@@ -25,13 +30,17 @@ MAX_TOTAL_MB = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSubmission:
-    """One `.py` or `.zip` file. A webhook is sent to `notify_url` when the job ends."""
+    """One `.py` or `.zip` file. A webhook is sent to `notify_url` when the job ends.
+
+    `options` name the run to compare with, and the policy of the quality gate.
+    """
 
     filename: str
     content: bytes = field(repr=False)
     authorship: Authorship = field(default_factory=Authorship)
     idempotency_key: str | None = None
     notify_url: str | None = None
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,7 @@ class RepositorySubmission:
     authorship: Authorship = field(default_factory=Authorship)
     idempotency_key: str | None = None
     notify_url: str | None = None
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 Submission = UploadSubmission | RepositorySubmission
@@ -65,6 +75,7 @@ def new_job(submission: Submission, settings: Settings) -> NewJob:
         upload=upload,
         idempotency_key=submission.idempotency_key,
         notify_url=None if submission.notify_url is None else _validate_notify_url(submission.notify_url, settings),
+        options=JobOptions.from_json(submission.options.to_json(), collector_names()),
     )
 
 
@@ -158,7 +169,20 @@ class Submitter:
 
     async def _insert(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
         async with self.connections.database.unit_of_work() as work:
+            for job in new:
+                if job.options.baseline is not None:
+                    await _require_baseline(RunRepository(work), user_id, job)
             return await SubmissionRepository(work).submit(user_id, new, self.limits)
+
+
+async def _require_baseline(runs: RunRepository, user_id: UUID, job: NewJob) -> None:
+    """Raise NotFoundError, ForbiddenError or InvalidInputError where a job names a run that cannot be its baseline."""
+    run_id = job.options.baseline
+    assert run_id is not None  # nosec B101 # noqa: S101 - the caller looked
+    baseline = owned_run(await runs.summary(run_id), user_id)
+    origin = RunOrigin.from_source(job.source_kind, job.source_metadata, branch=None, sha=None)
+    if origin.project is None or origin.project != baseline.origin.project:
+        raise InvalidInputError(f"run {run_id} cannot be the baseline: it is of another project")
 
 
 def _with_traceparent(job: NewJob, traceparent: str) -> NewJob:

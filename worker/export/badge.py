@@ -80,7 +80,7 @@ def _badge(run: ExportedRun, metric: str | None) -> _Badge:
         return _metric_badge(run, metric)
     score = quality_score(run)
     message = "unknown" if score is None else f"{score:.0f} / 100"
-    if run.document.get("review_verdict") == "REJECTED":
+    if run.part("review").get("verdict") == "REJECTED":
         return _Badge(label="vibe8 quality", message=f"{message}, rejected", colour=RED)
     return _Badge(label="vibe8 quality", message=message, colour=_colour(score))
 

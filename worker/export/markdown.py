@@ -88,7 +88,7 @@ def _units(line: str) -> int:
 
 
 def _head(run: ExportedRun) -> Iterator[str]:
-    verdict = run.document.get("review_verdict")
+    verdict = run.part("review").get("verdict")
     words = {"APPROVED": "approved", "REJECTED": "rejected", "NOT_EVALUATED": "not evaluated"}
     yield f"## vibe8: {words[verdict]}" if verdict in words else "## vibe8"
     yield ""
@@ -104,7 +104,7 @@ def _head(run: ExportedRun) -> Iterator[str]:
 
 def _gate(run: ExportedRun) -> Iterator[str]:
     """Yield the conditions of the gate, those that fail first, with the findings that these name."""
-    answers = run.document.get("review_criteria_checklist")
+    answers = run.part("review").get("criteria")
     answers = [each for each in answers if isinstance(each, Mapping)] if isinstance(answers, list) else []
     if not answers:
         return

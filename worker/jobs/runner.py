@@ -23,6 +23,7 @@ from domain.errors import (
     TransientError,
 )
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus, backoff_seconds
+from domain.options import JobOptions
 from domain.runs import NewRun, RunOrigin
 from domain.sources import SourceKind, validate_source_metadata
 from domain.text import JSON, one_line
@@ -44,6 +45,7 @@ from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
 from infrastructure.redis.event_publisher import EventPublisher
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
+from worker.analysis.added_lines import ADDED_SINCE
 from worker.analysis.pipeline import Pipeline, PipelineResult
 from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of
@@ -51,7 +53,7 @@ from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.job_log import end_of_job_fields, queue_wait_ms
 from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.room_elsewhere import RoomElsewhere
-from worker.jobs.run_comparison import RunComparer
+from worker.jobs.run_review import RunReviewer
 from worker.retry import RETRY_SECONDS, OutageTimer, retry_while_unavailable
 
 WRITE_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - RETRY_SECONDS
@@ -75,7 +77,7 @@ class JobRunner:
     vault: TokenVault
     leases: LeaseKeeper
     pipeline: Pipeline
-    comparer: RunComparer
+    reviewer: RunReviewer
     git: Mapping[str, JSON]
     """`allowed_hosts` and `ca_bundle`, for repositories."""
     room_elsewhere: RoomElsewhere
@@ -141,8 +143,9 @@ class JobRunner:
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
 
+        options = JobOptions.from_json(claim.job.options, collector_names())
         result = await self.pipeline.run(
-            await self._source(claim),
+            await self._source(claim, options),
             on_progress,
             timeline,
             facts_scope(claim.job),
@@ -151,7 +154,7 @@ class JobRunner:
             while_waiting=partial(self._hand_back_if_others_have_room, claim),
         )
         timeline.timings_ms = result.analysis.timings_ms
-        await self._complete(claim, result, timeline)
+        await self._complete(claim, options, result, timeline)
 
     async def _hand_back_if_others_have_room(self, claim: Claim) -> None:
         """Raise HandedBackError when another worker has room, once in a job's life. Runs while it waits for a core."""
@@ -159,7 +162,7 @@ class JobRunner:
             await self.room_elsewhere.wait()
             raise HandedBackError("another worker has room")
 
-    async def _source(self, claim: Claim) -> dict[str, JSON]:
+    async def _source(self, claim: Claim, options: JobOptions) -> dict[str, JSON]:
         """Return the source as `worker.analysis.child_tasks.fetch` expects it, with the upload's data or the token.
 
         The retries have no time limit: when the lease is lost, the lease keeper cancels them.
@@ -172,6 +175,8 @@ class JobRunner:
             else:
                 data = await retry_while_unavailable(partial(self._upload, claim), OutageTimer(math.inf))
             return {"kind": "upload", "filename": metadata["upload_filename"], "file_data": data}
+        likely = partial(self.reviewer.baseline_commits, claim.job, options)
+        commits = await retry_while_unavailable(likely, OutageTimer(math.inf))
         token = None
         if metadata.get("has_token"):
             token = await retry_while_unavailable(partial(self.vault.get, claim.job.job_id), OutageTimer(math.inf))
@@ -180,6 +185,7 @@ class JobRunner:
             "url": metadata["git_repo_url"],
             "branch": metadata.get("git_branch"),
             "token": token,
+            ADDED_SINCE: commits,
             **self.git,
         }
 
@@ -189,7 +195,7 @@ class JobRunner:
         async with self.database.unit_of_work() as work:
             return await AttemptRepository(work).upload(claim.job.job_id, claim.lease_token, limit=max_characters)
 
-    async def _complete(self, claim: Claim, result: PipelineResult, timeline: Timeline) -> None:
+    async def _complete(self, claim: Claim, options: JobOptions, result: PipelineResult, timeline: Timeline) -> None:
         """Write the run and the job's end in one transaction; without the lease nothing is written.
 
         The write is repeated until PostgreSQL answers: only its answer says whether the lease still held.
@@ -206,9 +212,10 @@ class JobRunner:
             analysis=result.analysis,
             duration_ms=timeline.elapsed_ms,
             on_default_branch=None if origin.git_branch is None else job.source_metadata.get("git_branch") is None,
+            options=options.to_json(),
         )
-        compare = partial(self.comparer.compare, run, job.started_at or job.created_at)
-        run = await retry_while_unavailable(compare, OutageTimer(math.inf))
+        review = partial(self.reviewer.review, run, job, options, result.added_lines)
+        run = await retry_while_unavailable(review, OutageTimer(math.inf))
         run = replace(run, duration_ms=timeline.elapsed_ms)
         end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
         self.leases.start_ending(claim)

@@ -42,7 +42,7 @@ from worker.jobs.lease_keeper import LeaseKeeper
 from worker.jobs.maintenance import Maintenance
 from worker.jobs.rescue import JobRescuer
 from worker.jobs.room_elsewhere import RoomElsewhere
-from worker.jobs.run_comparison import RunComparer
+from worker.jobs.run_review import RunReviewer
 from worker.jobs.runner import JobRunner
 from worker.jobs.webhook_dispatcher import WebhookDispatcher
 from worker.process.backpressure import Backpressure
@@ -117,7 +117,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             vault=vault,
             leases=leases,
             pipeline=pipeline,
-            comparer=RunComparer(database),
+            reviewer=RunReviewer(database),
             git=_git_options(settings),
             on_webhook_due=webhooks.wake,
             tracer=tracer,

@@ -16,7 +16,13 @@ from domain.errors import CancelledByUserError
 from domain.jobs import Claim
 from domain.text import JSON, one_line
 from infrastructure.database.repositories.attempts import CANCELLED
-from infrastructure.database.repositories.runs import INSERT_RUNS, LOCK_BASELINES, SerializedRun, run_columns
+from infrastructure.database.repositories.runs import (
+    INSERT_INSIGHTS,
+    INSERT_RUNS,
+    LOCK_BASELINES,
+    SerializedRun,
+    run_columns,
+)
 from infrastructure.failpoints import failpoint
 
 # One statement writes a whole batch. `locked` locks the rows; `written` is what becomes of those whose lease is held: a
@@ -43,6 +49,8 @@ _END = text(f"""
         FROM locked WHERE held
     ), inserted AS (
         {INSERT_RUNS} WHERE new.run_id IN (SELECT run_id FROM written)
+    ), explained AS (
+        {INSERT_INSIGHTS} WHERE new.run_id IN (SELECT run_id FROM written)
     ), dropped AS (
         DELETE FROM job_uploads USING written
         WHERE job_uploads.job_id = written.job_id AND (run_id IS NOT NULL OR message = '{CANCELLED}')

@@ -11,7 +11,7 @@ from domain.sources import SourceKind
 from infrastructure.json_codec import loads
 
 METADATA_CHARACTERS = 65_536
-"""Longest source metadata that is read from a row, without the upload's data; longer text is cut."""
+"""Longest source metadata, without the upload's data, and longest options that are read; longer text is cut."""
 
 FINISHED = "('{}', '{}')".format(*FINISHED_STATUSES)
 UNFINISHED = "('{}', '{}')".format(*UNFINISHED_STATUSES)
@@ -30,7 +30,8 @@ JOB_COLUMNS = f"""
     left(CAST({WITHOUT_DATA} AS text), {METADATA_CHARACTERS}) AS source_metadata,
     jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after,
     jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors,
-    jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url, jobs.turn, jobs.small, jobs.worker_id
+    jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url, jobs.turn, jobs.small, jobs.worker_id,
+    left(CAST(jobs.options AS text), {METADATA_CHARACTERS}) AS options
 """
 
 SOURCE_FIELDS = ("git_repo_url", "upload_filename")
@@ -48,8 +49,14 @@ ORIGIN_COLUMNS = (
 
 SUMMARY_COLUMNS = (
     "run_id", "user_id", "job_id", "created_at", *ORIGIN_COLUMNS, "metrics", "errors", "completeness", "tool_versions",
-    "duration_ms", "baseline_run_id", "pinned",
+    "duration_ms", "baseline_run_id", "pinned", "quality_score", "review_verdict",
 )  # fmt: skip
+
+REVIEW_COLUMNS = {
+    "policy": "review_policy", "criteria": "review_criteria_checklist", "strengths": "review_strengths",
+    "weaknesses": "review_weaknesses",
+}  # fmt: skip
+"""The columns of a review's documents, by their key in the object `review` of a result."""
 
 MEASURED_COLUMNS = ("metrics", "findings", "file_tree", "completeness", "tool_versions", "created_at")
 """What a comparison needs of a run."""
@@ -61,12 +68,13 @@ def job_from_row(row: Mapping[Any, Any]) -> Job:
     values["status"] = JobStatus(row["status"])
     values["source_kind"] = SourceKind(row["source_kind"])
     values["source_metadata"] = _metadata(row["source_metadata"])
+    values["options"] = _metadata(row["options"])
     values["attempt_errors"] = tuple(_attempt_error(item) for item in row["attempt_errors"])
     return Job(**values)
 
 
 def _metadata(text: str | None) -> Mapping[str, Any]:
-    """Return the parsed object; empty if it is none, which `domain.sources.validate_source_metadata` reports later."""
+    """Return the parsed object; empty if it is none. Who uses it checks what is in it."""
     try:
         value = loads(text or "null")
     except (ValueError, RecursionError):
@@ -86,8 +94,15 @@ def summary_from_row(row: Mapping[Any, Any]) -> RunSummary:
 
 def run_from_row(row: Mapping[Any, Any]) -> Run:
     """Return the run of a row of SUMMARY_COLUMNS and the large documents."""
-    documents = {name: row[name] for name in ("file_tree", "findings", "timings_ms", "history", "comparison")}
-    return Run(**_summary_values(row), **documents)
+    names = ("file_tree", "findings", "timings_ms", "history", "comparison", "options")
+    documents = {name: row[name] for name in names}
+    return Run(**_summary_values(row), **documents, review=_review(row))
+
+
+def _review(row: Mapping[Any, Any]) -> dict[str, Any] | None:
+    if row["review_verdict"] is None:
+        return None
+    return {"verdict": row["review_verdict"], **{key: row[column] for key, column in REVIEW_COLUMNS.items()}}
 
 
 def measured_from_row(row: Mapping[Any, Any]) -> MeasuredRun:

@@ -14,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.errors import InvalidInputError, NotFoundError
 from domain.findings.baseline import Candidate
 from domain.findings.measured_run import MeasuredRun
+from domain.gate.evaluation import Verdict
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.text import JSON, one_line, safe_json
 from infrastructure.database.repositories.mapping import (
     MEASURED_COLUMNS,
     ORIGIN_COLUMNS,
+    REVIEW_COLUMNS,
     SUMMARY_COLUMNS,
     measured_from_row,
     run_from_row,
@@ -33,13 +35,13 @@ _TABLE = AnalysisRunRow.__table__
 _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
 _SCALARS = (
     "run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS, "baseline_run_id", "project_key",
-    "on_default_branch",
+    "on_default_branch", "quality_score", "review_verdict",
 )  # fmt: skip
 _ANALYSIS = tuple(field.name for field in dataclasses.fields(Analysis))
-_DOCUMENTS = (*_ANALYSIS, "comparison")
+_DOCUMENTS = (*_ANALYSIS, "comparison", *REVIEW_COLUMNS.values(), "options")
 _TYPES = {
     "run_id": "uuid", "user_id": "uuid", "duration_ms": "integer", "baseline_run_id": "uuid",
-    "on_default_branch": "boolean",
+    "on_default_branch": "boolean", "quality_score": "float8",
 }  # fmt: skip
 LOCK_BASELINES = """
     SELECT run_id FROM analysis_runs WHERE run_id = ANY(CAST(:baseline_run_id AS uuid[])) ORDER BY run_id FOR KEY SHARE
@@ -59,10 +61,27 @@ INSERT_RUNS = f"""
 """  # nosec B608 # noqa: S608 - no input in it
 """SQL that inserts the runs of `run_columns`; `new` is the set of them."""
 
-_INSERT = text(f"WITH baselines AS MATERIALIZED ({LOCK_BASELINES}) {INSERT_RUNS}")  # nosec B608 # no input in it
+INSERT_INSIGHTS = """
+    INSERT INTO insights (run_id, type, title, description, confidence_score, data, tags, model_version)
+    SELECT new.run_id, each.type, each.title, each.description, each.confidence_score, each.data, each.tags,
+        each.model_version
+    FROM unnest(CAST(:run_id AS uuid[]), CAST(:insights AS text[])) AS new (run_id, insights),
+        jsonb_to_recordset(CAST(new.insights AS jsonb)) AS each (
+            type text, title text, description text, confidence_score numeric, data jsonb, tags text[],
+            model_version text)
+"""
+"""SQL that inserts the insights of these runs; `new` is the set of the runs."""
+
+_INSERT = text(f"""
+    WITH baselines AS MATERIALIZED ({LOCK_BASELINES}), inserted AS ({INSERT_RUNS}) {INSERT_INSIGHTS}
+""")  # nosec B608 # no input in it
+_INSIGHTS = text("""
+    SELECT type, title, description, CAST(confidence_score AS float8) AS confidence_score, data, tags, model_version
+    FROM insights WHERE run_id = :run_id ORDER BY confidence_score DESC, type, title
+""")
 _CANDIDATE = [
     _TABLE.c.run_id, _TABLE.c.created_at, _TABLE.c.git_branch, _TABLE.c.git_commit_sha, _TABLE.c.on_default_branch,
-    _TABLE.c.pinned, _TABLE.c.completeness["collectors"].label("collectors"),
+    _TABLE.c.pinned, _TABLE.c.review_verdict, _TABLE.c.completeness["collectors"].label("collectors"),
 ]  # fmt: skip
 _MEASURED = [_TABLE.c[name] for name in MEASURED_COLUMNS]
 # Two runs that were pinned at once would both see the run that was pinned before, and both stay pinned.
@@ -149,13 +168,15 @@ class SerializedRun:
         documents: dict[str, str | None] = {
             name: dumps(safe_json(getattr(run.analysis, name))).decode() for name in _ANALYSIS
         }
-        documents["comparison"] = None if run.comparison is None else dumps(safe_json(run.comparison)).decode()
+        documents |= _others(run)
         scalars = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
         project = run.origin.project
         scalars |= {
             "baseline_run_id": run.baseline_run_id,
             "project_key": None if project is None else project.key,
             "on_default_branch": run.on_default_branch,
+            "quality_score": None if run.review is None else run.review.quality_score,
+            "review_verdict": None if run.review is None else str(run.review.verdict),
         }
         origin = {name: safe_json(getattr(run.origin, name)) for name in ORIGIN_COLUMNS}
         size = sum(len(document) for document in documents.values() if document is not None)
@@ -164,7 +185,16 @@ class SerializedRun:
 
 def run_columns(runs: Sequence[SerializedRun]) -> dict[str, list[JSON]]:
     """Return the values of INSERT_RUNS: the runs column by column."""
-    return {name: [run.columns[name] for run in runs] for name in (*_SCALARS, *_DOCUMENTS)}
+    return {name: [run.columns[name] for run in runs] for name in (*_SCALARS, *_DOCUMENTS, "insights")}
+
+
+def _others(run: NewRun) -> dict[str, str | None]:
+    """Return the documents of a run beside its analysis, and its insights, as JSON."""
+    review = None if run.review is None else run.review.to_json()
+    documents: dict[str, JSON] = {"comparison": run.comparison, "options": run.options}
+    documents |= {column: None if review is None else review[key] for key, column in REVIEW_COLUMNS.items()}
+    documents["insights"] = [] if run.review is None else [each.to_json() for each in run.review.insights]
+    return {name: None if value is None else dumps(safe_json(value)).decode() for name, value in documents.items()}
 
 
 class RunRepository:
@@ -174,7 +204,7 @@ class RunRepository:
         self._connection = connection
 
     async def insert_many(self, runs: Sequence[SerializedRun]) -> None:
-        """Insert the runs in one statement."""
+        """Insert the runs with their insights in one statement."""
         await self._connection.execute(_INSERT, run_columns(runs))
 
     async def find_id(self, prefix: str, user_id: UUID) -> UUID:
@@ -202,7 +232,8 @@ class RunRepository:
         row = (await self._connection.execute(select(_TABLE).where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
         if row is None:
             raise NotFoundError(_no_run(run_id))
-        return run_from_row(row)
+        found = (await self._connection.execute(_INSIGHTS, {"run_id": run_id})).mappings()
+        return dataclasses.replace(run_from_row(row), insights=[dict(insight) for insight in found])
 
     async def summary(self, run_id: UUID) -> RunSummary:
         """Return the run without its large documents. Raises NotFoundError."""
@@ -228,6 +259,7 @@ class RunRepository:
                 commit=row.git_commit_sha,
                 on_default_branch=bool(row.on_default_branch),
                 pinned=row.pinned,
+                rejected=row.review_verdict == Verdict.REJECTED,
                 collectors=row.collectors or {},
             )
             for row in rows

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import InvalidInputError, NotFoundError
-from domain.jobs import UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
+from domain.jobs import OPTIONS_VERSION, UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
+from domain.options import JobOptions
 from domain.sources import SMALL_UPLOAD_BYTES, SourceKind
 from domain.text import JSON, safe_json
 from infrastructure.database.repositories.claims import TURN_OF_USER
@@ -42,8 +43,9 @@ _INSERT = text(f"""
     WITH counted AS ({_COUNT_UP}), new AS MATERIALIZED (
         SELECT * FROM unnest(
             CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
-            CAST(:notify_urls AS varchar[]), CAST(:uploads AS bytea[]), CAST(:smalls AS boolean[])
-        ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, upload, small, place)
+            CAST(:notify_urls AS varchar[]), CAST(:uploads AS bytea[]), CAST(:smalls AS boolean[]),
+            CAST(:options AS text[])
+        ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, upload, small, options, place)
     ), uploaded AS (
         INSERT INTO job_uploads (job_id, data) SELECT job_id, upload FROM new WHERE upload IS NOT NULL
     ), first AS MATERIALIZED (
@@ -51,9 +53,11 @@ _INSERT = text(f"""
     )
     INSERT INTO jobs (
         job_id, user_id, status, source_kind, source_metadata, idempotency_key, notify_url, version, small, turn,
-        created_at)
+        options, created_at)
     SELECT new.job_id, :user_id, '{JobStatus.PENDING}', new.kind, CAST(new.metadata AS jsonb), new.key, new.notify_url,
-        CASE WHEN new.upload IS NULL THEN 1 ELSE {UPLOADS_VERSION} END, new.small, first.turn + 2 * (new.place - 1),
+        CASE WHEN new.options <> '{{}}' THEN {OPTIONS_VERSION} WHEN new.upload IS NULL THEN 1
+            ELSE {UPLOADS_VERSION} END,
+        new.small, first.turn + 2 * (new.place - 1), CAST(new.options AS jsonb),
         now() + (new.place - 1) * interval '1 microsecond'
     FROM new, first
     RETURNING {JOB_COLUMNS}
@@ -70,6 +74,7 @@ class NewJob:
     upload: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     notify_url: str | None = None
+    options: JobOptions = field(default_factory=JobOptions)
 
     def __post_init__(self) -> None:
         """Raise InvalidInputError for a bad idempotency key."""
@@ -150,6 +155,7 @@ class SubmissionRepository:
             "keys": [job.idempotency_key for job in new],
             "notify_urls": [job.notify_url for job in new],
             "uploads": [job.upload for job in new],
+            "options": [json.dumps(job.options.to_json(), allow_nan=False) for job in new],
             "smalls": [job.upload is not None and len(job.upload) <= SMALL_UPLOAD_BYTES for job in new],
         }
         rows = (await self._connection.execute(_INSERT, values)).mappings()

@@ -11,9 +11,14 @@ from infrastructure.database.tables import DELIVERY_HOST
 
 _COLUMNS = f"""
     notices.notice_id AS delivery_id, notices.job_id, notices.user_id, notices.url, {DELIVERY_HOST} AS host,
-    notices.status, notices.error_message, notices.run_id, notices.finished_at, notices.attempt, notices.due_at,
+    notices.status, notices.error_message, notices.run_id,
+    (SELECT review_verdict FROM analysis_runs AS run WHERE run.run_id = notices.run_id) AS verdict,
+    (SELECT comparison -> 'counts' FROM analysis_runs AS run WHERE run.run_id = notices.run_id) AS counts,
+    (SELECT CAST(comparison -> 'fixed' ->> 'total' AS integer) FROM analysis_runs AS run
+        WHERE run.run_id = notices.run_id) AS fixed,
+    notices.finished_at, notices.attempt, notices.due_at,
     notices.delivered_at, notices.given_up_at, notices.last_error
-"""
+"""  # nosec B608 # noqa: S608 - no input in it
 _OPEN = "delivered_at IS NULL AND given_up_at IS NULL"
 
 # The claim steps through the hosts of `ix_notices_open_host`, and reads at each host only the deliveries that the host

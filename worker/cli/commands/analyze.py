@@ -25,6 +25,7 @@ from worker.cli.output.writer import OutputWriter
 from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 from worker.export.export_format import ExportFormat
+from worker.results.local_result import local_result
 
 MB = 1024 * 1024
 
@@ -80,8 +81,8 @@ async def analyze(
             analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
             save_answers()
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
-    document = analysed.analysis.document()
-    _show({"job": None, "source": origin, **document, "comparison": None}, output, export_format)
+    document = local_result(origin, analysed.analysis)
+    _show(document, output, export_format)
     if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
         output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")
     return DONE

@@ -40,7 +40,7 @@ def comment_of(result: dict[str, Any]) -> str:
 
 
 def test_comment_says_the_verdict_and_why() -> None:
-    text = comment_of(document(review_verdict="REJECTED", review_criteria_checklist=GATE))
+    text = comment_of(document(review={"verdict": "REJECTED", "criteria": GATE}))
     assert text.startswith(
         "## vibe8: rejected\n\n`https://github.com/o/r`, `main`, `aaaaaaaaaaaa`, 1 files, quality 50.0 "
     )
@@ -113,8 +113,7 @@ def test_comment_has_at_most_60_000_characters_and_closes_what_it_opens(char: st
         *found,
         files=[file_node(char * 4_000)] * 30,
         errors=[char * 4_000] * 30,
-        review_verdict="REJECTED",
-        review_criteria_checklist=gate,
+        review={"verdict": "REJECTED", "criteria": gate},
     )
     text = comment_of(result)
     assert 10_000 < len(text) <= CHARACTERS_LIMIT
@@ -144,7 +143,7 @@ def test_hostile_text_is_text(text: str) -> None:
     gate = [{"kind": "new_findings", "status": "fail", "reason": text, "findings": [found]}]
     source = {"git_repo_url": text, "git_branch": text, "git_commit_sha": text}
     result = document(
-        found, files=[file_node(text)], errors=[text], source=source, comparison=changed, review_criteria_checklist=gate
+        found, files=[file_node(text)], errors=[text], source=source, comparison=changed, review={"criteria": gate}
     )
     made = comment_of(result)
     check_comment(made)

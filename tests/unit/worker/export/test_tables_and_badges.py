@@ -144,7 +144,7 @@ def test_badge_weighs_files_by_source_lines() -> None:
 
 def test_badge_shows_the_stored_score_and_a_rejection() -> None:
     assert badge_of(document(quality_score=91.2))["message"] == "91 / 100"
-    rejected = badge_of(document(quality_score=91.2, review_verdict="REJECTED"))
+    rejected = badge_of(document(quality_score=91.2, review={"verdict": "REJECTED"}))
     assert (rejected["message"], rejected["color"]) == ("91 / 100, rejected", "b3261e")
 
 
