@@ -26,13 +26,13 @@ from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.child_process.process_control import SystemProcessControl
 from infrastructure.child_process.wire_protocol import ATTACHMENT
+from infrastructure.sources.git.added_lines import ADDED_LINES, ADDED_SINCE, count_added_lines
 from infrastructure.sources.git.clone import directory_size, fetch_repository
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import fetch_upload
-from worker.analysis.added_lines import ADDED_LINES, ADDED_SINCE, count_added_lines
 from worker.analysis.facts import wire_format
 
 PROGRESS_SECONDS = 0.2

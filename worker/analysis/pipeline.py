@@ -21,10 +21,10 @@ from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource, can_share_chi
 from domain.text import JSON
 from infrastructure.child_process.wire_protocol import ATTACHMENT
 from infrastructure.observability.child_metrics import add_fetched_bytes
+from infrastructure.sources.git.added_lines import ADDED_LINES, ADDED_SINCE, read_added_lines
 from infrastructure.sources.tree.layout import SourceLayout
 from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import check_upload
-from worker.analysis.added_lines import ADDED_LINES, ADDED_SINCE, read_added_lines
 from worker.analysis.core_pool import CorePool
 from worker.analysis.facts.source_facts import KnownFacts, SourceFacts
 from worker.analysis.package_lookup import PackageLookup

@@ -1,5 +1,7 @@
 """What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
 
+from domain.gate.policy import Policy, parse_policy
+from domain.options import JobOptions
 from worker.client.client import Client
 from worker.client.results import (
     Completed,
@@ -30,8 +32,10 @@ __all__ = [
     "ExportFormat",
     "FindingPage",
     "JobFailed",
+    "JobOptions",
     "JobResult",
     "Page",
+    "Policy",
     "ProjectTrend",
     "RepositorySubmission",
     "RunComparison",
@@ -42,6 +46,7 @@ __all__ = [
     "empty_result_to_json",
     "finding_page_to_json",
     "job_to_json",
+    "parse_policy",
     "run_summary_to_json",
     "run_to_json",
     "trend_to_json",

@@ -45,7 +45,7 @@ from infrastructure.observability.tracing import NoTracer, Tracer, trace_id
 from infrastructure.redis.event_publisher import EventPublisher
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
-from worker.analysis.added_lines import ADDED_SINCE
+from infrastructure.sources.git.added_lines import ADDED_SINCE
 from worker.analysis.pipeline import Pipeline, PipelineResult
 from worker.analysis.timeline import Timeline
 from worker.jobs.attempt_trace import record_attempt, traceparent_of

@@ -27,7 +27,20 @@ OTHER_VARIABLES = {
     "POSTGRES_PASSWORD", "REDIS_PASSWORD", "POSTGRES_IMAGE", "REDIS_IMAGE", "PYTHON_IMAGE", "VIBE8_VERSION",
 }  # fmt: skip
 OTEL_VARIABLES = {name for name in vars(environment_variables) if name.startswith("OTEL_")} | {"OTEL_TRACES_EXPORTER"}
-PLACEHOLDERS = {"SOURCE", "ID", "EMAIL", "WORKER", "REPLICA", "POD", "NODE", "PID", "JOB_ID", "SIGTERM", "HEAD"}
+PLACEHOLDERS = {
+    "SOURCE",
+    "ID",
+    "EMAIL",
+    "WORKER",
+    "REPLICA",
+    "POD",
+    "NODE",
+    "PID",
+    "JOB_ID",
+    "SIGTERM",
+    "HEAD",
+    "NOT_EVALUATED",
+}
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from collectors.engine.analysis import Options, analyse
 from domain.sources import FetchedSource
-from tests.fixtures.checks.result_documents import check_analysis, check_document, load_schema
+from tests.fixtures.checks.result_documents import UNREVIEWED, check_analysis, check_document, load_schema
 from tests.unit.collectors.source_trees import load_tree
 from tests.unit.deploy.project_files import ROOT
 
@@ -35,6 +35,7 @@ JOB: dict[str, Any] = {
     "cancel_requested_at": None,
     "worker_id": "w-1",
     "notify_url": None,
+    "options": {},
 }
 
 
@@ -54,7 +55,7 @@ def test_schema_is_a_schema() -> None:
 def test_analysis_is_valid_and_so_is_the_whole_document_at_once(analysis: dict[str, Any]) -> None:
     check_analysis(analysis)
     whole = {"job": JOB, "source": {"kind": "directory", "path": ".", "git_branch": None, "git_commit_sha": None}}
-    jsonschema.Draft202012Validator(load_schema()).validate({**whole, **analysis})
+    jsonschema.Draft202012Validator(load_schema()).validate({**whole, **UNREVIEWED, **analysis})
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_job_is_valid_and_a_damaged_one_is_refused() -> None:
 def test_result_of_a_failed_job_is_valid() -> None:
     names = ("metrics", "file_tree", "findings", "completeness", "tool_versions", "timings_ms", "history")
     empty = dict.fromkeys(names)
-    document = {"job": JOB, "source": JOB["source_metadata"], **empty, "errors": ["not a zip"]}
+    document = {"job": JOB, "source": JOB["source_metadata"], **UNREVIEWED, **empty, "errors": ["not a zip"]}
     check_document(document)
     with pytest.raises(jsonschema.ValidationError):
         check_document({**document, "source": {"run_id": "1"}})

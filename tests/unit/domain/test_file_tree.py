@@ -18,7 +18,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
 
 def test_file_metrics_have_values_and_severities_in_the_declared_order() -> None:
     metrics = FileMetrics(DECLARED).of(MeasuredFile(path="a.py", size=10, sloc=100, numbers=NUMBERS))
-    health = metrics.pop("health_score")
+    health, without_churn = metrics.pop("health_score"), metrics.pop("health_without_churn")
     assert list(metrics) == [
         "complexity", "lint", "security", "docs", "maintainability", "dead_code", "duplication", "churn", "size",
     ]  # fmt: skip
@@ -33,7 +33,10 @@ def test_file_metrics_have_values_and_severities_in_the_declared_order() -> None
         "churn": {"count": 501, "severity": "high"},
         "size": {"sloc": 100},
     }
-    assert 0 < health < 100
+    assert 0 < health < without_churn < 100
+    lines_alone = {name: numbers for name, numbers in NUMBERS.items() if name != "churn"}
+    unchanged = FileMetrics(DECLARED).of(MeasuredFile(path="a.py", size=10, sloc=100, numbers=lines_alone))
+    assert unchanged["health_score"] == unchanged["health_without_churn"] == without_churn
 
 
 def test_numbers_that_were_not_measured_are_null() -> None:

@@ -48,6 +48,18 @@ async def submit(client: Client, user_id: UUID, url: str, content: bytes = PYTHO
     return (await client.submit_upload(user_id, filename=name, content=content, notify_url=url)).job_id
 
 
+async def test_message_has_the_verdict_and_how_many_findings_are_new_and_fixed(
+    webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
+) -> None:
+    risky = b"def f(text):\n    return eval(text)\n"
+    async with webhook_system.worker():
+        for number, content in enumerate((b"def f(text):\n    assert text\n", risky)):
+            await submit(webhook_client, user_id, receiver.url, content)
+            document = (await receiver.wait_for(number + 1))[number].document
+    assert document["verdict"] == "REJECTED"
+    assert document["findings"] == {"new": {"info": 0, "low": 0, "medium": 1, "high": 0}, "fixed": 1}
+
+
 async def test_the_end_of_a_job_is_delivered_once(
     webhook_system: System, webhook_client: Client, user_id: UUID, receiver: WebhookReceiver
 ) -> None:
@@ -64,6 +76,8 @@ async def test_the_end_of_a_job_is_delivered_once(
             "error": None,
             "run_id": str(job.result_run_id),
             "finished_at": job.finished_at.isoformat(),
+            "verdict": "NOT_EVALUATED",
+            "findings": None,
         }
         assert verify(webhook_client.webhook_secrets(user_id)[0], received.headers, received.body)
         failing = await submit(webhook_client, user_id, receiver.url, b"no zip", "a.zip")

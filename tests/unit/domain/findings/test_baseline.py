@@ -4,14 +4,15 @@ from uuid import UUID
 
 import pytest
 
-from domain.findings.baseline import Candidate, Project, choose_baseline, paths_agree
+from domain.findings.baseline import Candidate, Project, choose_baseline, likely_commits, paths_agree
 
 OK = {"lint": "ok", "churn": "partial"}
 
 
 def candidate(age: int, **fields: Any) -> Candidate:
     values: dict[str, Any] = {
-        "branch": "main", "commit": f"c{age}", "on_default_branch": False, "pinned": False, "collectors": OK, **fields
+        "branch": "main", "commit": f"c{age}", "on_default_branch": False, "pinned": False, "rejected": False,
+        "collectors": OK, **fields
     }  # fmt: skip
     return Candidate(run_id=UUID(int=age), created_at=datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=age), **values)
 
@@ -46,6 +47,25 @@ def test_run_that_is_less_complete_is_no_baseline() -> None:
     failed = {"lint": "failed", "churn": "ok"}
     assert chosen([candidate(1, collectors=failed), candidate(2)]) == (2, "same branch")
     assert chosen([candidate(1, collectors=failed)], collectors=failed) == (1, "same branch")
+
+
+def test_run_that_its_gate_rejected_is_a_baseline_only_if_it_is_pinned() -> None:
+    assert chosen([candidate(1, rejected=True), candidate(2)]) == (2, "same branch")
+    assert chosen([candidate(1, rejected=True)]) is None
+    assert chosen([candidate(1, rejected=True, pinned=True), candidate(2)]) == (1, "pinned")
+
+
+def test_likely_commits_hold_that_of_every_baseline_that_can_be_chosen() -> None:
+    runs = [
+        candidate(1, branch="topic"), candidate(2, branch="topic"), candidate(3, branch="topic"),
+        candidate(4, on_default_branch=True), candidate(5, branch="other"),
+    ]  # fmt: skip
+    assert likely_commits(runs, branch="topic") == ("c1", "c2", "c4")
+    assert likely_commits(runs, branch="new") == ("c4",)
+    assert likely_commits([*runs, candidate(9, pinned=True)], branch="new") == ("c9", "c4")
+    main = [candidate(age, on_default_branch=True, rejected=age == 2) for age in (1, 2, 3)]
+    assert likely_commits(main, branch=None) == ("c1", "c3")
+    assert likely_commits([candidate(1, commit=None)], branch="main") == ()
 
 
 @pytest.mark.parametrize(
