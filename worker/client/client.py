@@ -14,7 +14,7 @@ ServiceUnavailableError (try again later).
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Self
 from uuid import UUID
@@ -56,6 +56,17 @@ from worker.client.watching import watch_job
 from worker.export.export_format import ExportFormat
 
 
+@asynccontextmanager
+async def environment_tracer() -> AsyncIterator[Tracer]:
+    """Open the tracer that the environment configures, and send the spans that are left at the end."""
+    tracer = open_tracer()
+    try:
+        yield tracer
+    finally:
+        if tracer.enabled:
+            await asyncio.to_thread(tracer.close)
+
+
 class Client:
     """What one API may do for its users. Safe for concurrent tasks of one event loop."""
 
@@ -80,11 +91,11 @@ class Client:
         Without a `tracer`, the one that the environment configures is used. With `lazy_redis`, Redis is contacted by
         the first call that needs it; calls that only read jobs and runs never do.
         """
-        async with AsyncExitStack() as stack:
-            if tracer is None and (tracer := open_tracer()).enabled:
-                stack.push_async_callback(asyncio.to_thread, tracer.close)
-            connections = await stack.enter_async_context(open_connections(settings, lazy_redis=lazy_redis))
-            yield cls(connections, settings, tracer)
+        async with (
+            environment_tracer() if tracer is None else nullcontext(tracer) as used,
+            open_connections(settings, lazy_redis=lazy_redis) as connections,
+        ):
+            yield cls(connections, settings, used)
 
     # Users
 

@@ -11,8 +11,9 @@ from domain.workers import PAUSED
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
+from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
-from worker.client.client import Client
+from worker.client.client import Client, environment_tracer
 from worker.client.connections import Connections, open_connections
 from worker.client.submissions import submission_limits
 
@@ -23,8 +24,8 @@ class OperatorClient:
     `user_client` offers the calls of one user on the same connections; `get_job_owner` says in whose name to make them.
     """
 
-    def __init__(self, connections: Connections, settings: Settings) -> None:
-        self.user_client = Client(connections, settings)
+    def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
+        self.user_client = Client(connections, settings, tracer)
         self._connections = connections
         self._database = connections.database
         self._limits = submission_limits(settings)
@@ -32,9 +33,12 @@ class OperatorClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, *, lazy_redis: bool = False) -> AsyncIterator[Self]:
-        """Connect; `lazy_redis` as in `Client.open`. Raises ServiceUnavailableError."""
-        async with open_connections(settings, lazy_redis=lazy_redis) as connections:
-            yield cls(connections, settings)
+        """Connect, with the tracer that the environment configures; `lazy_redis` as in `Client.open`.
+
+        Raises ServiceUnavailableError.
+        """
+        async with environment_tracer() as tracer, open_connections(settings, lazy_redis=lazy_redis) as connections:
+            yield cls(connections, settings, tracer)
 
     async def is_paused(self) -> bool:
         """Return whether `vibe8 pause` keeps all workers from claiming jobs."""

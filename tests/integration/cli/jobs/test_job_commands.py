@@ -17,6 +17,11 @@ from worker.client import Client
 
 RESULT_KEYS = {
     "comparison",
+    "insights",
+    "options",
+    "quality_score",
+    "review",
+    "standing",
     "job",
     "source",
     "metrics",
