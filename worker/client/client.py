@@ -14,7 +14,7 @@ ServiceUnavailableError (try again later).
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Self
 from uuid import UUID
