@@ -23,7 +23,7 @@ class ExportedFinding:
     """A finding with printable texts, none of them empty. None is what is not known.
 
     `line`, `column`, `end_line` and `end_column` are as in `domain.metrics.report.Finding`, from 1 to MAX_POSITION; an
-    end is never before its beginning.
+    end is never before its beginning. `severity_before` is the severity in the baseline of one that is updated.
     """
 
     metric: str
@@ -41,6 +41,7 @@ class ExportedFinding:
     location_hash: str | None
     fingerprint: str | None
     state: str | None
+    severity_before: FindingSeverity | None
     first_seen_at: str | None
 
 
@@ -144,6 +145,7 @@ def _finding(item: JSON, roles: Mapping[str, str]) -> ExportedFinding | None:
         location_hash=_text(item.get("location_hash"), NAME_LIMIT),
         fingerprint=_text(item.get("fingerprint"), NAME_LIMIT),
         state=_text(item.get("state"), NAME_LIMIT),
+        severity_before=_severity(item["severity_before"]) if item.get("severity_before") is not None else None,
         first_seen_at=_text(item.get("first_seen_at"), NAME_LIMIT),
     )
 

@@ -80,6 +80,7 @@ def _item(found: ExportedFinding) -> dict[str, Any]:
     return {
         "severity": str(found.severity),
         "state": _STATES.get(found.state or "", found.state and line(found.state, 20)),
+        "before": str(found.severity_before) if found.severity_before not in (None, found.severity) else None,
         "rule": line(found.rule, 40),
         "place": place(found.path, found.line, found.column),
         "function": None if found.function is None else path_text(found.function, 100),

@@ -1,6 +1,7 @@
 """The beginning of the report: what was analysed, the verdict of the gate, and the insights."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from domain.gate.evaluation import Status
@@ -95,11 +96,11 @@ def gate(run: ExportedRun) -> dict[str, Any] | None:
     answers = objects(review.get("criteria"))
     ranked = sorted(answers, key=lambda answer: list(_STATUSES).index(_status(answer)))
     strengths, weaknesses = texts(review.get("strengths")), texts(review.get("weaknesses"))
-    failed = sum(_status(answer) == Status.FAIL for answer in answers)
+
     return {
         "key": key,
         "verdict": verdict,
-        "summary": f"{failed:,} of {counted(len(answers), 'condition')} failed" if answers else "no condition listed",
+        "summary": _summary(answers),
         "conditions": [_condition(answer) for answer in ranked[:CONDITIONS_SHOWN]],
         "cut": cut(min(CONDITIONS_SHOWN, len(answers)), len(answers)),
         "strengths": strengths[:SENTENCES_SHOWN],
@@ -109,6 +110,13 @@ def gate(run: ExportedRun) -> dict[str, Any] | None:
             len(strengths) + len(weaknesses),
         ),
     }
+
+
+def _summary(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Return `5 conditions: 2 failed, 1 not evaluated, 2 passed`."""
+    numbers = Counter(map(_status, answers))
+    parts = [f"{numbers[status]:,} {text}" for status, text in _STATUSES.items() if numbers[status]]
+    return f"{counted(len(answers), 'condition')}: {', '.join(parts)}" if parts else "no condition is listed"
 
 
 def _status(answer: Mapping[str, Any]) -> str:

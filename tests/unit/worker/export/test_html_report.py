@@ -45,7 +45,9 @@ def test_headline_names_project_commit_date_and_author(rejected: Page) -> None:
 
 def test_gate_shows_each_condition_with_its_reason_and_findings_and_failures_first(rejected: Page) -> None:
     text = rejected.text("gate")
-    assert text.startswith("Quality gate Rejected 2 of 5 conditions failed failed New findings (medium or above) ")
+    assert text.startswith(
+        "Quality gate Rejected 5 conditions: 2 failed, 1 not evaluated, 2 passed failed New findings (medium or above) "
+    )
     assert (
         "5 findings of medium severity or above are new or have become worse; at most 0 may be Measured: 5; at most 0 "
         "high shop/payments/service.py:40:5 Use of possibly insecure function"
@@ -137,6 +139,14 @@ def test_findings_are_grouped_with_new_and_severe_ones_first(rejected: Page) -> 
         "high new B307 shop/payments/service.py:40:5 in Order.total Use of possibly insecure function"
     )
     assert "Fixed findings of the earlier run, in any file" in text
+
+
+def test_finding_that_became_worse_says_its_severity_before() -> None:
+    document = rejected_run()
+    document["findings"]["items"][-1] |= {"state": "updated", "severity": "high", "severity_before": "low"}
+    text = page_of(document).text("findings")
+    assert text.count("was low") == 1
+    assert "high was low updated missing-docstring" in text
 
 
 def test_findings_of_other_roles_are_counted_and_not_listed() -> None:

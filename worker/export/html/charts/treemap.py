@@ -49,7 +49,6 @@ class _Folder:
     singles: int = 0
     folders: dict[str, "_Folder"] = field(default_factory=dict)
     files: list[MappedFile] = field(default_factory=list)
-    is_rest: bool = False
 
     def all_files(self) -> Iterator[MappedFile]:
         yield from self.files
