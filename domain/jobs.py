@@ -119,7 +119,7 @@ class Job:
     worker_id: str | None
     """The worker that runs the job, or ran its last attempt."""
     options: Mapping[str, JSON] = field(default_factory=dict)
-    """As `domain.options.JobOptions.to_json` makes them; a row of another program may hold anything."""
+    """As `JobOptions.to_json` makes them; a row of another program may hold anything."""
 
     @property
     def cursor(self) -> "JobCursor":
