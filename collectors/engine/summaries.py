@@ -36,6 +36,7 @@ ROW_KEYS = (
     "fingerprint",
 )
 _RULE, _SEVERITY, _LINE, _COLUMN, _MESSAGE = 0, 1, 2, 3, 7
+_ITEM_KEYS = ("metric", "rule", "severity", "path", *ROW_KEYS[2:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +153,12 @@ def list_findings(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSO
     items: list[JSON] = []
     cut: dict[str, Counter[str]] = {}
     for path in sorted({path for summary in summaries.values() for path in summary.findings}):
+        shown_path = printable(path)
         for metric, row in _rows_of_file(path, summaries):
             severity = row[_SEVERITY]
             if quota[severity]:
                 quota[severity] -= 1
-                items.append(_item(metric, path, row))
+                items.append(_item(metric, shown_path, row))
             else:
                 cut.setdefault(metric, Counter())[severity] += 1
     return {"total": counts.total(), "items": items, "cut": {metric: dict(cut[metric]) for metric in sorted(cut)}}
@@ -179,5 +181,4 @@ def _rows_of_file(path: str, summaries: Mapping[str, Summary]) -> list[tuple[str
 
 def _item(metric: str, path: str, row: Row) -> JSON:
     rule, severity, *rest = row
-    head = {"metric": metric, "rule": rule, "severity": severity, "path": printable(path)}
-    return {**head, **dict(zip(ROW_KEYS[2:], rest, strict=True))}
+    return dict(zip(_ITEM_KEYS, (metric, rule, severity, path, *rest), strict=True))

@@ -42,18 +42,22 @@ def candidate_strings(nodes: SyntaxNodes) -> Iterator[tuple[ast.Constant, tuple[
         for rule, prefilter in _VALUE_RULES:
             if prefilter(str(text.value)):
                 yield text, (rule,)
-    yield from ((text, (_RULES[PASSWORD_RULE_ID],)) for text in _find(_PASSWORD_FINDERS, nodes))
-    query_parts = _find(_QUERY_FINDERS, nodes)
+    passwords, query_parts = _find(nodes)
+    yield from ((text, (_RULES[PASSWORD_RULE_ID],)) for text in passwords)
     if _may_form_query(query_parts):
         yield from ((text, (_RULES[SQL_RULE_ID],)) for text in query_parts)
 
 
-def _find(finders: StringFinders, nodes: SyntaxNodes) -> list[ast.Constant]:
-    found: list[ast.Constant] = []
+def _find(nodes: SyntaxNodes) -> tuple[list[ast.Constant], list[ast.Constant]]:
+    """Return the strings that may be a password, and those that may be a part of a query."""
+    passwords: list[ast.Constant] = []
+    query_parts: list[ast.Constant] = []
+    finder_of = _FINDERS.get
     for node in nodes.postorder:
-        if (finder := finders.get(node.__class__)) is not None:
-            found += finder(node)
-    return found
+        if (finder := finder_of(node.__class__)) is not None:
+            find, of_password = finder
+            (passwords if of_password else query_parts).extend(find(node))
+    return passwords, query_parts
 
 
 def _may_form_query(texts: Iterable[ast.Constant]) -> bool:
@@ -100,3 +104,8 @@ _QUERY_FINDERS: StringFinders = {
     # The rule runs at the first string of an f-string and joins all of its strings.
     ast.JoinedStr: lambda node: _strings(node.values),
 }
+_FINDERS = {
+    **{kind: (find, True) for kind, find in _PASSWORD_FINDERS.items()},
+    **{kind: (find, False) for kind, find in _QUERY_FINDERS.items()},
+}
+"""Both at once: no class of nodes is in both."""
