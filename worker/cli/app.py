@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from domain.errors import Vibe8Error
+from domain.errors import NotFoundError, Vibe8Error
 from worker.cli import job_commands, operator_commands, run_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
 from worker.cli.options import BranchOption, JsonOption, OptionalFormatOption, examples_epilog, run_and_exit
@@ -155,12 +155,20 @@ def run() -> int:
     except typer.TyperException as error:
         message, code = _usage_message(error), BAD_INPUT
     except Vibe8Error as error:
-        message, code = str(error), exit_code(error)
+        message, code = _advised(error), exit_code(error)
     except KeyboardInterrupt:
         message, code = "interrupted", INTERRUPTED
     if message:
         print_error(message)
     return code
+
+
+def _advised(error: Vibe8Error) -> str:
+    """Return the message; a job or a run that is not found may be another user's."""
+    message = str(error)
+    if isinstance(error, NotFoundError) and message.startswith(("there is no job ", "there is no run ")):
+        return f"{message}; `vibe8 jobs` and `vibe8 runs` list them, of another user with `--user`"
+    return message
 
 
 def _usage_message(error: typer.TyperException) -> str:

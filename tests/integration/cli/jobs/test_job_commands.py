@@ -284,7 +284,7 @@ async def test_job_is_named_by_the_beginning_of_its_id(
     )
     assert shown.document["job_id"] == "abc1" + "0" * 28
     assert_error_line(unclear, 2, "several job ids begin with 'abc'", "give more characters")
-    assert_error_line(unknown, 2, "there is no job abc3")
+    assert_error_line(unknown, 2, "there is no job abc3; `vibe8 jobs` and `vibe8 runs` list them")
     assert_error_line(others, 2, "there is no job abd")
     operator = await cli.run("job", "abd", "--operator", "--json")
     assert operator.document["job_id"] == "abd0" + "0" * 28
