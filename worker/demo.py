@@ -1,14 +1,18 @@
-"""`make demo`: one job from submission to result, on temporary servers.
+"""`make demo`: two jobs from submission to result, on temporary servers.
 
-Starts PostgreSQL and Valkey, migrates, starts a worker process, submits the working directory with its git history to
-the queue, shows the progress and the result, and stops everything that it started.
+Starts PostgreSQL and Valkey, migrates, and starts a worker process. Submits an earlier commit of the working directory,
+then the working directory with its git history, shows the progress, the result and what changed since that commit,
+writes a report, and stops everything that it started.
 """
 
+import io
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +28,8 @@ from worker.cli.exit_codes import INTERRUPTED, exit_code
 
 UPLOAD_MB = 200
 START_SECONDS = 60
+COMMITS_BACK = 20
+REPORT = "vibe8-report.html"
 VIBE8 = (sys.executable, "-P", "-m", "worker")  # -P: the working directory is analysed and must not be imported
 _SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
 
@@ -46,7 +52,7 @@ def _run_with_own_servers() -> int:
     with _temporary_directory() as directory:
         stack = EmbeddedStack(directory, durable=False)
         try:
-            _print_line("1/4  starting PostgreSQL and Valkey in a temporary directory")
+            _print_line("1/5  starting PostgreSQL and Valkey in a temporary directory")
             stack.start()
             return _demonstrate(directory, _environment(directory))
         finally:
@@ -65,19 +71,57 @@ def _environment(directory: Path) -> dict[str, str]:
 
 
 def _demonstrate(directory: Path, environment: Mapping[str, str]) -> int:
-    _print_line("2/4  creating the schema")
+    _print_line("2/5  creating the schema")
     migrated = _run(("migrate",), environment)
     if migrated:
         return migrated
-    _print_line("3/4  starting a worker process")
+    _print_line("3/5  starting a worker process")
     with _worker(environment, directory / "worker.log"):
-        _print_line("4/4  submitting this directory with its git history, and waiting for its job\n")
-        return _run(("submit", ".", "--wait"), environment)
+        project = ("--project", Path.cwd().name or "demo")
+        earlier = _earlier_commit(directory / "earlier")
+        if earlier is None:
+            _print_line("4/5  no earlier commit to compare with: the git history is not here")
+        else:
+            _print_line(f"4/5  submitting commit {earlier}, to compare with")
+            _run(("submit", str(directory / "earlier"), *project, "--wait", "--json"), environment, quiet=True)
+        _print_line("5/5  submitting this directory with its git history, and waiting for its job\n")
+        code = _run(("submit", ".", *project, "--wait"), environment)
+        return code or _write_report(environment)
 
 
-def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:
+def _earlier_commit(directory: Path) -> str | None:
+    """Write the files of an earlier commit into a new directory. Returns its short id; None where there is none."""
+    listed = _git("rev-list", "--first-parent", "--abbrev-commit", f"--max-count={COMMITS_BACK + 1}", "HEAD")
+    commits = (listed or b"").decode().split()
+    archive = None if len(commits) < 2 else _git("archive", commits[-1])
+    if archive is None:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(directory, filter="data")
+    return commits[-1]
+
+
+def _git(*arguments: str) -> bytes | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, check=False)  # noqa: S607 - the git on the PATH
+    return done.stdout if done.returncode == 0 else None
+
+
+def _write_report(environment: Mapping[str, str]) -> int:
+    """Export the newest run as a page into the working directory. Returns an exit code."""
+    listed = subprocess.run(
+        [*VIBE8, "runs", "--limit", "1", "--json"], env=environment, capture_output=True, check=True
+    )
+    run_id = json.loads(listed.stdout)[0]["source"]["run_id"]
+    code = _run(("export", run_id, "--format", "html", "--output", REPORT), environment)
+    if code == 0:
+        _print_line(f"\nThe report for a browser: {Path(REPORT).resolve()}")
+    return code
+
+
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str], *, quiet: bool = False) -> int:
     """Run `vibe8 ARGUMENTS` and return its exit code. Always waits for its end: Ctrl-C on a terminal reaches it too."""
-    process = subprocess.Popen([*VIBE8, *arguments], env=environment)
+    output = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen([*VIBE8, *arguments], env=environment, stdout=output)
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -60,7 +60,13 @@ async def test_demo_shows_a_result_and_leaves_nothing_behind(project: System) ->
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert [line[:3] for line in lines if line[1:2] == "/"] == ["1/4", "2/4", "3/4", "4/4"]
+    assert [line[:3] for line in lines if line[1:2] == "/"] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    assert any(
+        line in ("Gate: approved", "Gate: rejected") for line in lines
+    )  # it was compared with the earlier commit
+    report = project.directory / "vibe8-report.html"
+    assert lines[-1] == f"The report for a browser: {report}"
+    assert report.read_text().startswith("<!DOCTYPE html>")
     assert {line.split()[0] for line in lines if line} >= METRIC_NAMES
     assert any(line.endswith("2 commits, 4 lines changed") for line in lines)  # the git history was part of the upload
     files = [line.split() for line in lines if line.endswith(".py")]
