@@ -48,7 +48,7 @@ def traits_from_json(value: Mapping[str, JSON]) -> dict[str, MetricTraits]:
     """Return the traits by metric. Raises InvalidTraitsError; a run's document may have been damaged."""
     try:
         return {name: _from_json(of_metric) for name, of_metric in value.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InvalidTraitsError(f"findings.metrics is not as this version writes it: {error!r}") from error
 
 

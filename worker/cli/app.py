@@ -4,6 +4,7 @@ Each subcommand imports its implementation when it runs, so that `vibe8 --help` 
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,15 @@ import typer
 from domain.errors import NotFoundError, Vibe8Error
 from worker.cli import job_commands, operator_commands, run_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
-from worker.cli.options import BranchOption, JsonOption, OptionalFormatOption, examples_epilog, run_and_exit
+from worker.cli.options import (
+    BranchOption,
+    GateOption,
+    JsonOption,
+    OptionalFormatOption,
+    PolicyOption,
+    examples_epilog,
+    run_and_exit,
+)
 from worker.cli.output.errors import print_error
 
 app = typer.Typer(
@@ -25,7 +34,8 @@ app = typer.Typer(
     "  vibe8 up                 runs PostgreSQL, Redis and a worker on this machine\n"
     "  vibe8 submit . --wait    in another terminal: submits a job and waits for it",
     epilog="\b\n"
-    "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached, 130 interrupted.\n"
+    "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached, "
+    "4 rejected by the gate, 130 interrupted.\n"
     "Settings come from the environment; docs/configuration.md lists them, `vibe8 doctor` checks them.",
 )
 
@@ -90,6 +100,7 @@ def migrate(as_json: JsonOption = False) -> None:
         "vibe8 analyze src --json > result.json",
         "vibe8 analyze . --format sarif > vibe8.sarif",
         "vibe8 analyze . --format html > report.html",
+        "vibe8 analyze . --baseline result.json --gate",
     ),
     help=f"Run the ten collectors on this machine, without any server.\n\n{job_commands.TOKEN_HELP}",
 )
@@ -104,12 +115,23 @@ def analyze(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no package index for the newest versions of packages.")
     ] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An earlier result to compare with, as --json printed it.")
+    ] = None,
+    gate: GateOption = False,
+    policy: PolicyOption = None,
 ) -> None:
     """Run the ten collectors on this machine, without any server."""
-    from worker.cli.commands.analyze import run_analysis
+    from worker.cli.commands.analyze import GateOptions, run_analysis
 
     code = run_analysis(
-        source, branch, as_json=as_json, use_cache=not no_cache, export_format=export_format, offline=offline
+        source,
+        branch,
+        as_json=as_json,
+        use_cache=not no_cache,
+        export_format=export_format,
+        offline=offline,
+        gate=GateOptions(baseline=baseline, policy=policy, enforced=gate),
     )
     raise typer.Exit(code)
 

@@ -8,6 +8,9 @@ FAILED = 1
 
 BAD_INPUT = 2
 UNREACHABLE = 3
+REJECTED = 4
+"""The quality gate rejected the result; only with --gate."""
+
 INTERRUPTED = 130
 """Ctrl-C: the exit code that shells use for it."""
 

@@ -13,7 +13,9 @@ from domain.errors import InvalidInputError
 from worker.cli.options import (
     DEFAULT_USER,
     BranchOption,
+    GateOption,
     JsonOption,
+    PolicyOption,
     UserOption,
     examples_epilog,
     parse_age,
@@ -71,6 +73,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmat
         "vibe8 submit . --wait",
         "vibe8 submit https://github.com/psf/requests --project requests",
         "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
+        "vibe8 submit . --baseline 9c41 --policy policy.json --gate --wait",
         "vibe8 submit --from sources.jsonl",
     ),
     help="Submit a source to the workers.\n\n"
@@ -98,6 +101,11 @@ def submit(
     no_history: Annotated[
         bool, typer.Option("--no-history", help="Leave out the git history of a directory, as when it is too large.")
     ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run to compare with; the worker chooses it if not given.")
+    ] = None,
+    gate: GateOption = False,
+    policy: PolicyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a source to the workers."""
@@ -111,11 +119,24 @@ def submit(
     if from_file is None:
         if source is None:
             raise InvalidInputError("missing argument 'SOURCE' (see `vibe8 submit --help`)")
-        options = {"wait": wait, "with_history": not no_history}
-        run_and_exit(submit_command(source, branch, authorship, user, output, notify=notify, **options))
-    elif source is not None or branch is not None or wait or no_history:
+        command = submit_command(
+            source,
+            branch,
+            authorship,
+            user,
+            output,
+            wait=wait,
+            with_history=not no_history,
+            notify=notify,
+            baseline=baseline,
+            policy_file=policy,
+            gate=gate,
+        )
+        run_and_exit(command)
+    elif (source, branch, baseline, policy) != (None,) * 4 or wait or no_history or gate:
         raise InvalidInputError(
-            "--from cannot be combined with SOURCE, --branch, --wait or --no-history (see `vibe8 submit --help`)"
+            "--from cannot be combined with SOURCE, --branch, --wait, --no-history, --baseline, --policy or --gate "
+            "(see `vibe8 submit --help`)"
         )
     else:
         run_and_exit(submit_file(from_file, authorship, notify, user, output))

@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,12 @@ OptionalFormatOption = Annotated[
 ]
 
 BranchOption = Annotated[str | None, typer.Option(help="The repository's branch; its default branch if not given.")]
+
+
+GateOption = Annotated[bool, typer.Option("--gate", help="Exit with 4 where the quality gate rejects the result.")]
+PolicyOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The gate's policy, as JSON, instead of the default one.")
+]
 
 
 def examples_epilog(*lines: str) -> str:

@@ -13,6 +13,9 @@ from domain.trends import TrendRun
 NEWEST_RUNS = 1_000
 """The most runs that are read. Runs of a commit that was analysed again count, so it is more than a series needs."""
 
+QUALITY = "quality"
+"""Name that stands beside the metrics' for the quality score of a run."""
+
 _KNOWN = text("""
     SELECT key FROM unnest(CAST(:keys AS text[])) WITH ORDINALITY AS named (key, position)
     WHERE EXISTS (SELECT FROM analysis_runs WHERE user_id = :user_id AND project_key = key)
@@ -28,7 +31,8 @@ _BRANCH = text("""
 """)
 # Of a metric with numbers of each role, those of source files. Lists and texts are no numbers of a trend.
 _RUNS = text(f"""
-    SELECT run_id, created_at, git_commit_sha, tool_versions, completeness -> 'collectors' AS collectors, (
+    SELECT run_id, created_at, git_commit_sha, tool_versions, quality_score,
+        completeness -> 'collectors' AS collectors, (
         SELECT jsonb_object_agg(metric.key, (
             SELECT coalesce(jsonb_object_agg(number.key, number.value), '{{}}')
             FROM jsonb_each(coalesce(metric.value #> '{{by_role,{Role.SOURCE}}}', metric.value)) AS number
@@ -74,7 +78,7 @@ class TrendQuery:
                 run_id=row.run_id,
                 created_at=row.created_at,
                 commit=row.git_commit_sha,
-                numbers=row.numbers or {},
+                numbers={**(row.numbers or {}), QUALITY: {"quality_score": row.quality_score}},
                 tool_versions=row.tool_versions,
                 complete=bool(row.collectors) and UNMEASURED.isdisjoint(row.collectors.values()),
             )

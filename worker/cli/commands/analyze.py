@@ -5,29 +5,54 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import infrastructure.observability.light_structlog  # noqa: F401 - before any module that logs
 from domain.errors import InvalidInputError
+from domain.gate.policy import Policy
 from domain.ports import ClosablePackageIndex, ProgressListener
 from domain.text import JSON, printable
 from infrastructure.child_process.zygote_process import ZygoteProcess
 from infrastructure.outbound.saved_answers import SavedAnswers
 from infrastructure.settings import Settings, load_settings
+from infrastructure.sources.git.added_lines import ADDED_SINCE
 from infrastructure.sources.local.facts_cache import DirectoryFactsCache, user_cache_directory
 from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline, package_index
 from worker.cli.early_zygote import early_zygote
 from worker.cli.exit_codes import DONE
+from worker.cli.output.results.verdict import report_verdict
 from worker.cli.output.writer import OutputWriter
 from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 from worker.export.export_format import ExportFormat
 from worker.results.local_result import local_result
+from worker.results.result_file import EarlierResult
 
 MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOptions:
+    """Files with an earlier result and with a policy, and whether the verdict decides the exit code (`enforced`)."""
+
+    baseline: Path | None = None
+    policy: Path | None = None
+    enforced: bool = False
+
+    def read(self) -> tuple[EarlierResult | None, Policy | None]:
+        """Read both files. Raises InvalidInputError."""
+        if self.baseline is None and self.policy is None:
+            return None, None
+        # Imported here, since most analyses have neither file.
+        from worker.results.policy_file import read_policy_file
+        from worker.results.result_file import read_result_file
+
+        policy = None if self.policy is None else read_policy_file(self.policy)
+        return None if self.baseline is None else read_result_file(self.baseline), policy
 
 
 def run_analysis(
@@ -38,6 +63,7 @@ def run_analysis(
     use_cache: bool,
     offline: bool,
     export_format: ExportFormat | None = None,
+    gate: GateOptions = GateOptions(),
 ) -> int:
     """Analyse the source in children of a zygote that ends with the analysis. Returns the exit code.
 
@@ -50,7 +76,7 @@ def run_analysis(
     with early_zygote.take() as zygote:
         output = OutputWriter(as_json=as_json or export_format is not None)
         analysis = analyze(
-            source, branch, output, zygote, use_cache=use_cache, export_format=export_format, offline=offline
+            source, branch, output, zygote, use_cache=use_cache, export_format=export_format, offline=offline, gate=gate
         )
         return run_and_flush(analysis)
 
@@ -64,6 +90,7 @@ async def analyze(
     use_cache: bool,
     export_format: ExportFormat | None,
     offline: bool,
+    gate: GateOptions,
 ) -> int:
     """Analyse the source in children of the given zygote, and print a result of the same shape as a job's.
 
@@ -72,7 +99,9 @@ async def analyze(
     """
     settings = load_settings(need_services=False)
     source = parse_source(source_text, branch, settings)
-    request = pipeline_source(source, settings)
+    earlier, policy = gate.read()
+    commits = [] if earlier is None or earlier.commit is None else [earlier.commit]
+    request = {**pipeline_source(source, settings), ADDED_SINCE: commits}
     caches = user_cache_directory(os.environ) if use_cache else None
     packages, save_answers = (None, lambda: None) if offline else _package_index(settings, caches)
     with _progress_display(output) as on_event:
@@ -81,11 +110,18 @@ async def analyze(
             analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
             save_answers()
     origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
-    document = local_result(origin, analysed.analysis)
+    document = local_result(
+        origin,
+        analysed.analysis,
+        since=datetime.now(UTC).isoformat(),
+        baseline=None if earlier is None else earlier.baseline,
+        policy=policy,
+        added_lines=next(iter(analysed.added_lines.values()), None),
+    )
     _show(document, output, export_format)
     if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
         output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")
-    return DONE
+    return report_verdict(document) if gate.enforced else DONE
 
 
 @contextmanager

@@ -4,9 +4,11 @@ import asyncio
 import functools
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
-from domain.errors import ServiceUnavailableError
+from domain.errors import InvalidInputError, ServiceUnavailableError
 from domain.jobs import Job, JobStatus
 from domain.sources import Authorship
 from infrastructure.settings import Settings, load_settings
@@ -16,10 +18,21 @@ from worker.cli.commands.jobs import print_job_result
 from worker.cli.exit_codes import DONE, InterruptedByUserError
 from worker.cli.options import DEFAULT_USER
 from worker.cli.output.progress import WAITING, ProgressDisplay
+from worker.cli.output.results.verdict import report_verdict
 from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import Directory, File, RemoteRepository, Source, parse_source, read_file
-from worker.client import Client, JobResult, RepositorySubmission, Submission, UploadSubmission, job_to_json
+from worker.client import (
+    Client,
+    Completed,
+    JobOptions,
+    JobResult,
+    RepositorySubmission,
+    Submission,
+    UploadSubmission,
+    job_to_json,
+)
 from worker.client.operator import OperatorClient
+from worker.results.policy_file import read_policy_file
 from worker.retry import OutageTimer, retry_while_unavailable
 
 OUTAGE_SECONDS = 60.0
@@ -46,9 +59,18 @@ async def submit(
     wait: bool,
     with_history: bool = True,
     notify: str | None = None,
+    baseline: str | None = None,
+    policy_file: Path | None = None,
+    gate: bool = False,
 ) -> int:
-    """Submit the source; with `wait`, show its progress and its result."""
+    """Submit the source; with `wait`, show its progress and its result.
+
+    `baseline` is the beginning of a run's id. With `gate`, the verdict decides the exit code.
+    """
+    if gate and not wait:
+        raise InvalidInputError("--gate needs --wait: the verdict is known when the job has ended")
     settings = load_settings(need_services=False)
+    policy = None if policy_file is None else read_policy_file(policy_file)
     source = parse_source(source_text, branch, settings)
     # Read the source before connecting, so that its errors are reported first.
     read = functools.partial(read_submission, source, authorship, settings, notify_url=notify)
@@ -56,10 +78,14 @@ async def submit(
     async with OperatorClient.open(load_settings()) as operator:
         client = operator.user_client
         user_id = await client.get_or_create_user(email)
+        run_id = None if baseline is None else await client.find_run_id(user_id, baseline)
+        submission = replace(submission, options=JobOptions(baseline=run_id, gate=policy))
         (job,) = await client.submit_many(user_id, [submission])
         hint = _next_commands(job.job_id, email)
         if wait:
-            return await _watch_and_show(operator, user_id, job.job_id, output, hint)
+            result = await _watch(operator, user_id, job.job_id, output, hint)
+            code = print_job_result(result, output)
+            return report_verdict({"review": result.run.review}) if gate and isinstance(result, Completed) else code
     if output.as_json:
         output.print_json(job_to_json(job))
     else:
@@ -112,20 +138,19 @@ def _next_commands(job_id: str, email: str) -> str:
     return ", ".join(f"`vibe8 {verb} {job_id}{user_option}` {effect}" for verb, effect in verbs)
 
 
-async def _watch_and_show(operator: OperatorClient, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> int:
-    """Show the job's progress, then its result. A failed job stays, so that it can be retried.
+async def _watch(operator: OperatorClient, user_id: UUID, job_id: str, output: OutputWriter, hint: str) -> JobResult:
+    """Show the job's progress, and return its result. A failed job stays, so that it can be retried.
 
     The job continues without this command. Errors that end the command early say how to follow the job.
     """
     try:
         with ProgressDisplay(quiet=output.as_json, stage=WAITING) as display:
             await JobWatcher(operator, user_id, job_id, display).watch_until_finished()
-        result = await _read_result(operator.user_client, user_id, job_id)
+        return await _read_result(operator.user_client, user_id, job_id)
     except asyncio.CancelledError:
         raise InterruptedByUserError(f"no longer watching; the job goes on: {hint}") from None
     except ServiceUnavailableError as error:
         raise ServiceUnavailableError(f"{error}; the job may go on: {hint}") from error
-    return print_job_result(result, output)
 
 
 async def _read_result(client: Client, user_id: UUID, job_id: str) -> JobResult:

@@ -71,6 +71,6 @@ async def test_long_outage_ends_the_wait_with_the_next_commands(monkeypatch: pyt
     monkeypatch.setattr(submit, "RETRY_SECONDS", 0.001)
     hint = "`vibe8 job 1` shows it"
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL cannot be reached; the job may go on: `vibe8 job 1`"):
-        await submit._watch_and_show(
+        await submit._watch(
             cast("OperatorClient", UnavailableClient()), uuid.uuid4(), "1", OutputWriter(as_json=True), hint
         )

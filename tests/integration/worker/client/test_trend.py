@@ -54,8 +54,8 @@ async def stored(database: Database, user_id: UUID, number: int, **more: Any) ->
     async with database.unit_of_work() as work:
         await RunRepository(work).insert_many([SerializedRun.of(run)])
         await work.execute(
-            text("UPDATE analysis_runs SET created_at = :at WHERE run_id = :id"),
-            {"at": START + timedelta(days=number), "id": run.run_id},
+            text("UPDATE analysis_runs SET created_at = :at, quality_score = :quality WHERE run_id = :id"),
+            {"at": START + timedelta(days=number), "quality": 50.0 + number, "id": run.run_id},
         )
     return run.run_id
 
@@ -68,7 +68,8 @@ async def test_numbers_of_source_files_are_followed_from_run_to_run(
     assert [run.run_id for run in found.series.runs] == runs
     assert (found.branch, found.series.break_reason) == ("main", None)
     by_name = {(trend.metric, trend.key): trend for trend in found.trends}
-    assert set(by_name) == {("lint", "total"), ("deps", "total_modules")}
+    assert set(by_name) == {("lint", "total"), ("deps", "total_modules"), ("quality", "quality_score")}
+    assert by_name["quality", "quality_score"].values == tuple(50.0 + number for number in range(LEAST_RUNS))
     lint = by_name["lint", "total"]
     assert lint.values == tuple(range(10, 10 + LEAST_RUNS))
     assert (lint.slope, lint.is_significant) == (1.0, True)

@@ -6,10 +6,17 @@ from datetime import datetime
 from rich.console import Console
 from rich.markup import escape
 
+from domain.gate.evaluation import Verdict
 from domain.text import JSON, one_line
 from worker.cli.output.grid import Grid
 from worker.cli.output.jobs import SHORT_ID, format_age
 from worker.cli.output.writer import print_line
+
+VERDICT_WORDS: Mapping[str | None, str] = {
+    Verdict.APPROVED: "[green]approved[/green]",
+    Verdict.REJECTED: "[red]rejected[/red]",
+}
+"""Texts of the column; a run without a verdict, or without an earlier run to be judged by, has none."""
 
 
 def show_runs(console: Console, runs: Sequence[Mapping[str, JSON]], now: datetime) -> None:
@@ -18,8 +25,8 @@ def show_runs(console: Console, runs: Sequence[Mapping[str, JSON]], now: datetim
         print_line(console, "no runs")
         return
     grid = Grid(
-        headings=("run", "age", "took", "files", "branch", "commit", "source"),
-        numbers=frozenset({"age", "took", "files"}),
+        headings=("run", "age", "took", "files", "quality", "gate", "branch", "commit", "source"),
+        numbers=frozenset({"age", "took", "files", "quality"}),
     )
     for run in runs:
         source = run["source"]
@@ -31,6 +38,8 @@ def show_runs(console: Console, runs: Sequence[Mapping[str, JSON]], now: datetim
                 format_age(age),
                 f"{run['duration_ms'] / 1000:.1f} s",
                 str(run["completeness"].get("files", "?")),
+                "-" if run["quality_score"] is None else f"{run['quality_score']:.1f}",
+                VERDICT_WORDS.get(run["review_verdict"], "-"),
                 escape(one_line(source["git_branch"] or "-", 40)),
                 escape((source["git_commit_sha"] or "-")[:SHORT_ID]),
                 escape(one_line(str(name), 80)),
