@@ -30,7 +30,7 @@ from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 from worker.export.export_format import ExportFormat
 from worker.results.local_result import local_result
-from worker.results.result_file import EarlierResult
+from worker.results.result_file import EarlierResult, read_result_file
 
 MB = 1024 * 1024
 
@@ -45,14 +45,12 @@ class GateOptions:
 
     def read(self) -> tuple[EarlierResult | None, Policy | None]:
         """Read both files. Raises InvalidInputError."""
-        if self.baseline is None and self.policy is None:
-            return None, None
-        # Imported here, since most analyses have neither file.
-        from worker.results.policy_file import read_policy_file
-        from worker.results.result_file import read_result_file
+        earlier = None if self.baseline is None else read_result_file(self.baseline)
+        if self.policy is None:
+            return earlier, None
+        from worker.results.policy_file import read_policy_file  # it imports the collectors' package
 
-        policy = None if self.policy is None else read_policy_file(self.policy)
-        return None if self.baseline is None else read_result_file(self.baseline), policy
+        return earlier, read_policy_file(self.policy)
 
 
 def run_analysis(

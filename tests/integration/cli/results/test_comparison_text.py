@@ -75,6 +75,14 @@ def test_a_number_that_is_not_known_is_no_change_of_one() -> None:
     assert everything.rows == [("lint", "score", "[dim]-[/dim]", "8", ""), ("lint", "total", "3", "9", "+6")]
 
 
+def test_a_finding_that_became_worse_says_from_what(capsys: pytest.CaptureFixture[str]) -> None:
+    worse = {**item(1, "updated", "high"), "severity_before": "low"}
+    same = {**item(2, "updated", "low"), "severity_before": "low"}
+    lines = shown(capsys, document(findings=[worse, same]), frozenset({"source"}))
+    assert "001.py:1:1  high lint R m (updated, severity was low)" in lines
+    assert "002.py:1:1  low lint R m (updated)" in lines
+
+
 def test_uncompared_findings_and_tools_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     value = document(counts=counts(not_measured=7, tool_changed=2), tool_versions={"ruff": ["1", None]})
     lines = shown(capsys, value, frozenset({"source"}))

@@ -1,28 +1,18 @@
 """Tables of files of a result: the worst ones, and hotspots."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
 
 from domain.findings.roles import Role
 from domain.metrics.declaration import Column, MetricDeclaration, file_metrics_of
+from domain.metrics.file_tree import iter_files
 from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 
 WORST_FILES = 10
 HOTSPOTS = 5
-
-
-def iter_files(node: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
-    """Yield the file nodes of a file tree, in the tree's order."""
-    pending = [node]
-    while pending:
-        node = pending.pop()
-        if node["type"] == "file":
-            yield node
-        else:
-            pending.extend(reversed(node["children"]))
 
 
 def worst_files_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid | None:

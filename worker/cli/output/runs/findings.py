@@ -19,8 +19,15 @@ def place(item: Mapping[str, JSON]) -> str:
 def finding_line(item: Mapping[str, JSON]) -> str:
     """Return the line of a finding: its place, severity, metric, rule, message and, where it has one, its state."""
     words = " ".join(one_line(str(item.get(key) or "?"), 100) for key in ("severity", "metric", "rule"))
-    state = f" ({one_line(str(item['state']), 40)})" if item.get("state") else ""
-    return f"{place(item)}  {words} {one_line(str(item.get('message') or ''), MESSAGE_LIMIT)}{state}"
+    return f"{place(item)}  {words} {one_line(str(item.get('message') or ''), MESSAGE_LIMIT)}{_state(item)}"
+
+
+def _state(item: Mapping[str, JSON]) -> str:
+    state, before = item.get("state"), item.get("severity_before")
+    if not state:
+        return ""
+    was = f", severity was {one_line(str(before), 40)}" if before is not None and before != item.get("severity") else ""
+    return f" ({one_line(str(state), 40)}{was})"
 
 
 def show_findings(console: Console, page: Mapping[str, JSON]) -> None:
