@@ -12,6 +12,7 @@ from domain.history.document import NO_HISTORY, missing_history
 from tests.fixtures.jobs import analysis
 from worker.cli.output.results.files import worst_files_grid
 from worker.cli.output.results.page import print_result
+from worker.cli.output.results.verdict import report_verdict
 
 RUN_ID = "158b6599-0454-41dc-a00c-df9c33afd9c2"
 TOTALS = Totals(duplicated_share=1.0, documented_share=50.0, quality_score=70.0)
@@ -174,3 +175,26 @@ def test_findings_are_counted_with_the_way_to_list_them(capsys: pytest.CaptureFi
     assert "2 findings: security 1, lint 1 (each with its file and line in --json)" in local
     stored = shown(capsys, document(findings=findings, source={"run_id": RUN_ID, "upload_filename": "p.zip"}))
     assert "2 findings: security 1, lint 1 (vibe8 findings 158b6599)" in stored
+
+
+WORSE = Totals(duplicated_share=9.0, documented_share=9.0, quality_score=9.0)
+
+
+def test_exit_code_follows_the_verdict_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    change = Change(findings=[], roles={}, before=TOTALS, after=WORSE, added_lines=100)
+    expected = {
+        4: judged(evaluate(DEFAULT_POLICY, change)),
+        0: judged(evaluate(DEFAULT_POLICY, None)),
+        1: None,  # an error must not look like an approval
+    }
+    for code, review in expected.items():
+        assert report_verdict({"review": review}) == code
+    assert report_verdict({"review": gate()}) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        (
+            "vibe8: rejected by the gate: the duplicated share rose from 1.0 to 9.0; it may rise by at most 1 "
+            "(and 2 more conditions)"
+        ),
+        "vibe8: the gate judged nothing: there is no earlier run to compare with",
+        "vibe8: the gate did not judge this run: it has no review (the worker's log says why)",
+    ]
