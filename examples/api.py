@@ -1,7 +1,8 @@
 """A complete API on FastAPI and `worker.client`.
 
-Run it with `uvicorn examples.api:app`, with DATABASE_URL and REDIS_URL set. For brevity it takes the user from the
-`X-User` header: replace that by your own authentication.
+Run it with `uvicorn examples.api:app`, with DATABASE_URL and REDIS_URL set or beside a running `vibe8 up`; it needs
+`pip install fastapi uvicorn python-multipart`. For brevity it takes the user from the `X-User` header: replace that by
+your own authentication.
 """
 
 import json
