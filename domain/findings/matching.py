@@ -19,6 +19,7 @@ Item = Mapping[str, JSON]
 """A finding as it is stored in a run."""
 
 _QUOTED = re.compile(r"`[^`]*+`|'[^']*+'|\"[^\"]*+\"")
+_NUMBER_BITS = 32
 _DIGITS = str.maketrans("", "", "0123456789")
 
 
@@ -63,6 +64,7 @@ class Matcher:
         self._family_of = cache(self._find_family)
         numbers: dict[Hashable, int] = {}
         self._subjects = tuple([self._subject(item, numbers) for item in items] for items in self._sides)
+        self._path_numbers: dict[str, int] = {}
         self._left = (_in_order(before), _in_order(after))
         self._paired = (bytearray(len(before)), bytearray(len(after)))
         self._pairs: list[Pair] = []
@@ -79,7 +81,11 @@ class Matcher:
         return self._pairs
 
     def _key_in_file(self, side: int, index: int) -> Hashable:
-        return self._subjects[side][index], self._sides[side][index]["path"]
+        return self._key(side, index, self._path_numbers, self._sides[side][index]["path"])
+
+    def _key(self, side: int, index: int, numbers: dict[str, int], text: str) -> int:
+        """Return a number that stands for the finding's subject and a text. Tuples would cost the garbage collector."""
+        return self._subjects[side][index] << _NUMBER_BITS | numbers.setdefault(text, len(numbers))
 
     def _pair_in_files(self, matched_by: Pass, key: Key) -> None:
         """Passes 1 to 3: equal function and line first, then equal function, then what is left."""
@@ -113,7 +119,7 @@ class Matcher:
         def key(side: int, index: int) -> Hashable | None:
             path = self._sides[side][index]["path"]
             name = names.get(path) if side == 0 else path if path in news else None
-            return None if name is None else (self._subjects[side][index], name)
+            return None if name is None else self._key(side, index, self._path_numbers, name)
 
         self._pair_in_files(Pass.OTHER_FILE, key)
 
@@ -129,9 +135,10 @@ class Matcher:
 
     def _pair_across_files(self) -> None:
         """Pass 5: groups of equal size, each within one file on either side."""
+        numbers: dict[str, int] = {}
 
         def key(side: int, index: int) -> Hashable:
-            return self._subjects[side][index], self._sides[side][index]["line_hash"]
+            return self._key(side, index, numbers, self._sides[side][index]["line_hash"])
 
         for before, after in self._groups(key):
             if len(before) == len(after) and self._is_in_one_file(0, before) and self._is_in_one_file(1, after):
@@ -165,18 +172,20 @@ class Matcher:
 
     def _groups(self, key: Key) -> list[Group]:
         """Return the findings that are left, of both runs, by each key that occurs in both."""
-        groups: dict[Hashable, Group] = {}
-        for side in (0, 1):
+        found: tuple[dict[Hashable, list[int]], dict[Hashable, list[int]]] = ({}, {})
+        for side, groups in enumerate(found):
             paired = self._paired[side]
             self._left[side][:] = [index for index in self._left[side] if not paired[index]]
             for index in self._left[side]:
                 value = key(side, index)
+                if value is None or (side and value not in found[0]):
+                    continue
                 group = groups.get(value)
-                if group is not None:
-                    group[side].append(index)
-                elif side == 0 and value is not None:
-                    groups[value] = ([index], [])
-        return [group for group in groups.values() if group[1]]
+                if group is None:
+                    groups[value] = [index]
+                else:
+                    group.append(index)
+        return [(before, found[1][value]) for value, before in found[0].items() if value in found[1]]
 
     def _add(self, matched_by: Pass, before: int, after: int) -> None:
         self._paired[0][before] = self._paired[1][after] = True

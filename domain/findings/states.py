@@ -59,6 +59,7 @@ class _Comparison:
         self._metrics = {name for name in both if before.measures(name) and after.measures(name)}
         self._measured: dict[tuple[int, str, str, bool], bool] = {}
         self._lost: dict[tuple[int, str], bool] = {}
+        self._differing = {name for name in self._metrics if self._differing_versions(name, self._traits[name])}
 
     def compare(self) -> ComparedFindings:
         states: tuple[dict[int, FindingState], dict[int, FindingState]] = ({}, {})
@@ -146,7 +147,7 @@ class _Comparison:
     def _tool_changed(self, side: int, item: Item) -> bool:
         """Return whether tool or Python differ, and what the rule reads does not."""
         traits = self._traits[item["metric"]]
-        if not self._differing_versions(item["metric"], traits):
+        if item["metric"] not in self._differing:
             return False
         mine, other = self._runs[side].digests, self._runs[1 - side].digests
         if item["rule"] in traits.identity.tree_rules:
