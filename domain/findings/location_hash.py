@@ -15,6 +15,7 @@ _BASE = 37
 _UNIT_BITS = 16
 _HASH_MASK = (1 << 64) - 1
 _END_OF_FILE = "\uffff" + "\0" * _WINDOW_UNITS
+_MAX_SEARCHES = 64
 _BEGINNING = itemgetter(slice(_WINDOW_UNITS))
 
 
@@ -55,6 +56,7 @@ class LocationHasher:
         self._data = data
         self._hashes: dict[str, str] = {}
         self._numbers: dict[int, int] = {}
+        self._searches = 0
 
     @cached_property
     def _text(self) -> str:
@@ -69,7 +71,8 @@ class LocationHasher:
 
     @cached_property
     def _padded(self) -> str:
-        return self._text + _END_OF_FILE
+        """The text between a line break, so that one precedes every line, and the end of the file."""
+        return "\n" + self._text + _END_OF_FILE
 
     @cached_property
     def _lines(self) -> Sequence[str]:
@@ -115,6 +118,11 @@ class LocationHasher:
 
     def _number(self, index: int) -> int:
         """Return 1 for the first line with its window, 2 for the second, and so on."""
+        if self._searches < _MAX_SEARCHES:
+            self._searches += 1
+            number = self._search(index)
+            if number is not None:
+                return number
         beginning = self._beginnings[index]
         first = self._first[beginning]
         if index == first:
@@ -127,9 +135,23 @@ class LocationHasher:
                 self._numbers[each] = counts[window]
         return self._numbers[index]
 
+    def _search(self, index: int) -> int | None:
+        """Return the number of a line by a search for its window; None where many lines before have the same.
+
+        For a few lines this is faster than a table of all lines.
+        """
+        own = self._characters_before[index] + index
+        wanted = self._padded[own : own + 1 + _WINDOW_UNITS]
+        found = -1
+        for number in range(1, _MAX_SEARCHES):
+            found = self._padded.find(wanted, found + 1)
+            if found == own:
+                return number
+        return None
+
     def _window(self, index: int) -> str:
         """Return the 100 code units from the start of a line on."""
-        start = self._characters_before[index] + index
+        start = self._characters_before[index] + index + 1
         return self._padded[start : start + _WINDOW_UNITS]
 
 

@@ -100,3 +100,13 @@ def test_hashes_equal_those_of_a_rolling_computation(text: str) -> None:
 
 def test_invalid_bytes_become_replacement_characters() -> None:
     assert LocationHasher(b"\xff = 1\n").at(1) == rolling_hashes("\ufffd = 1\n")[0]
+
+
+def test_a_line_has_the_same_hash_whichever_lines_were_asked_for_before() -> None:
+    """The first lines that are asked for are searched; a table of all lines serves the others."""
+    text = "".join(f"x = {number % 3}\n" if number % 5 else "\n" for number in range(400))
+    hashes = rolling_hashes(text)
+    for first in (1, 200, 399):
+        hasher = LocationHasher(text.encode())
+        order = [*range(first, len(hashes) + 1), *range(1, first)]
+        assert [hasher.at(line) for line in order] == [hashes[line - 1] for line in order]
