@@ -16,8 +16,8 @@ MOST_RUNS = 500
 
 SIGNIFICANT = 0.05
 
-_LEFT_OUT = frozenset({"totalChurn"})
-"""It is a number of the whole history and only grows."""
+LEFT_OUT = frozenset({"totalChurn"})
+"""Keys of no trend: a number of the whole history only grows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,8 @@ class Series:
     break_reason: str | None
 
 
-def latest_series(runs: Iterable[TrendRun]) -> Series:
-    """Return the newest runs that can be compared with each other, at most MOST_RUNS.
+def latest_series(runs: Iterable[TrendRun], most: int = MOST_RUNS) -> Series:
+    """Return the newest runs that can be compared with each other, at most `most`.
 
     Of the runs of one commit the newest counts. The series begins after the last incomplete run, and where the version
     of a tool changed: numbers before and after differ for another reason than the code.
@@ -87,8 +87,8 @@ def latest_series(runs: Iterable[TrendRun]) -> Series:
             reason = "an earlier run is incomplete" if chosen else "the newest run is incomplete"
         elif chosen and run.tool_versions != chosen[-1].tool_versions:
             reason = f"another version of {', '.join(_differing(run.tool_versions, chosen[-1].tool_versions))}"
-        elif len(chosen) == MOST_RUNS:
-            reason = f"only the newest {MOST_RUNS} runs count"
+        elif len(chosen) == most:
+            reason = f"only the newest {most} runs count"
         if reason is not None:
             break
         if run.commit is not None:
@@ -103,7 +103,7 @@ def trends(series: Series) -> list[Trend]:
         return []
     found = []
     for metric, numbers in sorted(series.runs[-1].numbers.items()):
-        for key in sorted(numbers.keys() - _LEFT_OUT):
+        for key in sorted(numbers.keys() - LEFT_OUT):
             values = [run.numbers.get(metric, {}).get(key) for run in series.runs]
             known = tuple(value for value in values if value is not None)
             if len(known) == len(values):

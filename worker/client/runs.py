@@ -12,7 +12,7 @@ from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.runs import Run, RunCursor
 from domain.text import JSON, one_line
-from domain.trends import latest_series, trends
+from domain.trends import Series, latest_series, trends
 from infrastructure.database.engine import Database
 from infrastructure.database.queries.findings import FindingQuery
 from infrastructure.database.queries.trends import TrendQuery
@@ -20,7 +20,7 @@ from infrastructure.database.repositories.runs import RunRepository
 from worker.client.ownership import owned_run
 from worker.client.projects import find_project_key
 from worker.client.results import FindingPage, Page, ProjectTrend, RunComparison
-from worker.client.serializers import run_to_json
+from worker.client.serializers import run_to_json, run_trend_to_json
 from worker.export.export_format import ExportFormat
 from worker.export.formats import check_metric_choice, export_result
 
@@ -28,6 +28,9 @@ MAX_PAGE_SIZE = 100
 MAX_LISTED_FINDINGS = 1_000
 MAX_ORDINAL = 2**31 - 1
 """No list of findings is longer."""
+
+MOST_TREND_POINTS = 50
+"""The most runs in the trend of a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,21 @@ class OwnedRuns:
     async def export(self, user_id: UUID, run_id: UUID, export_format: ExportFormat, metric: str | None) -> bytes:
         """See `Client.export_run`."""
         check_metric_choice(export_format, metric)
-        document = run_to_json(await self.get(user_id, run_id), None)
+        run = await self.get(user_id, run_id)
+        document = run_to_json(run, None)
+        if export_format is ExportFormat.HTML:
+            document["trend"] = run_trend_to_json(await self._series_until(run))
         return await asyncio.to_thread(export_result, document, export_format, metric=metric)
+
+    async def _series_until(self, run: Run) -> Series | None:
+        """Return the run and the earlier ones of its project and branch; None for a run of no project."""
+        async with self.database.unit_of_work() as work:
+            query = TrendQuery(work, run.user_id)
+            key = await query.project_key_of(run.run_id)
+            if key is None:
+                return None
+            runs = await query.runs(key, run.origin.git_branch, until=run.created_at)
+        return latest_series(runs, MOST_TREND_POINTS)
 
     async def delete(self, user_id: UUID, run_id: UUID) -> None:
         """See `Client.delete_run`."""

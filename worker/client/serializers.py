@@ -8,7 +8,9 @@ from uuid import UUID
 from domain.jobs import Job
 from domain.runs import Run, RunSummary
 from domain.text import JSON
+from domain.trends import LEFT_OUT, Series, TrendRun
 from domain.webhooks import WebhookDelivery
+from infrastructure.database.queries.trends import QUALITY
 from worker.client.results import FindingPage, JobFailed, ProjectTrend, RunComparison, Unfinished
 from worker.results.calibration import standing_to_json
 
@@ -139,6 +141,35 @@ def trend_to_json(found: ProjectTrend) -> dict[str, JSON]:
         "break_reason": found.series.break_reason,
         "trends": [trend.to_json() for trend in found.trends],
     }
+
+
+def run_trend_to_json(series: Series | None) -> dict[str, JSON]:
+    """Return what a report shows of a run's series: a point for each run, and why no earlier run counts.
+
+    None is for a run of no project.
+    """
+    if series is None:
+        return {"points": [], "reason": "this run is of no project"}
+    return {
+        "points": [
+            {
+                "created_at": _isoformat(run.created_at),
+                "commit": run.commit,
+                "values": _trend_values(run),
+            }
+            for run in series.runs
+        ],
+        "reason": series.break_reason,
+    }
+
+
+def _trend_values(run: TrendRun) -> dict[str, JSON]:
+    """Return the numbers by metric and key; the quality score is of no metric."""
+    of_metrics = {
+        metric: {key: value for key, value in numbers.items() if key not in LEFT_OUT}
+        for metric, numbers in run.numbers.items()
+    }
+    return {**of_metrics.pop(QUALITY, {}), **of_metrics}
 
 
 def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:

@@ -1,6 +1,7 @@
 """The numbers of a project's runs over time, without their large documents."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -42,6 +43,7 @@ _RUNS = text(f"""
     ) AS numbers
     FROM analysis_runs
     WHERE user_id = :user_id AND project_key = :project_key AND git_branch IS NOT DISTINCT FROM :branch
+        AND created_at <= coalesce(CAST(:until AS timestamptz), 'infinity')
     ORDER BY created_at DESC LIMIT :limit
 """)  # nosec B608 # noqa: S608 - no input in it
 
@@ -70,9 +72,13 @@ class TrendQuery:
         found: str | None = await self._connection.scalar(_BRANCH, values)
         return found
 
-    async def runs(self, project_key: str, branch: str | None) -> list[TrendRun]:
-        """Return the newest runs of the project and branch, at most NEWEST_RUNS, the newest first."""
-        values = {"user_id": self._user_id, "project_key": project_key, "branch": branch, "limit": NEWEST_RUNS}
+    async def runs(self, project_key: str, branch: str | None, until: datetime | None = None) -> list[TrendRun]:
+        """Return the newest runs of the project and branch, at most NEWEST_RUNS, the newest first.
+
+        With `until`, those that were stored by then.
+        """
+        named = {"user_id": self._user_id, "project_key": project_key, "branch": branch}
+        values = {**named, "until": until, "limit": NEWEST_RUNS}
         return [
             TrendRun(
                 run_id=row.run_id,

@@ -1,6 +1,7 @@
 """Trends of a project: which runs count, how it is named, and what PostgreSQL reads."""
 
 import random
+import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,8 @@ from infrastructure.database.queries.trends import _RUNS, TrendQuery
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
 from tests.fixtures.jobs import new_run
 from tests.integration.infrastructure.database.buffers import count_buffers
-from worker.client import Client, trend_to_json
+from worker.client import Client, ExportFormat, trend_to_json
+from worker.client.runs import MOST_TREND_POINTS
 
 URL = "https://github.com/Owner/repo"
 COMPLETE = {
@@ -152,6 +154,47 @@ async def test_a_project_is_named_by_url_name_file_or_run(database: Database, cl
         await client.trend(user_id, prefix)
 
 
+async def trend_section(client: Client, user_id: UUID, run_id: UUID) -> str:
+    """Return the text of the section on the trend in the report of a run."""
+    report = (await client.export_run(user_id, run_id, ExportFormat.HTML)).decode()
+    _, _, after = report.partition('<section id="trend">')
+    section, end, _ = after.partition("</section>")
+    assert end
+    return " ".join(re.sub("<[^>]*>", " ", section).split()).replace(" .", ".")
+
+
+async def test_report_has_the_trend_up_to_its_run(database: Database, client: Client, user_id: UUID) -> None:
+    await stored(database, user_id, 0, tool_versions={"ruff": "0"})
+    runs = [await stored(database, user_id, number) for number in range(1, 5)]
+    await stored(database, user_id, 5, origin={"git_branch": "dev"}, on_default_branch=False)
+    text = await trend_section(client, user_id, runs[2])
+    assert text.startswith("Trend 3 runs, from 2026-01-02 00:00 UTC (000000000000) to 2026-01-04 00:00 UTC (")
+    assert "No earlier run counts: another version of ruff." in text
+    assert "quality score 51 51 to 53 53" in text
+    assert "lint total 11 11 to 13 13" in text
+    assert "totalChurn" not in text
+    first = await trend_section(client, user_id, runs[0])
+    assert first == "Trend None is known: another version of ruff."
+
+
+async def test_report_has_the_newest_runs_of_a_long_trend(database: Database, client: Client, user_id: UUID) -> None:
+    for number in range(MOST_TREND_POINTS + 2):
+        last = await stored(database, user_id, number)
+    text = await trend_section(client, user_id, last)
+    assert f"Trend {MOST_TREND_POINTS} runs, from 2026-01-03 00:00 UTC" in text
+    assert f"No earlier run counts: only the newest {MOST_TREND_POINTS} runs count." in text
+
+
+async def test_report_says_why_it_has_no_trend(database: Database, client: Client, user_id: UUID) -> None:
+    of_nothing = {"git_repo_url": None, "git_branch": None, "git_commit_sha": None}
+    nameless = await stored(database, user_id, 0, origin=of_nothing)
+    assert await trend_section(client, user_id, nameless) == "Trend None is known: this run is of no project."
+    single = await stored(database, user_id, 1)
+    assert "there is no earlier run of this branch." in await trend_section(client, user_id, single)
+    broken = await stored(database, user_id, 2, completeness=FAILED)
+    assert "the newest run is incomplete." in await trend_section(client, user_id, broken)
+
+
 async def test_pages_of_a_projects_runs_leave_out_others(database: Database, client: Client, user_id: UUID) -> None:
     wanted = []
     for number in range(6):
@@ -176,11 +219,13 @@ async def test_the_statement_uses_the_index_and_reads_no_large_document(database
         query = TrendQuery(work, user_id)
         assert len(await query.runs(project.key, "main")) == 20
         buffers = await count_buffers(work, lambda: query.runs(project.key, "main"))
+        early = await query.runs(project.key, "main", until=START + timedelta(days=4))
+        assert [run.created_at.day for run in early] == [5, 4, 3, 2, 1]
         everything = await count_buffers(
             work,
             lambda: work.execute(text("SELECT length(findings::text), length(file_tree::text) FROM analysis_runs")),
         )
-        values = {"user_id": user_id, "project_key": project.key, "branch": "main", "limit": 1_000}
+        values = {"user_id": user_id, "project_key": project.key, "branch": "main", "until": None, "limit": 1_000}
         plans = list(await work.scalars(text(f"EXPLAIN {_RUNS}"), values))
     assert buffers < 100 < everything, (buffers, everything)
     plan = "\n".join(plans)

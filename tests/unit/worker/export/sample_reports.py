@@ -147,8 +147,8 @@ def _review(items: Sequence[Mapping[str, Any]], roles: Mapping[str, str]) -> Doc
     }
 
 
-def _trend() -> list[Document]:
-    return [
+def _trend() -> Document:
+    points = [
         {
             "created_at": f"2026-11-{day:02}T10:00:00+00:00",
             "commit": hashlib.sha256(str(day).encode()).hexdigest()[:40],
@@ -156,6 +156,7 @@ def _trend() -> list[Document]:
         }
         for day in range(1, 15)
     ]
+    return {"points": points, "reason": "another version of ruff"}
 
 
 def early_run() -> Document:
@@ -199,7 +200,7 @@ def large_run(findings: int, files: int, text: str = "") -> Document:
     ]
     made = rejected_run()
     made["completeness"]["files"] = made["completeness"]["analyzed"] = files
-    return made | {"file_tree": tree(nodes), "findings": {"total": findings, "items": items}, "trend": []}
+    return made | {"file_tree": tree(nodes), "findings": {"total": findings, "items": items}, "trend": None}
 
 
 _FIXED_WORDS = frozenset({"metric", "severity", "severity_before", "state", "role", "kind", "status", "verdict"})

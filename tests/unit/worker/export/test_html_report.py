@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -184,7 +185,36 @@ def test_ownership_has_truck_factor_and_authors(rejected: Page) -> None:
 def test_trend_has_a_line_for_each_number(rejected: Page) -> None:
     text = rejected.text("trend")
     assert "14 runs, from 2026-11-01 10:00 UTC (" in text
-    assert text.index("quality score 71 70 to 76 70") < text.index("docs coverage pct") < text.index("lint total 89 76")
+    assert "No earlier run counts: another version of ruff." in text
+    assert text.index("quality score 71 70 to 76 70") < text.index("lint total 89 76") < text.index("docs coverage pct")
+
+
+def test_trend_shows_what_changed_and_the_main_number_of_a_metric_before_its_others() -> None:
+    names = [f"number{number:02}" for number in range(15)]
+    first = {"quality_score": 1, "security": {"high": 1, "security_score": 90}, "lint": dict.fromkeys(names, 1)}
+    last = {"quality_score": 1, "security": {"high": 2, "security_score": 80}, "lint": dict.fromkeys(names, 1)}
+    points = [{"values": first}, {"values": last}]
+    page = page_of(rejected_run() | {"trend": {"points": points, "reason": None}})
+    text = page.text("trend")
+    order = ["quality score 1", "security security score 90", "security high 1", "lint number00 1", "lint number08 1"]
+    assert [text.index(name) for name in order] == sorted(text.index(name) for name in order)
+    assert "12 of 18 numbers" in text
+    assert "No earlier run counts" not in text
+
+
+@pytest.mark.parametrize(
+    ("trend", "said"),
+    [
+        ({"points": [], "reason": "this run is of no project"}, "None is known: this run is of no project."),
+        ({"points": [{"values": {"a": 1}}], "reason": None}, "None is known: there is no earlier run of this branch."),
+        ({"points": [{"values": {"a": 1}}], "reason": "another version of ruff"}, "None is known: another version of"),
+        ({"points": [{"values": {}}] * 2, "reason": None}, "None is known: no number of two runs is known."),
+    ],
+)
+def test_missing_trend_has_a_reason(trend: dict[str, Any], said: str) -> None:
+    page = page_of(rejected_run() | {"trend": trend})
+    assert said in page.text("trend")
+    assert "<svg" not in page.text("trend")
 
 
 def test_what_was_not_measured_is_said_with_the_tools(rejected: Page) -> None:

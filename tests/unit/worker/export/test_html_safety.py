@@ -105,7 +105,7 @@ def test_hostile_names_of_metrics_and_tools_are_text(mark: str, own: Page) -> No
     document["tool_versions"] |= {mark: mark}
     document["standing"]["percentiles"] |= {mark: 50}
     document["comparison"]["counts"] |= {mark: {mark: {"new": {"source": 1}}}}
-    document["trend"] = [{"values": {mark: 1}}, {"values": {mark: 2}}]
+    document["trend"] = {"points": [{"values": {mark: 1}}, {"values": {mark: 2}}], "reason": mark}
     check_page(page_of(document), own)
 
 
@@ -138,7 +138,10 @@ def test_values_of_any_type_in_any_place_give_a_page(value: Any, own: Page) -> N
         if isinstance(part, dict):
             history = document["history"] | {key: dict.fromkeys(part, value)}
             check_page(page_of(document | {"history": history}), own)
-    broken = {key: [dict.fromkeys(item, value) for item in document[key]] for key in ("insights", "trend")}
+    broken = {
+        "insights": [dict.fromkeys(item, value) for item in document["insights"]],
+        "trend": {"points": [dict.fromkeys(item, value) for item in document["trend"]["points"]]},
+    }
     criteria = [dict.fromkeys(item, value) for item in document["review"]["criteria"]]
     check_page(page_of(document | broken | {"review": document["review"] | {"criteria": criteria}}), own)
 
