@@ -3,7 +3,8 @@
 Every transaction locks rows in this order, so that no two of them can deadlock:
 
 1. `users`, in the order of their ids: inserts of runs and jobs take them FOR KEY SHARE; submissions, retries and the
-   choice of a baseline FOR NO KEY UPDATE; the deletion of a user FOR UPDATE;
+   choice of a baseline FOR NO KEY UPDATE; the deletion of a user FOR UPDATE. Deletions of an owner's runs take it FOR
+   NO KEY UPDATE too, one at a time: the foreign key also clears runs that were stored after the deletion began;
 2. `analysis_runs`, in the order of their ids, before a change or a deletion. A statement that deletes runs also locks
    the runs that were compared with them, because the foreign key clears these; an end takes baselines FOR KEY SHARE;
 3. `jobs`, in the order of their ids. A statement that deletes runs locks the jobs that refer to them, because the

@@ -307,6 +307,7 @@ class RunRepository:
 
     async def delete(self, run_id: UUID) -> bool:
         """Delete a run and clear it from the job that refers to it. Returns whether a row was deleted."""
+        await self._connection.execute(_LOCK_OWNER, {"run_id": run_id})
         return (await self._connection.execute(_DELETE, {"run_id": run_id})).rowcount > 0
 
 

@@ -38,6 +38,7 @@ _DELETE_DELIVERIES = text("""
     DELETE FROM notices USING chosen WHERE notices.notice_id = chosen.notice_id
 """)
 _LOCK = text("SELECT 1 FROM users WHERE id = :id FOR UPDATE")
+_LOCK_AS_OWNER = text("SELECT 1 FROM users WHERE id = :id FOR NO KEY UPDATE")
 _DELETE = text("DELETE FROM users WHERE id = :id")
 _TRIES = 3
 MAX_EMAIL_LENGTH = 320
@@ -121,6 +122,7 @@ class UserRepository:
 
     async def delete_runs(self, user_id: UUID, limit: int) -> DeletedRows:
         """Delete up to `limit` runs of the user."""
+        await self._connection.execute(_LOCK_AS_OWNER, {"id": user_id})
         done = await self._connection.execute(_DELETE_RUNS, {"id": user_id, "limit": limit})
         return DeletedRows(rows=done.rowcount)
 

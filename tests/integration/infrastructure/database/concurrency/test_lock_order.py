@@ -79,6 +79,10 @@ class Interleaving:
     async def start(self, action: Action) -> None:
         task = asyncio.create_task(self._run(action))
         self._tasks.append(task)
+        await self.stopped()
+
+    async def stopped(self) -> None:
+        """Wait until each transaction waits for a lock or has ended."""
         await until(self._all_stopped)
 
     async def _run(self, action: Action) -> None:
@@ -204,6 +208,27 @@ async def test_runs_are_deleted_while_jobs_end_that_were_compared_with_them(
     async with database.unit_of_work() as work:
         stored = [await RunRepository(work).summary(run.run_id) for run in runs]
     assert [run.baseline_run_id for run in stored] == [None] * 3
+
+
+async def test_a_baseline_is_deleted_whose_later_run_was_stored_just_before(
+    database: Database, interleaving: Interleaving, owner_id: UUID
+) -> None:
+    """The deletion of the baseline waits for the end, and began before: it cannot know of the end's run."""
+    await add_runs(database, owner_id, 3, 9)
+    await submit(database, owner_id)
+    async with database.unit_of_work() as work:
+        (claim,) = await ClaimRepository(work).claim(1, worker_id="w", lease_seconds=60)
+    run = replace(compared_with(claim, 9), run_id=run_number(1))
+    end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
+    async with interleaving.holding("jobs", "job_id", "job-9"):
+        async with database.unit_of_work() as holder:
+            values = {"id": claim.job.job_id}
+            await holder.execute(text("SELECT 1 FROM jobs WHERE job_id = :id FOR NO KEY UPDATE"), values)
+            await interleaving.start(lambda work: AttemptEndRepository(work).end([end]))
+            await interleaving.start(delete_run(9))
+        await interleaving.stopped()
+        await interleaving.start(delete_runs_of_user(owner_id))
+    assert await remaining(database, "analysis_runs") == 0
 
 
 async def claim_three(database: Database, user_id: UUID) -> list[Claim]:
