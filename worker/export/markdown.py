@@ -1,11 +1,11 @@
 """A comment on a pull request: verdict, changes, metrics, findings, worst files, and what was not measured."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from domain.findings.roles import Role
 from domain.metrics.declaration import in_row_order
-from domain.metrics.row_text import row_text
+from domain.metrics.row_text import row_text, source_aggregate
 from domain.text import JSON
 from worker.export.badge import quality_score
 from worker.export.exported_run import ExportedFinding, ExportedRun
@@ -124,32 +124,43 @@ def _named(item: JSON) -> str:
 
 
 def _changes(run: ExportedRun) -> Iterator[str]:
-    """Yield the numbers of findings that are new, updated, moved or fixed, by metric."""
+    """Yield the numbers of findings in source files that are new, updated, moved or fixed, by metric."""
     comparison = run.part("comparison")
     if not comparison:
         return
     rows = []
-    after, before = _states(comparison.get("counts")), _states(comparison.get("baseline_counts"))
+    sides = comparison.get("counts"), comparison.get("baseline_counts")
+    after, before = (_states(counts, lambda role: role == Role.SOURCE) for counts in sides)
     for name in sorted({*after, *before}):
         numbers = {**after.get(name, {}), "fixed": before.get(name, {}).get("fixed", 0)}
         if any(numbers.get(state) for state in _CHANGES):
             rows.append([plain(name), *(f"{numbers.get(state, 0):,}" for state in _CHANGES)])
-    yield from ("", "### Findings since the earlier run", "")
+    yield from ("", "### Findings of source files since the earlier run", "")
     yield from table(("metric", *_CHANGES), rows) if rows else ("None is new, updated, moved or fixed.",)
+    yield from _other_roles(*(_states(counts, lambda role: role != Role.SOURCE) for counts in sides))
     for state, meaning in _UNCOMPARED.items():
         here, there = (sum(of_metric.get(state, 0) for of_metric in side.values()) for side in (after, before))
         if here or there:
             yield from ("", f"{meaning}: {here:,} findings of this run, {there:,} of the earlier one.")
 
 
-def _states(counts: JSON) -> dict[str, dict[str, int]]:
-    """Return the numbers by metric and state of `{metric: {severity: {state: {role: number}}}}`."""
+def _other_roles(after: Mapping[str, Mapping[str, int]], before: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Yield a line about changed findings in files that are not source."""
+    new = sum(of_metric.get("new", 0) for of_metric in after.values())
+    fixed = sum(of_metric.get("fixed", 0) for of_metric in before.values())
+    if new or fixed:
+        yield from ("", f"In tests and other files that are not source: {new:,} new, {fixed:,} fixed.")
+
+
+def _states(counts: JSON, chosen: Callable[[str], bool]) -> dict[str, dict[str, int]]:
+    """Return the numbers of the chosen roles by metric and state of `{metric: {severity: {state: {role: number}}}}`."""
     numbers: dict[str, dict[str, int]] = {}
     for metric, of_metric in counts.items() if isinstance(counts, Mapping) else ():
         by_state = numbers.setdefault(str(metric), {})
         for of_severity in of_metric.values():
             for state, of_roles in of_severity.items():
-                by_state[state] = by_state.get(state, 0) + sum(of_roles.values())
+                number = sum(number for role, number in of_roles.items() if chosen(role))
+                by_state[state] = by_state.get(state, 0) + number
     return numbers
 
 
@@ -160,8 +171,10 @@ def _metrics(run: ExportedRun) -> Iterator[str]:
         aggregate = metrics.get(declaration.name)
         if not isinstance(aggregate, Mapping):
             continue
-        score = aggregate.get(declaration.row.score) if declaration.row.score else None
-        text = row_text(declaration.row, aggregate) or "not measured"
+        source = source_aggregate(aggregate)
+        shown = aggregate if source is None else source
+        score = shown.get(declaration.row.score) if declaration.row.score else None
+        text = row_text(declaration.row, shown) or "not measured"
         state = run.state_of(declaration.name)
         rows.append(
             [
@@ -171,7 +184,12 @@ def _metrics(run: ExportedRun) -> Iterator[str]:
             ]
         )
     if rows:
-        yield from ("", "### Metrics", "", *table(("metric", "score", "result"), rows))
+        yield from (
+            "",
+            "### Metrics of source files",
+            "",
+            *table(("metric", "score", "result"), rows),
+        )
 
 
 def _worst_files(run: ExportedRun) -> tuple[str, Iterable[str], int]:
@@ -185,11 +203,13 @@ def _worst_files(run: ExportedRun) -> tuple[str, Iterable[str], int]:
 
 
 def _findings(run: ExportedRun) -> tuple[str, Iterable[str], int]:
-    """Return the findings that are new or worse; without a comparison, those of the source files; the worst first."""
+    """Return the findings of source files that are new or worse; without a comparison all of them; the worst first."""
+    of_source = [item for item in run.findings if item.role == Role.SOURCE]
     if run.part("comparison"):
-        title, chosen = "New and updated findings", [item for item in run.findings if item.state in ("new", "updated")]
+        title = "New and updated findings in source files"
+        chosen = [item for item in of_source if item.state in ("new", "updated")]
     else:
-        title, chosen = "Findings in source files", [item for item in run.findings if item.role == Role.SOURCE]
+        title, chosen = "Findings in source files", of_source
     ranked = sorted(chosen, key=lambda item: -item.severity.rank)
     return title, map(_line, ranked[:FINDINGS_SHOWN]), len(chosen)
 

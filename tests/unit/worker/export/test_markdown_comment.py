@@ -53,9 +53,16 @@ def test_comment_says_the_verdict_and_why() -> None:
 def test_comment_counts_changes_by_metric() -> None:
     changed = {"counts": COUNTS, "baseline_counts": BEFORE, "fixed": {"total": 0, "items": []}}
     text = comment_of(document(finding(state="new"), finding(rule="F811", state="unchanged"), comparison=changed))
-    assert "| metric | new | updated | moved | fixed |\n|---|---|---|---|---|\n| lint | 3 | 0 | 0 | 4 |\n" in text
+    assert "| metric | new | updated | moved | fixed |\n|---|---|---|---|---|\n| lint | 2 | 0 | 0 | 4 |\n" in text
+    assert "In tests and other files that are not source: 1 new, 0 fixed.\n" in text
     assert "- low `a.py:3` `lint F401` `` `os` imported but unused ``\n" in text
     assert "F811" not in text
+
+
+def test_comment_shows_the_metrics_of_source_files() -> None:
+    whole, source = {"total": 900, "suppressed": 0, "linting_score": 1.0}, {"total": 3, "suppressed": 0}
+    shown = {**whole, "by_role": {"source": {**source, "linting_score": 97.5}, "test": whole}}
+    assert "| lint | 97.5 | 3 issues, 0 suppressed |\n" in comment_of(document(metrics={"lint": shown}))
 
 
 def test_comment_without_a_change_says_so() -> None:

@@ -6,22 +6,30 @@ from typing import Any
 from rich.markup import escape
 
 from domain.metrics.declaration import MetricDeclaration, RowFormat, in_row_order
-from domain.metrics.row_text import row_text
+from domain.metrics.row_text import row_text, source_aggregate
 from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 
 
 def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid:
-    """Return one row for each metric: its score (0..100, more is better), its state, and its aggregate as text."""
-    grid = Grid(headings=("metric", "score", "state", "result"), title="Metrics", numbers=frozenset({"score"}))
+    """Return one row for each metric: its score (0..100, more is better), its state, and its aggregate as text.
+
+    They are about source files, where the tree has others too and the metric knows them apart.
+    """
     states, metrics = document["completeness"]["collectors"], document["metrics"]
+    has_others = any(len(values.get("by_role") or ()) > 1 for values in metrics.values())
+    title = "Metrics of the source files" if has_others else "Metrics"
+    grid = Grid(headings=("metric", "score", "state", "result"), title=title, numbers=frozenset({"score"}))
     for declaration in in_row_order(declarations):
         name, row = declaration.name, declaration.row
         if name in metrics:
-            value = metrics[name].get(row.score) if row.score else None
-            text, state = _format_aggregate(row, metrics[name]), states.get(name, "?")
-            is_absent = state == "ok" and _is_unmeasured(metrics[name])
-            grid.rows.append((name, _score(value), row.absent if is_absent else _state(state), text))
+            source = source_aggregate(metrics[name])
+            shown = metrics[name] if source is None else source
+            value = shown.get(row.score) if row.score else None
+            text, state = _format_aggregate(row, shown), states.get(name, "?")
+            is_absent = state == "ok" and _is_unmeasured(shown)
+            note = " [dim](all files)[/dim]" if has_others and source is None and not is_absent else ""
+            grid.rows.append((name, _score(value), row.absent if is_absent else _state(state), text + note))
     for name in sorted(metrics.keys() - {declaration.name for declaration in declarations}):
         text = escape(printable_line(str(metrics[name])))
         grid.rows.append((escape(name), "", _state(states.get(name, "?")), text))
