@@ -272,6 +272,11 @@ def _local_source() -> Schema:
         "kind": {"enum": ["directory", "upload", "github"]},
         "path": with_description(TEXT, "Path on this machine; absent for a repository."),
         "git_repo_url": with_description(TEXT, "URL of the repository; absent for a directory or a file."),
+        "project_name": with_description(
+            MAYBE_TEXT,
+            "Name of the directory or file, or owner and name of the repository; null for the directory `/`.",
+        ),
+        "created_at": with_description(TIME, "When the analysis ended."),
         "git_branch": MAYBE_TEXT,
         "git_commit_sha": MAYBE_TEXT,
     }

@@ -38,15 +38,24 @@ def badge_svg(run: ExportedRun, metric: str | None = None) -> bytes:
     """Return an image of 20 pixels' height, as UTF-8, without script, style or reference. Raises InvalidInputError."""
     badge = _badge(run, metric)
     left, right = _width(badge.label), _width(badge.message)
-    title = f"{badge.label}: {badge.message}"
+    title = _xml_text(f"{badge.label}{_subject(run)}: {badge.message}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
-        f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'aria-label="{title}"><title>{title}</title>'
         f'<rect width="{left}" height="20" fill="#444c56"/>'
         f'<rect x="{left}" width="{right}" height="20" fill="{badge.colour}"/>'
         f'<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
         f"{_svg_text(badge.label, 0, left)}{_svg_text(badge.message, left, right)}</g></svg>\n"
     ).encode()
+
+
+def _subject(run: ExportedRun) -> str:
+    """Return which project was measured on which day, as far as the run says."""
+    source = run.part("source")
+    name, url, at = (source.get(key) for key in ("project_name", "git_repo_url", "created_at"))
+    project = next((one_line(text, TEXT_LIMIT) for text in (name, url) if isinstance(text, str) and text.strip()), "")
+    day = one_line(at[:10]) if isinstance(at, str) else ""
+    return (f" of {project}" if project else "") + (f" on {day}" if day else "")
 
 
 def badge_json(run: ExportedRun, metric: str | None = None) -> bytes:
@@ -119,5 +128,8 @@ def _width(text: str) -> int:
 
 def _svg_text(text: str, start: int, width: int) -> str:
     # textLength makes the text fit, whichever font is there.
-    shown = escape(_NOT_IN_XML.sub("\ufffd", text))
-    return f'<text x="{start + 6}" y="14" textLength="{width - 12}">{shown}</text>'
+    return f'<text x="{start + 6}" y="14" textLength="{width - 12}">{_xml_text(text)}</text>'
+
+
+def _xml_text(text: str) -> str:
+    return escape(_NOT_IN_XML.sub("\ufffd", text))

@@ -17,6 +17,7 @@ CHARACTERS_LIMIT = 60_000
 FINDINGS_SHOWN = 200
 FILES_SHOWN = 10
 ERRORS_SHOWN = 10
+_ORIGIN = ("project_name", "git_repo_url", "git_branch")
 _CHANGES = ("new", "updated", "moved", "fixed")
 _UNCOMPARED = {
     "not_measured": "Not compared, since one of the runs did not measure them",
@@ -93,7 +94,7 @@ def _head(run: ExportedRun) -> Iterator[str]:
     yield f"## vibe8: {words[verdict]}" if verdict in words else "## vibe8"
     yield ""
     source, files = run.part("source"), run.part("completeness").get("files")
-    facts = [code(source[key], 100) for key in ("git_repo_url", "git_branch") if isinstance(source.get(key), str)]
+    facts = [code(source[key], 100) for key in _ORIGIN if isinstance(source.get(key), str)]
     sha = source.get("git_commit_sha")
     facts += [code(sha[:12], 12)] if isinstance(sha, str) and sha else []
     facts += [f"{files:,} files"] if isinstance(files, int) else []

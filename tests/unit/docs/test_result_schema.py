@@ -54,7 +54,8 @@ def test_schema_is_a_schema() -> None:
 
 def test_analysis_is_valid_and_so_is_the_whole_document_at_once(analysis: dict[str, Any]) -> None:
     check_analysis(analysis)
-    whole = {"job": JOB, "source": {"kind": "directory", "path": ".", "git_branch": None, "git_commit_sha": None}}
+    source = {"kind": "directory", "path": ".", "project_name": None, "created_at": "2026-01-02T03:04:05+00:00"}
+    whole = {"job": JOB, "source": {**source, "git_branch": None, "git_commit_sha": None}}
     jsonschema.Draft202012Validator(load_schema()).validate({**whole, **UNREVIEWED, **analysis})
 
 

@@ -13,7 +13,7 @@ import infrastructure.observability.light_structlog  # noqa: F401 - before any m
 from domain.errors import InvalidInputError
 from domain.gate.policy import Policy
 from domain.ports import ClosablePackageIndex, ProgressListener
-from domain.text import JSON, printable
+from domain.text import JSON, one_line, printable
 from infrastructure.child_process.zygote_process import ZygoteProcess
 from infrastructure.outbound.saved_answers import SavedAnswers
 from infrastructure.settings import Settings, load_settings
@@ -33,6 +33,7 @@ from worker.results.local_result import local_result
 from worker.results.result_file import EarlierResult, read_result_file
 
 MB = 1024 * 1024
+NAME_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +108,12 @@ async def analyze(
             pipeline = opened if caches is None else _with_facts(opened, settings, caches)
             analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
             save_answers()
-    origin = {**_describe(source), "git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
+    now = datetime.now(UTC).isoformat()
+    revision = {"git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     document = local_result(
-        origin,
+        {**_describe(source), "created_at": now, **revision},
         analysed.analysis,
-        since=datetime.now(UTC).isoformat(),
+        since=now,
         baseline=None if earlier is None else earlier.baseline,
         policy=policy,
         added_lines=next(iter(analysed.added_lines.values()), None),
@@ -178,5 +180,10 @@ def _facts_scope(source: Source) -> tuple[str, ...]:
 
 def _describe(source: Source) -> dict[str, JSON]:
     if isinstance(source, RemoteRepository):
-        return {"kind": "github", "git_repo_url": source.url}
-    return {"kind": "directory" if isinstance(source, Directory) else "upload", "path": printable(str(source.path))}
+        name = "/".join(source.url.removesuffix(".git").split("/")[-2:])
+        return {"kind": "github", "git_repo_url": source.url, "project_name": name}
+    return {
+        "kind": "directory" if isinstance(source, Directory) else "upload",
+        "path": printable(str(source.path)),
+        "project_name": one_line(source.path.resolve().name, NAME_LIMIT) or None,
+    }

@@ -73,7 +73,8 @@ def _origin(source: Mapping[str, Any]) -> tuple[str, list[tuple[str, str | None]
     if file:
         return name or file, [("Upload", file)]
     if path:
-        return name or path.rstrip("/").rpartition("/")[2].strip(".") or "Current directory", [("Directory", path)]
+        kind = "File" if source.get("kind") == "upload" else "Directory"
+        return name or path.rstrip("/").rpartition("/")[2].strip(".") or "Current directory", [(kind, path)]
     return name or "Project without a name", [("Repository", None)]
 
 

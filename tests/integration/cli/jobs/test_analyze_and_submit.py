@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,14 @@ async def analyze_and_submit(
 async def test_file_and_archive(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
     (tmp_path / "code.ZIP").write_bytes(make_zip({"src/a.py": CODE, "src/b.py": "import a\n"}))
+    started = datetime.now(UTC)
     analyzed, submitted = await analyze_and_submit(git_cli, "code.py")
-    assert analyzed["source"] == {"kind": "upload", "path": "code.py", "git_branch": None, "git_commit_sha": None}
+    revision = {"git_branch": None, "git_commit_sha": None}
+    place = {"kind": "upload", "path": "code.py", "project_name": "code.py"}
+    at = analyzed["source"].pop("created_at")
+    assert analyzed["source"] == {**place, **revision}
+    assert started <= datetime.fromisoformat(at) <= datetime.now(UTC)
+    assert datetime.fromisoformat(at).tzinfo == UTC
     assert submitted["source"]["upload_filename"] == "code.py"
     assert analyzed["metrics"]["size"]["files"] == 1
     analyzed, _ = await analyze_and_submit(git_cli, "code.ZIP")
@@ -86,13 +94,17 @@ async def test_analyze_prints_an_export(git_cli: System, tmp_path: Path) -> None
     assert (reported.code, reported.error) == (0, "")
     assert reported.out.startswith("<!DOCTYPE html>")
     assert "<code>code.py:8:5</code>" in reported.out
+    assert "<title>code.py - vibe8 report</title>" in reported.out
+    assert re.search(r"<dt>Analysed</dt><dd>(<[^>]*>)?20\d\d-\d\d-\d\d \d\d:\d\d UTC", reported.out)
+    drawn = await git_cli.run("analyze", "code.py", "--format", "badge")
+    assert f"vibe8 quality of code.py on {datetime.now(UTC):%Y-}" in drawn.out
 
 
 async def test_directory_with_and_without_history(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "a.py").write_text(CODE)
     analyzed, submitted = await analyze_and_submit(git_cli, "plain")
-    assert analyzed["source"]["kind"] == "directory"
+    assert (analyzed["source"]["kind"], analyzed["source"]["project_name"]) == ("directory", "plain")
     assert submitted["source"]["upload_filename"] == "plain.zip"
     assert analyzed["metrics"]["churn"]["total_commits"] is None
 
@@ -117,11 +129,13 @@ async def test_working_directory_is_analysed_but_not_imported(git_cli: System, t
     finished = await inside.run("analyze", ".", "--json", PYTHONSAFEPATH="1")
     assert (finished.code, finished.error) == (0, "")
     assert finished.document["metrics"]["size"]["files"] == len(names)
+    assert finished.document["source"]["project_name"] == "project"
 
 
 async def test_public_repository(git_cli: System, git_worker: WorkerProcess, git_server: GitServer) -> None:
     analyzed, submitted = await analyze_and_submit(git_cli, git_server.url("owner/public"))
     assert analyzed["metrics"]["churn"]["total_commits"] == 2
+    assert analyzed["source"]["project_name"] == "owner/public"
     assert analyzed["source"]["git_repo_url"] == submitted["source"]["git_repo_url"] == git_server.url("owner/public")
     assert (analyzed["source"]["git_branch"], submitted["source"]["git_branch"]) == ("main", "main")
     assert analyzed["source"]["git_commit_sha"] == submitted["source"]["git_commit_sha"]

@@ -102,6 +102,8 @@ def hostile_documents(draw: st.DrawFn) -> dict[str, Any]:
         "git_repo_url": draw(st.just("https://h/") | _TEXT),
         "git_branch": draw(_TEXT),
         "git_commit_sha": draw(_TEXT),
+        "project_name": draw(_TEXT),
+        "created_at": draw(_TEXT),
     }
     if draw(st.booleans()):
         made["comparison"] = {"counts": {}, "baseline_counts": {}, "fixed": {"total": len(gone), "items": gone}}

@@ -176,13 +176,20 @@ def test_unknown_metric_of_a_badge_is_refused() -> None:
 
 def test_badge_is_an_image_that_says_what_it_shows() -> None:
     root = ET.fromstring(export(document(quality_score=91.2), "badge"))  # noqa: S314 - our own
-    assert root.get("aria-label") == "vibe8 quality: 91 / 100"
+    assert root.get("aria-label") == "vibe8 quality of https://github.com/o/r: 91 / 100"
     assert [text.text for text in root.iter(f"{SVG}text")] == ["vibe8 quality", "91 / 100"]
     left, right = root.findall(f"{SVG}rect")
     assert int(left.get("width", 0)) + int(right.get("width", 0)) == int(root.get("width", 0))
     assert {element.tag for element in root.iter()} == {
         SVG + name for name in ("svg", "title", "rect", "g", "text")
     }  # no script, style or link
+
+
+def test_badge_names_the_project_and_the_day() -> None:
+    source = {"project_name": 'Shop & "Co"', "created_at": "2026-11-30T18:02:11.5+00:00"}
+    root = ET.fromstring(export(document(quality_score=91.2, source=source), "badge"))  # noqa: S314 - our own
+    assert root.get("aria-label") == 'vibe8 quality of Shop & "Co" on 2026-11-30: 91 / 100'
+    assert root.findtext(f"{SVG}title") == root.get("aria-label")
 
 
 # Hostile text
