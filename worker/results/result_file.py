@@ -77,7 +77,7 @@ def _read(path: Path, name: str) -> tuple[JSON, datetime]:
 
 
 def _measured(document: JSON, changed_at: datetime) -> MeasuredRun:
-    """Return what a comparison needs; a result without a job has the time of its file. Raises _ShapeError."""
+    """Return what a comparison needs; a result without a time has that of its file. Raises _ShapeError."""
     root = _mapping(document, "the document")
     parts = {key: _mapping(root.get(key), key) for key in ("source", "metrics", "findings", "file_tree")}
     completeness, versions = _mapping(root.get("completeness"), "completeness"), root.get("tool_versions")

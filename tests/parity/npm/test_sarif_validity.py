@@ -1,24 +1,61 @@
 """SARIF files that this program writes, held against the OASIS schema and Microsoft's validator."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 
+from collectors.engine.analysis import Options, analyse
+from domain.findings.measured_run import MeasuredRun
+from domain.metrics.report import Analysis
+from domain.sources import FetchedSource
+from domain.text import JSON
 from tests.fuzz.generators import fuzz_settings
-from tests.parity.support.sarif_multitool import Multitool
+from tests.parity.support.comparison import CORPUS, PACKAGES, copy_python
+from tests.parity.support.sarif_multitool import Multitool, MultitoolUnavailableError
+from tests.unit.collectors.source_trees import load_tree
 from tests.unit.worker.export.sample_runs import HOSTILE, document, export, finding, hostile_documents, old_finding
+from worker.export.export_format import ExportFormat
+from worker.export.formats import export_result
+from worker.results.local_result import LocalBaseline, local_result
 
 PROFILES = ("sarif", "sarif-full")
 ACCEPTED = {
     "SARIF2005",  # no tool has an address for information: its name and version say enough
     "SARIF2017",  # a finding without a line has no region
 }
+SOURCE = {"kind": "directory", "path": "project", "git_branch": "main", "git_commit_sha": "a" * 40}
+COMPARED = ("metrics", "findings", "file_tree", "completeness", "tool_versions")
 
 
 @pytest.fixture(scope="module")
 def multitool(tmp_path_factory: pytest.TempPathFactory) -> Multitool:
     return Multitool(tmp_path_factory.mktemp("multitool"))
+
+
+def measured(root: Path) -> Analysis:
+    return analyse(load_tree(root), FetchedSource(has_history=False), Options(processes=1))
+
+
+def real_run(directory: Path) -> dict[str, JSON]:
+    """Analyse an installed package, fixtures with a finding of each of bandit's rules, and files of unusual syntax.
+
+    They are compared with an earlier state: a part of the files was not there, and a folder had another name.
+    """
+    before, after = directory / "before", directory / "after"
+    for root in (before, after):
+        copy_python(CORPUS.parent, root / "tests")
+    copy_python(PACKAGES / "alembic", before / "alembic")
+    shutil.copytree(before / "alembic", after / "alembic")
+    (after / "alembic/ddl").rename(after / "alembic/renamed")
+    for path in [*(before / "tests/corpus").iterdir(), *(after / "alembic/operations").iterdir()]:
+        path.unlink()
+    earlier = measured(before)
+    parts = {key: earlier.document()[key] for key in COMPARED}
+    baseline = LocalBaseline(run=MeasuredRun(**parts, since="2026-01-02T03:04:05+00:00"))
+    return local_result(SOURCE, measured(after), since="2026-01-03T03:04:05+00:00", baseline=baseline)
 
 
 def hostile_run() -> dict[str, object]:
@@ -40,6 +77,26 @@ def test_validator_has_no_complaint(multitool: Multitool, profile: str) -> None:
     multitool.check_schema(data)
     complaints = multitool.complaints(data)
     assert {rule: level for rule, level in complaints.items() if rule not in ACCEPTED} == {}
+
+
+@pytest.mark.slow
+def test_files_of_a_real_run_are_valid(multitool: Multitool, tmp_path: Path) -> None:
+    result = real_run(tmp_path)
+    for profile in PROFILES:
+        data = export_result(result, ExportFormat(profile))
+        multitool.check_schema(data)
+        assert set(multitool.complaints(data)) <= ACCEPTED
+        runs = json.loads(data)["runs"]
+        assert {run["tool"]["driver"]["name"] for run in runs} >= {"bandit", "ruff", "vulture", "radon"}
+        assert sum(len(run["results"]) for run in runs) > 1_000
+    states = {found["baselineState"] for run in runs for found in run["results"]}
+    assert states == {"new", "unchanged", "updated", "absent"}
+
+
+def test_missing_npm_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MultitoolUnavailableError, match="needs npm on the PATH"):
+        Multitool(tmp_path)
 
 
 @pytest.mark.slow
