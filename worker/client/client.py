@@ -350,6 +350,8 @@ class Client:
     ) -> bytes:
         """Return the run as a document for another program, in UTF-8. A badge can show one `metric`.
 
+        The HTML report also has the trend of the project's numbers up to this run.
+
         Raises NotFoundError, ForbiddenError, and InvalidInputError for a metric that does not exist, or with a form
         that is no badge.
         """
