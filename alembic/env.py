@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
 from infrastructure.database.connecting import require_session
-from infrastructure.database.migrate import ADVISORY_LOCK, migration_engine
+from infrastructure.database.migrate import ADVISORY_LOCK, is_compared, migration_engine
 from infrastructure.database.tables import Base
 from infrastructure.database.urls import asyncpg_url, sqlalchemy_url
 from infrastructure.settings import load_settings
@@ -30,6 +30,7 @@ def run_on(connection: Connection) -> None:
         target_metadata=Base.metadata,
         compare_type=True,
         compare_server_default=True,
+        include_object=is_compared,
         transaction_per_migration=True,
     )
     with only_migrator(connection), context.begin_transaction():

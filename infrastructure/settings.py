@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Seconds that a pending job may be due before cleanup fails it as `stale`."""
     run_retention_days: PositiveInt | None = None
     """Days after which cleanup deletes a run that is not pinned; unset: never."""
+    audit_retention_months: PositiveInt = 12
+    """Whole months (UTC) that the audit log is kept. Cleanup drops the partition of a month that ended earlier."""
 
     max_concurrent_jobs_per_user: PositiveInt = 5
     """Unfinished jobs that one user may have at a time."""

@@ -15,6 +15,7 @@ _RETRYABLE = (
     "25006",  # read-only: a standby, also a primary that a failover has replaced
     "28",  # wrong user or password
     "3D",  # no such database
+    "42501",  # permission denied: the role is not the one that migrates
     "40",  # deadlock, serialization failure
     "53",  # disk full, out of memory, too many connections
     "55P03",  # lock timeout

@@ -20,12 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from domain.errors import InvalidInputError
 from infrastructure.database.connecting import NO_PREPARED_STATEMENTS, connect_arguments
 from infrastructure.database.errors import translated_errors
-from infrastructure.database.tables import Base
+from infrastructure.database.tables import AuditLogRow, Base
 
 _IN_WHEEL = Path(__file__).parent / "migrations"
 _IN_CHECKOUT = Path(__file__).parents[2] / "alembic"
 ADVISORY_LOCK = 0x76_69_62_65_38  # "vibe8"
 """Key of PostgreSQL's advisory lock that a migration holds, so that only one runs at a time."""
+
+PARTITIONS = f"{AuditLogRow.__tablename__}_"
+"""How the names of partitions start. The database makes them, and no migration knows them."""
 
 _ALEMBIC_LOCK = threading.Lock()
 
@@ -91,8 +94,13 @@ async def schema_differences(url: URL) -> list[str]:
         return [str(difference) for difference in await connection.run_sync(_differences)]
 
 
+def is_compared(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:  # noqa: FBT001 - alembic's
+    """Whether alembic compares this object of the database with `tables.py`: all but the partitions of a table."""
+    return not (kind == "table" and name is not None and name.startswith(PARTITIONS))
+
+
 def _differences(connection: Connection) -> list[Any]:
-    options = {"compare_type": True, "compare_server_default": True}
+    options = {"compare_type": True, "compare_server_default": True, "include_object": is_compared}
     context = MigrationContext.configure(connection, opts=options)
     return list(compare_metadata(context, Base.metadata))
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -311,3 +311,34 @@ class CronSlotRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     slot: Mapped[datetime] = mapped_column(primary_key=True)
     claimed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class AuditLogRow(Base):
+    """An act. Triggers refuse changes. Functions of the database make and drop the partitions, which start alike."""
+
+    __tablename__ = "audit_logs"
+    __table_args__ = (
+        Index("ix_audit_logs_created_at_id", "created_at", "id"),
+        Index("ix_audit_logs_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_audit_logs_action_created_at_id", "action", "created_at", "id"),
+        Index("ix_audit_logs_resource", "resource_type", "resource_id"),
+        # For the deletion of a user, which clears address and agent.
+        Index(
+            "ix_audit_logs_traced",
+            "user_id",
+            "created_at",
+            "id",
+            postgresql_where=text("ip_address IS NOT NULL OR user_agent IS NOT NULL"),
+        ),
+        {"postgresql_partition_by": "RANGE (created_at)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_NEW_UUID)
+    user_id: Mapped[UUID | None]
+    action: Mapped[str]
+    resource_type: Mapped[str]
+    resource_id: Mapped[str | None]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=_EMPTY_OBJECT)
+    ip_address: Mapped[str | None] = mapped_column(INET)
+    user_agent: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=_NOW)

@@ -28,6 +28,11 @@ COUNT_AGE = Gauge(
     "Time since one replica counted the jobs for all; more than a minute: `vibe8_jobs` is out of date.",
     registry=REGISTRY,
 )
+AUDIT_DEFAULT_ROWS = Gauge(
+    "vibe8_audit_default_partition_rows",
+    "Rows in the audit log's default partition, counted to 1000; more than 0: cleanup makes no partitions.",
+    registry=REGISTRY,
+)
 SLOTS = Gauge("vibe8_slots", "Job slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
 DATABASE_CONNECTIONS = Gauge(
     "vibe8_database_connections",

@@ -84,6 +84,7 @@ CALLS_BY_PREFIX = {"find_job_id", "find_run_id"}
 CALLS_WITHOUT_OWNER = {
     "open",
     "get_or_create_user",  # the caller has authenticated the user
+    "for_request",  # the same client, with an address for its entries in the audit log
     "webhook_secrets",  # derived from the id, without reading any data
 }
 
@@ -111,6 +112,7 @@ class World:
             "SELECT t::text FROM analysis_runs AS t WHERE user_id = :id ORDER BY run_id",
             "SELECT t::text FROM daily_usage AS t WHERE user_id = :id ORDER BY day",
             "SELECT t::text FROM users AS t WHERE id = :id",
+            "SELECT t::text FROM audit_logs AS t WHERE user_id = :id ORDER BY id",
         )
         async with self.database.unit_of_work() as work:
             found = [row for query in queries for row in await work.scalars(text(query), {"id": user_id})]

@@ -96,7 +96,7 @@ async def test_a_locked_table_stops_the_migration_without_a_partial_change(datab
     holder = await asyncpg.connect(database_url)
     try:
         async with holder.transaction():
-            await holder.execute("LOCK TABLE jobs, notices, analysis_runs IN ACCESS SHARE MODE")
+            await holder.execute("LOCK TABLE jobs, notices, analysis_runs, audit_logs IN ACCESS SHARE MODE")
             with pytest.raises(ServiceUnavailableError, match="lock timeout"):
                 await downgrade(asyncpg_url(database_url), "base")
     finally:

@@ -159,7 +159,7 @@ def doctor(
     Prints each check, and what to do where one fails. Exit codes: 0 no check failed, 1 a check failed, 3 a service
     cannot be reached.
     """
-    from worker.cli.commands.doctor import run_checks
+    from worker.cli.commands.doctor.checks import run_checks
 
     run_and_exit(run_checks(as_json=as_json, quiet=quiet, only_problems=problems))
 

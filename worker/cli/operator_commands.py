@@ -1,12 +1,15 @@
-"""Subcommands for operators: workers, top, pause, resume, drain. `worker.cli.commands.operators` implements them."""
+"""Subcommands for operators: workers, top, pause, resume, drain, audit. `worker.cli.commands` implements them."""
 
 from typing import Annotated
 
 import typer
 
-from worker.cli.options import JsonOption, examples_epilog, run_and_exit
+from domain.audit import Action
+from worker.cli.options import JsonOption, examples_epilog, parse_age, run_and_exit
 
 app = typer.Typer()
+
+ACTIONS = ", ".join(Action)
 
 WorkerArgument = Annotated[
     str | None,
@@ -63,3 +66,22 @@ def drain(worker: WorkerArgument = None, as_json: JsonOption = False) -> None:
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(operators.drain(worker, OutputWriter(as_json=as_json)))
+
+
+@app.command(epilog=examples_epilog("vibe8 audit --since 1d", "vibe8 audit --user ann@example.org --action delete_run"))
+def audit(
+    since: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Only entries younger than this, such as 90s, 30m, 1h or 2d.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="EMAIL", help="Only entries of this user: an email, or an id.")
+    ] = None,
+    action: Annotated[Action | None, typer.Option(metavar="NAME", help=f"Only this action: {ACTIONS}.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="The maximum number of entries.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List who did what, newest first: the audit log of all users."""
+    from worker.cli.commands import audit as command
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(command.audit(user, action, parse_age(since), limit, OutputWriter(as_json=as_json)))

@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
+from domain.audit import Actor
 from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.findings.severity import FindingSeverity
@@ -70,15 +71,22 @@ async def environment_tracer() -> AsyncIterator[Tracer]:
 class Client:
     """What one API may do for its users. Safe for concurrent tasks of one event loop."""
 
-    def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
-        self._connections = connections
+    def __init__(
+        self,
+        connections: Connections,
+        settings: Settings,
+        tracer: Tracer | None = None,
+        actor: Actor = Actor(),  # noqa: B008 - frozen
+    ) -> None:
+        self._connections, self._settings, self._tracer = connections, settings, tracer or NoTracer()
         self._database = connections.database
-        self._limits = submission_limits(settings)
-        self._jobs = OwnedJobs(connections, self._limits)
-        self._runs = OwnedRuns(connections.database)
+        self._actor = actor
+        limits = submission_limits(settings)
+        self._jobs = OwnedJobs(connections, limits, actor)
+        self._runs = OwnedRuns(connections.database, actor)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
-            connections=connections, settings=settings, limits=self._limits, tracer=tracer or NoTracer()
+            connections=connections, settings=settings, limits=limits, tracer=self._tracer, actor=actor
         )
 
     @classmethod
@@ -97,6 +105,14 @@ class Client:
         ):
             yield cls(connections, settings, used)
 
+    def for_request(self, address: str | None, user_agent: str | None = None) -> Self:
+        """Return a client on the same connections whose acts have this address and agent in the audit log.
+
+        `address` is that of the one who made the request to the API; one that is no IP address is stored as null.
+        """
+        actor = Actor.from_request(address, user_agent)
+        return type(self)(self._connections, self._settings, self._tracer, actor)
+
     # Users
 
     async def get_or_create_user(self, email: str, auth0_sub: str | None = None) -> UUID:
@@ -111,9 +127,10 @@ class Client:
     async def delete_user(self, user_id: UUID) -> None:
         """Delete the user with all runs and jobs. Workers stop the running ones. Raises NotFoundError.
 
+        Entries in the audit log stay, with the user's id and without address and agent.
         Many rows are deleted in chunks, the user last: if the call fails or is interrupted, call it again.
         """
-        await delete_user(self._connections, user_id)
+        await delete_user(self._connections, user_id, by_operator=self._actor.operator)
 
     # Submissions
 

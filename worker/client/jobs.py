@@ -1,11 +1,12 @@
 """Calls about jobs. Each checks that the job belongs to the user who asks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Actor
 from domain.errors import IllegalTransitionError, NotFoundError
 from domain.jobs import Job, JobCursor, JobStatus, SubmissionLimits
 from domain.text import one_line
@@ -29,6 +30,7 @@ class OwnedJobs:
 
     connections: Connections
     limits: SubmissionLimits
+    actor: Actor = field(default_factory=Actor)
 
     async def get(self, user_id: UUID, job_id: str) -> Job:
         """See `Client.get_job`."""
@@ -71,7 +73,7 @@ class OwnedJobs:
         """See `Client.take_result`."""
         async with self.connections.database.unit_of_work() as work:
             result = await _read_result(work, user_id, job_id)
-            if not isinstance(result, Unfinished) and not await JobRepository(work).delete(job_id):
+            if not isinstance(result, Unfinished) and not await JobRepository(work).delete(job_id, self.actor):
                 raise NotFoundError(f"the result of job {one_line(job_id, 80)} has just been taken by another call")
         return result
 
@@ -79,7 +81,7 @@ class OwnedJobs:
         """See `Client.cancel_job`."""
         async with self.connections.database.unit_of_work() as work:
             owned_job(await JobRepository(work).get(job_id), user_id)
-            job = await JobRepository(work).request_cancel(job_id)
+            job = await JobRepository(work).request_cancel(job_id, self.actor)
         if job.status.finished and job.cancel_requested_at is None:
             raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
         await self.connections.delete_token(job_id)
@@ -93,7 +95,7 @@ class OwnedJobs:
             submissions = SubmissionRepository(work)
             await submissions.lock_user(user_id)
             self.limits.check(unfinished=(await submissions.usage(user_id, self.limits)).unfinished, today=0)
-            job = await JobRepository(work).retry_failed(job_id)
+            job = await JobRepository(work).retry_failed(job_id, self.actor)
         await self.connections.enqueue([job])
         return job
 

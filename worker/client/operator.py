@@ -6,16 +6,22 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
+from domain.audit import Action, Actor, AuditCursor, AuditEntry
 from domain.jobs import Job, JobStatus
 from domain.workers import PAUSED
+from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
+from infrastructure.database.repositories.users import UserRepository
 from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
 from worker.client.client import Client, environment_tracer
 from worker.client.connections import Connections, open_connections
 from worker.client.submissions import submission_limits
+
+MAX_LISTED_ENTRIES = 1_000
+_OPERATOR = Actor(operator=True)
 
 
 class OperatorClient:
@@ -25,7 +31,7 @@ class OperatorClient:
     """
 
     def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
-        self.user_client = Client(connections, settings, tracer)
+        self.user_client = Client(connections, settings, tracer, _OPERATOR)
         self._connections = connections
         self._database = connections.database
         self._limits = submission_limits(settings)
@@ -78,7 +84,7 @@ class OperatorClient:
     async def cancel_jobs(self, job_ids: Sequence[str]) -> list[Job]:
         """Cancel those that are pending or running, and return them."""
         async with self._database.unit_of_work() as work:
-            cancelled = await JobRepository(work).cancel_all(job_ids)
+            cancelled = await JobRepository(work).cancel_all(job_ids, _OPERATOR)
         for job in cancelled:
             if job.source_metadata.get("has_token"):
                 await self._connections.delete_token(job.job_id)
@@ -98,6 +104,31 @@ class OperatorClient:
                 free = max(
                     0, self._limits.max_unfinished - (await submissions.usage(limited_user, self._limits)).unfinished
                 )
-            requeued = await JobRepository(work).retry_all(job_ids, limit=free)
+            requeued = await JobRepository(work).retry_all(job_ids, limit=free, actor=_OPERATOR)
         await self._connections.enqueue(requeued)
         return requeued
+
+    async def find_user(self, named: str) -> UUID:
+        """Return the id of the user with this email; text that is an id is returned as it is. Raises NotFoundError."""
+        async with self._database.unit_of_work() as work:
+            return await UserRepository(work).find_id(named)
+
+    async def list_audit_entries(
+        self,
+        *,
+        user_id: UUID | None = None,
+        action: Action | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+        after: AuditCursor | None = None,
+    ) -> list[AuditEntry]:
+        """Return one page of the audit log, newest first, at most `limit` and MAX_LISTED_ENTRIES.
+
+        For the next page, pass the `cursor` of the last entry as `after`; an empty page is the end. All pages cost the
+        same.
+        """
+        limit = max(1, min(limit, MAX_LISTED_ENTRIES))
+        async with self._database.unit_of_work() as work:
+            return await AuditRepository(work).list_entries(
+                user_id=user_id, action=action, since=since, limit=limit, after=after
+            )

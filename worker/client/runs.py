@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
+from domain.audit import Actor
 from domain.errors import InvalidInputError, NotFoundError
 from domain.findings.comparison import compare_runs
 from domain.findings.measured_run import MeasuredRun
@@ -38,6 +39,7 @@ class OwnedRuns:
     """The runs in a database, each for its owner. The methods are as those of `Client`."""
 
     database: Database
+    actor: Actor = field(default_factory=Actor)
 
     async def list_page(self, user_id: UUID, *, limit: int, after: RunCursor | None, project: str | None) -> Page:
         """See `Client.list_runs`."""
@@ -132,7 +134,7 @@ class OwnedRuns:
         """See `Client.pin_baseline`."""
         async with self.database.unit_of_work() as work:
             owned_run(await RunRepository(work).summary(run_id), user_id)
-            await RunRepository(work).pin(run_id)
+            await RunRepository(work).pin(run_id, self.actor)
             if not (await RunRepository(work).summary(run_id)).pinned:
                 raise InvalidInputError(f"run {run_id} is older than baselines; analyse the source again")
 
@@ -159,7 +161,7 @@ class OwnedRuns:
         """See `Client.delete_run`."""
         async with self.database.unit_of_work() as work:
             owned_run(await RunRepository(work).summary(run_id), user_id)
-            await RunRepository(work).delete(run_id)
+            await RunRepository(work).delete(run_id, self.actor)
 
 
 def _with_roles(items: Sequence[Mapping[str, JSON]], run: MeasuredRun) -> list[Mapping[str, JSON]]:

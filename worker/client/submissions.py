@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from collectors.engine.collector_names import collector_names
+from domain.audit import Actor
 from domain.errors import InvalidInputError
 from domain.jobs import Job, SubmissionLimits
 from domain.options import JobOptions
@@ -128,6 +129,7 @@ class Submitter:
     settings: Settings
     limits: SubmissionLimits
     tracer: Tracer = field(default_factory=NoTracer)
+    actor: Actor = field(default_factory=Actor)
 
     async def submit(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
         """Submit all or none; see `worker.client.Client.submit_many`."""
@@ -172,7 +174,7 @@ class Submitter:
             for job in new:
                 if job.options.baseline is not None:
                     await _require_baseline(RunRepository(work), user_id, job)
-            return await SubmissionRepository(work).submit(user_id, new, self.limits)
+            return await SubmissionRepository(work).submit(user_id, new, self.limits, self.actor)
 
 
 async def _require_baseline(runs: RunRepository, user_id: UUID, job: NewJob) -> None:

@@ -10,11 +10,11 @@ from infrastructure.database.repositories.users import DeletedRows, UserReposito
 from worker.client.connections import Connections
 
 
-async def delete_user(connections: Connections, user_id: UUID) -> None:
+async def delete_user(connections: Connections, user_id: UUID, *, by_operator: bool = False) -> None:
     """Delete the user's jobs, runs and webhook deliveries, and the user last, under the lock that submissions take.
 
-    What is submitted meanwhile is deleted too. If a call fails or is interrupted, the user still exists, and another
-    call goes on. Raises NotFoundError, ServiceUnavailableError.
+    Entries in the audit log stay with the user's id alone. What is submitted meanwhile is deleted too. If a call fails
+    or is interrupted, the user still exists, and another call goes on. Raises NotFoundError, ServiceUnavailableError.
     """
     complete = False
     while not complete:
@@ -22,7 +22,7 @@ async def delete_user(connections: Connections, user_id: UUID) -> None:
             async for chunk in chunks.in_chunks(connections.database, change):
                 await connections.delete_tokens(chunk.job_ids)
         async with connections.database.unit_of_work() as work:
-            deleted = await UserRepository(work).delete(user_id, chunks.CHUNK_ROWS)
+            deleted = await UserRepository(work).delete(user_id, chunks.CHUNK_ROWS, by_operator=by_operator)
         await connections.delete_tokens(deleted.job_ids)
         complete = deleted.complete
 
@@ -32,4 +32,5 @@ def _steps(user_id: UUID) -> list[Callable[[AsyncConnection, int], Awaitable[Del
         lambda work, limit: UserRepository(work).delete_jobs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_runs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_webhook_deliveries(user_id, limit),
+        lambda work, limit: UserRepository(work).forget_addresses(user_id, limit),
     ]

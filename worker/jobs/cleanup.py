@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Action, Actor, Resource
 from domain.errors import LeaseLostError, TransientError
 from domain.jobs import FINISHED_STATUSES, JobStatus
+from infrastructure.database.access.audit_log import AuditRepository
+from infrastructure.database.access.audit_partitions import AuditPartitionRepository
 from infrastructure.database.chunks import in_chunks
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.cleanup import (
@@ -41,12 +44,14 @@ async def cleanup(
 ) -> CleanupCounts:
     """Delete jobs that finished long ago, fail stale ones, and delete old runs if `RUN_RETENTION_DAYS` is set.
 
-    Usage, cron slots and webhook deliveries that are no longer needed go as well. Safe at the same time on several
-    workers, which then share the rows. A step that fails does not keep the others from their work: the first
+    Usage, cron slots and webhook deliveries that are no longer needed go as well, and so do the audit log's partitions
+    that are too old; the coming ones are made. One entry of the audit log has the counts. Safe at the same time on
+    several workers, which then share the rows. A step that fails does not keep the others from their work: the first
     ServiceUnavailableError is raised after the last step. Raises also what `after_chunk` raises, at once.
     """
     rows: Counter[str] = Counter()
     failures: list[TransientError] = []
+    await _keep_partitions(database, settings.audit_retention_months, rows, failures)
     for name, change in _steps(settings):
         try:
             async for chunk in in_chunks(database, change):
@@ -60,6 +65,7 @@ async def cleanup(
         except TransientError as error:
             log.warning("cleanup.step_failed", step=name, rows=rows[name], reason=str(error))
             failures.append(error)
+    await _record(database, rows, failures)
     if failures:
         raise failures[0]
     counts = CleanupCounts(
@@ -69,6 +75,33 @@ async def cleanup(
     )
     log.info("cleanup.completed", deleted=counts.deleted, stale=counts.stale_running + counts.stale_pending)
     return counts
+
+
+async def _keep_partitions(
+    database: Database, keep_months: int, rows: Counter[str], failures: list[TransientError]
+) -> None:
+    """Create the coming partitions of the audit log, and drop the old ones: each in a transaction of its own."""
+    for name, change in (
+        ("partitions_created", AuditPartitionRepository.create_missing),
+        ("partitions_dropped", AuditPartitionRepository.drop_old),
+    ):
+        try:
+            async with database.unit_of_work() as work:
+                rows[name] = await change(AuditPartitionRepository(work), keep_months)
+        except TransientError as error:
+            log.warning("cleanup.step_failed", step=name, rows=0, reason=str(error))
+            failures.append(error)
+
+
+async def _record(database: Database, rows: Counter[str], failures: list[TransientError]) -> None:
+    """Write the audit log's entry of a cleanup: the rows of each step that did something, and the failed steps."""
+    details = {"rows": {name: count for name, count in rows.items() if count}, "failed_steps": len(failures)}
+    try:
+        async with database.unit_of_work() as work:
+            await AuditRepository(work).record(Action.CLEANUP, Resource.FLEET, None, actor=Actor(), details=details)
+    except TransientError as error:
+        log.warning("cleanup.step_failed", step="audit", rows=0, reason=str(error))
+        failures.append(error)
 
 
 async def cleanup_once_per_slot(database: Database, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from domain.jobs import JOB_VERSION
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.observability.log_throttle import LogThrottle
-from infrastructure.observability.prometheus_metrics import set_queue_gauges
+from infrastructure.observability.prometheus_metrics import AUDIT_DEFAULT_ROWS, set_queue_gauges
 from infrastructure.settings import Settings
 from worker.jobs.cleanup import cleanup_once_per_slot
 from worker.jobs.rescue import JobRescuer
@@ -52,6 +52,7 @@ class Maintenance:
         if statistics is None:
             return 0
         set_queue_gauges(statistics.counts, statistics.age_seconds)
+        AUDIT_DEFAULT_ROWS.set(statistics.audit_default_rows)
         return statistics.newer_version
 
     async def _rescue_and_count(self) -> None:

@@ -9,7 +9,9 @@ Every transaction locks rows in this order, so that no two of them can deadlock:
    the runs that were compared with them, because the foreign key clears these; an end takes baselines FOR KEY SHARE;
 3. `jobs`, in the order of their ids. A statement that deletes runs locks the jobs that refer to them, because the
    foreign key clears these one by one in the order of the runs;
-4. `job_uploads` of jobs that are locked, then `notices` in the order of their ids.
+4. `job_uploads` of jobs that are locked, then `notices` in the order of their ids;
+5. `audit_logs`, in the order of creation: only the deletion of a user changes rows of it. A change of its partitions
+   locks the table, in a transaction that locks nothing else.
 
 A statement that skips the rows that others hold (SKIP LOCKED) never waits, and may lock a table's rows in any order. No
 transaction changes a row twice: a second UPDATE checks the foreign keys of the row again, which locks the owner after

@@ -8,9 +8,11 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Action, Actor, Resource
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
 from domain.jobs import Job, JobCursor, JobStatus, Transition
 from domain.text import JSON, one_line, printable
+from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.claims import TURN_OF_USER
 from infrastructure.database.repositories.mapping import (
@@ -65,11 +67,19 @@ _SELECT_IDS = text("""
     ORDER BY created_at, job_id LIMIT :limit
 """)
 
+
+def _entries(source: str, action: Action, details: str = "'{}'::jsonb") -> str:
+    return insert_entries(source, action, Resource.JOB, user="user_id", resource="job_id", details=details)
+
+
 # Rows are locked in the order of their ids, so that two calls that change the same jobs cannot deadlock.
 _CANCEL = text(f"""
     WITH chosen AS MATERIALIZED (
-        SELECT job_id, status FROM jobs WHERE job_id = ANY(CAST(:job_ids AS varchar[])) AND status IN {UNFINISHED}
+        SELECT job_id, user_id, status, cancel_requested_at AS asked_at FROM jobs
+        WHERE job_id = ANY(CAST(:job_ids AS varchar[])) AND status IN {UNFINISHED}
         ORDER BY job_id FOR UPDATE
+    ), logged AS (
+        {_entries("chosen WHERE asked_at IS NULL", Action.CANCEL, "jsonb_build_object('status', status)")}
     ), dropped AS (
         DELETE FROM job_uploads USING chosen
         WHERE job_uploads.job_id = chosen.job_id AND chosen.status = '{_DROP.before}'
@@ -101,7 +111,7 @@ _RETRY_FAILED = text(f"""
         SELECT job_id, turns.first + 2 * (row_number() OVER (PARTITION BY user_id ORDER BY created_at, job_id) - 1)
             AS turn
         FROM chosen JOIN turns USING (user_id)
-    )
+    ), logged AS ({_entries("chosen", Action.RETRY)})
     UPDATE jobs
     SET status = '{_RETRY.after}', error_message = NULL, finished_at = NULL, started_at = NULL,
         cancel_requested_at = NULL, attempt_errors = '[]', progress = 0, run_after = statement_timestamp(),
@@ -110,7 +120,13 @@ _RETRY_FAILED = text(f"""
     RETURNING {JOB_COLUMNS}
 """)  # nosec B608 # noqa: S608 - no input in it
 
-_DELETE = text(f"DELETE FROM jobs WHERE job_id = :job_id AND status IN {FINISHED}")  # nosec B608 # noqa: S608 - no input in it
+_DELETE = text(f"""
+    WITH deleted AS (
+        DELETE FROM jobs WHERE job_id = :job_id AND status IN {FINISHED}
+        RETURNING job_id, user_id, status, result_run_id
+    )
+    {_entries("deleted", Action.TAKE, "jsonb_build_object('status', status, 'run_id', result_run_id)")}
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 class JobRepository:
@@ -168,25 +184,26 @@ class JobRepository:
         values = {"user_id": user_id, "status": status, "since": since, "limit": limit, **place}
         return await self._jobs(_LIST, values)
 
-    async def request_cancel(self, job_id: str) -> Job:
+    async def request_cancel(self, job_id: str, actor: Actor = Actor()) -> Job:  # noqa: B008 - frozen
         """Cancel a job: a pending one fails at once, a running one is marked and its worker ends it.
 
         A finished job is returned unchanged. Raises NotFoundError.
         """
-        cancelled = await self.cancel_all([job_id])
+        cancelled = await self.cancel_all([job_id], actor)
         return cancelled[0] if cancelled else await self.get(job_id)
 
-    async def cancel_all(self, job_ids: Sequence[str]) -> list[Job]:
+    async def cancel_all(self, job_ids: Sequence[str], actor: Actor = Actor()) -> list[Job]:  # noqa: B008 - frozen
         """Cancel many jobs as `request_cancel` does; the result omits those that had ended."""
-        return await self._jobs(_CANCEL, {"job_ids": [printable(job_id) for job_id in job_ids]})
+        values = {"job_ids": [printable(job_id) for job_id in job_ids]}
+        return await self._jobs(_CANCEL, {**values, **actor_values(actor)})
 
-    async def retry_failed(self, job_id: str) -> Job:
+    async def retry_failed(self, job_id: str, actor: Actor = Actor()) -> Job:  # noqa: B008 - frozen
         """Make a failed job pending again, without the errors of its attempts. Enqueue it after the commit.
 
         Raises NotFoundError, IllegalTransitionError if the job has not failed, and InvalidInputError if its upload
         has been deleted.
         """
-        retried = await self.retry_all([job_id], limit=1)
+        retried = await self.retry_all([job_id], limit=1, actor=actor)
         if retried:
             return retried[0]
         found = await self.get(job_id)
@@ -194,9 +211,16 @@ class JobRepository:
             raise IllegalTransitionError(f"the job is {found.status}: only a failed job can be retried")
         raise InvalidInputError("the upload is no longer kept: submit it again")
 
-    async def retry_all(self, job_ids: Sequence[str], *, limit: int | None) -> list[Job]:
+    async def retry_all(
+        self,
+        job_ids: Sequence[str],
+        *,
+        limit: int | None,
+        actor: Actor = Actor(),  # noqa: B008 - frozen
+    ) -> list[Job]:
         """Retry the oldest `limit` (None: all) of these jobs; the result omits those that cannot be retried."""
-        return await self._jobs(_RETRY_FAILED, {"job_ids": [printable(job_id) for job_id in job_ids], "limit": limit})
+        values = {"job_ids": [printable(job_id) for job_id in job_ids], "limit": limit}
+        return await self._jobs(_RETRY_FAILED, {**values, **actor_values(actor)})
 
     async def select_ids(
         self, user_id: UUID | None, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int
@@ -205,9 +229,10 @@ class JobRepository:
         values = {"user_id": user_id, "statuses": [str(status) for status in statuses], "since": since, "limit": limit}
         return list((await self._connection.scalars(_SELECT_IDS, values)).all())
 
-    async def delete(self, job_id: str) -> bool:
-        """Delete the job if it has finished. Returns whether a row was deleted."""
-        return (await self._connection.execute(_DELETE, _job_id_parameter(job_id))).rowcount > 0
+    async def delete(self, job_id: str, actor: Actor = Actor()) -> bool:  # noqa: B008 - frozen
+        """Delete the job if it has finished, because its result is taken. Returns whether a row was deleted."""
+        values = {**_job_id_parameter(job_id), **actor_values(actor)}
+        return (await self._connection.execute(_DELETE, values)).rowcount > 0
 
     async def _jobs(self, statement: TextClause, values: Mapping[str, JSON]) -> list[Job]:
         return [job_from_row(row) for row in (await self._connection.execute(statement, values)).mappings()]

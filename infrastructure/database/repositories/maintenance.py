@@ -8,9 +8,12 @@ from uuid import UUID
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Action, Actor, Resource
 from domain.jobs import JobStatus, Transition
 from domain.sources import SourceKind
 from domain.text import JSON
+from domain.workers import PAUSED
+from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.attempts import ReleasedJob, dropping_uploads, release
 from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
 from infrastructure.database.session_lock import SERVER_START, is_held, lock_key
@@ -58,8 +61,14 @@ _LOCKLESS = text(f"""
         AND NOT {is_held("silent.key")}
 """)  # nosec B608 # noqa: S608 - no input in it
 
-_SET_CONTROL = text("INSERT INTO fleet_controls (name) VALUES (:name) ON CONFLICT DO NOTHING")
-_CLEAR_CONTROL = text("DELETE FROM fleet_controls WHERE name = :name")
+
+def _change_pause(change: str, action: Action) -> TextClause:
+    entry = insert_entries("changed", action, Resource.FLEET, user="CAST(NULL AS uuid)", resource="NULL")
+    return text(f"WITH changed AS ({change} RETURNING name) {entry}")  # nosec B608 # no input in it
+
+
+_PAUSE = _change_pause("INSERT INTO fleet_controls (name) VALUES (:name) ON CONFLICT DO NOTHING", Action.PAUSE)
+_RESUME = _change_pause("DELETE FROM fleet_controls WHERE name = :name", Action.RESUME)
 _IS_CONTROL_SET = text("SELECT EXISTS (SELECT 1 FROM fleet_controls WHERE name = :name)")
 
 
@@ -117,10 +126,10 @@ class MaintenanceRepository:
         }
         return list((await self._connection.scalars(_LOCKLESS, values)).all())
 
-    async def set_control(self, name: str, *, on: bool) -> bool:
-        """Set or clear a control of the whole fleet. Returns whether that changed anything."""
-        statement = _SET_CONTROL if on else _CLEAR_CONTROL
-        return (await self._connection.execute(statement, {"name": name})).rowcount > 0
+    async def set_paused(self, *, paused: bool) -> bool:
+        """Keep all workers from claiming jobs, or let them claim again. Returns whether that changed anything."""
+        values = {"name": PAUSED, **actor_values(Actor(operator=True))}
+        return (await self._connection.execute(_PAUSE if paused else _RESUME, values)).rowcount > 0
 
     async def is_control_set(self, name: str) -> bool:
         """Return whether a control of the fleet is set."""

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, func, select, text, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Action, Actor, Resource
 from domain.errors import InvalidInputError, NotFoundError
 from domain.findings.baseline import Candidate
 from domain.findings.measured_run import MeasuredRun
@@ -18,6 +19,7 @@ from domain.gate.evaluation import Verdict
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.text import JSON, one_line, safe_json
+from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.mapping import (
     MEASURED_COLUMNS,
     ORIGIN_COLUMNS,
@@ -84,20 +86,26 @@ _CANDIDATE = [
     _TABLE.c.pinned, _TABLE.c.review_verdict, _TABLE.c.completeness["collectors"].label("collectors"),
 ]  # fmt: skip
 _MEASURED = [_TABLE.c[name] for name in MEASURED_COLUMNS]
+
+
+def _entries(source: str, action: Action) -> str:
+    return insert_entries(source, action, Resource.RUN, user="user_id", resource="CAST(run_id AS text)")
+
+
 # Two runs that were pinned at once would both see the run that was pinned before, and both stay pinned.
 _LOCK_OWNER = text("""
     SELECT 1 FROM users WHERE id = (SELECT user_id FROM analysis_runs WHERE run_id = :run_id) FOR NO KEY UPDATE
 """)
-_PIN = text("""
+_PIN = text(f"""
     WITH changed AS MATERIALIZED (
-        SELECT run.run_id, run.run_id = chosen.run_id AS pinned
+        SELECT run.run_id, run.user_id, run.run_id = chosen.run_id AS pinned
         FROM analysis_runs AS run
         JOIN analysis_runs AS chosen ON run.user_id = chosen.user_id AND run.project_key = chosen.project_key
         WHERE chosen.run_id = :run_id AND (run.pinned OR run.run_id = chosen.run_id)
         ORDER BY run.run_id FOR NO KEY UPDATE OF run
-    )
+    ), logged AS ({_entries("changed WHERE pinned", Action.PIN)})
     UPDATE analysis_runs SET pinned = changed.pinned FROM changed WHERE analysis_runs.run_id = changed.run_id
-""")
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 # The foreign keys clear a deleted run from the jobs that refer to it, and from runs that were compared with it.
@@ -126,11 +134,14 @@ def lock_runs(chosen: str) -> str:
 
 def delete_runs(chosen: str) -> TextClause:
     """Return the statement that deletes the runs whose ids `chosen` selects; it waits for rows that others hold."""
-    return text(f"""
+    return text(f"{_with_locks(chosen)} {_DELETE_CHOSEN}")  # nosec B608 # no input in it
+
+
+def _with_locks(chosen: str) -> str:
+    return f"""
         WITH chosen AS MATERIALIZED ({chosen}), locked AS MATERIALIZED ({lock_runs("SELECT run_id FROM chosen")}),
             jobs_of_chosen AS MATERIALIZED ({_JOBS_OF_CHOSEN})
-        {_DELETE_CHOSEN}
-    """)  # nosec B608 # noqa: S608 - no input in it
+    """  # nosec B608 # noqa: S608 - no input in it
 
 
 def delete_free_runs(candidates: str) -> TextClause:
@@ -151,7 +162,11 @@ def delete_free_runs(candidates: str) -> TextClause:
     """)  # nosec B608 # noqa: S608 - no input in it
 
 
-_DELETE = delete_runs("SELECT run_id FROM analysis_runs WHERE run_id = :run_id")
+_DELETE = text(f"""
+    {_with_locks("SELECT run_id FROM analysis_runs WHERE run_id = :run_id")}
+    , deleted AS ({_DELETE_CHOSEN} RETURNING analysis_runs.run_id, analysis_runs.user_id)
+    {_entries("deleted", Action.DELETE_RUN)}
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,10 +286,10 @@ class RunRepository:
         row = (await self._connection.execute(query)).mappings().one_or_none()
         return None if row is None else measured_from_row(row)
 
-    async def pin(self, run_id: UUID) -> None:
+    async def pin(self, run_id: UUID, actor: Actor = Actor()) -> None:  # noqa: B008 - frozen
         """Make the run its project's baseline in place of any other. A run without a project stays as it is."""
         await self._connection.execute(_LOCK_OWNER, {"run_id": run_id})
-        await self._connection.execute(_PIN, {"run_id": run_id})
+        await self._connection.execute(_PIN, {"run_id": run_id, **actor_values(actor)})
 
     async def file_tree(self, run_id: UUID) -> JSON:
         """Return the run's file tree; None if it has none. Raises NotFoundError."""
@@ -305,10 +320,10 @@ class RunRepository:
         query = select(func.count()).select_from(_TABLE).where(_TABLE.c.user_id == user_id)
         return int(await self._connection.scalar(query) or 0)
 
-    async def delete(self, run_id: UUID) -> bool:
+    async def delete(self, run_id: UUID, actor: Actor = Actor()) -> bool:  # noqa: B008 - frozen
         """Delete a run and clear it from the job that refers to it. Returns whether a row was deleted."""
         await self._connection.execute(_LOCK_OWNER, {"run_id": run_id})
-        return (await self._connection.execute(_DELETE, {"run_id": run_id})).rowcount > 0
+        return (await self._connection.execute(_DELETE, {"run_id": run_id, **actor_values(actor)})).rowcount > 0
 
 
 def _no_run(run_id: UUID) -> str:

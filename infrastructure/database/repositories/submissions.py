@@ -8,11 +8,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Action, Actor, Resource
 from domain.errors import InvalidInputError, NotFoundError
 from domain.jobs import OPTIONS_VERSION, UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
 from domain.options import JobOptions
 from domain.sources import SMALL_UPLOAD_BYTES, SourceKind
 from domain.text import JSON, safe_json
+from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.claims import TURN_OF_USER
 from infrastructure.database.repositories.mapping import JOB_COLUMNS, UNFINISHED, job_from_row
 
@@ -37,6 +39,15 @@ _BY_KEYS = text(f"""
     WHERE user_id = :user_id AND idempotency_key = ANY(CAST(:keys AS varchar[]))
 """)  # nosec B608 # noqa: S608 - no input in it
 
+_LOG = insert_entries(
+    "new",
+    Action.SUBMIT,
+    Resource.JOB,
+    user="CAST(:user_id AS uuid)",
+    resource="new.job_id",
+    details="jsonb_build_object('source', new.kind)",
+)
+
 # Creation times differ by a microsecond to keep the order of submission in lists. The upload has a table of its own,
 # so that no poll, claim or heartbeat reads it; workers that do not know that table leave jobs of version 2 alone.
 _INSERT = text(f"""
@@ -48,7 +59,7 @@ _INSERT = text(f"""
         ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, upload, small, options, place)
     ), uploaded AS (
         INSERT INTO job_uploads (job_id, data) SELECT job_id, upload FROM new WHERE upload IS NOT NULL
-    ), first AS MATERIALIZED (
+    ), logged AS ({_LOG}), first AS MATERIALIZED (
         SELECT {TURN_OF_USER.format(user="CAST(:user_id AS uuid)")} AS turn
     )
     INSERT INTO jobs (
@@ -105,7 +116,13 @@ class SubmissionRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def submit(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> list[Submitted]:
+    async def submit(
+        self,
+        user_id: UUID,
+        new: Sequence[NewJob],
+        limits: SubmissionLimits,
+        actor: Actor = Actor(),  # noqa: B008 - frozen
+    ) -> list[Submitted]:
         """Insert pending jobs, all or none, under the user's lock, so that concurrent submissions respect the limits.
 
         Returns the jobs in the order of `new`. The same idempotency key returns the same job, also within one call.
@@ -118,7 +135,7 @@ class SubmissionRepository:
         for job in new:
             if job.idempotency_key not in known:
                 wanted.setdefault(job.idempotency_key or job.job_id, job)
-        created = await self._insert(user_id, list(wanted.values()), limits) if wanted else {}
+        created = await self._insert(user_id, list(wanted.values()), limits, actor) if wanted else {}
         new_by_key = {job.idempotency_key: job for job in created.values() if job.idempotency_key is not None}
         return [
             Submitted(job=created[job.job_id], created=True)
@@ -143,7 +160,9 @@ class SubmissionRepository:
         rows = await self._connection.execute(_BY_KEYS, {"user_id": user_id, "keys": keys})
         return {str(row["idempotency_key"]): job_from_row(row) for row in rows.mappings()}
 
-    async def _insert(self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits) -> dict[str, Job]:
+    async def _insert(
+        self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits, actor: Actor
+    ) -> dict[str, Job]:
         usage = await self.usage(user_id, limits)
         limits.check(unfinished=usage.unfinished, today=usage.today, new=len(new))
         values = {
@@ -157,6 +176,7 @@ class SubmissionRepository:
             "uploads": [job.upload for job in new],
             "options": [json.dumps(job.options.to_json(), allow_nan=False) for job in new],
             "smalls": [job.upload is not None and len(job.upload) <= SMALL_UPLOAD_BYTES for job in new],
+            **actor_values(actor),
         }
         rows = (await self._connection.execute(_INSERT, values)).mappings()
         return {str(row["job_id"]): job_from_row(row) for row in rows}

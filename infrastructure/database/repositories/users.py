@@ -1,5 +1,6 @@
 """Users, who submit jobs."""
 
+import contextlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -7,7 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import Action, Actor, Resource
 from domain.errors import ForbiddenError, InvalidInputError, NotFoundError
+from domain.text import one_line, printable
+from infrastructure.database.access.audit_log import AuditRepository
+from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.runs import delete_runs, lock_runs
 
 _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
@@ -39,7 +44,11 @@ _DELETE_DELIVERIES = text("""
 """)
 _LOCK = text("SELECT 1 FROM users WHERE id = :id FOR UPDATE")
 _LOCK_AS_OWNER = text("SELECT 1 FROM users WHERE id = :id FOR NO KEY UPDATE")
-_DELETE = text("DELETE FROM users WHERE id = :id")
+# A deleted user's entries have no address, so this one has none from the start.
+_DELETE = text(f"""
+    WITH deleted AS (DELETE FROM users WHERE id = :id RETURNING id)
+    {insert_entries("deleted", Action.DELETE_USER, Resource.USER, user="id", resource="CAST(id AS text)")}
+""")  # nosec B608 # noqa: S608 - no input in it
 _TRIES = 3
 MAX_EMAIL_LENGTH = 320
 MAX_SUB_LENGTH = 255
@@ -83,6 +92,16 @@ class UserRepository:
                 return found
             await self._add(email, auth0_sub)
         raise ForbiddenError(f"the user {email} and that identity belong to different people")
+
+    async def find_id(self, named: str) -> UUID:
+        """Return the id of the user with this email; text that is an id is returned as it is. Raises NotFoundError."""
+        with contextlib.suppress(ValueError):
+            return UUID(named)
+        row = (await self._connection.execute(_FIND, {"email": printable(named)})).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no user {one_line(named, 80)}")
+        found: UUID = row.id
+        return found
 
     async def _find(self, email: str, sub: str | None) -> UUID | None:
         if sub is not None:
@@ -131,11 +150,15 @@ class UserRepository:
         done = await self._connection.execute(_DELETE_DELIVERIES, {"id": user_id, "limit": limit})
         return DeletedRows(rows=done.rowcount)
 
-    async def delete(self, user_id: UUID, limit: int) -> DeletedUser:
+    async def forget_addresses(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Clear address and agent in up to `limit` of the user's entries in the audit log, which stay."""
+        return DeletedRows(rows=await AuditRepository(self._connection).forget_addresses(user_id, limit))
+
+    async def delete(self, user_id: UUID, limit: int, *, by_operator: bool = False) -> DeletedUser:
         """Delete the user with up to `limit` jobs, runs and deliveries each, under the lock that submissions take.
 
-        Where the user has as many or more, these are deleted and the user stays: call it again after the commit.
-        Raises NotFoundError.
+        Up to as many entries of the audit log lose their address and agent, and stay. Where the user has as many or
+        more of one of these, the user stays: call it again after the commit. Raises NotFoundError.
         """
         values = {"id": user_id, "limit": limit}
         if await self._connection.scalar(_LOCK, {"id": user_id}) is None:
@@ -143,7 +166,8 @@ class UserRepository:
         await self._connection.execute(_LOCK_RUNS, values)
         job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
         others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
-        complete = max(len(job_ids), *(done.rowcount for done in others)) < limit
+        entries = await self.forget_addresses(user_id, limit)
+        complete = max(len(job_ids), entries.rows, *(done.rowcount for done in others)) < limit
         if complete:
-            await self._connection.execute(_DELETE, {"id": user_id})
+            await self._connection.execute(_DELETE, {"id": user_id, **actor_values(Actor(operator=by_operator))})
         return DeletedUser(job_ids=job_ids, complete=complete)

@@ -14,12 +14,12 @@ import redis
 
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import downgrade, head_revision
-from infrastructure.database.snapshots import old_snapshots
+from infrastructure.database.server.snapshots import old_snapshots
 from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import CommandResult, System
 from tests.integration.cli.command_support import forking_system
-from worker.cli.commands.doctor_services import check_clock, check_snapshots
+from worker.cli.commands.doctor.services import check_clock, check_snapshots
 
 SetRedis = Callable[[str, str], None]
 

@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 
 from domain.workers import READY, WorkerInfo
 from infrastructure.database.engine import time_limits
-from infrastructure.database.server_limits import ConnectionLimits, SessionState
+from infrastructure.database.server.limits import ConnectionLimits, SessionState
 from infrastructure.redis.worker_registry import WorkerRegistry
 from tests.fixtures.worker_process import System
 from tests.integration.cli.test_doctor import check_named, doctor
-from worker.cli.commands.doctor_connections import (
+from worker.cli.commands.doctor.connections import (
     check_connections_in_use,
     check_isolation,
     check_pooler,

@@ -9,7 +9,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.errors import translated_errors
 from infrastructure.redis.queue import JobQueue, connect
 from infrastructure.redis.worker_registry import Report, WorkerRegistry
-from worker.cli.commands.doctor_services import check_role
+from worker.cli.commands.doctor.services import check_role
 
 REFUSALS = [
     asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,

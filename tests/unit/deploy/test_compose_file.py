@@ -13,7 +13,7 @@ from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import ROOT, command_names, documents, setting_names
-from worker.cli.commands.doctor_connections import LOCK_CONNECTIONS, OTHER_CONNECTIONS
+from worker.cli.commands.doctor.connections import LOCK_CONNECTIONS, OTHER_CONNECTIONS
 
 (COMPOSE,) = documents(ROOT / "docker-compose.yml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

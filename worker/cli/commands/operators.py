@@ -12,9 +12,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from domain.audit import Action, Actor, Resource
 from domain.errors import NotFoundError
 from domain.text import JSON, one_line, printable_line
 from domain.workers import PAUSED, WorkerInfo
+from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.statistics import StatisticsRepository
@@ -101,7 +103,7 @@ async def set_paused(output: OutputWriter, *, paused: bool) -> int:
     """Keep all workers from claiming jobs, or let them claim again."""
     async with _open_services() as (database, _, queue):
         async with database.unit_of_work() as work:
-            changed = await MaintenanceRepository(work).set_control(PAUSED, on=paused)
+            changed = await MaintenanceRepository(work).set_paused(paused=paused)
         if not paused:
             await queue.wake_workers()  # otherwise idle workers look within seconds
     state = "paused: no worker claims jobs until `vibe8 resume`" if paused else "running"
@@ -114,11 +116,16 @@ async def set_paused(output: OutputWriter, *, paused: bool) -> int:
 
 async def drain(worker_id: str | None, output: OutputWriter) -> int:
     """Tell one worker, or all, to drain. Raises NotFoundError for an unknown worker."""
-    async with _open_services() as (_, registry, _):
+    async with _open_services() as (database, registry, _):
         known = {worker.replica_id for worker in await registry.workers()}
         if worker_id is not None and worker_id not in known:
             raise NotFoundError(f"there is no worker {one_line(worker_id, 80)}; see `vibe8 workers`")
         draining = sorted(known) if worker_id is None else [worker_id]
+        async with database.unit_of_work() as work:
+            # First, since a command without an entry would be worse than an entry without a command.
+            await AuditRepository(work).record(
+                Action.DRAIN, Resource.FLEET, worker_id, actor=Actor(operator=True), details={"workers": draining}
+            )
         await registry.send_command(DRAIN, worker_id or ALL_WORKERS)
     if output.as_json:
         output.print_json({"draining": list[JSON](draining)})

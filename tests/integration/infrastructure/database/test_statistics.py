@@ -77,3 +77,23 @@ async def test_age_of_the_count_grows_when_counting_fails(database: Database) ->
     assert statistics is not None
     assert statistics.age_seconds >= HOUR
     assert await count(database)
+
+
+async def test_entries_of_the_audit_log_without_a_partition_are_counted_to_1000(database: Database) -> None:
+    assert await count(database, 0)
+    counted = await read(database)
+    assert counted is not None
+    assert counted.audit_default_rows == 0
+    for rows, expected in ((3, 3), (1_100, 1_000)):
+        async with database.unit_of_work() as work:
+            await work.execute(
+                text("""
+                    INSERT INTO audit_logs (action, resource_type, created_at)
+                    SELECT 'submit', 'job', '2001-01-01' FROM generate_series(1, CAST(:rows AS int))
+                """),
+                {"rows": rows},
+            )
+        assert await count(database, 0)
+        counted = await read(database)
+        assert counted is not None
+        assert counted.audit_default_rows == expected

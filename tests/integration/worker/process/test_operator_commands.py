@@ -57,4 +57,6 @@ async def test_workers_top_pause_resume_retry_and_drain(
     assert (unknown.code, unknown.error) == (2, "vibe8: there is no worker nobody; see `vibe8 workers`\n")
     assert (await system.run("drain", "--json")).document == {"draining": [replica["replica_id"]]}
     assert await asyncio.to_thread(worker.process.wait, 60) == 0
+    (entry,) = (await system.run("audit", "--action", "drain", "--json")).document
+    assert entry["details"] == {"workers": [replica["replica_id"]], "by": "operator"}
     assert (await system.run("workers")).out == "no worker has reported within the last minute\n"

@@ -85,8 +85,8 @@ async def test_a_paused_fleet_claims_nothing(system: System, client: Client, use
     database = Database.from_settings(system.settings)
     async with system.worker():
         async with database.unit_of_work() as work:
-            assert await MaintenanceRepository(work).set_control(PAUSED, on=True)
-            assert not await MaintenanceRepository(work).set_control(PAUSED, on=True)
+            assert await MaintenanceRepository(work).set_paused(paused=True)
+            assert not await MaintenanceRepository(work).set_paused(paused=True)
         waiting = await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
         await asyncio.sleep(2)
         assert (await client.get_job(user_id, waiting.job_id)).status is JobStatus.PENDING

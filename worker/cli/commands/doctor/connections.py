@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from domain.errors import Vibe8Error
 from domain.workers import WorkerInfo
 from infrastructure.database.engine import Database, time_limits
-from infrastructure.database.server_limits import ConnectionLimits, SessionState, connection_limits, session_state
+from infrastructure.database.server.limits import ConnectionLimits, SessionState, connection_limits, session_state
 from infrastructure.redis.queue import connect
 from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
-from worker.cli.commands.doctor_services import Check
+from worker.cli.commands.doctor.services import Check
 
 OTHER_CONNECTIONS = 10
 """Connections for all but the workers: an API, commands, migrations, the autoscaler, a person with psql."""

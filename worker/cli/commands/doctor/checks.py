@@ -21,8 +21,8 @@ from infrastructure.child_process.runner import ZygoteRunner
 from infrastructure.settings import Settings, load_settings, misspelt_settings
 from worker.analysis.pipeline_factory import child_limits
 from worker.analysis.workspace import worker_workspace
-from worker.cli.commands.doctor_connections import check_connections
-from worker.cli.commands.doctor_services import Check, check_services
+from worker.cli.commands.doctor.connections import check_connections
+from worker.cli.commands.doctor.services import Check, check_services
 from worker.cli.exit_codes import DONE, FAILED, UNREACHABLE
 from worker.cli.output.writer import OutputWriter
 from worker.process.backpressure import available_memory_mb

@@ -1,0 +1,1 @@
+"""What the server of PostgreSQL itself says: its limits, and what keeps its dead rows."""

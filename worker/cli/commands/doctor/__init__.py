@@ -1,0 +1,1 @@
+"""`vibe8 doctor`: the checks, a module for each kind."""
