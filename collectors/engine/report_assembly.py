@@ -2,13 +2,13 @@
 
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collector, supports_subsets
-from collectors.engine.roles import BY_ROLE, aggregate_by_role
+from collectors.engine.aggregates import BY_ROLE, aggregates, unmeasured_files
 from collectors.engine.steps import FILE_STEP, OUT_OF_TIME, UnitResult
 from collectors.engine.summaries import Summary, list_findings, with_location_hashes
 from collectors.engine.traits import traits_of
@@ -130,8 +130,10 @@ class Summaries:
         def summarize() -> Any:
             report = collector.summarize(facts, totals)
             findings = with_location_hashes(report.findings, collector.metric, self._locations)
-            by_role = aggregate_by_role(collector, report, totals, roles)
-            return Summary.from_report(report, collector.metric, findings, by_role).to_plain()
+            aggregate, by_role = aggregates(collector, report, facts, totals, roles)
+            return Summary.from_report(
+                replace(report, aggregate=aggregate), collector.metric, findings, by_role
+            ).to_plain()
 
         return summarize
 
@@ -164,7 +166,7 @@ def assemble(
         file_tree=safe_json(build_file_tree(files, declarations)),
         findings={**list_findings(reports, FINDINGS_LIMIT), "metrics": _traits(collectors)},
         errors=_errors(collected, outcomes),
-        completeness=safe_json(_completeness(fetched, collected, outcomes)),
+        completeness=safe_json(_completeness(fetched, collectors, collected, outcomes)),
         tool_versions=tool_versions(collectors),
         timings_ms=timings_ms,
         history=safe_json(run_history(found, collectors, files, collected.roles, collected.facts)),
@@ -228,13 +230,22 @@ def _errors(collected: CollectedFacts, outcomes: Mapping[str, Outcome]) -> list[
     return [*kept, f"and {left_out} more"] if left_out > 0 else kept
 
 
+def _state(collector: AnyCollector, collected: CollectedFacts, outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        return "failed"
+    with_facts = collected.facts.get(collector.metric.name, {})
+    lacking = outcome.value.gaps or unmeasured_files(collector, outcome.value.per_file, with_facts, collected.paths)
+    return "partial" if lacking else "ok"
+
+
 def _completeness(
-    fetched: FetchedSource, collected: CollectedFacts, outcomes: Mapping[str, Outcome]
+    fetched: FetchedSource,
+    collectors: Iterable[AnyCollector],
+    collected: CollectedFacts,
+    outcomes: Mapping[str, Outcome],
 ) -> dict[str, JSON]:
-    states = {
-        name: "failed" if isinstance(outcome, Failed) else "partial" if outcome.value.gaps else "ok"
-        for name, outcome in sorted(outcomes.items())
-    }
+    by_name = {collector.metric.name: collector for collector in collectors}
+    states = {name: _state(by_name[name], collected, outcome) for name, outcome in sorted(outcomes.items())}
     return {
         "files": len(collected.paths),
         "analyzed": sum(collected.parse_error(path) is None for path in collected.paths),

@@ -156,16 +156,17 @@ class Deps:
         return {path: classifier.internal_imports(path, files[path]) for path in importers if path in files}
 
     def summarize(self, facts: Mapping[str, Facts], totals: Totals) -> Report:
-        """Classify the imports, now that all files of the tree are known."""
+        """Classify the imports, now that all files of the tree are known; no number of them where no file parses."""
         of_tree = {**_NO_MANIFESTS, **facts.get(TREE_PATH, {})}
         files = {path: fact for path, fact in facts.items() if path != TREE_PATH}
         declarations, imports = _classify(of_tree, files, totals.files)
         health = package_health(imports.packages, declarations)
+        unknown = bool(totals.files) and not files
         left_out = len(health) - PACKAGES_LIMIT
         more = [f"deps: {left_out} more packages are not listed"] if left_out > 0 else []
         return Report(
             aggregate={
-                "total_modules": len(imports.internal) + len(imports.foreign),
+                "total_modules": None if unknown else len(imports.internal) + len(imports.foreign),
                 "package_health": health[:PACKAGES_LIMIT],
             },
             gaps=[*of_tree["gaps"], *more],

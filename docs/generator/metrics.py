@@ -39,7 +39,8 @@ What is measured of a source. The Prometheus metrics of a worker have [a page of
 - **A failed collector has nulls**, and one line in `errors`. `completeness.collectors` says for each collector
   whether it is `ok`, `partial` (something was left out, and is named) or `failed`.
 - **A file that does not parse** keeps its node in `file_tree`, with `parse_error`. Numbers that need the syntax tree
-  are null.
+  are null, and the collectors that need it are `partial`. Their counts are those of the other files, as their tools'
+  are. A score is null unless more than half of the files were measured: those that are left say little about all.
 - `tool_versions` of a run has the versions of the tools, of git and of Python.
 
 Each value can be null, which means that it was not measured.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from collectors.contract import supports_subsets
+from collectors.engine.aggregates import BY_ROLE
 from collectors.engine.discovery import declarations, discover
-from collectors.engine.roles import BY_ROLE
 from docs.generator import history_schema, review_schema
 from docs.generator.json_schema import (
     Schema,

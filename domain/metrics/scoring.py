@@ -99,12 +99,20 @@ def health_score(inputs: Mapping[str, float]) -> float | None:
     return round(100 * (1 - penalty), 2)
 
 
-def quality_score(files: Iterable[tuple[float | None, int | None]]) -> float | None:
+def is_known_for_most(known: int, files: int) -> bool:
+    """Return whether a score may be given where `known` of the files were measured: all, or more than half."""
+    return known == files or 2 * known > files
+
+
+def quality_score(files: Iterable[tuple[float | None, float | None]]) -> float | None:
     """Return the mean health of files weighted by their source lines, 0..100 with two decimals.
 
     Each file is its health without churn and its source lines; one without either counts for nothing. None if no file
-    counts. Churn is left out because it says how much was changed, and not how the code is.
+    counts, or if at most half of the files that may have source lines have a health: breaking most files must not give
+    a score. Churn is left out because it says how much was changed, and not how the code is.
     """
-    known = [(health, sloc) for health, sloc in files if health is not None and sloc]
-    lines = sum(sloc for _, sloc in known)
-    return round(sum(health * sloc for health, sloc in known) / lines, 2) if lines else None
+    rows = [(health, sloc) for health, sloc in files if sloc != 0]
+    known = [(health, sloc) for health, sloc in rows if health is not None and sloc]
+    if not known or not is_known_for_most(len(known), len(rows)):
+        return None
+    return round(sum(health * sloc for health, sloc in known) / sum(sloc for _, sloc in known), 2)

@@ -9,6 +9,7 @@ from html import escape
 
 from domain.errors import InvalidInputError
 from domain.findings.roles import Role
+from domain.metrics import scoring
 from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.row_text import row_text
 from domain.text import one_line
@@ -69,19 +70,16 @@ def badge_json(run: ExportedRun, metric: str | None = None) -> bytes:
 def quality_score(run: ExportedRun) -> float | None:
     """Return the run's quality score; for a run without one, the mean health of its source files weighted by sloc.
 
-    None where no source file has both a score and source lines.
+    None where no source file counts, as for the quality score itself.
     """
     stored = _number(run.document.get("quality_score"))
     if stored is not None:
         return stored
-    weighted = lines = 0.0
-    for node in run.files:
-        metrics = node.get("metrics") or {}
-        health, sloc = _number(metrics.get("health_score")), _number((metrics.get("size") or {}).get("sloc"))
-        if node.get("role", Role.SOURCE) == Role.SOURCE and health is not None and sloc:
-            weighted += health * sloc
-            lines += sloc
-    return weighted / lines if lines else None
+    of_source = [node.get("metrics") or {} for node in run.files if node.get("role", Role.SOURCE) == Role.SOURCE]
+    return scoring.quality_score(
+        (_number(metrics.get("health_score")), _number((metrics.get("size") or {}).get("sloc")))
+        for metrics in of_source
+    )
 
 
 def _badge(run: ExportedRun, metric: str | None) -> _Badge:

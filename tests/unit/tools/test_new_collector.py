@@ -99,7 +99,7 @@ def test_eleventh_metric_is_in_the_result_document(checkout: Checkout) -> None:
     document = json.loads(checkout.vibe8("analyze", str(checkout.source), "--json"))
     assert document["metrics"][NAME] == {"total": 3}
     assert len(document["metrics"]) == 11
-    assert document["completeness"]["collectors"][NAME] == "ok"
+    assert document["completeness"]["collectors"][NAME] == "partial", "broken.py"
     assert document["tool_versions"][NAME] == "1"
     assert f"collect.{NAME}" in document["timings_ms"]
     nodes = file_node(document["file_tree"], "a.py"), file_node(document["file_tree"], "pkg", "b.py")
@@ -113,7 +113,7 @@ def test_eleventh_metric_is_in_the_result_document(checkout: Checkout) -> None:
 def test_eleventh_metric_is_in_the_tables_of_the_command(checkout: Checkout) -> None:
     lines = checkout.vibe8("analyze", str(checkout.source)).splitlines()
     assert [line.split() for line in lines if line.startswith(NAME)] == [
-        [NAME, "ok", "3", "top-level", "statements"],
+        [NAME, "partial", "3", "top-level", "statements"],
     ]
     [headings] = [line.split() for line in lines if line.startswith("health")]
     [row] = [line.split() for line in lines if line.endswith("pkg/b.py")]
@@ -177,7 +177,7 @@ def test_eleventh_metric_is_in_every_export(checkout: Checkout) -> None:
         assert run["tool"]["driver"]["rules"][0]["fullDescription"]["text"].endswith(f"the metric {NAME}.")
     assert [item["check_name"] for item in json.loads(exports["gitlab"])].count(f"{NAME}/NEW1") == 2
     assert exports["csv"].count(f"\n{NAME},NEW1,high,") == 2
-    assert f"| {NAME} |  | 3 top-level statements |" in exports["markdown"]
+    assert f"| {NAME} |  | 3 top-level statements (partial) |" in exports["markdown"]
     assert exports["markdown"].count(f"`{NAME} NEW1`") == 2
     for name in ("badge", "badge-json"):
         assert "3 top-level statements" in exports[name]

@@ -9,6 +9,7 @@ import pytest
 
 from collectors.engine.analysis import Options, analyse
 from collectors.source.source_tree import SourceFile
+from domain.metrics.file_tree import iter_files, quality_of
 from domain.sources import FetchedSource
 from tests.unit.collectors.source_trees import load_tree
 
@@ -110,6 +111,46 @@ def test_file_with_an_unusable_encoding_has_the_numbers_of_the_tools_that_read_i
     assert metrics["security"]["high"] is None
     assert metrics["health_score"] is None
     assert "unknown encoding" in document["errors"][0]
+
+
+INSECURE = "import subprocess\ndef f(x):\n    if x:\n        subprocess.call(x, shell=True)\n"
+NEED_SYNTAX = ("cyclomatic", "dead_code", "deps", "docs", "mi", "security")
+
+
+def with_broken_files(root: Path, broken: int, files: int) -> dict[str, Any]:
+    for number in range(files):
+        (root / f"file{number}.py").write_text(INSECURE + ("def (\n" if number < broken else ""))
+    return analyse(load_tree(root), FetchedSource(has_history=False), Options(processes=1)).document()
+
+
+@pytest.mark.parametrize("broken", [1, 4, 5])
+def test_collectors_that_could_not_measure_each_file_are_partial(tmp_path: Path, broken: int) -> None:
+    states = with_broken_files(tmp_path, broken, 5)["completeness"]["collectors"]
+    assert {states[name] for name in NEED_SYNTAX} == {"partial"}
+    assert states["lint"] == states["churn"] == "ok"
+
+
+@pytest.mark.parametrize(("broken", "known"), [(0, True), (1, True), (2, True), (3, False), (4, False), (5, False)])
+def test_scores_are_null_unless_most_files_were_measured(tmp_path: Path, broken: int, known: bool) -> None:
+    document = with_broken_files(tmp_path, broken, 5)
+    security, cyclomatic = document["metrics"]["security"], document["metrics"]["cyclomatic"]
+    scores = [security["security_score"], cyclomatic["complexity_score"], quality_of(iter_files(document["file_tree"]))]
+    scores += [security["by_role"]["source"]["security_score"]]
+    assert [score is not None for score in scores] == [known] * 4
+    assert security["high"] == (5 - broken if broken < 5 else None), "counts stay those of the tool"
+
+
+def test_scores_of_a_role_without_broken_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "test_good.py").write_text(INSECURE)
+    by_role = with_broken_files(tmp_path, 3, 3)["metrics"]["security"]["by_role"]
+    assert by_role["test"]["security_score"] is not None
+    assert by_role["source"]["security_score"] is None
+
+
+def test_tree_without_a_file_that_parses_has_no_number_of_dead_code_and_modules(tmp_path: Path) -> None:
+    metrics = with_broken_files(tmp_path, 2, 2)["metrics"]
+    assert metrics["dead_code"]["unused_symbols"] is None
+    assert metrics["deps"] == {"total_modules": None, "package_health": []}
 
 
 NEWER = {

@@ -125,6 +125,7 @@ def test_badge_is_the_quality_of_the_source_files_by_their_lines(health: float, 
     files = [
         file_node("a.py", health=health, sloc=30),
         file_node("b.py", health=health, sloc=10),
+        file_node("c.py", health=health, sloc=1),
         file_node("test_a.py", health=1.0, sloc=1_000, role="test"),
         file_node("broken.py", health=None),
         file_node("unread.py", health=1.0, sloc=None),
