@@ -149,6 +149,11 @@ class Database:
         async with self.unit_of_work() as connection:
             return float(await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8")))
 
+    async def takes_writes(self) -> bool:
+        """Return whether transactions may write; on a standby they may not. Raises ServiceUnavailableError."""
+        async with self.unit_of_work() as connection:
+            return bool(await connection.scalar(text("SHOW transaction_read_only")) == "off")
+
     def pool_usage(self) -> tuple[int, int]:
         """Return the number of pooled connections in use, and of idle ones."""
         pool = self._engine.pool

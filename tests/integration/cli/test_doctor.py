@@ -87,6 +87,21 @@ async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
     assert all(line.startswith("OK ") for line in lines)
 
 
+async def test_read_only_postgresql_is_an_outage(cli: System, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    name = await connection.fetchval("SELECT quote_ident(current_database())")
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    try:
+        finished = await doctor(cli)
+    finally:
+        await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await connection.close()
+    check = check_named(finished, "postgresql")
+    assert (finished.code, check["ok"]) == (3, False)
+    assert check["found"].endswith(" ms, is read-only")
+    assert "let DATABASE_URL lead to the primary" in check["advice"]
+
+
 async def test_redis_with_an_eviction_policy_fails(cli: System, set_redis: SetRedis) -> None:
     set_redis("maxmemory-policy", "allkeys-lru")
     finished = await doctor(cli)

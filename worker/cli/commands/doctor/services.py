@@ -58,14 +58,23 @@ async def _postgresql(settings: Settings) -> list[Check]:
         started, asked = time.monotonic(), time.time()
         server_time = await database.server_time()
         took = time.monotonic() - started
+        takes_writes = await database.takes_writes()
         old = await old_snapshots(database, OLD_SNAPSHOT_SECONDS)
         schema = await _schema(settings)
         fleet = [await _fleet(database)] if schema.found == f"at {head_revision()}" else []
     finally:
         await database.close()
-    reachable = Check(name="postgresql", found=f"{version}, answers in {took * 1000:.1f} ms")
+    reachable = _check_writes(takes_writes, f"{version}, answers in {took * 1000:.1f} ms")
     clock = check_clock(server_time - (asked + took / 2))
     return [reachable, schema, *fleet, clock, check_snapshots(old)]
+
+
+def _check_writes(takes_writes: bool, found: str) -> Check:
+    """Check that this PostgreSQL takes writes; one that does not is an outage, although it answers."""
+    if takes_writes:
+        return Check(name="postgresql", found=found)
+    advice = "let DATABASE_URL lead to the primary: a standby, or a primary that a failover has replaced, takes no job"
+    return Check(name="postgresql", found=f"{found}, is read-only", ok=False, advice=advice, unreachable=True)
 
 
 async def _fleet(database: Database) -> Check:
