@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -44,16 +44,27 @@ def run_command(command: Coroutine[Any, Any, int]) -> int:
     else:
         logging.disable()
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    # `nohup` ignores SIGHUP on purpose.
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     try:
-        return asyncio.run(_cancel_on_signals(command))
+        return asyncio.run(_cancel_on_signals(command, handled))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
-async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
-    task = asyncio.current_task()
+async def _cancel_on_signals(command: Coroutine[Any, Any, int], handled: Sequence[signal.Signals]) -> int:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None  # nosec B101 # noqa: S101 - asyncio.run made it
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP on purpose
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await command
+    for number in handled:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await command
+    finally:
+        # The loop closes the descriptor to which signals are written before it removes the handlers: a signal in
+        # between would print a traceback. Signals that come while the loop closes change nothing.
+        for number in handled:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)

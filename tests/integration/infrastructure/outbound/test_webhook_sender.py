@@ -71,6 +71,8 @@ async def test_delivery_contains_the_job_and_is_signed_with_every_secret(
         "error": None,
         "run_id": str(uuid.UUID(int=3)),
         "finished_at": "2026-01-02T03:04:05+00:00",
+        "verdict": None,
+        "findings": None,
     }
     assert received.headers["host"] == receiver.host
     assert received.headers["content-type"] == "application/json"
