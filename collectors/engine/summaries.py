@@ -135,10 +135,15 @@ def _row(finding: Finding, family: str | None) -> Row:
         function,
         one_line(finding.message, MESSAGE_LIMIT),
         identity,
-        finding.line_hash,
-        finding.location_hash,
+        _hash(finding.line_hash),
+        _hash(finding.location_hash),
         fingerprint(finding.metric, family or rule, identity, function),
     ]
+
+
+def _hash(text: str | None) -> str | None:
+    """Return the hash; facts from the cache may have another text in its place."""
+    return None if text is None else printable(text)
 
 
 def list_findings(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSON]:

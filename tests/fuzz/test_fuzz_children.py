@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.errors import PermanentError
 from infrastructure.settings import Settings
 from tests.fixtures.archives import make_zip
-from tests.fixtures.processes import alive, descendants
+from tests.fixtures.processes import alive, descendants, parent_of
 from tests.fuzz.generators import WITHOUT_SHRINKING, count_outcome, fuzz_settings, mutate, rearrange
 from tests.fuzz.jail import assert_clear_message, assert_no_process_left
 from tests.fuzz.test_fuzz_archives import SEEDS as ARCHIVES
@@ -53,7 +53,7 @@ def run_pipeline(running: Running, surface: str, filename: str, data: bytes) -> 
     count_outcome(surface, outcome)
     assert not list(scratch.glob("*/job-*"))
     zygote = pipeline.children.pid  # type: ignore[attr-defined]
-    assert not alive([process for process in descendants(zygote) if process.ppid() != zygote])
+    assert not alive([process for process in descendants(zygote) if parent_of(process) not in (zygote, None)])
     (worker,) = scratch.glob("worker-*")
     assert_no_process_left(worker / "job-")
     return outcome

@@ -1,5 +1,6 @@
 """The list of findings, its cut by severity, and the aggregates of the files of each role."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def test_list_is_cut_by_severity_and_the_cut_is_counted() -> None:
     assert (cut["total"], cut["cut"]) == (12, {"dupes": {"info": 3, "low": 2}})
     assert [item["severity"] for item in cut["items"]] == ["low", "medium", "high", "medium", "high", "medium", "high"]
     assert listed(findings, 0)["cut"] == {"dupes": dict.fromkeys(("info", "low", "medium", "high"), 3)}
+
+
+def test_every_text_of_a_finding_is_printable_whatever_cached_facts_say() -> None:
+    names = ("rule", "message", "identity", "function", "line_hash", "location_hash")
+    texts: dict[str, Any] = dict.fromkeys(names, "\ud800\x00")
+    forged = replace(finding("low", 1), **texts)
+    (item,) = listed([forged], 1)["items"]
+    assert {item[key] for key in texts} == {"\\ud800\\x00"}
 
 
 def test_location_hash_is_added_where_the_facts_of_a_file_cannot_have_it(tmp_path: Path) -> None:
