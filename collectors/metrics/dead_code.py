@@ -196,13 +196,8 @@ class DeadCode:
             gaps=list(_gaps(facts)),
         )
 
-    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:
-        """Add up the reports about these files. Names that any file of the tree uses count as used.
-
-        Nulls where there are files but none of them parses.
-        """
-        if totals.files and not numbers:
-            return METRIC.without_value()
+    def aggregate(self, numbers: Mapping[str, Numbers], totals: Totals) -> Mapping[str, JSON]:  # noqa: ARG002 - the protocol
+        """Add up the reports about these files. Names that any file of the tree uses count as used."""
         return {
             "unused_symbols": sum(row["count"] for row in numbers.values()),
             "suppressed": sum(row["suppressed"] for row in numbers.values()),

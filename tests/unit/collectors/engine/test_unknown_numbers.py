@@ -147,9 +147,9 @@ def test_scores_of_a_role_without_broken_files_stay(tmp_path: Path) -> None:
     assert by_role["source"]["security_score"] is None
 
 
-def test_tree_without_a_file_that_parses_has_no_number_of_dead_code_and_modules(tmp_path: Path) -> None:
+def test_tree_without_a_file_that_parses_has_no_number_of_modules_and_the_count_of_vulture(tmp_path: Path) -> None:
     metrics = with_broken_files(tmp_path, 2, 2)["metrics"]
-    assert metrics["dead_code"]["unused_symbols"] is None
+    assert metrics["dead_code"]["unused_symbols"] == 0
     assert metrics["deps"] == {"total_modules": None, "package_health": []}
 
 
