@@ -17,7 +17,7 @@ from domain.findings.states import FindingState
 from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
-from domain.trends import Series, Trend, TrendRun
+from domain.statistics.trends import Series, Trend, TrendRun
 from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
 from examples.api import STATUS
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH

@@ -8,7 +8,7 @@ from domain.gate.evaluation import SHOWN_FINDINGS, Status, Verdict
 from domain.gate.policy import MAX_CONDITIONS, ConditionKind
 from domain.gate.review import STATED_LIMIT
 from domain.insights.insight import MODEL_VERSION, InsightType
-from domain.standing import GRADES, HIGHER_IS_BETTER
+from domain.statistics.standing import GRADES, HIGHER_IS_BETTER
 
 INTEGER: Schema = {"type": "integer", "minimum": 0}
 NUMBER: Schema = {"type": "number"}

@@ -29,7 +29,7 @@ class MeasuredRun:
     """The nodes of its files, by path."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "nodes", dict(_file_nodes(self.file_tree)))
+        object.__setattr__(self, "nodes", {node["path"]: node for node in iter_files(self.file_tree)})
 
     @cached_property
     def items(self) -> Sequence[Item]:
@@ -96,11 +96,17 @@ class MeasuredRun:
         return any("/".join(parts[:count]) in self._skipped for count in range(1, len(parts) + 1))
 
 
-def _file_nodes(root: Mapping[str, JSON] | None) -> Iterator[tuple[str, Mapping[str, JSON]]]:
-    pending = [] if root is None else [root]
+def iter_files(tree: JSON) -> Iterator[Mapping[str, JSON]]:
+    """Yield the file nodes of a file tree of any depth, in its order; none of a run without a tree.
+
+    What is no node is passed over: other versions and other programs write trees too.
+    """
+    pending = [tree]
     while pending:
         node = pending.pop()
+        if not isinstance(node, Mapping):
+            continue
         if node.get("type") == "file":
-            yield node["path"], node
+            yield node
         else:
-            pending += node.get("children", ())
+            pending.extend(reversed(node.get("children") or ()))

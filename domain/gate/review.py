@@ -10,7 +10,7 @@ from domain.gate.policy import DEFAULT_POLICY, Policy
 from domain.insights.insight import Insight, InsightType, RunFacts
 from domain.insights.rules import insights
 from domain.metrics.file_tree import quality_of
-from domain.standing import Calibration, Standing, source_files, source_numbers, standing
+from domain.statistics.standing import Calibration, Standing, source_files, source_numbers, standing
 from domain.text import JSON
 
 STATED_LIMIT = 10
@@ -79,7 +79,7 @@ def review(reviewed: ReviewedRun, calibration: Calibration) -> Review:
             history=reviewed.history,
         )
     )
-    files = [] if run.file_tree is None else source_files(run.file_tree)
+    files = source_files(run.nodes.values())
     ranks = standing(source_numbers(run.metrics, files, quality), run.tool_versions, calibration)
     return Review(
         policy=reviewed.policy,

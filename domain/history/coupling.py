@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import NamedTuple
 
-from domain.statistics import FisherExactTest, benjamini_hochberg
+from domain.statistics.formulas import FisherExactTest, benjamini_hochberg
 
 MIN_REVISIONS = 5
 """The least revisions of each file."""

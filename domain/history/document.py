@@ -8,7 +8,7 @@ from domain.history.coupling import CoupledPair
 from domain.history.facts import FileFacts, HistoryFacts
 from domain.history.hotspots import MAX_CANDIDATES, MIN_COMMITS, hotspot_score, select_candidates
 from domain.history.truck_factor import SILENT_SECONDS, TruckFactor, truck_factor, without_people
-from domain.statistics import percentile_rank
+from domain.statistics.formulas import percentile_rank
 from domain.text import JSON, one_line
 
 LISTED_PAIRS = 100

@@ -1,6 +1,6 @@
 """The `file_tree` document: a directory of directories and files, each file with its numbers and severities."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.findings.roles import Role
@@ -65,17 +65,6 @@ class FileMetrics:
         inputs.pop(HISTORY_INPUT, None)
         objects["health_without_churn"] = health_score(inputs)
         return objects
-
-
-def iter_files(tree: Mapping[str, JSON]) -> Iterator[Mapping[str, JSON]]:
-    """Yield the file nodes of a tree, in its order."""
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if node["type"] == "file":
-            yield node
-        else:
-            pending.extend(reversed(node["children"]))
 
 
 def quality_of(nodes: Iterable[Mapping[str, JSON]], roles: Collection[str] = (Role.SOURCE,)) -> float | None:

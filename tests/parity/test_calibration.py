@@ -4,7 +4,7 @@ import shutil
 from importlib.metadata import distribution
 from pathlib import Path
 
-from domain.standing import HIGHER_IS_BETTER
+from domain.statistics.standing import HIGHER_IS_BETTER
 from tests.tools.calibrate import PACKAGES, analyse, locked_versions, numbers_of
 from tests.unit.deploy.project_files import ROOT
 from worker.results.calibration import load_calibration

@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from domain.metrics.scoring import quality_score
-from domain.standing import HIGHER_IS_BETTER, Calibration, source_files, source_numbers
+from domain.findings.measured_run import iter_files
+from domain.metrics.file_tree import quality_of
+from domain.statistics.standing import HIGHER_IS_BETTER, Calibration, source_files, source_numbers
 from worker.results.calibration import CALIBRATION_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -67,10 +68,9 @@ def calibration(rows: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Calibratio
 
 
 def numbers_of(document: Mapping[str, Any]) -> Mapping[str, float | None]:
-    """Return the numbers of a run without history: its health scores contain no churn."""
-    files = source_files(document["file_tree"])
-    quality = quality_score((file["health_score"], file["size"]["sloc"]) for file in files)
-    return source_numbers(document["metrics"], files, quality)
+    """Return the numbers of a run that are compared."""
+    nodes = list(iter_files(document["file_tree"]))
+    return source_numbers(document["metrics"], source_files(nodes), quality_of(nodes))
 
 
 def analyse(directory: Path) -> Mapping[str, Any]:

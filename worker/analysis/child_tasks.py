@@ -19,7 +19,7 @@ from collectors.engine.file_facts_cache import FileFactsCache
 from collectors.engine.tree_collection import Answers
 from collectors.source.source_tree import SourceTree, load_tree
 from domain.errors import InvalidInputError, Vibe8Error
-from domain.metrics.file_tree import iter_files
+from domain.findings.measured_run import iter_files
 from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import FetchedSource

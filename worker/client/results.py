@@ -6,8 +6,8 @@ from uuid import UUID
 
 from domain.jobs import Job
 from domain.runs import Run, RunCursor, RunSummary
+from domain.statistics.trends import Series, Trend
 from domain.text import JSON
-from domain.trends import Series, Trend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from domain.findings.measured_run import MeasuredRun
 from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.runs import Run, RunCursor
+from domain.statistics.trends import Series, latest_series, trends
 from domain.text import JSON, one_line
-from domain.trends import Series, latest_series, trends
 from infrastructure.database.engine import Database
 from infrastructure.database.queries.findings import FindingQuery
 from infrastructure.database.queries.trends import TrendQuery

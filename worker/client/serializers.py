@@ -7,8 +7,8 @@ from uuid import UUID
 
 from domain.jobs import Job
 from domain.runs import Run, RunSummary
+from domain.statistics.trends import LEFT_OUT, Series, TrendRun
 from domain.text import JSON
-from domain.trends import LEFT_OUT, Series, TrendRun
 from domain.webhooks import WebhookDelivery
 from infrastructure.database.queries.trends import QUALITY
 from worker.client.results import FindingPage, JobFailed, ProjectTrend, RunComparison, Unfinished

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from domain.findings.measured_run import iter_files
 from domain.findings.roles import Role
 from domain.findings.severity import FindingSeverity
 from domain.metrics.declaration import MetricDeclaration
@@ -98,19 +99,6 @@ def read_run(document: Mapping[str, JSON], declarations: Sequence[MetricDeclarat
         unlisted=max(0, total - len(items)) if isinstance(total, int) else 0,
         unreadable=len(items) - len(findings),
     )
-
-
-def iter_files(tree: JSON) -> Iterator[Mapping[str, JSON]]:
-    """Yield the file nodes of a file tree of any depth, in its order; none of a run without a tree."""
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if not isinstance(node, Mapping):
-            continue
-        if node.get("type") == "file":
-            yield node
-        else:
-            pending.extend(reversed(node.get("children") or ()))
 
 
 def _items(listed: JSON) -> list[JSON]:

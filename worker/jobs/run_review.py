@@ -10,10 +10,7 @@ import structlog
 
 from domain.errors import NotFoundError, TransientError
 from domain.findings.baseline import choose_baseline, likely_commits, paths_agree
-from domain.findings.comparison import Compared, compare_runs
 from domain.findings.measured_run import MeasuredRun
-from domain.gate.policy import DEFAULT_POLICY
-from domain.gate.review import ReviewedRun, review
 from domain.jobs import Job
 from domain.options import JobOptions
 from domain.runs import NewRun, RunOrigin
@@ -21,8 +18,7 @@ from domain.sources import SourceKind
 from domain.text import one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.runs import RunRepository
-from worker.results.calibration import load_calibration
-from worker.results.local_result import SUBMITTED
+from worker.results.reviewed_analysis import Baseline, measured, review_analysis
 
 AddedLines = Mapping[str, Mapping[str, int]]
 """Lines that were added since a commit, by the commit and the role of the files."""
@@ -31,13 +27,11 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """The earlier run that a run is compared with, why it was chosen, and its commit where it has one."""
+class ChosenBaseline:
+    """The baseline of a run, and its commit where it has one."""
 
-    run_id: UUID
-    chosen_as: str
+    baseline: Baseline
     commit: str | None
-    run: MeasuredRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +74,29 @@ class RunReviewer:
             return run
 
     async def _review(self, run: NewRun, job: Job, options: JobOptions, added_lines: AddedLines) -> NewRun:
-        after = measured(run, _claimed_at(job))
-        baseline = await self._baseline(run, after, job, options) if after.nodes else None
-        compared = None
-        if baseline is not None:
-            async with self._turn:
-                compared = await asyncio.to_thread(compare_runs, baseline.run, after)
-            run = _with_comparison(run, compared, baseline)
-            after = measured(run, _claimed_at(job))
-        reviewed = ReviewedRun(
-            run=after,
-            baseline=None if baseline is None else baseline.run,
-            comparison=run.comparison,
-            history=run.analysis.history,
-            added_lines=None if baseline is None else added_lines.get(baseline.commit or ""),
-            policy=options.gate or DEFAULT_POLICY,
+        after = measured(run.analysis, _claimed_at(job).isoformat())
+        chosen = await self._baseline(run, after, job, options) if after.nodes else None
+        if chosen is None:
+            reviewed = review_analysis(run.analysis, after, policy=options.gate)
+            return replace(run, review=reviewed.review)
+        async with self._turn:
+            reviewed = await asyncio.to_thread(
+                review_analysis,
+                run.analysis,
+                after,
+                baseline=chosen.baseline,
+                policy=options.gate,
+                added_lines=added_lines.get(chosen.commit or ""),
+            )
+        return replace(
+            run,
+            analysis=reviewed.analysis,
+            review=reviewed.review,
+            comparison=reviewed.comparison,
+            baseline_run_id=UUID(chosen.baseline.run_id),
         )
-        return replace(run, review=review(reviewed, load_calibration()))
 
-    async def _baseline(self, run: NewRun, after: MeasuredRun, job: Job, options: JobOptions) -> Baseline | None:
+    async def _baseline(self, run: NewRun, after: MeasuredRun, job: Job, options: JobOptions) -> ChosenBaseline | None:
         project = run.origin.project
         async with self.database.autocommit() as work:
             runs = RunRepository(work)
@@ -118,10 +116,11 @@ class RunReviewer:
             return None
         if project.by_file_name and not paths_agree(before.nodes, after.nodes):
             return None
-        return Baseline(chosen[0].run_id, chosen[1], chosen[0].commit, before)
+        baseline = Baseline(run=before, run_id=str(chosen[0].run_id), chosen_as=chosen[1])
+        return ChosenBaseline(baseline, chosen[0].commit)
 
 
-async def _named_baseline(runs: RunRepository, run_id: UUID, user_id: UUID) -> Baseline | None:
+async def _named_baseline(runs: RunRepository, run_id: UUID, user_id: UUID) -> ChosenBaseline | None:
     """Return the baseline that a submission named; None where it was deleted since, or never was the user's."""
     try:
         summary = await runs.summary(run_id)
@@ -130,7 +129,7 @@ async def _named_baseline(runs: RunRepository, run_id: UUID, user_id: UUID) -> B
     before = await runs.measured(run_id)
     if before is None or summary.user_id != user_id:
         return None
-    return Baseline(run_id, SUBMITTED, summary.origin.git_commit_sha, before)
+    return ChosenBaseline(Baseline(run=before, run_id=str(run_id)), summary.origin.git_commit_sha)
 
 
 async def _commit_of(runs: RunRepository, run_id: UUID) -> str | None:
@@ -142,25 +141,3 @@ async def _commit_of(runs: RunRepository, run_id: UUID) -> str | None:
 
 def _claimed_at(job: Job) -> datetime:
     return job.started_at or job.created_at
-
-
-def measured(run: NewRun, since: datetime) -> MeasuredRun:
-    """Return what a comparison needs of a run that was stored at that time."""
-    analysis = run.analysis
-    return MeasuredRun(
-        metrics=analysis.metrics,
-        findings=analysis.findings,
-        file_tree=analysis.file_tree,
-        completeness=analysis.completeness,
-        tool_versions=analysis.tool_versions,
-        since=since.isoformat(),
-    )
-
-
-def _with_comparison(run: NewRun, compared: Compared, baseline: Baseline) -> NewRun:
-    return replace(
-        run,
-        analysis=replace(run.analysis, findings={**run.analysis.findings, "items": compared.items}),
-        baseline_run_id=baseline.run_id,
-        comparison={"baseline_run_id": str(baseline.run_id), "chosen_as": baseline.chosen_as, **compared.document},
-    )

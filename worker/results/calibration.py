@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from domain.standing import Calibration, source_files, source_numbers, standing
+from domain.findings.measured_run import iter_files
+from domain.statistics.standing import Calibration, source_files, source_numbers, standing
 from domain.text import JSON
 
 CALIBRATION_FILE = Path(__file__).with_name("data") / "calibration.json"
@@ -25,7 +26,7 @@ def standing_to_json(
 ) -> dict[str, JSON]:
     """Return the object `standing` of a result: where the run stands among the packages of this release."""
     calibration = load_calibration()
-    files = [] if file_tree is None else source_files(file_tree)
+    files = source_files(iter_files(file_tree))
     found = standing(source_numbers(metrics, files, quality_score), tool_versions, calibration)
     return {
         "percentiles": dict(found.percentiles),

@@ -12,7 +12,7 @@ from domain.findings.roles import Role
 from domain.findings.severity import SEVERITIES
 from domain.text import JSON, one_line, safe_json
 from infrastructure.json_codec import loads
-from worker.results.local_result import LocalBaseline
+from worker.results.reviewed_analysis import Baseline
 
 MAX_MB = 512
 """A result with the most findings and a tree of 100,000 files is smaller."""
@@ -30,7 +30,7 @@ _MAYBE_TEXTS = ("function", "line_hash", "first_seen_at")
 class EarlierResult:
     """A result to compare with, and its commit where it has one."""
 
-    baseline: LocalBaseline
+    baseline: Baseline
     commit: str | None
 
 
@@ -57,7 +57,7 @@ def read_result_file(path: Path) -> EarlierResult:
     source = document["source"]
     commit, run_id = source.get("git_commit_sha"), source.get("run_id")
     return EarlierResult(
-        baseline=LocalBaseline(run=run, run_id=run_id if isinstance(run_id, str) else None),
+        baseline=Baseline(run=run, run_id=run_id if isinstance(run_id, str) else None),
         commit=commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else None,
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.findings.measured_run import UNMEASURED
 from domain.findings.roles import Role
-from domain.trends import TrendRun
+from domain.statistics.trends import TrendRun
 
 NEWEST_RUNS = 1_000
 """The most runs that are read. Runs of a commit that was analysed again count, so it is more than a series needs."""

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 
 from collectors.engine.analysis import Options, analyse
-from domain.findings.measured_run import MeasuredRun
 from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 from domain.text import JSON
@@ -19,7 +18,7 @@ from tests.unit.collectors.source_trees import load_tree
 from tests.unit.worker.export.sample_runs import HOSTILE, document, export, finding, hostile_documents, old_finding
 from worker.export.export_format import ExportFormat
 from worker.export.formats import export_result
-from worker.results.local_result import LocalBaseline, local_result
+from worker.results import reviewed_analysis
 
 PROFILES = ("sarif", "sarif-full")
 ACCEPTED = {
@@ -27,7 +26,6 @@ ACCEPTED = {
     "SARIF2017",  # a finding without a line has no region
 }
 SOURCE = {"kind": "directory", "path": "project", "git_branch": "main", "git_commit_sha": "a" * 40}
-COMPARED = ("metrics", "findings", "file_tree", "completeness", "tool_versions")
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +51,11 @@ def real_run(directory: Path) -> dict[str, JSON]:
     for path in [*(before / "tests/corpus").iterdir(), *(after / "alembic/operations").iterdir()]:
         path.unlink()
     earlier = measured(before)
-    parts = {key: earlier.document()[key] for key in COMPARED}
-    baseline = LocalBaseline(run=MeasuredRun(**parts, since="2026-01-02T03:04:05+00:00"))
-    return local_result(SOURCE, measured(after), since="2026-01-03T03:04:05+00:00", baseline=baseline)
+    baseline = reviewed_analysis.Baseline(run=reviewed_analysis.measured(earlier, "2026-01-02T03:04:05+00:00"))
+    analysis = measured(after)
+    run = reviewed_analysis.measured(analysis, "2026-01-03T03:04:05+00:00")
+    reviewed = reviewed_analysis.review_analysis(analysis, run, baseline=baseline)
+    return reviewed_analysis.local_result(SOURCE, reviewed)
 
 
 def hostile_run() -> dict[str, object]:

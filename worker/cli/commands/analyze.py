@@ -29,8 +29,8 @@ from worker.cli.output.writer import OutputWriter
 from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 from worker.export.export_format import ExportFormat
-from worker.results.local_result import local_result
 from worker.results.result_file import EarlierResult, read_result_file
+from worker.results.reviewed_analysis import local_result, measured, review_analysis
 
 MB = 1024 * 1024
 NAME_LIMIT = 200
@@ -110,14 +110,14 @@ async def analyze(
             save_answers()
     now = datetime.now(UTC).isoformat()
     revision = {"git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
-    document = local_result(
-        {**_describe(source), "created_at": now, **revision},
+    reviewed = review_analysis(
         analysed.analysis,
-        since=now,
+        measured(analysed.analysis, now),
         baseline=None if earlier is None else earlier.baseline,
         policy=policy,
         added_lines=next(iter(analysed.added_lines.values()), None),
     )
+    document = local_result({**_describe(source), "created_at": now, **revision}, reviewed, policy)
     _show(document, output, export_format)
     if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
         output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")

@@ -30,7 +30,7 @@ _NAMES = {
     "maintainability": "Maintainability index",
     "duplicated_share": "Duplicated share",
 }
-"""Names of `domain.standing.HIGHER_IS_BETTER` in words; another name is shown as it is."""
+"""Names of `domain.statistics.standing.HIGHER_IS_BETTER` in words; another name is shown as it is."""
 
 
 def quality(run: ExportedRun) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from tests.unit.collectors.source_trees import load_tree
 from tests.unit.worker.export.html_pages import Page
 from worker.export.export_format import ExportFormat
 from worker.export.formats import export_result
-from worker.results.local_result import local_result
+from worker.results.reviewed_analysis import local_result, measured, review_analysis
 
 CODE = '"""A module."""\nimport os\n\n\ndef run(command):\n    eval(command)\n'
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -192,7 +192,8 @@ async def test_source_without_python_is_one_line(no_services: System, form: str)
 
 def test_result_of_no_files_is_valid_in_every_form(tmp_path: Path) -> None:
     analysis = analyse(load_tree(tmp_path), FetchedSource(has_history=False), Options(processes=1))
-    document = local_result({"kind": "directory", "path": os.fspath(tmp_path), "project_name": None}, analysis)
+    source = {"kind": "directory", "path": os.fspath(tmp_path), "project_name": None}
+    document = local_result(source, review_analysis(analysis, measured(analysis, "")))
     exports = read_exports(document)
     assert exports["csv"] == exports["gitlab"] == []
     assert exports["badge-json"]["message"] == "unknown"

@@ -14,9 +14,9 @@ from domain.gate.policy import DEFAULT_POLICY
 from domain.metrics.report import Analysis
 from tests.unit.deploy.project_files import ROOT
 from worker.results import policy_file, result_file
-from worker.results.local_result import local_result
 from worker.results.policy_file import read_policy_file
 from worker.results.result_file import EarlierResult, read_result_file
+from worker.results.reviewed_analysis import local_result, measured, review_analysis
 
 REAL: dict[str, Any] = json.loads((ROOT / "tests/unit/collectors/engine/result_document.json").read_text())
 REAL["tool_versions"] = {"python": "3.11", "ruff": "1"}  # the file has only the tools' names
@@ -48,7 +48,7 @@ def test_a_result_is_read_with_its_commit_run_and_time(tmp_path: Path) -> None:
     earlier = read(tmp_path, document())
     assert (earlier.commit, earlier.baseline.run_id) == (COMMIT, "r")
     assert earlier.baseline.run.since == "2026-01-01T00:00:00+00:00"
-    made = local_result({}, ANALYSIS, baseline=earlier.baseline)
+    made = local_result({}, review_analysis(ANALYSIS, measured(ANALYSIS, ""), baseline=earlier.baseline))
     assert {item["state"] for item in made["findings"]["items"]} == {"unchanged"}
     assert {item["first_seen_at"] for item in made["findings"]["items"]} == {"2026-01-01T00:00:00+00:00"}
     assert made["review"]["verdict"] == "APPROVED"
@@ -137,7 +137,7 @@ def test_a_result_that_is_spoiled_in_any_place_is_read_or_refused(tmp_path: Path
         except InvalidInputError as error:
             refusals.append(str(error))
         else:
-            local_result({}, ANALYSIS, baseline=earlier.baseline)
+            local_result({}, review_analysis(ANALYSIS, measured(ANALYSIS, ""), baseline=earlier.baseline))
     assert 0 < len(refusals) < count
     assert all(text.isprintable() for text in refusals)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from sqlalchemy import text
 
 from domain.runs import RunOrigin
-from domain.trends import LEAST_RUNS
+from domain.statistics.trends import LEAST_RUNS
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
 from tests.fixtures.jobs import new_run

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from domain.errors import ForbiddenError, InvalidInputError, NotFoundError
 from domain.findings.baseline import Project
 from domain.runs import RunOrigin
-from domain.trends import LEAST_RUNS
+from domain.statistics.trends import LEAST_RUNS
 from infrastructure.database.engine import Database
 from infrastructure.database.queries.trends import _RUNS, TrendQuery
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun

@@ -9,7 +9,8 @@ import pytest
 
 from collectors.engine.analysis import Options, analyse
 from collectors.source.source_tree import SourceFile
-from domain.metrics.file_tree import iter_files, quality_of
+from domain.findings.measured_run import iter_files
+from domain.metrics.file_tree import quality_of
 from domain.sources import FetchedSource
 from tests.unit.collectors.source_trees import load_tree
 

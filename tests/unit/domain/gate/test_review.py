@@ -9,7 +9,7 @@ from domain.findings.roles import Role
 from domain.gate.evaluation import Status, Verdict
 from domain.gate.policy import DEFAULT_POLICY, Condition, ConditionKind, Policy
 from domain.gate.review import Review, ReviewedRun, review, totals
-from domain.standing import Calibration
+from domain.statistics.standing import Calibration
 
 STATES = {"dupes": "ok", "docs": "ok", "lint": "ok"}
 PACKAGES = Calibration(

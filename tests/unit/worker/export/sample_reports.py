@@ -13,7 +13,7 @@ from domain.gate.evaluation import Change, Totals, evaluate
 from domain.gate.policy import DEFAULT_POLICY
 from domain.insights.insight import RunFacts
 from domain.insights.rules import insights
-from domain.standing import HIGHER_IS_BETTER
+from domain.statistics.standing import HIGHER_IS_BETTER
 from tests.fixtures.jobs import analysis
 
 Document = dict[str, Any]

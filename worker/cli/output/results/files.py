@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.markup import escape
 
+from domain.findings.measured_run import iter_files
 from domain.findings.roles import Role
 from domain.metrics.declaration import Column, MetricDeclaration, file_metrics_of
-from domain.metrics.file_tree import iter_files
 from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 

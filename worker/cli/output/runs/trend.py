@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 from rich.markup import escape
 
+from domain.statistics.trends import LEAST_RUNS
 from domain.text import JSON, printable_line
-from domain.trends import LEAST_RUNS
 from worker.cli.output.grid import Grid
 from worker.cli.output.writer import print_line
 

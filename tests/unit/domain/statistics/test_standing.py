@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from domain.findings.measured_run import iter_files
 from domain.metrics.scoring import quality_score
-from domain.standing import HIGHER_IS_BETTER, Calibration, source_files, source_numbers, standing
+from domain.statistics.standing import HIGHER_IS_BETTER, Calibration, source_files, source_numbers, standing
 
 TOOLS = {"ruff": "1", "radon": "2"}
 TEN = Calibration(
@@ -45,9 +46,9 @@ def test_nothing_is_known_with_another_version_of_a_tool() -> None:
 
 
 def test_numbers_are_those_of_source_files() -> None:
-    golden = Path(__file__).parents[1] / "collectors/engine/result_document.json"
+    golden = Path(__file__).parents[2] / "collectors/engine/result_document.json"
     document: dict[str, Any] = json.loads(golden.read_text())
-    files = source_files(document["file_tree"])
+    files = source_files(iter_files(document["file_tree"]))
     found = source_numbers(document["metrics"], files, 71.5)
     source = {name: values["by_role"]["source"] for name, values in document["metrics"].items() if "by_role" in values}
     assert found == {

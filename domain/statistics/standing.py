@@ -1,10 +1,10 @@
 """Where a project stands among well-known packages that were measured by the same code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.findings.roles import Role
-from domain.statistics import percentile_rank
+from domain.statistics.formulas import percentile_rank
 from domain.text import JSON
 
 THOUSAND = 1_000.0
@@ -120,13 +120,6 @@ def _grade(percentile: float) -> str:
     return GRADES[min(int(percentile * len(GRADES) / 100), len(GRADES) - 1)]
 
 
-def source_files(file_tree: Mapping[str, JSON]) -> list[Mapping[str, JSON]]:
-    """Return the metrics of a tree's files of role `source`."""
-    found, pending = [], [file_tree]
-    while pending:
-        node = pending.pop()
-        if node["type"] != "file":
-            pending += node["children"]
-        elif node.get("role") == Role.SOURCE:
-            found.append(node["metrics"])
-    return found
+def source_files(nodes: Iterable[Mapping[str, JSON]]) -> list[Mapping[str, JSON]]:
+    """Return the metrics of the file nodes of role `source`."""
+    return [node["metrics"] for node in nodes if node.get("role") == Role.SOURCE]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.statistics import mann_kendall_p, theil_sen_slope
+from domain.statistics.formulas import mann_kendall_p, theil_sen_slope
 from domain.text import JSON
 
 LEAST_RUNS = 8

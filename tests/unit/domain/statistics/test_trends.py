@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from domain.trends import LEAST_RUNS, MOST_RUNS, Series, TrendRun, latest_series, trends
+from domain.statistics.trends import LEAST_RUNS, MOST_RUNS, Series, TrendRun, latest_series, trends
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.statistics import FisherExactTest, benjamini_hochberg, mann_kendall_p, percentile_rank, theil_sen_slope
+from domain.statistics.formulas import (
+    FisherExactTest,
+    benjamini_hochberg,
+    mann_kendall_p,
+    percentile_rank,
+    theil_sen_slope,
+)
 
 
 def exact_p(both: int, left: int, right: int, total: int) -> Fraction:
