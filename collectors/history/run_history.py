@@ -7,9 +7,7 @@ from collectors.contract import AnyCollector, supports_imports
 from domain.findings.roles import Role
 from domain.history.document import FAILED, Tree, history_document, missing_history
 from domain.history.facts import HistoryFacts
-from domain.metrics.declaration import MetricDeclaration
 from domain.metrics.file_tree import FileMetrics, MeasuredFile
-from domain.metrics.scoring import HISTORY_INPUT
 from domain.text import JSON
 
 
@@ -26,17 +24,13 @@ def run_history(
     """
     if not isinstance(found, HistoryFacts):
         return missing_history(found or FAILED)
-    metrics = FileMetrics([collector.metric for collector in collectors if not _reads_history(collector.metric)])
+    metrics = FileMetrics([collector.metric for collector in collectors])
     tree = Tree(
         roles=roles,
-        health=lambda path: metrics.of(files[path])["health_score"],
+        health=lambda path: metrics.of(files[path])["health_without_churn"],
         imports=partial(_imports, collectors, facts_of, tuple(files)),
     )
     return history_document(found, tree)
-
-
-def _reads_history(metric: MetricDeclaration) -> bool:
-    return metric.file_metric is not None and metric.file_metric.health_input == HISTORY_INPUT
 
 
 def _imports(
