@@ -35,10 +35,10 @@ from worker.client import (
     Unfinished,
     UploadSubmission,
 )
-from worker.client.jobs import MAX_LISTED_JOBS
+from worker.client.jobs.owned_jobs import MAX_LISTED_JOBS
+from worker.client.jobs.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
 from worker.client.operator import OperatorClient
-from worker.client.runs import MAX_LISTED_FINDINGS, MAX_PAGE_SIZE
-from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
+from worker.client.runs.owned_runs import MAX_LISTED_FINDINGS, MAX_PAGE_SIZE
 
 WIDTH = 100
 """Columns of a signature on one line."""

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from domain.errors import NotFoundError, Vibe8Error
-from worker.cli import job_commands, operator_commands, run_commands
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
 from worker.cli.options import (
     BranchOption,
@@ -22,6 +21,7 @@ from worker.cli.options import (
     run_and_exit,
 )
 from worker.cli.output.errors import print_error
+from worker.cli.signatures import job_commands, operator_commands, run_commands
 
 app = typer.Typer(
     name="vibe8",
@@ -87,7 +87,7 @@ def migrate(as_json: JsonOption = False) -> None:
 
     Safe while workers run, and when several processes run it at the same time.
     """
-    from worker.cli.commands import database
+    from worker.cli.commands.operators import database
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(database.migrate(OutputWriter(as_json=as_json)))
@@ -142,7 +142,7 @@ def cleanup(as_json: JsonOption = False) -> None:
 
     Workers do this every six hours.
     """
-    from worker.cli.commands import database
+    from worker.cli.commands.operators import database
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(database.clean_up(OutputWriter(as_json=as_json)))

@@ -3,6 +3,7 @@
 from domain.gate.policy import Policy, parse_policy
 from domain.options import JobOptions
 from worker.client.client import Client
+from worker.client.jobs.submissions import RepositorySubmission, Submission, UploadSubmission
 from worker.client.results import (
     Completed,
     FindingPage,
@@ -23,7 +24,6 @@ from worker.client.serializers import (
     trend_to_json,
     webhook_delivery_to_json,
 )
-from worker.client.submissions import RepositorySubmission, Submission, UploadSubmission
 from worker.export.export_format import ExportFormat
 
 __all__ = [

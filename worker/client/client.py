@@ -35,8 +35,17 @@ from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
+from worker.client.accounts.user_deletion import delete_user
 from worker.client.connections import Connections, open_connections
-from worker.client.jobs import OwnedJobs
+from worker.client.jobs.owned_jobs import OwnedJobs
+from worker.client.jobs.submissions import (
+    RepositorySubmission,
+    Submission,
+    Submitter,
+    UploadSubmission,
+    submission_limits,
+)
+from worker.client.jobs.watching import watch_job
 from worker.client.results import (
     FindingPage,
     JobResult,
@@ -44,16 +53,7 @@ from worker.client.results import (
     ProjectTrend,
     RunComparison,
 )
-from worker.client.runs import OwnedRuns
-from worker.client.submissions import (
-    RepositorySubmission,
-    Submission,
-    Submitter,
-    UploadSubmission,
-    submission_limits,
-)
-from worker.client.user_deletion import delete_user
-from worker.client.watching import watch_job
+from worker.client.runs.owned_runs import OwnedRuns
 from worker.export.export_format import ExportFormat
 
 
@@ -193,9 +193,9 @@ class Client:
     async def submit_many(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
         """Submit all of them in one transaction, or none. Returns the jobs in the order of the submissions.
 
-        The limits are MAX_SUBMISSIONS and MAX_TOTAL_MB of uploads (`worker.client.submissions`), and the user's limits
-        for all of them together; a submission whose idempotency key is known does not count. Raises as `submit_upload`
-        and `submit_repository`; the message of an InvalidInputError names the submission.
+        The limits are MAX_SUBMISSIONS and MAX_TOTAL_MB of uploads (`worker.client.jobs.submissions`), and the user's
+        limits for all of them together; a submission whose idempotency key is known does not count. Raises as
+        `submit_upload` and `submit_repository`; the message of an InvalidInputError names the submission.
         """
         return await self._submitter.submit(user_id, submissions)
 

@@ -18,7 +18,7 @@ from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
 from worker.client.client import Client, environment_tracer
 from worker.client.connections import Connections, open_connections
-from worker.client.submissions import submission_limits
+from worker.client.jobs.submissions import submission_limits
 
 MAX_LISTED_ENTRIES = 1_000
 _OPERATOR = Actor(operator=True)

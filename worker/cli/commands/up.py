@@ -20,7 +20,7 @@ from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import PREFIX, Settings, load_settings
 from worker.analysis.workspace import worker_workspace
-from worker.cli.commands.database import migrate
+from worker.cli.commands.operators.database import migrate
 from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
 

@@ -15,7 +15,7 @@ from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import COMMAND, TIMEOUT_SECONDS, System, until_finished
 from tests.integration.cli.command_support import METRIC_NAMES
-from worker.cli.commands import submit
+from worker.cli.commands.jobs import submit
 from worker.cli.output.writer import OutputWriter
 from worker.client import Client
 from worker.client.operator import OperatorClient

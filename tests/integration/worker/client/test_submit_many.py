@@ -14,7 +14,8 @@ from infrastructure.redis.queue import MAX_WAKEUPS
 from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
-from worker.client import Client, RepositorySubmission, Submission, UploadSubmission, submissions
+from worker.client import Client, RepositorySubmission, Submission, UploadSubmission
+from worker.client.jobs import submissions
 
 URL = "https://github.com/owner/repo"
 

@@ -21,7 +21,7 @@ from infrastructure.database.repositories.runs import RunRepository, SerializedR
 from tests.fixtures.jobs import new_run
 from tests.integration.infrastructure.database.buffers import count_buffers
 from worker.client import Client, ExportFormat, trend_to_json
-from worker.client.runs import MOST_TREND_POINTS
+from worker.client.runs.owned_runs import MOST_TREND_POINTS
 
 URL = "https://github.com/Owner/repo"
 COMPLETE = {

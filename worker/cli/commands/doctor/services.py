@@ -13,7 +13,7 @@ from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.outbound.package_index import SimplePackageIndex
 from infrastructure.redis.queue import connect, redis_errors
 from infrastructure.settings import Settings
-from worker.cli.commands.operators import is_paused
+from worker.cli.commands.operators.fleet import is_paused
 
 MAX_CLOCK_SKEW_SECONDS = 2.0
 OLD_SNAPSHOT_SECONDS = 600

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from worker.cli.commands.jobs import client_and_user
+from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.runs.comparison import show_comparison
 from worker.cli.output.writer import OutputWriter

@@ -11,7 +11,7 @@ from domain.findings.selection import LISTED_STATES, FindingFilter
 from domain.findings.severity import SEVERITIES, FindingSeverity
 from domain.findings.states import FindingState
 from domain.text import one_line
-from worker.cli.commands.jobs import client_and_user
+from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.runs.findings import show_findings
 from worker.cli.output.writer import OutputWriter

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from domain.text import JSON
-from worker.cli.commands.jobs import client_and_user
+from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.documents import write_document
 from worker.cli.output.results.page import show_result

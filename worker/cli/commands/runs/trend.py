@@ -1,6 +1,6 @@
 """`vibe8 trend`: how a project's numbers move from run to run."""
 
-from worker.cli.commands.jobs import client_and_user
+from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.runs.trend import show_trend
 from worker.cli.output.writer import OutputWriter

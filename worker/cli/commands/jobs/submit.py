@@ -14,7 +14,7 @@ from domain.sources import Authorship
 from infrastructure.settings import Settings, load_settings
 from infrastructure.sources.local.packing import pack_directory
 from worker.analysis.pipeline_factory import source_limits
-from worker.cli.commands.jobs import print_job_result
+from worker.cli.commands.jobs.jobs import print_job_result
 from worker.cli.exit_codes import DONE, InterruptedByUserError
 from worker.cli.options import DEFAULT_USER
 from worker.cli.output.progress import WAITING, ProgressDisplay

@@ -9,7 +9,7 @@ from domain.findings.baseline import Project
 from domain.text import one_line
 from infrastructure.database.queries.trends import TrendQuery
 from infrastructure.database.repositories.runs import RunRepository
-from worker.client.ownership import owned_run
+from worker.client.accounts.ownership import owned_run
 
 
 async def find_project_key(work: AsyncConnection, user_id: UUID, named: str) -> str:

@@ -18,9 +18,9 @@ from infrastructure.database.engine import Database
 from infrastructure.database.queries.findings import FindingQuery
 from infrastructure.database.queries.trends import TrendQuery
 from infrastructure.database.repositories.runs import RunRepository
-from worker.client.ownership import owned_run
-from worker.client.projects import find_project_key
+from worker.client.accounts.ownership import owned_run
 from worker.client.results import FindingPage, Page, ProjectTrend, RunComparison
+from worker.client.runs.projects import find_project_key
 from worker.client.serializers import run_to_json, run_trend_to_json
 from worker.export.export_format import ExportFormat
 from worker.export.formats import check_metric_choice, export_result

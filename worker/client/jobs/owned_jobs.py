@@ -15,8 +15,8 @@ from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
+from worker.client.accounts.ownership import owned_job
 from worker.client.connections import Connections
-from worker.client.ownership import owned_job
 from worker.client.results import Completed, JobFailed, JobResult, Unfinished
 
 MAX_LISTED_JOBS = 1_000

@@ -20,8 +20,8 @@ from infrastructure.database.repositories.submissions import NewJob, SubmissionR
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.public_addresses import is_public_address, parse_ip_literal
 from infrastructure.settings import Settings
+from worker.client.accounts.ownership import owned_run
 from worker.client.connections import Connections
-from worker.client.ownership import owned_run
 from worker.jobs.attempt_trace import TRACEPARENT
 
 MAX_SUBMISSIONS = 1_000

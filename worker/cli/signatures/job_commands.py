@@ -23,7 +23,7 @@ from worker.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from worker.cli.commands.bulk import Selection
+    from worker.cli.commands.jobs.bulk import Selection
 
 app = typer.Typer()
 
@@ -110,8 +110,8 @@ def submit(
 ) -> None:
     """Submit a source to the workers."""
     from domain.sources import Authorship
-    from worker.cli.commands.submit import submit as submit_command
-    from worker.cli.commands.submit_file import submit_file
+    from worker.cli.commands.jobs.submit import submit as submit_command
+    from worker.cli.commands.jobs.submit_file import submit_file
     from worker.cli.output.writer import OutputWriter
 
     authorship = Authorship(project_name=project, author_type=author_type, author_model=author_model)
@@ -153,7 +153,7 @@ def jobs(
 ) -> None:
     """List the user's jobs, newest first; with --all, those of all users, with owner, attempt, duration and worker."""
     from domain.jobs import JobStatus
-    from worker.cli.commands import jobs as commands
+    from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     only = None if status is None else JobStatus(status)
@@ -172,7 +172,7 @@ def job(
     as_json: JsonOption = False,
 ) -> None:
     """Show one job and its history."""
-    from worker.cli.commands import jobs as commands
+    from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(commands.job(user, job_id, OutputWriter(as_json=as_json), as_operator=operator))
@@ -186,7 +186,7 @@ def result(
     as_json: JsonOption = False,
 ) -> None:
     """Show a finished job's result. An unfinished job is shown as it is."""
-    from worker.cli.commands import jobs as commands
+    from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json), take=take))
@@ -206,8 +206,8 @@ def cancel(
 
     Select many by status (pending or running; both if not given) or age. It asks for confirmation first.
     """
-    from worker.cli.commands import bulk
-    from worker.cli.commands import jobs as commands
+    from worker.cli.commands.jobs import bulk
+    from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     output = OutputWriter(as_json=as_json)
@@ -232,8 +232,8 @@ def retry(
     Select many by status (failed) or age. It asks for confirmation first. The oldest are retried, up to the user's
     limit of unfinished jobs; the limit does not apply to many jobs with --operator.
     """
-    from worker.cli.commands import bulk
-    from worker.cli.commands import jobs as commands
+    from worker.cli.commands.jobs import bulk
+    from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     output = OutputWriter(as_json=as_json)
@@ -249,7 +249,7 @@ def webhook(user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> Non
 
     They are derived from WEBHOOK_SECRETS, in its order. A receiver may use any of them.
     """
-    from worker.cli.commands import jobs as commands
+    from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(commands.webhook(user, OutputWriter(as_json=as_json)))
@@ -265,7 +265,7 @@ def _is_one(job_id: str | None, status: StatusChoice | None, since: str | None) 
 
 def _selection(user: str | None, status: StatusChoice | None, since: str | None, operator: bool) -> "Selection":
     from domain.jobs import JobStatus
-    from worker.cli.commands.bulk import Selection
+    from worker.cli.commands.jobs.bulk import Selection
 
     return Selection(
         email=user or (None if operator else DEFAULT_USER),

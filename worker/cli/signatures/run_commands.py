@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.options import DEFAULT_USER, FormatOption, JsonOption, UserOption, examples_epilog, run_and_exit
+from worker.cli.options import (
+    DEFAULT_USER,
+    FormatOption,
+    JsonOption,
+    UserOption,
+    examples_epilog,
+    run_and_exit,
+)
 
 app = typer.Typer()
 

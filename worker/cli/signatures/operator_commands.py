@@ -20,19 +20,19 @@ WorkerArgument = Annotated[
 @app.command(epilog=examples_epilog("vibe8 workers", "vibe8 workers --json"))
 def workers(as_json: JsonOption = False) -> None:
     """List the workers, their jobs and their last report."""
-    from worker.cli.commands import operators
+    from worker.cli.commands.operators import fleet
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.workers(OutputWriter(as_json=as_json)))
+    run_and_exit(fleet.workers(OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 top", "vibe8 top --json"))
 def top(as_json: JsonOption = False) -> None:
     """Watch the queue and the workers until Ctrl-C. In a pipe, print their state once."""
-    from worker.cli.commands import operators
+    from worker.cli.commands.operators import fleet
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.top(OutputWriter(as_json=as_json)))
+    run_and_exit(fleet.top(OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 pause"))
@@ -41,19 +41,19 @@ def pause(as_json: JsonOption = False) -> None:
 
     Running jobs continue, and submitted jobs wait until `vibe8 resume`.
     """
-    from worker.cli.commands import operators
+    from worker.cli.commands.operators import fleet
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.set_paused(OutputWriter(as_json=as_json), paused=True))
+    run_and_exit(fleet.set_paused(OutputWriter(as_json=as_json), paused=True))
 
 
 @app.command(epilog=examples_epilog("vibe8 resume"))
 def resume(as_json: JsonOption = False) -> None:
     """Let the workers claim jobs again after `vibe8 pause`."""
-    from worker.cli.commands import operators
+    from worker.cli.commands.operators import fleet
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.set_paused(OutputWriter(as_json=as_json), paused=False))
+    run_and_exit(fleet.set_paused(OutputWriter(as_json=as_json), paused=False))
 
 
 @app.command(epilog=examples_epilog("vibe8 drain", "vibe8 drain host-1a2b3c4d"))
@@ -62,10 +62,10 @@ def drain(worker: WorkerArgument = None, as_json: JsonOption = False) -> None:
 
     This has the effect of SIGTERM. Stop any process supervisor first, or it restarts the workers.
     """
-    from worker.cli.commands import operators
+    from worker.cli.commands.operators import fleet
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(operators.drain(worker, OutputWriter(as_json=as_json)))
+    run_and_exit(fleet.drain(worker, OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 audit --since 1d", "vibe8 audit --user ann@example.org --action delete_run"))
@@ -81,7 +81,7 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """List who did what, newest first: the audit log of all users."""
-    from worker.cli.commands import audit as command
+    from worker.cli.commands.operators import audit as command
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(command.audit(user, action, parse_age(since), limit, OutputWriter(as_json=as_json)))

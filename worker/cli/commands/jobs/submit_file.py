@@ -12,12 +12,12 @@ from domain.errors import InvalidInputError
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings, load_settings
-from worker.cli.commands.submit import read_submission
+from worker.cli.commands.jobs.submit import read_submission
 from worker.cli.exit_codes import DONE
 from worker.cli.output.writer import OutputWriter
 from worker.cli.source_argument import parse_source
 from worker.client import Client, Submission, UploadSubmission, job_to_json
-from worker.client.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB, new_job
+from worker.client.jobs.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB, new_job
 
 MAX_LINE_BYTES = 65_536
 FIELDS = ("source", "branch", "project", "author_type", "author_model", "idempotency_key", "notify_url")

@@ -1,0 +1,1 @@
+"""Arguments and options of the subcommands. `worker.cli.commands` implements them."""

@@ -1,0 +1,1 @@
+"""Runs of one user: read, compare, trends."""
