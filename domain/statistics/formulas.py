@@ -1,4 +1,4 @@
-"""Statistics: percentile ranks, Fisher's exact test, the control of false discoveries, and trends."""
+"""Statistics: percentile ranks, Fisher's exact test, adjustments for many tests, and trends."""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -86,6 +86,20 @@ def benjamini_hochberg(p_values: Sequence[float], rate: float) -> float:
     tests = len(ordered)
     found = (p for rank, p in zip(range(tests, 0, -1), reversed(ordered), strict=True) if p <= rate * rank / tests)
     return next(found, -1.0)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for the number of tests, in the same order.
+
+    Those up to a level are the hypotheses that are rejected while the probability of any false rejection stays below
+    that level. S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6 (1979).
+    """
+    adjusted = [0.0] * len(p_values)
+    greatest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        greatest = max(greatest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = greatest
+    return adjusted
 
 
 def theil_sen_slope(values: Sequence[float]) -> float:

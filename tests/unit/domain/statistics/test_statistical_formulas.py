@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from domain.statistics.formulas import (
     FisherExactTest,
     benjamini_hochberg,
+    holm,
     mann_kendall_p,
     percentile_rank,
     theil_sen_slope,
@@ -75,6 +76,26 @@ def test_discoveries_of_the_published_example() -> None:
 )
 def test_discoveries_of_few_tests(p_values: list[float], largest: float) -> None:
     assert benjamini_hochberg(p_values, 0.05) == largest
+
+
+@given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_holm_equals_the_definition(p_values: list[float]) -> None:
+    expected = []
+    for p in p_values:
+        smaller = sorted(p_values)[: sorted(p_values).index(p) + 1]
+        expected.append(min(1.0, max((len(p_values) - rank) * each for rank, each in enumerate(smaller))))
+    assert holm(p_values) == pytest.approx(expected)
+
+
+def test_holm_of_few_tests() -> None:
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([]) == []
+
+
+@given(p_values=st.lists(st.floats(0, 1), max_size=40))
+def test_holm_lies_between_the_p_value_and_bonferroni(p_values: list[float]) -> None:
+    for p, adjusted in zip(p_values, holm(p_values), strict=True):
+        assert p <= adjusted <= min(1.0, len(p_values) * p)
 
 
 def test_percentile_rank_counts_half_of_the_equal_values() -> None:
