@@ -42,6 +42,7 @@ def _git_version() -> str:
 METRIC = MetricDeclaration(
     name="churn",
     tool="git",
+    homepage="https://git-scm.com",
     version=_git_version(),
     pinned=False,
     aggregate=(

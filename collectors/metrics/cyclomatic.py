@@ -33,6 +33,7 @@ THRESHOLD = 10
 METRIC = MetricDeclaration(
     name="cyclomatic",
     tool="radon",
+    homepage="https://radon.readthedocs.io",
     version=version("radon"),
     aggregate=(
         AggregateField(

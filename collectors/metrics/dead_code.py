@@ -82,6 +82,7 @@ def whitelisted(module: str) -> frozenset[str]:
 METRIC = MetricDeclaration(
     name="dead_code",
     tool="vulture",
+    homepage="https://github.com/jendrikseipp/vulture",
     version=version("vulture"),
     aggregate=(
         AggregateField(key="unused_symbols", meaning="Reports of vulture over all files."),

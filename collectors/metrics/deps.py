@@ -46,6 +46,7 @@ def _row_details(aggregate: Mapping[str, Any]) -> Mapping[str, object]:
 METRIC = MetricDeclaration(
     name="deps",
     tool="packaging",
+    homepage="https://packaging.pypa.io",
     version=version("packaging"),
     aggregate=(
         AggregateField(

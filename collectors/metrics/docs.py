@@ -57,6 +57,7 @@ _EXCUSED_DECORATORS = frozenset(("setter", "deleter"))
 METRIC = MetricDeclaration(
     name="docs",
     tool="docstr-coverage",
+    homepage="https://github.com/HunterMcGushion/docstr_coverage",
     version=version("docstr-coverage"),
     aggregate=(
         AggregateField(

@@ -30,6 +30,7 @@ from domain.text import JSON
 METRIC = MetricDeclaration(
     name="dupes",
     tool="pmd-cpd",
+    homepage="https://docs.pmd-code.org/latest/pmd_userdocs_cpd.html",
     version="7.28.0",
     aggregate=(
         AggregateField(

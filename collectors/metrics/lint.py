@@ -45,6 +45,7 @@ _TREE_RULES = TreeRules(exceptions=("I001",))
 METRIC = MetricDeclaration(
     name="lint",
     tool="ruff",
+    homepage="https://docs.astral.sh/ruff/",
     version=version("ruff"),
     aggregate=(
         AggregateField(

@@ -26,6 +26,7 @@ from domain.text import JSON
 METRIC = MetricDeclaration(
     name="mi",
     tool="radon",
+    homepage="https://radon.readthedocs.io",
     version=version("radon"),
     aggregate=(
         AggregateField(key="mi_avg", meaning="Mean over the files, unweighted; 100.0 without any.", json_type="number"),

@@ -74,6 +74,7 @@ def _weight(numbers: Numbers) -> int:
 METRIC = MetricDeclaration(
     name="security",
     tool="bandit",
+    homepage="https://bandit.readthedocs.io",
     version=version("bandit"),
     aggregate=(
         AggregateField(key="high", meaning="Findings of high severity, of any confidence."),

@@ -15,6 +15,7 @@ from domain.text import JSON
 METRIC = MetricDeclaration(
     name="size",
     tool="radon",
+    homepage="https://radon.readthedocs.io",
     version=version("radon"),
     aggregate=(
         AggregateField(key="files", meaning="Files of the tree, including those that do not parse."),

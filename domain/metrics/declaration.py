@@ -136,8 +136,9 @@ class MetricDeclaration:
     """A metric as its collector declares it.
 
     `name` is its key in `metrics` and the name of the collector's module. `tool` and `version` go to `tool_versions`;
-    `pinned` is False for a tool that this program finds on the machine. `finding_rules` are the texts about its rules
-    in exports; without them an export says only which tool reports the rule. Raises InvalidDeclarationError.
+    `pinned` is False for a tool that this program finds on the machine, `homepage` the tool's page for people, an https
+    address. `finding_rules` are the texts about its rules in exports; without them an export says only which tool
+    reports the rule. Raises InvalidDeclarationError.
     """
 
     name: str
@@ -148,10 +149,13 @@ class MetricDeclaration:
     file_metric: FileMetric | None = None
     finding_identity: FindingIdentity | None = None
     finding_rules: FindingRules | None = None
+    homepage: str | None = None
     pinned: bool = True
 
     def __post_init__(self) -> None:
         problem = next(self._problems(), None)
+        if self.homepage is not None and not self.homepage.startswith("https://"):
+            problem = f"the homepage {self.homepage!r} is no https address"
         if problem is not None:
             raise InvalidDeclarationError(f"metric {self.name}: {problem}")
 

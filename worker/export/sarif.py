@@ -104,6 +104,9 @@ def _run(run: ExportedRun, tool: _Tool, profile: SarifProfile, limit: int | None
     rules = sarif_rules([*tool.findings, *gone], [*shown, *gone], tool.declarations, tool.name)
     indexes = {rule["id"]: index for index, rule in enumerate(rules)}
     driver: dict[str, JSON] = {"name": one_line(tool.name, NAME_LIMIT), "rules": rules}
+    homepages = sorted({each.homepage for each in tool.declarations.values() if each.homepage is not None})
+    if homepages:
+        driver["informationUri"] = homepages[0]
     version = run.part("tool_versions").get(tool.name)
     if isinstance(version, str) and version:
         driver["version"] = one_line(version, NAME_LIMIT)

@@ -22,7 +22,6 @@ from worker.results import reviewed_analysis
 
 PROFILES = ("sarif", "sarif-full")
 ACCEPTED = {
-    "SARIF2005",  # no tool has an address for information: its name and version say enough
     "SARIF2017",  # a finding without a line has no region
 }
 SOURCE = {"kind": "directory", "path": "project", "git_branch": "main", "git_commit_sha": "a" * 40}

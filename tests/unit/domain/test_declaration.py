@@ -39,6 +39,7 @@ DECLARATION = MetricDeclaration(
             lambda: replace(DECLARATION, row=RowFormat(text="", score="score")),
             "score 'score' is not an aggregate field",
         ),
+        (lambda: replace(DECLARATION, homepage="javascript:alert(1)"), "is no https address"),
         (lambda: replace(DECLARATION, row=RowFormat(text="{sum}")), "text names ['sum']"),
         (
             lambda: replace(DECLARATION, aggregate=(AggregateField(key="total", meaning="All.", json_type="array"),)),

@@ -178,18 +178,21 @@ def job(
     run_and_exit(commands.job(user, job_id, OutputWriter(as_json=as_json), as_operator=operator))
 
 
-@app.command(epilog=examples_epilog("vibe8 result 3f2a", "vibe8 result 3f2a --json > result.json"))
+@app.command(
+    epilog=examples_epilog("vibe8 result 3f2a", "vibe8 result 3f2a --gate", "vibe8 result 3f2a --json > result.json")
+)
 def result(
     job_id: JobArgument,
     user: UserOption = DEFAULT_USER,
     take: Annotated[bool, typer.Option("--take", help="Delete the finished job. Its run stays.")] = False,
+    gate: GateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a finished job's result. An unfinished job is shown as it is."""
     from worker.cli.commands.jobs import jobs as commands
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json), take=take))
+    run_and_exit(commands.result(user, job_id, OutputWriter(as_json=as_json), take=take, gate=gate))
 
 
 @app.command(epilog=examples_epilog("vibe8 cancel 3f2a...", "vibe8 cancel --status pending --since 1h"))

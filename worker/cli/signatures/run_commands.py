@@ -11,6 +11,7 @@ import typer
 from worker.cli.options import (
     DEFAULT_USER,
     FormatOption,
+    GateOption,
     JsonOption,
     UserOption,
     examples_epilog,
@@ -40,13 +41,15 @@ def runs(
     run_and_exit(stored.runs(user, limit, project, OutputWriter(as_json=as_json)))
 
 
-@app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --json > result.json"))
-def run(run_id: RunArgument, user: UserOption = DEFAULT_USER, as_json: JsonOption = False) -> None:
+@app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --gate", "vibe8 run 9c41 --json > result.json"))
+def run(
+    run_id: RunArgument, user: UserOption = DEFAULT_USER, gate: GateOption = False, as_json: JsonOption = False
+) -> None:
     """Show a finished analysis again. It stays after its job is deleted."""
     from worker.cli.commands.runs import stored
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(stored.run(user, run_id, OutputWriter(as_json=as_json)))
+    run_and_exit(stored.run(user, run_id, OutputWriter(as_json=as_json), gate=gate))
 
 
 @app.command(

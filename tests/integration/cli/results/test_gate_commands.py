@@ -112,6 +112,9 @@ async def test_submitted_job_is_judged_against_the_run_that_is_named(
         rejected = await cli.run(*submit, "--wait", "--gate")
         told = await cli.run(*submit, "--wait", "--json")
         lenient = await cli.run(*submit, "--wait", "--gate", "--policy", "policy.json", "--json")
+        again = await cli.run("result", told.document["job"]["job_id"], "--gate")
+        stored = await cli.run("run", told.document["source"]["run_id"], "--gate", "--json")
+        plain = await cli.run("run", told.document["source"]["run_id"])
         listed = await cli.run("runs", "--project", "P")
     assert "the gate judged nothing" in first.error
     assert rejected.code == 4
@@ -119,12 +122,24 @@ async def test_submitted_job_is_judged_against_the_run_that_is_named(
     assert f"  fail: {REASON}" in rejected.out.splitlines()
     assert (told.code, told.document["review"]["verdict"]) == (0, "REJECTED")
     assert told.document["options"] == {"baseline": base}
+    for each in (again, stored):
+        assert each.code == 4
+        assert each.error.splitlines()[-1].startswith(f"vibe8: rejected by the gate: {REASON}")
+    assert stored.document["review"]["verdict"] == "REJECTED"
+    assert (plain.code, plain.error) == (0, "")
     assert (lenient.code, lenient.document["review"]["verdict"]) == (0, "APPROVED")
     assert lenient.document["options"]["gate"] == lenient.document["review"]["policy"]
     columns = [re.search(r" s +1 +(\S+)  (approved|rejected|-) ", line) for line in listed.out.splitlines()[1:]]
     assert [found and found[2] for found in columns] == ["approved", "rejected", "rejected", "-"]
     assert columns[0] is not None
     assert columns[0][1] == f"{lenient.document['quality_score']:.1f}"
+
+
+async def test_an_unfinished_job_has_no_verdict(cli: System, client: Client, local_user: UUID) -> None:
+    job = await client.submit_upload(local_user, filename="a.py", content=BASE.encode())
+    found = await cli.run("result", job.job_id, "--gate")
+    assert found.code == 2
+    assert "the job is pending: the gate's verdict is known when it has ended" in found.error
 
 
 async def test_options_of_submit_that_make_no_sense_are_refused(cli: System, client: Client, local_user: UUID) -> None:

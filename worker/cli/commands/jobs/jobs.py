@@ -16,6 +16,7 @@ from worker.cli.exit_codes import DONE, FAILED
 from worker.cli.output.errors import print_error
 from worker.cli.output.jobs import show_all_jobs, show_job, show_jobs
 from worker.cli.output.results.page import show_result
+from worker.cli.output.results.verdict import report_verdict
 from worker.cli.output.writer import OutputWriter
 from worker.client import (
     Client,
@@ -112,11 +113,17 @@ async def webhook(email: str, output: OutputWriter) -> int:
     return DONE
 
 
-async def result(email: str, prefix: str, output: OutputWriter, *, take: bool) -> int:
-    """Show the result; with `take`, also delete the job's row. Its run stays."""
+async def result(email: str, prefix: str, output: OutputWriter, *, take: bool, gate: bool) -> int:
+    """Show the result; with `take`, also delete the job's row. Its run stays.
+
+    With `gate`, the verdict decides the exit code of a completed job. Raises InvalidInputError for an unfinished one.
+    """
     async with _client_for_job(email, prefix, lazy_redis=True) as (client, user_id, job_id):
         found = await (client.take_result if take else client.get_result)(user_id, job_id)
-    return print_job_result(found, output)
+    code = print_job_result(found, output)
+    if gate and isinstance(found, Unfinished):
+        raise InvalidInputError(f"the job is {found.job.status}: the gate's verdict is known when it has ended")
+    return report_verdict({"review": found.run.review}) if gate and isinstance(found, Completed) else code
 
 
 def print_job_result(found: JobResult, output: OutputWriter) -> int:

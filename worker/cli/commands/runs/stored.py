@@ -8,6 +8,7 @@ from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.documents import write_document
 from worker.cli.output.results.page import show_result
+from worker.cli.output.results.verdict import report_verdict
 from worker.cli.output.runs.listing import show_runs
 from worker.cli.output.writer import OutputWriter
 from worker.client import ExportFormat, run_summary_to_json, run_to_json
@@ -32,12 +33,12 @@ async def runs(email: str, limit: int, project: str | None, output: OutputWriter
     return DONE
 
 
-async def run(email: str, prefix: str, output: OutputWriter) -> int:
-    """Show one run again, as `vibe8 result` showed it."""
+async def run(email: str, prefix: str, output: OutputWriter, *, gate: bool) -> int:
+    """Show one run again, as `vibe8 result` showed it. With `gate`, its verdict decides the exit code."""
     async with client_and_user(email, lazy_redis=True) as (client, user_id):
         found = await client.get_run(user_id, await client.find_run_id(user_id, prefix))
     show_result(run_to_json(found, None), output)
-    return DONE
+    return report_verdict({"review": found.review}) if gate else DONE
 
 
 async def export(
