@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from infrastructure.outbound.package_page import highest_stable_version
+from infrastructure.outbound.pypi_simple_parts import default_endpoint
 
 # httpx imports its own command line, with all of rich and click, unless that is missing.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
@@ -77,7 +78,7 @@ class SimplePackageIndex:
 
         None is the default of the `pypi-simple` library. With an empty URL nothing is looked up.
         """
-        self._base_url = (default_index_url() if base_url is None else base_url).rstrip("/")
+        self._base_url = (default_endpoint() if base_url is None else base_url).rstrip("/")
         self._timeout = timeout
         self._clock = clock
         self._client: httpx.AsyncClient | None = None
@@ -206,13 +207,6 @@ class SimplePackageIndex:
     def _new_client(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=CONCURRENT_REQUESTS)
         return httpx.AsyncClient(timeout=self._timeout, limits=limits)
-
-
-def default_index_url() -> str:
-    """Return the default of the `pypi-simple` library, which is imported when it is needed."""
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
-
-    return PYPI_SIMPLE_ENDPOINT
 
 
 def _is_valid_name(package: str) -> bool:

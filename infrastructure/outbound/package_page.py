@@ -1,6 +1,6 @@
 """The newest version on a project's page of a PEP 691 simple index. The page is hostile input.
 
-`pypi-simple` reads the names of files. It is imported with the first page, because that takes a tenth of a second.
+`pypi-simple` reads the names of files.
 """
 
 import re
@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from infrastructure.json_codec import loads_untrusted
+from infrastructure.outbound.pypi_simple_parts import file_name_parser
 
 MAX_FILES = 100_000
 """Files that one page may list; the largest projects have about ten thousand."""
@@ -56,13 +57,12 @@ def _is_yanked(file: Mapping[str, Any]) -> bool:
 
 def _version_in(file_name: str, project: str) -> str | None:
     """Return the version in the name of a distribution file; None if it is not one of the project's."""
-    from pypi_simple import UnparsableFilenameError, parse_filename  # noqa: PLC0415
-
     if len(file_name) > _MAX_NAME_LENGTH or not _FILE_NAME.fullmatch(file_name):
         return None
+    parse_filename, unparsable = file_name_parser()
     try:
         found, version, _ = parse_filename(file_name, project)
-    except UnparsableFilenameError:
+    except unparsable:
         return None
     return version if canonicalize_name(found) == project else None
 
