@@ -44,6 +44,8 @@ METRIC = MetricDeclaration(
             meaning="max(0, 100 - 5 * avg_cc): 0..100, higher is better.",
             json_type="number",
         ),
+        AggregateField(key="functions", meaning="The functions and methods."),
+        AggregateField(key="complex_functions", meaning="Those of them whose complexity is above 10."),
     ),
     file_metric=FileMetric(
         key="complexity",
@@ -110,7 +112,13 @@ class Cyclomatic:
             return Report(aggregate=METRIC.without_value(), gaps=["cyclomatic: no file parses"])
         by_file = {path: [row[2] for row in functions] for path, functions in facts.items()}
         per_file = {
-            path: {"max": max(found, default=0), "avg": _mean(found), "functions": len(found), "sum": sum(found)}
+            path: {
+                "max": max(found, default=0),
+                "avg": _mean(found),
+                "functions": len(found),
+                "sum": sum(found),
+                "complex": sum(complexity > THRESHOLD for complexity in found),
+            }
             for path, found in by_file.items()
         }
         return Report(
@@ -127,7 +135,12 @@ class Cyclomatic:
             return METRIC.without_value()
         functions = sum(row["functions"] for row in numbers.values())
         average = sum(row["sum"] for row in numbers.values()) / functions if functions else 0.0
-        return {"avg_cc": average, "complexity_score": complexity_score(average)}
+        return {
+            "avg_cc": average,
+            "complexity_score": complexity_score(average),
+            "functions": functions,
+            "complex_functions": sum(row["complex"] for row in numbers.values()),
+        }
 
 
 def _mean(numbers: list[int]) -> float:

@@ -50,21 +50,28 @@ def test_size_needs_tokens_but_no_syntax() -> None:
 
 def test_cyclomatic() -> None:
     found = report(cyclomatic.COLLECTOR, a=branches(4) + branches(1), b=branches(7), c="x = 1\n")
-    assert found.aggregate == {"avg_cc": 4.0, "complexity_score": 80.0}
+    assert found.aggregate == {"avg_cc": 4.0, "complexity_score": 80.0, "functions": 3, "complex_functions": 0}
     assert found.per_file == {
-        "a.py": {"max": 4, "avg": 2.5, "functions": 2, "sum": 5},
-        "b.py": {"max": 7, "avg": 7.0, "functions": 1, "sum": 7},
-        "c.py": {"max": 0, "avg": 0.0, "functions": 0, "sum": 0},
+        "a.py": {"max": 4, "avg": 2.5, "functions": 2, "sum": 5, "complex": 0},
+        "b.py": {"max": 7, "avg": 7.0, "functions": 1, "sum": 7, "complex": 0},
+        "c.py": {"max": 0, "avg": 0.0, "functions": 0, "sum": 0, "complex": 0},
     }
     assert not found.findings
 
 
 def test_cyclomatic_without_a_function() -> None:
-    assert report(cyclomatic.COLLECTOR, a="x = 1\n").aggregate == {"avg_cc": 0.0, "complexity_score": 100.0}
+    expected = {"avg_cc": 0.0, "complexity_score": 100.0, "functions": 0, "complex_functions": 0}
+    assert report(cyclomatic.COLLECTOR, a="x = 1\n").aggregate == expected
 
 
 def test_cyclomatic_score_does_not_go_below_zero() -> None:
-    assert report(cyclomatic.COLLECTOR, a=branches(30)).aggregate == {"avg_cc": 30.0, "complexity_score": 0.0}
+    found = report(cyclomatic.COLLECTOR, a=branches(30)).aggregate
+    assert (found["avg_cc"], found["complexity_score"]) == (30.0, 0.0)
+
+
+def test_functions_above_10_are_counted() -> None:
+    found = report(cyclomatic.COLLECTOR, a=branches(10) + branches(11), b=branches(12) + branches(1)).aggregate
+    assert (found["functions"], found["complex_functions"]) == (4, 2)
 
 
 @pytest.mark.parametrize(
@@ -131,5 +138,7 @@ def test_numbers_are_null_where_no_file_parses(collector: FileCollector) -> None
 def test_a_tree_without_files() -> None:
     nothing = Totals(sloc={})
     assert size.COLLECTOR.summarize({}, nothing).aggregate == {"files": 0, "sloc": 0, "avg_file_sloc": 0}
-    assert cyclomatic.COLLECTOR.summarize({}, nothing).aggregate == {"avg_cc": 0.0, "complexity_score": 100.0}
+    assert cyclomatic.COLLECTOR.summarize({}, nothing).aggregate == {
+        "avg_cc": 0.0, "complexity_score": 100.0, "functions": 0, "complex_functions": 0
+    }  # fmt: skip
     assert mi.COLLECTOR.summarize({}, nothing).aggregate == {"mi_avg": 100.0}
