@@ -100,7 +100,7 @@ bench-growth: $(STAMP) ## print the buffers of the hot path's statements at 1,00
 	$(BIN)/python -m benchmarks.growth
 
 lock: $(STAMP) ## write the hashed locks from the ranges in pyproject.toml
-	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra http pyproject.toml -o requirements.lock
 	$(COMPILE) --all-extras pyproject.toml -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) --group pyproject.toml:bench -o requirements-bench.lock
 	echo hatchling | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock

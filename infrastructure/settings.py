@@ -4,7 +4,9 @@ Errors name the variable and say what is wrong with it. They never repeat the va
 """
 
 import difflib
+import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,6 +42,9 @@ OTHER_VARIABLES = frozenset({"VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FAILPOINTS"
 
 SIMILARITY = 0.9
 """Least ratio of `difflib` between a variable's name and a setting's for it to count as misspelt."""
+
+
+_HTTP_LISTS = ("http_allowed_hosts", "http_trusted_proxies", "http_operators", "http_cors_origins")
 
 
 class Settings(BaseSettings):
@@ -168,6 +173,24 @@ class Settings(BaseSettings):
     status_port: Annotated[int, Field(ge=0, lt=65536)] | None = None
     """Port of that address; unset: nothing is served; 0: any free port, which is logged."""
 
+    http_host: str = "127.0.0.1"
+    """Address on which `vibe8 serve` listens; a container needs `0.0.0.0`."""
+    http_port: Annotated[int, Field(ge=0, lt=65536)] = 8808
+    """Port of that address; 0: any free port, which is logged."""
+    http_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names by which callers reach the service, without port, beside `localhost` and its addresses; `*`: any name.
+    Another name is refused, because a page of another site could have given it this machine's address."""
+    http_trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses or networks of the proxies whose headers about the user and the user's address are believed."""
+    http_trusted_user_header: str | None = None
+    """Header in which these proxies give the email of the signed-in user, such as `x-forwarded-email`."""
+    http_operators: Annotated[tuple[str, ...], NoDecode] = ()
+    """Emails of the users who may operate the fleet over HTTP when such a proxy names them."""
+    http_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may call the API from a browser, such as `https://tools.example.org`."""
+    http_max_streams: PositiveInt = 200
+    """Event streams that one process of the service keeps open; each takes a connection to Redis."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -186,7 +209,12 @@ class Settings(BaseSettings):
         return init_settings, EnvSettingsSource(settings_cls, env_prefix=PREFIX), env_settings
 
     @field_validator(
-        "git_allowed_hosts", "token_encryption_keys", "webhook_secrets", "webhook_allowed_hosts", mode="before"
+        "git_allowed_hosts",
+        "token_encryption_keys",
+        "webhook_secrets",
+        "webhook_allowed_hosts",
+        *_HTTP_LISTS,
+        mode="before",
     )
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
@@ -194,10 +222,24 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("git_allowed_hosts", "webhook_allowed_hosts")
+    @field_validator("git_allowed_hosts", "webhook_allowed_hosts", *_HTTP_LISTS)
     @classmethod
     def _lower_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(host.lower() for host in value)
+
+    @field_validator("http_trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)  # the ValueError says what is wrong with it
+        return value
+
+    @field_validator("http_trusted_user_header")
+    @classmethod
+    def _check_header(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
+            raise ValueError("must be a header's name of letters, digits and dashes")
+        return None if value is None else value.lower()
 
     @field_validator("webhook_secrets")
     @classmethod
@@ -219,6 +261,7 @@ class Settings(BaseSettings):
         "run_retention_days",
         "startup_wait",
         "status_port",
+        "http_trusted_user_header",
         mode="before",
     )
     @classmethod

@@ -26,6 +26,7 @@ SETTING_SECTIONS = {
     "token_encryption_keys": "Tokens of private repositories",  # nosec B105 # words
     "webhook_secrets": "Webhooks",
     "status_host": "Health and metrics",
+    "http_host": "The HTTP service",
     "log_level": "Logs",
 }
 """The first field of each section."""

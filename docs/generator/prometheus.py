@@ -8,7 +8,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs.generator.markdown import NOTE, cell, table
-from infrastructure.observability import prometheus_metrics
+from infrastructure.observability import http_metrics, prometheus_metrics
 
 ALERTS = Path(__file__).parents[2] / "deploy/prometheus/alerts.yml"
 
@@ -16,8 +16,9 @@ HEAD = f"""\
 # Prometheus metrics
 {NOTE}
 
-A worker serves them on `/metrics` of `STATUS_HOST:STATUS_PORT`. Durations are in seconds, with histogram buckets from
-0.01 to 600. The usual `process_*` and `python_*` metrics of the worker process (without its children) are there too.
+A worker serves them on `/metrics` of `STATUS_HOST:STATUS_PORT`, and so does `vibe8 serve`, whose own begin with
+`vibe8_http`. Durations are in seconds, with histogram buckets from 0.005 to 600. The usual `process_*` and `python_*`
+metrics of the process (without its children) are there too.
 `deploy/prometheus/alerts.yml` has the alert rules, [the runbook](operations.md#alerts) says what to do, and
 `deploy/grafana/vibe8.json` is a board.
 
@@ -31,7 +32,7 @@ def page() -> str:
 
 def _rows() -> Iterable[Sequence[str]]:
     alerts = _alerts()
-    for value in vars(prometheus_metrics).values():
+    for value in (*vars(prometheus_metrics).values(), *vars(http_metrics).values()):
         if isinstance(value, MetricWrapperBase):
             (family,) = value.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name

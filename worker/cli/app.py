@@ -81,6 +81,18 @@ def worker() -> None:
     run_worker()
 
 
+@app.command(epilog=examples_epilog("vibe8 serve", "HTTP_PORT=80 HTTP_ALLOWED_HOSTS=vibe8.example.org vibe8 serve"))
+def serve() -> None:
+    """Serve the API over HTTP until SIGTERM: jobs, runs and what operators do.
+
+    It needs DATABASE_URL and REDIS_URL, or a running `vibe8 up`. Start as many as you like behind one address. After
+    SIGTERM it takes no new connection, and answers have 20 seconds to end.
+    """
+    from worker.cli.commands.serve import serve as run_service
+
+    run_service()
+
+
 @app.command(epilog=examples_epilog("DATABASE_URL=postgresql://... vibe8 migrate"))
 def migrate(as_json: JsonOption = False) -> None:
     """Update the database schema.

@@ -1,0 +1,66 @@
+"""Jobs: list, read, cancel or delete, retry."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from domain.jobs import JobCursor, JobStatus
+from worker.client import job_to_json
+from worker.http.api.answers import json_response, read_cursor, write_cursor
+from worker.http.caller import Reader, Submitter
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+MAX_PAGE = 100
+MAX_AGE_SECONDS = 100 * 365 * 86_400
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most items of the page.")]
+Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before.")]
+
+
+@router.get("")
+async def list_jobs(
+    caller: Reader,
+    status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
+    since_seconds: Annotated[
+        int | None, Query(ge=0, le=MAX_AGE_SECONDS, description="Only jobs that are younger than this.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List your jobs, newest first. A job is listed until it is deleted, or cleaned up after its end."""
+    after = None if cursor is None else _job_cursor(cursor)
+    since = None if since_seconds is None else timedelta(seconds=since_seconds)
+    found = await caller.client.list_jobs(caller.user_id, status=status, since=since, limit=limit + 1, after=after)
+    page = found[:limit]
+    following = write_cursor(page[-1].created_at, page[-1].job_id) if len(found) > limit else None
+    return json_response({"jobs": [job_to_json(job) for job in page], "next": following})
+
+
+@router.get("/{job_id}")
+async def get_job(caller: Reader, job_id: str) -> Response:
+    """Return a job: its state, stage and progress."""
+    return json_response(job_to_json(await caller.client.get_job(caller.user_id, job_id)))
+
+
+@router.delete("/{job_id}")
+async def delete_job(caller: Submitter, job_id: str) -> Response:
+    """Cancel a job that has not ended (202, with the job), or delete one that has (204). Its run stays."""
+    job = await caller.client.get_job(caller.user_id, job_id)
+    if not job.status.finished:
+        return json_response(job_to_json(await caller.client.cancel_job(caller.user_id, job_id)), 202)
+    await caller.client.take_result(caller.user_id, job_id)
+    return Response(status_code=204)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+async def retry_job(caller: Submitter, job_id: str) -> Response:
+    """Make a failed job pending again, with its attempts reset."""
+    return json_response(job_to_json(await caller.client.retry_job(caller.user_id, job_id)), 202)
+
+
+def _job_cursor(text: str) -> JobCursor:
+    created_at, job_id = read_cursor(text)
+    return JobCursor(created_at=created_at, job_id=job_id)
