@@ -27,6 +27,9 @@ class Action(StrEnum):
     RESUME = "resume"
     DRAIN = "drain"
     CLEANUP = "cleanup"
+    CREATE_KEY = "create_key"
+    USE_KEY = "use_key"
+    REVOKE_KEY = "revoke_key"
 
 
 class Resource(StrEnum):
@@ -36,6 +39,7 @@ class Resource(StrEnum):
     RUN = "run"
     USER = "user"
     FLEET = "fleet"
+    KEY = "key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,15 +21,31 @@ class InvalidInputError(PermanentError):
 
 
 class NotFoundError(PermanentError):
-    """There is no such job, run or user."""
+    """There is no such job, run, key or user."""
 
 
 class ForbiddenError(PermanentError):
-    """The job, run or user exists and belongs to somebody else."""
+    """The job, run, key or user exists and belongs to somebody else."""
+
+
+class InvalidKeyError(PermanentError):
+    """The API key is malformed, unknown, revoked or expired."""
+
+
+class PermissionDeniedError(PermanentError):
+    """The API key does not have the permission, or only an operator may do this."""
 
 
 class LimitExceededError(PermanentError):
     """The user has too many unfinished jobs, or has submitted too many today."""
+
+
+class RateLimitedError(LimitExceededError):
+    """The API key has made all requests of its hour: `limit` of them. The hour ends in `reset_seconds`."""
+
+    def __init__(self, message: str = "", *, limit: int = 0, reset_seconds: int = 0) -> None:
+        super().__init__(message)
+        self.limit, self.reset_seconds = limit, reset_seconds
 
 
 class IllegalTransitionError(PermanentError):

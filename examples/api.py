@@ -23,7 +23,10 @@ from worker.client import Client, Completed, JobFailed, job_to_json, run_to_json
 STATUS = {
     errors.NotFoundError: 404,
     errors.ForbiddenError: 404,
+    errors.InvalidKeyError: 401,
+    errors.PermissionDeniedError: 403,
     errors.LimitExceededError: 429,
+    errors.RateLimitedError: 429,
     errors.IllegalTransitionError: 409,
     errors.InvalidInputError: 422,
     errors.ServiceUnavailableError: 503,

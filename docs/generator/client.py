@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, get_type_hints
 
 from docs.generator.docstrings import field_meanings
 from docs.generator.markdown import NOTE, cell, documentation, table
@@ -15,6 +15,7 @@ from domain.findings.roles import Role
 from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.jobs import AttemptError, Job, JobCursor, JobStatus
+from domain.keys import DEFAULT_RATE_LIMIT, MAX_KEYS, MAX_RATE_LIMIT
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.statistics.trends import Series, Trend, TrendRun
@@ -23,13 +24,18 @@ from examples.api import STATUS
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH
 from worker import client
 from worker.client import (
+    ApiKey,
+    AuthenticatedKey,
     Client,
     Completed,
+    CreatedKey,
     ExportFormat,
     FindingPage,
     JobFailed,
     Page,
+    Permission,
     ProjectTrend,
+    RateLimit,
     RepositorySubmission,
     RunComparison,
     Unfinished,
@@ -46,8 +52,11 @@ WIDTH = 100
 ERRORS = (
     errors.InvalidInputError,
     errors.LimitExceededError,
+    errors.RateLimitedError,
     errors.NotFoundError,
     errors.ForbiddenError,
+    errors.InvalidKeyError,
+    errors.PermissionDeniedError,
     errors.IllegalTransitionError,
     errors.ServiceUnavailableError,
 )
@@ -56,7 +65,8 @@ ERRORS = (
 VALUES: Sequence[type] = (
     UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
     Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, FindingPage, FindingState, FindingSeverity, Role,
-    RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery,
+    RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery, ApiKey, CreatedKey,
+    Permission, AuthenticatedKey, RateLimit,
 )  # fmt: skip
 FUNCTIONS = (
     client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
@@ -119,6 +129,13 @@ LIMITS = (
     ("`MAX_LISTED_JOBS`", MAX_LISTED_JOBS, "jobs on a page of `list_jobs`"),
     ("`MAX_PAGE_SIZE`", MAX_PAGE_SIZE, "runs on a page of `list_runs`"),
     ("`MAX_LISTED_FINDINGS`", MAX_LISTED_FINDINGS, "findings on a page of `list_findings`"),
+    ("`MAX_KEYS`", MAX_KEYS, "API keys of a user"),
+    (
+        "`DEFAULT_RATE_LIMIT`",
+        DEFAULT_RATE_LIMIT,
+        "requests an hour of an API key; MAX_RATE_LIMIT if an operator says so",
+    ),
+    ("`MAX_RATE_LIMIT`", MAX_RATE_LIMIT, "requests an hour that an operator can allow"),
 )
 
 
@@ -133,6 +150,7 @@ def page() -> str:
             table(("limit", "value", "of"), [(name, str(value), meaning) for name, value, meaning in LIMITS]),
             f"\n## `Client`\n\n{documentation(Client)}\n",
             *(_call(f"Client.{name}", function) for name, function in _calls(Client).items()),
+            *(_sub_client(name, cls) for name, cls in sub_clients().items()),
             OPERATORS,
             f"{documentation(OperatorClient)}\n",
             *(_call(f"OperatorClient.{name}", function) for name, function in operator_calls.items()),
@@ -153,6 +171,26 @@ def _calls(cls: type) -> Mapping[str, Callable[..., Any]]:
     }
 
 
+def sub_clients() -> Mapping[str, type]:
+    """Return the classes of the client's subjects by the attributes that hold them, as `Client` annotates them."""
+    return {name: cls for name, cls in get_type_hints(Client).items() if not name.startswith("_")}
+
+
+def client_calls() -> Mapping[str, Callable[..., Any]]:
+    """Return all calls of the client by their names; those of a subject are named as in `keys.create`."""
+    by_subject = {
+        f"{subject}.{name}": function
+        for subject, cls in sub_clients().items()
+        for name, function in _calls(cls).items()
+    }
+    return {**_calls(Client), **by_subject}
+
+
+def _sub_client(subject: str, cls: type) -> str:
+    calls = (_call(f"Client.{subject}.{name}", function) for name, function in _calls(cls).items())
+    return f"\n## `Client.{subject}`\n\n{documentation(cls)}\n{''.join(calls)}"
+
+
 def raised(name: str, calls: Mapping[str, Callable[..., Any]]) -> set[type]:
     """Return the errors that a docstring names after `Raises`, and those of the calls to which it refers there."""
     text = documentation(calls[name]).partition("Raises")[2]
@@ -164,8 +202,8 @@ def raised(name: str, calls: Mapping[str, Callable[..., Any]]) -> set[type]:
 
 
 def _error_rows() -> Iterable[Sequence[str]]:
-    calls = {**_calls(OperatorClient), **_calls(Client)}
-    by_call = {name: raised(name, calls) for name in (*_calls(Client), *_calls(OperatorClient))}
+    calls = {**_calls(OperatorClient), **client_calls()}
+    by_call = {name: raised(name, calls) for name in (*client_calls(), *_calls(OperatorClient))}
     for error in ERRORS:
         users = ", ".join(f"`{name}`" for name, errors_of in by_call.items() if error in errors_of)
         if error is errors.ServiceUnavailableError:

@@ -22,6 +22,8 @@ ADDED_INDEXES = {
     "ix_analysis_runs_project",
     "ix_analysis_runs_pinned",
     "ix_analysis_runs_user_id_created_at_run_id",
+    "ix_api_keys_prefix",
+    "ix_api_keys_user_id_created_at_id",
     "ix_audit_logs_action_created_at_id",
     "ix_audit_logs_created_at_id",
     "ix_audit_logs_resource",
@@ -51,9 +53,11 @@ ADDED_INDEXES = {
     "ix_notices_open_host",
     "ix_notices_job_id",
 }
+UNIQUE_CONSTRAINTS = {"uq_api_keys_key_hash"}
 PRIMARY_KEYS = {
     "pk_users",
     "pk_analysis_runs",
+    "pk_api_keys",
     "pk_audit_logs",
     "pk_insights",
     "pk_jobs",
@@ -128,7 +132,7 @@ async def test_the_indexes_are_those_of_the_reference_and_the_added_ones(connect
     rows = await connection.fetch(
         "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND NOT starts_with(tablename, 'audit_logs_')"
     )
-    assert {row["indexname"] for row in rows} == REFERENCE_INDEXES | ADDED_INDEXES | PRIMARY_KEYS
+    assert {row["indexname"] for row in rows} == (REFERENCE_INDEXES | ADDED_INDEXES | UNIQUE_CONSTRAINTS | PRIMARY_KEYS)
 
 
 @pytest.mark.parametrize("table", REFERENCE_COLUMNS)

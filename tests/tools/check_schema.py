@@ -1,4 +1,4 @@
-"""`python -m tests.tools.check_schema`: check that migrations create the schema of `tables.py`. For `make check`."""
+"""`python -m tests.tools.check_schema`: check that migrations create the schema of the tables. For `make check`."""
 
 import asyncio
 import sys
@@ -22,9 +22,9 @@ def main() -> int:
     with temporary_directory() as directory, EmbeddedStack(directory, durable=False) as stack:
         found = asyncio.run(differences(stack.database_url))
     for line in found:
-        sys.stderr.write(f"the migrations and tables.py differ: {line}\n")
+        sys.stderr.write(f"the migrations and infrastructure/database/tables differ: {line}\n")
     if not found:
-        sys.stdout.write("Schema: migrations (up, down, up again) and tables.py agree.\n")
+        sys.stdout.write("Schema: migrations (up, down, up again) and infrastructure/database/tables agree.\n")
     return 1 if found else 0
 
 

@@ -46,11 +46,11 @@ def run_and_exit(command: Coroutine[Any, Any, int]) -> None:
     raise typer.Exit(run_and_flush(command))
 
 
-def parse_age(text: str | None) -> timedelta | None:
+def parse_age(text: str | None, option: str = "--since") -> timedelta | None:
     """Parse an age such as 90s, 30m, 1h or 2d. Raises InvalidInputError."""
     if text is None:
         return None
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
     if unit is None or not text[:-1].isdecimal() or len(text) > 12:
-        raise InvalidInputError(f"--since must look like 90s, 30m, 1h or 2d, not {one_line(text, 40)!r}")
+        raise InvalidInputError(f"{option} must look like 90s, 30m, 1h or 2d, not {one_line(text, 40)!r}")
     return min(timedelta(**{unit: int(text[:-1])}), timedelta(days=MAX_AGE_DAYS))

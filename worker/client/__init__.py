@@ -1,6 +1,7 @@
 """What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
 
 from domain.gate.policy import Policy, parse_policy
+from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
 from worker.client.client import Client
 from worker.client.jobs.submissions import RepositorySubmission, Submission, UploadSubmission
@@ -27,16 +28,21 @@ from worker.client.serializers import (
 from worker.export.export_format import ExportFormat
 
 __all__ = [
+    "ApiKey",
+    "AuthenticatedKey",
     "Client",
     "Completed",
+    "CreatedKey",
     "ExportFormat",
     "FindingPage",
     "JobFailed",
     "JobOptions",
     "JobResult",
     "Page",
+    "Permission",
     "Policy",
     "ProjectTrend",
+    "RateLimit",
     "RepositorySubmission",
     "RunComparison",
     "Submission",

@@ -12,7 +12,6 @@ NotFoundError and ForbiddenError (an API that must not reveal which ids exist an
 ServiceUnavailableError (try again later).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
@@ -31,12 +30,12 @@ from domain.sources import Authorship
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
 from infrastructure.database.repositories.users import UserRepository
-from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
+from worker.client.accounts.keys import KeysClient
 from worker.client.accounts.user_deletion import delete_user
-from worker.client.connections import Connections, open_connections
+from worker.client.connections import Connections, environment_tracer, open_connections
 from worker.client.jobs.owned_jobs import OwnedJobs
 from worker.client.jobs.submissions import (
     RepositorySubmission,
@@ -57,19 +56,14 @@ from worker.client.runs.owned_runs import OwnedRuns
 from worker.export.export_format import ExportFormat
 
 
-@asynccontextmanager
-async def environment_tracer() -> AsyncIterator[Tracer]:
-    """Open the tracer that the environment configures, and send the spans that are left at the end."""
-    tracer = open_tracer()
-    try:
-        yield tracer
-    finally:
-        if tracer.enabled:
-            await asyncio.to_thread(tracer.close)
-
-
 class Client:
-    """What one API may do for its users. Safe for concurrent tasks of one event loop."""
+    """What one API may do for its users. Safe for concurrent tasks of one event loop.
+
+    Some subjects have a client of their own, which is an attribute: `client.keys.create(...)`.
+    """
+
+    keys: KeysClient
+    """API keys."""
 
     def __init__(
         self,
@@ -84,6 +78,7 @@ class Client:
         limits = submission_limits(settings)
         self._jobs = OwnedJobs(connections, limits, actor)
         self._runs = OwnedRuns(connections.database, actor)
+        self.keys = KeysClient(connections, actor)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
             connections=connections, settings=settings, limits=limits, tracer=self._tracer, actor=actor

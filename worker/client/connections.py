@@ -1,5 +1,6 @@
-"""Connections of a client to PostgreSQL, the queue and the token vault."""
+"""Connections of a client to PostgreSQL and Redis."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ import structlog
 from domain.errors import ServiceUnavailableError
 from domain.jobs import Job
 from infrastructure.database.engine import Database
+from infrastructure.observability.tracer_factory import open_tracer
+from infrastructure.observability.tracing import Tracer
+from infrastructure.redis.key_usage import KeyUsage
 from infrastructure.redis.queue import JobQueue, connect, connect_lazily
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.settings import Settings
@@ -27,6 +31,7 @@ class Connections:
     database: Database
     queue: JobQueue
     vault: TokenVault
+    key_usage: KeyUsage
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
         """Add the jobs to the queue. Idle workers find pending rows within seconds if this fails."""
@@ -74,4 +79,15 @@ async def open_connections(settings: Settings, *, lazy_redis: bool = False) -> A
         stack.push_async_callback(redis.aclose)
         keys = [key.get_secret_value() for key in settings.token_encryption_keys]
         vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
-        yield Connections(database=database, queue=JobQueue(redis), vault=vault)
+        yield Connections(database=database, queue=JobQueue(redis), vault=vault, key_usage=KeyUsage(redis))
+
+
+@contextlib.asynccontextmanager
+async def environment_tracer() -> AsyncIterator[Tracer]:
+    """Open the tracer that the environment configures, and send the spans that are left at the end."""
+    tracer = open_tracer()
+    try:
+        yield tracer
+    finally:
+        if tracer.enabled:
+            await asyncio.to_thread(tracer.close)

@@ -16,8 +16,8 @@ from infrastructure.database.repositories.submissions import SubmissionRepositor
 from infrastructure.database.repositories.users import UserRepository
 from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
-from worker.client.client import Client, environment_tracer
-from worker.client.connections import Connections, open_connections
+from worker.client.client import Client
+from worker.client.connections import Connections, environment_tracer, open_connections
 from worker.client.jobs.submissions import submission_limits
 
 MAX_LISTED_ENTRIES = 1_000

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.audit import Action, Actor, Resource
 from domain.errors import ForbiddenError, InvalidInputError, NotFoundError
 from domain.text import one_line, printable
+from infrastructure.database.access.api_keys import ApiKeyRepository
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.runs import delete_runs, lock_runs
@@ -150,12 +151,16 @@ class UserRepository:
         done = await self._connection.execute(_DELETE_DELIVERIES, {"id": user_id, "limit": limit})
         return DeletedRows(rows=done.rowcount)
 
+    async def delete_keys(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` API keys of the user."""
+        return DeletedRows(rows=await ApiKeyRepository(self._connection).delete_of_user(user_id, limit))
+
     async def forget_addresses(self, user_id: UUID, limit: int) -> DeletedRows:
         """Clear address and agent in up to `limit` of the user's entries in the audit log, which stay."""
         return DeletedRows(rows=await AuditRepository(self._connection).forget_addresses(user_id, limit))
 
     async def delete(self, user_id: UUID, limit: int, *, by_operator: bool = False) -> DeletedUser:
-        """Delete the user with up to `limit` jobs, runs and deliveries each, under the lock that submissions take.
+        """Delete the user with up to `limit` jobs, runs, deliveries and keys each, under the submissions' lock.
 
         Up to as many entries of the audit log lose their address and agent, and stay. Where the user has as many or
         more of one of these, the user stays: call it again after the commit. Raises NotFoundError.
@@ -166,8 +171,9 @@ class UserRepository:
         await self._connection.execute(_LOCK_RUNS, values)
         job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
         others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
+        keys = await self.delete_keys(user_id, limit)
         entries = await self.forget_addresses(user_id, limit)
-        complete = max(len(job_ids), entries.rows, *(done.rowcount for done in others)) < limit
+        complete = max(len(job_ids), keys.rows, entries.rows, *(done.rowcount for done in others)) < limit
         if complete:
             await self._connection.execute(_DELETE, {"id": user_id, **actor_values(Actor(operator=by_operator))})
         return DeletedUser(job_ids=job_ids, complete=complete)

@@ -119,9 +119,13 @@ def test_reference_of_the_client_has_every_public_call_and_what_it_raises() -> N
         for name in vars(cls):
             if not name.startswith("_"):
                 assert f"\n### `{cls.__name__}.{name}`\n" in CLIENT
+    assert "keys.create" in client.client_calls()
+    for name in client.client_calls():
+        assert f"\n### `Client.{name}`\n" in CLIENT
     errors = rows(CLIENT, "## Errors")
     assert "`submit_many`" in errors["LimitExceededError"][2]  # it says: raises as `submit_upload`
     assert "`cancel_job`" in errors["IllegalTransitionError"][2]
+    assert "`keys.authenticate`" in errors["RateLimitedError"][2]
     assert "`list_runs`" not in errors["NotFoundError"][2]
     assert {error.__name__ for error in STATUS} == {name for name in errors if name.endswith("Error")}
 

@@ -1,9 +1,10 @@
-"""Checks that a job or a run belongs to the user who asks for it. Each raises ForbiddenError if it does not."""
+"""Checks that something belongs to the user who asks for it. Each raises ForbiddenError if it does not."""
 
 from uuid import UUID
 
 from domain.errors import ForbiddenError
 from domain.jobs import Job
+from domain.keys import ApiKey
 from domain.runs import RunSummary
 
 
@@ -17,6 +18,12 @@ def owned_job(job: Job, user_id: UUID) -> Job:
     """Return the job."""
     _require_owner(job.user_id, user_id, f"job {job.job_id}")
     return job
+
+
+def owned_key(key: ApiKey, user_id: UUID) -> ApiKey:
+    """Return the key."""
+    _require_owner(key.user_id, user_id, f"API key {key.key_id}")
+    return key
 
 
 def _require_owner(owner: UUID, user_id: UUID, what: str) -> None:

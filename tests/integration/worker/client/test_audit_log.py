@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from domain.audit import Action, Actor, AuditCursor, Resource
 from domain.errors import ForbiddenError, IllegalTransitionError, LimitExceededError, NotFoundError
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
+from tests.fixtures.checks.plans import plans_of
 from tests.fixtures.jobs import PYTHON_FILE, claim_next, end_attempt, new_run
 from tests.fixtures.worker_process import System
 from worker.client import Client, UploadSubmission
@@ -235,25 +236,6 @@ async def test_pages_hold_every_entry_once_also_among_equal_times(database: Data
         both = await AuditRepository(work).list_entries(user_id=user_id, action=Action.DELETE_USER, limit=10)
     assert len(mine) == 1
     assert len(both) == 5
-
-
-async def plans_of(database: Database, call: Any) -> str:
-    """Return the plans of the call's statements. What they change is rolled back."""
-    statements: list[tuple[str, Any]] = []
-    async with database.unit_of_work() as work:
-        savepoint = await work.begin_nested()
-
-        def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-            statements.append((statement, parameters))
-
-        event.listen(work.sync_connection, "before_cursor_execute", record)
-        await call(work)
-        event.remove(work.sync_connection, "before_cursor_execute", record)
-        lines: list[str] = []
-        for statement, parameters in statements:
-            lines += (await work.exec_driver_sql(f"EXPLAIN {statement}", tuple(parameters))).scalars().all()
-        await savepoint.rollback()
-    return "\n".join(lines)
 
 
 async def test_no_statement_reads_the_whole_log_of_100_000_entries(database: Database) -> None:

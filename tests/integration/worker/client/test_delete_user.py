@@ -18,7 +18,7 @@ from tests.fixtures.jobs import PYTHON_FILE, claim_next, new_run
 from worker.client import Client
 
 URL = "https://github.com/owner/repo"
-TABLES = ("users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage")
+TABLES = ("users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys")
 
 
 @pytest.fixture(autouse=True)
@@ -58,14 +58,18 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
 ) -> None:
     await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     await fill(database, user_id, 450)
+    for _ in range(3):
+        await client.keys.create(user_id, name="k")
     other = await client.get_or_create_user("b@example.org")
     await client.submit_upload(other, filename="a.py", content=PYTHON_FILE)
+    await client.keys.create(other, name="k")
     async with database.unit_of_work() as connection:
         for statement in LOG_DELETIONS:
             await connection.execute(text(statement))
     await client.delete_user(user_id)
     assert await rows(database) == {
         "users": 1, "jobs": 1, "job_uploads": 1, "analysis_runs": 0, "notices": 0, "daily_usage": 1,
+        "api_keys": 1,
     }  # fmt: skip
     async with database.unit_of_work() as connection:
         sizes = await connection.execute(
@@ -73,6 +77,7 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
         )
         assert {row.name: (row.most, row.total) for row in sizes} == {
             "jobs": (100, 451), "analysis_runs": (100, 450), "notices": (100, 451), "users": (1, 1),
+            "api_keys": (3, 3),
         }  # fmt: skip
 
 
@@ -89,7 +94,7 @@ LOG_DELETIONS = [
     *(
         f"CREATE TRIGGER log_deletion AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone "
         "FOR EACH STATEMENT EXECUTE FUNCTION log_deletion()"
-        for table in ("users", "jobs", "analysis_runs", "notices")
+        for table in ("users", "jobs", "analysis_runs", "notices", "api_keys")
     ),
 ]
 

@@ -1,0 +1,33 @@
+"""The schema for SQLAlchemy, a module for each subject. The migrations create it; triggers exist only there."""
+
+from infrastructure.database.tables.base import Base
+from infrastructure.database.tables.queue import (
+    DELIVERY_HOST,
+    WAITS_FOR_CLAIM,
+    CronSlotRow,
+    FleetControlRow,
+    JobRow,
+    JobUploadRow,
+    QueueStatisticsRow,
+    WebhookDeliveryRow,
+)
+from infrastructure.database.tables.runs import AnalysisRunRow, InsightRow
+from infrastructure.database.tables.users import ApiKeyRow, AuditLogRow, DailyUsageRow, UserRow
+
+__all__ = [
+    "DELIVERY_HOST",
+    "WAITS_FOR_CLAIM",
+    "AnalysisRunRow",
+    "ApiKeyRow",
+    "AuditLogRow",
+    "Base",
+    "CronSlotRow",
+    "DailyUsageRow",
+    "FleetControlRow",
+    "InsightRow",
+    "JobRow",
+    "JobUploadRow",
+    "QueueStatisticsRow",
+    "UserRow",
+    "WebhookDeliveryRow",
+]

@@ -1,0 +1,27 @@
+"""All kinds of things that belong to users, and the calls that are about none."""
+
+from tests.hostile.owners.job_cases import JOBS, RUNS
+from tests.hostile.owners.key_cases import KEYS
+from tests.hostile.owners.world import Call
+
+SUBJECTS = {"jobs": JOBS, "runs": RUNS, "keys": KEYS}
+
+THING_CALLS = {name: call for subject in SUBJECTS.values() for name, call in subject.calls.items()}
+OWN_CALLS: dict[str, Call] = {
+    "delete_user": lambda client, user, _: client.delete_user(user),
+    **{name: call for subject in SUBJECTS.values() for name, call in subject.own.items()},
+}
+CALLS_BY_PREFIX = {"find_job_id", "find_run_id"}
+CALLS_WITHOUT_OWNER = {
+    "open",
+    "get_or_create_user",  # the caller has authenticated the user
+    "for_request",  # the same client, with an address for its entries in the audit log
+    "webhook_secrets",  # derived from the id, without reading any data
+    "keys.authenticate",  # says whose key it is
+}
+QUERIES = (
+    *(subject.query for subject in SUBJECTS.values()),
+    "SELECT t::text FROM daily_usage AS t WHERE user_id = :id ORDER BY day",
+    "SELECT t::text FROM users AS t WHERE id = :id",
+    "SELECT t::text FROM audit_logs AS t WHERE user_id = :id ORDER BY id",
+)
