@@ -15,8 +15,7 @@ from infrastructure.observability.status_server import StatusServer
 from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
 from worker.client import Client
-from worker.client.client import environment_tracer
-from worker.client.connections import open_connections
+from worker.client.connections import environment_tracer, open_connections
 from worker.client.operator import OperatorClient
 from worker.http.app import create_app
 from worker.http.identity import FirstOf
