@@ -1,0 +1,1 @@
+"""Evaluations: projects of declared authors, compared by what the collectors measured of them."""
