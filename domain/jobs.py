@@ -25,9 +25,12 @@ UPLOADS_VERSION = 2
 """The version of a job whose upload is in `job_uploads`."""
 
 OPTIONS_VERSION = 3
-"""The version of a job with options."""
+"""The version of a job with a baseline or a gate policy."""
 
-JOB_VERSION = OPTIONS_VERSION
+SELECTION_VERSION = 4
+"""The version of a job with options that say what is measured, or with tags."""
+
+JOB_VERSION = SELECTION_VERSION
 """The highest version of a job's row that this program can run.
 
 Raise it when a new kind of job would fail on an older worker: older workers leave such jobs to newer ones.

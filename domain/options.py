@@ -1,28 +1,39 @@
 """Options of a job: what its submission asks for beside the source. They are kept with the run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID
 
 from domain.errors import InvalidInputError
 from domain.gate.policy import Policy, parse_policy
+from domain.selection import Selection
+from domain.tags import Tags, normalize_tags
 from domain.text import JSON, one_line
 
-KNOWN_OPTIONS = frozenset({"baseline", "gate"})
+KNOWN_OPTIONS = frozenset({"baseline", "gate", "collectors", "include", "exclude", "tags"})
 """The keys of the JSON form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """`baseline` is the run to compare with, and `gate` the policy to judge by; None leaves the worker to choose."""
+    """What a submission asks for. What is not given is left to the worker, or means all.
+
+    `baseline` is the run to compare with, and `gate` the policy to judge by. `collectors` are the metrics to measure;
+    the others are null in the result. `include` and `exclude` are globs that choose the files to measure, see
+    `domain.path_globs`. `tags` are those that the run gets, see `domain.tags`.
+    """
 
     baseline: UUID | None = None
     gate: Policy | None = None
+    collectors: Sequence[str] = ()
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    tags: Tags = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON], metrics: Sequence[str]) -> Self:
-        """Read what `to_json` made, or another program wrote. `metrics` are the names that a policy may use.
+        """Read what `to_json` made, or another program wrote. `metrics` are the names of all metrics.
 
         Raises InvalidInputError, in one line.
         """
@@ -31,11 +42,22 @@ class JobOptions:
             raise InvalidInputError(
                 f"the job's options have an unknown key {one_line(unknown[0], 50)!r}; they accept {accepted}"
             )
-        baseline, gate = document.get("baseline"), document.get("gate")
+        baseline, gate, tags = document.get("baseline"), document.get("gate"), document.get("tags")
+        selection = Selection.from_json(document, metrics)
         return cls(
             baseline=None if baseline is None else _run_id(baseline),
             gate=None if gate is None else parse_policy(gate, metrics),
+            collectors=selection.collectors,
+            include=selection.include,
+            exclude=selection.exclude,
+            tags={} if tags is None else normalize_tags(tags),
         )
+
+    @property
+    def selection(self) -> Selection:
+        """What of the source is measured."""
+        chosen = (tuple(self.collectors), tuple(self.include), tuple(self.exclude))
+        return Selection(collectors=chosen[0], include=chosen[1], exclude=chosen[2])
 
     def to_json(self) -> dict[str, JSON]:
         """Return the JSON form, without what is not given."""
@@ -44,7 +66,14 @@ class JobOptions:
             form["baseline"] = str(self.baseline)
         if self.gate is not None:
             form["gate"] = self.gate.to_json()
+        for key in ("collectors", "include", "exclude", "tags"):
+            if chosen := getattr(self, key):
+                form[key] = list(chosen) if isinstance(chosen, tuple | set | frozenset) else chosen
         return form
+
+    def of_run(self) -> dict[str, JSON]:
+        """Return what the run keeps: the JSON form without the tags, which its owner may change later."""
+        return {key: value for key, value in self.to_json().items() if key != "tags"}
 
 
 def _run_id(value: JSON) -> UUID:

@@ -187,6 +187,7 @@ class FetchedSource:
 
     `has_history` is true if there is a bare repository with commits, and `shallow` if its history is cut off.
     `skipped` lists the files and excluded directories that were left out: at most `SKIPPED_LIMIT` of `skipped_total`.
+    `not_selected` is the number of Python files that the submission's globs left out.
     """
 
     has_history: bool
@@ -195,6 +196,7 @@ class FetchedSource:
     branch: str | None = None
     skipped: tuple[SkippedFile, ...] = ()
     skipped_total: int = 0
+    not_selected: int = 0
 
     def to_json(self) -> dict[str, JSON]:
         """Convert to the form in which a child process sends it."""
@@ -205,6 +207,7 @@ class FetchedSource:
             "branch": self.branch,
             "skipped": [[item.path, item.reason] for item in self.skipped],
             "skipped_total": self.skipped_total,
+            "not_selected": self.not_selected,
         }
 
     @classmethod
@@ -217,4 +220,5 @@ class FetchedSource:
             branch=value["branch"],
             skipped=tuple(SkippedFile(path=path, reason=reason) for path, reason in value["skipped"]),
             skipped_total=int(value["skipped_total"]),
+            not_selected=int(value["not_selected"]),
         )

@@ -131,7 +131,7 @@ def analyse(
     emit: Emit = lambda _stage, _share: None,
     cache: FileFactsCache | None = None,
 ) -> Analysis:
-    """Run all collectors over the tree. Files whose facts are in the cache are not inspected again.
+    """Run the collectors that are requested over the tree. Files whose facts are in the cache are not inspected again.
 
     `emit` is called with the stage (`collecting`, `summarizing`) and the share of it that is done, 0..1. An error of a
     file or a collector is never raised; it is listed in the result's `errors` and `completeness`.
@@ -139,21 +139,21 @@ def analyse(
     started = time.monotonic()
     if options.processes == 0 and not _is_tiny(tree):
         options = replace(options, processes=1)
-    collectors = discover()
+    requested = [collector for collector in discover() if tree.selection.requests(collector.metric.name)]
     collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
     summaries = Summaries(collected, {entry.path: entry.location for entry in tree.entries})
-    _collect(tree, collectors, summaries, options, emit, cache)
+    _collect(tree, requested, summaries, options, emit, cache)
     collecting_ended = time.monotonic()
     emit("summarizing", 0.0)
-    outcomes = _summarize(tree, collectors, summaries, options)
-    names = sorted(collector.metric.name for collector in collectors)
+    outcomes = _summarize(tree, requested, summaries, options)
+    names = sorted(collector.metric.name for collector in requested)
     timings = {
         **{f"collect.{name}": round(collected.cpu_ms[name]) for name in names if name in collected.cpu_ms},
         **{f"wall.{name}": round((collected.answered_at.get(name, started) - started) * 1000) for name in names},
         "collecting": round((collecting_ended - started) * 1000),
         "summarizing": round((time.monotonic() - collecting_ended) * 1000),
     }
-    return assemble(tree, fetched, collectors, collected, outcomes, timings)
+    return assemble(tree, fetched, discover(), collected, outcomes, timings)
 
 
 def _collect(

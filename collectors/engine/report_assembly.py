@@ -17,6 +17,7 @@ from collectors.source.source_tree import SourceTree
 from domain.findings.roles import Role, assign_roles
 from domain.metrics.file_tree import MeasuredFile, build_file_tree
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Analysis, Failed, Ok
+from domain.selection import NOT_REQUESTED
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line, safe_json
 
@@ -155,7 +156,10 @@ def assemble(
     outcomes: Mapping[str, Outcome],
     timings_ms: Mapping[str, int],
 ) -> Analysis:
-    """Return the document of the run: valid as JSONB, every list within its limit."""
+    """Return the document of the run: valid as JSONB, every list within its limit.
+
+    `outcomes` are those of the collectors that were requested; the metrics of the others are null.
+    """
     reports = {name: outcome.value for name, outcome in outcomes.items() if isinstance(outcome, Ok)}
     declarations = [collector.metric for collector in collectors]
     metrics = {collector.metric.name: _aggregate(collector, reports) for collector in collectors}
@@ -169,8 +173,23 @@ def assemble(
         completeness=safe_json(_completeness(fetched, collectors, collected, outcomes)),
         tool_versions=tool_versions(collectors),
         timings_ms=timings_ms,
-        history=safe_json(run_history(found, collectors, files, collected.roles, collected.facts)),
+        history=safe_json(
+            run_history(
+                found,
+                collectors,
+                files,
+                collected.roles,
+                collected.facts,
+                failed=_has_failed_tree(collectors, outcomes),
+            )
+        ),
     )
+
+
+def _has_failed_tree(collectors: Iterable[AnyCollector], outcomes: Mapping[str, Outcome]) -> bool:
+    """Return whether a collector of the whole tree failed, as that of the history is."""
+    of_tree = (collector.metric.name for collector in collectors if not is_file_collector(collector))
+    return any(isinstance(outcomes.get(name), Failed) for name in of_tree)
 
 
 def _traits(collectors: Iterable[AnyCollector]) -> dict[str, JSON]:
@@ -230,7 +249,9 @@ def _errors(collected: CollectedFacts, outcomes: Mapping[str, Outcome]) -> list[
     return [*kept, f"and {left_out} more"] if left_out > 0 else kept
 
 
-def _state(collector: AnyCollector, collected: CollectedFacts, outcome: Outcome) -> str:
+def _state(collector: AnyCollector, collected: CollectedFacts, outcome: Outcome | None) -> str:
+    if outcome is None:
+        return NOT_REQUESTED
     if isinstance(outcome, Failed):
         return "failed"
     with_facts = collected.facts.get(collector.metric.name, {})
@@ -245,11 +266,12 @@ def _completeness(
     outcomes: Mapping[str, Outcome],
 ) -> dict[str, JSON]:
     by_name = {collector.metric.name: collector for collector in collectors}
-    states = {name: _state(by_name[name], collected, outcome) for name, outcome in sorted(outcomes.items())}
+    states = {name: _state(by_name[name], collected, outcomes.get(name)) for name in sorted(by_name)}
     return {
         "files": len(collected.paths),
         "analyzed": sum(collected.parse_error(path) is None for path in collected.paths),
         "skipped": [{"path": item.path, "reason": item.reason} for item in fetched.skipped[:SKIPPED_LIMIT]],
         "skipped_total": fetched.skipped_total,
+        "not_selected": fetched.not_selected,
         "collectors": states,
     }

@@ -50,13 +50,16 @@ def tree_steps(
 def answer_trees(trees: Sequence[SourceTree], collectors: Sequence[AnyCollector]) -> Sequence[Answers]:
     """Run the tools that can answer for several trees once for all of them, and return the answers for each tree.
 
-    Raises no error of a tool: its answers are missing then, and it runs for each tree alone.
+    A tool is not asked about trees for which its collector is not requested. Raises no error of a tool: its answers are
+    missing then, and it runs for each tree alone.
     """
     found: list[dict[str, Mapping[str, Facts]]] = [{} for _ in trees]
     for collector in filter(supports_many_trees, collectors):
+        name = collector.metric.name
+        asked = [index for index, tree in enumerate(trees) if tree.selection.requests(name)]
         with suppress(Exception), supervisor_kills_descendants():
-            for answers, of_tree in zip(found, collector.answer_trees(trees), strict=True):
-                answers[collector.metric.name] = of_tree
+            for index, of_tree in zip(asked, collector.answer_trees([trees[each] for each in asked]), strict=True):
+                found[index][name] = of_tree
     return found
 
 

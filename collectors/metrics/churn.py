@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from collectors.contract import Facts, Totals
-from collectors.history.commit_tally import tally_commits
+from collectors.history.commit_tally import CommitTally, tally_commits
 from collectors.history.history_facts import facts_of
 from collectors.history.packed_tally import pack_tally, unpack_tally
 from collectors.source.source_tree import SourceTree
@@ -26,6 +26,8 @@ from domain.metrics.declaration import (
 from domain.metrics.report import Report
 from domain.metrics.scoring import churn_score
 from domain.metrics.severity import Rising
+from domain.selection import Selection
+from domain.text import printable_name
 
 
 def _git_version() -> str:
@@ -82,7 +84,8 @@ class Churn:
     outside the directories that no collector looks into.
 
     Every commit that HEAD reaches counts, also one on a side branch whose work was reverted. Attributes and replace
-    refs are ignored. Binary files have no lines. A renamed file counts as one deleted and one added file.
+    refs are ignored. Binary files have no lines. A renamed file counts as one deleted and one added file. Where globs
+    choose files, only the lines of paths that they choose are counted; commits are those of the whole history.
 
     Without git history all three numbers are null, which is not a failure. In a partial clone only the commits can be
     counted, which is a gap. A shallow history is a gap: the commit at
@@ -122,7 +125,7 @@ class Churn:
         found = None if shallow else facts_of(tally, display_paths, remembered=tally in known or state is not None)
         facts = {
             "commits": tally.commits,
-            "total": tally.total_lines,
+            "total": _total(tally, tree.selection),
             "lines": {path: tally.lines_of(name) for name, path in display_paths.items()},
             "shallow": shallow,
             "history": SHALLOW if shallow else TOO_LONG if found is None else found.to_plain(),
@@ -147,6 +150,16 @@ class Churn:
         per_file = {path: {"lines": facts["lines"].get(path, 0)} for path in totals.files}
         found = history if isinstance(history, str) else HistoryFacts.from_plain(history)
         return Report(aggregate=aggregate, per_file=per_file, gaps=gaps, history=found)
+
+
+def _total(tally: CommitTally, selection: Selection) -> int:
+    """Return the lines of the selected paths, also of those that were deleted."""
+    if not selection.chooses_files:
+        return tally.total_lines
+    # Paths beyond a limit are counted together: they stay out, since nobody knows which of them are selected.
+    return sum(
+        lines for path, lines in zip(tally.paths, tally.churn, strict=True) if selection.selects(printable_name(path))
+    )
 
 
 COLLECTOR = Churn()

@@ -21,6 +21,7 @@ from collectors.source.scopes import Scope, find_scopes
 from collectors.source.source_lines import SourceLines
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
 from domain.ports import History, ProcessControl
+from domain.selection import ALL, Selection
 from domain.text import one_line, printable_name
 
 _ENCODING_DECLARATION = re.compile(rb"(?:[^\r\n]*+(?:\r\n?|\n))??[^\r\n]*?coding[=:]")
@@ -56,6 +57,7 @@ class SourceTree:
     with the files that may declare dependencies, under the same relative paths. `history` is None without git history.
     `process_control` ties the processes that an analysis starts to the one that starts them. `other_modules` are the
     display paths of modules that are not analysed, such as extension modules; `root` has placeholders for them.
+    `selection` says which collectors are requested, and chose the files.
     """
 
     root: Path
@@ -64,6 +66,7 @@ class SourceTree:
     manifests: Path | None = None
     history: History | None = None
     other_modules: tuple[str, ...] = ()
+    selection: Selection = ALL
 
 
 class SourceFile:
@@ -209,7 +212,12 @@ def _describe(error: Exception) -> str:
 
 
 def load_tree(
-    root: Path, *, process_control: ProcessControl, manifests: Path | None = None, history: History | None = None
+    root: Path,
+    *,
+    process_control: ProcessControl,
+    manifests: Path | None = None,
+    history: History | None = None,
+    selection: Selection = ALL,
 ) -> SourceTree:
     """List the files below `root`, sorted by display path. Symbolic links are neither followed nor listed.
 
@@ -230,6 +238,7 @@ def load_tree(
         manifests=manifests,
         history=history,
         other_modules=tuple(sorted(other_modules)),
+        selection=selection,
     )
 
 

@@ -113,7 +113,10 @@ def _coupled_pair() -> Schema:
         p_value=(SHARE, "Probability of as many shared commits by chance (Fisher's exact test, one-sided)."),
         degree=(PERCENT, "100 * shared / mean(revisions)."),
         confidence=(SHARE, "shared / min(revisions)."),
-        kind=({"enum": ["expected", "hidden"]}, "`expected`: one file imports the other, or is its test."),
+        kind=(
+            {"enum": ["expected", "hidden", "unknown"]},
+            "`expected`: one file imports the other, or is its test; `unknown`: imports were not measured.",
+        ),
         because=({"enum": ["import", "test", None]}, "Why the coupling is expected."),
     )
 

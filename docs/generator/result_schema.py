@@ -35,6 +35,7 @@ from domain.metrics.declaration import (
 from domain.metrics.report import ERRORS_LIMIT, FINDINGS_LIMIT, SKIPPED_LIMIT, Finding, SkippedFile
 from domain.metrics.severity import Severity
 from domain.runs import RunOrigin
+from domain.selection import NOT_REQUESTED
 from domain.sources import SourceKind
 from domain.text import JSON
 
@@ -368,7 +369,7 @@ def _file() -> Schema:
 
 
 def _completeness(metrics: Sequence[MetricDeclaration]) -> Schema:
-    state: Schema = {"enum": ["ok", "partial", "failed"]}
+    state: Schema = {"enum": ["ok", "partial", "failed", NOT_REQUESTED]}
     skipped: dict[str, JSON] = {"type": "array", "maxItems": SKIPPED_LIMIT, "items": dataclass_schema(SkippedFile)}
     return object_schema(
         {
@@ -378,9 +379,12 @@ def _completeness(metrics: Sequence[MetricDeclaration]) -> Schema:
                 skipped, f"What was left out before the analysis; at most {SKIPPED_LIMIT} are listed."
             ),
             "skipped_total": with_description(INTEGER, "How many were left out, whatever the list's limit."),
+            "not_selected": with_description(INTEGER, "Python files that `include` and `exclude` left out."),
             "collectors": with_description(
                 object_schema({metric.name: state for metric in metrics}),
-                "`ok`; `partial`: something was left out, and `errors` names it; `failed`: the values are null.",
+                "`ok`; `partial`: something was left out, and `errors` names it; `failed`, and `not_requested` by the "
+                "option `collectors`: the values are null.",
             ),
-        }
+        },
+        optional=("not_selected",),
     )

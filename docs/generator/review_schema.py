@@ -8,7 +8,9 @@ from domain.gate.evaluation import SHOWN_FINDINGS, Status, Verdict
 from domain.gate.policy import MAX_CONDITIONS, ConditionKind
 from domain.gate.review import STATED_LIMIT
 from domain.insights.insight import MODEL_VERSION, InsightType
+from domain.path_globs import MAX_GLOB_LENGTH, MAX_GLOBS
 from domain.statistics.standing import GRADES, HIGHER_IS_BETTER
+from domain.tags import MAX_CATEGORIES, MAX_TAG_LENGTH, MAX_VALUES
 
 INTEGER: Schema = {"type": "integer", "minimum": 0}
 NUMBER: Schema = {"type": "number"}
@@ -142,13 +144,30 @@ def _standing() -> Schema:
 
 
 def _options() -> Schema:
+    names: Schema = {"type": "array", "minItems": 1, "items": TEXT}
+    globs: Schema = {
+        "type": "array", "minItems": 1, "maxItems": MAX_GLOBS,
+        "items": {"type": "string", "minLength": 1, "maxLength": MAX_GLOB_LENGTH},
+    }  # fmt: skip
     return object_schema(
         {
             "baseline": with_description({"type": "string", "format": "uuid"}, "The run to compare with."),
             "gate": with_description(_part("policy"), "The policy to judge by."),
+            "collectors": with_description(names, "The metrics to measure; absent: all."),
+            "include": with_description(globs, "Globs of the files to measure; absent: all."),
+            "exclude": with_description(globs, "Globs of files to leave out."),
+            "tags": with_description(_tags(), "The tags that the run gets; a run keeps them apart from its options."),
         },
-        optional=("baseline", "gate"),
+        optional=("baseline", "gate", "collectors", "include", "exclude", "tags"),
     )
+
+
+def _tags() -> Schema:
+    text: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TAG_LENGTH}
+    values: Schema = {"type": "array", "minItems": 1, "maxItems": MAX_VALUES, "items": text}
+    return {
+        "type": "object", "maxProperties": MAX_CATEGORIES, "propertyNames": text, "additionalProperties": values
+    }  # fmt: skip
 
 
 def _comparison() -> Schema:
@@ -178,5 +197,10 @@ def _comparison() -> Schema:
                 {"type": "object", "additionalProperties": {"type": "array", "items": MAYBE_TEXT}},
                 "Versions before and after of the tools that changed.",
             ),
-        }
+            "selections": with_description(
+                nullable(object_schema({"before": _part("options"), "after": _part("options")})),
+                "What the options of both runs chose to measure; null where it is the same.",
+            ),
+        },
+        optional=("selections",),
     )

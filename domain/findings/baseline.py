@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from domain.findings.measured_run import UNMEASURED
+from domain.selection import ALL, Selection
 
 LEAST_AGREEMENT = 0.5
 """The least share of common paths in all paths of two uploads that have only their file name in common."""
@@ -46,7 +47,10 @@ def _normalized(url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An earlier run of the same owner and project. `collectors` is that of its `completeness`."""
+    """An earlier run of the same owner and project. `collectors` is that of its `completeness`.
+
+    `selection` says which files it measured.
+    """
 
     run_id: UUID
     created_at: datetime
@@ -57,15 +61,21 @@ class Candidate:
     rejected: bool
     """Whether its own gate rejected it."""
     collectors: Mapping[str, str]
+    selection: Selection = ALL
 
 
 def choose_baseline(
-    candidates: Sequence[Candidate], *, branch: str | None, commit: str | None, collectors: Mapping[str, str]
+    candidates: Sequence[Candidate],
+    *,
+    branch: str | None,
+    commit: str | None,
+    collectors: Mapping[str, str],
+    selection: Selection = ALL,
 ) -> tuple[Candidate, str] | None:
     """Return the baseline and why it was chosen; None where no run can be one.
 
     That is the project's pinned run; else the newest of the same branch, else of the default branch, that is not of the
-    same commit, was not rejected, and is not less complete.
+    same commit, was not rejected, and is not less complete in collectors or files.
     """
     newest_first = sorted(candidates, key=lambda each: (each.created_at, each.run_id), reverse=True)
     usable = [
@@ -74,6 +84,7 @@ def choose_baseline(
         if (commit is None or each.commit != commit)
         and not each.rejected
         and _measured(each.collectors) >= _measured(collectors)
+        and each.selection.covers(selection)
     ]
     choices = (
         ("pinned", [each for each in newest_first if each.pinned]),

@@ -36,6 +36,7 @@ def compare_runs(before: MeasuredRun, after: MeasuredRun) -> Compared:
             "files": _files(before, after, found.renames),
             "fixed": _fixed(before, found.before),
             "tool_versions": _changed_versions(before, after),
+            "selections": _differing_selections(before, after),
         },
         items=_with_states(before, after, found),
     )
@@ -82,8 +83,8 @@ def _numbers(metrics: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _files(before: MeasuredRun, after: MeasuredRun, renamed: Mapping[str, str]) -> dict[str, JSON]:
-    removed = before.digests.keys() - after.digests.keys() - renamed.keys()
-    added = after.digests.keys() - before.digests.keys() - set(renamed.values())
+    removed = filter(after.selection.selects, before.digests.keys() - after.digests.keys() - renamed.keys())
+    added = filter(before.selection.selects, after.digests.keys() - before.digests.keys() - set(renamed.values()))
     changed = (path for path, digest in after.digests.items() if before.digests.get(path, digest) != digest)
     return {
         "added": _listed(added),
@@ -94,6 +95,13 @@ def _files(before: MeasuredRun, after: MeasuredRun, renamed: Mapping[str, str]) 
             "items": [{"from": old, "to": renamed[old]} for old in sorted(renamed)[:PATHS_LIMIT]],
         },
     }
+
+
+def _differing_selections(before: MeasuredRun, after: MeasuredRun) -> dict[str, JSON] | None:
+    """Return what was chosen for both runs; None where it is the same."""
+    if before.selection == after.selection:
+        return None
+    return {"before": before.selection.to_json(), "after": after.selection.to_json()}
 
 
 def _listed(paths: Iterable[str]) -> dict[str, JSON]:

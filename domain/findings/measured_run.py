@@ -8,9 +8,10 @@ from domain.findings.matching import Item
 from domain.findings.roles import Role
 from domain.findings.severity import SYNTAX_ERROR
 from domain.findings.traits import InvalidTraitsError, MetricTraits, traits_from_json
+from domain.selection import NOT_REQUESTED, Selection
 from domain.text import JSON
 
-UNMEASURED = frozenset({"failed", "not_requested"})
+UNMEASURED = frozenset({"failed", NOT_REQUESTED})
 """States of a collector in `completeness.collectors` that mean that it has no numbers."""
 
 
@@ -25,11 +26,18 @@ class MeasuredRun:
     tool_versions: Mapping[str, str]
     since: str = ""
     """When the run was stored; its own findings are known since then."""
+    options: Mapping[str, JSON] | None = None
+    """What the run kept of its job's options."""
     nodes: Mapping[str, Mapping[str, JSON]] = field(init=False)
     """The nodes of its files, by path."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", {node["path"]: node for node in iter_files(self.file_tree)})
+
+    @cached_property
+    def selection(self) -> Selection:
+        """The collectors and files that were chosen."""
+        return Selection.of_stored(self.options)
 
     @cached_property
     def items(self) -> Sequence[Item]:
@@ -90,6 +98,8 @@ class MeasuredRun:
 
     def _is_skipped(self, path: str) -> bool:
         """Return whether the run left the file out, or may have: beyond a limit it does not list what it left out."""
+        if not self.selection.selects(path):
+            return True
         if self.completeness.get("skipped_total", 0) > len(self._skipped):
             return True
         parts = path.split("/")

@@ -90,9 +90,10 @@ class _Comparison:
         return Matcher(items[0], items[1], identities)
 
     def _only_in(self, side: int) -> Mapping[str, str | None]:
-        """Return the files that only this run has, with their digests."""
-        other = self._runs[1 - side].digests
-        return {path: digest for path, digest in self._runs[side].digests.items() if path not in other}
+        """Return the files that only this run has though the other would have measured them, with their digests."""
+        other = self._runs[1 - side]
+        alone = self._runs[side].digests.items()
+        return {path: digest for path, digest in alone if path not in other.digests and other.selection.selects(path)}
 
     def _is_measured(self, side: int, item: Item) -> bool:
         """Return whether the run of that side would know of the other run's finding."""

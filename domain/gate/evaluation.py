@@ -48,7 +48,8 @@ class Change:
 
     `findings` are the current run's, as `analysis_runs.findings` lists them, with `state`, and `severity_before` where
     the state is `updated`. `roles` maps each path to its role. `added_lines` are those of the policy's roles; None
-    where they are not known. `unmeasured` are the metrics whose findings one of the runs does not know.
+    where they are not known. `unmeasured` are the metrics whose findings one of the runs does not know. `same_files` is
+    false where the globs of the runs differ: numbers of the whole tree are then of different files.
     """
 
     findings: Sequence[Mapping[str, JSON]]
@@ -57,6 +58,7 @@ class Change:
     after: Totals
     added_lines: int | None = None
     unmeasured: Collection[str] = ()
+    same_files: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,9 @@ def _new_findings_per_100_lines(condition: Condition, policy: Policy, change: Ch
 def _difference(name: str, noun: str, sign: int, condition: Condition, _: Policy, change: Change) -> Answer:
     """Answer a condition on a number of the whole tree; `sign` is 1 if a rise is worse, -1 if a fall is."""
     before, after = getattr(change.before, name), getattr(change.after, name)
+    if not change.same_files:
+        reason = f"the {noun} is of other files in the earlier run: include or exclude differ"
+        return Answer(condition=condition, status=Status.NOT_EVALUATED, reason=reason, baseline=before)
     if before is None or after is None:
         run = "the earlier" if before is None else "this"
         reason = f"the {noun} is not known for {run} run"

@@ -122,6 +122,7 @@ def _change(reviewed: ReviewedRun) -> Change | None:
         after=totals(run, roles),
         added_lines=None if added is None else sum(added.get(role, 0) for role in roles),
         unmeasured=tuple(name for name in run.traits if not (run.measures(name) and baseline.measures(name))),
+        same_files=run.selection.has_same_files(baseline.selection),
     )
 
 

@@ -26,6 +26,7 @@ SHALLOW = "the git history is shallow: clone all of it (git fetch --unshallow)"
 PARTIAL = "the git clone is partial: fetch its blobs (git fetch --refetch --no-filter)"
 TOO_LONG = "the git history is too long for it"
 FAILED = "the git history could not be read; errors says why"
+UNREQUESTED = "the metric of the history was not requested"
 """Why a run has no `history`."""
 
 _NAME_LIMIT = 100
@@ -38,12 +39,12 @@ class Tree:
     """What is known of a tree's files: the role of each by path, and two questions about some of them.
 
     `health` returns a file's health score without churn; None where it has none. `imports` returns, for each of some
-    files, the files of the tree that it imports.
+    files, the files of the tree that it imports; None where imports were not measured.
     """
 
     roles: Mapping[str, str]
     health: Callable[[str], float | None]
-    imports: Callable[[Collection[str]], Mapping[str, Collection[str]]]
+    imports: Callable[[Collection[str]], Mapping[str, Collection[str]] | None]
 
     def are_source(self, *paths: str) -> bool:
         """Return whether all of the files have the role `source`."""
@@ -111,16 +112,20 @@ def _coupling(facts: HistoryFacts, tree: Tree) -> dict[str, JSON]:
         "commits": facts.coupled_commits,
         "tested": facts.tested,
         "total": facts.coupled_total,
-        "pairs": [_pair(pair, expectation(pair, tree.roles, imports)) for pair in pairs],
+        "pairs": [_pair(pair, tree.roles, imports) for pair in pairs],
     }
 
 
-def _pair(pair: CoupledPair, because: str | None) -> dict[str, JSON]:
+def _pair(
+    pair: CoupledPair, roles: Mapping[str, str], imports: Mapping[str, Collection[str]] | None
+) -> dict[str, JSON]:
+    because = expectation(pair, roles, imports or {})
+    unexpected = "hidden" if imports is not None else "unknown"
     return {
         **pair._asdict(),
         "degree": round(pair.degree, 2),
         "confidence": round(pair.confidence, 4),
-        "kind": "hidden" if because is None else "expected",
+        "kind": unexpected if because is None else "expected",
         "because": because,
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.selection import ALL, Selection
 from domain.statistics.formulas import mann_kendall_p, theil_sen_slope
 from domain.text import JSON
 
@@ -22,7 +23,7 @@ LEFT_OUT = frozenset({"totalChurn"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendRun:
-    """What a trend needs of a run: `numbers` by metric and key, and whether all of it was measured."""
+    """What a trend needs of a run: `numbers` by metric and key, and whether all that was asked for was measured."""
 
     run_id: UUID
     created_at: datetime
@@ -30,6 +31,7 @@ class TrendRun:
     numbers: Mapping[str, Mapping[str, float | None]]
     tool_versions: Mapping[str, str]
     complete: bool
+    selection: Selection = ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +76,16 @@ class Series:
 def latest_series(runs: Iterable[TrendRun], most: int = MOST_RUNS) -> Series:
     """Return the newest runs that can be compared with each other, at most `most`.
 
-    Of the runs of one commit the newest counts. The series begins after the last incomplete run, and where the version
+    Of the runs of one commit the newest counts, and of all runs those with the collectors and files of the newest one,
+    since others have other numbers. The series begins after the last incomplete run, and where the version
     of a tool changed: numbers before and after differ for another reason than the code.
     """
     chosen: list[TrendRun] = []
     reason = None
     commits: set[str] = set()
-    for run in sorted(runs, key=lambda run: run.created_at, reverse=True):
-        if run.commit is not None and run.commit in commits:
+    newest_first = sorted(runs, key=lambda run: run.created_at, reverse=True)
+    for run in newest_first:
+        if run.selection != newest_first[0].selection or (run.commit is not None and run.commit in commits):
             continue
         if not run.complete:
             reason = "an earlier run is incomplete" if chosen else "the newest run is incomplete"

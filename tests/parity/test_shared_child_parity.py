@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import InvalidInputError
+from domain.selection import SELECTION
 from domain.sources import SMALL_UPLOAD_BYTES
 from infrastructure.settings import Settings
 from worker.analysis.core_pool import CorePool
@@ -35,6 +36,12 @@ CRAFTED: Mapping[str, bytes] = {
     "-x.py": b"import os\n",
 }
 SEVERAL = 8
+SELECTIONS: Sequence[Mapping[str, Any]] = [
+    {},
+    {"collectors": ["lint"]},
+    {"collectors": ["dead_code", "size"], "exclude": ["b*"]},
+    {"exclude": ["*"]},
+]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +70,17 @@ async def pipeline(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Async
 async def ignore_progress(_: Mapping[str, Any]) -> None: ...
 
 
-async def run(pipeline: Pipeline, uploads: Sequence[tuple[str, bytes]], user: str) -> list[Any]:
-    """Return the document of each upload without its timings, or its error's text."""
+async def run(
+    pipeline: Pipeline, uploads: Sequence[tuple[str, bytes]], user: str, *, selected: bool = False
+) -> list[Any]:
+    """Return the document of each upload without its timings, or its error's text.
+
+    If `selected`, different parts of the uploads are measured.
+    """
 
     async def one(name: str, content: bytes) -> Any:
-        source = {"kind": "upload", "filename": name, "file_data": base64.b64encode(content).decode()}
+        source: dict[str, Any] = {"kind": "upload", "filename": name, "file_data": base64.b64encode(content).decode()}
+        source[SELECTION] = SELECTIONS[sum(name.encode()) % len(SELECTIONS)] if selected else {}
         result = await pipeline.run(source, ignore_progress, scope=(user, "upload", name) if user else ())
         return {**result.analysis.document(), "timings_ms": None}, result.fetched.to_json()
 
@@ -98,3 +111,14 @@ async def test_documents_of_a_shared_child_are_those_of_a_child_alone(pipeline: 
     assert len(uploads) > SEVERAL
     assert [entry for entry in logs if entry["event"] == "analysis.shared_child_killed"] == []
     assert sum(isinstance(each, str) for each in alone) >= 2
+
+
+async def test_uploads_of_which_different_parts_are_measured_share_a_child(pipeline: Pipeline) -> None:
+    uploads = small(CORPUS)
+    alone = await run(pipeline, uploads, "", selected=True)
+    shared = await run(pipeline, uploads, "ann", selected=True)
+    assert shared == alone
+    assert sum(isinstance(each, str) for each in alone) > 0
+    documents = [each[0] for each in alone if not isinstance(each, str)]
+    requested = {"".join(sorted(set(each["completeness"]["collectors"].values()))) for each in documents}
+    assert len(requested) > 1

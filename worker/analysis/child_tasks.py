@@ -22,6 +22,7 @@ from domain.errors import InvalidInputError, Vibe8Error
 from domain.findings.measured_run import iter_files
 from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
 from domain.ports import PREVIOUS_RESULT
+from domain.selection import SELECTION, Selection
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.child_process.process_control import SystemProcessControl
@@ -60,7 +61,7 @@ def warm_up(scratch: Path) -> None:
 
 
 def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
-    """Fetch the source of the request into its scratch directory.
+    """Fetch the selected files of the request's source into its scratch directory.
 
     Returns `FetchedSource.to_json()`, and the size of the scratch directory as `bytes`. Raises InvalidInputError,
     PermanentError or TransientError, each with one line for the submitter.
@@ -69,8 +70,9 @@ def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, J
     scratch = SourceLayout(Path(request["scratch"]))
     limits = SourceLimits.from_json(request["limits"])
     source = request["source"]
+    selection = Selection.from_json(source.get(SELECTION, {}))
     if source["kind"] == "upload":
-        fetched = fetch_upload(source["filename"], source["file_data"], scratch, limits)
+        fetched = fetch_upload(source["filename"], source["file_data"], scratch, limits, selection)
     elif source["kind"] == "repository":
         fetched = fetch_repository(
             source["url"],
@@ -81,14 +83,15 @@ def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, J
             ca_bundle=Path(source["ca_bundle"]) if source["ca_bundle"] else None,
             allowed_hosts=source["allowed_hosts"],
             on_progress=lambda percent: report({"stage": "fetching", "progress": percent // 10}),
+            selection=selection,
         )
     else:
-        fetched = fetch_directory(Path(source["path"]), scratch, limits)
+        fetched = fetch_directory(Path(source["path"]), scratch, limits, selection)
     return {**fetched.to_json(), "bytes": directory_size(scratch.root)}
 
 
 def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
-    """Run the collectors over the scratch tree, and return the fields of `domain.metrics.report.Analysis`.
+    """Run the requested collectors over the scratch tree, and return the fields of `domain.metrics.report.Analysis`.
 
     `PACKAGE_LISTS` is added, and packages that the tree imports are reported when they are found, in messages of their
     own.
@@ -106,7 +109,13 @@ def open_tree(request: Mapping[str, JSON], fetched: FetchedSource) -> SourceTree
     """Return the tree that was fetched into scratch. Raises InvalidInputError where it has no Python file."""
     scratch = SourceLayout(Path(request["scratch"]))
     history = GitHistory(scratch.repository) if fetched.has_history else None
-    tree = load_tree(scratch.tree, process_control=SystemProcessControl(), manifests=scratch.manifests, history=history)
+    tree = load_tree(
+        scratch.tree,
+        process_control=SystemProcessControl(),
+        manifests=scratch.manifests,
+        history=history,
+        selection=Selection.from_json(request.get(SELECTION, {})),
+    )
     if not tree.entries:
         raise InvalidInputError(f"no Python file to analyse{_skipped_note(fetched)}")
     return tree

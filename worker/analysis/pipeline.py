@@ -17,6 +17,7 @@ from domain.metrics.packages import PACKAGE_LISTS
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
+from domain.selection import SELECTION
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource, can_share_child
 from domain.text import JSON
 from infrastructure.child_process.wire_protocol import ATTACHMENT
@@ -100,7 +101,8 @@ class Pipeline:
     ) -> PipelineResult:
         """Analyse one source in a workspace of its own, which is removed at the end.
 
-        `source` is what `worker.analysis.child_tasks.fetch` reads; it may name commits under ADDED_SINCE. `scope` names
+        `source` is what `worker.analysis.child_tasks.fetch` reads; it may name commits under ADDED_SINCE, and have
+        under SELECTION what is to be measured. `scope` names
         the user and the source, for the cache of facts and for sharing a child; an empty one means neither. The stages
         are recorded in `timeline`. Of those that wait for a core the lowest `turn` is served first; an `express` job (a
         small upload) does not wait. `while_waiting` runs during that wait only, and what it raises ends the job. Raises
@@ -163,7 +165,7 @@ class Pipeline:
                         sandbox=sandbox,
                         deadline=min(self.timeout, SINGLE_CHILD_SECONDS),
                         on_progress=_start_collecting_span(start_span, job.on_progress),
-                        follow_up=FollowUp(entry=COLLECT, request=self._collect_request(scratch, processes=0)),
+                        follow_up=FollowUp(entry=COLLECT, request=self._collect_request(scratch, source, processes=0)),
                     )
                 except AnalysisKilledError as error:
                     log.info("analysis.single_child_killed", reason=str(error))
@@ -204,18 +206,21 @@ class Pipeline:
             async with self.fetches:
                 with job.timeline.span("fetching"):
                     fetched = await self._run_child(FETCH, request, self.memory.fetching(fetching), job)
-            return await self._collect(collecting, fetched, job, source.get(ADDED_SINCE, ()))
+            return await self._collect(collecting, fetched, source, job)
 
     async def _collect(
-        self, sandbox: SandboxProfile, fetched: Mapping[str, JSON], job: "_JobInPipeline", added_since: Sequence[str]
+        self, sandbox: SandboxProfile, fetched: Mapping[str, JSON], source: Mapping[str, JSON], job: "_JobInPipeline"
     ) -> "_ChildOutput":
         async with AsyncExitStack() as stack:
             processes = await self._acquire_cores(stack, job)
             scratch, known = Path(sandbox.scratch), None
-            request = {**self._collect_request(scratch, processes), PREVIOUS_RESULT: fetched, ADDED_SINCE: added_since}
+            request = {**self._collect_request(scratch, source, processes), PREVIOUS_RESULT: fetched}
+            request[ADDED_SINCE] = source.get(ADDED_SINCE, ())
             with job.timeline.span("collecting"):
                 if self.facts is not None and job.scope:
-                    known = await self.facts.get(job.scope, SourceLayout(scratch).tree, fetched["branch"])
+                    # The entry of a file has the facts of all collectors that ran, so other ones have other entries.
+                    scope = (*job.scope, *request[SELECTION].get("collectors", ()))
+                    known = await self.facts.get(scope, SourceLayout(scratch).tree, fetched["branch"])
                     request[ATTACHMENT] = known.attachment
                 sandbox = self.memory.analysing(sandbox, processes, express=job.express)
                 collected = await self._run_child(COLLECT, request, sandbox, job)
@@ -240,8 +245,13 @@ class Pipeline:
     def _fetch_request(self, scratch: Path, source: Mapping[str, JSON]) -> dict[str, JSON]:
         return {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
 
-    def _collect_request(self, scratch: Path, processes: int) -> dict[str, JSON]:
-        return {"scratch": str(scratch), "processes": processes, "collector_timeout": self.collector_timeout}
+    def _collect_request(self, scratch: Path, source: Mapping[str, JSON], processes: int) -> dict[str, JSON]:
+        return {
+            "scratch": str(scratch),
+            "processes": processes,
+            "collector_timeout": self.collector_timeout,
+            SELECTION: source.get(SELECTION, {}),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,10 @@ from domain.errors import NotFoundError, Vibe8Error
 from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
 from worker.cli.options import (
     BranchOption,
+    CollectorsOption,
+    ExcludeOption,
     GateOption,
+    IncludeOption,
     JsonOption,
     OptionalFormatOption,
     PolicyOption,
@@ -113,6 +116,7 @@ def migrate(as_json: JsonOption = False) -> None:
         "vibe8 analyze . --format sarif > vibe8.sarif",
         "vibe8 analyze . --format html > report.html",
         "vibe8 analyze . --baseline result.json --gate",
+        "vibe8 analyze . --exclude 'tests/**' --collectors lint,security",
     ),
     help=f"Run the ten collectors on this machine, without any server.\n\n{job_commands.TOKEN_HELP}",
 )
@@ -132,9 +136,13 @@ def analyze(
     ] = None,
     gate: GateOption = False,
     policy: PolicyOption = None,
+    collectors: CollectorsOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Run the ten collectors on this machine, without any server."""
     from worker.cli.commands.analyze import GateOptions, run_analysis
+    from worker.cli.job_options import parse_selection
 
     code = run_analysis(
         source,
@@ -144,6 +152,7 @@ def analyze(
         export_format=export_format,
         offline=offline,
         gate=GateOptions(baseline=baseline, policy=policy, enforced=gate),
+        selection=parse_selection(collectors, include, exclude),
     )
     raise typer.Exit(code)
 

@@ -33,6 +33,19 @@ PolicyOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The gate's policy, as JSON, instead of the default one.")
 ]
 
+CollectorsOption = Annotated[
+    list[str] | None,
+    typer.Option("--collectors", metavar="NAME,...", help="Measure these metrics alone; the others are null."),
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="GLOB", help="Measure only files that match, such as src/**/*.py; repeatable."),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="GLOB", help="Leave out files that match, such as vendor or **/*_pb2.py."),
+]
+
 
 def examples_epilog(*lines: str) -> str:
     """Return the examples as the last part of a command's help."""

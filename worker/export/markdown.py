@@ -181,7 +181,7 @@ def _metrics(run: ExportedRun) -> Iterator[str]:
             [
                 declaration.name,
                 f"{score:.1f}" if isinstance(score, int | float) else "",
-                plain(text) + ("" if state == "ok" else f" ({plain(state)})"),
+                plain(text) + ("" if state == "ok" else f" ({plain(state.replace('_', ' '))})"),
             ]
         )
     if rows:
@@ -227,6 +227,9 @@ def _not_measured(run: ExportedRun) -> tuple[str, Sequence[str], int]:
     skipped = completeness.get("skipped_total")
     if isinstance(skipped, int) and skipped > 0:
         lines.append(f"{skipped:,} files or directories were skipped")
+    left_out = completeness.get("not_selected")
+    if isinstance(left_out, int) and left_out > 0:
+        lines.append(f"{left_out:,} Python files were left out by include and exclude")
     if run.unlisted:
         lines.append(f"{run.unlisted:,} findings were not stored")
     errors = run.document.get("errors")

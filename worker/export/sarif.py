@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.findings.measured_run import UNMEASURED
 from domain.findings.severity import SEVERITIES
 from domain.metrics.declaration import MetricDeclaration
+from domain.selection import NOT_REQUESTED
 from domain.text import JSON, one_line
 from infrastructure.json_codec import dumps
 from worker.export.exported_run import NAME_LIMIT, ExportedFinding, ExportedRun
@@ -24,7 +26,6 @@ RESULTS_LIMIT = 5_000
 GZIP_LIMIT = 10_000_000
 """The largest file that GitHub takes, in bytes after gzip."""
 
-_UNMEASURED = frozenset({"failed", "not_requested"})
 _SHRINKING = 0.9
 """The share of the computed limit that is tried next, since results do not all compress alike."""
 
@@ -75,7 +76,7 @@ def _tools(run: ExportedRun, profile: SarifProfile) -> list[_Tool]:
         names = {
             tool: of_tool
             for tool, of_tool in names.items()
-            if any(run.state_of(name) not in _UNMEASURED for name in of_tool)
+            if any(run.state_of(name) not in UNMEASURED for name in of_tool)
         }
     return [
         _Tool(
@@ -146,7 +147,11 @@ def _left_out(findings: Sequence[ExportedFinding], shown: Sequence[ExportedFindi
 def _invocation(run: ExportedRun, tool: _Tool, lines: list[str]) -> dict[str, JSON]:
     """Return whether the tool succeeded, with a notification for all that this run does not show."""
     states = {metric: run.state_of(metric) for metric in tool.metrics}
-    lines += [f"{metric} is incomplete: {state}" for metric, state in states.items() if state != "ok"]
+    lines += [
+        f"{metric} was not requested" if state == NOT_REQUESTED else f"{metric} is incomplete: {state}"
+        for metric, state in states.items()
+        if state != "ok"
+    ]
     skipped = run.part("completeness").get("skipped_total")
     if isinstance(skipped, int) and skipped > 0:
         lines.append(f"{skipped:,} files or directories were skipped")
@@ -154,7 +159,7 @@ def _invocation(run: ExportedRun, tool: _Tool, lines: list[str]) -> dict[str, JS
         lines.append(f"{run.unlisted:,} findings of all tools together were not stored")
     if run.unreadable:
         lines.append(f"{run.unreadable:,} stored findings have no path")
-    invocation: dict[str, JSON] = {"executionSuccessful": _UNMEASURED.isdisjoint(states.values())}
+    invocation: dict[str, JSON] = {"executionSuccessful": "failed" not in states.values()}
     if lines:
         notifications = [{"level": "warning", "message": {"text": one_line(line, 1_000)}} for line in lines]
         invocation["toolExecutionNotifications"] = notifications

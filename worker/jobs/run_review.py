@@ -74,7 +74,7 @@ class RunReviewer:
             return run
 
     async def _review(self, run: NewRun, job: Job, options: JobOptions, added_lines: AddedLines) -> NewRun:
-        after = measured(run.analysis, _claimed_at(job).isoformat())
+        after = measured(run.analysis, _claimed_at(job).isoformat(), run.options)
         chosen = await self._baseline(run, after, job, options) if after.nodes else None
         if chosen is None:
             reviewed = review_analysis(run.analysis, after, policy=options.gate)
@@ -110,6 +110,7 @@ class RunReviewer:
                 branch=run.origin.git_branch,
                 commit=run.origin.git_commit_sha,
                 collectors=run.analysis.completeness.get("collectors", {}),
+                selection=options.selection,
             )
             before = None if chosen is None else await runs.measured(chosen[0].run_id)
         if chosen is None or before is None:

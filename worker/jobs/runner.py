@@ -25,6 +25,7 @@ from domain.errors import (
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim, Job, JobStatus, backoff_seconds
 from domain.options import JobOptions
 from domain.runs import NewRun, RunOrigin
+from domain.selection import SELECTION
 from domain.sources import SourceKind, validate_source_metadata
 from domain.text import JSON, one_line
 from infrastructure.child_process.cancellation import finish_despite_cancellation
@@ -163,7 +164,11 @@ class JobRunner:
             raise HandedBackError("another worker has room")
 
     async def _source(self, claim: Claim, options: JobOptions) -> dict[str, JSON]:
-        """Return the source as `worker.analysis.child_tasks.fetch` expects it, with the upload's data or the token.
+        """Return the source as `worker.analysis.child_tasks.fetch` expects it, with what is to be measured of it."""
+        return {**await self._origin(claim, options), SELECTION: options.selection.to_json()}
+
+    async def _origin(self, claim: Claim, options: JobOptions) -> dict[str, JSON]:
+        """Return the source with the upload's data or the token.
 
         The retries have no time limit: when the lease is lost, the lease keeper cancels them.
         """
@@ -212,7 +217,7 @@ class JobRunner:
             analysis=result.analysis,
             duration_ms=timeline.elapsed_ms,
             on_default_branch=None if origin.git_branch is None else job.source_metadata.get("git_branch") is None,
-            options=options.to_json(),
+            options=options.of_run(),
         )
         review = partial(self.reviewer.review, run, job, options, result.added_lines)
         run = await retry_while_unavailable(review, OutageTimer(math.inf))

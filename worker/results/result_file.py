@@ -96,6 +96,7 @@ def _measured(document: JSON, changed_at: datetime) -> MeasuredRun:
         completeness=completeness,
         tool_versions=_mapping(versions, "tool_versions"),
         since=stored_at if isinstance(stored_at, str) else changed_at.isoformat(),
+        options=_mapping(root.get("options", {}), "options"),
     )
 
 

@@ -33,8 +33,8 @@ class ReviewedAnalysis:
     comparison: Mapping[str, JSON] | None
 
 
-def measured(analysis: Analysis, since: str) -> MeasuredRun:
-    """Return what a comparison needs of an analysis that was stored at that time (ISO 8601)."""
+def measured(analysis: Analysis, since: str, options: Mapping[str, JSON] | None = None) -> MeasuredRun:
+    """Return what a comparison needs of an analysis that was stored at that time (ISO 8601) with these options."""
     return MeasuredRun(
         metrics=analysis.metrics,
         findings=analysis.findings,
@@ -42,6 +42,7 @@ def measured(analysis: Analysis, since: str) -> MeasuredRun:
         completeness=analysis.completeness,
         tool_versions=analysis.tool_versions,
         since=since,
+        options=options,
     )
 
 
@@ -75,7 +76,7 @@ def review_analysis(
 
 
 def local_result(
-    source: Mapping[str, JSON], reviewed: ReviewedAnalysis, policy: Policy | None = None
+    source: Mapping[str, JSON], reviewed: ReviewedAnalysis, options: Mapping[str, JSON] | None = None
 ) -> dict[str, JSON]:
     """Return the result of an analysis without a job, of the same shape as a job's. `source` says what was analysed."""
     analysis, quality = reviewed.analysis, reviewed.review.quality_score
@@ -88,5 +89,5 @@ def local_result(
         "review": reviewed.review.to_json(),
         "insights": [insight.to_json() for insight in reviewed.review.insights],
         "standing": standing_to_json(analysis.metrics, analysis.file_tree, analysis.tool_versions, quality),
-        "options": {} if policy is None else {"gate": policy.to_json()},
+        "options": dict(options or {}),
     }

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.findings.measured_run import UNMEASURED
 from domain.findings.roles import Role
+from domain.selection import Selection
 from domain.statistics.trends import TrendRun
 
 NEWEST_RUNS = 1_000
@@ -33,7 +33,10 @@ _BRANCH = text("""
 # Of a metric with numbers of each role, those of source files. Lists and texts are no numbers of a trend.
 _RUNS = text(f"""
     SELECT run_id, created_at, git_commit_sha, tool_versions, quality_score,
-        completeness -> 'collectors' AS collectors, (
+        completeness -> 'collectors' AS collectors,
+        jsonb_build_object(
+            'collectors', options -> 'collectors', 'include', options -> 'include', 'exclude', options -> 'exclude'
+        ) AS options, (
         SELECT jsonb_object_agg(metric.key, (
             SELECT coalesce(jsonb_object_agg(number.key, number.value), '{{}}')
             FROM jsonb_each(coalesce(metric.value #> '{{by_role,{Role.SOURCE}}}', metric.value)) AS number
@@ -86,7 +89,8 @@ class TrendQuery:
                 commit=row.git_commit_sha,
                 numbers={**(row.numbers or {}), QUALITY: {"quality_score": row.quality_score}},
                 tool_versions=row.tool_versions,
-                complete=bool(row.collectors) and UNMEASURED.isdisjoint(row.collectors.values()),
+                complete=bool(row.collectors) and "failed" not in row.collectors.values(),
+                selection=Selection.of_stored(row.options),
             )
             for row in await self._connection.execute(_RUNS, values)
         ]

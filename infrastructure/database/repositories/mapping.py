@@ -58,7 +58,7 @@ REVIEW_COLUMNS = {
 }  # fmt: skip
 """The columns of a review's documents, by their key in the object `review` of a result."""
 
-MEASURED_COLUMNS = ("metrics", "findings", "file_tree", "completeness", "tool_versions", "created_at")
+MEASURED_COLUMNS = ("metrics", "findings", "file_tree", "completeness", "tool_versions", "options", "created_at")
 """What a comparison needs of a run."""
 
 

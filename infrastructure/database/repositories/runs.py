@@ -18,6 +18,7 @@ from domain.findings.measured_run import MeasuredRun
 from domain.gate.evaluation import Verdict
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
+from domain.selection import Selection
 from domain.text import JSON, one_line, safe_json
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.mapping import (
@@ -84,6 +85,7 @@ _INSIGHTS = text("""
 _CANDIDATE = [
     _TABLE.c.run_id, _TABLE.c.created_at, _TABLE.c.git_branch, _TABLE.c.git_commit_sha, _TABLE.c.on_default_branch,
     _TABLE.c.pinned, _TABLE.c.review_verdict, _TABLE.c.completeness["collectors"].label("collectors"),
+    _TABLE.c.options["include"].label("include"), _TABLE.c.options["exclude"].label("exclude"),
 ]  # fmt: skip
 _MEASURED = [_TABLE.c[name] for name in MEASURED_COLUMNS]
 
@@ -276,6 +278,7 @@ class RunRepository:
                 pinned=row.pinned,
                 rejected=row.review_verdict == Verdict.REJECTED,
                 collectors=row.collectors or {},
+                selection=Selection.of_stored({"include": row.include, "exclude": row.exclude}),
             )
             for row in rows
         ]

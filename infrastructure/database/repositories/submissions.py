@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import Action, Actor, Resource
 from domain.errors import InvalidInputError, NotFoundError
-from domain.jobs import OPTIONS_VERSION, UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
+from domain.jobs import OPTIONS_VERSION, SELECTION_VERSION, UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
 from domain.options import JobOptions
 from domain.sources import SMALL_UPLOAD_BYTES, SourceKind
 from domain.text import JSON, safe_json
@@ -55,8 +55,8 @@ _INSERT = text(f"""
         SELECT * FROM unnest(
             CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
             CAST(:notify_urls AS varchar[]), CAST(:uploads AS bytea[]), CAST(:smalls AS boolean[]),
-            CAST(:options AS text[])
-        ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, upload, small, options, place)
+            CAST(:options AS text[]), CAST(:versions AS smallint[])
+        ) WITH ORDINALITY AS new (job_id, kind, metadata, key, notify_url, upload, small, options, version, place)
     ), uploaded AS (
         INSERT INTO job_uploads (job_id, data) SELECT job_id, upload FROM new WHERE upload IS NOT NULL
     ), logged AS ({_LOG}), first AS MATERIALIZED (
@@ -66,9 +66,7 @@ _INSERT = text(f"""
         job_id, user_id, status, source_kind, source_metadata, idempotency_key, notify_url, version, small, turn,
         options, created_at)
     SELECT new.job_id, :user_id, '{JobStatus.PENDING}', new.kind, CAST(new.metadata AS jsonb), new.key, new.notify_url,
-        CASE WHEN new.options <> '{{}}' THEN {OPTIONS_VERSION} WHEN new.upload IS NULL THEN 1
-            ELSE {UPLOADS_VERSION} END,
-        new.small, first.turn + 2 * (new.place - 1), CAST(new.options AS jsonb),
+        new.version, new.small, first.turn + 2 * (new.place - 1), CAST(new.options AS jsonb),
         now() + (new.place - 1) * interval '1 microsecond'
     FROM new, first
     RETURNING {JOB_COLUMNS}
@@ -86,6 +84,14 @@ class NewJob:
     idempotency_key: str | None = None
     notify_url: str | None = None
     options: JobOptions = field(default_factory=JobOptions)
+
+    @property
+    def version(self) -> int:
+        """The version of the job's row: workers leave those of a higher version than they know to others."""
+        options = self.options.to_json().keys()
+        if options - {"baseline", "gate"}:
+            return SELECTION_VERSION
+        return OPTIONS_VERSION if options else 1 if self.upload is None else UPLOADS_VERSION
 
     def __post_init__(self) -> None:
         """Raise InvalidInputError for a bad idempotency key."""
@@ -175,6 +181,7 @@ class SubmissionRepository:
             "notify_urls": [job.notify_url for job in new],
             "uploads": [job.upload for job in new],
             "options": [json.dumps(job.options.to_json(), allow_nan=False) for job in new],
+            "versions": [job.version for job in new],
             "smalls": [job.upload is not None and len(job.upload) <= SMALL_UPLOAD_BYTES for job in new],
             **actor_values(actor),
         }

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from domain.errors import InvalidInputError, PermanentError, TransientError
+from domain.selection import ALL, Selection
 from domain.sources import FetchedSource, normalize_repository_url, validate_branch_name
 from domain.text import one_line
 from infrastructure.sources.git.bare_repository import BRANCH, create_bare_repository, is_object_id
@@ -48,8 +49,9 @@ def fetch_repository(
     allowed_hosts: Collection[str],
     on_progress: PercentCallback | None = None,
     stall_seconds: int = STALL_SECONDS,
+    selection: Selection = ALL,
 ) -> FetchedSource:
-    """Clone a branch (None: HEAD's branch) and write its Python files.
+    """Clone a branch (None: HEAD's branch) and write its selected Python files.
 
     `on_progress` is called with the percentage that was fetched, 0..100. A transfer that stays below 1 kB/s for
     `stall_seconds` is aborted. Raises InvalidInputError or PermanentError for faults that the submitter can correct,
@@ -67,7 +69,7 @@ def fetch_repository(
         except GitFailedError as error:
             raise explain_git_error(error, remote, with_token=bool(token)) from None
         history = _describe_history(layout.repository, name)
-        with TreeWriter(layout, limits) as writer:
+        with TreeWriter(layout, limits, selection=selection) as writer:
             write_commit_tree(layout, history.commit_sha, writer)
             return writer.finish("repository", history)
 

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from domain.errors import InvalidInputError
+from domain.selection import ALL, Selection
 from domain.sources import FetchedSource
 from domain.text import one_line
 from infrastructure.sources.local.history import find_repository, link_history
@@ -28,8 +29,10 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-def fetch_directory(path: Path, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
-    """Copy the Python files and manifests below `path`, and link the history of its work tree.
+def fetch_directory(
+    path: Path, layout: SourceLayout, limits: SourceLimits, selection: Selection = ALL
+) -> FetchedSource:
+    """Copy the selected Python files and the manifests below `path`, and link the history of its work tree.
 
     `path` may be the root of a work tree or a directory inside one; in that case only the history of that directory
     counts. Symbolic links below `path` are not followed. The history's objects are not copied: see `paths_to_read`.
@@ -38,7 +41,7 @@ def fetch_directory(path: Path, layout: SourceLayout, limits: SourceLimits) -> F
     if not path.is_dir():
         raise InvalidInputError(f"{one_line(str(path), 200)!r} is not a directory")
     root = path.resolve()
-    with translate_disk_errors(), TreeWriter(layout, limits) as writer:
+    with translate_disk_errors(), TreeWriter(layout, limits, selection=selection) as writer:
         history = _link_history(root, layout, writer)
         _copy_tree(root, writer)
         return writer.finish("directory", history)

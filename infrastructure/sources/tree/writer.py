@@ -8,6 +8,7 @@ from typing import Self
 from domain.errors import InvalidInputError
 from domain.metrics.manifest_files import MAX_INCLUDED_FILES, MAX_MANIFEST_BYTES, included_paths
 from domain.metrics.report import SKIPPED_LIMIT, SkippedFile
+from domain.selection import ALL, Selection
 from domain.sources import FetchedSource
 from domain.text import one_line
 from infrastructure.sources.tree.directory_writer import DirectoryWriter
@@ -37,12 +38,19 @@ class TreeWriter:
     with a reason. A tree that exceeds a limit as a whole raises InvalidInputError.
     """
 
-    def __init__(self, layout: SourceLayout, limits: SourceLimits, *, archive: bool = False) -> None:
-        """Make the directories. `archive` applies stricter rules to names, see `invalid_name_reason`."""
+    def __init__(
+        self, layout: SourceLayout, limits: SourceLimits, *, archive: bool = False, selection: Selection = ALL
+    ) -> None:
+        """Make the directories. `archive` applies stricter rules to names, see `invalid_name_reason`.
+
+        Python files that `selection` does not choose are passed over.
+        """
         layout.tree.mkdir()
         layout.manifests.mkdir()
         self._limits = limits
         self._archive = archive
+        self._selection = selection
+        self._not_selected = 0
         self._tree = DirectoryWriter(layout.tree)
         self._manifests = DirectoryWriter(layout.manifests)
         self._placeholders = Placeholders(limits.max_tree_files)
@@ -124,6 +132,10 @@ class TreeWriter:
             return False
         if not is_python_or_manifest(path):
             self.pass_over(path)
+            return False
+        if path.endswith(b".py") and not self._selection.selects(display_path(path)):
+            self._not_selected += 1
+            self._placeholders.add_file(path)
             return False
         return self._accept(path, size)
 
@@ -237,9 +249,12 @@ class TreeWriter:
             branch=history.branch if history else None,
             skipped=tuple(self._skipped),
             skipped_total=self._skipped_total,
+            not_selected=self._not_selected,
         )
 
     def _skipped_summary(self) -> str:
+        if self._not_selected:
+            return f": include and exclude leave out {self._not_selected} of its files; change the globs"
         if not self._skipped:
             return ""
         first = self._skipped[0]

@@ -5,6 +5,7 @@ import zipfile
 from contextlib import suppress
 
 from domain.errors import InvalidInputError
+from domain.selection import ALL, Selection
 from domain.sources import FetchedSource
 from domain.text import one_line
 from infrastructure.sources.tree.entry_names import invalid_name_reason
@@ -27,8 +28,10 @@ _MAX_TARGET_BYTES = 1024
 _NOT_BASE64 = "the upload is not valid base64 (standard alphabet, padded, no line breaks)"
 
 
-def fetch_upload(filename: str, data_base64: str, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
-    """Decode an upload and write its files; the folders of an archive are kept.
+def fetch_upload(
+    filename: str, data_base64: str, layout: SourceLayout, limits: SourceLimits, selection: Selection = ALL
+) -> FetchedSource:
+    """Decode an upload and write its selected files; the folders of an archive are kept.
 
     The extension of `filename` determines the type. Raises InvalidInputError if the upload as a whole is invalid. A
     member that cannot be extracted is skipped with a reason, and so is an unusable history.
@@ -36,8 +39,8 @@ def fetch_upload(filename: str, data_base64: str, layout: SourceLayout, limits: 
     data = check_upload(filename, data_base64, limits)
     with translate_disk_errors():
         if filename.endswith(".py"):
-            return _write_file(filename, data, layout, limits)
-        return _extract_archive(data, layout, limits)
+            return _write_file(filename, data, layout, limits, selection)
+        return _extract_archive(data, layout, limits, selection)
 
 
 def check_upload(filename: str, data_base64: str, limits: SourceLimits) -> bytes:
@@ -75,22 +78,24 @@ def _too_large_error(limits: SourceLimits, size: int) -> InvalidInputError:
     return InvalidInputError(f"the upload ({size} bytes) is larger than {limit:g} MB (MAX_UPLOAD_MB)")
 
 
-def _write_file(filename: str, data: bytes, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
+def _write_file(
+    filename: str, data: bytes, layout: SourceLayout, limits: SourceLimits, selection: Selection
+) -> FetchedSource:
     name = filename.encode("utf-8", "surrogatepass")
     if b"/" in name or invalid_name_reason(name, archive=True) is not None:
         raise InvalidInputError(f"{one_line(filename, 80)!r} is not a plain file name")
-    with TreeWriter(layout, limits, archive=True) as writer:
+    with TreeWriter(layout, limits, archive=True, selection=selection) as writer:
         if writer.accept(name, len(data)):
             writer.write(name, data)
         return writer.finish("upload", None)
 
 
-def _extract_archive(data: bytes, layout: SourceLayout, limits: SourceLimits) -> FetchedSource:
+def _extract_archive(data: bytes, layout: SourceLayout, limits: SourceLimits, selection: Selection) -> FetchedSource:
     archive = ZipArchive(data, limits)
     names = [member_name(member) for member in archive.members]
     notes = _read_notes(archive, names)
     dot_git = ArchivedGitDirectory.find(names)
-    with TreeWriter(layout, limits, archive=True) as writer:
+    with TreeWriter(layout, limits, archive=True, selection=selection) as writer:
         writer.add_notes(notes)
         history = _extract_history(archive, names, dot_git, writer, layout)
         for name, member in zip(names, archive.members, strict=True):

@@ -12,7 +12,15 @@ from domain.options import JobOptions
 METRICS = ("lint", "dead_code")
 
 
-@pytest.mark.parametrize("options", [JobOptions(), JobOptions(baseline=UUID(int=7)), JobOptions(gate=DEFAULT_POLICY)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        JobOptions(),
+        JobOptions(baseline=UUID(int=7)),
+        JobOptions(gate=DEFAULT_POLICY),
+        JobOptions(collectors=("lint",), include=("src",), exclude=("**/tests",), tags={"domain": ["web"]}),
+    ],
+)
 def test_options_are_read_from_the_form_that_they_write(options: JobOptions) -> None:
     assert JobOptions.from_json(options.to_json(), METRICS) == options
 
@@ -24,7 +32,15 @@ def test_options_that_are_not_given_are_not_written() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"basline": None}, "the job's options have an unknown key 'basline'; they accept baseline, gate"),
+        (
+            {"basline": None},
+            "the job's options have an unknown key 'basline'; they accept baseline, collectors, ",
+        ),
+        ({"collectors": ["lynt"]}, "unknown metric 'lynt'"),
+        ({"include": "src"}, "the option include must be a list of globs"),
+        ({"exclude": [7]}, "the option exclude must be a list of globs"),
+        ({"tags": ["web"]}, "tags must be an object of lists"),
+        ({"tags": {"domain": ["w\0b"]}}, "characters that are not shown"),
         ({"baseline": "x"}, "the option baseline must be the id of a run"),
         ({"baseline": 7}, "the option baseline must be the id of a run"),
         ({"baseline": ["x"]}, "the option baseline must be the id of a run"),
@@ -38,3 +54,17 @@ def test_other_documents_are_refused_in_one_line(document: dict[str, Any], messa
         JobOptions.from_json(document, METRICS)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_options_of_a_program_are_checked_before_they_are_stored() -> None:
+    loose: dict[str, Any] = {"collectors": {"lint"}, "include": ["b", "a"], "tags": {"Domain": ("Web",)}}
+    read = JobOptions.from_json(JobOptions(**loose).to_json(), METRICS)
+    assert read == JobOptions(collectors=("lint",), include=("a", "b"), tags={"domain": ["web"]})
+    wrong: list[dict[str, Any]] = [{"collectors": 7}, {"include": 7}, {"tags": 7}, {"collectors": "lint"}]
+    for options in wrong:
+        with pytest.raises(InvalidInputError):
+            JobOptions.from_json(JobOptions(**options).to_json(), METRICS)
+
+
+def test_a_run_keeps_the_options_without_the_tags() -> None:
+    assert JobOptions(exclude=("tests",), tags={"domain": ["web"]}).of_run() == {"exclude": ["tests"]}

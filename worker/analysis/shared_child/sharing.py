@@ -14,6 +14,7 @@ from pathlib import Path
 
 from domain.errors import PermanentError, Vibe8Error
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, ProgressListener
+from domain.selection import SELECTION
 from domain.sources import SMALL_UPLOAD_CHARACTERS
 from domain.text import JSON, one_line
 from infrastructure.child_process.child_channel import child_error
@@ -250,7 +251,11 @@ class ChildSharing:
         sources = [member.upload.source for member in child.members]
         async with Removals() as removals, job_workspace(self._scratch_dir, removals) as scratch:
             sandbox, _ = build_profiles(scratch, sources[0])
-            collect = {"scratch": str(scratch), "collector_timeout": self._collector_timeout}
+            collect = {
+                "scratch": str(scratch),
+                "collector_timeout": self._collector_timeout,
+                "selections": [source.get(SELECTION, {}) for source in sources],
+            }
             result = await self._children.run(
                 FETCH_EACH,
                 {"scratch": str(scratch), "sources": sources, "limits": self._limits.to_json()},

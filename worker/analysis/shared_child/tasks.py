@@ -15,6 +15,7 @@ from collectors.engine.tree_collection import answer_trees
 from collectors.source.source_tree import SourceTree
 from domain.errors import PermanentError, TransientError
 from domain.ports import PREVIOUS_RESULT
+from domain.selection import SELECTION
 from domain.sources import FetchedSource
 from domain.text import JSON
 from worker.analysis.child_tasks import CollectReports, ReportProgress, collect_tree, fetch, open_tree
@@ -40,6 +41,7 @@ def fetch_each(request: Document, _: ReportProgress) -> Document:
 def collect_each(request: Document, report: ReportProgress) -> Document:
     """Run the collectors over each upload that was fetched; reports have its number under `upload`.
 
+    `selections` says for each upload which ones are requested.
     Returns `uploads`: for each what `collect` returns, or its error. Tools that can answer for several trees at once
     are run before all others.
     """
@@ -77,7 +79,8 @@ def _open(request: Document, number: int, fetched: Document) -> SourceTree | Doc
     if ERROR in fetched:
         return fetched
     try:
-        return open_tree({"scratch": _scratch(request, number)}, FetchedSource.from_json(fetched))
+        single = {"scratch": _scratch(request, number), SELECTION: request["selections"][number]}
+        return open_tree(single, FetchedSource.from_json(fetched))
     except PermanentError as error:
         return _error(error)
 

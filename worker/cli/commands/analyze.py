@@ -13,6 +13,7 @@ import infrastructure.observability.light_structlog  # noqa: F401 - before any m
 from domain.errors import InvalidInputError
 from domain.gate.policy import Policy
 from domain.ports import ClosablePackageIndex, ProgressListener
+from domain.selection import ALL, SELECTION, Selection
 from domain.text import JSON, one_line, printable
 from infrastructure.child_process.zygote_process import ZygoteProcess
 from infrastructure.outbound.saved_answers import SavedAnswers
@@ -63,6 +64,7 @@ def run_analysis(
     offline: bool,
     export_format: ExportFormat | None = None,
     gate: GateOptions = GateOptions(),
+    selection: Selection = ALL,
 ) -> int:
     """Analyse the source in children of a zygote that ends with the analysis. Returns the exit code.
 
@@ -75,7 +77,15 @@ def run_analysis(
     with early_zygote.take() as zygote:
         output = OutputWriter(as_json=as_json or export_format is not None)
         analysis = analyze(
-            source, branch, output, zygote, use_cache=use_cache, export_format=export_format, offline=offline, gate=gate
+            source,
+            branch,
+            output,
+            zygote,
+            use_cache=use_cache,
+            export_format=export_format,
+            offline=offline,
+            gate=gate,
+            selection=selection,
         )
         return run_and_flush(analysis)
 
@@ -90,6 +100,7 @@ async def analyze(
     export_format: ExportFormat | None,
     offline: bool,
     gate: GateOptions,
+    selection: Selection,
 ) -> int:
     """Analyse the source in children of the given zygote, and print a result of the same shape as a job's.
 
@@ -100,7 +111,8 @@ async def analyze(
     source = parse_source(source_text, branch, settings)
     earlier, policy = gate.read()
     commits = [] if earlier is None or earlier.commit is None else [earlier.commit]
-    request = {**pipeline_source(source, settings), ADDED_SINCE: commits}
+    request = {**pipeline_source(source, settings), ADDED_SINCE: commits, SELECTION: selection.to_json()}
+    options = {**({} if policy is None else {"gate": policy.to_json()}), **selection.to_json()}
     caches = user_cache_directory(os.environ) if use_cache else None
     packages, save_answers = (None, lambda: None) if offline else _package_index(settings, caches)
     with _progress_display(output) as on_event:
@@ -112,12 +124,12 @@ async def analyze(
     revision = {"git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     reviewed = review_analysis(
         analysed.analysis,
-        measured(analysed.analysis, now),
+        measured(analysed.analysis, now, options),
         baseline=None if earlier is None else earlier.baseline,
         policy=policy,
         added_lines=next(iter(analysed.added_lines.values()), None),
     )
-    document = local_result({**_describe(source), "created_at": now, **revision}, reviewed, policy)
+    document = local_result({**_describe(source), "created_at": now, **revision}, reviewed, options)
     _show(document, output, export_format)
     if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
         output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")

@@ -13,7 +13,10 @@ from domain.errors import InvalidInputError
 from worker.cli.options import (
     DEFAULT_USER,
     BranchOption,
+    CollectorsOption,
+    ExcludeOption,
     GateOption,
+    IncludeOption,
     JsonOption,
     PolicyOption,
     UserOption,
@@ -74,6 +77,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmat
         "vibe8 submit https://github.com/psf/requests --project requests",
         "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
         "vibe8 submit . --baseline 9c41 --policy policy.json --gate --wait",
+        "vibe8 submit . --exclude 'tests/**' --collectors lint,security --tag domain=web",
         "vibe8 submit --from sources.jsonl",
     ),
     help="Submit a source to the workers.\n\n"
@@ -81,7 +85,9 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmat
     f"uncommitted changes and the git history of its HEAD. {TOKEN_HELP}\n\n"
     "With --from, all sources of a file are submitted, or none. Each line is a JSON object, such as "
     '{"source": "https://github.com/psf/requests", "branch": "main"}. Its optional keys are branch, project, '
-    "author_type, author_model, idempotency_key and notify_url.",
+    "author_type, author_model, idempotency_key and notify_url.\n\n"
+    "In a glob, * is any text within one part of a path, ? one character, and a part ** any directories. One that "
+    "matches a directory matches all below it.",
 )
 def submit(
     source: Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)] = None,
@@ -106,14 +112,22 @@ def submit(
     ] = None,
     gate: GateOption = False,
     policy: PolicyOption = None,
+    collectors: CollectorsOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="CATEGORY=VALUE", help="A tag of the run; may be given several times.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a source to the workers."""
     from domain.sources import Authorship
     from worker.cli.commands.jobs.submit import submit as submit_command
     from worker.cli.commands.jobs.submit_file import submit_file
+    from worker.cli.job_options import parse_job_options, parse_selection
     from worker.cli.output.writer import OutputWriter
 
+    options = parse_job_options(parse_selection(collectors, include, exclude), tag)
     authorship = Authorship(project_name=project, author_type=author_type, author_model=author_model)
     output = OutputWriter(as_json=as_json)
     if from_file is None:
@@ -131,6 +145,7 @@ def submit(
             baseline=baseline,
             policy_file=policy,
             gate=gate,
+            options=options,
         )
         run_and_exit(command)
     elif (source, branch, baseline, policy) != (None,) * 4 or wait or no_history or gate:
@@ -139,7 +154,7 @@ def submit(
             "(see `vibe8 submit --help`)"
         )
     else:
-        run_and_exit(submit_file(from_file, authorship, notify, user, output))
+        run_and_exit(submit_file(from_file, authorship, notify, user, output, options=options))
 
 
 @app.command(epilog=examples_epilog("vibe8 jobs", "vibe8 jobs --status failed --since 1h"))

@@ -7,9 +7,9 @@ from typing import Any
 from domain.findings.roles import Role
 from domain.findings.severity import SEVERITIES
 from worker.export.exported_run import ExportedRun
-from worker.export.html.values import count, counted, cut, line, mapping, moment, words
+from worker.export.html.values import count, counted, cut, line, mapping, moment, texts, words
 
-METRICS_SHOWN, TOOLS_SHOWN = 20, 12
+METRICS_SHOWN, TOOLS_SHOWN, GLOBS_SHOWN = 20, 12, 20
 _CHOSEN = {
     "pinned": "the pinned run of the project",
     "same branch": "the newest earlier run of the same branch",
@@ -44,7 +44,19 @@ def changes(run: ExportedRun) -> dict[str, Any] | None:
         "files": _files(mapping(comparison.get("files"))),
         "uncompared": _uncompared(after, before),
         "tools": _tools(mapping(comparison.get("tool_versions"))),
+        "selection": _earlier_selection(comparison.get("selections")),
     }
+
+
+def _earlier_selection(selections: Any) -> str | None:
+    """Return what was chosen for the earlier run, where it is not what was chosen for this one."""
+    if not isinstance(selections, Mapping):
+        return None
+    chosen = [
+        f"{line(key, 20)} {', '.join(texts(values)[:GLOBS_SHOWN])}"
+        for key, values in mapping(selections.get("before")).items()
+    ]
+    return line("; ".join(chosen), 1_000) or "all files by all metrics"
 
 
 def _baseline(comparison: Mapping[str, Any]) -> dict[str, Any]:

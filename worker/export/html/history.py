@@ -101,16 +101,23 @@ def coupling(run: ExportedRun, most: int) -> dict[str, Any]:
     part = mapping(run.part("history").get("coupling"))
     pairs = objects(part.get("pairs"))
     hidden = [pair for pair in pairs if pair.get("kind") == "hidden"]
+    expected = sum(pair.get("kind") == "expected" for pair in pairs)
     shown = hidden[: min(most, PAIRS_SHOWN)]
     total = max(len(pairs), count(part.get("total")) or 0)
     return {
-        "reason": _reason(run, part, "no pair of files changes together without a known reason"),
+        "reason": _reason(run, part, _no_pairs(pairs)),
         "rows": [_pair(pair) for pair in shown],
         "cut": cut(len(shown), len(hidden)),
-        "expected": counted(len(pairs) - len(hidden), "pair") if len(pairs) > len(hidden) else None,
+        "expected": counted(expected, "pair") if expected else None,
         "unlisted": counted(total - len(pairs), "pair") if total > len(pairs) else None,
         "commits": None if count(part.get("commits")) is None else counted(int(part["commits"]), "commit"),
     }
+
+
+def _no_pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
+    if any(pair.get("kind") == "unknown" for pair in pairs):
+        return "imports were not measured, so no pair of files is known to change together without a reason"
+    return "no pair of files changes together without a known reason"
 
 
 def _pair(pair: Mapping[str, Any]) -> dict[str, Any]:

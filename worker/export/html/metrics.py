@@ -7,6 +7,7 @@ from typing import Any
 from domain.findings.roles import Role
 from domain.metrics.declaration import MetricDeclaration, RowFormat, in_row_order
 from domain.metrics.row_text import row_text
+from domain.selection import NOT_REQUESTED
 from worker.export.badge import quality_score
 from worker.export.exported_run import ExportedRun
 from worker.export.html.charts.health import health_class
@@ -16,7 +17,7 @@ from worker.export.html.values import count, fixed, grouped, line, mapping, numb
 OTHER_METRICS_SHOWN = 20
 _FIGURE = re.compile(r"(?P<before>[^\d,(]*)(?P<figure>\d[\d,]*(?:\.\d+)?(?: %)?)(?P<after>[^,(]*)(?P<rest>.*)")
 """The first number of a row's text, the words beside it, and what follows them."""
-_STATES = {"ok": "measured", "partial": "partly measured", "failed": "failed"}
+_STATES = {"ok": "measured", "partial": "partly measured", "failed": "failed", NOT_REQUESTED: "not requested"}
 _NAMES = {
     "quality_score": "Quality score",
     "average_complexity": "Average complexity",
@@ -63,12 +64,20 @@ def _percentiles(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def tiles(run: ExportedRun) -> list[dict[str, Any]]:
     """Return a tile for each metric that is declared, and for those that the run has besides."""
     metrics = run.part("metrics")
-    earlier = mapping(mapping(run.part("comparison").get("metrics")).get("before"))
+    comparison = run.part("comparison")
+    # Numbers of other files say nothing about a change.
+    earlier = mapping(mapping(comparison.get("metrics")).get("before")) if _has_same_files(comparison) else {}
     made = [
         _tile(run, declaration, mapping(metrics.get(declaration.name)), mapping(earlier.get(declaration.name)))
         for declaration in in_row_order(run.declarations)
     ]
     return made + list(_undeclared(run, metrics))
+
+
+def _has_same_files(comparison: Mapping[str, Any]) -> bool:
+    selections = mapping(comparison.get("selections"))
+    before, after = mapping(selections.get("before")), mapping(selections.get("after"))
+    return all(before.get(globs) == after.get(globs) for globs in ("include", "exclude"))
 
 
 def _tile(
@@ -77,7 +86,6 @@ def _tile(
     of_source = _source(values)
     main = _row(declaration.row, of_source if of_source is not None else values)
     before_values = earlier if of_source is None else _source(earlier)
-
     state = _state(run, declaration.name)
     score = number((of_source or values).get(declaration.row.score)) if declaration.row.score else None
     return {

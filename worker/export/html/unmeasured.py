@@ -47,6 +47,8 @@ def _sentences(run: ExportedRun) -> Iterator[str]:
     skipped = count(completeness.get("skipped_total"))
     if skipped:
         yield f"{counted(skipped, 'file or directory was', 'files or directories were')} left out before the analysis."
+    if left_out := count(completeness.get("not_selected")):
+        yield f"{counted(left_out, 'Python file was', 'Python files were')} left out by include and exclude."
     yield from _metrics(run)
     yield from _lists(run)
     reason = line(run.part("history").get("reason"))
@@ -58,7 +60,7 @@ def _metrics(run: ExportedRun) -> Iterator[str]:
     states = mapping(run.part("completeness").get("collectors"))
     for name, state in sorted(states.items())[:NAMES_SHOWN]:
         if state != "ok":
-            yield f"Metric {words(name)}: {line(state, 60) or 'state not recorded'}."
+            yield f"Metric {words(name)}: {line(words(state), 60) or 'state not recorded'}."
     missing = [declaration.name for declaration in run.declarations if declaration.name not in states]
     if missing:
         yield f"Whether these metrics were measured is not recorded: {', '.join(map(words, missing))}."

