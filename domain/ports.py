@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.history.commits import LoggedCommit
+from domain.history.commits import CommitList, LoggedCommit
 from domain.sandbox import SandboxProfile
 from domain.text import JSON
 
@@ -34,18 +34,17 @@ class History(Protocol):
         """
         ...
 
-    def count_commits(self, *, since: str | None = None) -> tuple[int, int]:
-        """Return the number of non-merge commits and that of merges.
+    def list_commits(self, *, since: str | None = None) -> CommitList:
+        """Return the commits that HEAD reaches, or those of `since..HEAD`; `since` is an ancestor of HEAD.
 
-        The first is `git rev-list --count --no-merges HEAD`, or of `since..HEAD`; `since` is an ancestor of HEAD.
+        Its length is `git rev-list --count --no-merges HEAD`. Raises PermanentError.
         """
         ...
 
-    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
-        """Yield each non-merge commit that changed a `.py` file.
+    def log(self, commits: CommitList) -> Iterator[LoggedCommit]:
+        """Yield each of these commits that changed a `.py` file, in any order.
 
-        With `since`, only the commits of `since..HEAD` count. Raises PermanentError with a message of one line if git
-        fails.
+        Raises PermanentError with a message of one line if git fails.
         """
         ...
 

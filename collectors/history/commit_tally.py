@@ -189,9 +189,9 @@ def tally_commits(history: History, present: frozenset[str], known: Sequence[Com
         key = _key(history, start.key_commit) if history.is_ancestor(start.head) else None
         if key is not None:
             return _continue(history, (head, now), present, start, key)
-    tally = CommitTally(head=head, now=now, key_commit=head)
-    tally.commits, tally.merges = history.count_commits()
-    tally.add(history.log(), present, history.commit_digest(head))
+    listed = history.list_commits()
+    tally = CommitTally(head=head, now=now, key_commit=head, commits=len(listed), merges=listed.merges)
+    tally.add(history.log(listed), present, history.commit_digest(head))
     return tally
 
 
@@ -206,17 +206,17 @@ def _key(history: History, commit: str) -> bytes | None:
 def _continue(
     history: History, head: tuple[str, int], present: frozenset[str], start: CommitTally, key: bytes
 ) -> CommitTally:
-    commits, merges = history.count_commits(since=start.head)
+    listed = history.list_commits(since=start.head)
     tally = CommitTally(
         head=head[0],
         now=head[1],
         key_commit=start.key_commit,
-        commits=start.commits + commits,
-        merges=start.merges + merges,
+        commits=start.commits + len(listed),
+        merges=start.merges + listed.merges,
         paths=dict(start.paths),
         churn=list(start.churn),
         people=dict(start.people),
         columns=None if start.columns is None else start.columns.copy(),
     )
-    tally.add(history.log(since=start.head), present, key)
+    tally.add(history.log(listed), present, key)
     return tally

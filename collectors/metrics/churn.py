@@ -119,7 +119,7 @@ class Churn:
         except PermanentError:
             if not history.is_partial():
                 raise
-            commits, _ = history.count_commits()
+            commits = len(history.list_commits())
             return {"commits": commits, "total": None, "lines": {}, "shallow": shallow, "history": PARTIAL}, None
         state = None if tally in known else pack_tally(tally, history, METRIC.version)
         found = None if shallow else facts_of(tally, display_paths, remembered=tally in known or state is not None)

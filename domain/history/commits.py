@@ -1,6 +1,7 @@
 """Commits as the analyses of a history see them, and which commits they leave out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 MAX_FILES = 1_000
@@ -11,6 +12,24 @@ MAX_COUPLED_FILES = 30
 
 LATEST_DATE = 1 << 40
 """Seconds since 1970, some 34,000 years; a later date is cut to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitList:
+    """Non-merge commits, newest first, and the number of merges that were left out.
+
+    `lines` holds the full ids, one a line. Strings would take three times as much memory.
+    """
+
+    lines: bytes
+    merges: int
+
+    def __len__(self) -> int:
+        return self.lines.count(b"\n")
+
+    def ids(self) -> list[str]:
+        """Return the ids."""
+        return self.lines.decode("ascii").splitlines()
 
 
 class LoggedCommit(NamedTuple):

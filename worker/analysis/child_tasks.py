@@ -108,7 +108,8 @@ def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str,
 def open_tree(request: Mapping[str, JSON], fetched: FetchedSource) -> SourceTree:
     """Return the tree that was fetched into scratch. Raises InvalidInputError where it has no Python file."""
     scratch = SourceLayout(Path(request["scratch"]))
-    history = GitHistory(scratch.repository) if fetched.has_history else None
+    processes = request.get("processes", 1)
+    history = GitHistory(scratch.repository, processes=processes) if fetched.has_history else None
     tree = load_tree(
         scratch.tree,
         process_control=SystemProcessControl(),

@@ -1,21 +1,27 @@
-"""History of HEAD in a bare repository, read with one `git log --raw --numstat`."""
+"""History of HEAD in a bare repository, read with `git log --raw --numstat`."""
 
 import json
 import os
 import subprocess
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
 from domain.errors import PermanentError
-from domain.history.commits import LoggedCommit
+from domain.history.commits import CommitList, LoggedCommit
 from infrastructure.sources.git.bare_repository import is_object_id
-from infrastructure.sources.git.command import GitFailedError, GitProcess, git_environment, run_git
-from infrastructure.sources.git.log_format import LOG_FORMAT, added_lines, cut_records, parse_date, parse_log
+from infrastructure.sources.git.command import (
+    GitConfig,
+    GitFailedError,
+    GitProcess,
+    git_environment,
+    run_git,
+)
+from infrastructure.sources.git.log_format import LOG_FORMAT, added_lines, cut_records, parse_date
+from infrastructure.sources.git.parallel_log import cache_config, interleave, split_commits
 
 PARTIAL_CLONE = "partial clone: fetch its blobs (git fetch --refetch --no-filter)"
 """Why the lines of a history cannot be counted."""
@@ -25,18 +31,19 @@ _CHUNK_BYTES = 1 << 20
 _MAX_RECORD_BYTES = 1 << 20
 _LOG = (
     "log", *LOG_FORMAT, "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv",
-    "--full-history",  # without it the path filter simplifies history, and a reverted side branch is lost
+    "--no-walk=unsorted", "--stdin",
 )  # fmt: skip
 _DIFF = ("diff", "--numstat", "-z", "--find-renames", "--no-ext-diff", "--no-textconv")
 _PATH_FILTER = ("--", "*.py")
-_MALLOC_SETTINGS = {
+_FEWER_CALLS = {
+    "GIT_FLUSH": "0",
     "MALLOC_TOP_PAD_": "67108864",
     "MALLOC_TRIM_THRESHOLD_": "268435456",
     "MALLOC_MMAP_THRESHOLD_": "67108864",
 }
-"""Settings of glibc's malloc. git allocates and frees two blobs for each change. With these settings it keeps the
-memory instead of returning it to the kernel each time, which took half of its system time. Other C libraries ignore
-them."""
+"""Variables that save git system calls. It writes its output in blocks, and not after each commit. The others are
+settings of glibc's malloc: git allocates and frees two blobs for each change, and keeps the memory instead of returning
+it to the kernel each time, which took half of its system time. Other C libraries ignore them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +89,13 @@ class PathMapping:
 class GitHistory:
     """Implementation of `domain.ports.History`. Paths are those of the tree, decoded by `os.fsdecode`."""
 
-    def __init__(self, repository: Path) -> None:
-        """Open `SourceLayout.repository` of a fetched source that has history."""
+    def __init__(self, repository: Path, *, processes: int = 1) -> None:
+        """Open `SourceLayout.repository` of a fetched source that has history.
+
+        `processes` is the largest number of git processes that may compute at once.
+        """
         self._repository = repository
+        self._processes = processes
         self._paths = PathMapping.load(repository)
 
     def head(self) -> tuple[str, int]:
@@ -118,14 +129,18 @@ class GitHistory:
                 digest.update(line + b"\n")
             return digest.digest()
 
-    def count_commits(self, *, since: str | None = None) -> tuple[int, int]:
-        """Count the non-merge commits and the merges that HEAD reaches and `since` does not. Raises PermanentError."""
+    def list_commits(self, *, since: str | None = None) -> CommitList:
+        """List the commits that HEAD reaches and `since` does not. Raises PermanentError."""
+        ids, merges = bytearray(), 0
         with _translate_git_errors():
             # A line holds a commit and its parents.
-            lines = self._stream(("rev-list", "--parents", _range(since), "--"), separator=b"\n")
-            parents = Counter(line.count(b" ") for line in lines)
-        merges = sum(count for number, count in parents.items() if number > 1)
-        return parents.total() - merges, merges
+            for line in self._stream(("rev-list", "--parents", _range(since), "--"), separator=b"\n"):
+                commit, _, parents = line.partition(b" ")
+                if b" " in parents:
+                    merges += 1
+                else:
+                    ids += commit + b"\n"
+        return CommitList(bytes(ids), merges)
 
     def added_lines(self, since: str) -> dict[str, int] | None:
         """Return how many lines were added to each changed `.py` file; None if the commit `since` is not there.
@@ -143,10 +158,6 @@ class GitHistory:
             records = self._stream((*_DIFF, since, "HEAD", *_PATH_FILTER), separator=b"\0", cut=True)
             return dict(added_lines(records, self._paths.to_tree_path))
 
-    def commit_count(self) -> int:
-        """Count the non-merge commits that HEAD reaches. Raises PermanentError."""
-        return self.count_commits()[0]
-
     def is_shallow(self) -> bool:
         """Whether the history is cut off."""
         shallow = self._repository / "shallow"
@@ -156,49 +167,34 @@ class GitHistory:
         """Whether the repository is a partial clone, from which git left out objects that it can fetch later."""
         return is_partial(self._repository)
 
-    def commits(self) -> Iterator[str]:
-        """Iterate over the ids of all non-merge commits, newest first. Raises PermanentError."""
-        with _translate_git_errors():
-            for line in self._stream(("rev-list", "--no-merges", "HEAD", "--"), separator=b"\n"):
-                yield line.decode("ascii")
+    def log(self, commits: CommitList | None = None) -> Iterator[LoggedCommit]:
+        """Iterate over the commits that changed a `.py` file, with these changes; None means all that HEAD reaches.
 
-    def log(self, commits: Iterable[str] | None = None, *, since: str | None = None) -> Iterator[LoggedCommit]:
-        """Iterate over the commits that changed a `.py` file, with these changes.
-
-        Covers the given `commits`, else all non-merge commits that `since` does not reach. Several processes can share
-        the work by splitting `commits()` into parts. Binary changes are left out. Only one commit is in memory at a
-        time. Raises PermanentError.
+        Binary changes are left out. Of many commits, several processes read parts at once. Only a few commits are in
+        memory at a time. Raises PermanentError.
         """
-        if commits is None:
-            yield from self._log((*_LOG, _range(since), *_PATH_FILTER), None)
-            return
-        lines = [f"{commit}\n".encode("ascii") for commit in commits]
-        if lines:  # without any commit git would use HEAD
-            yield from self._log((*_LOG, "--no-walk=unsorted", "--stdin", *_PATH_FILTER), lines)
+        parts = split_commits(self.list_commits() if commits is None else commits, self._processes)
+        environment = self._environment(cache_config(len(parts)))
+        with _translate_git_errors(), ExitStack() as stack:
+            processes = []
+            for lines in parts:
+                process = GitProcess((*_LOG, *_PATH_FILTER), environment, stdin=subprocess.PIPE)
+                processes.append(stack.enter_context(process))
+                process.write_stdin([lines])
+            yield from interleave([process.stdout for process in processes], self._paths.to_tree_path)
+            for process in processes:
+                process.finish()
 
-    def numstat(self, commits: Iterable[str] | None = None) -> Iterator[tuple[str, int, int]]:
+    def numstat(self, commits: CommitList | None = None) -> Iterator[tuple[str, int, int]]:
         """Iterate over (path, added lines, deleted lines) of each change of `log`. Raises PermanentError."""
         for commit in self.log(commits):
             yield from (change[:3] for change in commit.changes)
 
-    def _log(self, arguments: Sequence[str], commit_lines: list[bytes] | None) -> Iterator[LoggedCommit]:
-        with _translate_git_errors():
-            records = self._stream(arguments, separator=b"\0", stdin_lines=commit_lines, cut=True)
-            yield from parse_log(records, self._paths.to_tree_path)
+    def _environment(self, config: GitConfig = ()) -> dict[str, str]:
+        return {**git_environment(self._repository, config), **_FEWER_CALLS}
 
-    def _stream(
-        self,
-        arguments: Sequence[str],
-        *,
-        separator: bytes,
-        stdin_lines: list[bytes] | None = None,
-        cut: bool = False,
-    ) -> Iterator[bytes]:
-        stdin = None if stdin_lines is None else subprocess.PIPE
-        environment = {**git_environment(self._repository), **_MALLOC_SETTINGS}
-        with GitProcess(arguments, environment, stdin=stdin) as process:
-            if stdin_lines is not None:
-                process.write_stdin(stdin_lines)
+    def _stream(self, arguments: Sequence[str], *, separator: bytes, cut: bool = False) -> Iterator[bytes]:
+        with GitProcess(arguments, self._environment()) as process:
             yield from (cut_records if cut else split_records)(process.stdout, separator)
             process.finish()
 

@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import length_hint
 from typing import IO
 
 from domain.history.commits import LATEST_DATE, LoggedCommit
@@ -152,14 +154,32 @@ def _decode(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def cut_records(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
-    """Iterate over the records of a stream, each of which ends with `separator`; long ones lose their middle.
+class CutRecords:
+    """Records of a stream, each of which ends with `separator`; long ones lose their middle.
 
-    Such a record is a commit message of more than 1 MiB, of which no more is kept in memory. A last record without its
+    A long record is a commit message of more than 1 MiB, of which no more is kept in memory. A last record without its
     separator is dropped: git was interrupted, and its exit code says so.
     """
-    rest = b""
-    while chunk := stream.read(_CHUNK_BYTES):
-        *records, rest = (rest + chunk).split(separator)
-        yield from records
-        rest = rest[:_RECORD_BYTES]
+
+    def __init__(self, read: Callable[[], bytes], separator: bytes) -> None:
+        """`read` returns the next part of the stream, and no bytes at its end."""
+        self._read = read
+        self._separator = separator
+        self._current: Iterator[bytes] = iter(())
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        while chunk := self._read():
+            *records, rest = (rest + chunk).split(self._separator)
+            self._current = iter(records)
+            yield from self._current
+            rest = rest[:_RECORD_BYTES]
+
+    def are_at_hand(self) -> bool:
+        """Return whether the next record has been read already."""
+        return length_hint(self._current) > 0
+
+
+def cut_records(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
+    """Iterate over the `CutRecords` of a stream."""
+    return iter(CutRecords(partial(stream.read, _CHUNK_BYTES), separator))

@@ -314,7 +314,7 @@ def test_replace_refs_of_the_host_are_not_fetched(
     head = small_tree.commit(a_py="x = 2\n")
     small_tree.git("replace", "--graft", head)
     fetch(git_server.add(repository_name, small_tree.dot_git))
-    assert list(GitHistory(layout.repository).commits()) == [head, first]
+    assert GitHistory(layout.repository).list_commits().ids() == [head, first]
 
 
 def test_http_alternates_are_not_followed(

@@ -165,7 +165,7 @@ def test_program_named_in_an_uploaded_git_directory_does_not_run(
     source = upload(data, layout)
     if source.has_history:
         history = GitHistory(layout.repository)
-        assert history.commit_count() == 2
+        assert len(history.list_commits()) == 2
         assert len(list(history.numstat())) == 2
     else:
         assert attack is promisor
@@ -186,7 +186,7 @@ def test_program_named_in_a_local_git_directory_does_not_run(
     attack(two_commit_tree, program)
     source = fetch_directory(two_commit_tree.path, layout, SourceLimits())
     history = GitHistory(layout.repository)
-    assert history.commit_count() == 2
+    assert len(history.list_commits()) == 2
     if attack is promisor:
         with pytest.raises(PermanentError, match="the history cannot be read"):
             list(history.numstat())
@@ -247,7 +247,7 @@ def test_replace_refs_and_grafts_do_not_change_the_history(
         (two_commit_tree.dot_git / "info/grafts").write_text(f"{head}\n")
         assert plain_git(two_commit_tree, "rev-list", "--count", "HEAD") == b"1\n"
     upload(archive_of(two_commit_tree.path), layout)
-    assert list(GitHistory(layout.repository).commits()) == [head, first]
+    assert GitHistory(layout.repository).list_commits().ids() == [head, first]
 
 
 def test_attributes_do_not_hide_churn(two_commit_tree: WorkTree, layout: SourceLayout) -> None:
@@ -269,7 +269,7 @@ def test_index_of_an_uploaded_pack_is_rebuilt(two_commit_tree: WorkTree, layout:
     assert plain_git(two_commit_tree, "log") == b""
     source = upload(archive_of(two_commit_tree.path), layout)
     assert source.has_history
-    assert GitHistory(layout.repository).commit_count() == 2
+    assert len(GitHistory(layout.repository).list_commits()) == 2
 
 
 def test_shallow_history_without_its_shallow_file_is_unusable(

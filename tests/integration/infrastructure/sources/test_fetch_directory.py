@@ -32,7 +32,7 @@ def test_files_are_those_on_disk_and_history_is_that_of_head(work_tree: WorkTree
     assert python_files(layout) == {"a.py": "changed = True\n", "untracked.py": "u = 1\n"}
     assert (layout.manifests / "requirements.txt").exists()
     history = GitHistory(layout.repository)
-    assert history.commit_count() == 2
+    assert len(history.list_commits()) == 2
     assert [line for line in history.numstat() if line[0] == "a.py"] == [("a.py", 1, 0), ("a.py", 1, 0)]
 
 
@@ -51,7 +51,7 @@ def test_alternates_of_the_repository_are_readable_too(
     assert source.commit_sha == work_tree.head()
     stores = (tmp_path / "sharing/.git/objects", work_tree.dot_git / "objects")
     assert paths_to_read(tmp_path / "sharing").collecting == stores
-    assert GitHistory(layout.repository).commit_count() == 2
+    assert len(GitHistory(layout.repository).list_commits()) == 2
 
 
 def test_directory_outside_a_work_tree_has_no_history(layout: SourceLayout, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_subdirectory_has_only_its_own_part_of_the_history(work_tree: WorkTree, 
     assert source.commit_sha == work_tree.head()
     assert set(python_files(layout)) == {"run.py", "deep/c.py"}
     assert sorted(GitHistory(layout.repository).numstat()) == [("deep/c.py", 1, 0), ("run.py", 1, 0)]
-    assert GitHistory(layout.repository).commit_count() == 3
+    assert len(GitHistory(layout.repository).list_commits()) == 3
 
 
 def test_uncommitted_subdirectory_has_no_history(work_tree: WorkTree, layout: SourceLayout) -> None:
@@ -90,7 +90,7 @@ def test_linked_work_tree_has_its_own_head(work_tree: WorkTree, layout: SourceLa
     assert source.branch == "side"
     assert source.commit_sha == git(linked, "rev-parse", "HEAD").decode().strip()
     assert "side.py" in python_files(layout)
-    assert GitHistory(layout.repository).commit_count() == 3
+    assert len(GitHistory(layout.repository).list_commits()) == 3
     assert source.skipped == ()
 
 
@@ -117,7 +117,7 @@ def test_shallow_clone_is_reported_as_shallow(work_tree: WorkTree, layout: Sourc
     source = fetch_directory(tmp_path / "shallow", layout, SourceLimits())
     assert source.shallow
     assert GitHistory(layout.repository).is_shallow()
-    assert GitHistory(layout.repository).commit_count() == 1
+    assert len(GitHistory(layout.repository).list_commits()) == 1
 
 
 def test_repository_without_commits_has_no_history(layout: SourceLayout, tmp_path: Path) -> None:

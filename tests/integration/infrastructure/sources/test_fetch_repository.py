@@ -51,7 +51,7 @@ def test_public_repository_is_fetched_with_its_history(
     assert not (layout.tree / "a.py").stat().st_mode & 0o111
     assert [path.name for path in layout.manifests.rglob("*")] == ["requirements.txt"]
     history = GitHistory(layout.repository)
-    assert history.commit_count() == 2
+    assert len(history.list_commits()) == 2
     assert sorted(history.numstat()) == [
         ("a.py", 1, 0),
         ("a.py", 1, 0),
@@ -269,7 +269,7 @@ def test_shallow_repository_is_reported_as_shallow(
     assert source.shallow
     assert source.has_history
     assert GitHistory(layout.repository).is_shallow()
-    assert GitHistory(layout.repository).commit_count() == 1
+    assert len(GitHistory(layout.repository).list_commits()) == 1
 
 
 def test_clone_stops_at_its_size_limit(

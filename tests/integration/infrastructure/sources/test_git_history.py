@@ -5,26 +5,66 @@ from typing import Any
 import pytest
 
 from domain.errors import PermanentError
-from infrastructure.sources.git import history
+from domain.history.commits import CommitList
+from infrastructure.sources.git import history, parallel_log
 from infrastructure.sources.git.command import EMPTY_TREE_ID, GitFailedError, GitProcess, run_git
 from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree
 
 
-def test_parts_of_the_commits_together_have_all_lines(work_tree: WorkTree) -> None:
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 9])
+def test_several_processes_find_what_one_finds(
+    work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
     work_tree.git("checkout", "-q", "-b", "side", "HEAD~1")
     work_tree.commit(side_py="1\n2\n3\n")
     work_tree.git("checkout", "-q", "main")
     work_tree.merge("side")
-    work_tree.commit(a_py="rewritten\n")
+    for number in range(20):
+        work_tree.commit(f"{number}", a_py=f"{number}\n" * number)
+    monkeypatch.setattr(parallel_log, "MIN_COMMITS", 2)
+    opened = GitHistory(work_tree.dot_git, processes=processes)
+    commits = opened.list_commits()
+    assert (len(commits), commits.merges) == (23, 1)
+    assert commits.ids() == work_tree.git("rev-list", "--no-merges", "HEAD").decode().split()
+    started = record_processes(monkeypatch)
+    found = list(opened.log(commits))
+    assert len(started) == min(processes, parallel_log.MAX_PROCESSES)
+    assert sorted(found) == sorted(GitHistory(work_tree.dot_git).log())
+    output = work_tree.git(
+        "log", "--numstat", "--format=", "--no-merges", "--no-renames", "HEAD", "--", "*.py"
+    ).decode()
+    found_lines = [f"{added}\t{deleted}\t{path}" for path, added, deleted in opened.numstat()]
+    assert sorted(found_lines) == sorted(filter(None, output.split("\n")))
+
+
+def test_without_commits_no_process_starts(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = GitHistory(work_tree.dot_git)
-    whole = sorted(opened.numstat())
-    commits = list(opened.commits())
-    assert len(commits) == opened.commit_count() == 4
-    for parts in (1, 2, 3, 4):
-        split = [line for part in range(parts) for line in opened.numstat(commits[part::parts])]
-        assert sorted(split) == whole
-    assert list(opened.numstat([])) == []
+    none = opened.list_commits(since=work_tree.head())
+    started = record_processes(monkeypatch)
+    assert (len(none), list(opened.log(none)), started) == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("commits", "processes", "parts"), [(1_999, 8, 1), (2_000, 8, 2), (9_999, 8, 4), (9_999, 0, 1)]
+)
+def test_few_commits_are_not_split(commits: int, processes: int, parts: int) -> None:
+    ids = [f"{number:040d}" for number in range(commits)]
+    split = parallel_log.split_commits(CommitList("".join(f"{each}\n" for each in ids).encode(), 0), processes)
+    assert len(split) == parts
+    assert sorted(b"".join(split).decode().split()) == ids
+    sizes = [part.count(b"\n") for part in split]
+    assert max(sizes) - min(sizes) <= 2
+
+
+def test_one_process_that_fails_is_an_error(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        work_tree.commit(a_py=f"{number}\n")
+    monkeypatch.setattr(parallel_log, "MIN_COMMITS", 2)
+    blob = work_tree.git("rev-parse", "HEAD~6:a.py").decode().strip()
+    (work_tree.dot_git / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(PermanentError, match="the history cannot be read: "):
+        list(GitHistory(work_tree.dot_git, processes=3).log())
 
 
 def test_binary_files_are_left_out(work_tree: WorkTree) -> None:
@@ -83,13 +123,34 @@ def test_unreadable_history_is_a_one_line_error(work_tree: WorkTree) -> None:
     head = work_tree.head()
     (work_tree.dot_git / "objects" / head[:2] / head[2:]).unlink()
     opened = GitHistory(work_tree.dot_git)
-    for attempt in (opened.commit_count, lambda: list(opened.numstat()), lambda: list(opened.commits())):
+    for attempt in (opened.list_commits, lambda: list(opened.numstat())):
         with pytest.raises(PermanentError, match="the history cannot be read: ") as raised:
             attempt()
         assert "\n" not in str(raised.value)
 
 
-def test_closing_the_iterator_stops_git(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_closing_the_iterator_stops_git(work_tree: WorkTree, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    # A commit is returned when the next one begins. git blocks while it writes more than a pipe can hold.
+    directory = "/".join(["d" * 250] * 3)
+    for content in ("x\n", "y\n"):
+        work_tree.commit(**{f"{directory}/{number}_py": content for number in range(2_000)})
+        work_tree.commit(newest_py=content)
+    monkeypatch.setattr(parallel_log, "MIN_COMMITS", 2)
+    opened = GitHistory(work_tree.dot_git, processes=processes)
+    commits = opened.list_commits()
+    started = record_processes(monkeypatch)
+    lines = opened.numstat(commits)
+    next(lines)
+    assert len(started) == processes
+    assert any(process.is_running() for process in started)
+    lines.close()  # type: ignore[attr-defined]
+    assert not any(process.is_running() for process in started)
+    assert list(lines) == []
+
+
+def record_processes(monkeypatch: pytest.MonkeyPatch) -> list[GitProcess]:
+    """Return a list to which each git process of a history is added when it starts."""
     started: list[GitProcess] = []
 
     class RecordedProcess(GitProcess):
@@ -97,18 +158,8 @@ def test_closing_the_iterator_stops_git(work_tree: WorkTree, monkeypatch: pytest
             super().__init__(*arguments, **options)
             started.append(self)
 
-    # A commit is returned when the next one begins. git blocks while it writes more than one chunk and a pipe can hold.
-    directory = "/".join(["d" * 250] * 3)
-    work_tree.commit(**{f"{directory}/{number}_py": "x\n" for number in range(2_000)})
-    work_tree.commit(newest_py="x\n")
     monkeypatch.setattr(history, "GitProcess", RecordedProcess)
-    lines = GitHistory(work_tree.dot_git).numstat()
-    next(lines)
-    (process,) = started
-    assert process.is_running()
-    lines.close()  # type: ignore[attr-defined]
-    assert not process.is_running()
-    assert list(lines) == []
+    return started
 
 
 def test_git_inherits_no_environment_variables(
@@ -121,7 +172,7 @@ def test_git_inherits_no_environment_variables(
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("OPERATORS_SECRET", "s3cret")
-    assert GitHistory(work_tree.dot_git).commit_count() == 2
+    assert len(GitHistory(work_tree.dot_git).list_commits()) == 2
     assert not marker.exists()
     shown = run_git(work_tree.dot_git, "-c", "alias.show-environment=!env", "show-environment").decode()
     assert "OPERATORS_SECRET" not in shown

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from collectors.history import commit_tally, packed_tally
 from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import SourceTree
-from domain.history.commits import LoggedCommit
+from domain.history.commits import CommitList
 from domain.history.document import TOO_LONG
 from infrastructure.sources.git.history import GitHistory, PathMapping
 from tests.fixtures.git_repository import WorkTree, git
@@ -32,9 +32,9 @@ class RecordedHistory(GitHistory):
         super().__init__(repository)
         self.starts: Starts = []
 
-    def log(self, commits: Any = None, *, since: str | None = None) -> Iterator[LoggedCommit]:
+    def list_commits(self, *, since: str | None = None) -> CommitList:
         self.starts.append(since)
-        return super().log(commits, since=since)
+        return super().list_commits(since=since)
 
 
 def tree_of(work_tree: WorkTree) -> tuple[SourceTree, Starts]:

@@ -7,7 +7,7 @@ import pytest
 
 from collectors.engine.analysis import Options, analyse
 from domain.errors import PermanentError
-from domain.history.commits import LoggedCommit
+from domain.history.commits import CommitList, LoggedCommit
 from domain.history.document import FAILED, NO_HISTORY, PARTIAL, SHALLOW
 from domain.metrics.report import Analysis
 from domain.ports import History
@@ -28,7 +28,7 @@ NOW = 1_700_000_000
 class LoggedHistory(FakeHistory):
     """Ten commits of a and b, of c and its test, and of b and c; others of the package's file and of a deleted one."""
 
-    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+    def log(self, commits: CommitList) -> Iterator[LoggedCommit]:
         together = [("pkg/a.py", "pkg/b.py"), ("pkg/c.py", "tests/test_c.py"), ("pkg/b.py", "pkg/c.py")]
         others = [*[("pkg/__init__.py",)] * 20, *[("gone.py",)] * 60]
         for paths in [*(pair for pair in together for _ in range(10)), *others]:
@@ -64,12 +64,12 @@ class Partial(FakeHistory):
     def is_partial(self) -> bool:
         return True
 
-    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+    def log(self, commits: CommitList) -> Iterator[LoggedCommit]:
         raise PermanentError("the history cannot be read: missing blob")
 
 
 class Broken(FakeHistory):
-    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+    def log(self, commits: CommitList) -> Iterator[LoggedCommit]:
         raise PermanentError("the history cannot be read: bad object")
 
 

@@ -8,7 +8,7 @@ from collectors.contract import Totals, TreeCollector
 from collectors.metrics.churn import COLLECTOR
 from collectors.source.source_tree import SourceTree
 from domain.errors import PermanentError
-from domain.history.commits import LoggedCommit
+from domain.history.commits import CommitList, LoggedCommit
 from domain.history.document import NO_HISTORY, SHALLOW
 from domain.metrics.report import Report
 from tests.unit.collectors.source_trees import load_tree
@@ -34,10 +34,10 @@ class FakeHistory:
     def commit_digest(self, commit: str) -> bytes:
         return b"digest"
 
-    def count_commits(self, *, since: str | None = None) -> tuple[int, int]:
-        return self._commits, 0
+    def list_commits(self, *, since: str | None = None) -> CommitList:
+        return CommitList(b"0\n" * self._commits, 0)
 
-    def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+    def log(self, commits: CommitList) -> Iterator[LoggedCommit]:
         changes = [(path, added, deleted, False) for path, added, deleted in self._lines]
         yield LoggedCommit(1_700_000_000, "A", "a@example.org", changes=changes)
 
@@ -115,7 +115,7 @@ def test_much_churn_scores_zero(root: Path) -> None:
 
 def test_failure_of_git_is_raised(root: Path) -> None:
     class Broken(FakeHistory):
-        def log(self, *, since: str | None = None) -> Iterator[LoggedCommit]:
+        def log(self, commits: CommitList) -> Iterator[LoggedCommit]:
             raise PermanentError("the history cannot be read: bad object")
 
     with pytest.raises(PermanentError, match="bad object"):
