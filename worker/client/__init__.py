@@ -4,7 +4,12 @@ from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
 from worker.client.client import Client
-from worker.client.jobs.submissions import RepositorySubmission, Submission, UploadSubmission
+from worker.client.jobs.submissions import (
+    RepositorySubmission,
+    Submission,
+    UploadSubmission,
+    job_options_from_json,
+)
 from worker.client.results import (
     Completed,
     FindingPage,
@@ -51,6 +56,7 @@ __all__ = [
     "comparison_to_json",
     "empty_result_to_json",
     "finding_page_to_json",
+    "job_options_from_json",
     "job_to_json",
     "parse_policy",
     "run_summary_to_json",

@@ -281,13 +281,19 @@ class Client:
     # Runs
 
     async def list_runs(
-        self, user_id: UUID, *, limit: int = 20, after: RunCursor | None = None, project: str | None = None
+        self,
+        user_id: UUID,
+        *,
+        limit: int = 20,
+        after: RunCursor | None = None,
+        project: str | None = None,
+        branch: str | None = None,
     ) -> Page:
         """Return one page of the user's runs, newest first, at most `limit` and MAX_PAGE_SIZE.
 
-        `project` is named as in `trend`, which raises the same errors.
+        `project` is named as in `trend`, which raises the same errors. With `branch`, only runs of that branch.
         """
-        return await self._runs.list_page(user_id, limit=limit, after=after, project=project)
+        return await self._runs.list_page(user_id, limit=limit, after=after, project=project, branch=branch)
 
     async def find_run_id(self, user_id: UUID, prefix: str) -> UUID:
         """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.
@@ -304,6 +310,14 @@ class Client:
     async def get_file_tree(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
         """Return the run's file tree, None for a run without one. Raises NotFoundError, ForbiddenError."""
         return await self._runs.file_tree(user_id, run_id)
+
+    async def get_history(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
+        """Return the run's `history`, None for an old run. Raises NotFoundError, ForbiddenError."""
+        return await self._runs.history(user_id, run_id)
+
+    async def list_insights(self, user_id: UUID, run_id: UUID) -> Sequence[Mapping[str, JSON]]:
+        """Return the run's insights, the highest confidence first. Raises NotFoundError, ForbiddenError."""
+        return await self._runs.insights(user_id, run_id)
 
     async def list_findings(
         self,

@@ -6,8 +6,8 @@
 """
 
 from worker.http.app import create_app
-from worker.http.identity import Identify, Identity, Permission, Quota
+from worker.http.identity import BearerKeys, FirstOf, Identify, Identity, Permission
 from worker.http.options import HttpOptions
 from worker.http.problems import ProblemError
 
-__all__ = ["HttpOptions", "Identify", "Identity", "Permission", "ProblemError", "Quota", "create_app"]
+__all__ = ["BearerKeys", "FirstOf", "HttpOptions", "Identify", "Identity", "Permission", "ProblemError", "create_app"]

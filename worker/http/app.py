@@ -1,5 +1,6 @@
 """The application: routes, layers, and answers to errors."""
 
+import asyncio
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -14,14 +15,15 @@ from domain.errors import Vibe8Error
 from infrastructure.observability.tracing import NoTracer, Tracer
 from worker.client import Client
 from worker.client.operator import OperatorClient
-from worker.http.api.routes import api_router
+from worker.http.api.routes import allowed_methods, api_routes
 from worker.http.identity import Identify
 from worker.http.middleware.bodies import BodyLayer
 from worker.http.middleware.context import ContextLayer, context_of
 from worker.http.middleware.origins import OriginLayer
 from worker.http.options import HttpOptions
-from worker.http.problems import INTERNAL, ProblemError, as_problem, problem_response
+from worker.http.problems import INTERNAL, METHOD_NOT_ALLOWED, ProblemError, as_problem, problem_response
 from worker.http.service import Service
+from worker.http.streams import EventStreams
 
 _HANDLED = (ProblemError, Vibe8Error, RequestValidationError, HTTPException, Exception)
 
@@ -33,21 +35,25 @@ def create_app(
     options: HttpOptions | None = None,
     operator: OperatorClient | None = None,
     tracer: Tracer | None = None,
+    closing: asyncio.Event | None = None,
 ) -> ASGIApp:
     """Return the service as an ASGI application, to be run or to be mounted in another one.
 
     The client stays the caller's: it must be open as long as the application is used, on the same event loop.
-    `identify` says who makes a request. Without an `operator` client there is no `/ops`.
+    `identify` says who makes a request. Without an `operator` client there is no `/ops`. Set `closing` when the process
+    is about to end: open event streams then end, and their readers connect to another replica.
     """
-    service = Service(client=client, identify=identify, options=options or HttpOptions(), operator=operator)
+    options = options or HttpOptions()
+    streams = EventStreams(options.max_streams, options.max_streams_per_user, closing or asyncio.Event())
+    service = Service(client=client, identify=identify, options=options, streams=streams, operator=operator)
     app: ASGIApp = build_routes(service)
-    app = BodyLayer(app, service.options)
-    app = OriginLayer(app, service.options)
+    app = BodyLayer(app, options)
+    app = OriginLayer(app, options)
     app = ContextLayer(app, tracer or NoTracer())
-    if service.options.cors_origins:
+    if options.cors_origins:
         app = CORSMiddleware(
             app,
-            allow_origins=list(service.options.cors_origins),
+            allow_origins=list(options.cors_origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
             expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
@@ -67,7 +73,7 @@ def build_routes(service: Service) -> FastAPI:
         exception_handlers=dict.fromkeys(_HANDLED, _answer_error),
     )
     app.state.service = service
-    app.include_router(api_router())
+    app.router.routes.extend(api_routes())
     return app
 
 
@@ -75,4 +81,12 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     """Answer an error that a route raised. An unexpected one is raised again afterwards, and logged by its layer."""
     request_id = context_of(request).request_id
     problem = as_problem(error) or ProblemError(INTERNAL, f"the service failed; its log has request {request_id}")
+    if problem.problem is METHOD_NOT_ALLOWED:
+        problem.headers = {"Allow": allowed_methods(api_routes(), _route_path(request))}
     return problem_response(problem, request_id)
+
+
+def _route_path(request: Request) -> str:
+    """Return the request's path within this application, which may be mounted in another one."""
+    path, root = str(request.scope["path"]), str(request.scope.get("root_path", ""))
+    return path.removeprefix(root)

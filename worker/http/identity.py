@@ -1,44 +1,29 @@
-"""Who makes a request: bearer keys, and the header of a trusted proxy."""
+"""Who makes a request: what an identified caller is, and ways to identify one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from starlette.requests import Request
 
+from domain.keys import USER_PERMISSIONS, Permission, RateLimit
+from worker.client import Client
+from worker.http.address import client_address, user_agent
+from worker.http.middleware.headers import header_values
+from worker.http.options import HttpOptions
+from worker.http.problems import unauthenticated
 
-class Permission(StrEnum):
-    """What a caller may do. Each stands alone: none includes another."""
-
-    READ = "read"
-    SUBMIT = "submit"
-    MANAGE = "manage"
-    OPERATE = "operate"
-
-
-USER_PERMISSIONS = frozenset({Permission.READ, Permission.SUBMIT, Permission.MANAGE})
-"""What a user may do with what is theirs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """Requests that a caller has in a window of time: the limit, what is left, and the seconds until it is renewed."""
-
-    limit: int
-    remaining: int
-    window_seconds: int
-    reset_seconds: int
+__all__ = ["USER_PERMISSIONS", "BearerKeys", "FirstOf", "Identify", "Identity", "Permission", "RateLimit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A caller that has been authenticated."""
+    """A caller that has been authenticated, and what is left of the caller's rate limit, if there is one."""
 
     user_id: UUID
     permissions: frozenset[Permission]
-    quota: Quota | None = None
+    rate_limit: RateLimit | None = None
 
 
 class Identify(Protocol):
@@ -47,7 +32,7 @@ class Identify(Protocol):
     async def __call__(self, request: Request) -> Identity | None:
         """Return the caller; None where the request has no credentials of this kind.
 
-        Raises ProblemError for credentials that are not valid.
+        Raises ProblemError, or an error of `domain.errors`, for credentials that are not valid.
         """
         ...
 
@@ -64,3 +49,23 @@ class FirstOf:
             if (identity := await way(request)) is not None:
                 return identity
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class BearerKeys:
+    """API keys in the header `Authorization: Bearer KEY`."""
+
+    client: Client
+    options: HttpOptions
+
+    async def __call__(self, request: Request) -> Identity | None:
+        """See `Identify`. Each call counts as a request of the key."""
+        values = header_values(request.scope, "authorization")
+        if not values:
+            return None
+        scheme, _, text = values[0].partition(" ")
+        if len(values) > 1 or scheme.lower() != "bearer":
+            raise unauthenticated("the header must be one `Authorization: Bearer KEY`")
+        client = self.client.for_request(client_address(request, self.options), user_agent(request))
+        key = await client.keys.authenticate(text.strip())
+        return Identity(user_id=key.user_id, permissions=key.permissions, rate_limit=key.rate_limit)

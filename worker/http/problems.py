@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from domain import errors
+from domain.keys import RATE_WINDOW_SECONDS
 from domain.text import JSON, one_line
 from infrastructure.json_codec import dumps
 
@@ -110,15 +111,29 @@ def as_problem(error: Exception) -> ProblemError | None:
 def _of_program(error: errors.Vibe8Error) -> ProblemError | None:
     if isinstance(error, errors.NotFoundError | errors.ForbiddenError):
         return ProblemError(NOT_FOUND, NO_SUCH_THING)
+    if isinstance(error, errors.InvalidKeyError):
+        return unauthenticated(one_line(str(error)))
+    if isinstance(error, errors.RateLimitedError):
+        return ProblemError(RATE_LIMITED, one_line(str(error)), rate_limit_headers(error))
     if isinstance(error, errors.ServiceUnavailableError):
         return ProblemError(UNAVAILABLE, one_line(str(error)), {"Retry-After": str(RETRY_SECONDS)})
     kinds = {
+        errors.PermissionDeniedError: PERMISSION_MISSING,
         errors.LimitExceededError: LIMIT_EXCEEDED,
         errors.IllegalTransitionError: CONFLICT,
         errors.InvalidInputError: INVALID_INPUT,
     }
     found = next((problem for kind, problem in kinds.items() if isinstance(error, kind)), None)
     return None if found is None else ProblemError(found, one_line(str(error), 2_000))
+
+
+def rate_limit_headers(error: errors.RateLimitedError) -> dict[str, str]:
+    """Return what an exhausted key is told: its limit, and when it may go on."""
+    return {
+        "Retry-After": str(max(1, error.reset_seconds)),
+        "RateLimit-Policy": f'"key";q={error.limit};w={RATE_WINDOW_SECONDS}',
+        "RateLimit": f'"key";r=0;t={error.reset_seconds}',
+    }
 
 
 def _of_framework(error: HTTPException) -> ProblemError:

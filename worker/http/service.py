@@ -1,6 +1,6 @@
 """What the routes share: the client, the options, and how callers are identified. Kept in the application's state."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
@@ -8,6 +8,7 @@ from worker.client import Client
 from worker.client.operator import OperatorClient
 from worker.http.identity import Identify
 from worker.http.options import HttpOptions
+from worker.http.streams import EventStreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,8 @@ class Service:
 
     client: Client
     identify: Identify
-    options: HttpOptions = field(default_factory=HttpOptions)
+    options: HttpOptions
+    streams: EventStreams
     operator: OperatorClient | None = None
 
 

@@ -19,7 +19,7 @@ from domain.gate.evaluation import Verdict
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.selection import Selection
-from domain.text import JSON, one_line, safe_json
+from domain.text import JSON, one_line, printable, safe_json
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.mapping import (
     MEASURED_COLUMNS,
@@ -249,8 +249,7 @@ class RunRepository:
         row = (await self._connection.execute(select(_TABLE).where(_TABLE.c.run_id == run_id))).mappings().one_or_none()
         if row is None:
             raise NotFoundError(_no_run(run_id))
-        found = (await self._connection.execute(_INSIGHTS, {"run_id": run_id})).mappings()
-        return dataclasses.replace(run_from_row(row), insights=[dict(insight) for insight in found])
+        return dataclasses.replace(run_from_row(row), insights=await self.insights(run_id))
 
     async def summary(self, run_id: UUID) -> RunSummary:
         """Return the run without its large documents. Raises NotFoundError."""
@@ -296,23 +295,43 @@ class RunRepository:
 
     async def file_tree(self, run_id: UUID) -> JSON:
         """Return the run's file tree; None if it has none. Raises NotFoundError."""
-        query = select(_TABLE.c.file_tree).where(_TABLE.c.run_id == run_id)
-        row = (await self._connection.execute(query)).one_or_none()
+        return await self._column(run_id, "file_tree")
+
+    async def history(self, run_id: UUID) -> JSON:
+        """Return what the git history says of the run's files; None for an old run. Raises NotFoundError."""
+        return await self._column(run_id, "history")
+
+    async def _column(self, run_id: UUID, name: str) -> JSON:
+        row = (await self._connection.execute(select(_TABLE.c[name]).where(_TABLE.c.run_id == run_id))).one_or_none()
         if row is None:
             raise NotFoundError(_no_run(run_id))
-        return row.file_tree
+        return row[0]
+
+    async def insights(self, run_id: UUID) -> list[dict[str, JSON]]:
+        """Return the run's insights, the highest confidence first."""
+        rows = (await self._connection.execute(_INSIGHTS, {"run_id": run_id})).mappings()
+        return [dict(insight) for insight in rows]
 
     async def list_runs(
-        self, user_id: UUID, *, limit: int, after: RunCursor | None = None, project_key: str | None = None
+        self,
+        user_id: UUID,
+        *,
+        limit: int,
+        after: RunCursor | None = None,
+        project_key: str | None = None,
+        branch: str | None = None,
     ) -> list[RunSummary]:
         """Return one page of a user's runs, newest first, starting after `after`. All pages cost the same.
 
-        With `project_key`, those of that project.
+        With `project_key`, those of that project; with `branch`, those of that branch, for which the user's others are
+        read too.
         """
         place = tuple_(_TABLE.c.created_at, _TABLE.c.run_id)
         query = select(*_SUMMARY).where(_TABLE.c.user_id == user_id)
         if project_key is not None:
             query = query.where(_TABLE.c.project_key == project_key)
+        if branch is not None:
+            query = query.where(_TABLE.c.git_branch == printable(branch))
         if after is not None:
             query = query.where(place < tuple_(after.created_at, after.run_id))
         query = query.order_by(_TABLE.c.created_at.desc(), _TABLE.c.run_id.desc()).limit(limit)

@@ -73,6 +73,8 @@ RUNS = Subject(
         "get_run": lambda client, user, run: client.get_run(user, run),
         "export_run": lambda client, user, run: client.export_run(user, run, ExportFormat.SARIF),
         "get_file_tree": lambda client, user, run: client.get_file_tree(user, run),
+        "get_history": lambda client, user, run: client.get_history(user, run),
+        "list_insights": lambda client, user, run: client.list_insights(user, run),
         "list_findings": lambda client, user, run: client.list_findings(user, run),
         "compare_runs": lambda client, user, run: client.compare_runs(user, run, run),
         "trend": lambda client, user, run: client.trend(user, str(run)),

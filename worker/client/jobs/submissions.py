@@ -1,7 +1,7 @@
 """Submissions: validate them, insert their jobs in one transaction, and enqueue the jobs after the commit."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -13,7 +13,7 @@ from domain.jobs import Job, SubmissionLimits
 from domain.options import JobOptions
 from domain.runs import RunOrigin
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
-from domain.text import one_line
+from domain.text import JSON, one_line
 from domain.webhooks import is_allowed_host, notify_url
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted
@@ -58,6 +58,11 @@ class RepositorySubmission:
 
 
 Submission = UploadSubmission | RepositorySubmission
+
+
+def job_options_from_json(document: Mapping[str, JSON]) -> JobOptions:
+    """Read the options of a job that another program wrote. Raises InvalidInputError, in one line."""
+    return JobOptions.from_json(document, collector_names())
 
 
 def new_job(submission: Submission, settings: Settings) -> NewJob:

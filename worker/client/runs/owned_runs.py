@@ -41,12 +41,15 @@ class OwnedRuns:
     database: Database
     actor: Actor = field(default_factory=Actor)
 
-    async def list_page(self, user_id: UUID, *, limit: int, after: RunCursor | None, project: str | None) -> Page:
+    async def list_page(
+        self, user_id: UUID, *, limit: int, after: RunCursor | None, project: str | None, branch: str | None
+    ) -> Page:
         """See `Client.list_runs`."""
         limit = max(1, min(limit, MAX_PAGE_SIZE))
         async with self.database.unit_of_work() as work:
             key = None if project is None else await find_project_key(work, user_id, project)
-            runs = await RunRepository(work).list_runs(user_id, limit=limit + 1, after=after, project_key=key)
+            listed = RunRepository(work)
+            runs = await listed.list_runs(user_id, limit=limit + 1, after=after, project_key=key, branch=branch)
         page = runs[:limit]
         if len(runs) <= limit:
             return Page(runs=page, next=None)
@@ -70,6 +73,19 @@ class OwnedRuns:
             owned_run(await RunRepository(work).summary(run_id), user_id)
             tree: Mapping[str, JSON] | None = await RunRepository(work).file_tree(run_id)
         return tree
+
+    async def history(self, user_id: UUID, run_id: UUID) -> Mapping[str, JSON] | None:
+        """See `Client.get_history`."""
+        async with self.database.unit_of_work() as work:
+            owned_run(await RunRepository(work).summary(run_id), user_id)
+            history: Mapping[str, JSON] | None = await RunRepository(work).history(run_id)
+        return history
+
+    async def insights(self, user_id: UUID, run_id: UUID) -> Sequence[Mapping[str, JSON]]:
+        """See `Client.list_insights`."""
+        async with self.database.unit_of_work() as work:
+            owned_run(await RunRepository(work).summary(run_id), user_id)
+            return await RunRepository(work).insights(run_id)
 
     async def list_findings(
         self, user_id: UUID, run_id: UUID, chosen: FindingFilter, *, limit: int, after: int | None

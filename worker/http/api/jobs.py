@@ -1,5 +1,6 @@
 """Jobs: list, read, cancel or delete, retry."""
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated
 
@@ -7,17 +8,25 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from domain.jobs import JobCursor, JobStatus
-from worker.client import job_to_json
-from worker.http.api.answers import json_response, read_cursor, write_cursor
+from infrastructure.json_codec import dumps
+from worker.client import (
+    Completed,
+    JobFailed,
+    Unfinished,
+    empty_result_to_json,
+    job_to_json,
+    run_to_json,
+    webhook_delivery_to_json,
+)
+from worker.http.api.answers import JSON_TYPE, json_response, read_cursor, write_cursor
+from worker.http.api.paths import API_PREFIX, Cursor, JobId, Limit
 from worker.http.caller import Reader, Submitter
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{API_PREFIX}/jobs", tags=["jobs"])
 
-MAX_PAGE = 100
 MAX_AGE_SECONDS = 100 * 365 * 86_400
-
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most items of the page.")]
-Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before.")]
+POLL_SECONDS = 2
+"""`Retry-After` of a result that is not there yet."""
 
 
 @router.get("")
@@ -40,13 +49,37 @@ async def list_jobs(
 
 
 @router.get("/{job_id}")
-async def get_job(caller: Reader, job_id: str) -> Response:
+async def get_job(caller: Reader, job_id: JobId) -> Response:
     """Return a job: its state, stage and progress."""
     return json_response(job_to_json(await caller.client.get_job(caller.user_id, job_id)))
 
 
+@router.get("/{job_id}/result")
+async def get_result(caller: Reader, job_id: JobId) -> Response:
+    """Return the result: 200 once the job has ended, 202 before. Nothing is deleted.
+
+    A failed job's result has null in place of what only an analysis knows, and its error in `errors`.
+    """
+    found = await caller.client.get_result(caller.user_id, job_id)
+    if isinstance(found, Unfinished):
+        return json_response(empty_result_to_json(found), 202, Retry_After=str(POLL_SECONDS))
+    return Response(await asyncio.to_thread(_result_body, found), media_type=JSON_TYPE)
+
+
+def _result_body(found: Completed | JobFailed) -> bytes:
+    """Return the document as JSON: up to 30 MB, so not on the event loop."""
+    return dumps(run_to_json(found.run, found.job) if isinstance(found, Completed) else empty_result_to_json(found))
+
+
+@router.get("/{job_id}/webhooks")
+async def list_webhooks(caller: Reader, job_id: JobId) -> Response:
+    """List the webhook deliveries about the job, oldest first."""
+    found = await caller.client.list_webhook_deliveries(caller.user_id, job_id)
+    return json_response({"webhooks": [webhook_delivery_to_json(delivery) for delivery in found]})
+
+
 @router.delete("/{job_id}")
-async def delete_job(caller: Submitter, job_id: str) -> Response:
+async def delete_job(caller: Submitter, job_id: JobId) -> Response:
     """Cancel a job that has not ended (202, with the job), or delete one that has (204). Its run stays."""
     job = await caller.client.get_job(caller.user_id, job_id)
     if not job.status.finished:
@@ -56,7 +89,7 @@ async def delete_job(caller: Submitter, job_id: str) -> Response:
 
 
 @router.post("/{job_id}/retry", status_code=202)
-async def retry_job(caller: Submitter, job_id: str) -> Response:
+async def retry_job(caller: Submitter, job_id: JobId) -> Response:
     """Make a failed job pending again, with its attempts reset."""
     return json_response(job_to_json(await caller.client.retry_job(caller.user_id, job_id)), 202)
 

@@ -1,15 +1,21 @@
-"""All routes of the API."""
+"""All routes of the API, in one list."""
 
-from fastapi import APIRouter
+from collections.abc import Sequence
 
-from worker.http.api import jobs, service_facts
+from fastapi.routing import APIRoute
 
-PREFIX = "/api/v1"
+from worker.http.api import events, jobs, projects, runs, service_facts, submissions
+
+SUBJECTS = (service_facts, submissions, jobs, events, runs, projects)
 
 
-def api_router() -> APIRouter:
-    """Return the router with the routes of every subject."""
-    router = APIRouter(prefix=PREFIX)
-    for subject in (service_facts, jobs):
-        router.include_router(subject.router)
-    return router
+def api_routes() -> Sequence[APIRoute]:
+    """Return the routes of every subject, with their whole paths."""
+    return [route for subject in SUBJECTS for route in subject.router.routes if isinstance(route, APIRoute)]
+
+
+def allowed_methods(routes: Sequence[APIRoute], path: str) -> str:
+    """Return the methods of a path for the header `Allow`: those of all routes that match it."""
+    return ", ".join(
+        sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    )

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from worker.http.api.answers import json_response
+from worker.http.api.paths import API_PREFIX
 from worker.http.problems import PROBLEMS
 
-router = APIRouter(tags=["service"])
+router = APIRouter(prefix=API_PREFIX, tags=["service"])
 
 
 @router.get("/problems")

@@ -5,9 +5,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.http.middleware.context import request_context
 from worker.http.middleware.headers import header_values
 from worker.http.options import FORM_BYTES, MB, HttpOptions
-from worker.http.problems import MALFORMED, TIMEOUT, TOO_LARGE, ProblemError
+from worker.http.problems import MALFORMED, TIMEOUT, TOO_LARGE, ProblemError, problem_response
 
 FORM_TYPE = "multipart/form-data"
 
@@ -32,9 +33,11 @@ class BodyLayer:
         body = _BoundedBody(receive, limit, self._options.body_seconds)
 
         async def send_unless_refused(message: Message) -> None:
-            if body.refused is not None and message["type"] == "http.response.start":
-                raise body.refused  # a framework that parses a body turns any error into one of its own
-            await send(message)
+            # A framework may turn an error of `receive` into an answer of its own, such as "the form cannot be parsed".
+            if body.refused is None:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await problem_response(body.refused, request_context(scope).request_id)(scope, receive, send)
 
         await self._app(scope, body, send_unless_refused)
 

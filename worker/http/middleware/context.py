@@ -12,9 +12,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from domain.keys import RateLimit
 from infrastructure.observability.http_metrics import REQUEST_SECONDS, REQUESTS
 from infrastructure.observability.tracing import Tracer
-from worker.http.identity import Quota
 from worker.http.middleware.headers import only_header
 from worker.http.problems import INTERNAL, ProblemError, as_problem, problem_response
 
@@ -41,7 +41,7 @@ class RequestContext:
 
     request_id: str
     started: float = field(default_factory=time.monotonic)
-    quota: Quota | None = None
+    rate_limit: RateLimit | None = None
     user_id: str | None = None
     status: int = 0
 
@@ -110,9 +110,10 @@ def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
     headers["X-Request-Id"] = context.request_id
     for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
-    if (quota := context.quota) is not None:
-        headers["RateLimit-Policy"] = f'"requests";q={quota.limit};w={quota.window_seconds}'
-        headers["RateLimit"] = f'"requests";r={quota.remaining};t={quota.reset_seconds}'
+    if (limit := context.rate_limit) is not None:
+        # draft-ietf-httpapi-ratelimit-headers-10: the policy (quota, window), and what is left of it.
+        headers["RateLimit-Policy"] = f'"key";q={limit.limit};w={limit.window_seconds}'
+        headers["RateLimit"] = f'"key";r={limit.remaining};t={limit.reset_seconds}'
 
 
 def _record(scope: Scope, context: RequestContext) -> None:

@@ -18,7 +18,7 @@ from worker.client import Client
 from worker.client.connections import environment_tracer, open_connections
 from worker.client.operator import OperatorClient
 from worker.http.app import create_app
-from worker.http.identity import FirstOf
+from worker.http.identity import BearerKeys, FirstOf
 from worker.http.options import HttpOptions
 from worker.http.server.health import HttpHealth
 from worker.http.server.protocol import BoundedH11Protocol
@@ -71,7 +71,8 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: 
             client = Client(connections, settings, tracer)
             operator = OperatorClient(connections, settings, tracer)
             async with _watched(health, operator):
-                await _run_uvicorn(settings, client, operator, health, tracer, on_ready)
+                port = None if status is None else status.port
+                await _run_uvicorn(settings, client, operator, health, tracer, port, on_ready)
 
 
 async def _run_uvicorn(
@@ -80,18 +81,24 @@ async def _run_uvicorn(
     operator: OperatorClient,
     health: HttpHealth,
     tracer: Tracer,
+    status_port: int | None,
     on_ready: Callable[[str], None],
 ) -> None:
     options = HttpOptions.from_settings(settings)
-    identify = FirstOf([TrustedHeader(client, options)])
-    app = create_app(client, identify=identify, options=options, operator=operator, tracer=tracer)
+    identify = FirstOf([BearerKeys(client, options), TrustedHeader(client, options)])
+    closing = asyncio.Event()
+    app = create_app(client, identify=identify, options=options, operator=operator, tracer=tracer, closing=closing)
+
+    def drain() -> None:
+        health.drain()
+        closing.set()
 
     def announce(port: int) -> None:
         address = _address(settings.http_host, port)
-        log.info("http.started", address=address, version=version("vibe8-worker"))
+        log.info("http.started", address=address, status_port=status_port, version=version("vibe8-worker"))
         on_ready(address)
 
-    await _Server(_configuration(app, settings), on_start=announce, on_exit=health.drain).serve()
+    await _Server(_configuration(app, settings), on_start=announce, on_exit=drain).serve()
     log.info("http.stopped")
 
 

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infrastructure.observability.tracing import NoTracer
-from worker.http.caller import client_address
+from worker.http.address import client_address
 from worker.http.middleware.bodies import BodyLayer
 from worker.http.middleware.context import ContextLayer
 from worker.http.middleware.origins import OriginLayer, host_name
