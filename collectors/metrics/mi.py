@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from math import fsum
 from typing import ClassVar
 
 from radon.metrics import mi_compute
@@ -77,7 +78,7 @@ class Maintainability:
         """Average over these files; null where there are files but none of them parses."""
         if totals.files and not numbers:
             return METRIC.without_value()
-        average = sum(row["value"] for row in numbers.values()) / len(numbers) if numbers else 100.0
+        average = fsum(row["value"] for row in numbers.values()) / len(numbers) if numbers else 100.0
         return {"mi_avg": average}
 
 

@@ -12,14 +12,14 @@ radon fails on a file with one of the following. Such a file is split at its new
 - before Python 3.12, a name with one of the few identifier characters that the pattern `\w` does not match.
 """
 
-import io
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from token import COMMENT, ENDMARKER, ERRORTOKEN, NEWLINE, NL, OP, STRING
 
 from collectors.source.line_scanner import scan_lines
+from collectors.source.tokens import generate_tokens
 
 _LINE_ENDS = {NEWLINE, NL}
 _DEPTH_CHANGES = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
@@ -72,7 +72,7 @@ def _count_with_scanner(text: str, lines: Sequence[str]) -> LineCounts | None:
     blank = [line.strip() for line in lines].count("")
     return LineCounts(
         loc=len(lines),
-        lloc=scanned.lloc + sum(count_logical_lines(_tokenize(line)) for line in scanned.unresolved_lines),
+        lloc=scanned.lloc + sum(count_logical_lines(generate_tokens(line)) for line in scanned.unresolved_lines),
         sloc=len(lines) - blank - scanned.multi - scanned.single_comments,
         comments=scanned.comments,
         multi=scanned.multi,
@@ -91,7 +91,7 @@ def count_lines_by_tokens(lines: Iterable[str], *, lenient: bool = False) -> Lin
     counter = _ChunkCounter(stripped)
     chunk: list[tokenize.TokenInfo] = []
     depth = last_row = 0
-    for token in _tokenize("\n".join([*stripped, ""])):
+    for token in generate_tokens("\n".join([*stripped, ""])):
         if token.type == ERRORTOKEN and not lenient:
             raise tokenize.TokenError("invalid token", token.start)
         chunk.append(token)
@@ -179,7 +179,3 @@ def _count_statements(count: int, colon: int, *, expected: int) -> int:
     if colon < 0:
         return min(count, 1)
     return 1 if colon == expected else 2
-
-
-def _tokenize(text: str) -> Iterator[tokenize.TokenInfo]:
-    return tokenize.generate_tokens(io.StringIO(text).readline)

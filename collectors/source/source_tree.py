@@ -20,6 +20,7 @@ from collectors.source.radon_measures import RadonMeasures, compute_radon_measur
 from collectors.source.scopes import Scope, find_scopes
 from collectors.source.source_lines import SourceLines
 from collectors.source.syntax_walk import SyntaxNodes, walk_syntax_tree
+from collectors.source.tokens import generate_tokens
 from domain.ports import History, ProcessControl
 from domain.selection import ALL, Selection
 from domain.text import one_line, printable_name
@@ -155,7 +156,7 @@ class SourceFile:
     def tokens(self) -> list[tokenize.TokenInfo]:
         """The tokens of `utf_8_text`. Raises UnparsableError where the tokenizer fails."""
         try:
-            return list(tokenize.generate_tokens(io.StringIO(self.utf_8_text).readline))
+            return list(generate_tokens(self.utf_8_text))
         except (SyntaxError, tokenize.TokenError, IndentationError) as error:
             raise UnparsableError(_describe(error)) from error
 
