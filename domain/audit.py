@@ -23,6 +23,7 @@ class Action(StrEnum):
     DELETE_RUN = "delete_run"
     DELETE_USER = "delete_user"
     PIN = "pin"
+    TAG_RUN = "tag_run"
     PAUSE = "pause"
     RESUME = "resume"
     DRAIN = "drain"

@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.findings.baseline import Project
 from domain.gate.review import Review
 from domain.metrics.report import Analysis
+from domain.tags import Tags
 from domain.text import JSON
 
 
@@ -55,7 +56,8 @@ class RunSummary:
     """A run without its large documents, for lists. `created_at` is in UTC; `duration_ms` covers the whole attempt.
 
     `baseline_run_id` is the earlier run that it was compared with. A `pinned` run is its project's baseline.
-    `quality_score` and `review_verdict` are None for runs from before reviews existed.
+    `quality_score` and `review_verdict` are None for runs from before reviews existed. `tags` are as `domain.tags`
+    normalises them.
     """
 
     run_id: UUID
@@ -72,6 +74,7 @@ class RunSummary:
     pinned: bool = False
     quality_score: float | None = None
     review_verdict: str | None = None
+    tags: Tags = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,7 @@ class NewRun:
     on_default_branch: bool | None = None
     review: Review | None = None
     options: Mapping[str, JSON] = field(default_factory=dict)
+    tags: Tags = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,24 @@ def parse_tags(lines: Iterable[str]) -> dict[str, list[str]]:
     return normalize_tags(document)
 
 
+def with_tags(known: Tags, more: Tags) -> dict[str, list[str]]:
+    """Return both together, in their normal form. Raises InvalidInputError beyond the limits."""
+    categories = {**known, **more}
+    return normalize_tags({each: sorted({*known.get(each, ()), *more.get(each, ())}) for each in categories})
+
+
+def without_tags(known: Tags, fewer: Tags) -> dict[str, list[str]]:
+    """Return the known tags that are not among the others, in their normal form."""
+    return normalize_tags(
+        {category: sorted({*values} - {*fewer.get(category, ())}) for category, values in known.items()}
+    )
+
+
+def tag_lines(tags: Tags) -> list[str]:
+    """Return each tag as one line, `category=value`."""
+    return [f"{category}{SEPARATOR}{value}" for category, values in sorted(tags.items()) for value in values]
+
+
 def _values(category: str, values: JSON) -> list[str]:
     if not isinstance(values, list | tuple):
         raise InvalidInputError(f"the values of the tag category {category!r} must be a list of texts")

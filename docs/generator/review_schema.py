@@ -45,6 +45,7 @@ def result_properties() -> dict[str, Schema]:
         "insights": with_description(nullable(insights), "What stands out, the highest confidence first."),
         "standing": with_description(nullable(_part("standing")), "Where the run stands among well-known packages."),
         "options": with_description(_part("options"), "What the submission asked for beside the source."),
+        "tags": with_description(nullable(_tags()), "The run's tags, each category with its values."),
     }
 
 

@@ -21,6 +21,7 @@ ADDED_INDEXES = {
     "ix_analysis_runs_baseline_run_id",
     "ix_analysis_runs_project",
     "ix_analysis_runs_pinned",
+    "ix_analysis_runs_tags",
     "ix_analysis_runs_user_id_created_at_run_id",
     "ix_api_keys_prefix",
     "ix_api_keys_user_id_created_at_id",

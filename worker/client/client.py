@@ -15,6 +15,7 @@ ServiceUnavailableError (try again later).
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Self
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from domain.jobs import Job, JobCursor, JobStatus
 from domain.options import JobOptions
 from domain.runs import Run, RunCursor
 from domain.sources import Authorship
+from domain.tags import Tags
 from domain.text import JSON
 from domain.webhooks import WebhookDelivery
 from infrastructure.database.repositories.users import UserRepository
@@ -52,7 +54,8 @@ from worker.client.results import (
     ProjectTrend,
     RunComparison,
 )
-from worker.client.runs.owned_runs import OwnedRuns
+from worker.client.runs.owned_runs import OwnedRuns, RunChoice
+from worker.client.runs.tags import TagsClient
 from worker.export.export_format import ExportFormat
 
 
@@ -64,6 +67,8 @@ class Client:
 
     keys: KeysClient
     """API keys."""
+    tags: TagsClient
+    """Tags of runs."""
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Client:
         self._jobs = OwnedJobs(connections, limits, actor)
         self._runs = OwnedRuns(connections.database, actor)
         self.keys = KeysClient(connections, actor)
+        self.tags = TagsClient(connections.database, actor)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
             connections=connections, settings=settings, limits=limits, tracer=self._tracer, actor=actor
@@ -288,12 +294,15 @@ class Client:
         after: RunCursor | None = None,
         project: str | None = None,
         branch: str | None = None,
+        tags: Tags = MappingProxyType({}),
     ) -> Page:
         """Return one page of the user's runs, newest first, at most `limit` and MAX_PAGE_SIZE.
 
-        `project` is named as in `trend`, which raises the same errors. With `branch`, only runs of that branch.
+        `project` is named as in `trend`, which raises the same errors. With `branch`, only runs of that branch; with
+        `tags`, only runs that have all of them.
         """
-        return await self._runs.list_page(user_id, limit=limit, after=after, project=project, branch=branch)
+        choice = RunChoice(project=project, branch=branch, tags=tags)
+        return await self._runs.list_page(user_id, choice, limit=limit, after=after)
 
     async def find_run_id(self, user_id: UUID, prefix: str) -> UUID:
         """Return the id of the user's only run whose id begins with `prefix`, with or without dashes.

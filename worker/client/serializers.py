@@ -71,6 +71,7 @@ def run_summary_to_json(run: RunSummary) -> dict[str, JSON]:
         "duration_ms": run.duration_ms,
         "quality_score": run.quality_score,
         "review_verdict": run.review_verdict,
+        "tags": dict(run.tags),
     }
 
 
@@ -97,6 +98,7 @@ def run_to_json(run: Run, job: Job | None) -> dict[str, JSON]:
         "insights": list(run.insights),
         "standing": standing_to_json(run.metrics, run.file_tree, run.tool_versions, run.quality_score),
         "options": run.options,
+        "tags": dict(run.tags),
     }
 
 
@@ -193,4 +195,5 @@ def empty_result_to_json(result: Unfinished | JobFailed) -> dict[str, JSON]:
         "insights": None,
         "standing": None,
         "options": job["options"],
+        "tags": None,
     }

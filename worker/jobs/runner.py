@@ -218,6 +218,7 @@ class JobRunner:
             duration_ms=timeline.elapsed_ms,
             on_default_branch=None if origin.git_branch is None else job.source_metadata.get("git_branch") is None,
             options=options.of_run(),
+            tags=options.tags,
         )
         review = partial(self.reviewer.review, run, job, options, result.added_lines)
         run = await retry_while_unavailable(review, OutageTimer(math.inf))

@@ -90,4 +90,5 @@ def local_result(
         "insights": [insight.to_json() for insight in reviewed.review.insights],
         "standing": standing_to_json(analysis.metrics, analysis.file_tree, analysis.tool_versions, quality),
         "options": dict(options or {}),
+        "tags": {},
     }

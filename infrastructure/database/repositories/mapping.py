@@ -49,7 +49,7 @@ ORIGIN_COLUMNS = (
 
 SUMMARY_COLUMNS = (
     "run_id", "user_id", "job_id", "created_at", *ORIGIN_COLUMNS, "metrics", "errors", "completeness", "tool_versions",
-    "duration_ms", "baseline_run_id", "pinned", "quality_score", "review_verdict",
+    "duration_ms", "baseline_run_id", "pinned", "quality_score", "review_verdict", "tags",
 )  # fmt: skip
 
 REVIEW_COLUMNS = {

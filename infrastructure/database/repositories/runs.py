@@ -19,6 +19,7 @@ from domain.gate.evaluation import Verdict
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.selection import Selection
+from domain.tags import Tags
 from domain.text import JSON, one_line, printable, safe_json
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.repositories.mapping import (
@@ -41,7 +42,7 @@ _SCALARS = (
     "on_default_branch", "quality_score", "review_verdict",
 )  # fmt: skip
 _ANALYSIS = tuple(field.name for field in dataclasses.fields(Analysis))
-_DOCUMENTS = (*_ANALYSIS, "comparison", *REVIEW_COLUMNS.values(), "options")
+_DOCUMENTS = (*_ANALYSIS, "comparison", *REVIEW_COLUMNS.values(), "options", "tags")
 _TYPES = {
     "run_id": "uuid", "user_id": "uuid", "duration_ms": "integer", "baseline_run_id": "uuid",
     "on_default_branch": "boolean", "quality_score": "float8",
@@ -109,6 +110,14 @@ _PIN = text(f"""
     UPDATE analysis_runs SET pinned = changed.pinned FROM changed WHERE analysis_runs.run_id = changed.run_id
 """)  # nosec B608 # noqa: S608 - no input in it
 
+
+_LOCK_TAGS = text("SELECT tags FROM analysis_runs WHERE run_id = :run_id FOR NO KEY UPDATE")
+_SET_TAGS = text(f"""
+    WITH tagged AS (
+        UPDATE analysis_runs SET tags = CAST(:tags AS jsonb) WHERE run_id = :run_id RETURNING run_id, user_id
+    )
+    {_entries("tagged", Action.TAG_RUN)}
+""")  # nosec B608 # noqa: S608 - no input in it
 
 # The foreign keys clear a deleted run from the jobs that refer to it, and from runs that were compared with it.
 # These rows are locked first, in the order of their ids: the keys' own statements would wait for them in another order.
@@ -208,7 +217,7 @@ def run_columns(runs: Sequence[SerializedRun]) -> dict[str, list[JSON]]:
 def _others(run: NewRun) -> dict[str, str | None]:
     """Return the documents of a run beside its analysis, and its insights, as JSON."""
     review = None if run.review is None else run.review.to_json()
-    documents: dict[str, JSON] = {"comparison": run.comparison, "options": run.options}
+    documents: dict[str, JSON] = {"comparison": run.comparison, "options": run.options, "tags": run.tags}
     documents |= {column: None if review is None else review[key] for key, column in REVIEW_COLUMNS.items()}
     documents["insights"] = [] if run.review is None else [each.to_json() for each in run.review.insights]
     return {name: None if value is None else dumps(safe_json(value)).decode() for name, value in documents.items()}
@@ -312,6 +321,19 @@ class RunRepository:
         rows = (await self._connection.execute(_INSIGHTS, {"run_id": run_id})).mappings()
         return [dict(insight) for insight in rows]
 
+    async def lock_tags(self, run_id: UUID) -> dict[str, list[str]]:
+        """Return the run's tags, and hold its row. Raises NotFoundError."""
+        row = (await self._connection.execute(_LOCK_TAGS, {"run_id": run_id})).one_or_none()
+        if row is None:
+            raise NotFoundError(_no_run(run_id))
+        tags: dict[str, list[str]] = row.tags
+        return tags
+
+    async def set_tags(self, run_id: UUID, tags: Tags, actor: Actor) -> None:
+        """Replace the run's tags."""
+        document = dumps(dict(tags)).decode()
+        await self._connection.execute(_SET_TAGS, {"run_id": run_id, "tags": document, **actor_values(actor)})
+
     async def list_runs(
         self,
         user_id: UUID,
@@ -320,11 +342,12 @@ class RunRepository:
         after: RunCursor | None = None,
         project_key: str | None = None,
         branch: str | None = None,
+        tags: Tags | None = None,
     ) -> list[RunSummary]:
         """Return one page of a user's runs, newest first, starting after `after`. All pages cost the same.
 
         With `project_key`, those of that project; with `branch`, those of that branch, for which the user's others are
-        read too.
+        read too; with `tags`, those that have all of them.
         """
         place = tuple_(_TABLE.c.created_at, _TABLE.c.run_id)
         query = select(*_SUMMARY).where(_TABLE.c.user_id == user_id)
@@ -332,6 +355,8 @@ class RunRepository:
             query = query.where(_TABLE.c.project_key == project_key)
         if branch is not None:
             query = query.where(_TABLE.c.git_branch == printable(branch))
+        if tags:
+            query = query.where(_TABLE.c.tags.contains(dict(tags)))
         if after is not None:
             query = query.where(place < tuple_(after.created_at, after.run_id))
         query = query.order_by(_TABLE.c.created_at.desc(), _TABLE.c.run_id.desc()).limit(limit)

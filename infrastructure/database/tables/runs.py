@@ -35,6 +35,7 @@ class AnalysisRunRow(Base):
             "created_at",
             postgresql_where=text("project_key IS NOT NULL"),
         ),
+        Index("ix_analysis_runs_tags", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),
         Index("ix_analysis_runs_pinned", "user_id", "project_key", postgresql_where=text("pinned")),
     )
 
@@ -71,6 +72,7 @@ class AnalysisRunRow(Base):
     review_strengths: Mapped[list[Any] | None]
     review_weaknesses: Mapped[list[Any] | None]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
+    tags: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
 
 
 class InsightRow(Base):

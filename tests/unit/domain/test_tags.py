@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError
-from domain.tags import MAX_CATEGORIES, MAX_TAG_LENGTH, MAX_VALUES, normalize_tags, parse_tags
+from domain.tags import (
+    MAX_CATEGORIES,
+    MAX_TAG_LENGTH,
+    MAX_VALUES,
+    normalize_tags,
+    parse_tags,
+    tag_lines,
+    with_tags,
+    without_tags,
+)
 
 
 def test_spellings_of_one_tag_become_one() -> None:
@@ -78,3 +87,17 @@ def test_tags_are_read_from_lines() -> None:
     assert parse_tags(["domain=web", "Domain=API", "formula=a=b"]) == {"domain": ["api", "web"], "formula": ["a=b"]}
     with pytest.raises(InvalidInputError, match="must be category=value"):
         parse_tags(["domain"])
+
+
+def test_tags_are_added_and_removed() -> None:
+    known = {"domain": ["web"], "kind": ["library"]}
+    added = with_tags(known, {"domain": ["api", "web"], "level": ["1"]})
+    assert added == {"domain": ["api", "web"], "kind": ["library"], "level": ["1"]}
+    assert without_tags(added, {"domain": ["web"], "kind": ["library"], "other": ["x"]}) == {
+        "domain": ["api"],
+        "level": ["1"],
+    }
+    assert tag_lines(added) == ["domain=api", "domain=web", "kind=library", "level=1"]
+    full = {"domain": [f"{number:02}" for number in range(MAX_VALUES)]}
+    with pytest.raises(InvalidInputError, match=f"at most {MAX_VALUES}"):
+        with_tags(full, {"domain": ["one more"]})

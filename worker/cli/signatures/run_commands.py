@@ -1,4 +1,4 @@
-"""Subcommands about finished analyses: runs, run, findings, compare, trend, export.
+"""Subcommands about finished analyses: runs, run, tag, findings, compare, trend, export.
 
 `worker.cli.commands.runs` implements them.
 """
@@ -27,9 +27,17 @@ RoleOption = Annotated[
 ]
 
 
-@app.command(epilog=examples_epilog("vibe8 runs", "vibe8 runs --project requests", "vibe8 runs --limit 5 --json"))
+@app.command(
+    epilog=examples_epilog(
+        "vibe8 runs", "vibe8 runs --project requests", "vibe8 runs --tag domain=web", "vibe8 runs --limit 5 --json"
+    )
+)
 def runs(
     project: Annotated[str | None, typer.Option(metavar="PROJECT", help=f"Only its runs. {PROJECT_HELP}")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CATEGORY=VALUE", help="Only runs with this tag; several times: with all of them."),
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="The maximum number of runs.")] = 20,
     user: UserOption = DEFAULT_USER,
     as_json: JsonOption = False,
@@ -38,7 +46,7 @@ def runs(
     from worker.cli.commands.runs import stored
     from worker.cli.output.writer import OutputWriter
 
-    run_and_exit(stored.runs(user, limit, project, OutputWriter(as_json=as_json)))
+    run_and_exit(stored.runs(user, limit, project, tag or (), OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 run 9c41", "vibe8 run 9c41 --gate", "vibe8 run 9c41 --json > result.json"))
@@ -50,6 +58,34 @@ def run(
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(stored.run(user, run_id, OutputWriter(as_json=as_json), gate=gate))
+
+
+@app.command(
+    epilog=examples_epilog(
+        "vibe8 tag 9c41", "vibe8 tag 9c41 domain=web kind=service", "vibe8 tag 9c41 --remove domain=web"
+    )
+)
+def tag(
+    run_id: RunArgument,
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="[CATEGORY=VALUE]...", help="The tags to add.", show_default=False)
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="CATEGORY=VALUE", help="A tag to remove; may be given several times.")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all tags first.")] = False,
+    user: UserOption = DEFAULT_USER,
+    as_json: JsonOption = False,
+) -> None:
+    """Add tags to a finished analysis, or remove some, and show those that it has.
+
+    `vibe8 runs --tag` finds runs by them. Case and spaces do not matter.
+    """
+    from worker.cli.commands.runs import tags as commands
+    from worker.cli.output.writer import OutputWriter
+
+    output = OutputWriter(as_json=as_json)
+    run_and_exit(commands.tag(user, run_id, add=tags or (), remove=remove or (), clear=clear, output=output))
 
 
 @app.command(

@@ -13,6 +13,7 @@ from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
 from domain.runs import Run, RunCursor
 from domain.statistics.trends import Series, latest_series, trends
+from domain.tags import Tags, normalize_tags
 from domain.text import JSON, one_line
 from infrastructure.database.engine import Database
 from infrastructure.database.queries.findings import FindingQuery
@@ -34,6 +35,15 @@ MOST_TREND_POINTS = 50
 """The most runs in the trend of a report."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChoice:
+    """Which runs a list has: those of a project, of a branch, and with all of some tags; None and none mean all."""
+
+    project: str | None
+    branch: str | None
+    tags: Tags
+
+
 @dataclass(frozen=True, slots=True)
 class OwnedRuns:
     """The runs in a database, each for its owner. The methods are as those of `Client`."""
@@ -41,15 +51,16 @@ class OwnedRuns:
     database: Database
     actor: Actor = field(default_factory=Actor)
 
-    async def list_page(
-        self, user_id: UUID, *, limit: int, after: RunCursor | None, project: str | None, branch: str | None
-    ) -> Page:
+    async def list_page(self, user_id: UUID, choice: RunChoice, *, limit: int, after: RunCursor | None) -> Page:
         """See `Client.list_runs`."""
+        wanted = normalize_tags(choice.tags)
         limit = max(1, min(limit, MAX_PAGE_SIZE))
         async with self.database.unit_of_work() as work:
-            key = None if project is None else await find_project_key(work, user_id, project)
+            key = None if choice.project is None else await find_project_key(work, user_id, choice.project)
             listed = RunRepository(work)
-            runs = await listed.list_runs(user_id, limit=limit + 1, after=after, project_key=key, branch=branch)
+            runs = await listed.list_runs(
+                user_id, limit=limit + 1, after=after, project_key=key, branch=choice.branch, tags=wanted
+            )
         page = runs[:limit]
         if len(runs) <= limit:
             return Page(runs=page, next=None)

@@ -110,6 +110,7 @@ def rejected_run() -> Document:
         "insights": [insight.to_json() for insight in insights(facts)],
         "standing": {"percentiles": percentiles, "grade": "C", "reason": None, "packages": 50},
         "options": {},
+        "tags": {},
         "trend": _trend(),
     }
 

@@ -1,8 +1,10 @@
 """`vibe8 runs`, `vibe8 run` and `vibe8 export`: lists of runs, and one run as a whole."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from domain.tags import parse_tags
 from domain.text import JSON
 from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
@@ -15,17 +17,18 @@ from worker.client import ExportFormat, run_summary_to_json, run_to_json
 from worker.export.formats import check_metric_choice
 
 
-async def runs(email: str, limit: int, project: str | None, output: OutputWriter) -> int:
-    """List the user's runs, newest first; with `project`, those of one project."""
+async def runs(email: str, limit: int, project: str | None, tags: Sequence[str], output: OutputWriter) -> int:
+    """List the user's runs, newest first; with `project`, those of one project, with `tags` those that have them."""
     documents: list[JSON] = []
+    wanted = parse_tags(tags)
     async with client_and_user(email, lazy_redis=True) as (client, user_id):
-        page = await client.list_runs(user_id, limit=limit, project=project)
+        page = await client.list_runs(user_id, limit=limit, project=project, tags=wanted)
         while True:
             documents += [run_summary_to_json(run) for run in page.runs[: limit - len(documents)]]
             if page.next is None or len(documents) == limit:
                 break
             left = limit - len(documents)
-            page = await client.list_runs(user_id, limit=left, after=page.next, project=project)
+            page = await client.list_runs(user_id, limit=left, after=page.next, project=project, tags=wanted)
     if output.as_json:
         output.print_json(documents)
     else:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from domain.tags import tag_lines
 from domain.text import JSON, printable_line
 from worker.cli.output.results.files import hotspots_grid, worst_files_grid
 from worker.cli.output.results.gaps import gap_lines
@@ -29,6 +30,8 @@ def print_result(console: Console, document: Mapping[str, JSON]) -> None:
     from collectors.engine.discovery import declarations
 
     print_line(console, _headline(document))
+    if tags := document.get("tags"):
+        print_line(console, f"tags: {', '.join(tag_lines(tags))}")
     show_gate(console, document)
     if (line := quality_line(document)) is not None:
         console.print()

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from domain.gate.evaluation import Verdict
+from domain.tags import tag_lines
 from domain.text import JSON, one_line
 from worker.cli.output.grid import Grid
 from worker.cli.output.jobs import SHORT_ID, format_age
@@ -24,8 +25,10 @@ def show_runs(console: Console, runs: Sequence[Mapping[str, JSON]], now: datetim
     if not runs:
         print_line(console, "no runs")
         return
+    tagged = any(run["tags"] for run in runs)
+    headings = ("run", "age", "took", "files", "quality", "gate", "branch", "commit", "source")
     grid = Grid(
-        headings=("run", "age", "took", "files", "quality", "gate", "branch", "commit", "source"),
+        headings=(*headings, "tags") if tagged else headings,
         numbers=frozenset({"age", "took", "files", "quality"}),
     )
     for run in runs:
@@ -43,6 +46,7 @@ def show_runs(console: Console, runs: Sequence[Mapping[str, JSON]], now: datetim
                 escape(one_line(source["git_branch"] or "-", 40)),
                 escape((source["git_commit_sha"] or "-")[:SHORT_ID]),
                 escape(one_line(str(name), 80)),
+                *([escape(one_line(", ".join(tag_lines(run["tags"])), 80))] if tagged else ()),
             )
         )
     grid.show(console)
