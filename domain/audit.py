@@ -45,16 +45,28 @@ class Resource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """From where an act came: the address and the program of the one who made the request, and whether an operator."""
+    """From where an act came: the address and the program of the one who made the request, and whether an operator.
+
+    `operator_id` is the user who operates, where that is known: over HTTP, not on the command line.
+    """
 
     address: str | None = None
     user_agent: str | None = None
     operator: bool = False
+    operator_id: UUID | None = None
 
     @classmethod
-    def from_request(cls, address: str | None, user_agent: str | None) -> Self:
-        """Return the actor of a request. An address that is no IP address becomes None; a long agent is cut."""
-        return cls(address=parse_address(address), user_agent=_agent(user_agent))
+    def from_request(cls, address: str | None, user_agent: str | None, operator_id: UUID | None = None) -> Self:
+        """Return the actor of a request. An address that is no IP address becomes None; a long agent is cut.
+
+        With `operator_id`, it is an operator's.
+        """
+        return cls(
+            address=parse_address(address),
+            user_agent=_agent(user_agent),
+            operator=operator_id is not None,
+            operator_id=operator_id,
+        )
 
 
 def parse_address(text: str | None) -> str | None:

@@ -15,6 +15,7 @@ from infrastructure.observability.tracing import Tracer
 from infrastructure.redis.key_usage import KeyUsage
 from infrastructure.redis.queue import JobQueue, connect, connect_lazily
 from infrastructure.redis.token_vault import TokenVault
+from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,7 @@ class Connections:
     queue: JobQueue
     vault: TokenVault
     key_usage: KeyUsage
+    registry: WorkerRegistry
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
         """Add the jobs to the queue. Idle workers find pending rows within seconds if this fails."""
@@ -79,7 +81,13 @@ async def open_connections(settings: Settings, *, lazy_redis: bool = False) -> A
         stack.push_async_callback(redis.aclose)
         keys = [key.get_secret_value() for key in settings.token_encryption_keys]
         vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
-        yield Connections(database=database, queue=JobQueue(redis), vault=vault, key_usage=KeyUsage(redis))
+        yield Connections(
+            database=database,
+            queue=JobQueue(redis),
+            vault=vault,
+            key_usage=KeyUsage(redis),
+            registry=WorkerRegistry(redis),
+        )
 
 
 @contextlib.asynccontextmanager

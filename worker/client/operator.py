@@ -1,4 +1,4 @@
-"""Client for operators: calls on any user's jobs, without an owner check. No API may offer them."""
+"""Client for operators: calls on any user's jobs, without an owner check. An API offers them to operators alone."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +18,7 @@ from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
 from worker.client.client import Client
 from worker.client.connections import Connections, environment_tracer, open_connections
+from worker.client.fleet import FleetClient
 from worker.client.jobs.submissions import submission_limits
 
 MAX_LISTED_ENTRIES = 1_000
@@ -30,9 +31,15 @@ class OperatorClient:
     `user_client` offers the calls of one user on the same connections; `get_job_owner` says in whose name to make them.
     """
 
-    def __init__(self, connections: Connections, settings: Settings, tracer: Tracer | None = None) -> None:
-        self.user_client = Client(connections, settings, tracer, _OPERATOR)
-        self._connections = connections
+    user_client: Client
+    fleet: FleetClient
+
+    def __init__(
+        self, connections: Connections, settings: Settings, tracer: Tracer | None = None, actor: Actor = _OPERATOR
+    ) -> None:
+        self.user_client = Client(connections, settings, tracer, actor)
+        self.fleet = FleetClient(connections, actor)
+        self._connections, self._settings, self._tracer, self._actor = connections, settings, tracer, actor
         self._database = connections.database
         self._limits = submission_limits(settings)
 
@@ -46,6 +53,11 @@ class OperatorClient:
         async with environment_tracer() as tracer, open_connections(settings, lazy_redis=lazy_redis) as connections:
             yield cls(connections, settings, tracer)
 
+    def for_request(self, address: str | None, user_agent: str | None, operator_id: UUID) -> Self:
+        """Return a client on the same connections whose acts have this address, agent and operator in the audit log."""
+        actor = Actor.from_request(address, user_agent, operator_id)
+        return type(self)(self._connections, self._settings, self._tracer, actor)
+
     async def is_paused(self) -> bool:
         """Return whether `vibe8 pause` keeps all workers from claiming jobs."""
         async with self._database.unit_of_work() as work:
@@ -57,14 +69,20 @@ class OperatorClient:
             return await JobRepository(work).find_id(prefix)
 
     async def list_jobs(
-        self, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int
+        self,
+        statuses: Sequence[JobStatus],
+        *,
+        since: datetime | None,
+        limit: int,
+        after: tuple[datetime, str] | None = None,
     ) -> list[tuple[str, Job]]:
         """Return the jobs of all users in these states, the last changed first, each with its owner's email.
 
-        `since` leaves out jobs created before it.
+        `since` leaves out jobs created before it. For the next page, pass `updated_at` and id of the last job as
+        `after`.
         """
         async with self._database.unit_of_work() as work:
-            return await JobRepository(work).list_all(statuses, since=since, limit=limit)
+            return await JobRepository(work).list_all(statuses, since=since, limit=limit, after=after)
 
     async def get_job_owner(self, job_id: str) -> UUID:
         """Return the id of the job's owner. Raises NotFoundError."""
@@ -84,7 +102,7 @@ class OperatorClient:
     async def cancel_jobs(self, job_ids: Sequence[str]) -> list[Job]:
         """Cancel those that are pending or running, and return them."""
         async with self._database.unit_of_work() as work:
-            cancelled = await JobRepository(work).cancel_all(job_ids, _OPERATOR)
+            cancelled = await JobRepository(work).cancel_all(job_ids, self._actor)
         for job in cancelled:
             if job.source_metadata.get("has_token"):
                 await self._connections.delete_token(job.job_id)
@@ -104,7 +122,7 @@ class OperatorClient:
                 free = max(
                     0, self._limits.max_unfinished - (await submissions.usage(limited_user, self._limits)).unfinished
                 )
-            requeued = await JobRepository(work).retry_all(job_ids, limit=free, actor=_OPERATOR)
+            requeued = await JobRepository(work).retry_all(job_ids, limit=free, actor=self._actor)
         await self._connections.enqueue(requeued)
         return requeued
 

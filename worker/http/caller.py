@@ -8,10 +8,11 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from worker.client import Client
+from worker.client.operator import OperatorClient
 from worker.http.address import client_address, user_agent
 from worker.http.identity import Identity, Permission
 from worker.http.middleware.context import context_of
-from worker.http.problems import PERMISSION_MISSING, ProblemError, unauthenticated
+from worker.http.problems import NOT_FOUND, PERMISSION_MISSING, ProblemError, unauthenticated
 from worker.http.service import service_of
 
 
@@ -47,7 +48,19 @@ class Permit:
         return Caller(identity=identity, client=client)
 
 
+async def operator_of(
+    request: Request, caller: Annotated[Caller, Depends(Permit(Permission.OPERATE))]
+) -> OperatorClient:
+    """Return a client on all users' jobs, for a caller with the permission `operate`. Raises ProblemError."""
+    service = service_of(request)
+    if service.operator is None:
+        raise ProblemError(NOT_FOUND, "this service has no calls for operators")
+    return service.operator.for_request(
+        client_address(request, service.options), user_agent(request), operator_id=caller.user_id
+    )
+
+
+Operator = Annotated[OperatorClient, Depends(operator_of)]
 Reader = Annotated[Caller, Depends(Permit(Permission.READ))]
 Submitter = Annotated[Caller, Depends(Permit(Permission.SUBMIT))]
 Manager = Annotated[Caller, Depends(Permit(Permission.MANAGE))]
-Operator = Annotated[Caller, Depends(Permit(Permission.OPERATE))]

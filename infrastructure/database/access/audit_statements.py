@@ -26,5 +26,11 @@ def actor_values(actor: Actor) -> dict[str, JSON]:
     return {
         "actor_address": actor.address,
         "actor_agent": actor.user_agent,
-        "actor_details": BY_OPERATOR if actor.operator else "{}",
+        "actor_details": _details(actor),
     }
+
+
+def _details(actor: Actor) -> str:
+    if actor.operator_id is not None:
+        return f'{{"by": "operator", "operator_id": "{actor.operator_id}"}}'
+    return BY_OPERATOR if actor.operator else "{}"

@@ -47,7 +47,9 @@ _LIST_ALL = text(f"""
         SELECT * FROM jobs
         WHERE jobs.status = wanted.status AND updated_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
             AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
-        ORDER BY updated_at DESC LIMIT :limit
+            AND updated_at <= coalesce(CAST(:before AS timestamptz), 'infinity')
+            AND (updated_at < coalesce(CAST(:before AS timestamptz), 'infinity') OR job_id > :before_id)
+        ORDER BY updated_at DESC, job_id LIMIT :limit
     ) AS jobs JOIN users ON users.id = jobs.user_id
     ORDER BY jobs.updated_at DESC, jobs.job_id LIMIT :limit
 """)  # nosec B608 # noqa: S608 - no input in it
@@ -159,13 +161,21 @@ class JobRepository:
         return str(found[0])
 
     async def list_all(
-        self, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int
+        self,
+        statuses: Sequence[JobStatus],
+        *,
+        since: datetime | None,
+        limit: int,
+        after: tuple[datetime, str] | None = None,
     ) -> list[tuple[str, Job]]:
         """Return the jobs of all users in these states, the last changed first, each with its owner's email.
 
-        `since` leaves out jobs created before it.
+        `since` leaves out jobs created before it. For the next page, pass `updated_at` and id of the last job as
+        `after`: all pages cost the same, and a job that changes meanwhile moves to the front.
         """
-        values = {"statuses": [str(status) for status in statuses], "since": since, "limit": limit}
+        before, before_id = (None, "") if after is None else (after[0], printable(after[1]))
+        values: dict[str, JSON] = {"statuses": [str(each) for each in statuses], "since": since, "limit": limit}
+        values |= {"before": before, "before_id": before_id}
         rows = (await self._connection.execute(_LIST_ALL, values)).mappings()
         return [(row["email"], job_from_row({name: row[name] for name in row if name != "email"})) for row in rows]
 

@@ -19,6 +19,7 @@ from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURC
 from infrastructure.database.session_lock import SERVER_START, is_held, lock_key
 
 WORKER_LOST = "worker lost"
+_OPERATOR = Actor(operator=True)
 _REQUEUE = Transition.REQUEUE
 
 _RESCUE = """
@@ -126,9 +127,9 @@ class MaintenanceRepository:
         }
         return list((await self._connection.scalars(_LOCKLESS, values)).all())
 
-    async def set_paused(self, *, paused: bool) -> bool:
+    async def set_paused(self, *, paused: bool, actor: Actor = _OPERATOR) -> bool:
         """Keep all workers from claiming jobs, or let them claim again. Returns whether that changed anything."""
-        values = {"name": PAUSED, **actor_values(Actor(operator=True))}
+        values = {"name": PAUSED, **actor_values(actor)}
         return (await self._connection.execute(_PAUSE if paused else _RESUME, values)).rowcount > 0
 
     async def is_control_set(self, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from domain.text import JSON
-from infrastructure.json_codec import loads_untrusted
+from infrastructure.json_codec import dumps, loads_untrusted
 from worker.http.middleware.headers import header_values
 from worker.http.options import FORM_BYTES
 from worker.http.problems import MALFORMED, MEDIA_TYPE_UNSUPPORTED, ProblemError
@@ -72,19 +72,19 @@ async def read_json(request: Request) -> JSON:
 def parse(model: type[Model], document: JSON) -> Model:
     """Return the document as this model. Raises RequestValidationError that names the invalid fields."""
     try:
-        return model.model_validate(document)
+        return model.model_validate_json(dumps(document))  # strict, and yet JSON has no enumerations and times
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
 
 
 @dataclass(frozen=True, slots=True)
-class JsonBody:
-    """A dependency that returns the request's body as a model. The page of the API describes it."""
+class JsonBody(Generic[Model]):
+    """A dependency that returns the request's body as a model. The API's description has it from here."""
 
-    model: type[Body]
+    model: type[Model]
 
-    async def __call__(self, request: Request) -> Body:
+    async def __call__(self, request: Request) -> Model:
         """See the class."""
         return parse(self.model, await read_json(request))
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fastapi.routing import APIRoute
 
-from worker.http.api import events, jobs, projects, runs, service_facts, submissions
+from worker.http.api import events, jobs, keys, ops, projects, runs, service_facts, submissions
 
-SUBJECTS = (service_facts, submissions, jobs, events, runs, projects)
+SUBJECTS = (service_facts, submissions, jobs, events, runs, projects, keys, ops)
 
 
 def api_routes() -> Sequence[APIRoute]:
