@@ -13,10 +13,9 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.database.connecting import require_session
+from infrastructure.database.connecting import asyncpg_url, require_session, sqlalchemy_url
 from infrastructure.database.migrate import ADVISORY_LOCK, is_compared, migration_engine
 from infrastructure.database.tables import Base
-from infrastructure.database.urls import asyncpg_url, sqlalchemy_url
 from infrastructure.settings import load_settings
 
 WAIT_SECONDS = 600

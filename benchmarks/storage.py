@@ -18,10 +18,10 @@ from sqlalchemy import text
 from benchmarks.comparison import finding, run_of
 from domain.metrics.report import Analysis
 from domain.runs import NewRun, RunOrigin
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import upgrade
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
-from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.settings import Settings
 from worker.client import Client

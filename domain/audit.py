@@ -22,6 +22,7 @@ class Action(StrEnum):
     TAKE = "take"
     DELETE_RUN = "delete_run"
     DELETE_USER = "delete_user"
+    DELETE_EVALUATION = "delete_evaluation"
     PIN = "pin"
     TAG_RUN = "tag_run"
     PAUSE = "pause"
@@ -40,6 +41,7 @@ class Resource(StrEnum):
     RUN = "run"
     USER = "user"
     FLEET = "fleet"
+    EVALUATION = "evaluation"
     KEY = "key"
 
 

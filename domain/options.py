@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from domain.errors import InvalidInputError
@@ -11,7 +11,7 @@ from domain.selection import Selection
 from domain.tags import Tags, normalize_tags
 from domain.text import JSON, one_line
 
-KNOWN_OPTIONS = frozenset({"baseline", "gate", "collectors", "include", "exclude", "tags"})
+KNOWN_OPTIONS = frozenset({"baseline", "gate", "collectors", "include", "exclude", "tags", "evaluation_id"})
 """The keys of the JSON form."""
 
 
@@ -21,7 +21,8 @@ class JobOptions:
 
     `baseline` is the run to compare with, and `gate` the policy to judge by. `collectors` are the metrics to measure;
     the others are null in the result. `include` and `exclude` are globs that choose the files to measure, see
-    `domain.path_globs`. `tags` are those that the run gets, see `domain.tags`.
+    `domain.path_globs`. `tags` are those that the run gets, see `domain.tags`. `evaluation_id` is the evaluation that
+    the job is a member of; only its own submission sets it.
     """
 
     baseline: UUID | None = None
@@ -30,6 +31,7 @@ class JobOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     tags: Tags = field(default_factory=dict)
+    evaluation_id: UUID | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON], metrics: Sequence[str]) -> Self:
@@ -51,6 +53,7 @@ class JobOptions:
             include=selection.include,
             exclude=selection.exclude,
             tags={} if tags is None else normalize_tags(tags),
+            evaluation_id=None if document.get("evaluation_id") is None else _evaluation_id(document),
         )
 
     @property
@@ -69,6 +72,8 @@ class JobOptions:
         for key in ("collectors", "include", "exclude", "tags"):
             if chosen := getattr(self, key):
                 form[key] = list(chosen) if isinstance(chosen, tuple | set | frozenset) else chosen
+        if self.evaluation_id is not None:
+            form["evaluation_id"] = str(self.evaluation_id)
         return form
 
     def of_run(self) -> dict[str, JSON]:
@@ -81,3 +86,18 @@ def _run_id(value: JSON) -> UUID:
         return UUID(value)
     except (ValueError, AttributeError, TypeError):
         raise InvalidInputError("the option baseline must be the id of a run") from None
+
+
+def _evaluation_id(document: Mapping[str, JSON]) -> UUID:
+    evaluation_id = evaluation_id_of(document)
+    if evaluation_id is None:
+        raise InvalidInputError("the option evaluation_id must be the id of an evaluation")
+    return evaluation_id
+
+
+def evaluation_id_of(document: Mapping[Any, JSON]) -> UUID | None:
+    """Return the evaluation that options name; None also for what is no id, which another program may have written."""
+    try:
+        return UUID(document.get("evaluation_id"))
+    except (ValueError, AttributeError, TypeError):
+        return None

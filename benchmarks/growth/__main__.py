@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from benchmarks.growth.claim_costs import measure_claims
 from benchmarks.growth.operations import measure_operations
 from benchmarks.growth.statements import measure_statements
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import upgrade
-from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 
 SIZES = (1_000, 100_000, 1_000_000)

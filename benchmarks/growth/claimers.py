@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from domain.errors import TransientError
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.claims import ClaimRepository
-from infrastructure.database.urls import asyncpg_url
 
 BATCH = 20
 PROCESSES = 4

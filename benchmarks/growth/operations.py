@@ -16,13 +16,13 @@ from benchmarks.growth.backlogs import BACKLOGS, fill
 from benchmarks.growth.statements import RUNS, USERS
 from domain.jobs import SubmissionLimits
 from domain.sources import SourceKind
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.claims import ClaimRepository
 from infrastructure.database.repositories.cleanup import CleanupCounts
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
-from infrastructure.database.urls import asyncpg_url
 from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import Settings, load_settings
 from worker.client import Client

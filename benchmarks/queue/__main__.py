@@ -22,8 +22,8 @@ from benchmarks.queue.noop import measure_noop
 from benchmarks.queue.peers import ARQ, PEERS, PeerQueue, describe
 from benchmarks.queue.stranger import LINES, measure_stranger
 from benchmarks.queue.submissions import measure_submissions, measure_uploads
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import upgrade
-from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 from infrastructure.settings import load_settings
 from worker.client import Client

@@ -11,6 +11,8 @@ from typing import Any, get_type_hints
 from docs.generator.docstrings import field_meanings
 from docs.generator.markdown import NOTE, cell, documentation, table
 from domain import errors
+from domain.evaluations.authors import MAX_AUTHORS, MAX_PROJECTS
+from domain.evaluations.evaluation import Declaration, EvaluationCursor, MemberState, Outcome
 from domain.findings.roles import Role
 from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
@@ -29,9 +31,14 @@ from worker.client import (
     Client,
     Completed,
     CreatedKey,
+    Evaluation,
+    EvaluationItem,
+    EvaluationStatus,
+    EvaluationSummary,
     ExportFormat,
     FindingPage,
     JobFailed,
+    Member,
     Page,
     Permission,
     ProjectTrend,
@@ -41,6 +48,7 @@ from worker.client import (
     Unfinished,
     UploadSubmission,
 )
+from worker.client.evaluations.evaluations import MAX_LISTED_EVALUATIONS
 from worker.client.jobs.owned_jobs import MAX_LISTED_JOBS
 from worker.client.jobs.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
 from worker.client.operator import OperatorClient
@@ -66,7 +74,8 @@ VALUES: Sequence[type] = (
     UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
     Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, FindingPage, FindingState, FindingSeverity, Role,
     RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery, ApiKey, CreatedKey,
-    Permission, AuthenticatedKey, RateLimit,
+    Permission, AuthenticatedKey, RateLimit, EvaluationItem, EvaluationSummary, EvaluationStatus, EvaluationCursor,
+    Evaluation, Member, Declaration, Outcome, MemberState,
 )  # fmt: skip
 FUNCTIONS = (
     client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
@@ -129,6 +138,9 @@ LIMITS = (
     ("`MAX_LISTED_JOBS`", MAX_LISTED_JOBS, "jobs on a page of `list_jobs`"),
     ("`MAX_PAGE_SIZE`", MAX_PAGE_SIZE, "runs on a page of `list_runs`"),
     ("`MAX_LISTED_FINDINGS`", MAX_LISTED_FINDINGS, "findings on a page of `list_findings`"),
+    ("`MAX_PROJECTS`", MAX_PROJECTS, "projects of an evaluation"),
+    ("`MAX_AUTHORS`", MAX_AUTHORS, "authors of an evaluation"),
+    ("`MAX_LISTED_EVALUATIONS`", MAX_LISTED_EVALUATIONS, "evaluations on a page of `evaluations.list`"),
     ("`MAX_KEYS`", MAX_KEYS, "API keys of a user"),
     (
         "`DEFAULT_RATE_LIMIT`",

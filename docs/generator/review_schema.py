@@ -157,9 +157,12 @@ def _options() -> Schema:
             "collectors": with_description(names, "The metrics to measure; absent: all."),
             "include": with_description(globs, "Globs of the files to measure; absent: all."),
             "exclude": with_description(globs, "Globs of files to leave out."),
+            "evaluation_id": with_description(
+                {"type": "string", "format": "uuid"}, "The evaluation that the job is a member of."
+            ),
             "tags": with_description(_tags(), "The tags that the run gets; a run keeps them apart from its options."),
         },
-        optional=("baseline", "gate", "collectors", "include", "exclude", "tags"),
+        optional=("baseline", "gate", "collectors", "include", "exclude", "tags", "evaluation_id"),
     )
 
 

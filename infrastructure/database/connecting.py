@@ -1,11 +1,38 @@
-"""Arguments of new connections: to PostgreSQL itself, or to a pooler that lends its own for one transaction each."""
+"""How this program connects to the database: the URL for SQLAlchemy, and the arguments of new connections.
+
+They go to PostgreSQL itself, or to a pooler that lends its own connections for one transaction each.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, text
 
 from domain.errors import InvalidInputError
+from infrastructure.service_urls import parse_database_url
+from infrastructure.settings import Settings
+
+
+def asyncpg_url(address: str) -> URL:
+    """Return the SQLAlchemy URL, with driver asyncpg, of a `postgresql://` address. Raises ValueError in one line."""
+    parts = parse_database_url(address)
+    return URL.create(
+        "postgresql+asyncpg",
+        username=parts.user,
+        password=parts.password,
+        host=parts.host,
+        port=parts.port,
+        database=parts.database,
+        query=parts.options,
+    )
+
+
+def sqlalchemy_url(settings: Settings) -> URL:
+    """Return the URL of PostgreSQL; its `str()` hides the password.
+
+    Raises ServiceUnavailableError if the settings name no database.
+    """
+    return asyncpg_url(settings.postgresql_dsn().get_secret_value())
 
 
 def _no_name() -> str:

@@ -11,9 +11,8 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from infrastructure.database.connecting import connect_arguments
+from infrastructure.database.connecting import connect_arguments, sqlalchemy_url
 from infrastructure.database.errors import translated_errors
-from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.json_codec import dumps, loads
 from infrastructure.settings import Settings
 

@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.jobs import JobStatus
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import downgrade
-from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.jobs import PYTHON_FILE
 from tests.fixtures.network.tcp_proxy import Proxies
 from tests.fixtures.waiting import until

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from domain.errors import ServiceUnavailableError
 from infrastructure.database.access.audit_partitions import MONTHS_AHEAD, AuditPartitionRepository
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import schema_differences
-from infrastructure.database.urls import asyncpg_url
 
 KEEP = 12
 PARTITIONS = """

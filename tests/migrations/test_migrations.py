@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import (
     ADVISORY_LOCK,
     current_revision,
@@ -20,7 +21,6 @@ from infrastructure.database.migrate import (
     schema_differences,
     upgrade,
 )
-from infrastructure.database.urls import asyncpg_url
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -102,7 +102,7 @@ async def test_a_locked_table_stops_the_migration_without_a_partial_change(datab
     finally:
         await holder.close()
     # Each migration is a transaction of its own: those before the locked table's are undone, and that one as a whole.
-    assert await current_revision(asyncpg_url(database_url)) == "0014"
+    assert await current_revision(asyncpg_url(database_url)) == "0015"
     await upgrade(asyncpg_url(database_url))
     assert await schema_differences(asyncpg_url(database_url)) == []
 
@@ -166,7 +166,7 @@ def test_an_installed_wheel_migrates_without_the_checkout(empty_database_url: st
     program = (
         "import asyncio, sys\n"
         "from infrastructure.database import migrate\n"
-        "from infrastructure.database.urls import asyncpg_url\n"
+        "from infrastructure.database.connecting import asyncpg_url\n"
         "url = asyncpg_url(sys.argv[1])\n"
         "asyncio.run(migrate.upgrade(url))\n"
         "print(migrate.migrations_directory(), asyncio.run(migrate.schema_differences(url)))\n"

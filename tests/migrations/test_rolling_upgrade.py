@@ -9,8 +9,8 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from domain.jobs import JobStatus
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import _config, head_revision, upgrade
-from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers, in_thread
 from tests.fixtures.worker_process import System, until_finished
 from worker.client import Client

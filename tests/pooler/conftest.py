@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine, time_limits
-from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.servers import Servers, in_thread, temporary_directory
 from tests.fixtures.worker_process import System

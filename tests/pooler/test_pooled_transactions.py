@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 
 from domain.errors import InvalidInputError
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import downgrade, head_revision, schema_problem, upgrade
-from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.worker_process import System
 from tests.pooler.conftest import StartPooler, database_name, open_pooled
 from tests.pooler.pgbouncer import MISSING, find_program

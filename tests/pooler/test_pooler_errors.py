@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from domain.errors import ServiceUnavailableError
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
-from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import downgrade, schema_differences, upgrade
-from infrastructure.database.urls import asyncpg_url
 from infrastructure.embedded.stack import EmbeddedStack
 from tests.fixtures.servers import temporary_directory
 

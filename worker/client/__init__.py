@@ -1,9 +1,11 @@
 """What an API imports: submit jobs, watch them, take their results, and read the history of runs."""
 
+from domain.evaluations.evaluation import Evaluation, EvaluationStatus, EvaluationSummary, Member
 from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
 from worker.client.client import Client
+from worker.client.evaluations.items import EvaluationItem
 from worker.client.jobs.submissions import (
     RepositorySubmission,
     Submission,
@@ -38,11 +40,16 @@ __all__ = [
     "Client",
     "Completed",
     "CreatedKey",
+    "Evaluation",
+    "EvaluationItem",
+    "EvaluationStatus",
+    "EvaluationSummary",
     "ExportFormat",
     "FindingPage",
     "JobFailed",
     "JobOptions",
     "JobResult",
+    "Member",
     "Page",
     "Permission",
     "Policy",

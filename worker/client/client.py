@@ -38,6 +38,7 @@ from infrastructure.settings import Settings
 from worker.client.accounts.keys import KeysClient
 from worker.client.accounts.user_deletion import delete_user
 from worker.client.connections import Connections, environment_tracer, open_connections
+from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.owned_jobs import OwnedJobs
 from worker.client.jobs.submissions import (
     RepositorySubmission,
@@ -69,6 +70,8 @@ class Client:
     """API keys."""
     tags: TagsClient
     """Tags of runs."""
+    evaluations: EvaluationsClient
+    """Evaluations: projects of declared authors, compared."""
 
     def __init__(
         self,
@@ -78,8 +81,7 @@ class Client:
         actor: Actor = Actor(),  # noqa: B008 - frozen
     ) -> None:
         self._connections, self._settings, self._tracer = connections, settings, tracer or NoTracer()
-        self._database = connections.database
-        self._actor = actor
+        self._database, self._actor = connections.database, actor
         limits = submission_limits(settings)
         self._jobs = OwnedJobs(connections, limits, actor)
         self._runs = OwnedRuns(connections.database, actor)
@@ -89,6 +91,7 @@ class Client:
         self._submitter = Submitter(
             connections=connections, settings=settings, limits=limits, tracer=self._tracer, actor=actor
         )
+        self.evaluations = EvaluationsClient(connections, self._submitter, actor)
 
     @classmethod
     @asynccontextmanager

@@ -148,6 +148,7 @@ def _steps(settings: Settings) -> list[tuple[str, _ChangeChunk]]:
             "stale_pending",
             lambda work, limit: CleanupRepository(work).fail_stale_pending(settings.pending_job_max_age, limit),
         ),
+        ("evaluations", lambda work, limit: CleanupRepository(work).end_abandoned_evaluations(limit)),
         ("deliveries", lambda work, limit: CleanupRepository(work).delete_ended_deliveries(retention, limit)),
         ("usage", lambda work, limit: CleanupRepository(work).delete_old_usage(limit)),
         ("slots", lambda work, limit: CleanupRepository(work).delete_old_slots(limit)),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import structlog
 
 from domain.errors import ServiceUnavailableError
+from infrastructure.database.connecting import sqlalchemy_url
 from infrastructure.database.migrate import schema_problem
-from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.redis.queue import connect
 from infrastructure.settings import Settings

@@ -10,8 +10,10 @@ Every transaction locks rows in this order, so that no two of them can deadlock:
 3. `jobs`, in the order of their ids. A statement that deletes runs locks the jobs that refer to them, because the
    foreign key clears these one by one in the order of the runs;
 4. `job_uploads` of jobs that are locked, then `notices` in the order of their ids;
-5. `api_keys`: a use or a revocation takes one row of it, the deletion of a user all of the user's;
-6. `audit_logs`, in the order of creation: only the deletion of a user changes rows of it. A change of its partitions
+5. `evaluation_runs`, in the order of their ids, FOR UPDATE: after a change of a member's status, in the same
+   transaction; the deletion of an evaluation first takes the runs that name it;
+6. `api_keys`: a use or a revocation takes one row of it, the deletion of a user all of the user's;
+7. `audit_logs`, in the order of creation: only the deletion of a user changes rows of it. A change of its partitions
    locks the table, in a transaction that locks nothing else.
 
 A statement that skips the rows that others hold (SKIP LOCKED) never waits, and may lock a table's rows in any order. No

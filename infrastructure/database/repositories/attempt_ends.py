@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError
 from domain.jobs import Claim
+from domain.options import evaluation_id_of
 from domain.text import JSON, one_line
+from infrastructure.database.evaluations.ending import end_members
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.runs import (
     INSERT_INSIGHTS,
@@ -114,6 +116,7 @@ class AttemptEndRepository:
         if runs:
             failpoint("before-commit")
         found = {row.token: row for row in rows}
+        await end_members(self._connection, (evaluation_id_of(end.claim.job.options) for end in ends))
         return {end.claim.lease_token: _judge(end, found.get(end.claim.lease_token)) for end in ends}
 
 

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import LeaseLostError
 from domain.jobs import MAX_ATTEMPTS, JobStatus, Transition
+from domain.options import evaluation_id_of
 from domain.text import JSON, one_line
-from infrastructure.database.repositories.mapping import WITHOUT_DATA
+from infrastructure.database.evaluations.ending import end_members
+from infrastructure.database.repositories.mapping import EVALUATION_OF, WITHOUT_DATA
 
 CANCELLED = "cancelled by user"
 
@@ -101,7 +103,7 @@ def dropping_uploads(update: str) -> str:
     """  # nosec B608 # noqa: S608 - no input in it
 
 
-_RELEASED = "RETURNING jobs.job_id, jobs.status, jobs.error_message"
+_RELEASED = f"RETURNING jobs.job_id, jobs.status, jobs.error_message, {EVALUATION_OF}"
 
 _RETRY_LATER = text(
     dropping_uploads(f"""
@@ -192,12 +194,13 @@ class AttemptRepository:
         self, statement: TextClause, job_id: str, token: UUID, values: Mapping[str, JSON]
     ) -> ReleasedJob | None:
         rows = await self._connection.execute(statement, {"job_id": job_id, "token": token, **values})
-        row = rows.mappings().one_or_none()
-        return None if row is None else _released_from_row(row)
-
-
-def _released_from_row(row: RowMapping) -> ReleasedJob:
-    return ReleasedJob(**{**row, "status": JobStatus(row["status"])})
+        row = rows.one_or_none()
+        if row is None:
+            return None
+        released = ReleasedJob(job_id=row.job_id, status=JobStatus(row.status), error_message=row.error_message)
+        if released.status.finished:
+            await end_members(self._connection, [evaluation_id_of({"evaluation_id": row.evaluation_id})])
+        return released
 
 
 def _stage(stage: str | None) -> str | None:

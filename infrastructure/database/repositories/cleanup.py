@@ -13,9 +13,11 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import JobStatus, Transition
+from domain.options import evaluation_id_of
 from domain.sources import SourceKind
 from domain.text import JSON
-from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
+from infrastructure.database.evaluations.ending import end_abandoned, end_members
+from infrastructure.database.repositories.mapping import EVALUATION_OF, OWNER_AND_SOURCE, SOURCE_FIELDS
 from infrastructure.database.repositories.runs import delete_free_runs
 
 STALE = "stale"
@@ -43,7 +45,7 @@ _FAIL_STALE_RUNNING = text(f"""
     SET status = '{_FAIL.after}', error_message = '{STALE}', finished_at = statement_timestamp(), stage = NULL,
         lease_token = NULL, lease_expires_at = NULL
     FROM stale WHERE jobs.job_id = stale.job_id
-    RETURNING jobs.job_id, {OWNER_AND_SOURCE}
+    RETURNING jobs.job_id, {OWNER_AND_SOURCE}, {EVALUATION_OF}
 """)  # nosec B608 # noqa: S608 - no input in it
 
 # The age counts from when the job became due, not from its creation: a retried job starts anew.
@@ -55,7 +57,7 @@ _FAIL_STALE_PENDING = text(f"""
     )
     UPDATE jobs SET status = '{_DROP.after}', error_message = '{STALE}', finished_at = statement_timestamp()
     FROM stale WHERE jobs.job_id = stale.job_id
-    RETURNING jobs.job_id, {OWNER_AND_SOURCE}
+    RETURNING jobs.job_id, {OWNER_AND_SOURCE}, {EVALUATION_OF}
 """)  # nosec B608 # noqa: S608 - no input in it
 
 _DELETE_OLD_RUNS = delete_free_runs("""
@@ -184,6 +186,10 @@ class CleanupRepository:
         """Delete counts of submissions that are older than a week."""
         return await self._delete(_DELETE_OLD_USAGE, limit)
 
+    async def end_abandoned_evaluations(self, limit: int) -> CleanedChunk:
+        """End evaluations whose last open members were ended or deleted by another program."""
+        return CleanedChunk(rows=await end_abandoned(self._connection, limit))
+
     async def delete_old_slots(self, limit: int) -> CleanedChunk:
         """Delete slots of periodic tasks that are older than a week."""
         return await self._delete(_DELETE_OLD_SLOTS, limit)
@@ -193,7 +199,8 @@ class CleanupRepository:
         return CleanedChunk(rows=done.rowcount)
 
     async def _fail(self, statement: TextClause, age: float, limit: int) -> CleanedChunk:
-        rows = (await self._connection.execute(statement, {"age": age, "limit": limit})).mappings()
+        rows = (await self._connection.execute(statement, {"age": age, "limit": limit})).mappings().all()
+        await end_members(self._connection, [evaluation_id_of(row) for row in rows])
         failed = tuple(
             EndedJob(
                 job_id=row["job_id"],

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.audit import Action, Actor, Resource
 from domain.errors import IllegalTransitionError, InvalidInputError, NotFoundError
 from domain.jobs import Job, JobCursor, JobStatus, Transition
+from domain.options import evaluation_id_of
 from domain.text import JSON, one_line, printable
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.evaluations.ending import end_members, reopen
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.claims import TURN_OF_USER
 from infrastructure.database.repositories.mapping import (
@@ -205,7 +207,9 @@ class JobRepository:
     async def cancel_all(self, job_ids: Sequence[str], actor: Actor = Actor()) -> list[Job]:  # noqa: B008 - frozen
         """Cancel many jobs as `request_cancel` does; the result omits those that had ended."""
         values = {"job_ids": [printable(job_id) for job_id in job_ids]}
-        return await self._jobs(_CANCEL, {**values, **actor_values(actor)})
+        jobs = await self._jobs(_CANCEL, {**values, **actor_values(actor)})
+        await end_members(self._connection, [evaluation_id_of(job.options) for job in jobs if job.status.finished])
+        return jobs
 
     async def retry_failed(self, job_id: str, actor: Actor = Actor()) -> Job:  # noqa: B008 - frozen
         """Make a failed job pending again, without the errors of its attempts. Enqueue it after the commit.
@@ -230,7 +234,9 @@ class JobRepository:
     ) -> list[Job]:
         """Retry the oldest `limit` (None: all) of these jobs; the result omits those that cannot be retried."""
         values = {"job_ids": [printable(job_id) for job_id in job_ids], "limit": limit}
-        return await self._jobs(_RETRY_FAILED, {**values, **actor_values(actor)})
+        jobs = await self._jobs(_RETRY_FAILED, {**values, **actor_values(actor)})
+        await reopen(self._connection, [evaluation_id_of(job.options) for job in jobs])
+        return jobs
 
     async def select_ids(
         self, user_id: UUID | None, statuses: Sequence[JobStatus], *, since: datetime | None, limit: int

@@ -10,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import Action, Actor, Resource
 from domain.jobs import JobStatus, Transition
+from domain.options import evaluation_id_of
 from domain.sources import SourceKind
 from domain.text import JSON
 from domain.workers import PAUSED
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.evaluations.ending import end_members
 from infrastructure.database.repositories.attempts import ReleasedJob, dropping_uploads, release
-from infrastructure.database.repositories.mapping import OWNER_AND_SOURCE, SOURCE_FIELDS
+from infrastructure.database.repositories.mapping import EVALUATION_OF, OWNER_AND_SOURCE, SOURCE_FIELDS
 from infrastructure.database.session_lock import SERVER_START, is_held, lock_key
 
 WORKER_LOST = "worker lost"
@@ -40,7 +42,8 @@ _RESCUE = """
 def _rescue(lost: str, order: str) -> TextClause:
     """Return the statement that takes jobs from their worker; `lost` is the SQL that tells whether it is lost."""
     released = release(reason=f"'{WORKER_LOST}'", counts=True)
-    update = _RESCUE.format(release=released, running=_REQUEUE.before, lost=lost, order=order, columns=OWNER_AND_SOURCE)
+    columns = f"{OWNER_AND_SOURCE}, {EVALUATION_OF}"
+    update = _RESCUE.format(release=released, running=_REQUEUE.before, lost=lost, order=order, columns=columns)
     return text(dropping_uploads(update))
 
 
@@ -111,8 +114,11 @@ class MaintenanceRepository:
         return await self._rescue(_RESCUE_OF_WORKER, values)
 
     async def _rescue(self, statement: TextClause, values: Mapping[str, JSON]) -> list[RescuedJob]:
-        rows = await self._connection.execute(statement, {**values, "delay": 0.0, "kind": WORKER_LOST})
-        return [_rescued_from_row(row) for row in rows.mappings()]
+        found = await self._connection.execute(statement, {**values, "delay": 0.0, "kind": WORKER_LOST})
+        rows = found.mappings().all()
+        ended = [evaluation_id_of(row) for row in rows if JobStatus(row["status"]).finished]
+        await end_members(self._connection, ended)
+        return [_rescued_from_row(row) for row in rows]
 
     async def lockless_workers(self, servers: Mapping[str, int]) -> list[str]:
         """Return those workers that have running jobs and whose session lock no session holds.

@@ -34,6 +34,9 @@ JOB_COLUMNS = f"""
     left(CAST(jobs.options AS text), {METADATA_CHARACTERS}) AS options
 """
 
+EVALUATION_OF = "left(jobs.options ->> 'evaluation_id', 40) AS evaluation_id"
+"""SQL of the evaluation that a job is a member of, as text that `domain.options.evaluation_id_of` reads."""
+
 SOURCE_FIELDS = ("git_repo_url", "upload_filename")
 OWNER_AND_SOURCE = """
     jobs.user_id, jobs.attempt, jobs.source_kind,

@@ -17,6 +17,7 @@ from domain.findings.baseline import Candidate
 from domain.findings.measured_run import MeasuredRun
 from domain.gate.evaluation import Verdict
 from domain.metrics.report import Analysis
+from domain.options import evaluation_id_of
 from domain.runs import NewRun, Run, RunCursor, RunSummary
 from domain.selection import Selection
 from domain.tags import Tags
@@ -39,13 +40,13 @@ _TABLE = AnalysisRunRow.__table__
 _SUMMARY = [_TABLE.c[name] for name in SUMMARY_COLUMNS]
 _SCALARS = (
     "run_id", "user_id", "job_id", "duration_ms", *ORIGIN_COLUMNS, "baseline_run_id", "project_key",
-    "on_default_branch", "quality_score", "review_verdict",
+    "on_default_branch", "quality_score", "review_verdict", "evaluation_id",
 )  # fmt: skip
 _ANALYSIS = tuple(field.name for field in dataclasses.fields(Analysis))
 _DOCUMENTS = (*_ANALYSIS, "comparison", *REVIEW_COLUMNS.values(), "options", "tags")
 _TYPES = {
     "run_id": "uuid", "user_id": "uuid", "duration_ms": "integer", "baseline_run_id": "uuid",
-    "on_default_branch": "boolean", "quality_score": "float8",
+    "on_default_branch": "boolean", "quality_score": "float8", "evaluation_id": "uuid",
 }  # fmt: skip
 LOCK_BASELINES = """
     SELECT run_id FROM analysis_runs WHERE run_id = ANY(CAST(:baseline_run_id AS uuid[])) ORDER BY run_id FOR KEY SHARE
@@ -203,6 +204,7 @@ class SerializedRun:
             "on_default_branch": run.on_default_branch,
             "quality_score": None if run.review is None else run.review.quality_score,
             "review_verdict": None if run.review is None else str(run.review.verdict),
+            "evaluation_id": evaluation_id_of(run.options),
         }
         origin = {name: safe_json(getattr(run.origin, name)) for name in ORIGIN_COLUMNS}
         size = sum(len(document) for document in documents.values() if document is not None)

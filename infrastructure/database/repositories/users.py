@@ -14,6 +14,7 @@ from domain.text import one_line, printable
 from infrastructure.database.access.api_keys import ApiKeyRepository
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.evaluations.evaluations import EvaluationRepository
 from infrastructure.database.repositories.runs import delete_runs, lock_runs
 
 _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
@@ -155,15 +156,20 @@ class UserRepository:
         """Delete up to `limit` API keys of the user."""
         return DeletedRows(rows=await ApiKeyRepository(self._connection).delete_of_user(user_id, limit))
 
+    async def delete_evaluations(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` evaluations of the user."""
+        return DeletedRows(rows=await EvaluationRepository(self._connection).delete_of_user(user_id, limit))
+
     async def forget_addresses(self, user_id: UUID, limit: int) -> DeletedRows:
         """Clear address and agent in up to `limit` of the user's entries in the audit log, which stay."""
         return DeletedRows(rows=await AuditRepository(self._connection).forget_addresses(user_id, limit))
 
     async def delete(self, user_id: UUID, limit: int, *, by_operator: bool = False) -> DeletedUser:
-        """Delete the user with up to `limit` jobs, runs, deliveries and keys each, under the submissions' lock.
+        """Delete the user with up to `limit` rows of each kind, under the lock that submissions take.
 
-        Up to as many entries of the audit log lose their address and agent, and stay. Where the user has as many or
-        more of one of these, the user stays: call it again after the commit. Raises NotFoundError.
+        These are jobs, runs, webhook deliveries, evaluations and API keys. Up to as many entries of the audit log
+        lose their address and agent, and stay. Where the user has as many or more of one of these, the user stays: call
+        it again after the commit. Raises NotFoundError.
         """
         values = {"id": user_id, "limit": limit}
         if await self._connection.scalar(_LOCK, {"id": user_id}) is None:
@@ -171,9 +177,9 @@ class UserRepository:
         await self._connection.execute(_LOCK_RUNS, values)
         job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
         others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
-        keys = await self.delete_keys(user_id, limit)
-        entries = await self.forget_addresses(user_id, limit)
-        complete = max(len(job_ids), keys.rows, entries.rows, *(done.rowcount for done in others)) < limit
+        further = (self.delete_evaluations, self.delete_keys, self.forget_addresses)
+        rows = [(await delete(user_id, limit)).rows for delete in further]
+        complete = max(len(job_ids), *rows, *(done.rowcount for done in others)) < limit
         if complete:
             await self._connection.execute(_DELETE, {"id": user_id, **actor_values(Actor(operator=by_operator))})
         return DeletedUser(job_ids=job_ids, complete=complete)

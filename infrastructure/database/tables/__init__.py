@@ -1,6 +1,7 @@
 """The schema for SQLAlchemy, a module for each subject. The migrations create it; triggers exist only there."""
 
 from infrastructure.database.tables.base import Base
+from infrastructure.database.tables.evaluations import EvaluationRunRow
 from infrastructure.database.tables.queue import (
     DELIVERY_HOST,
     WAITS_FOR_CLAIM,
@@ -23,6 +24,7 @@ __all__ = [
     "Base",
     "CronSlotRow",
     "DailyUsageRow",
+    "EvaluationRunRow",
     "FleetControlRow",
     "InsightRow",
     "JobRow",

@@ -36,6 +36,7 @@ class AnalysisRunRow(Base):
             postgresql_where=text("project_key IS NOT NULL"),
         ),
         Index("ix_analysis_runs_tags", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),
+        Index("ix_analysis_runs_evaluation_id", "evaluation_id", postgresql_where=text("evaluation_id IS NOT NULL")),
         Index("ix_analysis_runs_pinned", "user_id", "project_key", postgresql_where=text("pinned")),
     )
 
@@ -71,6 +72,7 @@ class AnalysisRunRow(Base):
     review_criteria_checklist: Mapped[list[Any] | None]
     review_strengths: Mapped[list[Any] | None]
     review_weaknesses: Mapped[list[Any] | None]
+    evaluation_id: Mapped[UUID | None]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
     tags: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
 

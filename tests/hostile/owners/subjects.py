@@ -1,17 +1,18 @@
 """All kinds of things that belong to users, and the calls that are about none."""
 
+from tests.hostile.owners.evaluation_cases import EVALUATIONS
 from tests.hostile.owners.job_cases import JOBS, RUNS
 from tests.hostile.owners.key_cases import KEYS
 from tests.hostile.owners.world import Call
 
-SUBJECTS = {"jobs": JOBS, "runs": RUNS, "keys": KEYS}
+SUBJECTS = {"jobs": JOBS, "runs": RUNS, "keys": KEYS, "evaluations": EVALUATIONS}
 
 THING_CALLS = {name: call for subject in SUBJECTS.values() for name, call in subject.calls.items()}
 OWN_CALLS: dict[str, Call] = {
     "delete_user": lambda client, user, _: client.delete_user(user),
     **{name: call for subject in SUBJECTS.values() for name, call in subject.own.items()},
 }
-CALLS_BY_PREFIX = {"find_job_id", "find_run_id"}
+CALLS_BY_PREFIX = {"find_job_id", "find_run_id", "evaluations.find_id"}
 CALLS_WITHOUT_OWNER = {
     "open",
     "get_or_create_user",  # the caller has authenticated the user

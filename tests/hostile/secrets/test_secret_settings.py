@@ -15,7 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from domain.errors import ServiceUnavailableError
-from infrastructure.database.urls import sqlalchemy_url
+from infrastructure.database.connecting import sqlalchemy_url
 from infrastructure.settings import Settings
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import System, new_system

@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 import redis
 
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import downgrade, head_revision
 from infrastructure.database.server.snapshots import old_snapshots
-from infrastructure.database.urls import asyncpg_url
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import CommandResult, System
 from tests.integration.cli.command_support import forking_system

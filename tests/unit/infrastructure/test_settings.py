@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
-from infrastructure.database.urls import sqlalchemy_url
+from infrastructure.database.connecting import sqlalchemy_url
 from infrastructure.embedded.stack_file import (
     HOME_VARIABLE,
     Stack,

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from domain.errors import ForbiddenError
+from domain.evaluations.evaluation import EvaluationSummary
 from domain.jobs import Job
 from domain.keys import ApiKey
 from domain.runs import RunSummary
@@ -12,6 +13,12 @@ def owned_run(run: RunSummary, user_id: UUID) -> RunSummary:
     """Return the run."""
     _require_owner(run.user_id, user_id, f"run {run.run_id}")
     return run
+
+
+def owned_evaluation(evaluation: EvaluationSummary, user_id: UUID) -> EvaluationSummary:
+    """Return the evaluation."""
+    _require_owner(evaluation.user_id, user_id, f"evaluation {evaluation.evaluation_id}")
+    return evaluation
 
 
 def owned_job(job: Job, user_id: UUID) -> Job:

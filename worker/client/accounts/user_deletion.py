@@ -33,5 +33,6 @@ def _steps(user_id: UUID) -> list[Callable[[AsyncConnection, int], Awaitable[Del
         lambda work, limit: UserRepository(work).delete_jobs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_runs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_webhook_deliveries(user_id, limit),
+        lambda work, limit: UserRepository(work).delete_evaluations(user_id, limit),
         lambda work, limit: UserRepository(work).forget_addresses(user_id, limit),
     ]

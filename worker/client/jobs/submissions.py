@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from domain.runs import RunOrigin
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import JSON, one_line
 from domain.webhooks import is_allowed_host, notify_url
+from infrastructure.database.evaluations.evaluations import EvaluationRepository, NewEvaluation
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted
 from infrastructure.observability.tracing import NoTracer, Tracer
@@ -126,6 +128,17 @@ def submission_limits(settings: Settings) -> SubmissionLimits:
     )
 
 
+class SubmittedEvaluation(Protocol):
+    """The evaluation whose members are submitted."""
+
+    @property
+    def evaluation_id(self) -> UUID:
+        """The id that the options of its members name."""
+
+    def row(self, user_id: UUID, jobs: Sequence[Job]) -> NewEvaluation:
+        """Return the row to insert; `jobs` are those of its members, in their order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitter:
     """Inserts submissions as pending jobs and enqueues them."""
@@ -136,15 +149,27 @@ class Submitter:
     tracer: Tracer = field(default_factory=NoTracer)
     actor: Actor = field(default_factory=Actor)
 
-    async def submit(self, user_id: UUID, submissions: Sequence[Submission]) -> list[Job]:
-        """Submit all or none; see `worker.client.Client.submit_many`."""
+    async def submit(
+        self, user_id: UUID, submissions: Sequence[Submission], evaluation: SubmittedEvaluation | None = None
+    ) -> list[Job]:
+        """Submit all or none; see `worker.client.Client.submit_many`.
+
+        With an `evaluation`, the jobs are its members, and its row is inserted in their transaction.
+        """
+        _require_evaluation(submissions, None if evaluation is None else evaluation.evaluation_id)
         new = self._new_jobs(submissions)
         with self.tracer.span("submit", {"vibe8.jobs": len(new)}) as traceparent:
             if traceparent is not None:
                 new = [_with_traceparent(job, traceparent) for job in new]
-            return await self._submit(user_id, submissions, new)
+            return await self._submit(user_id, submissions, new, evaluation)
 
-    async def _submit(self, user_id: UUID, submissions: Sequence[Submission], new: Sequence[NewJob]) -> list[Job]:
+    async def _submit(
+        self,
+        user_id: UUID,
+        submissions: Sequence[Submission],
+        new: Sequence[NewJob],
+        evaluation: SubmittedEvaluation | None,
+    ) -> list[Job]:
         tokens = {
             job.job_id: submission.token
             for job, submission in zip(new, submissions, strict=True)
@@ -154,7 +179,7 @@ class Submitter:
         try:
             for job_id, token in tokens.items():
                 await self.connections.vault.put(job_id, token)  # before the insert: a worker may claim the job at once
-            submitted = await self._insert(user_id, new)
+            submitted = await self._insert(user_id, new, evaluation)
             created = [each.job for each in submitted if each.created]
         finally:
             for job_id in tokens.keys() - {job.job_id for job in created}:
@@ -174,12 +199,25 @@ class Submitter:
             )
         return [_new_job_at(submissions, index, self.settings) for index in range(len(submissions))]
 
-    async def _insert(self, user_id: UUID, new: Sequence[NewJob]) -> list[Submitted]:
+    async def _insert(
+        self, user_id: UUID, new: Sequence[NewJob], evaluation: SubmittedEvaluation | None
+    ) -> list[Submitted]:
         async with self.connections.database.unit_of_work() as work:
             for job in new:
                 if job.options.baseline is not None:
                     await _require_baseline(RunRepository(work), user_id, job)
-            return await SubmissionRepository(work).submit(user_id, new, self.limits, self.actor)
+            submitted = await SubmissionRepository(work).submit(user_id, new, self.limits, self.actor)
+            if evaluation is not None:
+                jobs = [each.job for each in submitted]
+                await EvaluationRepository(work).insert(evaluation.row(user_id, jobs), self.actor)
+            return submitted
+
+
+def _require_evaluation(submissions: Sequence[Submission], evaluation_id: UUID | None) -> None:
+    """Raise InvalidInputError for a job that would join another evaluation than that of its submission."""
+    for submission in submissions:
+        if submission.options.evaluation_id != evaluation_id:
+            raise InvalidInputError("the option evaluation_id cannot be given: the evaluation's own submission sets it")
 
 
 async def _require_baseline(runs: RunRepository, user_id: UUID, job: NewJob) -> None:

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from benchmarks.growth.backlogs import BACKLOGS, Backlog, fill
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.repositories.claims import ClaimRepository
-from infrastructure.database.urls import asyncpg_url
 from tests.integration.infrastructure.database.buffers import count_buffers
 
 MOST_TIMES = 3

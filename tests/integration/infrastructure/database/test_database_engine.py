@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors import NotFoundError, ServiceUnavailableError
 from infrastructure.database import engine as engine_module
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.submissions import SubmissionRepository
-from infrastructure.database.urls import asyncpg_url
 from infrastructure.settings import Settings
 from tests.fixtures.jobs import claim_next, new_user
 

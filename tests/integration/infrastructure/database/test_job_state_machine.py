@@ -22,11 +22,11 @@ from sqlalchemy import text
 
 from domain.errors import IllegalTransitionError, InvalidInputError
 from domain.jobs import Claim, Transition
+from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import LeaseState
 from infrastructure.database.repositories.cleanup import CleanedChunk
-from infrastructure.database.urls import asyncpg_url
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
 from tests.fuzz.generators import fuzz_settings

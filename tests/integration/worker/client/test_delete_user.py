@@ -14,11 +14,12 @@ from infrastructure.database import chunks
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
 from infrastructure.database.repositories.users import DeletedRows, UserRepository
+from tests.fixtures.control.evaluations import submit_evaluation
 from tests.fixtures.jobs import PYTHON_FILE, claim_next, new_run
 from worker.client import Client
 
 URL = "https://github.com/owner/repo"
-TABLES = ("users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys")
+TABLES = ("users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys", "evaluation_runs")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,8 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
     await fill(database, user_id, 450)
     for _ in range(3):
         await client.keys.create(user_id, name="k")
+    for number in range(2):
+        await submit_evaluation(client, user_id, name=f"e{number}")
     other = await client.get_or_create_user("b@example.org")
     await client.submit_upload(other, filename="a.py", content=PYTHON_FILE)
     await client.keys.create(other, name="k")
@@ -69,15 +72,15 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
     await client.delete_user(user_id)
     assert await rows(database) == {
         "users": 1, "jobs": 1, "job_uploads": 1, "analysis_runs": 0, "notices": 0, "daily_usage": 1,
-        "api_keys": 1,
+        "api_keys": 1, "evaluation_runs": 0,
     }  # fmt: skip
     async with database.unit_of_work() as connection:
         sizes = await connection.execute(
             text("SELECT name, max(count) AS most, sum(count) AS total FROM deletions GROUP BY name")
         )
         assert {row.name: (row.most, row.total) for row in sizes} == {
-            "jobs": (100, 451), "analysis_runs": (100, 450), "notices": (100, 451), "users": (1, 1),
-            "api_keys": (3, 3),
+            "jobs": (100, 455), "analysis_runs": (100, 450), "notices": (100, 451), "users": (1, 1),
+            "api_keys": (3, 3), "evaluation_runs": (2, 2),
         }  # fmt: skip
 
 
@@ -94,7 +97,7 @@ LOG_DELETIONS = [
     *(
         f"CREATE TRIGGER log_deletion AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone "
         "FOR EACH STATEMENT EXECUTE FUNCTION log_deletion()"
-        for table in ("users", "jobs", "analysis_runs", "notices", "api_keys")
+        for table in ("users", "jobs", "analysis_runs", "notices", "api_keys", "evaluation_runs")
     ),
 ]
 

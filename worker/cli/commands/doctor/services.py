@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from domain.errors import Vibe8Error
 from domain.text import JSON, one_line
+from infrastructure.database.connecting import sqlalchemy_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current_revision, head_revision, schema_problem
 from infrastructure.database.server.snapshots import old_snapshots
-from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.outbound.package_index import SimplePackageIndex
 from infrastructure.redis.queue import connect, redis_errors
 from infrastructure.settings import Settings

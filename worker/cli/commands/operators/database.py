@@ -1,10 +1,9 @@
 """`vibe8 migrate` and `vibe8 cleanup`."""
 
 from domain.errors import InvalidInputError
-from infrastructure.database.connecting import NEEDS_SESSION
+from infrastructure.database.connecting import NEEDS_SESSION, sqlalchemy_url
 from infrastructure.database.engine import Database
 from infrastructure.database.migrate import current_revision, head_revision, upgrade
-from infrastructure.database.urls import sqlalchemy_url
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
 from worker.cli.output.writer import OutputWriter

@@ -1,0 +1,1 @@
+"""Evaluations: their rows, and the end of each with that of its last member."""

@@ -1,0 +1,1 @@
+"""Evaluations: projects of declared authors, submitted together and compared."""
