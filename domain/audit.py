@@ -32,6 +32,8 @@ class Action(StrEnum):
     CREATE_KEY = "create_key"
     USE_KEY = "use_key"
     REVOKE_KEY = "revoke_key"
+    SIGN_IN = "sign_in"
+    SIGN_OUT = "sign_out"
 
 
 class Resource(StrEnum):
@@ -43,6 +45,7 @@ class Resource(StrEnum):
     FLEET = "fleet"
     EVALUATION = "evaluation"
     KEY = "key"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Parsing of PostgreSQL and Redis URLs. No error repeats the URL, because it may contain a password."""
+"""Addresses of services: parsing of PostgreSQL and Redis URLs, and the address of the HTTP service.
+
+No error repeats a URL, because it may contain a password.
+"""
 
 import re
 from collections.abc import Mapping
@@ -96,3 +99,9 @@ def validate_redis_url(url: str) -> None:
         is_valid = False
     if not is_valid:
         raise ValueError("must look like redis://:password@host:6379/0")
+
+
+def http_address(host: str, port: int) -> str:
+    """Return the address at which a browser of this machine reaches a service that listens on `host`."""
+    name = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared # nosec B104
+    return f"http://{name}:{port}"

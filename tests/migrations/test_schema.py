@@ -28,6 +28,11 @@ ADDED_INDEXES = {
     "ix_api_keys_user_id_created_at_id",
     "ix_evaluation_runs_status_updated_at",
     "ix_evaluation_runs_user_id_created_at_id",
+    "ix_sessions_expires_at",
+    "ix_sessions_key_id",
+    "ix_sessions_user_id_created_at_id",
+    "ix_sign_in_tokens_expires_at",
+    "ix_sign_in_tokens_user_id",
     "ix_audit_logs_action_created_at_id",
     "ix_audit_logs_created_at_id",
     "ix_audit_logs_resource",
@@ -57,12 +62,14 @@ ADDED_INDEXES = {
     "ix_notices_open_host",
     "ix_notices_job_id",
 }
-UNIQUE_CONSTRAINTS = {"uq_api_keys_key_hash"}
+UNIQUE_CONSTRAINTS = {"uq_api_keys_key_hash", "uq_sessions_token_hash"}
 PRIMARY_KEYS = {
     "pk_users",
     "pk_analysis_runs",
     "pk_api_keys",
     "pk_evaluation_runs",
+    "pk_sessions",
+    "pk_sign_in_tokens",
     "pk_audit_logs",
     "pk_insights",
     "pk_jobs",

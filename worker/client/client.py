@@ -35,10 +35,8 @@ from infrastructure.database.repositories.users import UserRepository
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.webhook_sender import derive_user_secret
 from infrastructure.settings import Settings
-from worker.client.accounts.keys import KeysClient
 from worker.client.accounts.user_deletion import delete_user
 from worker.client.connections import Connections, environment_tracer, open_connections
-from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.owned_jobs import OwnedJobs
 from worker.client.jobs.submissions import (
     RepositorySubmission,
@@ -56,22 +54,15 @@ from worker.client.results import (
     RunComparison,
 )
 from worker.client.runs.owned_runs import OwnedRuns, RunChoice
-from worker.client.runs.tags import TagsClient
+from worker.client.subjects import Subjects
 from worker.export.export_format import ExportFormat
 
 
-class Client:
+class Client(Subjects):
     """What one API may do for its users. Safe for concurrent tasks of one event loop.
 
     Some subjects have a client of their own, which is an attribute: `client.keys.create(...)`.
     """
-
-    keys: KeysClient
-    """API keys."""
-    tags: TagsClient
-    """Tags of runs."""
-    evaluations: EvaluationsClient
-    """Evaluations: projects of declared authors, compared."""
 
     def __init__(
         self,
@@ -85,13 +76,11 @@ class Client:
         limits = submission_limits(settings)
         self._jobs = OwnedJobs(connections, limits, actor)
         self._runs = OwnedRuns(connections.database, actor)
-        self.keys = KeysClient(connections, actor)
-        self.tags = TagsClient(connections.database, actor)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
             connections=connections, settings=settings, limits=limits, tracer=self._tracer, actor=actor
         )
-        self.evaluations = EvaluationsClient(connections, self._submitter, actor)
+        super().__init__(connections, self._submitter, actor)
 
     @classmethod
     @asynccontextmanager

@@ -151,6 +151,7 @@ def _steps(settings: Settings) -> list[tuple[str, _ChangeChunk]]:
         ("evaluations", lambda work, limit: CleanupRepository(work).end_abandoned_evaluations(limit)),
         ("deliveries", lambda work, limit: CleanupRepository(work).delete_ended_deliveries(retention, limit)),
         ("usage", lambda work, limit: CleanupRepository(work).delete_old_usage(limit)),
+        ("sessions", lambda work, limit: CleanupRepository(work).delete_expired_sessions(limit)),
         ("slots", lambda work, limit: CleanupRepository(work).delete_old_slots(limit)),
     ]
     if settings.run_retention_days is not None:

@@ -12,7 +12,8 @@ Every transaction locks rows in this order, so that no two of them can deadlock:
 4. `job_uploads` of jobs that are locked, then `notices` in the order of their ids;
 5. `evaluation_runs`, in the order of their ids, FOR UPDATE: after a change of a member's status, in the same
    transaction; the deletion of an evaluation first takes the runs that name it;
-6. `api_keys`: a use or a revocation takes one row of it, the deletion of a user all of the user's;
+6. `api_keys`: a use or a revocation takes one row of it, the deletion of a user all of the user's; then `sessions`,
+   in the order of their ids: a new session locks its user and its key first;
 7. `audit_logs`, in the order of creation: only the deletion of a user changes rows of it. A change of its partitions
    locks the table, in a transaction that locks nothing else.
 

@@ -16,6 +16,7 @@ from domain.jobs import JobStatus, Transition
 from domain.options import evaluation_id_of
 from domain.sources import SourceKind
 from domain.text import JSON
+from infrastructure.database.access.sessions import SessionRepository
 from infrastructure.database.evaluations.ending import end_abandoned, end_members
 from infrastructure.database.repositories.mapping import EVALUATION_OF, OWNER_AND_SOURCE, SOURCE_FIELDS
 from infrastructure.database.repositories.runs import delete_free_runs
@@ -189,6 +190,10 @@ class CleanupRepository:
     async def end_abandoned_evaluations(self, limit: int) -> CleanedChunk:
         """End evaluations whose last open members were ended or deleted by another program."""
         return CleanedChunk(rows=await end_abandoned(self._connection, limit))
+
+    async def delete_expired_sessions(self, limit: int) -> CleanedChunk:
+        """Delete sessions of browsers that have ended or were idle for too long, and links that have expired."""
+        return CleanedChunk(rows=await SessionRepository(self._connection).delete_expired(limit))
 
     async def delete_old_slots(self, limit: int) -> CleanedChunk:
         """Delete slots of periodic tasks that are older than a week."""

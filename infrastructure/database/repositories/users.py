@@ -14,6 +14,7 @@ from domain.text import one_line, printable
 from infrastructure.database.access.api_keys import ApiKeyRepository
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.access.sessions import SessionRepository
 from infrastructure.database.evaluations.evaluations import EvaluationRepository
 from infrastructure.database.repositories.runs import delete_runs, lock_runs
 
@@ -160,6 +161,10 @@ class UserRepository:
         """Delete up to `limit` evaluations of the user."""
         return DeletedRows(rows=await EvaluationRepository(self._connection).delete_of_user(user_id, limit))
 
+    async def delete_sessions(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` sessions of the user, and the links that sign the user in."""
+        return DeletedRows(rows=await SessionRepository(self._connection).delete_of_user(user_id, limit))
+
     async def forget_addresses(self, user_id: UUID, limit: int) -> DeletedRows:
         """Clear address and agent in up to `limit` of the user's entries in the audit log, which stay."""
         return DeletedRows(rows=await AuditRepository(self._connection).forget_addresses(user_id, limit))
@@ -177,7 +182,7 @@ class UserRepository:
         await self._connection.execute(_LOCK_RUNS, values)
         job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
         others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
-        further = (self.delete_evaluations, self.delete_keys, self.forget_addresses)
+        further = (self.delete_evaluations, self.delete_keys, self.delete_sessions, self.forget_addresses)
         rows = [(await delete(user_id, limit)).rows for delete in further]
         complete = max(len(job_ids), *rows, *(done.rowcount for done in others)) < limit
         if complete:

@@ -13,7 +13,14 @@ from infrastructure.database.tables.queue import (
     WebhookDeliveryRow,
 )
 from infrastructure.database.tables.runs import AnalysisRunRow, InsightRow
-from infrastructure.database.tables.users import ApiKeyRow, AuditLogRow, DailyUsageRow, UserRow
+from infrastructure.database.tables.users import (
+    ApiKeyRow,
+    AuditLogRow,
+    DailyUsageRow,
+    SessionRow,
+    SignInTokenRow,
+    UserRow,
+)
 
 __all__ = [
     "DELIVERY_HOST",
@@ -30,6 +37,8 @@ __all__ = [
     "JobRow",
     "JobUploadRow",
     "QueueStatisticsRow",
+    "SessionRow",
+    "SignInTokenRow",
     "UserRow",
     "WebhookDeliveryRow",
 ]

@@ -57,6 +57,41 @@ class ApiKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class SessionRow(Base):
+    """A person's session in a browser. The cookie's text is not stored, only its SHA-256."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint("permissions <@ ARRAY['read', 'submit', 'manage', 'operate']", name="permissions"),
+        Index("ix_sessions_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_sessions_key_id", "key_id", postgresql_where=text("key_id IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_UUID)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    permissions: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SignInTokenRow(Base):
+    """A link that signs a user in once. Its text is not stored, only its SHA-256."""
+
+    __tablename__ = "sign_in_tokens"
+    __table_args__ = (
+        CheckConstraint("permissions <@ ARRAY['read', 'submit', 'manage', 'operate']", name="permissions"),
+    )
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    permissions: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class AuditLogRow(Base):
     """An act. Triggers refuse changes. Functions of the database make and drop the partitions, which start alike."""
 

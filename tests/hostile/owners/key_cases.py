@@ -1,4 +1,4 @@
-"""API keys."""
+"""API keys and sessions."""
 
 import uuid
 from uuid import UUID
@@ -19,4 +19,22 @@ KEYS = Subject(
         "keys.list": lambda client, user, _: client.keys.list(user),
     },
     query="SELECT t::text FROM api_keys AS t WHERE user_id = :id ORDER BY id",
+)
+
+
+async def begin_session(world: World, owner: UUID) -> UUID:
+    link = await world.client.sessions.create_link(owner)
+    await world.client.sessions.create_link(owner)
+    return (await world.client.sessions.begin_by_link(link)).session.session_id
+
+
+SESSIONS = Subject(
+    make=begin_session,
+    unknown=uuid.uuid4,
+    calls={},
+    own={
+        "sessions.create_link": lambda client, user, _: client.sessions.create_link(user),
+        "sessions.end_all": lambda client, user, _: client.sessions.end_all(user),
+    },
+    query="SELECT t::text FROM sessions AS t WHERE user_id = :id ORDER BY id",
 )

@@ -2,10 +2,10 @@
 
 from tests.hostile.owners.evaluation_cases import EVALUATIONS
 from tests.hostile.owners.job_cases import JOBS, RUNS
-from tests.hostile.owners.key_cases import KEYS
+from tests.hostile.owners.key_cases import KEYS, SESSIONS
 from tests.hostile.owners.world import Call
 
-SUBJECTS = {"jobs": JOBS, "runs": RUNS, "keys": KEYS, "evaluations": EVALUATIONS}
+SUBJECTS = {"jobs": JOBS, "runs": RUNS, "keys": KEYS, "sessions": SESSIONS, "evaluations": EVALUATIONS}
 
 THING_CALLS = {name: call for subject in SUBJECTS.values() for name, call in subject.calls.items()}
 OWN_CALLS: dict[str, Call] = {
@@ -19,6 +19,11 @@ CALLS_WITHOUT_OWNER = {
     "for_request",  # the same client, with an address for its entries in the audit log
     "webhook_secrets",  # derived from the id, without reading any data
     "keys.authenticate",  # says whose key it is
+    "sessions.check_link",  # these take a secret of the user's, not the user's id
+    "sessions.begin_by_link",
+    "sessions.begin_by_key",
+    "sessions.identify",
+    "sessions.end",
 }
 QUERIES = (
     *(subject.query for subject in SUBJECTS.values()),

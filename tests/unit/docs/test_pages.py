@@ -73,7 +73,9 @@ def named_files(page: Path) -> list[str]:
 
 def named_commands(page: Path) -> list[str]:
     text = page.read_text()
-    return re.findall(r"^vibe8 ([a-z]+)", text, re.MULTILINE) + re.findall(r"`(?:\S*/)?vibe8 ([a-z]+)", text)
+    return re.findall(r"^vibe8 ([a-z][a-z-]*)", text, re.MULTILINE) + re.findall(
+        r"`(?:\S*/)?vibe8 ([a-z][a-z-]*)", text
+    )
 
 
 def named_make_targets(page: Path) -> list[str]:

@@ -1,11 +1,11 @@
-"""Subcommands for operators: workers, top, pause, resume, drain, audit. `worker.cli.commands` implements them."""
+"""Subcommands for operators: workers, top, pause, resume, drain, audit, sign-in."""
 
 from typing import Annotated
 
 import typer
 
 from domain.audit import Action
-from worker.cli.options import JsonOption, examples_epilog, parse_age, run_and_exit
+from worker.cli.options import DEFAULT_USER, JsonOption, UserOption, examples_epilog, parse_age, run_and_exit
 
 app = typer.Typer()
 
@@ -85,3 +85,29 @@ def audit(
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(command.audit(user, action, parse_age(since), limit, OutputWriter(as_json=as_json)))
+
+
+@app.command(
+    epilog=examples_epilog(
+        "vibe8 sign-in",
+        "vibe8 sign-in --operator",
+        "vibe8 sign-in --user ann@example.org --address https://vibe8.example.org",
+    )
+)
+def sign_in(
+    user: UserOption = DEFAULT_USER,
+    operator: Annotated[bool, typer.Option("--operator", help="Allow also what operators do: the page /ops.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The service's address; that of HTTP_HOST and HTTP_PORT if not given."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a link to `vibe8 serve` that signs a user in, once, within ten minutes.
+
+    Whoever can run this command on the fleet's database may sign in as any user.
+    """
+    from worker.cli.commands.accounts import sign_in as command
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(command.sign_in(user, address, OutputWriter(as_json=as_json), operates=operator))

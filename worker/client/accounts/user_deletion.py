@@ -11,7 +11,7 @@ from worker.client.connections import Connections
 
 
 async def delete_user(connections: Connections, user_id: UUID, *, by_operator: bool = False) -> None:
-    """Delete the user's keys, jobs, runs and webhook deliveries, and the user last, under the submissions' lock.
+    """Delete what belongs to the user, and the user last, under the submissions' lock.
 
     Entries in the audit log stay with the user's id alone. What is submitted meanwhile is deleted too. If a call fails
     or is interrupted, the user still exists, and another call goes on. Raises NotFoundError, ServiceUnavailableError.
@@ -30,6 +30,7 @@ async def delete_user(connections: Connections, user_id: UUID, *, by_operator: b
 def _steps(user_id: UUID) -> list[Callable[[AsyncConnection, int], Awaitable[DeletedRows]]]:
     return [
         lambda work, limit: UserRepository(work).delete_keys(user_id, limit),
+        lambda work, limit: UserRepository(work).delete_sessions(user_id, limit),
         lambda work, limit: UserRepository(work).delete_jobs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_runs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_webhook_deliveries(user_id, limit),

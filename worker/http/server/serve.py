@@ -13,6 +13,7 @@ import uvicorn
 from domain.errors import InvalidInputError
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.observability.tracing import Tracer
+from infrastructure.service_urls import http_address
 from infrastructure.settings import Settings
 from worker.client import Client
 from worker.client.connections import environment_tracer, open_connections
@@ -94,7 +95,7 @@ async def _run_uvicorn(
         closing.set()
 
     def announce(port: int) -> None:
-        address = _address(settings.http_host, port)
+        address = http_address(settings.http_host, port)
         log.info("http.started", address=address, status_port=status_port, version=version("vibe8-worker"))
         on_ready(address)
 
@@ -120,11 +121,6 @@ def _configuration(app: object, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=20,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-
-
-def _address(host: str, port: int) -> str:
-    name = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared # nosec B104
-    return f"http://{name}:{port}"
 
 
 def _status_server(settings: Settings, health: HttpHealth) -> StatusServer | None:

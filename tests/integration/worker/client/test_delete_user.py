@@ -19,7 +19,10 @@ from tests.fixtures.jobs import PYTHON_FILE, claim_next, new_run
 from worker.client import Client
 
 URL = "https://github.com/owner/repo"
-TABLES = ("users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys", "evaluation_runs")
+TABLES = (
+    "users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys", "evaluation_runs",
+    "sessions", "sign_in_tokens",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -60,19 +63,23 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
     await client.submit_upload(user_id, filename="a.py", content=PYTHON_FILE)
     await fill(database, user_id, 450)
     for _ in range(3):
-        await client.keys.create(user_id, name="k")
+        key = await client.keys.create(user_id, name="k")
     for number in range(2):
         await submit_evaluation(client, user_id, name=f"e{number}")
+    await client.sessions.begin_by_key(key.text)
+    await client.sessions.begin_by_link(await client.sessions.create_link(user_id))
+    await client.sessions.create_link(user_id)
     other = await client.get_or_create_user("b@example.org")
     await client.submit_upload(other, filename="a.py", content=PYTHON_FILE)
     await client.keys.create(other, name="k")
+    await client.sessions.begin_by_link(await client.sessions.create_link(other))
     async with database.unit_of_work() as connection:
         for statement in LOG_DELETIONS:
             await connection.execute(text(statement))
     await client.delete_user(user_id)
     assert await rows(database) == {
         "users": 1, "jobs": 1, "job_uploads": 1, "analysis_runs": 0, "notices": 0, "daily_usage": 1,
-        "api_keys": 1, "evaluation_runs": 0,
+        "api_keys": 1, "evaluation_runs": 0, "sessions": 1, "sign_in_tokens": 0,
     }  # fmt: skip
     async with database.unit_of_work() as connection:
         sizes = await connection.execute(
@@ -80,7 +87,7 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
         )
         assert {row.name: (row.most, row.total) for row in sizes} == {
             "jobs": (100, 455), "analysis_runs": (100, 450), "notices": (100, 451), "users": (1, 1),
-            "api_keys": (3, 3), "evaluation_runs": (2, 2),
+            "api_keys": (3, 3), "evaluation_runs": (2, 2), "sessions": (1, 2),
         }  # fmt: skip
 
 
@@ -97,7 +104,7 @@ LOG_DELETIONS = [
     *(
         f"CREATE TRIGGER log_deletion AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone "
         "FOR EACH STATEMENT EXECUTE FUNCTION log_deletion()"
-        for table in ("users", "jobs", "analysis_runs", "notices", "api_keys", "evaluation_runs")
+        for table in ("users", "jobs", "analysis_runs", "notices", "api_keys", "evaluation_runs", "sessions")
     ),
 ]
 

@@ -1,0 +1,28 @@
+"""The subjects of a client that have a class of their own, each an attribute of the client."""
+
+from domain.audit import Actor
+from worker.client.accounts.keys import KeysClient
+from worker.client.accounts.sessions import SessionsClient
+from worker.client.connections import Connections
+from worker.client.evaluations.evaluations import EvaluationsClient
+from worker.client.jobs.submissions import Submitter
+from worker.client.runs.tags import TagsClient
+
+
+class Subjects:
+    """Base of `Client`: one attribute for each subject, called as `client.keys.create(...)`."""
+
+    keys: KeysClient
+    """API keys."""
+    sessions: SessionsClient
+    """Sessions of people in a browser."""
+    tags: TagsClient
+    """Tags of runs."""
+    evaluations: EvaluationsClient
+    """Evaluations: projects of declared authors, compared."""
+
+    def __init__(self, connections: Connections, submitter: Submitter, actor: Actor) -> None:
+        self.keys = KeysClient(connections, actor)
+        self.sessions = SessionsClient(connections, self.keys, actor)
+        self.tags = TagsClient(connections.database, actor)
+        self.evaluations = EvaluationsClient(connections, submitter, actor)
