@@ -34,6 +34,12 @@ class Action(StrEnum):
     REVOKE_KEY = "revoke_key"
     SIGN_IN = "sign_in"
     SIGN_OUT = "sign_out"
+    TRACK = "track"
+    UNTRACK = "untrack"
+    UPDATE_REPOSITORY = "update_repository"
+    CHECK_REPOSITORY = "check_repository"
+    FOLLOW = "follow"
+    UNFOLLOW = "unfollow"
 
 
 class Resource(StrEnum):
@@ -46,6 +52,7 @@ class Resource(StrEnum):
     EVALUATION = "evaluation"
     KEY = "key"
     SESSION = "session"
+    REPOSITORY = "repository"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

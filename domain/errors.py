@@ -21,11 +21,11 @@ class InvalidInputError(PermanentError):
 
 
 class NotFoundError(PermanentError):
-    """There is no such job, run, key or user."""
+    """There is no such job, run, repository, key or user."""
 
 
 class ForbiddenError(PermanentError):
-    """The job, run, key or user exists and belongs to somebody else."""
+    """The job, run, repository, key or user exists and belongs to somebody else."""
 
 
 class InvalidKeyError(PermanentError):

@@ -11,7 +11,9 @@ from domain.selection import Selection
 from domain.tags import Tags, normalize_tags
 from domain.text import JSON, one_line
 
-KNOWN_OPTIONS = frozenset({"baseline", "gate", "collectors", "include", "exclude", "tags", "evaluation_id"})
+KNOWN_OPTIONS = frozenset(
+    {"baseline", "gate", "collectors", "include", "exclude", "tags", "evaluation_id", "repository_id"}
+)
 """The keys of the JSON form."""
 
 
@@ -22,7 +24,8 @@ class JobOptions:
     `baseline` is the run to compare with, and `gate` the policy to judge by. `collectors` are the metrics to measure;
     the others are null in the result. `include` and `exclude` are globs that choose the files to measure, see
     `domain.path_globs`. `tags` are those that the run gets, see `domain.tags`. `evaluation_id` is the evaluation that
-    the job is a member of; only its own submission sets it.
+    the job is a member of; only its own submission sets it. `repository_id`
+    is the tracked repository whose run this is.
     """
 
     baseline: UUID | None = None
@@ -32,6 +35,7 @@ class JobOptions:
     exclude: Sequence[str] = ()
     tags: Tags = field(default_factory=dict)
     evaluation_id: UUID | None = None
+    repository_id: UUID | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, JSON], metrics: Sequence[str]) -> Self:
@@ -46,8 +50,10 @@ class JobOptions:
             )
         baseline, gate, tags = document.get("baseline"), document.get("gate"), document.get("tags")
         selection = Selection.from_json(document, metrics)
+        repository = document.get("repository_id")
         return cls(
-            baseline=None if baseline is None else _run_id(baseline),
+            baseline=None if baseline is None else _id(baseline, "baseline", "run"),
+            repository_id=None if repository is None else _id(repository, "repository_id", "tracked repository"),
             gate=None if gate is None else parse_policy(gate, metrics),
             collectors=selection.collectors,
             include=selection.include,
@@ -74,6 +80,8 @@ class JobOptions:
                 form[key] = list(chosen) if isinstance(chosen, tuple | set | frozenset) else chosen
         if self.evaluation_id is not None:
             form["evaluation_id"] = str(self.evaluation_id)
+        if self.repository_id is not None:
+            form["repository_id"] = str(self.repository_id)
         return form
 
     def of_run(self) -> dict[str, JSON]:
@@ -81,11 +89,11 @@ class JobOptions:
         return {key: value for key, value in self.to_json().items() if key != "tags"}
 
 
-def _run_id(value: JSON) -> UUID:
+def _id(value: JSON, option: str, what: str) -> UUID:
     try:
         return UUID(value)
     except (ValueError, AttributeError, TypeError):
-        raise InvalidInputError("the option baseline must be the id of a run") from None
+        raise InvalidInputError(f"the option {option} must be the id of a {what}") from None
 
 
 def _evaluation_id(document: Mapping[str, JSON]) -> UUID:

@@ -45,6 +45,8 @@ class WebhookDelivery:
     delivered_at: datetime | None
     given_up_at: datetime | None
     last_error: str | None
+    repository_id: UUID | None = None
+    """The tracked repository, in a delivery to one who follows it."""
 
     @property
     def state(self) -> str:
@@ -55,6 +57,7 @@ class WebhookDelivery:
 
     def message(self) -> dict[str, JSON]:
         """Return the JSON body of the request. It contains no secret and no code, at most a one-line error."""
+        followed = {} if self.repository_id is None else {"repository_id": str(self.repository_id)}
         return {
             "job_id": self.job_id,
             "status": self.status,
@@ -63,6 +66,7 @@ class WebhookDelivery:
             "finished_at": self.finished_at.isoformat(),
             "verdict": self.verdict,
             "findings": self._findings(),
+            **followed,
         }
 
     def _findings(self) -> dict[str, JSON] | None:

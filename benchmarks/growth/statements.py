@@ -26,7 +26,7 @@ from infrastructure.database.repositories.maintenance import MaintenanceReposito
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
-from infrastructure.database.session_lock import SERVER_START
+from infrastructure.database.server.session_lock import SERVER_START
 
 JOBS_OF_A_USER = 10
 BATCH = 20

@@ -21,11 +21,14 @@ from domain.keys import DEFAULT_RATE_LIMIT, MAX_KEYS, MAX_RATE_LIMIT
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.statistics.trends import Series, Trend, TrendRun
+from domain.tracking.hooks import MAX_HOOK_BYTES
+from domain.tracking.settings import MAX_BRANCHES
 from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
 from examples.api import STATUS
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH
 from worker import client
 from worker.client import (
+    AnalysisStatus,
     ApiKey,
     AuthenticatedKey,
     Client,
@@ -37,14 +40,25 @@ from worker.client import (
     EvaluationSummary,
     ExportFormat,
     FindingPage,
+    Follow,
+    FollowCursor,
+    FollowSettings,
+    FollowWhen,
+    HookOutcome,
     JobFailed,
     Member,
     Page,
     Permission,
     ProjectTrend,
     RateLimit,
+    RepositoryChanges,
+    RepositoryCursor,
+    RepositorySettings,
+    RepositoryStatistics,
     RepositorySubmission,
     RunComparison,
+    TrackedRepository,
+    TrendingRepository,
     Unfinished,
     UploadSubmission,
 )
@@ -52,6 +66,7 @@ from worker.client.evaluations.evaluations import MAX_LISTED_EVALUATIONS
 from worker.client.jobs.owned_jobs import MAX_LISTED_JOBS
 from worker.client.jobs.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
 from worker.client.operator import OperatorClient
+from worker.client.repositories.repositories import MAX_LISTED_REPOSITORIES
 from worker.client.runs.owned_runs import MAX_LISTED_FINDINGS, MAX_PAGE_SIZE
 
 WIDTH = 100
@@ -76,10 +91,14 @@ VALUES: Sequence[type] = (
     RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery, ApiKey, CreatedKey,
     Permission, AuthenticatedKey, RateLimit, EvaluationItem, EvaluationSummary, EvaluationStatus, EvaluationCursor,
     Evaluation, Member, Declaration, Outcome, MemberState,
+    Permission, AuthenticatedKey, RateLimit, TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
+    RepositoryCursor, RepositoryStatistics, TrendingRepository, HookOutcome, Follow, FollowSettings, FollowWhen,
+    FollowCursor,
 )  # fmt: skip
 FUNCTIONS = (
     client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
-    client.finding_page_to_json, client.trend_to_json, client.webhook_delivery_to_json,
+    client.finding_page_to_json, client.trend_to_json, client.webhook_delivery_to_json, client.repository_to_json,
+    client.trending_to_json, client.follow_to_json,
 )  # fmt: skip
 
 HEAD = f"""\
@@ -141,6 +160,9 @@ LIMITS = (
     ("`MAX_PROJECTS`", MAX_PROJECTS, "projects of an evaluation"),
     ("`MAX_AUTHORS`", MAX_AUTHORS, "authors of an evaluation"),
     ("`MAX_LISTED_EVALUATIONS`", MAX_LISTED_EVALUATIONS, "evaluations on a page of `evaluations.list`"),
+    ("`MAX_LISTED_REPOSITORIES`", MAX_LISTED_REPOSITORIES, "tracked repositories, or follows, on a page"),
+    ("`MAX_BRANCHES`", MAX_BRANCHES, "watched branches of a tracked repository"),
+    ("`MAX_HOOK_BYTES`", MAX_HOOK_BYTES, "bytes of a push hook's body"),
     ("`MAX_KEYS`", MAX_KEYS, "API keys of a user"),
     (
         "`DEFAULT_RATE_LIMIT`",

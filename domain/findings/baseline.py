@@ -28,14 +28,14 @@ class Project:
     @classmethod
     def of(cls, *, url: str | None, name: str | None, filename: str | None) -> "Project | None":
         """Return the project of a run: its repository, else its name, else the uploaded file's name; None without."""
-        for kind, value in (("url", url and _normalized(url)), ("name", name), ("file", filename)):
+        for kind, value in (("url", url and normalized_url(url)), ("name", name), ("file", filename)):
             if value:
                 digest = sha256(f"{kind}\0{value}".encode("utf-8", "surrogatepass")).hexdigest()
                 return cls(key=digest[:32], by_file_name=kind == "file")
         return None
 
 
-def _normalized(url: str) -> str:
+def normalized_url(url: str) -> str:
     """Return the URL without scheme, case of the host, `.git` and trailing slashes."""
     try:
         parts = urlsplit(url)

@@ -33,6 +33,24 @@ AUDIT_DEFAULT_ROWS = Gauge(
     "Rows in the audit log's default partition, counted to 1000; more than 0: cleanup makes no partitions.",
     registry=REGISTRY,
 )
+CHECKS_OVERDUE = Gauge(
+    "vibe8_repository_checks_overdue",
+    "Tracked repositories whose check was due more than 10 minutes ago, counted to 10000.",
+    registry=REGISTRY,
+)
+REPOSITORY_CHECKS = Counter(
+    "vibe8_repository_checks",
+    "Checks of tracked repositories on this replica by outcome (unchanged, moved, failed, refused: by a limit of the "
+    "owner, lost, interrupted).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+HOOKS = Counter(
+    "vibe8_push_hooks",
+    "Push hooks that this process has received by outcome (checking, repeated, ignored, unsigned).",
+    ["outcome"],
+    registry=REGISTRY,
+)
 SLOTS = Gauge("vibe8_slots", "Job slots of this replica by state (busy, free).", ["state"], registry=REGISTRY)
 DATABASE_CONNECTIONS = Gauge(
     "vibe8_database_connections",
@@ -87,8 +105,9 @@ COLLECTOR_CPU = Histogram(
     buckets=_BUCKETS_SECONDS,
     registry=REGISTRY,
 )
-CHILD_KINDS = ("fetch", "collect", "fetch+collect", "fetch_each+collect_each")
-"""What a child process does; `fetch+collect` is for a small upload, the last for several of one user."""
+CHILD_KINDS = ("fetch", "collect", "fetch+collect", "fetch_each+collect_each", "heads")
+"""What a child process does; `fetch+collect` is for a small upload, `fetch_each+collect_each` for several of one user,
+`heads` for the check of a tracked repository."""
 
 CHILD_PROCESSES = Gauge(
     "vibe8_child_processes", "Running child processes of this replica, by entry.", ["entry"], registry=REGISTRY
@@ -156,6 +175,8 @@ def _create_series() -> None:
         (FACTS_CACHE_LOOKUPS, ("hit", "miss")),
         (FACTS_CACHE_ERRORS, ("get", "put")),
         (WEBHOOK_DELIVERIES, ("delivered", "failed", "given_up")),
+        (REPOSITORY_CHECKS, ("unchanged", "moved", "failed", "refused", "lost", "interrupted")),
+        (HOOKS, ("checking", "repeated", "ignored", "unsigned")),
     ):
         for value in values:
             metric.labels(value)

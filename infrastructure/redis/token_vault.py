@@ -1,5 +1,6 @@
 """Store for repository tokens between submission and fetch: in Redis only, encrypted, for a limited time."""
 
+import contextlib
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -32,12 +33,24 @@ class TokenVault:
 
     async def put(self, job_id: str, token: str) -> None:
         """Store the token. Raises InvalidInputError (invalid token, or no key) and ServiceUnavailableError."""
-        if not 0 < len(token) <= TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
+        encrypted = self.encrypt(token)
+        async with redis_errors():
+            await self._redis.set(_key(job_id), encrypted, ex=self._ttl_seconds)
+
+    def encrypt(self, secret: str) -> str:
+        """Return a token or another secret as it may be stored. Raises InvalidInputError (invalid, or no key)."""
+        if not 0 < len(secret) <= TOKEN_CHARACTERS or not secret.isascii() or not secret.isprintable():
             raise InvalidInputError(f"a token must be 1 to {TOKEN_CHARACTERS} printable ASCII characters")
         if self._fernet is None:
-            raise InvalidInputError("private repositories need TOKEN_ENCRYPTION_KEYS to be set")
-        async with redis_errors():
-            await self._redis.set(_key(job_id), self._fernet.encrypt(token.encode()), ex=self._ttl_seconds)
+            raise InvalidInputError("private repositories and push hooks need TOKEN_ENCRYPTION_KEYS to be set")
+        return self._fernet.encrypt(secret.encode()).decode()
+
+    def decrypt(self, encrypted: str) -> str:
+        """Return what `encrypt` was given. Raises PermanentError if no key decrypts it."""
+        with contextlib.suppress(InvalidToken):
+            if self._fernet is not None:
+                return self._fernet.decrypt(encrypted).decode()
+        raise PermanentError("no key of TOKEN_ENCRYPTION_KEYS decrypts the stored secret; give it again")
 
     async def get(self, job_id: str) -> str:
         """Return the token. Raises PermanentError if Redis has lost it or no key decrypts it."""

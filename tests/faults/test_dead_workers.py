@@ -15,7 +15,7 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from infrastructure.database.session_lock import APPLICATION_NAME, is_held, lock_key
+from infrastructure.database.server.session_lock import APPLICATION_NAME, is_held, lock_key
 from infrastructure.redis.worker_registry import REPORTS_KEY, Report, WorkerRegistry
 from tests.faults.transition_audit import audited, record_kill
 from tests.fixtures.database import Rows

@@ -29,6 +29,7 @@ from infrastructure.child_process.process_control import SystemProcessControl
 from infrastructure.child_process.wire_protocol import ATTACHMENT
 from infrastructure.sources.git.added_lines import ADDED_LINES, ADDED_SINCE, count_added_lines
 from infrastructure.sources.git.clone import directory_size, fetch_repository
+from infrastructure.sources.git.heads import list_heads
 from infrastructure.sources.git.history import GitHistory
 from infrastructure.sources.local.directory import fetch_directory
 from infrastructure.sources.tree.layout import SourceLayout
@@ -88,6 +89,23 @@ def fetch(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, J
     else:
         fetched = fetch_directory(Path(source["path"]), scratch, limits, selection)
     return {**fetched.to_json(), "bytes": directory_size(scratch.root)}
+
+
+def heads(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:  # noqa: ARG001 - an entry's form
+    """Ask a git host for the heads of a repository's branches: `{"default_branch": NAME, "commits": {BRANCH: COMMIT}}`.
+
+    Raises as `fetch` does.
+    """
+    source = request["source"]
+    found = list_heads(
+        source["url"],
+        source["branches"],
+        source["token"],
+        SourceLayout(Path(request["scratch"])).repository,
+        ca_bundle=Path(source["ca_bundle"]) if source["ca_bundle"] else None,
+        allowed_hosts=source["allowed_hosts"],
+    )
+    return {"default_branch": found.default_branch, "commits": found.commits}
 
 
 def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:

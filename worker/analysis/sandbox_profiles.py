@@ -17,14 +17,24 @@ MIB = 1 << 20
 LEAST_FETCH_BYTES = 512 * MIB
 """What Python and git need, however small `ANALYSIS_MEMORY_MB` is."""
 
+MAX_CHECKS = 2
+"""Tracked repositories that a worker checks at a time at most. More would take cores from jobs."""
+
+CHECK_BYTES = 256 * MIB
+"""What the child of a check may take: Python, which it shares with the zygote, and git."""
+
+CHECK_ADDRESS_BYTES = 1 << 30
+"""Address space of a process of a check. Stacks of threads count, which are never touched."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
     """The memory that all children of a worker may take together.
 
     `unit` is what an analysis may take for each of its cores, in bytes (`ANALYSIS_MEMORY_MB`), and `cores` is how many
-    all analyses may have. At most `fetches` sources are fetched at a time, and one small upload runs beside all others
-    (`express`). A child that takes more than its part is killed, so that the sum holds.
+    all analyses may have. At most `fetches` sources are fetched at a time, checks of tracked repositories among them,
+    and one small upload runs beside all others (`express`). A child that takes more than its part is killed, so that
+    the sum holds.
     """
 
     unit: int
@@ -52,6 +62,15 @@ class MemoryBudget:
         """Limit a child that only fetches. git itself gets less, so that it says what it lacks before it is killed."""
         memory = max(3 * self.unit // 8, LEAST_FETCH_BYTES)
         return replace(profile, memory_bytes=memory, total_memory_bytes=self._fetch_bytes)
+
+    @property
+    def checks(self) -> int:
+        """The number of tracked repositories that may be checked at a time: one place to fetch is always for jobs."""
+        return max(1, min(MAX_CHECKS, self.fetches - 1))
+
+    def checking(self, profile: SandboxProfile) -> SandboxProfile:
+        """Limit a child that only asks a git host for heads."""
+        return replace(profile, memory_bytes=CHECK_ADDRESS_BYTES, total_memory_bytes=CHECK_BYTES)
 
     def analysing(self, profile: SandboxProfile, cores: int, *, express: bool = False) -> SandboxProfile:
         """Limit a child that analyses on so many cores, or, with `express`, on none of those."""

@@ -4,6 +4,16 @@ from domain.evaluations.evaluation import Evaluation, EvaluationStatus, Evaluati
 from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
+from domain.tracking.follows import Follow, FollowCursor, FollowSettings, FollowWhen
+from domain.tracking.hooks import HookOutcome
+from domain.tracking.repository import (
+    AnalysisStatus,
+    RepositoryCursor,
+    RepositoryStatistics,
+    TrackedRepository,
+    TrendingRepository,
+)
+from domain.tracking.settings import RepositorySettings
 from worker.client.client import Client
 from worker.client.evaluations.items import EvaluationItem
 from worker.client.jobs.submissions import (
@@ -12,6 +22,8 @@ from worker.client.jobs.submissions import (
     UploadSubmission,
     job_options_from_json,
 )
+from worker.client.repositories.changes import RepositoryChanges
+from worker.client.repositories.serializers import follow_to_json, repository_to_json, trending_to_json
 from worker.client.results import (
     Completed,
     FindingPage,
@@ -35,6 +47,7 @@ from worker.client.serializers import (
 from worker.export.export_format import ExportFormat
 
 __all__ = [
+    "AnalysisStatus",
     "ApiKey",
     "AuthenticatedKey",
     "Client",
@@ -46,6 +59,11 @@ __all__ = [
     "EvaluationSummary",
     "ExportFormat",
     "FindingPage",
+    "Follow",
+    "FollowCursor",
+    "FollowSettings",
+    "FollowWhen",
+    "HookOutcome",
     "JobFailed",
     "JobOptions",
     "JobResult",
@@ -55,19 +73,28 @@ __all__ = [
     "Policy",
     "ProjectTrend",
     "RateLimit",
+    "RepositoryChanges",
+    "RepositoryCursor",
+    "RepositorySettings",
+    "RepositoryStatistics",
     "RepositorySubmission",
     "RunComparison",
     "Submission",
+    "TrackedRepository",
+    "TrendingRepository",
     "Unfinished",
     "UploadSubmission",
     "comparison_to_json",
     "empty_result_to_json",
     "finding_page_to_json",
+    "follow_to_json",
     "job_options_from_json",
     "job_to_json",
     "parse_policy",
+    "repository_to_json",
     "run_summary_to_json",
     "run_to_json",
     "trend_to_json",
+    "trending_to_json",
     "webhook_delivery_to_json",
 ]

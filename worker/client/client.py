@@ -46,13 +46,7 @@ from worker.client.jobs.submissions import (
     submission_limits,
 )
 from worker.client.jobs.watching import watch_job
-from worker.client.results import (
-    FindingPage,
-    JobResult,
-    Page,
-    ProjectTrend,
-    RunComparison,
-)
+from worker.client.results import FindingPage, JobResult, Page, ProjectTrend, RunComparison
 from worker.client.runs.owned_runs import OwnedRuns, RunChoice
 from worker.client.subjects import Subjects
 from worker.export.export_format import ExportFormat

@@ -6,6 +6,7 @@ from worker.client.accounts.sessions import SessionsClient
 from worker.client.connections import Connections
 from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.submissions import Submitter
+from worker.client.repositories.repositories import RepositoriesClient
 from worker.client.runs.tags import TagsClient
 
 
@@ -20,9 +21,12 @@ class Subjects:
     """Tags of runs."""
     evaluations: EvaluationsClient
     """Evaluations: projects of declared authors, compared."""
+    repositories: RepositoriesClient
+    """Tracked repositories."""
 
     def __init__(self, connections: Connections, submitter: Submitter, actor: Actor) -> None:
         self.keys = KeysClient(connections, actor)
         self.sessions = SessionsClient(connections, self.keys, actor)
         self.tags = TagsClient(connections.database, actor)
         self.evaluations = EvaluationsClient(connections, submitter, actor)
+        self.repositories = RepositoriesClient(connections, submitter.settings, actor)

@@ -22,6 +22,7 @@ from infrastructure.database.repositories.cleanup import (
     Slot,
     SlotRepository,
 )
+from infrastructure.database.tracking.hook_deliveries import HookDeliveryRepository
 from infrastructure.settings import Settings
 from worker.jobs.job_log import log_failed
 
@@ -153,11 +154,16 @@ def _steps(settings: Settings) -> list[tuple[str, _ChangeChunk]]:
         ("usage", lambda work, limit: CleanupRepository(work).delete_old_usage(limit)),
         ("sessions", lambda work, limit: CleanupRepository(work).delete_expired_sessions(limit)),
         ("slots", lambda work, limit: CleanupRepository(work).delete_old_slots(limit)),
+        ("hook_deliveries", _delete_hook_deliveries),
     ]
     if settings.run_retention_days is not None:
         age = settings.run_retention_days * DAY_SECONDS
         steps.append(("runs", lambda work, limit: CleanupRepository(work).delete_old_runs(age, limit)))
     return steps
+
+
+async def _delete_hook_deliveries(work: AsyncConnection, limit: int) -> CleanedChunk:
+    return CleanedChunk(rows=await HookDeliveryRepository(work).delete_old(limit))
 
 
 def _delete_finished(status: JobStatus, retention: float) -> _ChangeChunk:

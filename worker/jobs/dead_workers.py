@@ -17,7 +17,7 @@ from domain.errors import TransientError
 from domain.jobs import LEASE_SECONDS
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
-from infrastructure.database.session_lock import SessionLock
+from infrastructure.database.server.session_lock import SessionLock
 from infrastructure.redis.worker_registry import WorkerRegistry
 from worker.jobs.rescue import JobRescuer
 

@@ -11,7 +11,7 @@ from domain.jobs import JOB_VERSION
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.observability.log_throttle import LogThrottle
-from infrastructure.observability.prometheus_metrics import AUDIT_DEFAULT_ROWS, set_queue_gauges
+from infrastructure.observability.prometheus_metrics import AUDIT_DEFAULT_ROWS, CHECKS_OVERDUE, set_queue_gauges
 from infrastructure.settings import Settings
 from worker.jobs.cleanup import cleanup_once_per_slot
 from worker.jobs.rescue import JobRescuer
@@ -53,6 +53,7 @@ class Maintenance:
             return 0
         set_queue_gauges(statistics.counts, statistics.age_seconds)
         AUDIT_DEFAULT_ROWS.set(statistics.audit_default_rows)
+        CHECKS_OVERDUE.set(statistics.overdue_checks)
         return statistics.newer_version
 
     async def _rescue_and_count(self) -> None:

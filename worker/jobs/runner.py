@@ -86,6 +86,8 @@ class JobRunner:
     """Called when a job goes back to the queue for another worker."""
     on_webhook_due: Callable[[], None]
     """Called when the end of a job has stored a webhook delivery that is due."""
+    on_tracked_end: Callable[[], None]
+    """Called when the job of a tracked repository has ended."""
     tracer: Tracer = field(default_factory=NoTracer)
 
     async def claim(self, limit: int, *, only_small: bool = False, share: int = 1) -> Sequence[Claim]:
@@ -315,6 +317,8 @@ class JobRunner:
         """Publish the job's end and delete its token. Errors are only logged, because the job itself has ended."""
         if claim.job.notify_url is not None:
             self.on_webhook_due()
+        if "repository_id" in claim.job.options:
+            self.on_tracked_end()
         event = {"status": status, "stage": None, "progress": 100, "error_message": message}
         self.events.publish(claim.job.job_id, event)
         if claim.job.source_metadata.get("has_token"):

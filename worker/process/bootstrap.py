@@ -13,7 +13,7 @@ from arq.worker import Worker
 from domain.sandbox import Guarantee
 from domain.text import JSON
 from infrastructure.database.engine import Database
-from infrastructure.database.session_lock import SessionLock
+from infrastructure.database.server.session_lock import SessionLock
 from infrastructure.observability.tracing import Tracer
 from infrastructure.outbound.webhook_sender import WebhookSender
 from infrastructure.redis.event_publisher import EventPublisher
@@ -36,6 +36,7 @@ from worker.analysis.core_pool import CorePool
 from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import MB, open_pipeline
+from worker.client.jobs.submissions import submission_limits
 from worker.jobs.dead_workers import DeadWorkerDetector
 from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.lease_keeper import LeaseKeeper
@@ -48,6 +49,9 @@ from worker.jobs.webhook_dispatcher import WebhookDispatcher
 from worker.process.backpressure import Backpressure
 from worker.process.job_pool import JobPool
 from worker.process.tasks import analyze
+from worker.tracking.head_check import HeadCheck
+from worker.tracking.run_ends import RunEndApplier
+from worker.tracking.tracker import RepositoryTracker, TrackingServices
 
 ARQ_UNLIMITED = 10**6
 """ARQ's limit on attempts is never reached: PostgreSQL counts the attempts at a job."""
@@ -70,6 +74,8 @@ class Services:
     leases: LeaseKeeper
     pool: JobPool
     webhooks: WebhookDispatcher
+    tracker: RepositoryTracker
+    run_ends: RunEndApplier
     maintenance: Maintenance
     dead_workers: DeadWorkerDetector
     lock: SessionLock
@@ -98,6 +104,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         stack.push_async_callback(redis.aclose)
         pipeline = await _open_pipeline(settings, redis, stack)
         webhooks = WebhookDispatcher(database, _webhook_sender(settings, stack))
+        ends = RunEndApplier(database, webhooks.wake)
         queue, vault = JobQueue(redis), token_vault(settings, redis)
         events = EventPublisher(redis)
         stack.push_async_callback(events.flush)
@@ -120,6 +127,7 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             reviewer=RunReviewer(database),
             git=_git_options(settings),
             on_webhook_due=webhooks.wake,
+            on_tracked_end=ends.wake,
             tracer=tracer,
         )
         backpressure = _backpressure(settings, pipeline)
@@ -134,6 +142,8 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
             leases=leases,
             pool=pool,
             webhooks=webhooks,
+            tracker=RepositoryTracker(_tracking(settings, database, pipeline, queue, vault, pool.wake)),
+            run_ends=ends,
             maintenance=Maintenance(database=database, settings=settings, rescuer=rescuer),
             dead_workers=DeadWorkerDetector(database=database, registry=registry, lock=lock, rescuer=rescuer),
             lock=lock,
@@ -156,6 +166,32 @@ def _git_options(settings: Settings) -> dict[str, JSON]:
         "allowed_hosts": list(settings.git_allowed_hosts),
         "ca_bundle": str(settings.git_ca_bundle) if settings.git_ca_bundle else None,
     }
+
+
+def _tracking(
+    settings: Settings,
+    database: Database,
+    pipeline: Pipeline,
+    queue: JobQueue,
+    vault: TokenVault,
+    on_job: Callable[[], None],
+) -> TrackingServices:
+    heads = HeadCheck(
+        children=pipeline.children,
+        scratch_dir=pipeline.scratch_dir,
+        memory=pipeline.memory,
+        places=pipeline.fetches,
+        git=_git_options(settings),
+    )
+    return TrackingServices(
+        database=database,
+        heads=heads,
+        queue=queue,
+        vault=vault,
+        limits=submission_limits(settings),
+        at_once=pipeline.memory.checks,
+        on_job=on_job,
+    )
 
 
 def _backpressure(settings: Settings, pipeline: Pipeline) -> Backpressure:

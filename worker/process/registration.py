@@ -12,7 +12,7 @@ import structlog
 
 from domain.errors import TransientError
 from domain.workers import READY, WorkerInfo
-from infrastructure.database.session_lock import SessionLock
+from infrastructure.database.server.session_lock import SessionLock
 from infrastructure.redis.worker_registry import DRAIN, Report, WorkerRegistry
 from worker.jobs.dead_workers import REPORT_SECONDS
 from worker.jobs.lease_keeper import LeaseKeeper

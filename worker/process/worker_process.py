@@ -107,6 +107,8 @@ class WorkerProcess:
             asyncio.create_task(_run_forever("lock", services.lock.run)),
             asyncio.create_task(_run_forever("dead workers", services.dead_workers.run)),
             asyncio.create_task(_run_forever("webhooks", services.webhooks.run)),
+            asyncio.create_task(_run_forever("repository checks", services.tracker.run)),
+            asyncio.create_task(_run_forever("run ends", services.run_ends.run)),
             asyncio.create_task(_run_forever("registration", self._registration(services).run)),
         ]
         consuming = asyncio.create_task(self._consume(services))

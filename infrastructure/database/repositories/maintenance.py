@@ -18,7 +18,7 @@ from infrastructure.database.access.audit_statements import actor_values, insert
 from infrastructure.database.evaluations.ending import end_members
 from infrastructure.database.repositories.attempts import ReleasedJob, dropping_uploads, release
 from infrastructure.database.repositories.mapping import EVALUATION_OF, OWNER_AND_SOURCE, SOURCE_FIELDS
-from infrastructure.database.session_lock import SERVER_START, is_held, lock_key
+from infrastructure.database.server.session_lock import SERVER_START, is_held, lock_key
 
 WORKER_LOST = "worker lost"
 _OPERATOR = Actor(operator=True)

@@ -67,10 +67,12 @@ INSERT_RUNS = f"""
 """SQL that inserts the runs of `run_columns`; `new` is the set of them."""
 
 INSERT_INSIGHTS = """
-    INSERT INTO insights (run_id, type, title, description, confidence_score, data, tags, model_version)
-    SELECT new.run_id, each.type, each.title, each.description, each.confidence_score, each.data, each.tags,
-        each.model_version
-    FROM unnest(CAST(:run_id AS uuid[]), CAST(:insights AS text[])) AS new (run_id, insights),
+    INSERT INTO insights (
+        run_id, repository_id, type, title, description, confidence_score, data, tags, model_version)
+    SELECT new.run_id, CAST(CAST(new.options AS jsonb) ->> 'repository_id' AS uuid), each.type, each.title,
+        each.description, each.confidence_score, each.data, each.tags, each.model_version
+    FROM unnest(CAST(:run_id AS uuid[]), CAST(:insights AS text[]), CAST(:options AS text[]))
+            AS new (run_id, insights, options),
         jsonb_to_recordset(CAST(new.insights AS jsonb)) AS each (
             type text, title text, description text, confidence_score numeric, data jsonb, tags text[],
             model_version text)

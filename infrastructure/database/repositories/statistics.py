@@ -30,7 +30,11 @@ _COUNT = text("""
             'oldest_seconds', extract(epoch FROM statement_timestamp() - oldest))), '[]')
         FROM (SELECT status, version, count(*) AS jobs, min(created_at) AS oldest
               FROM jobs GROUP BY status, version) AS counted
-    ), 'audit_default_rows', (SELECT count(*) FROM (SELECT 1 FROM audit_logs_default LIMIT 1000) AS misplaced))
+    ), 'audit_default_rows', (SELECT count(*) FROM (SELECT 1 FROM audit_logs_default LIMIT 1000) AS misplaced),
+    'overdue_checks', (SELECT count(*) FROM (
+        SELECT 1 FROM repositories
+        WHERE schedule IS NOT NULL AND next_check_at < statement_timestamp() - interval '10 minutes' LIMIT 10000
+    ) AS overdue))
     WHERE name = 'jobs'
 """)
 _READ = text("""
@@ -51,6 +55,8 @@ class QueueStatistics:
     """Pending jobs that only a newer program can run."""
     audit_default_rows: int
     """Rows in the default partition of the audit log, counted to 1,000: their months have no partition."""
+    overdue_checks: int
+    """Tracked repositories whose check was due more than 10 minutes before the count, counted to 10,000."""
 
 
 class StatisticsRepository:
@@ -96,4 +102,5 @@ def _statistics(document: Mapping[str, JSON], age: float) -> QueueStatistics:
         counts=counts,
         newer_version=newer,
         audit_default_rows=int(document.get("audit_default_rows", 0)),  # a worker of the release before counts none
+        overdue_checks=int(document.get("overdue_checks", 0)),
     )

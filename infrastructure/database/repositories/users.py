@@ -17,6 +17,8 @@ from infrastructure.database.access.audit_statements import actor_values, insert
 from infrastructure.database.access.sessions import SessionRepository
 from infrastructure.database.evaluations.evaluations import EvaluationRepository
 from infrastructure.database.repositories.runs import delete_runs, lock_runs
+from infrastructure.database.tracking.follows import FollowRepository
+from infrastructure.database.tracking.repositories import TrackedRepositories
 
 _FIND = text("SELECT id, auth0_sub FROM users WHERE email = :email")
 _FIND_BY_SUB = text("SELECT id FROM users WHERE auth0_sub = :sub")
@@ -165,6 +167,14 @@ class UserRepository:
         """Delete up to `limit` sessions of the user, and the links that sign the user in."""
         return DeletedRows(rows=await SessionRepository(self._connection).delete_of_user(user_id, limit))
 
+    async def delete_repositories(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` tracked repositories of the user, with their followers."""
+        return DeletedRows(rows=await TrackedRepositories(self._connection).delete_of_user(user_id, limit))
+
+    async def delete_follows(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Let the user follow up to `limit` repositories no longer."""
+        return DeletedRows(rows=await FollowRepository(self._connection).delete_of_user(user_id, limit))
+
     async def forget_addresses(self, user_id: UUID, limit: int) -> DeletedRows:
         """Clear address and agent in up to `limit` of the user's entries in the audit log, which stay."""
         return DeletedRows(rows=await AuditRepository(self._connection).forget_addresses(user_id, limit))
@@ -182,7 +192,14 @@ class UserRepository:
         await self._connection.execute(_LOCK_RUNS, values)
         job_ids = tuple((await self._connection.scalars(_DELETE_JOBS, values)).all())
         others = [await self._connection.execute(statement, values) for statement in (_DELETE_RUNS, _DELETE_DELIVERIES)]
-        further = (self.delete_evaluations, self.delete_keys, self.delete_sessions, self.forget_addresses)
+        further = (
+            self.delete_evaluations,
+            self.delete_repositories,
+            self.delete_follows,
+            self.delete_keys,
+            self.delete_sessions,
+            self.forget_addresses,
+        )
         rows = [(await delete(user_id, limit)).rows for delete in further]
         complete = max(len(job_ids), *rows, *(done.rowcount for done in others)) < limit
         if complete:

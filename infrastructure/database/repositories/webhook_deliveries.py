@@ -1,6 +1,7 @@
 """Webhook deliveries. A trigger on `jobs` inserts them, in the transaction that ends the job."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,7 @@ _COLUMNS = f"""
     (SELECT CAST(comparison -> 'fixed' ->> 'total' AS integer) FROM analysis_runs AS run
         WHERE run.run_id = notices.run_id) AS fixed,
     notices.finished_at, notices.attempt, notices.due_at,
-    notices.delivered_at, notices.given_up_at, notices.last_error
+    notices.delivered_at, notices.given_up_at, notices.last_error, notices.repository_id
 """  # nosec B608 # noqa: S608 - no input in it
 _OPEN = "delivered_at IS NULL AND given_up_at IS NULL"
 
@@ -61,7 +62,9 @@ _MARK_FAILED = text(f"""
     WHERE notice_id = :delivery_id AND attempt = :attempt AND {_OPEN}
 """)  # nosec B608 # noqa: S608
 
-_LIST_FOR_JOB = text(f"SELECT {_COLUMNS} FROM notices WHERE job_id = :job_id ORDER BY created_at, notice_id")  # nosec B608 # noqa: S608
+_LIST_FOR_JOB = text(f"""
+    SELECT {_COLUMNS} FROM notices WHERE job_id = :job_id AND user_id = :user_id ORDER BY created_at, notice_id
+""")  # nosec B608 # noqa: S608 - no input in it
 
 
 class WebhookDeliveryRepository:
@@ -93,7 +96,10 @@ class WebhookDeliveryRepository:
         fence = {"delivery_id": delivery.delivery_id, "attempt": delivery.attempt}
         await self._connection.execute(_MARK_FAILED, {**fence, **values})
 
-    async def list_for_job(self, job_id: str) -> list[WebhookDelivery]:
-        """Return a job's deliveries, oldest first: one for each time that the job has ended."""
-        rows = await self._connection.execute(_LIST_FOR_JOB, {"job_id": job_id})
+    async def list_for_job(self, job_id: str, user_id: UUID) -> list[WebhookDelivery]:
+        """Return a job's deliveries to the user, oldest first: one for each time that the job has ended.
+
+        Those to followers of its repository are for them alone.
+        """
+        rows = await self._connection.execute(_LIST_FOR_JOB, {"job_id": job_id, "user_id": user_id})
         return [WebhookDelivery(**row) for row in rows.mappings()]

@@ -13,6 +13,7 @@ from infrastructure.database.tables.queue import (
     WebhookDeliveryRow,
 )
 from infrastructure.database.tables.runs import AnalysisRunRow, InsightRow
+from infrastructure.database.tables.tracking import FollowRow, HookDeliveryRow, RepositoryRow, TrackedJobEndRow
 from infrastructure.database.tables.users import (
     ApiKeyRow,
     AuditLogRow,
@@ -33,12 +34,16 @@ __all__ = [
     "DailyUsageRow",
     "EvaluationRunRow",
     "FleetControlRow",
+    "FollowRow",
+    "HookDeliveryRow",
     "InsightRow",
     "JobRow",
     "JobUploadRow",
     "QueueStatisticsRow",
+    "RepositoryRow",
     "SessionRow",
     "SignInTokenRow",
+    "TrackedJobEndRow",
     "UserRow",
     "WebhookDeliveryRow",
 ]

@@ -143,6 +143,7 @@ class WebhookDeliveryRow(Base):
     delivered_at: Mapped[datetime | None]
     given_up_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    repository_id: Mapped[UUID | None]
 
 
 class FleetControlRow(Base):

@@ -38,6 +38,13 @@ class AnalysisRunRow(Base):
         Index("ix_analysis_runs_tags", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),
         Index("ix_analysis_runs_evaluation_id", "evaluation_id", postgresql_where=text("evaluation_id IS NOT NULL")),
         Index("ix_analysis_runs_pinned", "user_id", "project_key", postgresql_where=text("pinned")),
+        # The runs of a tracked repository.
+        Index(
+            "ix_analysis_runs_repository",
+            text("(options ->> 'repository_id')"),
+            "created_at",
+            postgresql_where=text("options ? 'repository_id'"),
+        ),
     )
 
     run_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_UUID)
@@ -78,7 +85,7 @@ class AnalysisRunRow(Base):
 
 
 class InsightRow(Base):
-    """One statement about a run, made by a rule. `repository_id` will refer to a tracked repository."""
+    """One statement about a run, made by a rule. `repository_id` names the tracked repository of the run, if any."""
 
     __tablename__ = "insights"
     __table_args__ = (

@@ -60,9 +60,9 @@ def fetch_repository(
     url = normalize_repository_url(url, allowed_hosts)
     checked_branch = None if branch is None else validate_branch_name(branch)
     with translate_disk_errors():
-        _create_repository(layout.repository)
+        create_repository(layout.repository)
         remote = resolve_remote_host(url, allowed_hosts)
-        fetch = _RemoteFetch(layout, limits, url, _network_config(url, remote, token, ca_bundle, stall_seconds))
+        fetch = _RemoteFetch(layout, limits, url, network_config(url, remote, token, ca_bundle, stall_seconds))
         try:
             ref, name = fetch.find_ref(checked_branch)
             fetch.fetch(ref, on_progress or (lambda _: None))
@@ -74,7 +74,8 @@ def fetch_repository(
             return writer.finish("repository", history)
 
 
-def _create_repository(repository: Path) -> None:
+def create_repository(repository: Path) -> None:
+    """Make the bare repository in scratch. Raises PermanentError without a usable git, and TransientError."""
     require_git(repository)
     try:
         create_bare_repository(repository)
@@ -82,9 +83,10 @@ def _create_repository(repository: Path) -> None:
         raise TransientError(f"the scratch space cannot be used: {error.reason()}") from error
 
 
-def _network_config(
+def network_config(
     url: str, remote: RemoteHost, token: str | None, ca_bundle: Path | None, stall_seconds: int
 ) -> GitConfig:
+    """Return git's configuration for one host: its checked address, its certificates and the token."""
     config = [
         ("http.curloptResolve", remote.curl_resolve_entry()),
         ("http.lowSpeedLimit", "1000"),
@@ -120,7 +122,7 @@ class _RemoteFetch:
             if os.fsencode(f"refs/heads/{branch}") not in refs:
                 raise InvalidInputError(f"branch {one_line(branch, 80)!r} not found in the repository")
             return f"refs/heads/{branch}", branch
-        return _default_branch(output)
+        return default_branch(output)
 
     def fetch(self, ref: str, on_progress: PercentCallback) -> None:
         """Fetch the ref's whole history, and no other ref."""
@@ -184,7 +186,8 @@ class ErrorOutput:
             self.ended.set()
 
 
-def _default_branch(output: bytes) -> tuple[str, str | None]:
+def default_branch(output: bytes) -> tuple[str, str | None]:
+    """Return HEAD's ref in the output of `ls-remote --symref`, and its branch: None for a detached HEAD."""
     for line in output.splitlines():
         target, _, name = line.partition(b"\t")
         if name == b"HEAD" and target.startswith(b"ref: refs/heads/"):

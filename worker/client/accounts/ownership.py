@@ -1,5 +1,6 @@
 """Checks that something belongs to the user who asks for it. Each raises ForbiddenError if it does not."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from domain.errors import ForbiddenError
@@ -7,6 +8,7 @@ from domain.evaluations.evaluation import EvaluationSummary
 from domain.jobs import Job
 from domain.keys import ApiKey
 from domain.runs import RunSummary
+from domain.tracking.repository import TrackedRepository
 
 
 def owned_run(run: RunSummary, user_id: UUID) -> RunSummary:
@@ -31,6 +33,19 @@ def owned_key(key: ApiKey, user_id: UUID) -> ApiKey:
     """Return the key."""
     _require_owner(key.user_id, user_id, f"API key {key.key_id}")
     return key
+
+
+def owned_repository(repository: TrackedRepository, user_id: UUID) -> TrackedRepository:
+    """Return the tracked repository."""
+    _require_owner(repository.owner_id, user_id, f"tracked repository {repository.repository_id}")
+    return repository
+
+
+def visible_repository(repository: TrackedRepository, user_id: UUID) -> TrackedRepository:
+    """Return the tracked repository as the user may see it: of another's public one, no settings and no error."""
+    if repository.owner_id != user_id and repository.is_public:
+        return replace(repository, settings={"public": True}, last_error=None)
+    return owned_repository(repository, user_id)
 
 
 def _require_owner(owner: UUID, user_id: UUID, what: str) -> None:

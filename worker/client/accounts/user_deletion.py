@@ -31,6 +31,8 @@ def _steps(user_id: UUID) -> list[Callable[[AsyncConnection, int], Awaitable[Del
     return [
         lambda work, limit: UserRepository(work).delete_keys(user_id, limit),
         lambda work, limit: UserRepository(work).delete_sessions(user_id, limit),
+        lambda work, limit: UserRepository(work).delete_repositories(user_id, limit),
+        lambda work, limit: UserRepository(work).delete_follows(user_id, limit),
         lambda work, limit: UserRepository(work).delete_jobs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_runs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_webhook_deliveries(user_id, limit),

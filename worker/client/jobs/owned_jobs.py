@@ -57,7 +57,7 @@ class OwnedJobs:
         """See `Client.list_webhook_deliveries`."""
         async with self.connections.database.unit_of_work() as work:
             owned_job(await JobRepository(work).get(job_id), user_id)
-            return await WebhookDeliveryRepository(work).list_for_job(job_id)
+            return await WebhookDeliveryRepository(work).list_for_job(job_id, user_id)
 
     async def find_id(self, user_id: UUID, prefix: str) -> str:
         """See `Client.find_job_id`."""

@@ -15,14 +15,16 @@ from domain.options import JobOptions
 from domain.runs import RunOrigin
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import JSON, one_line
+from domain.tracking.repository import RepositoryNames
 from domain.webhooks import is_allowed_host, notify_url
 from infrastructure.database.evaluations.evaluations import EvaluationRepository, NewEvaluation
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted
+from infrastructure.database.tracking.repositories import TrackedRepositories
 from infrastructure.observability.tracing import NoTracer, Tracer
 from infrastructure.outbound.public_addresses import is_public_address, parse_ip_literal
 from infrastructure.settings import Settings
-from worker.client.accounts.ownership import owned_run
+from worker.client.accounts.ownership import owned_repository, owned_run
 from worker.client.connections import Connections
 from worker.jobs.attempt_trace import TRACEPARENT
 
@@ -82,7 +84,7 @@ def new_job(submission: Submission, settings: Settings) -> NewJob:
         source_metadata=metadata,
         upload=upload,
         idempotency_key=submission.idempotency_key,
-        notify_url=None if submission.notify_url is None else _validate_notify_url(submission.notify_url, settings),
+        notify_url=None if submission.notify_url is None else validate_notify_url(submission.notify_url, settings),
         options=JobOptions.from_json(submission.options.to_json(), collector_names()),
     )
 
@@ -105,7 +107,8 @@ def _validate_repository(submission: RepositorySubmission, settings: Settings) -
     )
 
 
-def _validate_notify_url(url: str, settings: Settings) -> str:
+def validate_notify_url(url: str, settings: Settings) -> str:
+    """Return the URL if signed webhooks may go there. Raises InvalidInputError."""
     if not settings.webhook_secrets:
         raise InvalidInputError("no webhook can be signed: WEBHOOK_SECRETS is not set")
     checked = notify_url(url, settings.webhook_allowed_hosts)
@@ -206,6 +209,8 @@ class Submitter:
             for job in new:
                 if job.options.baseline is not None:
                     await _require_baseline(RunRepository(work), user_id, job)
+                if job.options.repository_id is not None:
+                    await _require_repository(TrackedRepositories(work), user_id, job)
             submitted = await SubmissionRepository(work).submit(user_id, new, self.limits, self.actor)
             if evaluation is not None:
                 jobs = [each.job for each in submitted]
@@ -228,6 +233,16 @@ async def _require_baseline(runs: RunRepository, user_id: UUID, job: NewJob) -> 
     origin = RunOrigin.from_source(job.source_kind, job.source_metadata, branch=None, sha=None)
     if origin.project is None or origin.project != baseline.origin.project:
         raise InvalidInputError(f"run {run_id} cannot be the baseline: it is of another project")
+
+
+async def _require_repository(repositories: TrackedRepositories, user_id: UUID, job: NewJob) -> None:
+    """Raise NotFoundError, ForbiddenError or InvalidInputError where a job names a repository that is not its own."""
+    repository_id = job.options.repository_id
+    assert repository_id is not None  # nosec B101 # noqa: S101 - the caller looked
+    repository = owned_repository(await repositories.get(repository_id), user_id)
+    url = job.source_metadata.get("git_repo_url")
+    if url is None or RepositoryNames.of(url).url != repository.url:
+        raise InvalidInputError(f"the job is not of the tracked repository {repository_id}: it has another URL")
 
 
 def _with_traceparent(job: NewJob, traceparent: str) -> NewJob:

@@ -9,11 +9,11 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from domain.jobs import JobStatus
-from infrastructure.database import session_lock
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.claims import ClaimRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository, RescuedJob
-from infrastructure.database.session_lock import APPLICATION_NAME, SERVER_START, SessionLock
+from infrastructure.database.server import session_lock
+from infrastructure.database.server.session_lock import APPLICATION_NAME, SERVER_START, SessionLock
 from tests.fixtures.jobs import get_job, new_user, submit
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System

@@ -1,0 +1,1 @@
+"""Tracked repositories: SQL, one class a concern. As in `infrastructure.database.repositories`, nothing commits."""

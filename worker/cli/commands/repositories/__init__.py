@@ -1,0 +1,1 @@
+"""`vibe8 repo`: tracked repositories."""

@@ -1,0 +1,1 @@
+"""Tracked repositories: their owners' calls, push hooks, and followers."""
