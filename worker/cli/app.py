@@ -62,7 +62,7 @@ def _root(
 
 @app.command(epilog=examples_epilog("vibe8 up", "VIBE8_HOME=/data/vibe8 ARQ_MAX_JOBS=4 vibe8 up"))
 def up() -> None:
-    """Run PostgreSQL, Redis and a worker on this machine, until Ctrl-C.
+    """Run PostgreSQL, Redis, a worker and the HTTP service on this machine, until Ctrl-C.
 
     This user's other commands find them without any setting. Their data stays in VIBE8_HOME.
     """
@@ -85,7 +85,11 @@ def worker() -> None:
 
 
 @app.command(epilog=examples_epilog("vibe8 serve", "HTTP_PORT=80 HTTP_ALLOWED_HOSTS=vibe8.example.org vibe8 serve"))
-def serve() -> None:
+def serve(
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="End when the process that started it ends, however that ends.")
+    ] = False,
+) -> None:
     """Serve the API over HTTP until SIGTERM: jobs, runs and what operators do.
 
     It needs DATABASE_URL and REDIS_URL, or a running `vibe8 up`. Start as many as you like behind one address. After
@@ -93,7 +97,7 @@ def serve() -> None:
     """
     from worker.cli.commands.serve import serve as run_service
 
-    run_service()
+    run_service(with_parent=with_parent)
 
 
 @app.command(epilog=examples_epilog("DATABASE_URL=postgresql://... vibe8 migrate"))

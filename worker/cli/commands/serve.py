@@ -1,6 +1,7 @@
 """`vibe8 serve`: the HTTP service."""
 
 import asyncio
+import os
 import signal
 from importlib.util import find_spec
 
@@ -8,6 +9,7 @@ import uvloop
 
 from domain.errors import InvalidInputError
 from infrastructure.observability.log_setup import configure_logging
+from infrastructure.sandbox.privileges import set_parent_death_signal
 from infrastructure.settings import Settings, load_settings
 
 NOT_INSTALLED = "the HTTP service is an extra: pip install 'vibe8-worker[http]'"
@@ -19,8 +21,13 @@ def http_installed() -> bool:
     return all(find_spec(package) is not None for package in PACKAGES)
 
 
-def serve() -> None:
-    """Serve until a signal. Raises InvalidInputError where the extra is missing or the port cannot be used."""
+def serve(*, with_parent: bool) -> None:
+    """Serve until a signal; `with_parent`, also until the process that started this one ends.
+
+    Raises InvalidInputError where the extra is missing or the port cannot be used.
+    """
+    if with_parent:
+        set_parent_death_signal(os.getppid())
     if not http_installed():
         raise InvalidInputError(NOT_INSTALLED)
     settings = load_settings()

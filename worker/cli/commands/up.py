@@ -1,4 +1,4 @@
-"""`vibe8 worker`, and `vibe8 up`: a worker with its own servers."""
+"""`vibe8 worker`, and `vibe8 up`: a worker and the HTTP service with their own servers."""
 
 import asyncio
 import os
@@ -20,6 +20,7 @@ from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import PREFIX, Settings, load_settings
 from worker.analysis.workspace import worker_workspace
+from worker.cli.commands.http_beside import HttpBeside, http_beside
 from worker.cli.commands.operators.database import migrate
 from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
@@ -45,13 +46,15 @@ def worker() -> None:
 
 
 def up() -> None:
-    """Start the embedded servers, migrate, and run a worker on them until a signal; then stop everything.
+    """Start the embedded servers, migrate, and run a worker and the HTTP service until a signal; then stop everything.
 
     A server that ends meanwhile is started again. Raises ServiceUnavailableError where the servers cannot be started,
     and InvalidInputError, before anything is started, where the worker could not run.
     """
     handle_termination_signals(signal.default_int_handler)
-    _check_before_start(load_settings(need_services=False))
+    unconnected = load_settings(need_services=False)
+    _check_before_start(unconnected)
+    http = http_beside(unconnected)
     _ignore_service_variables()
     stack = EmbeddedStack()
     try:
@@ -64,14 +67,26 @@ def up() -> None:
                 f"vibe8 runs as root, which PostgreSQL refuses: they run as the user {SERVICE_USER}, made at first use"
             )
         asyncio.run(migrate(OutputWriter(as_json=False)))
+        if http is not None:
+            _start_http(http)
         print("vibe8 is up; in another terminal: vibe8 submit . --wait", flush=True)
-        while _run_worker(settings, stack):
+        while _run_worker(settings, stack, http):
             handle_termination_signals(signal.default_int_handler)
     finally:
         # A second Ctrl-C makes the worker stop at once, but must not interrupt the stopping of the servers.
         handle_termination_signals(signal.SIG_IGN)
+        if http is not None:
+            http.stop()
         stack.stop()
     print("vibe8 has ended")
+
+
+def _start_http(http: HttpBeside) -> None:
+    http.start()
+    if http.wait_until_listening():
+        print(f"the HTTP API is at {http.address}/api/v1; `vibe8 keys create --name ci` makes a key for it")
+    else:
+        print("vibe8: the HTTP service does not answer", file=sys.stderr)
 
 
 def handle_termination_signals(handler: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
@@ -97,19 +112,19 @@ def _check_before_start(settings: Settings) -> None:
         StatusServer(settings.status_host, settings.status_port, alive=lambda: None, ready=lambda: None).close()
 
 
-def _run_worker(settings: Settings, stack: EmbeddedStack | None = None) -> bool:
+def _run_worker(settings: Settings, stack: EmbeddedStack | None = None, http: HttpBeside | None = None) -> bool:
     """Run the worker until it has drained, and keep the stack's servers running. Returns True to be run again."""
     # Apart from PostgreSQL and Redis, the event loop is most of a job's cost here; uvloop's costs a third less.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run_worker_process(settings, stack))
+        return runner.run(_run_worker_process(settings, stack, http))
 
 
-async def _run_worker_process(settings: Settings, stack: EmbeddedStack | None) -> bool:
+async def _run_worker_process(settings: Settings, stack: EmbeddedStack | None, http: HttpBeside | None) -> bool:
     process = WorkerProcess(settings)
     process.handle_signals()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, process.drain)
-    restarts = None if stack is None else asyncio.create_task(_restart_ended_servers(stack))
+    restarts = None if stack is None else asyncio.create_task(_restart_ended_servers(stack, http))
     try:
         await process.run()
     finally:
@@ -118,13 +133,15 @@ async def _run_worker_process(settings: Settings, stack: EmbeddedStack | None) -
     return process.recycling
 
 
-async def _restart_ended_servers(stack: EmbeddedStack) -> None:
+async def _restart_ended_servers(stack: EmbeddedStack, http: HttpBeside | None) -> None:
     throttle = LogThrottle(LOG_SECONDS)
     while True:
         await asyncio.sleep(SERVER_CHECK_SECONDS)
         try:
             for server in await asyncio.to_thread(stack.restart_ended_servers):
                 log.warning("server.restarted", server=server)
+            if http is not None and http.restart_if_ended():
+                log.warning("server.restarted", server="the HTTP service")
         except ServiceUnavailableError as error:
             if throttle.allows("server.restart_failed"):
                 log.warning("server.restart_failed", reason=str(error))

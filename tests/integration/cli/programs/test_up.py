@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -36,6 +37,7 @@ def home() -> Iterator[System]:
             "SCRATCH_DIR": str(directory / "scratch"),
             "PACKAGE_INDEX_URL": "",
             "LOG_FORMAT": "json",
+            "HTTP_PORT": "0",  # several tests run at a time
         }
         yield with_forked_commands(System(environment=environment, directory=directory))
 
@@ -88,6 +90,23 @@ async def test_other_commands_find_the_running_servers(home: System) -> None:
     assert_error_line(await home.run("jobs"), 3, "`vibe8 up`")
 
 
+async def test_the_http_service_runs_beside_the_worker_and_is_started_again(home: System) -> None:
+    async with up(home) as running:
+        printed = (home.directory / "up.out").read_text()
+        address = printed.partition("the HTTP API is at ")[2].split()[0].rstrip(";")
+        key = (await home.run("keys", "create", "--name", "test", "--json")).document["key"]
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
+            assert (await http.get(f"{address}/jobs")).json() == {"jobs": [], "next": None}
+            (served,) = [each for each in psutil.Process(running.process.pid).children() if "serve" in each.cmdline()]
+            served.kill()
+            await running.until("server.restarted")
+            await running.until("http.started", 2)
+            assert (await http.get(f"{address}/jobs")).status_code == 200
+        family = descendants(running.process.pid)
+        assert await running.stop() == 0
+    assert_nothing_left(home, family)
+
+
 async def test_killed_servers_are_started_again_and_jobs_go_on(home: System) -> None:
     async with up(home) as running:
         stack = read_stack(home.directory / "home")
@@ -106,13 +125,15 @@ async def test_killed_servers_are_started_again_and_jobs_go_on(home: System) -> 
     assert_nothing_left(home, family)
 
 
-@pytest.mark.parametrize("setting", ["SCRATCH_DIR", "STATUS_PORT"])
+@pytest.mark.parametrize("setting", ["SCRATCH_DIR", "STATUS_PORT", "HTTP_PORT"])
 async def test_what_keeps_the_worker_from_running_is_told_before_a_server_starts(home: System, setting: str) -> None:
     (home.directory / "file").touch()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        values = {"SCRATCH_DIR": str(home.directory / "file" / "scratch"), "STATUS_PORT": listening.getsockname()[1]}
-        refused = await home.run("up", STATUS_HOST="127.0.0.1", **{setting: str(values[setting])})
-    assert_error_line(refused, 2, setting, str(values[setting]))
+        port = str(listening.getsockname()[1])
+        scratch = str(home.directory / "file" / "scratch")
+        values = {"SCRATCH_DIR": scratch, "STATUS_PORT": port, "HTTP_PORT": port}
+        refused = await home.run("up", STATUS_HOST="127.0.0.1", **{setting: values[setting]})
+    assert_error_line(refused, 2, setting, values[setting])
     assert not (home.directory / "home").exists()
 
 
