@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,41 +20,55 @@ from infrastructure.sources.tree.limits import MIB, SourceLimits
 from infrastructure.sources.tree.notes import NOTES_NAME, SourceNotes
 
 LEFT_OUT = "history left out, as asked (--no-history)"
+_OTHER_WAYS = "submit the repository's URL, or raise MAX_UPLOAD_MB here and for the workers"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_directory(path: Path, *, with_history: bool, limits: SourceLimits | None = None) -> bytes:
+def pack_directory(
+    path: Path,
+    *,
+    with_history: bool,
+    limits: SourceLimits | None = None,
+    on_history_left_out: Callable[[str], None] | None = None,
+) -> bytes:
     """Pack a directory as a zip archive, from which `fetch_upload` extracts the same tree.
 
     The history is one pack of the objects that HEAD reaches, without configuration, hooks, other branches and
-    uncommitted content. A subdirectory of a work tree, and a partial clone, are packed without history. Notes in the
-    archive say so, and what of the directory was left out. Raises InvalidInputError if the directory has no Python
-    file, or if the archive exceeds `max_upload_bytes`.
+    uncommitted content. A subdirectory of a work tree, a partial clone, and a history that does not fit into
+    `max_upload_bytes`, are packed without history. Notes in the archive say so, and what of the directory was left
+    out; for a history that does not fit, `on_history_left_out` is called with one line that says what to do. Raises
+    InvalidInputError if the directory has no Python file, or if the archive exceeds `max_upload_bytes`.
     """
     limits = limits or SourceLimits()
     with TemporaryDirectory(prefix="vibe8-pack-") as temporary:
         layout = SourceLayout(Path(temporary))
         fetched = fetch_directory(path, layout, limits)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            placeholders = _add_files(archive, layout.tree)
-            _add_files(archive, layout.manifests)
-            reason, fits = None, buffer.tell() <= limits.max_upload_bytes
-            if fetched.has_history and fits:
-                reason = _add_history(archive, layout, fetched, limits) if with_history else LEFT_OUT
-            _add_notes(archive, fetched, placeholders, reason)
-    if buffer.tell() > limits.max_upload_bytes:
-        raise _too_large_error(limits, with_history=with_history and fits)
-    return buffer.getvalue()
+        packed = _pack(layout, fetched, limits, None if with_history else LEFT_OUT)
+        if packed is None and with_history and fetched.has_history:
+            reason = f"with it the upload is larger than {_limit(limits)}"
+            packed = _pack(layout, fetched, limits, f"history left out: {reason}")
+            if packed is not None and on_history_left_out is not None:
+                on_history_left_out(f"the git history is left out: {reason}; to have it, {_OTHER_WAYS}")
+    if packed is None:
+        raise InvalidInputError(f"the directory is larger than {_limit(limits)}: submit a part of it, {_OTHER_WAYS}")
+    return packed
 
 
-def _too_large_error(limits: SourceLimits, *, with_history: bool) -> InvalidInputError:
-    what = "the directory with its history" if with_history else "the directory"
-    ways = "leave the history out (--no-history), " if with_history else "submit a part of it, "
-    return InvalidInputError(
-        f"{what} is larger than {limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB): "
-        f"{ways}submit the repository's URL, or raise MAX_UPLOAD_MB here and for the workers"
-    )
+def _limit(limits: SourceLimits) -> str:
+    return f"{limits.max_upload_bytes / MIB:g} MB (MAX_UPLOAD_MB)"
+
+
+def _pack(layout: SourceLayout, fetched: FetchedSource, limits: SourceLimits, left_out: str | None) -> bytes | None:
+    """Return the archive, or None if it exceeds the limit. `left_out` says why a history is not to be in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        placeholders = _add_files(archive, layout.tree)
+        _add_files(archive, layout.manifests)
+        reason = None
+        if fetched.has_history and buffer.tell() <= limits.max_upload_bytes:
+            reason = left_out or _add_history(archive, layout, fetched, limits)
+        _add_notes(archive, fetched, placeholders, reason)
+    return buffer.getvalue() if buffer.tell() <= limits.max_upload_bytes else None
 
 
 def _add_notes(archive: zipfile.ZipFile, fetched: FetchedSource, placeholders: list[str], reason: str | None) -> None:
@@ -126,11 +141,11 @@ def _is_plain_branch(branch: str) -> bool:
 
 
 def _pack_objects(repository: Path, sha: str, limits: SourceLimits) -> bytes:
+    """Return the pack, or the beginning of one that exceeds the limit."""
     arguments = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "--quiet")
     with GitProcess(arguments, git_environment(repository), stdin=subprocess.PIPE) as process:
         process.write_stdin([f"{sha}\n".encode()])
         pack = process.stdout.read(limits.max_upload_bytes + 1)
-        if len(pack) > limits.max_upload_bytes:
-            raise _too_large_error(limits, with_history=True)
-        process.finish()
+        if len(pack) <= limits.max_upload_bytes:
+            process.finish()
         return pack

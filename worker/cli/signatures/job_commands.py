@@ -82,7 +82,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmat
     ),
     help="Submit a source to the workers.\n\n"
     "Prints the job's id at once, or with --wait its progress and then its result. A directory is uploaded with its "
-    f"uncommitted changes and the git history of its HEAD. {TOKEN_HELP}\n\n"
+    f"uncommitted changes and the git history of its HEAD, unless that is too large. {TOKEN_HELP}\n\n"
     "With --from, all sources of a file are submitted, or none. Each line is a JSON object, such as "
     '{"source": "https://github.com/psf/requests", "branch": "main"}. Its optional keys are branch, project, '
     "author_type, author_model, idempotency_key and notify_url.\n\n"
@@ -104,9 +104,7 @@ def submit(
     ] = None,
     user: UserOption = DEFAULT_USER,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress, and then the result.")] = False,
-    no_history: Annotated[
-        bool, typer.Option("--no-history", help="Leave out the git history of a directory, as when it is too large.")
-    ] = False,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Leave out the git history of a directory.")] = False,
     baseline: Annotated[
         str | None, typer.Option(metavar="RUN", help="The run to compare with; the worker chooses it if not given.")
     ] = None,

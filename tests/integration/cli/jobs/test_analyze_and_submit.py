@@ -149,6 +149,19 @@ async def test_directory_with_and_without_history(git_cli: System, git_worker: W
     assert (analyzed["source"]["git_branch"], analyzed["source"]["git_commit_sha"]) == ("main", tree.head())
 
 
+async def test_history_that_is_too_large_is_left_out_with_a_word(git_cli: System, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path / "tree")
+    tree.write("noise.bin", os.urandom(2 * 1024 * 1024))
+    tree.commit("one", a_py=CODE)
+    submitted, silent = await asyncio.gather(
+        git_cli.run("submit", "tree", "--json", MAX_UPLOAD_MB="1"),
+        git_cli.run("submit", "tree", "--json", "--no-history", MAX_UPLOAD_MB="1"),
+    )
+    assert (submitted.code, submitted.document["status"], silent.code, silent.error) == (0, "pending", 0, "")
+    (line,) = submitted.error.splitlines()
+    assert line.startswith("vibe8: tree: the git history is left out: with it the upload is larger than 1 MB")
+
+
 async def test_working_directory_is_analysed_but_not_imported(git_cli: System, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()

@@ -17,6 +17,7 @@ from infrastructure.sources.uploads.upload import fetch_upload
 from tests.fixtures.git_repository import WorkTree, git
 
 NewLayout = Callable[[], SourceLayout]
+HALF_A_MB = SourceLimits(max_upload_bytes=MIB // 2)
 
 
 def unpack(data: bytes, layout: SourceLayout) -> FetchedSource:
@@ -107,19 +108,39 @@ def test_names_that_zip_cannot_represent_are_escaped(tmp_path: Path, new_layout:
     assert set(contents(layout)) == {"tree/%xff.py", "tree/a%b.py", "tree/ünï.py"}
 
 
-@pytest.mark.parametrize("committed", [True, False])
-def test_directory_over_the_upload_limit_is_refused(
-    work_tree: WorkTree, new_layout: NewLayout, committed: bool
-) -> None:
-    work_tree.write("noise.bin" if committed else "noise.py", os.urandom(MIB))
-    if committed:
-        work_tree.commit()
-    limits = SourceLimits(max_upload_bytes=MIB // 2)
-    ways = r"the directory with its history is .*--no-history" if committed else "the directory is .*a part of it"
-    with pytest.raises(InvalidInputError, match=rf"{ways}.* URL, or raise MAX_UPLOAD_MB"):
-        pack_directory(work_tree.path, with_history=True, limits=limits)
-    if committed:
-        packed = pack_directory(work_tree.path, with_history=False, limits=limits)
-        assert [(item.path, item.reason) for item in unpack(packed, new_layout()).skipped if item.path == ".git"] == [
-            (".git", "history left out, as asked (--no-history)")
-        ]
+def left_out(packed: bytes, layout: SourceLayout) -> list[str]:
+    return [item.reason for item in unpack(packed, layout).skipped if item.path == ".git"]
+
+
+def test_directory_over_the_upload_limit_is_refused(work_tree: WorkTree) -> None:
+    work_tree.write("noise.py", os.urandom(MIB))
+    ways = r"^the directory is larger than 0\.5 MB .*a part of it.* URL, or raise MAX_UPLOAD_MB"
+    for with_history in (True, False):
+        with pytest.raises(InvalidInputError, match=ways):
+            pack_directory(work_tree.path, with_history=with_history, limits=HALF_A_MB, on_history_left_out=pytest.fail)
+
+
+def test_history_over_the_upload_limit_is_left_out_with_a_word(work_tree: WorkTree, new_layout: NewLayout) -> None:
+    work_tree.write("noise.bin", os.urandom(MIB))
+    work_tree.commit()
+    lines: list[str] = []
+    packed = pack_directory(work_tree.path, with_history=True, limits=HALF_A_MB, on_history_left_out=lines.append)
+    assert len(packed) <= HALF_A_MB.max_upload_bytes
+    reason = "with it the upload is larger than 0.5 MB (MAX_UPLOAD_MB)"
+    assert left_out(packed, new_layout()) == [f"history left out: {reason}"]
+    ways = "submit the repository's URL, or raise MAX_UPLOAD_MB here and for the workers"
+    assert lines == [f"the git history is left out: {reason}; to have it, {ways}"]
+
+
+def test_history_that_fits_only_by_itself_is_left_out(work_tree: WorkTree, new_layout: NewLayout) -> None:
+    work_tree.write("noise.py", b"#" + os.urandom(300_000).replace(b"\n", b"").replace(b"\r", b""))
+    work_tree.commit()  # the history has the noise once more
+    packed = pack_directory(work_tree.path, with_history=True, limits=HALF_A_MB)
+    assert left_out(packed, new_layout()) == [
+        "history left out: with it the upload is larger than 0.5 MB (MAX_UPLOAD_MB)"
+    ]
+
+
+def test_history_is_left_out_as_asked(work_tree: WorkTree, new_layout: NewLayout) -> None:
+    packed = pack_directory(work_tree.path, with_history=False, on_history_left_out=pytest.fail)
+    assert left_out(packed, new_layout()) == ["history left out, as asked (--no-history)"]

@@ -127,11 +127,20 @@ def read_submission(
 
 
 def _read_upload(source: Directory | File, settings: Settings, *, with_history: bool) -> tuple[str, bytes]:
-    """Return the name and the bytes to upload. A directory is packed as a zip, by default with its git history."""
+    """Return the name and the bytes to upload.
+
+    A directory is packed as a zip, by default with its git history if that fits; if not, a line says so.
+    """
     if isinstance(source, File):
         return source.path.name, read_file(source.path, settings)
     name = source.path.resolve().name or "root"
-    return f"{name}.zip", pack_directory(source.path, with_history=with_history, limits=source_limits(settings))
+    packed = pack_directory(
+        source.path,
+        with_history=with_history,
+        limits=source_limits(settings),
+        on_history_left_out=lambda line: print(f"vibe8: {name}: {line}", file=sys.stderr),
+    )
+    return f"{name}.zip", packed
 
 
 def _next_commands(job_id: str, email: str) -> str:
