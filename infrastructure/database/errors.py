@@ -36,6 +36,12 @@ _POOLER_ADVICE = (
 )
 """Words of PgBouncer's own errors, and what to do."""
 
+_SERVER_ADVICE = {
+    "53100": "free space on the server's disk",
+    "53200": "give the server more memory, or lower its work_mem",
+    "53300": "raise max_connections, or put a pooler before the server (DB_POOLER)",
+}
+
 _READ_ONLY = "it is read-only, as after a failover: DATABASE_URL must lead to the primary"
 _SET_POOLER = "behind a pooler set DB_POOLER=transaction"
 _NO_SCHEMA = ("42P01", "42703", "42883")  # no such table, column, function
@@ -84,12 +90,14 @@ def _translate_code(code: str | None, message: str, *, pooled: bool) -> Exceptio
 
 
 def _advice(code: str | None, message: str, *, pooled: bool) -> str:
-    """Return what to do about a pooler's error, in brackets; empty for other errors."""
+    """Return what to do about a server that is full or read-only, or about a pooler, in brackets; empty for others."""
     if code == "25006":
         return f" ({_READ_ONLY})"
     for words, advice in _POOLER_ADVICE:
         if words in message:
             return f" ({advice})"
+    if code in _SERVER_ADVICE:
+        return f" ({_SERVER_ADVICE[code]})"
     return f" ({_SET_POOLER})" if code in _SHARED_SESSION and not pooled else ""
 
 

@@ -74,6 +74,7 @@ class JobPool:
         self._held_back_until = 0.0
         self._claiming = asyncio.Lock()
         self._throttle = LogThrottle(LOG_SECONDS)
+        self._failures = LogThrottle(LOG_SECONDS)
         self._on_job = on_job
         self.draining = False
 
@@ -130,7 +131,8 @@ class JobPool:
                 async with self._claiming:
                     await self._claim_due()
             except TransientError as error:
-                self._warn("claim.failed", str(error))
+                if self._failures.allows():
+                    log.warning("claim.failed", reason=str(error))
             self._unanswered -= answered
             pause = random.uniform(POLL_SECONDS * 2 / 3, POLL_SECONDS * 4 / 3)  # nosec B311 # noqa: S311 - spreads load
             try:
@@ -158,6 +160,7 @@ class JobPool:
     async def _claim(self, limit: int) -> None:
         self._may_be_more = False  # a wake-up that comes during the claim sets it again
         claims = await self._runner.claim(limit, share=self._share)
+        self._note_success()
         if self._polling and self.busy == 0:
             WAKEUPS_MISSED.inc(len(claims))
         self._polling = False
@@ -169,8 +172,14 @@ class JobPool:
             self._may_be_more = True
 
     async def _claim_express(self) -> None:
-        for claim in await self._runner.claim(1, only_small=True):
+        claims = await self._runner.claim(1, only_small=True)
+        self._note_success()
+        for claim in claims:
             self._express = self._start(claim, express=True)
+
+    def _note_success(self) -> None:
+        if self._failures.reset():
+            log.info("service.available", after="claim.failed")
 
     async def _assign_turns(self) -> bool:
         """Return whether due jobs were given turns. It follows the claim, which need not wait for it."""

@@ -27,6 +27,20 @@ async def test_refusals_of_postgresql_are_outages_in_one_line(kind: type[asyncpg
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (asyncpg.DiskFullError, "free space on the server's disk"),
+        (asyncpg.OutOfMemoryError, "more memory"),
+        (asyncpg.TooManyConnectionsError, "raise max_connections"),
+    ],
+)
+async def test_refusals_of_a_full_postgresql_say_what_to_do(kind: type[asyncpg.PostgresError], words: str) -> None:
+    with pytest.raises(ServiceUnavailableError, match=words):
+        async with translated_errors():
+            raise kind("sorry")
+
+
 async def test_read_only_postgresql_is_an_outage_without_sql(database: Database) -> None:
     async def delete() -> None:
         async with database.unit_of_work() as work:

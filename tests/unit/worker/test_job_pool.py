@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import Mock
 
+from structlog.testing import capture_logs
+
+from domain.errors import ServiceUnavailableError
 from worker.process.job_pool import JobPool
 
 
@@ -14,6 +17,7 @@ class FakeRunner:
 
     def __init__(self, jobs: int, *, small: bool = True) -> None:
         self.leases = Mock(healthy=True)
+        self.failing = False
         self.claims: list[int] = []
         self.log: list[str] = []
         self.running = 0
@@ -23,6 +27,10 @@ class FakeRunner:
 
     async def claim(self, limit: int, *, only_small: bool = False, share: int = 1) -> Sequence[Any]:
         await asyncio.sleep(0)
+        if self.failing:
+            self.claims.append(0)
+            self._changed.set()
+            raise ServiceUnavailableError("PostgreSQL is away")
         claimed, self._due = self._due[:limit], self._due[limit:]
         self.claims.append(len(claimed))
         self.log.append("claim")
@@ -111,3 +119,20 @@ async def test_a_claim_does_not_wait_for_the_assignment_of_turns() -> None:
     async with running_pool(runner, room=2):
         await runner.until_claims(1)
         assert runner.log[:2] == ["claim", "assign"]
+
+
+async def test_end_of_an_outage_is_logged_after_its_first_failed_claim() -> None:
+    runner = FakeRunner(0)
+    runner.failing = True
+    with capture_logs() as logs:
+        async with running_pool(runner, room=2) as pool:
+            await runner.until_claims(1)
+            pool.wake()
+            await runner.until_claims(2)
+            runner.failing = False
+            pool.wake()
+            await runner.until_claims(3)
+    assert [(line["event"], line.get("reason"), line.get("after")) for line in logs] == [
+        ("claim.failed", "PostgreSQL is away", None),
+        ("service.available", None, "claim.failed"),
+    ]
