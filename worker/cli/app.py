@@ -24,7 +24,14 @@ from worker.cli.options import (
     run_and_exit,
 )
 from worker.cli.output.errors import print_error
-from worker.cli.signatures import job_commands, key_commands, operator_commands, repository_commands, run_commands
+from worker.cli.signatures import (
+    job_commands,
+    key_commands,
+    operator_commands,
+    report_commands,
+    repository_commands,
+    run_commands,
+)
 
 app = typer.Typer(
     name="vibe8",
@@ -192,6 +199,7 @@ def doctor(
 app.add_typer(job_commands.app)
 app.add_typer(run_commands.app)
 app.add_typer(operator_commands.app)
+app.add_typer(report_commands.app)
 app.add_typer(key_commands.app)
 app.add_typer(repository_commands.app)
 

@@ -4,6 +4,7 @@ from domain.evaluations.evaluation import Evaluation, EvaluationStatus, Evaluati
 from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
+from domain.reports import ReportCursor, SharedReport
 from domain.tracking.follows import Follow, FollowCursor, FollowSettings, FollowWhen
 from domain.tracking.hooks import HookOutcome
 from domain.tracking.repository import (
@@ -73,12 +74,14 @@ __all__ = [
     "Policy",
     "ProjectTrend",
     "RateLimit",
+    "ReportCursor",
     "RepositoryChanges",
     "RepositoryCursor",
     "RepositorySettings",
     "RepositoryStatistics",
     "RepositorySubmission",
     "RunComparison",
+    "SharedReport",
     "Submission",
     "TrackedRepository",
     "TrendingRepository",

@@ -7,6 +7,7 @@ from worker.client.connections import Connections
 from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.submissions import Submitter
 from worker.client.repositories.repositories import RepositoriesClient
+from worker.client.runs.reports import ReportsClient
 from worker.client.runs.tags import TagsClient
 
 
@@ -19,6 +20,8 @@ class Subjects:
     """Sessions of people in a browser."""
     tags: TagsClient
     """Tags of runs."""
+    reports: ReportsClient
+    """Shared reports."""
     evaluations: EvaluationsClient
     """Evaluations: projects of declared authors, compared."""
     repositories: RepositoriesClient
@@ -28,5 +31,6 @@ class Subjects:
         self.keys = KeysClient(connections, actor)
         self.sessions = SessionsClient(connections, self.keys, actor)
         self.tags = TagsClient(connections.database, actor)
+        self.reports = ReportsClient(connections, actor)
         self.evaluations = EvaluationsClient(connections, submitter, actor)
         self.repositories = RepositoriesClient(connections, submitter.settings, actor)

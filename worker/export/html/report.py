@@ -31,9 +31,12 @@ _SHRINKING = (1.0, 0.5, 0.2, 0.05, 0.0)
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def html_report(run: ExportedRun) -> bytes:
-    """Return the report as UTF-8: at most BYTES_LIMIT, without script, and each cut of a list is counted."""
-    fixed_parts = _fixed_parts(run)
+def html_report(run: ExportedRun, *, listed: bool = True) -> bytes:
+    """Return the report as UTF-8: at most BYTES_LIMIT, without script, and each cut of a list is counted.
+
+    One that is not `listed` asks search engines to leave it out.
+    """
+    fixed_parts = _fixed_parts(run) | {"listed": listed}
     template = _environment().get_template("report.html")
     for share in _SHRINKING:
         page = template.render(fixed_parts | _lists(run, share)).encode()
