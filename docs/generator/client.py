@@ -36,6 +36,7 @@ from worker.client import (
     Completed,
     CreatedKey,
     Evaluation,
+    EvaluationFormat,
     EvaluationItem,
     EvaluationStatus,
     EvaluationSummary,
@@ -96,8 +97,8 @@ VALUES: Sequence[type] = (
     Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, FindingPage, FindingState, FindingSeverity, Role,
     RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery, ApiKey, CreatedKey,
     Permission, AuthenticatedKey, RateLimit, EvaluationItem, EvaluationSummary, EvaluationStatus, EvaluationCursor,
-    Evaluation, Member, Declaration, Outcome, MemberState,
-    Permission, AuthenticatedKey, RateLimit, TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
+    Evaluation, Member, Declaration, Outcome, MemberState, EvaluationFormat,
+    TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
     RepositoryCursor, RepositoryStatistics, TrendingRepository, HookOutcome, Follow, FollowSettings, FollowWhen,
     FollowCursor, SharedReport, ReportCursor,
 )  # fmt: skip

@@ -46,6 +46,7 @@ from worker.client.serializers import (
     webhook_delivery_to_json,
 )
 from worker.export.export_format import ExportFormat
+from worker.results.evaluations.evaluation_format import EvaluationFormat
 
 __all__ = [
     "AnalysisStatus",
@@ -55,6 +56,7 @@ __all__ = [
     "Completed",
     "CreatedKey",
     "Evaluation",
+    "EvaluationFormat",
     "EvaluationItem",
     "EvaluationStatus",
     "EvaluationSummary",

@@ -37,7 +37,7 @@ def html_report(run: ExportedRun, *, listed: bool = True) -> bytes:
     One that is not `listed` asks search engines to leave it out.
     """
     fixed_parts = _fixed_parts(run) | {"listed": listed}
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     for share in _SHRINKING:
         page = template.render(fixed_parts | _lists(run, share)).encode()
         if len(page) <= BYTES_LIMIT:
@@ -46,7 +46,8 @@ def html_report(run: ExportedRun, *, listed: bool = True) -> bytes:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return the templates of all pages. What they show is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
