@@ -23,7 +23,7 @@ from worker.client.jobs.submissions import (
     UploadSubmission,
     job_options_from_json,
 )
-from worker.client.repositories.changes import RepositoryChanges
+from worker.client.repositories.changes import RepositoryChanges, repository_settings_from_json
 from worker.client.repositories.serializers import follow_to_json, repository_to_json, trending_to_json
 from worker.client.results import (
     Completed,
@@ -96,6 +96,7 @@ __all__ = [
     "job_options_from_json",
     "job_to_json",
     "parse_policy",
+    "repository_settings_from_json",
     "repository_to_json",
     "run_summary_to_json",
     "run_to_json",
