@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import Field
 from starlette.responses import Response
 
-from domain.evaluations.evaluation import Evaluation, EvaluationCursor, EvaluationSummary
+from domain.evaluations.evaluation import Evaluation, EvaluationCursor
 from domain.evaluations.results import member_to_json, summary_to_json
 from domain.text import JSON
 from worker.client import EvaluationItem, RepositorySubmission
@@ -79,7 +79,7 @@ async def list_evaluations(caller: Reader, limit: Limit = 20, cursor: Cursor = N
     found = await caller.client.evaluations.list(caller.user_id, limit=limit + 1, after=after)
     page = found[:limit]
     following = write_cursor(page[-1].created_at, str(page[-1].evaluation_id)) if len(found) > limit else None
-    return json_response({"evaluations": [_summary(each) for each in page], "next": following})
+    return json_response({"evaluations": [summary_to_json(each) for each in page], "next": following})
 
 
 def _cursor(text: str) -> EvaluationCursor:
@@ -115,8 +115,4 @@ async def delete_evaluation(caller: Manager, evaluation_id: EvaluationId) -> Res
 
 
 def _document(evaluation: Evaluation) -> dict[str, JSON]:
-    return {**summary_to_json(evaluation), "members": [member_to_json(member) for member in evaluation.members]}
-
-
-def _summary(summary: EvaluationSummary) -> dict[str, JSON]:
-    return summary_to_json(Evaluation(summary=summary, members=()))
+    return {**summary_to_json(evaluation.summary), "members": [member_to_json(member) for member in evaluation.members]}
