@@ -40,8 +40,6 @@ class Action(StrEnum):
     CHECK_REPOSITORY = "check_repository"
     FOLLOW = "follow"
     UNFOLLOW = "unfollow"
-    SHARE = "share"
-    UNSHARE = "unshare"
 
 
 class Resource(StrEnum):
@@ -55,7 +53,6 @@ class Resource(StrEnum):
     KEY = "key"
     SESSION = "session"
     REPOSITORY = "repository"
-    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

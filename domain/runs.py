@@ -120,3 +120,18 @@ class RunCursor:
 
     created_at: datetime
     run_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSummary:
+    """A project and its newest run. `scores` are quality scores, the oldest first; None where a run has none."""
+
+    project_key: str
+    run_id: UUID
+    created_at: datetime
+    name: str
+    branch: str | None
+    quality_score: float | None
+    review_verdict: str | None
+    tool_versions: Mapping[str, str]
+    scores: Sequence[float | None]

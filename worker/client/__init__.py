@@ -4,7 +4,6 @@ from domain.evaluations.evaluation import Evaluation, EvaluationStatus, Evaluati
 from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
-from domain.reports import ReportCursor, SharedReport
 from domain.tracking.follows import Follow, FollowCursor, FollowSettings, FollowWhen
 from domain.tracking.hooks import HookOutcome
 from domain.tracking.repository import (
@@ -23,7 +22,7 @@ from worker.client.jobs.submissions import (
     UploadSubmission,
     job_options_from_json,
 )
-from worker.client.repositories.changes import RepositoryChanges, repository_settings_from_json
+from worker.client.repositories.changes import RepositoryChanges
 from worker.client.repositories.serializers import follow_to_json, repository_to_json, trending_to_json
 from worker.client.results import (
     Completed,
@@ -46,7 +45,6 @@ from worker.client.serializers import (
     webhook_delivery_to_json,
 )
 from worker.export.export_format import ExportFormat
-from worker.results.evaluations.evaluation_format import EvaluationFormat
 
 __all__ = [
     "AnalysisStatus",
@@ -56,7 +54,6 @@ __all__ = [
     "Completed",
     "CreatedKey",
     "Evaluation",
-    "EvaluationFormat",
     "EvaluationItem",
     "EvaluationStatus",
     "EvaluationSummary",
@@ -76,14 +73,12 @@ __all__ = [
     "Policy",
     "ProjectTrend",
     "RateLimit",
-    "ReportCursor",
     "RepositoryChanges",
     "RepositoryCursor",
     "RepositorySettings",
     "RepositoryStatistics",
     "RepositorySubmission",
     "RunComparison",
-    "SharedReport",
     "Submission",
     "TrackedRepository",
     "TrendingRepository",
@@ -96,7 +91,6 @@ __all__ = [
     "job_options_from_json",
     "job_to_json",
     "parse_policy",
-    "repository_settings_from_json",
     "repository_to_json",
     "run_summary_to_json",
     "run_to_json",

@@ -26,7 +26,7 @@ from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.jobs import Job, JobCursor, JobStatus
 from domain.options import JobOptions
-from domain.runs import Run, RunCursor
+from domain.runs import Run, RunCursor, RunSummary
 from domain.sources import Authorship
 from domain.tags import Tags
 from domain.text import JSON
@@ -297,6 +297,10 @@ class Client(Subjects):
         do.
         """
         return await self._runs.find_id(user_id, prefix)
+
+    async def get_run_summary(self, user_id: UUID, run_id: UUID) -> RunSummary:
+        """Return the run without its large documents. Raises NotFoundError, ForbiddenError."""
+        return await self._runs.summary(user_id, run_id)
 
     async def get_run(self, user_id: UUID, run_id: UUID) -> Run:
         """Return the run with its metrics, file tree and findings. Raises NotFoundError, ForbiddenError."""

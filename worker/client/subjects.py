@@ -7,7 +7,7 @@ from worker.client.connections import Connections
 from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.submissions import Submitter
 from worker.client.repositories.repositories import RepositoriesClient
-from worker.client.runs.reports import ReportsClient
+from worker.client.runs.project_list import ProjectsClient
 from worker.client.runs.tags import TagsClient
 
 
@@ -18,10 +18,10 @@ class Subjects:
     """API keys."""
     sessions: SessionsClient
     """Sessions of people in a browser."""
+    projects: ProjectsClient
+    """Projects: whatever has been analysed under one name."""
     tags: TagsClient
     """Tags of runs."""
-    reports: ReportsClient
-    """Shared reports."""
     evaluations: EvaluationsClient
     """Evaluations: projects of declared authors, compared."""
     repositories: RepositoriesClient
@@ -30,7 +30,7 @@ class Subjects:
     def __init__(self, connections: Connections, submitter: Submitter, actor: Actor) -> None:
         self.keys = KeysClient(connections, actor)
         self.sessions = SessionsClient(connections, self.keys, actor)
+        self.projects = ProjectsClient(connections.database)
         self.tags = TagsClient(connections.database, actor)
-        self.reports = ReportsClient(connections, actor)
         self.evaluations = EvaluationsClient(connections, submitter, actor)
         self.repositories = RepositoriesClient(connections, submitter.settings, actor)

@@ -50,6 +50,13 @@ def export_document(
     return _EXPORTS[export_format](run)
 
 
+def read_result(document: Mapping[str, JSON]) -> ExportedRun:
+    """Return a result's document as the exports read it, for the collectors that exist."""
+    from collectors.engine.discovery import declarations  # noqa: PLC0415 - see `export_result`
+
+    return read_run(document, declarations())
+
+
 def check_metric_choice(export_format: ExportFormat, metric: str | None) -> None:
     """Raise InvalidInputError for a metric with a form that shows all of them."""
     if metric is not None and not export_format.is_badge:

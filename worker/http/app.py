@@ -1,7 +1,6 @@
 """The application: routes, layers, and answers to errors."""
 
 import asyncio
-from functools import cache
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -13,22 +12,22 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from domain.errors import Vibe8Error
-from infrastructure.json_codec import dumps
 from infrastructure.observability.tracing import NoTracer, Tracer
 from worker.client import Client
 from worker.client.operator import OperatorClient
-from worker.http.api.description.openapi import describe
 from worker.http.api.routes import allowed_methods, api_routes
-from worker.http.identity import Identify
+from worker.http.identity import FirstOf, Identify
 from worker.http.middleware.bodies import BodyLayer
 from worker.http.middleware.context import ContextLayer, context_of
 from worker.http.middleware.origins import OriginLayer
 from worker.http.options import HttpOptions
+from worker.http.pages.layout.visitor import SessionCookie, SignInNeededError
+from worker.http.pages.routes import error_page, is_page, page_routes, sign_in_first
 from worker.http.problems import INTERNAL, METHOD_NOT_ALLOWED, ProblemError, as_problem, problem_response
 from worker.http.service import Service
 from worker.http.streams import EventStreams
 
-_HANDLED = (ProblemError, Vibe8Error, RequestValidationError, HTTPException, Exception)
+_HANDLED = (ProblemError, SignInNeededError, Vibe8Error, RequestValidationError, HTTPException, Exception)
 
 
 def create_app(
@@ -48,6 +47,7 @@ def create_app(
     """
     options = options or HttpOptions()
     streams = EventStreams(options.max_streams, options.max_streams_per_user, closing or asyncio.Event())
+    identify = FirstOf([identify, SessionCookie(client)])
     service = Service(client=client, identify=identify, options=options, streams=streams, operator=operator)
     app: ASGIApp = build_routes(service)
     app = BodyLayer(app, options)
@@ -75,23 +75,21 @@ def build_routes(service: Service) -> FastAPI:
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(_HANDLED, _answer_error),
     )
-    app.state.service, app.state.description = service, _description
-    app.router.routes.extend(api_routes())
+    app.state.service = service
+    app.router.routes.extend([*api_routes(), *page_routes()])
     return app
-
-
-@cache
-def _description() -> bytes:
-    """Return the description of the API, which is the same for every application; made when it is first asked for."""
-    return dumps(describe(api_routes()))
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     """Answer an error that a route raised. An unexpected one is raised again afterwards, and logged by its layer."""
+    if isinstance(error, SignInNeededError):
+        return sign_in_first(request, error)
     request_id = context_of(request).request_id
     problem = as_problem(error) or ProblemError(INTERNAL, f"the service failed; its log has request {request_id}")
     if problem.problem is METHOD_NOT_ALLOWED:
-        problem.headers = {"Allow": allowed_methods(api_routes(), _route_path(request))}
+        problem.headers = {"Allow": allowed_methods([*api_routes(), *page_routes()], _route_path(request))}
+    if is_page(request, _route_path(request)):
+        return error_page(request, problem)
     return problem_response(problem, request_id)
 
 

@@ -3,7 +3,6 @@
 from tests.hostile.owners.evaluation_cases import EVALUATIONS
 from tests.hostile.owners.job_cases import JOBS, RUNS
 from tests.hostile.owners.key_cases import KEYS, SESSIONS
-from tests.hostile.owners.report_cases import REPORTS
 from tests.hostile.owners.repository_cases import REPOSITORIES
 from tests.hostile.owners.world import Call
 
@@ -14,12 +13,12 @@ SUBJECTS = {
     "sessions": SESSIONS,
     "evaluations": EVALUATIONS,
     "repositories": REPOSITORIES,
-    "reports": REPORTS,
 }
 
 THING_CALLS = {name: call for subject in SUBJECTS.values() for name, call in subject.calls.items()}
 OWN_CALLS: dict[str, Call] = {
     "delete_user": lambda client, user, _: client.delete_user(user),
+    "projects.list": lambda client, user, _: client.projects.list(user),
     **{name: call for subject in SUBJECTS.values() for name, call in subject.own.items()},
 }
 CALLS_BY_PREFIX = {"find_job_id", "find_run_id", "evaluations.find_id", "repositories.find_id"}
@@ -28,8 +27,6 @@ CALLS_WITHOUT_OWNER = {
     "get_or_create_user",  # the caller has authenticated the user
     "for_request",  # the same client, with an address for its entries in the audit log
     "webhook_secrets",  # derived from the id, without reading any data
-    "reports.view",  # for anyone who has the code
-    "reports.badge",
     "keys.authenticate",  # says whose key it is
     "sessions.check_link",  # these take a secret of the user's, not the user's id
     "sessions.begin_by_link",

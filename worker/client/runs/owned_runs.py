@@ -11,7 +11,7 @@ from domain.findings.comparison import compare_runs
 from domain.findings.measured_run import MeasuredRun
 from domain.findings.roles import Role
 from domain.findings.selection import FindingFilter
-from domain.runs import Run, RunCursor
+from domain.runs import Run, RunCursor, RunSummary
 from domain.statistics.trends import Series, latest_series, trends
 from domain.tags import Tags, normalize_tags
 from domain.text import JSON, one_line
@@ -70,6 +70,11 @@ class OwnedRuns:
         """See `Client.find_run_id`."""
         async with self.database.unit_of_work() as work:
             return await RunRepository(work).find_id(prefix, user_id)
+
+    async def summary(self, user_id: UUID, run_id: UUID) -> RunSummary:
+        """See `Client.get_run_summary`."""
+        async with self.database.unit_of_work() as work:
+            return owned_run(await RunRepository(work).summary(run_id), user_id)
 
     async def get(self, user_id: UUID, run_id: UUID) -> Run:
         """See `Client.get_run`."""

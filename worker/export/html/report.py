@@ -28,16 +28,13 @@ FINDINGS_SHOWN, FILES_SHOWN, CELLS_SHOWN = 200, 25, 2_000
 _SHRINKING = (1.0, 0.5, 0.2, 0.05, 0.0)
 """Parts of the lists that are tried in turn; only texts that are extremely long need another than the first."""
 
-_TEMPLATES = Path(__file__).with_name("templates")
+REPORT_TEMPLATES = Path(__file__).with_name("templates")
 
 
-def html_report(run: ExportedRun, *, listed: bool = True) -> bytes:
-    """Return the report as UTF-8: at most BYTES_LIMIT, without script, and each cut of a list is counted.
-
-    One that is not `listed` asks search engines to leave it out.
-    """
-    fixed_parts = _fixed_parts(run) | {"listed": listed}
-    template = environment().get_template("report.html")
+def html_report(run: ExportedRun) -> bytes:
+    """Return the report as UTF-8: at most BYTES_LIMIT, without script, and each cut of a list is counted."""
+    fixed_parts = _fixed_parts(run)
+    template = _environment().get_template("report.html")
     for share in _SHRINKING:
         page = template.render(fixed_parts | _lists(run, share)).encode()
         if len(page) <= BYTES_LIMIT:
@@ -45,18 +42,27 @@ def html_report(run: ExportedRun, *, listed: bool = True) -> bytes:
     return page
 
 
+def report_parts(run: ExportedRun) -> dict[str, Any]:
+    """Return the values of the report's templates, for a page that includes them in a layout of its own."""
+    return _fixed_parts(run) | _lists(run, 1.0)
+
+
 @cache
-def environment() -> jinja2.Environment:
-    """Return the templates of all pages. What they show is escaped."""
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(REPORT_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    add_filters(environment)
     return environment
+
+
+def add_filters(environment: jinja2.Environment) -> None:
+    """Add the filters that the parts of the report use."""
+    environment.filters["breakable"] = _breakable
 
 
 def _breakable(path: str) -> Markup:
@@ -67,7 +73,7 @@ def _breakable(path: str) -> Markup:
 @cache
 def style_sheet() -> tuple[str, str]:
     """Return the style sheet, and its hash as the content security policy names it."""
-    text = (_TEMPLATES / "report.css").read_text().strip()
+    text = (REPORT_TEMPLATES / "report.css").read_text().strip()
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return text, f"sha256-{digest}"
 

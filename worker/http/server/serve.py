@@ -23,7 +23,7 @@ from worker.http.identity import BearerKeys, FirstOf
 from worker.http.options import HttpOptions
 from worker.http.server.health import HttpHealth
 from worker.http.server.protocol import BoundedH11Protocol
-from worker.http.trusted_header import TrustedHeader
+from worker.http.server.trusted_header import TrustedHeader
 
 GRACE_SECONDS = 20
 """Seconds that answers may still take after SIGTERM. Event streams end at once; their readers connect again."""

@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures.network.http_service import Tokens, http_client
 from worker.client import Client
 from worker.http import HttpOptions, Permission, create_app
-from worker.http.trusted_header import TrustedHeader
+from worker.http.server.trusted_header import TrustedHeader
 
 JOBS = "/api/v1/jobs"
 

@@ -1,0 +1,61 @@
+"""The projects of a user, each with its newest run and the quality scores before it."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.runs import ProjectSummary
+
+SCORES_SHOWN = 30
+"""Scores of one project: those of its newest runs of the newest run's branch."""
+
+# One index entry a project is read, not one a run: each step looks for the next greater key.
+_PROJECTS = text(f"""
+    WITH RECURSIVE keys AS (
+        (SELECT project_key FROM analysis_runs
+         WHERE user_id = :user_id AND project_key IS NOT NULL AND project_key > :after
+         ORDER BY project_key LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT next.project_key FROM analysis_runs AS next
+            WHERE next.user_id = :user_id AND next.project_key IS NOT NULL AND next.project_key > keys.project_key
+            ORDER BY next.project_key LIMIT 1)
+        FROM keys WHERE keys.project_key IS NOT NULL
+    ), chosen AS MATERIALIZED (SELECT project_key FROM keys WHERE project_key IS NOT NULL LIMIT :limit)
+    SELECT chosen.project_key, newest.*, (
+        SELECT array_agg(scored.quality_score ORDER BY scored.created_at) FROM (
+            SELECT quality_score, created_at FROM analysis_runs
+            WHERE user_id = :user_id AND project_key = chosen.project_key
+                AND git_branch IS NOT DISTINCT FROM newest.git_branch
+            ORDER BY created_at DESC LIMIT {SCORES_SHOWN}
+        ) AS scored
+    ) AS scores
+    FROM chosen CROSS JOIN LATERAL (
+        SELECT run_id, created_at, git_repo_url, project_name, upload_filename, git_branch, quality_score,
+            review_verdict, tool_versions
+        FROM analysis_runs
+        WHERE user_id = :user_id AND project_key = chosen.project_key
+        ORDER BY created_at DESC LIMIT 1
+    ) AS newest
+    ORDER BY chosen.project_key
+""")  # nosec B608 # noqa: S608 - no input in it
+
+
+async def list_projects(connection: AsyncConnection, user_id: UUID, *, after: str, limit: int) -> list[ProjectSummary]:
+    """Return the user's projects in the order of their keys, those after the key `after`."""
+    rows = await connection.execute(_PROJECTS, {"user_id": user_id, "after": after, "limit": limit})
+    return [
+        ProjectSummary(
+            project_key=row.project_key,
+            run_id=row.run_id,
+            created_at=row.created_at,
+            name=row.project_name or row.git_repo_url or row.upload_filename or row.project_key,
+            branch=row.git_branch,
+            quality_score=None if row.quality_score is None else float(row.quality_score),
+            review_verdict=row.review_verdict,
+            tool_versions=row.tool_versions or {},
+            scores=[None if score is None else float(score) for score in row.scores],
+        )
+        for row in rows
+    ]

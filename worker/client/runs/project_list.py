@@ -1,0 +1,33 @@
+"""The projects of a user: whatever has been analysed under one name."""
+
+from uuid import UUID
+
+from domain.runs import ProjectSummary
+from infrastructure.database.engine import Database
+from infrastructure.database.queries.projects import list_projects
+from worker.results.calibration import standing_to_json
+
+MAX_LISTED_PROJECTS = 100
+
+
+def project_grade(project: ProjectSummary) -> str | None:
+    """Return the grade A to E of the project's newest run, as in its result; None where it is not known."""
+    standing = standing_to_json({}, None, project.tool_versions, project.quality_score)
+    grade: str | None = standing["grade"]
+    return grade
+
+
+class ProjectsClient:
+    """Projects of users."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, user_id: UUID, *, limit: int = 50, after: str | None = None) -> list[ProjectSummary]:
+        """Return the user's projects in the order of their keys, at most `limit` and MAX_LISTED_PROJECTS.
+
+        For the next page, pass the last one's `project_key` as `after`; an empty page is the end.
+        """
+        limit = max(1, min(limit, MAX_LISTED_PROJECTS))
+        async with self._database.unit_of_work() as work:
+            return await list_projects(work, user_id, after=(after or "").replace("\0", ""), limit=limit)

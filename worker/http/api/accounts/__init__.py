@@ -1,1 +1,0 @@
-"""Routes about what a user has beside jobs and runs."""

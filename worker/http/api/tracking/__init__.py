@@ -1,1 +1,0 @@
-"""Routes about tracked repositories and the push hooks of their hosts."""

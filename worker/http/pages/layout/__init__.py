@@ -1,0 +1,1 @@
+"""What all pages share: their layout and values, the forms that they send, and who looks at them."""

@@ -1,1 +1,0 @@
-"""The results of an evaluation as documents for readers and other programs."""
