@@ -60,10 +60,13 @@ async def test_demo_shows_a_result_and_leaves_nothing_behind(project: System) ->
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert [line[:3] for line in lines if line[1:2] == "/"] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    assert [line[:3] for line in lines if line[1:2] == "/"] == [f"{number}/7" for number in range(1, 8)]
     assert any(
         line in ("Gate: approved", "Gate: rejected") for line in lines
     )  # it was compared with the earlier commit
+    pushed = lines.index(next(line for line in lines if line.startswith("7/7")))
+    compared = "\n".join(lines[pushed:])
+    assert "security" in compared  # what the pushed commit brought
     report = project.directory / "vibe8-report.html"
     assert lines[-1] == f"The report for a browser: {report}"
     assert report.read_text().startswith("<!DOCTYPE html>")
