@@ -45,10 +45,13 @@ def _outcome(row: Row[Any]) -> Outcome:
 
 
 def members_from_json(config: Mapping[str, JSON], metrics: Mapping[str, JSON]) -> list[Member]:
-    """Return the members of an evaluation that has ended, from its stored documents."""
-    outcomes = metrics["members"]
+    """Return the members of an evaluation that has ended, from its stored documents.
+
+    One without a stored outcome counts as deleted: another program has written the evaluation's status.
+    """
+    outcomes = {job_id: Outcome.from_json(document) for job_id, document in metrics.get("members", {}).items()}
     declared = [Declaration.from_json(document) for document in config["members"]]
-    return [Member(declared=each, outcome=Outcome.from_json(outcomes[each.job_id])) for each in declared]
+    return [Member(declared=each, outcome=outcomes.get(each.job_id, Outcome.deleted())) for each in declared]
 
 
 def members_to_json(members: Sequence[Member]) -> dict[str, JSON]:

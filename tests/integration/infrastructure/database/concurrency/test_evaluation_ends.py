@@ -8,18 +8,22 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, text
 
+from domain.audit import Actor
 from domain.evaluations.evaluation import EvaluationStatus, MemberState
 from domain.jobs import MAX_ATTEMPTS, Claim
 from infrastructure.database.engine import Database
+from infrastructure.database.evaluations.evaluations import EvaluationRepository
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository
 from infrastructure.database.repositories.attempts import AttemptRepository
 from infrastructure.database.repositories.cleanup import CleanupRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
-from infrastructure.database.repositories.runs import SerializedRun
+from infrastructure.database.repositories.runs import RunRepository, SerializedRun
+from infrastructure.database.repositories.users import UserRepository
 from tests.fixtures.control.evaluations import claim_all, complete, fail, run_of, submit_evaluation
 from tests.fixtures.jobs import backdate, claim_next, end_attempt, submit
 from tests.fixtures.waiting import until
+from tests.integration.infrastructure.database.concurrency.test_lock_order import Interleaving
 from worker.client import Client
 
 COUNT_ENDS = (
@@ -119,6 +123,36 @@ async def test_many_members_that_end_at_once(client: Client, user_id: UUID, data
     assert await ends(database) == 5
 
 
+async def test_user_is_deleted_while_the_last_member_ends(client: Client, user_id: UUID, database: Database) -> None:
+    """The end holds the user and the job, and waits for the evaluation, which the deletion would lock last."""
+    evaluation_id = (await submit_evaluation(client, user_id)).summary.evaluation_id
+    first, second = await claim_all(database, 2)
+    await complete(database, first)
+    interleaving = Interleaving(database)
+    async with interleaving.holding("evaluation_runs", "id", evaluation_id):
+        await interleaving.start(lambda work: end_attempt(work, second, run_of(second)))
+        await interleaving.start(lambda work: UserRepository(work).delete(user_id, 100))
+    async with database.unit_of_work() as work:
+        for table in ("users", "evaluation_runs", "analysis_runs", "jobs"):
+            assert await work.scalar(text(f"SELECT count(*) FROM {table}")) == 0  # noqa: S608 - names of this module
+
+
+async def test_evaluation_is_deleted_while_a_member_is_retried_and_a_run_deleted(
+    client: Client, user_id: UUID, database: Database
+) -> None:
+    evaluation_id = (await submit_evaluation(client, user_id)).summary.evaluation_id
+    first, second = await claim_all(database, 2)
+    run_id = await complete(database, first)
+    await fail(database, second)
+    interleaving = Interleaving(database)
+    async with interleaving.holding("evaluation_runs", "id", evaluation_id):
+        await interleaving.start(lambda work: JobRepository(work).retry_failed(second.job.job_id))
+        await interleaving.start(lambda work: EvaluationRepository(work).delete(evaluation_id, Actor()))
+        await interleaving.start(lambda work: RunRepository(work).delete(run_id))
+    # The retry came first and reopened it, so it was not deleted.
+    assert await states(client, user_id, evaluation_id) == ("running", ["deleted", "pending"])
+
+
 async def test_members_that_end_in_one_batch(client: Client, user_id: UUID, database: Database) -> None:
     evaluation_id = (await submit_evaluation(client, user_id)).summary.evaluation_id
     first, second = await claim_all(database, 2)
@@ -213,6 +247,15 @@ async def test_every_way_in_which_the_last_member_ends(
     assert [member.outcome.state for member in evaluation.members] == [MemberState.COMPLETED, state]
     assert evaluation.members[1].outcome.reason
     assert await ends(database) == 1
+
+
+async def test_status_that_another_program_wrote_has_no_results(
+    client: Client, user_id: UUID, database: Database
+) -> None:
+    evaluation_id = (await submit_evaluation(client, user_id)).summary.evaluation_id
+    async with database.unit_of_work() as work:
+        await work.execute(text("UPDATE evaluation_runs SET status = 'completed'"))
+    assert await states(client, user_id, evaluation_id) == ("completed", ["deleted", "deleted"])
 
 
 async def test_evaluation_without_any_result_has_failed(client: Client, user_id: UUID, database: Database) -> None:
