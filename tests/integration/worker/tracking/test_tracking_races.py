@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,6 +25,7 @@ from worker.tracking.tracker import RepositoryTracker
 
 REPOSITORIES = 6
 ROUNDS = 12
+Call = Callable[[UUID], Awaitable[Any]]
 TOLD = FollowSettings(when=FollowWhen.END, notify_url="https://hooks.example.org/x")
 
 
@@ -55,65 +56,66 @@ def interrupted() -> float:
     return float(REPOSITORY_CHECKS.labels("interrupted")._value.get())
 
 
-async def test_everything_at_the_same_time(tracked: Tracked) -> None:
-    before = interrupted()
+async def add_repositories(tracked: Tracked, users: list[UUID]) -> dict[UUID, list[UUID]]:
+    """Let each user track public repositories. Returns their ids by user."""
+    found: dict[UUID, list[UUID]] = {user: [] for user in users}
+    for user, number in itertools.product(users, range(REPOSITORIES)):
+        url, settings = tracked.server.url(f"o/r{number}"), RepositorySettings(public=True)
+        found[user].append((await tracked.client.repositories.add(user, url=url, settings=settings)).repository_id)
+    return found
+
+
+def calls_of_owners(tracked: Tracked, mine: dict[UUID, list[UUID]]) -> list[Call]:
     repositories = tracked.client.repositories
-    users = [tracked.user_id, await tracked.client.get_or_create_user("bob@example.org")]
-    heads = MovingHeads()
-    services = replace(tracked.services, heads=heads)  # type: ignore[arg-type]
-    mine: dict[UUID, list[UUID]] = {}
-    for user in users:
-        added = [
-            await repositories.add(
-                user, url=f"https://{tracked.server.allowed_host}/o/r{n}", settings=RepositorySettings(public=True)
-            )
-            for n in range(REPOSITORIES)
-        ]
-        mine[user] = [each.repository_id for each in added]
     everything = [each for ids in mine.values() for each in ids]
-
-    def any_of(user: UUID) -> UUID:
-        return random.choice(mine[user])
-
-    calls: list[Callable[[UUID], Awaitable[Any]]] = [
-        lambda user: repositories.check(user, any_of(user)),
-        lambda user: repositories.update(user, any_of(user), RepositoryChanges(description="x", schedule="* * * * *")),
+    changes = RepositoryChanges(description="x", schedule="* * * * *")
+    return [
+        lambda user: repositories.check(user, random.choice(mine[user])),
+        lambda user: repositories.update(user, random.choice(mine[user]), changes),
         lambda user: repositories.follow(user, random.choice(everything), TOLD),
         lambda user: repositories.unfollow(user, random.choice(everything)),
+    ]
+
+
+def work_of_replicas(tracked: Tracked) -> list[Call]:
+    services = replace(tracked.services, heads=MovingHeads())  # type: ignore[arg-type]
+    return [
         lambda _: RepositoryTracker(services).run_until_idle(),
         lambda _: end_jobs(tracked),
         lambda _: RunEndApplier(tracked.database, lambda: None).apply_all(),
     ]
 
-    async def run(call: Callable[[UUID], Awaitable[Any]]) -> None:
+
+async def run_all(calls: list[Call], users: list[UUID], *further: Coroutine[Any, Any, None]) -> None:
+    """Make each call many times, for a user chosen at random, all at the same time."""
+
+    async def run(call: Call) -> None:
         for _ in range(ROUNDS):
             with suppress(NotFoundError):  # one who does not follow
                 await call(random.choice(users))
 
     async with asyncio.TaskGroup() as group:
-        for call in calls * 2:
-            group.create_task(run(call))
+        for work in (*further, *map(run, calls)):
+            group.create_task(work)
 
+
+async def test_everything_at_the_same_time(tracked: Tracked) -> None:
+    before = interrupted()
+    users = [tracked.user_id, await tracked.client.get_or_create_user("bob@example.org")]
+    mine, work_done = await add_repositories(tracked, users), work_of_replicas(tracked)
+    await run_all([*calls_of_owners(tracked, mine), *work_done] * 2, users)
+    query = "SELECT options ->> 'repository_id' AS id, source_metadata ->> 'tracked_head' AS head FROM jobs"
     async with tracked.database.unit_of_work() as work:
-        rows = await work.execute(
-            text("SELECT options ->> 'repository_id' AS id, source_metadata ->> 'tracked_head' AS head FROM jobs")
-        )
-        jobs = Counter((row.id, row.head) for row in rows)
+        jobs = Counter((row.id, row.head) for row in await work.execute(text(query)))
     assert jobs
     assert set(jobs.values()) == {1}
-    assert interrupted() == before
-
-    # The deletion of an owner, beside all of this.
-    async with asyncio.TaskGroup() as group:
-        group.create_task(tracked.client.delete_user(users[1]))
-        for call in calls[4:]:
-            group.create_task(run(call))
+    await run_all(work_done, users, tracked.client.delete_user(users[1]))
     async with tracked.database.unit_of_work() as work:
         for table, column in (
             ("repositories", "owner_id"),
             ("user_repository_follows", "user_id"),
             ("jobs", "user_id"),
         ):
-            query = text(f"SELECT count(*) FROM {table} WHERE {column} = :user")  # noqa: S608 - fixed names
-            assert await work.scalar(query, {"user": users[1]}) == 0
+            left = text(f"SELECT count(*) FROM {table} WHERE {column} = :user")  # noqa: S608 - fixed names
+            assert await work.scalar(left, {"user": users[1]}) == 0
     assert interrupted() == before
