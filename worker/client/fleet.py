@@ -1,11 +1,12 @@
 """The fleet for operators: the queue's counts, the workers, and pausing, resuming and draining them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domain.audit import Action, Actor, Resource
-from domain.errors import NotFoundError
+from domain.errors import NotFoundError, ServiceUnavailableError
 from domain.jobs import JobStatus, StatusCount
 from domain.text import JSON, one_line
 from domain.workers import PAUSED, WorkerInfo
@@ -72,7 +73,8 @@ class FleetClient:
         async with self._database.unit_of_work() as work:
             changed = await MaintenanceRepository(work).set_paused(paused=paused, actor=self._actor)
         if not paused:
-            await self._queue.wake_workers()  # otherwise idle workers look within seconds
+            with suppress(ServiceUnavailableError):  # idle workers look within seconds
+                await self._queue.wake_workers()
         return changed
 
     async def drain(self, worker_id: str | None) -> Sequence[str]:

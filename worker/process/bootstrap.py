@@ -3,13 +3,14 @@
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from arq import func
 from arq.connections import ArqRedis
 from arq.worker import Worker
 
+from domain.errors import ServiceUnavailableError
 from domain.sandbox import Guarantee
 from domain.text import JSON
 from infrastructure.database.engine import Database
@@ -108,7 +109,8 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         queue, vault = JobQueue(redis), token_vault(settings, redis)
         events = EventPublisher(redis)
         stack.push_async_callback(events.flush)
-        await queue.purge_old_entries()
+        with suppress(ServiceUnavailableError):  # a read-only or full Redis keeps no worker from its work
+            await queue.purge_old_entries()
         leases = LeaseKeeper(database, queue)
         worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         registry, lock = WorkerRegistry(redis), SessionLock.from_settings(settings, worker_id)

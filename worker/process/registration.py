@@ -13,6 +13,7 @@ import structlog
 from domain.errors import TransientError
 from domain.workers import READY, WorkerInfo
 from infrastructure.database.server.session_lock import SessionLock
+from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.redis.worker_registry import DRAIN, Report, WorkerRegistry
 from worker.jobs.dead_workers import REPORT_SECONDS
 from worker.jobs.lease_keeper import LeaseKeeper
@@ -53,11 +54,15 @@ class WorkerRegistration:
                 log.debug("registration.removal_failed")
 
     async def _register(self) -> None:
+        throttle = LogThrottle()
         while True:
             try:
                 await self.registry.register(self._info())
-            except TransientError:
-                log.debug("registration.failed")
+                if throttle.reset():
+                    log.info("service.available", after="registration.failed")
+            except TransientError as error:
+                if throttle.allows():
+                    log.warning("registration.failed", reason=str(error))
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _report_forever(self) -> None:
