@@ -61,6 +61,8 @@ _REFUSALS = (
 )
 """Errors of a Redis that is up and refuses, and what to do."""
 
+_DISK_FULL = "Redis cannot write its data to disk, and refuses all commands that write; free space there, see its log"
+
 _WAKEUP_CHANNEL = "vibe8:be" + "ll"
 """Older workers subscribe to this name. It is written in two parts because the word itself is no longer in use here."""
 
@@ -115,6 +117,8 @@ async def redis_errors() -> AsyncIterator[None]:
         for kind, text in _REFUSALS:
             if isinstance(error, kind):
                 raise ServiceUnavailableError(text) from error
+        if str(error).startswith("MISCONF"):  # redis-py has no class for it
+            raise ServiceUnavailableError(_DISK_FULL) from error
         raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL") from error
 
 

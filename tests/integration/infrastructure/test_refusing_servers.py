@@ -59,6 +59,7 @@ async def test_read_only_postgresql_is_an_outage_without_sql(database: Database)
     [
         ("READONLY You can't write against a read only replica.", "REDIS_URL must lead to the primary"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "raise its maxmemory"),
+        ("MISCONF Errors writing to the AOF file: No space left on device", "free space"),
         ("NOAUTH Authentication required.", "refuses the password"),
     ],
 )
