@@ -15,6 +15,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "prometheus.md": prometheus.page,
     "result.md": result.page,
     "result.schema.json": result_schema.document,
+    "../worker/http/api/description/result.schema.json": result_schema.document,
 }
 
 

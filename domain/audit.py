@@ -40,6 +40,8 @@ class Action(StrEnum):
     CHECK_REPOSITORY = "check_repository"
     FOLLOW = "follow"
     UNFOLLOW = "unfollow"
+    SHARE = "share"
+    UNSHARE = "unshare"
 
 
 class Resource(StrEnum):
@@ -53,6 +55,7 @@ class Resource(StrEnum):
     KEY = "key"
     SESSION = "session"
     REPOSITORY = "repository"
+    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,11 @@ class InvalidInputError(PermanentError):
 
 
 class NotFoundError(PermanentError):
-    """There is no such job, run, repository, key or user."""
+    """There is no such job, run, repository, key, report or user."""
 
 
 class ForbiddenError(PermanentError):
-    """The job, run, repository, key or user exists and belongs to somebody else."""
+    """The job, run, repository, key, report or user exists and belongs to somebody else."""
 
 
 class InvalidKeyError(PermanentError):
@@ -46,6 +46,26 @@ class RateLimitedError(LimitExceededError):
     def __init__(self, message: str = "", *, limit: int = 0, reset_seconds: int = 0) -> None:
         super().__init__(message)
         self.limit, self.reset_seconds = limit, reset_seconds
+
+
+class ReportGoneError(PermanentError):
+    """The shared report has expired, or was seen as often as it may."""
+
+
+class ReportPasswordError(PermanentError):
+    """The shared report has a password: none was `given`, or it was wrong."""
+
+    def __init__(self, message: str = "", *, given: bool = False) -> None:
+        super().__init__(message)
+        self.given = given
+
+
+class TooManyAttemptsError(LimitExceededError):
+    """Too many wrong passwords were given for the shared report. It takes another in `reset_seconds`."""
+
+    def __init__(self, message: str = "", *, reset_seconds: int = 0) -> None:
+        super().__init__(message)
+        self.reset_seconds = reset_seconds
 
 
 class IllegalTransitionError(PermanentError):

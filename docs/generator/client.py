@@ -18,6 +18,7 @@ from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.keys import DEFAULT_RATE_LIMIT, MAX_KEYS, MAX_RATE_LIMIT
+from domain.reports import MAX_LISTED_REPORTS, MAX_PASSWORD_BYTES, MAX_VIEWS, WRONG_PASSWORDS
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.statistics.trends import Series, Trend, TrendRun
@@ -35,6 +36,7 @@ from worker.client import (
     Completed,
     CreatedKey,
     Evaluation,
+    EvaluationFormat,
     EvaluationItem,
     EvaluationStatus,
     EvaluationSummary,
@@ -51,12 +53,14 @@ from worker.client import (
     Permission,
     ProjectTrend,
     RateLimit,
+    ReportCursor,
     RepositoryChanges,
     RepositoryCursor,
     RepositorySettings,
     RepositoryStatistics,
     RepositorySubmission,
     RunComparison,
+    SharedReport,
     TrackedRepository,
     TrendingRepository,
     Unfinished,
@@ -80,6 +84,9 @@ ERRORS = (
     errors.ForbiddenError,
     errors.InvalidKeyError,
     errors.PermissionDeniedError,
+    errors.ReportGoneError,
+    errors.ReportPasswordError,
+    errors.TooManyAttemptsError,
     errors.IllegalTransitionError,
     errors.ServiceUnavailableError,
 )
@@ -90,10 +97,10 @@ VALUES: Sequence[type] = (
     Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, FindingPage, FindingState, FindingSeverity, Role,
     RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery, ApiKey, CreatedKey,
     Permission, AuthenticatedKey, RateLimit, EvaluationItem, EvaluationSummary, EvaluationStatus, EvaluationCursor,
-    Evaluation, Member, Declaration, Outcome, MemberState,
-    Permission, AuthenticatedKey, RateLimit, TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
+    Evaluation, Member, Declaration, Outcome, MemberState, EvaluationFormat,
+    TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
     RepositoryCursor, RepositoryStatistics, TrendingRepository, HookOutcome, Follow, FollowSettings, FollowWhen,
-    FollowCursor,
+    FollowCursor, SharedReport, ReportCursor,
 )  # fmt: skip
 FUNCTIONS = (
     client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
@@ -163,6 +170,10 @@ LIMITS = (
     ("`MAX_LISTED_REPOSITORIES`", MAX_LISTED_REPOSITORIES, "tracked repositories, or follows, on a page"),
     ("`MAX_BRANCHES`", MAX_BRANCHES, "watched branches of a tracked repository"),
     ("`MAX_HOOK_BYTES`", MAX_HOOK_BYTES, "bytes of a push hook's body"),
+    ("`MAX_LISTED_REPORTS`", MAX_LISTED_REPORTS, "shared reports on a page of `reports.list`"),
+    ("`MAX_PASSWORD_BYTES`", MAX_PASSWORD_BYTES, "bytes of the password of a shared report"),
+    ("`MAX_VIEWS`", MAX_VIEWS, "views that a shared report can be limited to"),
+    ("`WRONG_PASSWORDS`", WRONG_PASSWORDS, "wrong passwords that a shared report takes in a minute"),
     ("`MAX_KEYS`", MAX_KEYS, "API keys of a user"),
     (
         "`DEFAULT_RATE_LIMIT`",

@@ -8,7 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from domain.evaluations.authors import Author
-from domain.evaluations.measures import MEASURES, project_numbers, source_lines
+from domain.evaluations.measures import COLLECTORS, MEASURES, project_numbers, source_lines
 from domain.jobs import JobStatus
 from domain.text import JSON, one_line
 
@@ -79,7 +79,7 @@ class Declaration:
 class Outcome:
     """How far a member is: with a run its numbers, without one the `reason`.
 
-    `incomplete` names the collectors that did not measure all of the project.
+    `incomplete` names those of COLLECTORS that did not measure all of the project.
     """
 
     state: MemberState
@@ -100,7 +100,7 @@ class Outcome:
             run_id=run_id,
             source_lines=source_lines(metrics),
             numbers=project_numbers(metrics),
-            incomplete=tuple(sorted(name for name, state in collectors.items() if state != "ok")),
+            incomplete=tuple(sorted(name for name in COLLECTORS & collectors.keys() if collectors[name] != "ok")),
             tool_versions=tools,
         )
 

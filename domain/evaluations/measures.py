@@ -44,6 +44,9 @@ MEASURES: tuple[Measure, ...] = (
 )
 """The ten, in the order in which they are shown."""
 
+COLLECTORS = frozenset({"size", "lint", "dead_code", "security", "cyclomatic", "docs", "mi", "dupes"})
+"""The collectors whose numbers are compared."""
+
 SEVERITIES = ("high", "medium", "low")
 
 

@@ -15,7 +15,7 @@ from domain.evaluations.comparison import (
     sample,
     tasks_of,
 )
-from domain.evaluations.evaluation import Evaluation, Member
+from domain.evaluations.evaluation import Evaluation, EvaluationSummary, Member
 from domain.evaluations.measures import MEASURES
 from domain.statistics.dominance import CONFIDENCE, cliffs_delta
 from domain.text import JSON
@@ -36,7 +36,7 @@ def results_to_json(evaluation: Evaluation) -> dict[str, JSON]:
     tasks = tasks_of(members)
     tests, paired = compare_groups(groups), compare_by_task(groups, tasks)
     return {
-        **summary_to_json(evaluation),
+        **summary_to_json(evaluation.summary),
         "caveats": [DECLARED, OBSERVED],
         "measures": [measure.to_json() for measure in MEASURES],
         "groups": [_group_to_json(group, members) for group in groups],
@@ -53,9 +53,14 @@ def results_to_json(evaluation: Evaluation) -> dict[str, JSON]:
     }
 
 
-def summary_to_json(evaluation: Evaluation) -> dict[str, JSON]:
+def evaluation_to_json(evaluation: Evaluation) -> dict[str, JSON]:
+    """Return an evaluation with its projects and without results, as it is before all have ended."""
+    members = [member_to_json(member) for member in evaluation.members]
+    return {**summary_to_json(evaluation.summary), "caveats": [DECLARED, OBSERVED], "members": members}
+
+
+def summary_to_json(summary: EvaluationSummary) -> dict[str, JSON]:
     """Return what is known of the evaluation itself."""
-    summary = evaluation.summary
     return {
         "evaluation_id": str(summary.evaluation_id),
         "name": summary.name,

@@ -1,5 +1,6 @@
 """Entry functions for the children of `test_children.py`; the runner calls them by name."""
 
+import gc
 import os
 import re
 import subprocess
@@ -34,6 +35,10 @@ def search_memory(request: Mapping[str, Any], report_progress: ReportProgress) -
                 memory.seek(int(start, 16))
                 found += len(pattern.findall(memory.read(int(end, 16) - int(start, 16))))
     return {"found": found, "parent": os.getppid()}
+
+
+def look_at_garbage_collection(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    return {"enabled": gc.isenabled(), "frozen": gc.get_freeze_count(), "tracked": len(gc.get_objects())}
 
 
 def raise_permanent_error(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:

@@ -62,6 +62,12 @@ async def test_child_returns_result_and_progress_and_sees_no_secret(
     assert ended(result["pid"])
 
 
+async def test_children_collect_garbage_except_what_the_zygote_has(runner: ZygoteRunner) -> None:
+    found = await runner.run(f"{ENTRIES}:look_at_garbage_collection", {}, sandbox=None, deadline=30)
+    assert found["enabled"]
+    assert found["frozen"] > 10 * found["tracked"]
+
+
 async def test_errors_keep_their_type_and_become_one_line(runner: ZygoteRunner) -> None:
     with pytest.raises(InvalidInputError, match=r"^no good: second line$"):
         await runner.run(f"{ENTRIES}:raise_permanent_error", {}, sandbox=None, deadline=30)

@@ -102,7 +102,7 @@ async def test_a_locked_table_stops_the_migration_without_a_partial_change(datab
     finally:
         await holder.close()
     # Each migration is a transaction of its own: those before the locked table's are undone, and that one as a whole.
-    assert await current_revision(asyncpg_url(database_url)) == "0017"
+    assert await current_revision(asyncpg_url(database_url)) == "0019"
     await upgrade(asyncpg_url(database_url))
     assert await schema_differences(asyncpg_url(database_url)) == []
 

@@ -71,11 +71,13 @@ ADDED_INDEXES = {
     "ix_jobs_result_run_id",
     "ix_daily_usage_day",
     "ix_notices_due",
+    "ix_reports_owner_id_created_at_id",
+    "ix_reports_run_id",
     "ix_notices_ended",
     "ix_notices_open_host",
     "ix_notices_job_id",
 }
-UNIQUE_CONSTRAINTS = {"uq_api_keys_key_hash", "uq_sessions_token_hash"}
+UNIQUE_CONSTRAINTS = {"uq_api_keys_key_hash", "uq_reports_short_code", "uq_sessions_token_hash"}
 PRIMARY_KEYS = {
     "pk_users",
     "pk_analysis_runs",
@@ -96,6 +98,7 @@ PRIMARY_KEYS = {
     "pk_job_uploads",
     "pk_queue_statistics",
     "pk_notices",
+    "pk_reports",
     "alembic_version_pkc",
 }
 

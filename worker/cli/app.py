@@ -24,7 +24,15 @@ from worker.cli.options import (
     run_and_exit,
 )
 from worker.cli.output.errors import print_error
-from worker.cli.signatures import job_commands, key_commands, operator_commands, repository_commands, run_commands
+from worker.cli.signatures import (
+    evaluation_commands,
+    job_commands,
+    key_commands,
+    operator_commands,
+    report_commands,
+    repository_commands,
+    run_commands,
+)
 
 app = typer.Typer(
     name="vibe8",
@@ -191,7 +199,9 @@ def doctor(
 
 app.add_typer(job_commands.app)
 app.add_typer(run_commands.app)
+app.add_typer(evaluation_commands.app)
 app.add_typer(operator_commands.app)
+app.add_typer(report_commands.app)
 app.add_typer(key_commands.app)
 app.add_typer(repository_commands.app)
 
@@ -215,6 +225,8 @@ def run() -> int:
 def _advised(error: Vibe8Error) -> str:
     """Return the message; a job or a run that is not found may be another user's."""
     message = str(error)
+    if isinstance(error, NotFoundError) and message.startswith("there is no evaluation "):
+        return f"{message}; `vibe8 evaluations` lists them, of another user with `--user`"
     if isinstance(error, NotFoundError) and message.startswith(("there is no job ", "there is no run ")):
         return f"{message}; `vibe8 jobs` and `vibe8 runs` list them, of another user with `--user`"
     return message

@@ -5,6 +5,7 @@ imports anything that is slow itself. Its usual command lines are read here, bec
 lines, and describing all commands to it, takes a tenth of the time of a small analysis.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def _main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] != [_ANALYZE] or {"--help", "-h"} & set(arguments):
         sys.exit(_run_any())
+    gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
     early_zygote.start()
     try:
         code = _run_analysis(arguments[1:]) if _is_plain(arguments[1:]) else _run_any()

@@ -4,6 +4,7 @@ from domain.evaluations.evaluation import Evaluation, EvaluationStatus, Evaluati
 from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
+from domain.reports import ReportCursor, SharedReport
 from domain.tracking.follows import Follow, FollowCursor, FollowSettings, FollowWhen
 from domain.tracking.hooks import HookOutcome
 from domain.tracking.repository import (
@@ -22,7 +23,7 @@ from worker.client.jobs.submissions import (
     UploadSubmission,
     job_options_from_json,
 )
-from worker.client.repositories.changes import RepositoryChanges
+from worker.client.repositories.changes import RepositoryChanges, repository_settings_from_json
 from worker.client.repositories.serializers import follow_to_json, repository_to_json, trending_to_json
 from worker.client.results import (
     Completed,
@@ -45,6 +46,7 @@ from worker.client.serializers import (
     webhook_delivery_to_json,
 )
 from worker.export.export_format import ExportFormat
+from worker.results.evaluations.evaluation_format import EvaluationFormat
 
 __all__ = [
     "AnalysisStatus",
@@ -54,6 +56,7 @@ __all__ = [
     "Completed",
     "CreatedKey",
     "Evaluation",
+    "EvaluationFormat",
     "EvaluationItem",
     "EvaluationStatus",
     "EvaluationSummary",
@@ -73,12 +76,14 @@ __all__ = [
     "Policy",
     "ProjectTrend",
     "RateLimit",
+    "ReportCursor",
     "RepositoryChanges",
     "RepositoryCursor",
     "RepositorySettings",
     "RepositoryStatistics",
     "RepositorySubmission",
     "RunComparison",
+    "SharedReport",
     "Submission",
     "TrackedRepository",
     "TrendingRepository",
@@ -91,6 +96,7 @@ __all__ = [
     "job_options_from_json",
     "job_to_json",
     "parse_policy",
+    "repository_settings_from_json",
     "repository_to_json",
     "run_summary_to_json",
     "run_to_json",

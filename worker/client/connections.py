@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -14,9 +14,11 @@ from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import Tracer
 from infrastructure.redis.key_usage import KeyUsage
 from infrastructure.redis.queue import JobQueue, connect, connect_lazily
+from infrastructure.redis.report_passwords import ReportPasswords
 from infrastructure.redis.token_vault import TokenVault
 from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
+from worker.results.document_cache import DocumentCache
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,8 @@ class Connections:
     vault: TokenVault
     key_usage: KeyUsage
     registry: WorkerRegistry
+    report_passwords: ReportPasswords
+    report_documents: DocumentCache = field(default_factory=DocumentCache)
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
         """Add the jobs to the queue. Idle workers find pending rows within seconds if this fails."""
@@ -87,6 +91,7 @@ async def open_connections(settings: Settings, *, lazy_redis: bool = False) -> A
             vault=vault,
             key_usage=KeyUsage(redis),
             registry=WorkerRegistry(redis),
+            report_passwords=ReportPasswords(redis),
         )
 
 

@@ -8,6 +8,7 @@ from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.submissions import Submitter
 from worker.client.repositories.repositories import RepositoriesClient
 from worker.client.runs.project_list import ProjectsClient
+from worker.client.runs.reports import ReportsClient
 from worker.client.runs.tags import TagsClient
 
 
@@ -22,6 +23,8 @@ class Subjects:
     """Projects: whatever has been analysed under one name."""
     tags: TagsClient
     """Tags of runs."""
+    reports: ReportsClient
+    """Shared reports."""
     evaluations: EvaluationsClient
     """Evaluations: projects of declared authors, compared."""
     repositories: RepositoriesClient
@@ -32,5 +35,6 @@ class Subjects:
         self.sessions = SessionsClient(connections, self.keys, actor)
         self.projects = ProjectsClient(connections.database)
         self.tags = TagsClient(connections.database, actor)
+        self.reports = ReportsClient(connections, actor)
         self.evaluations = EvaluationsClient(connections, submitter, actor)
         self.repositories = RepositoriesClient(connections, submitter.settings, actor)

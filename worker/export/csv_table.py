@@ -32,4 +32,9 @@ def _cell(finding: ExportedFinding, column: str) -> str | int:
     value = getattr(finding, column)
     if value is None:
         return ""
-    return value if isinstance(value, int) else _FORMULA.sub(r"\1\2'", str(value))
+    return value if isinstance(value, int) else without_formula(str(value))
+
+
+def without_formula(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: with an apostrophe in front where one could."""
+    return _FORMULA.sub(r"\1\2'", text)

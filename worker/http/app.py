@@ -1,6 +1,7 @@
 """The application: routes, layers, and answers to errors."""
 
 import asyncio
+from functools import cache
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -12,9 +13,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from domain.errors import Vibe8Error
+from infrastructure.json_codec import dumps
 from infrastructure.observability.tracing import NoTracer, Tracer
 from worker.client import Client
 from worker.client.operator import OperatorClient
+from worker.http.api.description.openapi import describe
 from worker.http.api.routes import allowed_methods, api_routes
 from worker.http.identity import FirstOf, Identify
 from worker.http.middleware.bodies import BodyLayer
@@ -75,9 +78,15 @@ def build_routes(service: Service) -> FastAPI:
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(_HANDLED, _answer_error),
     )
-    app.state.service = service
+    app.state.service, app.state.description = service, _description
     app.router.routes.extend([*api_routes(), *page_routes()])
     return app
+
+
+@cache
+def _description() -> bytes:
+    """Return the description of the API, which is the same for every application; made when it is first asked for."""
+    return dumps(describe(api_routes()))
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -15,9 +15,11 @@ Every transaction locks rows in this order, so that no two of them can deadlock:
 6. `repositories`, in the order of their ids, then `user_repository_follows`. A check stores a job and then the head of
    its branch. The end of a job changes no repository: a trigger inserts into `tracked_job_ends`, and a transaction of
    its own applies each end to one repository;
-7. `api_keys`: a use or a revocation takes one row of it, the deletion of a user all of the user's; then `sessions`,
+7. `reports`: a view or a withdrawal takes one row of it; the deletion of a run takes those of the run, in any
+   order, and that of a user skips those that others hold;
+8. `api_keys`: a use or a revocation takes one row of it, the deletion of a user all of the user's; then `sessions`,
    in the order of their ids: a new session locks its user and its key first;
-8. `audit_logs`, in the order of creation: only the deletion of a user changes rows of it. A change of its partitions
+9. `audit_logs`, in the order of creation: only the deletion of a user changes rows of it. A change of its partitions
    locks the table, in a transaction that locks nothing else.
 
 A statement that skips the rows that others hold (SKIP LOCKED) never waits, and may lock a table's rows in any order. No

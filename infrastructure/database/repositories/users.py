@@ -14,6 +14,7 @@ from domain.text import one_line, printable
 from infrastructure.database.access.api_keys import ApiKeyRepository
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.access.reports import ReportRepository
 from infrastructure.database.access.sessions import SessionRepository
 from infrastructure.database.evaluations.evaluations import EvaluationRepository
 from infrastructure.database.repositories.runs import delete_runs, lock_runs
@@ -155,6 +156,10 @@ class UserRepository:
         done = await self._connection.execute(_DELETE_DELIVERIES, {"id": user_id, "limit": limit})
         return DeletedRows(rows=done.rowcount)
 
+    async def delete_reports(self, user_id: UUID, limit: int) -> DeletedRows:
+        """Delete up to `limit` shared reports of the user."""
+        return DeletedRows(rows=await ReportRepository(self._connection).delete_of_user(user_id, limit))
+
     async def delete_keys(self, user_id: UUID, limit: int) -> DeletedRows:
         """Delete up to `limit` API keys of the user."""
         return DeletedRows(rows=await ApiKeyRepository(self._connection).delete_of_user(user_id, limit))
@@ -196,6 +201,7 @@ class UserRepository:
             self.delete_evaluations,
             self.delete_repositories,
             self.delete_follows,
+            self.delete_reports,
             self.delete_keys,
             self.delete_sessions,
             self.forget_addresses,

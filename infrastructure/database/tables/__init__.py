@@ -12,6 +12,7 @@ from infrastructure.database.tables.queue import (
     QueueStatisticsRow,
     WebhookDeliveryRow,
 )
+from infrastructure.database.tables.reports import ReportRow
 from infrastructure.database.tables.runs import AnalysisRunRow, InsightRow
 from infrastructure.database.tables.tracking import FollowRow, HookDeliveryRow, RepositoryRow, TrackedJobEndRow
 from infrastructure.database.tables.users import (
@@ -40,6 +41,7 @@ __all__ = [
     "JobRow",
     "JobUploadRow",
     "QueueStatisticsRow",
+    "ReportRow",
     "RepositoryRow",
     "SessionRow",
     "SignInTokenRow",

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.hostile.owners.world import Subject, World
-from worker.client import Client, EvaluationItem, UploadSubmission
+from worker.client import Client, EvaluationFormat, EvaluationItem, UploadSubmission
 
 
 async def submit_evaluation(client: Client, owner: UUID, _: Any = None) -> Any:
@@ -36,6 +36,9 @@ EVALUATIONS = Subject(
     calls={
         "evaluations.get": lambda client, user, evaluation: client.evaluations.get(user, evaluation),
         "evaluations.results": lambda client, user, evaluation: client.evaluations.results(user, evaluation),
+        "evaluations.export": lambda client, user, evaluation: client.evaluations.export(
+            user, evaluation, EvaluationFormat.CSV
+        ),
         "evaluations.cancel": lambda client, user, evaluation: client.evaluations.cancel(user, evaluation),
         "evaluations.delete": lambda client, user, evaluation: client.evaluations.delete(user, evaluation),
     },

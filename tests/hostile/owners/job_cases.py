@@ -83,6 +83,7 @@ RUNS = Subject(
         "tags.set": lambda client, user, run: client.tags.set(user, run, {"domain": ["web"]}),
         "tags.add": lambda client, user, run: client.tags.add(user, run, {"kind": ["service"]}),
         "tags.remove": lambda client, user, run: client.tags.remove(user, run, {"domain": ["web"]}),
+        "reports.create": lambda client, user, run: client.reports.create(user, run, max_views=5),
         "delete_run": lambda client, user, run: client.delete_run(user, run),
     },
     own={"list_runs": lambda client, user, _: client.list_runs(user)},

@@ -3,6 +3,7 @@
 from tests.hostile.owners.evaluation_cases import EVALUATIONS
 from tests.hostile.owners.job_cases import JOBS, RUNS
 from tests.hostile.owners.key_cases import KEYS, SESSIONS
+from tests.hostile.owners.report_cases import REPORTS
 from tests.hostile.owners.repository_cases import REPOSITORIES
 from tests.hostile.owners.world import Call
 
@@ -13,6 +14,7 @@ SUBJECTS = {
     "sessions": SESSIONS,
     "evaluations": EVALUATIONS,
     "repositories": REPOSITORIES,
+    "reports": REPORTS,
 }
 
 THING_CALLS = {name: call for subject in SUBJECTS.values() for name, call in subject.calls.items()}
@@ -27,6 +29,8 @@ CALLS_WITHOUT_OWNER = {
     "get_or_create_user",  # the caller has authenticated the user
     "for_request",  # the same client, with an address for its entries in the audit log
     "webhook_secrets",  # derived from the id, without reading any data
+    "reports.view",  # for anyone who has the code
+    "reports.badge",
     "keys.authenticate",  # says whose key it is
     "sessions.check_link",  # these take a secret of the user's, not the user's id
     "sessions.begin_by_link",

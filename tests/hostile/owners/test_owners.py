@@ -81,6 +81,7 @@ async def test_calls_about_anything_of_another_user_are_refused(world: World, na
     await check_refusals(world, subject, await subject.make(world, world.users[0]))
     assert (await world.client.list_runs(world.users[1])).runs == []
     assert await world.client.keys.list(world.users[1]) == []
+    assert await world.client.reports.list(world.users[1]) == []
 
 
 async def test_deleted_user_is_refused(world: World) -> None:
@@ -92,7 +93,9 @@ async def test_deleted_user_is_refused(world: World) -> None:
         for call in subject.calls.values():
             with pytest.raises(ForbiddenError):
                 await call(world.client, bob, thing)
-    reading = {"list_jobs", "list_runs", "keys.list", "evaluations.list", "sessions.end_all", "projects.list"}
+    reading = {
+        "list_jobs", "list_runs", "keys.list", "evaluations.list", "sessions.end_all", "reports.list", "projects.list",
+    }  # fmt: skip
     for name in OWN_CALLS.keys() - reading - {f"repositories.{name}" for name in REPOSITORY_LISTS}:
         with pytest.raises(NotFoundError):
             await OWN_CALLS[name](world.client, bob, None)

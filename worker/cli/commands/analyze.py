@@ -1,6 +1,5 @@
 """`vibe8 analyze`: run the ten collectors on this machine, without queue or database."""
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -73,7 +72,6 @@ def run_analysis(
     """
     if as_json and export_format is not None:
         raise InvalidInputError("--json and --format are two forms of the result; use either")
-    gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
     with early_zygote.take() as zygote:
         output = OutputWriter(as_json=as_json or export_format is not None)
         analysis = analyze(

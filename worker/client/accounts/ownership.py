@@ -7,6 +7,7 @@ from domain.errors import ForbiddenError
 from domain.evaluations.evaluation import EvaluationSummary
 from domain.jobs import Job
 from domain.keys import ApiKey
+from domain.reports import SharedReport
 from domain.runs import RunSummary
 from domain.tracking.repository import TrackedRepository
 
@@ -46,6 +47,12 @@ def visible_repository(repository: TrackedRepository, user_id: UUID) -> TrackedR
     if repository.owner_id != user_id and repository.is_public:
         return replace(repository, settings={"public": True}, last_error=None)
     return owned_repository(repository, user_id)
+
+
+def owned_report(report: SharedReport, user_id: UUID) -> SharedReport:
+    """Return the report."""
+    _require_owner(report.owner_id, user_id, "report")
+    return report
 
 
 def _require_owner(owner: UUID, user_id: UUID, what: str) -> None:

@@ -33,6 +33,7 @@ def _steps(user_id: UUID) -> list[Callable[[AsyncConnection, int], Awaitable[Del
         lambda work, limit: UserRepository(work).delete_sessions(user_id, limit),
         lambda work, limit: UserRepository(work).delete_repositories(user_id, limit),
         lambda work, limit: UserRepository(work).delete_follows(user_id, limit),
+        lambda work, limit: UserRepository(work).delete_reports(user_id, limit),
         lambda work, limit: UserRepository(work).delete_jobs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_runs(user_id, limit),
         lambda work, limit: UserRepository(work).delete_webhook_deliveries(user_id, limit),

@@ -15,6 +15,8 @@ from worker.client.accounts.ownership import owned_evaluation
 from worker.client.connections import Connections
 from worker.client.evaluations.items import CheckedEvaluation, EvaluationItem
 from worker.client.jobs.submissions import Submitter
+from worker.results.evaluations.evaluation_format import EvaluationFormat
+from worker.results.evaluations.forms import export_evaluation
 
 MAX_LISTED_EVALUATIONS = 100
 
@@ -71,6 +73,11 @@ class EvaluationsClient:
         """
         evaluation = await self._ended(user_id, evaluation_id)
         return await asyncio.to_thread(results_to_json, evaluation)
+
+    async def export(self, user_id: UUID, evaluation_id: UUID, export_format: EvaluationFormat) -> bytes:
+        """Return the comparison as a document: an HTML page, a CSV table, or JSON. Raises as `results`."""
+        document = await self.results(user_id, evaluation_id)
+        return await asyncio.to_thread(export_evaluation, document, export_format)
 
     async def cancel(self, user_id: UUID, evaluation_id: UUID) -> Evaluation:
         """Cancel the projects that have not ended. The evaluation ends with the last of them, within five seconds.

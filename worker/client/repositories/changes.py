@@ -31,6 +31,11 @@ class RepositoryChanges:
     language: str | None = None
 
 
+def repository_settings_from_json(document: JSON) -> RepositorySettings:
+    """Read the settings of a repository that another program wrote. Raises InvalidInputError, in one line."""
+    return RepositorySettings.from_json(document, collector_names())
+
+
 def column_changes(changes: RepositoryChanges, settings: Settings, vault: TokenVault, now: datetime) -> dict[str, JSON]:
     """Return the new values of columns. Raises InvalidInputError. `now` is the database's time."""
     columns: dict[str, JSON] = {}
@@ -55,7 +60,7 @@ def column_changes(changes: RepositoryChanges, settings: Settings, vault: TokenV
 
 def checked_settings(given: RepositorySettings, settings: Settings) -> RepositorySettings:
     """Return the settings as they are stored. Raises InvalidInputError."""
-    checked = RepositorySettings.from_json(given.to_json(), collector_names())
+    checked = repository_settings_from_json(given.to_json())
     if checked.notify_url is None:
         return checked
     return replace(checked, notify_url=validate_notify_url(checked.notify_url, settings))

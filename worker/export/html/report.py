@@ -31,10 +31,13 @@ _SHRINKING = (1.0, 0.5, 0.2, 0.05, 0.0)
 REPORT_TEMPLATES = Path(__file__).with_name("templates")
 
 
-def html_report(run: ExportedRun) -> bytes:
-    """Return the report as UTF-8: at most BYTES_LIMIT, without script, and each cut of a list is counted."""
-    fixed_parts = _fixed_parts(run)
-    template = _environment().get_template("report.html")
+def html_report(run: ExportedRun, *, listed: bool = True) -> bytes:
+    """Return the report as UTF-8: at most BYTES_LIMIT, without script, and each cut of a list is counted.
+
+    One that is not `listed` asks search engines to leave it out.
+    """
+    fixed_parts = _fixed_parts(run) | {"listed": listed}
+    template = environment().get_template("report.html")
     for share in _SHRINKING:
         page = template.render(fixed_parts | _lists(run, share)).encode()
         if len(page) <= BYTES_LIMIT:
@@ -48,7 +51,8 @@ def report_parts(run: ExportedRun) -> dict[str, Any]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return the templates of all pages. What they show is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(REPORT_TEMPLATES),
         autoescape=True,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from domain.errors import InvalidInputError
 from domain.text import JSON
 from infrastructure.json_codec import dumps, loads
+from worker.http.api.request_bodies import without_nul
 from worker.http.middleware.headers import header_values
 
 JSON_TYPE = "application/json"
@@ -50,9 +51,24 @@ def read_cursor(text: str) -> tuple[datetime, str]:
     try:
         moment, item_id = loads(base64.urlsafe_b64decode(text[:MAX_CURSOR] + "=" * (-len(text) % 4)))
         read = datetime.fromisoformat(moment)
-        known = read.tzinfo is not None and isinstance(item_id, str)
+        known = read.tzinfo is not None and isinstance(item_id, str) and "\0" not in item_id
     except (ValueError, TypeError, RecursionError):
         known = False
     if not known:
         raise InvalidInputError("the cursor is not one that this API has given; begin without one")
     return read, item_id
+
+
+def write_text_cursor(text: str) -> str:
+    """Return the text that stands for a place in a list that is ordered by a text."""
+    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+
+
+def read_text_cursor(text: str) -> str:
+    """Return the place that such a cursor stands for. Raises InvalidInputError for one that no answer has contained."""
+    try:
+        place = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        without_nul(place)
+    except ValueError:
+        raise InvalidInputError("the cursor is not one that this API has given; begin without one") from None
+    return place

@@ -15,7 +15,7 @@ from worker.client import job_to_json, webhook_delivery_to_json
 from worker.client.fleet import worker_to_json
 from worker.client.operator import OperatorClient
 from worker.http.api.answers import json_response, read_cursor, write_cursor
-from worker.http.api.jobs import MAX_AGE_SECONDS
+from worker.http.api.jobs.jobs import MAX_AGE_SECONDS
 from worker.http.api.paths import API_PREFIX, Cursor, JobId, Limit, parse_id
 from worker.http.api.request_bodies import Body, JsonBody, Text
 from worker.http.caller import Operator

@@ -4,9 +4,15 @@ from collections.abc import Sequence
 
 from fastapi.routing import APIRoute
 
-from worker.http.api import events, jobs, keys, ops, projects, runs, service_facts, submissions
+from worker.http.api import evaluations, ops, service_facts
+from worker.http.api.accounts import keys
+from worker.http.api.jobs import events, jobs, submissions
+from worker.http.api.runs import projects, runs
+from worker.http.api.tracking import hooks, repositories
 
-SUBJECTS = (service_facts, submissions, jobs, events, runs, projects, keys, ops)
+SUBJECTS = (
+    service_facts, submissions, jobs, events, runs, projects, repositories, hooks, evaluations, keys, ops,
+)  # fmt: skip
 
 
 def api_routes() -> Sequence[APIRoute]:

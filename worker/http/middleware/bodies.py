@@ -5,12 +5,14 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from domain.tracking.hooks import MAX_HOOK_BYTES
 from worker.http.middleware.context import request_context
 from worker.http.middleware.headers import header_values
 from worker.http.options import FORM_BYTES, MB, HttpOptions
 from worker.http.problems import MALFORMED, TIMEOUT, TOO_LARGE, ProblemError, problem_response
 
 FORM_TYPE = "multipart/form-data"
+HOOKS_PATH = "/api/v1/hooks/"
 
 
 class BodyLayer:
@@ -43,6 +45,8 @@ class BodyLayer:
 
     def _limit(self, scope: Scope) -> int:
         types = header_values(scope, "content-type")
+        if scope["path"].find(HOOKS_PATH) >= 0:
+            return MAX_HOOK_BYTES  # a push of many commits; the sender is no user and has only a signature
         is_form = bool(types) and types[0].lower().startswith(FORM_TYPE)
         return self._options.max_upload_bytes + FORM_BYTES if is_form else self._options.max_json_bytes
 

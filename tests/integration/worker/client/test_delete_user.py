@@ -21,7 +21,7 @@ from worker.client import Client
 URL = "https://github.com/owner/repo"
 TABLES = (
     "users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys", "evaluation_runs",
-    "sessions", "sign_in_tokens",
+    "sessions", "sign_in_tokens", "reports",
 )  # fmt: skip
 
 
@@ -40,6 +40,13 @@ async def fill(database: Database, user_id: UUID, count: int) -> None:
             text("""
                 INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, result_run_id)
                 SELECT job_id, user_id, 'completed', 'upload', '{}', run_id FROM analysis_runs WHERE user_id = :id
+            """),
+            {"id": user_id},
+        )
+        await connection.execute(
+            text("""
+                INSERT INTO reports (run_id, owner_id, short_code)
+                SELECT run_id, user_id, left(run_id::text, 32) FROM analysis_runs WHERE user_id = :id
             """),
             {"id": user_id},
         )
@@ -79,7 +86,7 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
     await client.delete_user(user_id)
     assert await rows(database) == {
         "users": 1, "jobs": 1, "job_uploads": 1, "analysis_runs": 0, "notices": 0, "daily_usage": 1,
-        "api_keys": 1, "evaluation_runs": 0, "sessions": 1, "sign_in_tokens": 0,
+        "api_keys": 1, "evaluation_runs": 0, "sessions": 1, "sign_in_tokens": 0, "reports": 0,
     }  # fmt: skip
     async with database.unit_of_work() as connection:
         sizes = await connection.execute(
@@ -87,7 +94,7 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
         )
         assert {row.name: (row.most, row.total) for row in sizes} == {
             "jobs": (100, 455), "analysis_runs": (100, 450), "notices": (100, 451), "users": (1, 1),
-            "api_keys": (3, 3), "evaluation_runs": (2, 2), "sessions": (1, 2),
+            "api_keys": (3, 3), "evaluation_runs": (2, 2), "sessions": (1, 2), "reports": (100, 450),
         }  # fmt: skip
 
 
@@ -104,7 +111,16 @@ LOG_DELETIONS = [
     *(
         f"CREATE TRIGGER log_deletion AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone "
         "FOR EACH STATEMENT EXECUTE FUNCTION log_deletion()"
-        for table in ("users", "jobs", "analysis_runs", "notices", "api_keys", "evaluation_runs", "sessions")
+        for table in (
+            "users",
+            "jobs",
+            "analysis_runs",
+            "notices",
+            "api_keys",
+            "evaluation_runs",
+            "sessions",
+            "reports",
+        )
     ),
 ]
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,11 +12,13 @@ from domain.findings.roles import Role
 from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.runs import RunCursor
+from domain.tags import parse_tags
 from domain.text import JSON
 from infrastructure.json_codec import dumps
 from worker.client import ExportFormat, comparison_to_json, finding_page_to_json, run_summary_to_json, run_to_json
 from worker.http.api.answers import immutable_response, json_response, read_cursor, write_cursor
 from worker.http.api.paths import API_PREFIX, Cursor, Limit, RunId, parse_id
+from worker.http.api.request_bodies import Body, JsonBody, Text
 from worker.http.caller import Manager, Reader
 
 router = APIRouter(prefix=f"{API_PREFIX}/runs", tags=["runs"])
@@ -42,17 +44,29 @@ ProjectName = Annotated[
 ]
 
 
+class RunTags(Body):
+    """The tags of a run."""
+
+    tags: dict[Text, list[Text]]
+    """Values by category."""
+
+
 @router.get("")
 async def list_runs(
     caller: Reader,
     project: ProjectName = None,
     branch: Annotated[str | None, Query(max_length=MAX_NAME, description="Only runs of this branch.")] = None,
+    tag: Annotated[
+        list[str] | None, Query(max_length=50, description="Only runs with all of these tags, each `category=value`.")
+    ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response:
     """List your runs, newest first, without their large parts."""
     after = None if cursor is None else _run_cursor(cursor)
-    page = await caller.client.list_runs(caller.user_id, limit=limit, after=after, project=project, branch=branch)
+    page = await caller.client.list_runs(
+        caller.user_id, limit=limit, after=after, project=project, branch=branch, tags=parse_tags(tag or ())
+    )
     following = None if page.next is None else write_cursor(page.next.created_at, str(page.next.run_id))
     return json_response({"runs": [run_summary_to_json(run) for run in page.runs], "next": following})
 
@@ -156,6 +170,13 @@ async def pin_run(caller: Manager, run_id: RunId) -> Response:
     """Make the run the baseline of its project's later runs, in place of any other."""
     await caller.client.pin_baseline(caller.user_id, parse_id(run_id))
     return Response(status_code=204)
+
+
+@router.put("/{run_id}/tags")
+async def set_tags(caller: Manager, run_id: RunId, wanted: Annotated[RunTags, Depends(JsonBody(RunTags))]) -> Response:
+    """Replace all tags of the run, and return them in their normal form."""
+    key = parse_id(run_id)
+    return json_response({"run_id": str(key), "tags": await caller.client.tags.set(caller.user_id, key, wanted.tags)})
 
 
 @router.delete("/{run_id}", status_code=204)

@@ -1,0 +1,1 @@
+"""Evaluations: submit the projects of a manifest, and show what came of them."""

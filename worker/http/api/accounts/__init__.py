@@ -1,0 +1,1 @@
+"""Routes about what a user has beside jobs and runs."""

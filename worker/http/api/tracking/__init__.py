@@ -1,0 +1,1 @@
+"""Routes about tracked repositories and the push hooks of their hosts."""

@@ -1,0 +1,1 @@
+"""The results of an evaluation as documents for readers and other programs."""
