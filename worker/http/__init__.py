@@ -6,8 +6,18 @@
 """
 
 from worker.http.app import create_app
-from worker.http.identity import BearerKeys, FirstOf, Identify, Identity, Permission
+from worker.http.identity import USER_PERMISSIONS, BearerKeys, FirstOf, Identify, Identity, Permission
 from worker.http.options import HttpOptions
 from worker.http.problems import ProblemError
 
-__all__ = ["BearerKeys", "FirstOf", "HttpOptions", "Identify", "Identity", "Permission", "ProblemError", "create_app"]
+__all__ = [
+    "USER_PERMISSIONS",
+    "BearerKeys",
+    "FirstOf",
+    "HttpOptions",
+    "Identify",
+    "Identity",
+    "Permission",
+    "ProblemError",
+    "create_app",
+]

@@ -117,7 +117,11 @@ def _of_program(error: errors.Vibe8Error) -> ProblemError | None:
         return ProblemError(RATE_LIMITED, one_line(str(error)), rate_limit_headers(error))
     if isinstance(error, errors.ServiceUnavailableError):
         return ProblemError(UNAVAILABLE, one_line(str(error)), {"Retry-After": str(RETRY_SECONDS)})
+    if isinstance(error, errors.TooManyAttemptsError):
+        return ProblemError(RATE_LIMITED, one_line(str(error)), {"Retry-After": str(max(1, error.reset_seconds))})
     kinds = {
+        errors.ReportGoneError: GONE,
+        errors.ReportPasswordError: UNAUTHENTICATED,
         errors.PermissionDeniedError: PERMISSION_MISSING,
         errors.LimitExceededError: LIMIT_EXCEEDED,
         errors.IllegalTransitionError: CONFLICT,

@@ -14,11 +14,12 @@ from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import ROOT, command_names, documents, setting_names
 from worker.cli.commands.doctor.connections import LOCK_CONNECTIONS, OTHER_CONNECTIONS
+from worker.http.server.serve import GRACE_SECONDS
 
 (COMPOSE,) = documents(ROOT / "docker-compose.yml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-WORKER = SERVICES["worker"]
+WORKER, HTTP = SERVICES["worker"], SERVICES["http"]
 
 
 def image_environment() -> dict[str, str]:
@@ -41,7 +42,7 @@ def test_the_worker_service_can_be_scaled() -> None:
 
 
 def test_the_containers_are_confined() -> None:
-    for name in ("worker", "migrate"):
+    for name in ("worker", "migrate", "http"):
         service = SERVICES[name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
@@ -58,7 +59,7 @@ def test_the_stop_grace_period_allows_for_requeueing_jobs() -> None:
 
 
 def test_the_environment_contains_only_known_settings() -> None:
-    for service in ("worker", "migrate"):
+    for service in ("worker", "migrate", "http"):
         assert set(SERVICES[service]["environment"]) <= setting_names()
     named = {name for name in image_environment() if not name.startswith("PYTHON")} - {"PATH"}
     assert named <= setting_names()
@@ -66,7 +67,7 @@ def test_the_environment_contains_only_known_settings() -> None:
 
 def test_every_documented_setting_reaches_the_containers() -> None:
     """From a file beside the Compose file, which need not exist: its values are overridden by those given here."""
-    for service in ("worker", "migrate"):
+    for service in ("worker", "migrate", "http"):
         assert SERVICES[service]["env_file"] == [{"path": "./vibe8.env", "required": False}]
 
 
@@ -77,6 +78,7 @@ def test_the_servers_are_published_on_loopback_only() -> None:
         "redis": ["127.0.0.1:${REDIS_PORT:-6379}:6379"],
         "migrate": [],
         "worker": [],
+        "http": ["127.0.0.1:${HTTP_PORT:-8808}:8808"],
     }
 
 
@@ -89,7 +91,15 @@ def test_the_containers_run_known_commands() -> None:
     assert WORKER["command"] == ["vibe8", "worker"]
     assert SERVICES["migrate"]["command"] == ["vibe8", "migrate"]
     assert '\nCMD ["vibe8", "worker"]\n' in DOCKERFILE
-    assert {"worker", "migrate"} <= command_names()
+    assert HTTP["command"] == ["vibe8", "serve"]
+    assert {"worker", "migrate", "serve"} <= command_names()
+
+
+def test_the_http_service_ends_answers_and_is_probed_as_a_worker_is() -> None:
+    assert int(HTTP["stop_grace_period"].removesuffix("s")) >= GRACE_SECONDS + 10
+    assert HTTP["healthcheck"] == WORKER["healthcheck"]
+    assert HTTP["depends_on"] == WORKER["depends_on"]
+    assert HTTP["ports"][0].endswith(f":{HTTP['environment']['HTTP_PORT']}")
 
 
 def test_postgresql_has_connections_for_ten_replicas_and_two_api_processes() -> None:

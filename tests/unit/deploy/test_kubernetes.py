@@ -13,11 +13,14 @@ import pytest
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import Settings
-from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, documents, values_of
+from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, documents, setting_names, values_of
 from worker.analysis.pipeline_factory import memory_budget
+from worker.http.api.jobs.events import MAX_STREAM_SECONDS
+from worker.http.server.serve import GRACE_SECONDS
 
 FOLDER = DEPLOY / "kubernetes"
 VERSIONS = ("1.29.0", kubernetes_validate.latest_version())
+HTTP_FOLDER = FOLDER / "http"
 FILES = [path for path in sorted(FOLDER.rglob("*.yaml")) if path.name != "kustomization.yaml"]
 DOCUMENTS = [(path, document) for path in FILES for document in documents(path)]
 MANIFESTS = [(path, document) for path, document in DOCUMENTS if document["apiVersion"] != "keda.sh/v1alpha1"]
@@ -26,8 +29,9 @@ KEDA_SCHEMA = json.loads((Path(__file__).parent / "keda.schema.json").read_text(
 SIZES = {"Mi": 1, "Gi": 1024}
 
 
-def only(kind: str) -> dict[str, Any]:
-    (found,) = (document for _, document in DOCUMENTS if document["kind"] == kind)
+def only(kind: str, *, http: bool = False) -> dict[str, Any]:
+    """Return the only manifest of a kind: of the HTTP service, or of all the rest."""
+    (found,) = (each for path, each in DOCUMENTS if each["kind"] == kind and (path.parent == HTTP_FOLDER) is http)
     return found
 
 
@@ -45,15 +49,16 @@ def kustomization(folder: Path = FOLDER) -> dict[str, Any]:
     return found
 
 
-def configuration() -> dict[str, str]:
-    (generator,) = kustomization()["configMapGenerator"]
+def configuration(folder: Path = FOLDER) -> dict[str, str]:
+    (generator,) = kustomization(folder)["configMapGenerator"]
     return dict(literal.split("=", 1) for literal in generator["literals"])
 
 
 DEPLOYMENT = only("Deployment")
 POD = pod_spec(DEPLOYMENT)
 (WORKER,) = POD["containers"]
-PODS = [pod_spec(only(kind)) for kind in ("Deployment", "CronJob", "Job")]
+HTTP = pod_spec(only("Deployment", http=True))
+PODS = [*(pod_spec(only(kind)) for kind in ("Deployment", "CronJob", "Job")), HTTP]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -84,9 +89,12 @@ def test_the_keda_schema_refuses_a_misspelled_field(name: str, value: Any) -> No
 
 def test_every_manifest_is_in_a_kustomization_or_applied_by_hand() -> None:
     listed = {FOLDER / name for name in kustomization()["resources"]}
-    listed |= {FOLDER / "migrate" / name for name in kustomization(FOLDER / "migrate")["resources"]}
-    assert set(FILES) == listed | {FOLDER / "namespace.yaml", FOLDER / "secret.example.yaml"}
-    for folder in (FOLDER, FOLDER / "migrate"):
+    listed |= {
+        folder / name for folder in (FOLDER / "migrate", HTTP_FOLDER) for name in kustomization(folder)["resources"]
+    }
+    by_hand = {FOLDER / "namespace.yaml", FOLDER / "secret.example.yaml", HTTP_FOLDER / "ingress.example.yaml"}
+    assert set(FILES) == listed | by_hand
+    for folder in (FOLDER, FOLDER / "migrate", HTTP_FOLDER):
         assert kustomization(folder)["namespace"] == only("Namespace")["metadata"]["name"]
         assert kustomization(folder)["images"] == [{"name": "vibe8-worker", "newTag": VERSION}]
 
@@ -165,7 +173,7 @@ def test_references_use_the_names_of_the_secret_and_the_config_map() -> None:
     whole = {ref["name"] for _, found in DOCUMENTS for ref in values_of("secretRef", found)}
     assert whole == {secret["metadata"]["name"]}
     maps = {ref["name"] for _, found in DOCUMENTS for ref in values_of("configMapRef", found)}
-    assert maps == {kustomization()["configMapGenerator"][0]["name"]}
+    assert maps == {kustomization(folder)["configMapGenerator"][0]["name"] for folder in (FOLDER, HTTP_FOLDER)}
 
 
 def test_selectors_match_the_workers() -> None:
@@ -184,6 +192,34 @@ def test_only_keda_scales_by_the_slots_of_a_worker() -> None:
     assert trigger["metadata"]["targetQueryValue"] == configuration()["ARQ_MAX_JOBS"]
     assert trigger["authenticationRef"]["name"] == only("TriggerAuthentication")["metadata"]["name"]
     assert 2 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
+
+
+def test_the_http_service_is_reached_through_its_service_and_ingress() -> None:
+    deployment, service, ingress = (only(kind, http=True) for kind in ("Deployment", "Service", "Ingress"))
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        service["spec"]["selector"],
+        deployment["spec"]["selector"]["matchLabels"],
+        only("NetworkPolicy", http=True)["spec"]["podSelector"]["matchLabels"],
+        only("PodDisruptionBudget", http=True)["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector == labels
+    (container,) = HTTP["containers"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    settings = configuration(HTTP_FOLDER)
+    assert ports == {"http": settings["HTTP_PORT"], "status": settings["STATUS_PORT"]}
+    assert settings.keys() <= setting_names()
+    assert service["spec"]["ports"][0]["targetPort"] in ports
+    (opened,) = only("NetworkPolicy", http=True)["spec"]["ingress"][0]["ports"]
+    assert str(opened["port"]) == settings["HTTP_PORT"]
+    (rule,) = ingress["spec"]["rules"]
+    assert rule["host"] in settings["HTTP_ALLOWED_HOSTS"].split(",")
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    annotations = ingress["metadata"]["annotations"]
+    assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > MAX_STREAM_SECONDS
+    assert int(annotations["nginx.ingress.kubernetes.io/proxy-body-size"][:-1]) > Settings().max_upload_mb
+    assert HTTP["terminationGracePeriodSeconds"] >= GRACE_SECONDS + 5 + 10, "preStop, answers, and a margin"
 
 
 def test_cleanup_jobs_do_not_overlap() -> None:

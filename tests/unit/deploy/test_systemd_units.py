@@ -8,6 +8,7 @@ import pytest
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import DEPLOY, command_names, setting_names
+from worker.http.server.serve import GRACE_SECONDS
 
 FOLDER = DEPLOY / "systemd"
 UNITS = sorted(path for path in FOLDER.iterdir() if path.suffix in (".service", ".timer"))
@@ -141,3 +142,10 @@ def test_each_instance_has_a_status_port_of_its_own() -> None:
     assert not [
         line for line in (DEPLOY / "systemd/worker.env.example").read_text().splitlines() if "STATUS_PORT=" in line
     ]
+
+
+def test_the_http_service_ends_answers_before_it_is_killed() -> None:
+    service = read(FOLDER / "vibe8-http.service")["Service"]
+    assert service["ExecStart"].endswith("vibe8 serve")
+    assert int(service["TimeoutStopSec"]) >= GRACE_SECONDS + 10
+    assert service["Restart"] == "always"

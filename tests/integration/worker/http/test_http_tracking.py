@@ -137,3 +137,25 @@ async def test_runs_are_found_by_their_tags(
     assert (await ann_http.get(f"{API}/runs", params={"tag": ["domain=web", "domain=cli"]})).json()["runs"] == []
     assert (await ann_http.get(f"{API}/runs", params={"tag": "nonsense"})).status_code == 422
     assert (await bob_http.put(path, json={"tags": {}})).status_code == 404
+
+
+async def test_a_report_is_shared_read_and_withdrawn_by_its_owner(
+    ann_http: httpx.AsyncClient, bob_http: httpx.AsyncClient, user_id: UUID, database: Database
+) -> None:
+    run = new_run(user_id)
+    async with database.unit_of_work() as work:
+        await RunRepository(work).insert_many([SerializedRun.of(run)])
+    wanted = {"run_id": str(run.run_id), "password": "open sesame", "max_views": 3}
+    made = await ann_http.post(f"{API}/reports", json=wanted)
+    assert made.status_code == 201, made.text
+    path = made.headers["location"]
+    assert (await ann_http.get(path)).json() == made.json()
+    assert "sesame" not in made.text
+    first = (await ann_http.get(f"{API}/reports", params={"limit": 1})).json()
+    assert first["reports"] == [made.json()]
+    rest = await ann_http.get(f"{API}/reports", params={"cursor": first["next"]})
+    assert rest.json() == {"reports": [], "next": None}
+    assert (await bob_http.post(f"{API}/reports", json=wanted)).status_code == 404
+    for method in ("GET", "DELETE"):
+        assert (await bob_http.request(method, path)).status_code == 404
+    assert (await ann_http.delete(path)).json()["state"] == "withdrawn"

@@ -77,6 +77,7 @@ REQUEST_EXAMPLES: Mapping[str, JSON] = {
     "RepositoryFields": {"schedule": "0 3 * * *"},
     "FollowRequest": {"when": "never"},
     "RunTags": {"tags": {"domain": ["web"]}},
+    "NewReport": {"run_id": _RUN_ID, "expires_at": "2027-01-31T00:00:00Z"},
     "DrainOrder": {"worker_id": "host-1a2b3c4d"},
     "NewEvaluation": {
         "name": "Todo apps",

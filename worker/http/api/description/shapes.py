@@ -79,6 +79,11 @@ _MEMBER = {
     "state": one_of(tuple(MemberState)), "reason": nullable(TEXT), "run_id": nullable(ID),
     "source_lines": nullable(COUNT), "numbers": ANY_OBJECT, "incomplete": TEXTS, "tool_versions": ANY_OBJECT,
 }  # fmt: skip
+_REPORT = {
+    "id": ID, "run_id": ID, "short_code": TEXT, "state": one_of(("open", "withdrawn", "expired", "used up")),
+    "is_public": FLAG, "has_password": FLAG, "expires_at": nullable(TIME), "max_views": nullable(COUNT),
+    "view_count": COUNT, "last_viewed_at": nullable(TIME), "created_at": TIME, "updated_at": TIME,
+}  # fmt: skip
 _WORKER = {
     "replica_id": TEXT, "host": TEXT, "pid": COUNT, "version": TEXT, "started_at": TIME, "seen_at": TIME,
     "slots": COUNT, "state": TEXT, "jobs": TEXTS,
@@ -140,6 +145,8 @@ SHAPES: Mapping[str, Schema] = {
     "evaluation": record(**_EVALUATION, members=list_of(record(**_MEMBER))),
     "evaluation_page": page("evaluations", ref("evaluation_summary")),
     "evaluation_results": ANY_OBJECT,
+    "report": record(**_REPORT),
+    "report_page": page("reports", ref("report")),
     "api_key": record(**_KEY),
     "created_key": record(**_KEY, key=TEXT),
     "key_list": record(keys=list_of(ref("api_key"))),
