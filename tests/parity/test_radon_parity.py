@@ -149,7 +149,12 @@ def assert_aggregates(root: Path, raw: dict[str, Any], cc: dict[str, list[Functi
     complexities = [complexity for functions in cc.values() for _, _, complexity in functions]
     average = sum(complexities) / len(complexities) if complexities else 0.0
     found = run_file_collector(cyclomatic.COLLECTOR, root)
-    assert found.aggregate == {"avg_cc": pytest.approx(average), "complexity_score": pytest.approx(100 - 5 * average)}
+    assert found.aggregate == {
+        "avg_cc": pytest.approx(average),
+        "complexity_score": pytest.approx(100 - 5 * average),
+        "functions": len(complexities),
+        "complex_functions": sum(complexity > cyclomatic.THRESHOLD for complexity in complexities),
+    }
     assert {path: row["max"] for path, row in found.per_file.items() if row["max"]} == {
         path: max(complexity for _, _, complexity in functions) for path, functions in cc.items()
     }
