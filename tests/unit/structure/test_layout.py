@@ -19,7 +19,6 @@ DATA = ("tests/parity/corpus", "tests/parity/fixtures", "tests/parity/goldens")
 LARGE_FOLDERS = {
     "domain": "one module for each noun of the program, and a folder for each set of rules",
     "tests/unit/domain": "as the domain",
-    "worker/export/html/templates": "one template for each part of a report",
     "tests/parity/corpus": "one tree of analysed code for each language feature",
 }
 LONG_MODULES = {

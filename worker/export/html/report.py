@@ -51,10 +51,10 @@ def report_parts(run: ExportedRun) -> dict[str, Any]:
 
 
 @cache
-def environment() -> jinja2.Environment:
-    """Return the templates of all pages. What they show is escaped."""
+def environment(*more: Path) -> jinja2.Environment:
+    """Return the templates of the report, and those in `more` folders. What they show is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(REPORT_TEMPLATES),
+        loader=jinja2.FileSystemLoader([REPORT_TEMPLATES, *more]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from domain.evaluations.comparison import TOO_FEW
@@ -9,6 +10,8 @@ from domain.text import JSON
 from worker.export.html.report import environment, style_sheet
 from worker.export.html.values import counted, cut, fixed, moment
 from worker.results.evaluations.forest import ForestRow, forest_plot
+
+_TEMPLATES = Path(__file__).with_name("templates")
 
 TASKS_SHOWN, PROJECTS_SHOWN = 30, 500
 """The most tasks and projects that the page lists; the other forms have all."""
@@ -19,7 +22,7 @@ def evaluation_page(document: Mapping[str, JSON]) -> bytes:
     style, style_hash = style_sheet()
     measures = {measure["name"]: measure for measure in document["measures"]}
     members = document["members"]
-    page = environment().get_template("evaluation.html").render(
+    page = environment(_TEMPLATES).get_template("evaluation.html").render(
         style=style,
         style_hash=style_hash,
         name=document["name"],
