@@ -33,7 +33,7 @@ from infrastructure.database.repositories.mapping import (
     summary_from_row,
 )
 from infrastructure.database.tables import AnalysisRunRow
-from infrastructure.json_codec import dumps
+from infrastructure.json_codec import dumps, dumps_for_jsonb
 
 _HEXADECIMAL = re.compile("[0-9a-f]{1,32}")
 _TABLE = AnalysisRunRow.__table__
@@ -194,9 +194,7 @@ class SerializedRun:
     @classmethod
     def of(cls, run: NewRun) -> SerializedRun:
         """Serialize the run."""
-        documents: dict[str, str | None] = {
-            name: dumps(safe_json(getattr(run.analysis, name))).decode() for name in _ANALYSIS
-        }
+        documents: dict[str, str | None] = {name: dumps_for_jsonb(getattr(run.analysis, name)) for name in _ANALYSIS}
         documents |= _others(run)
         scalars = {"run_id": run.run_id, "user_id": run.user_id, "job_id": run.job_id, "duration_ms": run.duration_ms}
         project = run.origin.project
@@ -224,7 +222,7 @@ def _others(run: NewRun) -> dict[str, str | None]:
     documents: dict[str, JSON] = {"comparison": run.comparison, "options": run.options, "tags": run.tags}
     documents |= {column: None if review is None else review[key] for key, column in REVIEW_COLUMNS.items()}
     documents["insights"] = [] if run.review is None else [each.to_json() for each in run.review.insights]
-    return {name: None if value is None else dumps(safe_json(value)).decode() for name, value in documents.items()}
+    return {name: None if value is None else dumps_for_jsonb(value) for name, value in documents.items()}
 
 
 class RunRepository:
