@@ -110,8 +110,10 @@ class JobRunner:
         async with self.database.autocommit() as work:
             return await ClaimRepository(work).assign_turns(limit)
 
-    async def run(self, claim: Claim, *, express: bool = False) -> None:
+    async def run(self, claim: Claim, *, express: bool = False, on_ending: Callable[[], None] = lambda: None) -> None:
         """Run a claimed job to its end; an `express` job does not wait for a core.
+
+        `on_ending` is called when its work is done and only the run and the end are left to write.
 
         Raises CancelledError, after the job was requeued. Failures of the job itself are written to its row.
         """
@@ -120,7 +122,7 @@ class JobRunner:
         timeline = Timeline()
         with structlog.contextvars.bound_contextvars(**_bound_to_log(job)):
             try:
-                await self.leases.hold(claim, self._run(claim, timeline, express=express))
+                await self.leases.hold(claim, self._run(claim, timeline, express=express, on_ending=on_ending))
             except LeaseLostError as error:
                 _record_end(timeline, "lost", reason=str(error))
                 log.warning("job.lease_lost", reason=str(error))
@@ -141,7 +143,7 @@ class JobRunner:
             finally:
                 record_attempt(self.tracer, job, timeline)
 
-    async def _run(self, claim: Claim, timeline: Timeline, *, express: bool) -> None:
+    async def _run(self, claim: Claim, timeline: Timeline, *, express: bool, on_ending: Callable[[], None]) -> None:
         async def on_progress(progress: Mapping[str, JSON]) -> None:
             failpoint(f"stage-{progress['stage']}")
             self.leases.report(claim, progress)
@@ -157,7 +159,7 @@ class JobRunner:
             while_waiting=partial(self._hand_back_if_others_have_room, claim),
         )
         timeline.timings_ms = result.analysis.timings_ms
-        await self._complete(claim, options, result, timeline)
+        await self._complete(claim, options, result, timeline, on_ending)
 
     async def _hand_back_if_others_have_room(self, claim: Claim) -> None:
         """Raise HandedBackError when another worker has room, once in a job's life. Runs while it waits for a core."""
@@ -202,7 +204,14 @@ class JobRunner:
         async with self.database.unit_of_work() as work:
             return await AttemptRepository(work).upload(claim.job.job_id, claim.lease_token, limit=max_characters)
 
-    async def _complete(self, claim: Claim, options: JobOptions, result: PipelineResult, timeline: Timeline) -> None:
+    async def _complete(
+        self,
+        claim: Claim,
+        options: JobOptions,
+        result: PipelineResult,
+        timeline: Timeline,
+        on_ending: Callable[[], None],
+    ) -> None:
         """Write the run and the job's end in one transaction; without the lease nothing is written.
 
         The write is repeated until PostgreSQL answers: only its answer says whether the lease still held.
@@ -227,6 +236,7 @@ class JobRunner:
         run = replace(run, duration_ms=timeline.elapsed_ms)
         end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
         self.leases.start_ending(claim)
+        on_ending()
         with timeline.span("finishing"):
             outcome = await retry_while_unavailable(partial(self.ends.write, end), OutageTimer(math.inf))
         self.leases.release(claim)

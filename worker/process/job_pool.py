@@ -60,6 +60,8 @@ class JobPool:
         self._room = room
         self._share = share
         self._tasks: dict[asyncio.Task[None], Claim] = {}
+        self._ending: dict[asyncio.Task[None], Claim] = {}
+        """Jobs whose work is done, and whose end is being written. They are no longer among `_tasks`."""
         self._express: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._unanswered = 0
@@ -80,14 +82,18 @@ class JobPool:
 
     @property
     def busy(self) -> int:
-        """Number of running jobs, the express slot's included."""
-        return len(self._tasks)
+        """Number of running jobs, the express slot's and those whose end is being written included."""
+        return len(self._tasks) + len(self._ending)
 
     @property
     def free(self) -> int:
-        """Number of jobs that the worker has room for; small uploads that may share a child count as one."""
-        claims = [claim for task, claim in self._tasks.items() if task is not self._express]
-        return max(0, self._room - children_needed(claims, self._share))
+        """Number of jobs that the worker has room for; small uploads that may share a child count as one.
+
+        A job whose end is being written takes no room, unless more ends than there is room for wait for PostgreSQL.
+        """
+        working = [claim for task, claim in self._tasks.items() if task is not self._express]
+        late = max(0, children_needed(self._ending.values(), self._share) - self._room)
+        return max(0, self._room - children_needed(working, self._share) - late)
 
     @property
     def slots(self) -> int:
@@ -200,21 +206,30 @@ class JobPool:
         self.wake()
 
     def _start(self, claim: Claim, *, express: bool = False) -> "asyncio.Task[None]":
-        task = asyncio.create_task(self._runner.run(claim, express=express))
+        task = asyncio.create_task(self._runner.run(claim, express=express, on_ending=lambda: self._work_done(task)))
         self._tasks[task] = claim
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        del self._tasks[task]
+    def _work_done(self, task: "asyncio.Task[None]") -> None:
+        """Let the next job in while the end of this one is written."""
+        self._ending[task] = self._tasks.pop(task)
+        self._make_room(task)
+
+    def _make_room(self, task: "asyncio.Task[None]") -> None:
         if task is self._express:
             self._express = None
             self._may_be_more = True  # the express slot's claim does not say whether more is due
+        if self._may_be_more:
+            self._woken.set()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if self._ending.pop(task, None) is None:
+            del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._warn("job.runner_failed", repr(error))
         self._on_job()
-        if self._may_be_more:
-            self._woken.set()
+        self._make_room(task)
 
     def pause_reason(self) -> str | None:
         """Why no job is claimed just now, in one line; None where one would be."""
@@ -234,9 +249,10 @@ class JobPool:
         await self._finish_claim()
         with _waiting_for(force) as forced:
             deadline = time.monotonic() + grace_seconds
-            while self._tasks and not forced.done() and (left := deadline - time.monotonic()) > 0:
-                await asyncio.wait({*self._tasks, forced}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        remaining = list(self._tasks)
+            while self.busy and not forced.done() and (left := deadline - time.monotonic()) > 0:
+                running = {*self._tasks, *self._ending, forced}
+                await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        remaining = [*self._tasks, *self._ending]
         for task in remaining:
             task.cancel()
         await asyncio.gather(*remaining, return_exceptions=True)

@@ -1,7 +1,7 @@
 """The pool of jobs: when it claims, how much, and when it takes wake-ups."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import Mock
@@ -13,17 +13,25 @@ from worker.process.job_pool import JobPool
 
 
 class FakeRunner:
-    """Claims from a list of jobs. Each job runs until `finish`."""
+    """Claims from a list of jobs. Each job works until `finish`; its end is written at once, or at `write_ends`."""
 
-    def __init__(self, jobs: int, *, small: bool = True) -> None:
+    def __init__(self, jobs: int, *, small: bool = True, slow_ends: bool = False) -> None:
         self.leases = Mock(healthy=True)
         self.failing = False
         self.claims: list[int] = []
         self.log: list[str] = []
         self.running = 0
-        self._due = [Mock(**{"job.small": small}) for _ in range(jobs)]
+        self._due: list[Any] = []
+        self.add(jobs, small=small)
         self._finish = asyncio.Event()
+        self._finish_express = asyncio.Event()
+        self._written = asyncio.Event()
+        self._slow_ends = slow_ends
         self._changed = asyncio.Event()
+
+    def add(self, jobs: int, *, small: bool = True) -> None:
+        """Submit so many jobs."""
+        self._due += [Mock(**{"job.small": small}) for _ in range(jobs)]
 
     async def claim(self, limit: int, *, only_small: bool = False, share: int = 1) -> Sequence[Any]:
         await asyncio.sleep(0)
@@ -31,7 +39,8 @@ class FakeRunner:
             self.claims.append(0)
             self._changed.set()
             raise ServiceUnavailableError("PostgreSQL is away")
-        claimed, self._due = self._due[:limit], self._due[limit:]
+        claimed = [claim for claim in self._due if claim.job.small or not only_small][:limit]
+        self._due = [claim for claim in self._due if claim not in claimed]
         self.claims.append(len(claimed))
         self.log.append("claim")
         self._changed.set()
@@ -41,15 +50,28 @@ class FakeRunner:
         self.log.append("assign")
         return 0
 
-    async def run(self, claim: Any, *, express: bool = False) -> None:
+    async def run(self, claim: Any, *, express: bool = False, on_ending: Callable[[], None]) -> None:
         self.running += 1
-        await self._finish.wait()
+        await (self._finish_express if express else self._finish).wait()
+        on_ending()
+        if self._slow_ends:
+            await self._written.wait()
         self.running -= 1
 
     def finish(self) -> None:
         """Let all running jobs end at the same moment, as those do that share a transaction."""
         self._finish.set()
         self._finish = asyncio.Event()
+
+    def finish_express(self) -> None:
+        """Let the job in the express slot end its work."""
+        self._finish_express.set()
+        self._finish_express = asyncio.Event()
+
+    def write_ends(self) -> None:
+        """Let the ends be written of all jobs whose work is done."""
+        self._written.set()
+        self._written = asyncio.Event()
 
     async def until_claims(self, count: int) -> None:
         async with asyncio.timeout(60):
@@ -71,6 +93,9 @@ async def running_pool(runner: FakeRunner, room: int) -> AsyncIterator[JobPool]:
     finally:
         task.cancel()
         runner.finish()
+        runner.finish_express()
+        await asyncio.sleep(0)
+        runner.write_ends()
         await asyncio.gather(task, return_exceptions=True)
 
 
@@ -82,6 +107,57 @@ async def test_jobs_that_end_together_are_replaced_by_one_claim() -> None:
             runner.finish()
             await runner.until_claims(number)
         assert runner.claims == [10, 10, 10]
+
+
+async def test_jobs_whose_ends_are_being_written_leave_their_room_to_others() -> None:
+    runner = FakeRunner(30, slow_ends=True)
+    async with running_pool(runner, room=10) as pool:
+        await runner.until_claims(1)
+        runner.finish()
+        await runner.until_claims(2)
+        assert (runner.claims, pool.busy, pool.free) == ([10, 10], 20, 0)
+
+
+async def test_no_more_ends_wait_for_postgresql_than_two_rooms_full() -> None:
+    runner = FakeRunner(30, slow_ends=True)
+    async with running_pool(runner, room=10) as pool:
+        await runner.until_claims(1)
+        runner.finish()
+        await runner.until_claims(2)
+        runner.finish()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (runner.claims, pool.busy, pool.free) == ([10, 10], 20, 0)
+        runner.write_ends()
+        await runner.until_claims(3)
+        assert (runner.claims, pool.busy) == ([10, 10, 10], 10)
+
+
+async def test_draining_waits_for_ends_that_are_being_written() -> None:
+    runner = FakeRunner(10, slow_ends=True)
+    async with running_pool(runner, room=10) as pool:
+        await runner.until_claims(1)
+        runner.finish()
+        await asyncio.sleep(0)
+        drained = asyncio.create_task(pool.drain(60, asyncio.Event()))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (drained.done(), pool.busy) == (False, 10)
+        runner.write_ends()
+        await drained
+        assert (runner.running, pool.busy) == (0, 0)
+
+
+async def test_the_express_slot_is_free_while_the_end_of_its_job_is_written() -> None:
+    runner = FakeRunner(1, small=False, slow_ends=True)
+    async with running_pool(runner, room=1) as pool:
+        await runner.until_claims(2)
+        runner.add(2)
+        pool.wake()
+        await runner.until_claims(3)
+        runner.finish_express()
+        await runner.until_claims(4)
+        assert (runner.claims, pool.busy) == ([1, 0, 1, 1], 3)
 
 
 async def test_a_backlog_needs_no_wakeups() -> None:

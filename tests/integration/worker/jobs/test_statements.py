@@ -91,7 +91,7 @@ async def run_due_jobs(services: Services) -> None:
     services.pool._assigned_at = -math.inf
     services.pool.wake()
     await services.pool._claim_due()
-    await asyncio.gather(*services.pool._tasks)
+    await asyncio.gather(*services.pool._tasks, *services.pool._ending)
 
 
 def upload(content: bytes = PYTHON_FILE, key: str | None = None) -> UploadSubmission:
