@@ -102,13 +102,15 @@ class JobPool:
 
     @property
     def wakeups_wanted(self) -> int:
-        """Number of wake-ups that can lead to a claim. A worker without room, or with a backlog, leaves them to others.
+        """Number of wake-ups that can lead to a claim. A worker without room leaves them to others.
 
-        Neither does it take one for room that a claim under way may fill.
+        So does one with a backlog, which fills its room without them; but its express slot may be free for a small
+        upload. No wake-up is taken for room that a claim under way may fill.
         """
-        if self._backlog or self._held_back or self.pause_reason() is not None:
+        if self._held_back or self.pause_reason() is not None:
             return 0
-        return max(0, (self.free or self._wants_express) - self._unanswered)
+        room = 0 if self._backlog else self.free
+        return max(0, (room or self._wants_express) - self._unanswered)
 
     @property
     def _wants_express(self) -> bool:

@@ -172,6 +172,17 @@ async def test_a_backlog_needs_no_wakeups() -> None:
         assert pool.wakeups_wanted > 0
 
 
+async def test_a_backlog_of_large_jobs_does_not_keep_the_wakeup_of_a_small_one_from_the_express_slot() -> None:
+    runner = FakeRunner(2, small=False)
+    async with running_pool(runner, room=1) as pool:
+        await runner.until_claims(2)
+        assert (runner.claims, pool.free, pool.wakeups_wanted) == ([1, 0], 0, 1)
+        runner.add(1)
+        pool.wake()
+        await runner.until_claims(3)
+        assert (runner.claims, pool.wakeups_wanted) == ([1, 0, 1], 0)
+
+
 async def test_a_worker_full_of_small_jobs_leaves_wakeups_to_others() -> None:
     runner = FakeRunner(2)
     async with running_pool(runner, room=2) as pool:
