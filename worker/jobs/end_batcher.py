@@ -9,7 +9,9 @@ from domain.errors import ServiceUnavailableError
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository, EndResult
 
-MAX_ENDS = 20
+MAX_ENDS = 100
+"""Most ends in one transaction."""
+
 MAX_CHARACTERS = 8 * 1024 * 1024
 """Size of the runs' documents in one transaction. A larger run has a transaction of its own."""
 
@@ -26,7 +28,13 @@ class EndBatcher:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[_Waiting] = deque()
+        self._characters = 0
+        """Size of the waiting ends."""
         self._writer: asyncio.Task[None] | None = None
+
+    def takes(self, end: AttemptEnd) -> bool:
+        """Return whether the end fits into the next transaction: its job need not hold its room until it is written."""
+        return len(self._waiting) < MAX_ENDS and self._characters + end.size <= MAX_CHARACTERS
 
     async def write(self, end: AttemptEnd) -> EndResult:
         """Write the end and return its result.
@@ -36,6 +44,7 @@ class EndBatcher:
         """
         waiting = _Waiting(end)
         self._waiting.append(waiting)
+        self._characters += end.size
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
         return await waiting.result
@@ -57,13 +66,18 @@ class EndBatcher:
         while self._waiting and len(batch) < MAX_ENDS:
             first = self._waiting[0]
             if first.result.cancelled():
-                self._waiting.popleft()
+                self._take()
                 continue
             if batch and size + first.end.size > MAX_CHARACTERS:
                 break
             size += first.end.size
-            batch.append(self._waiting.popleft())
+            batch.append(self._take())
         return batch
+
+    def _take(self) -> _Waiting:
+        first = self._waiting.popleft()
+        self._characters -= first.end.size
+        return first
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         if not batch:

@@ -236,7 +236,8 @@ class JobRunner:
         run = replace(run, duration_ms=timeline.elapsed_ms)
         end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
         self.leases.start_ending(claim)
-        on_ending()
+        if self.ends.takes(end):
+            on_ending()
         with timeline.span("finishing"):
             outcome = await retry_while_unavailable(partial(self.ends.write, end), OutageTimer(math.inf))
         self.leases.release(claim)

@@ -89,11 +89,10 @@ class JobPool:
     def free(self) -> int:
         """Number of jobs that the worker has room for; small uploads that may share a child count as one.
 
-        A job whose end is being written takes no room, unless more ends than there is room for wait for PostgreSQL.
+        A job takes no room while its end is written, unless too many ends wait for PostgreSQL.
         """
         working = [claim for task, claim in self._tasks.items() if task is not self._express]
-        late = max(0, children_needed(self._ending.values(), self._share) - self._room)
-        return max(0, self._room - children_needed(working, self._share) - late)
+        return max(0, self._room - children_needed(working, self._share))
 
     @property
     def slots(self) -> int:

@@ -133,6 +133,30 @@ async def test_large_runs_are_written_in_transactions_of_their_own(
     assert counting.transactions == 4
 
 
+@pytest.mark.parametrize("limit", ["number", "size"])
+async def test_ends_are_taken_while_they_fit_into_the_next_transaction(
+    database: Database, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    claims = await claim_many(database, 4)
+    ends = [completed(claim) for claim in claims]
+    if limit == "number":
+        monkeypatch.setattr(end_batcher, "MAX_ENDS", 2)
+    else:
+        monkeypatch.setattr(end_batcher, "MAX_CHARACTERS", ends[1].size + ends[2].size)
+    counting = CountingDatabase(database)
+    batcher = EndBatcher(counting)  # type: ignore[arg-type]
+    writes, taken = [], []
+    for end in ends:
+        taken.append(batcher.takes(end))
+        writes.append(asyncio.create_task(batcher.write(end)))
+        for _ in range(3):  # the first is then in its transaction, and no longer waits for one
+            await asyncio.sleep(0)
+    assert taken == [True, True, True, False]
+    counting.release_first.set()
+    assert await asyncio.gather(*writes) == [EndResult.WRITTEN] * 4
+    assert batcher.takes(ends[0])
+
+
 async def test_deleting_the_user_meanwhile_neither_deadlocks_nor_leaves_a_run(database: Database) -> None:
     claims = await claim_many(database, 6)
     batcher = EndBatcher(database)
