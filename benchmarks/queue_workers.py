@@ -26,6 +26,7 @@ from infrastructure.settings import Settings, load_settings
 from worker.analysis.core_pool import CorePool
 from worker.analysis.pipeline import PipelineResult
 from worker.analysis.pipeline_factory import source_limits
+from worker.analysis.sandbox_profiles import UNLIMITED_MEMORY
 from worker.process.worker_process import WorkerProcess
 
 ARQ_QUEUE = "bench:queue"
@@ -39,6 +40,8 @@ class NoopPipeline:
         self.scratch_dir = Path(settings.scratch_dir)
         self.scratch_dir.mkdir(parents=True, exist_ok=True)
         self.cores = CorePool()
+        # For checks of tracked repositories, of which there are none.
+        self.children, self.memory, self.fetches = None, UNLIMITED_MEMORY, asyncio.Semaphore()
         self.guarantees = ()
         self.uses_cores = False
 
