@@ -184,7 +184,7 @@ def test_no_sequence_of_calls_affects_the_other_user(runner: tuple[asyncio.Runne
 
     check()
     for name in ALL_CALLS:  # random sequences may miss a call
-        loop.run(run_steps(world, [(0, name, number, None) for number in range(4)], seen))
+        loop.run(run_steps(world, [(who, name, number, None) for who in (0, 1) for number in range(4)], seen))
     refused = {name for name, answer in seen if answer == "ForbiddenError"}
     assert refused == set(THING_CALLS)
     done = {name for name, answer in seen if not answer.endswith("Error")}
