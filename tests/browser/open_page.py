@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Request
 
-_OVERFLOW = """() => {
+OVERFLOW = """() => {
   const width = document.documentElement.clientWidth
   const clipped = element => {
     for (let up = element.parentElement; up; up = up.parentElement) {
@@ -42,7 +42,7 @@ class OpenPage:
 
     def overflowing(self) -> list[str]:
         """Return the elements that make the page wider than the window."""
-        found: list[str] = self.page.evaluate(_OVERFLOW)
+        found: list[str] = self.page.evaluate(OVERFLOW)
         scrolled = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         return found + [f"the page scrolls by {scrolled} pixels"] * (scrolled > 0)
 
