@@ -1,5 +1,6 @@
 """A lexed file as compact facts that any process can compare: about four bytes per token."""
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
@@ -57,6 +58,26 @@ def _unpack_array(packed: Iterable[Any]) -> "array[int]":
     return array(code, data)
 
 
+def _are_all_below(limit: int, packed: Sequence[Any]) -> bool:
+    """Return whether every item of a packed array is less than `limit`; without an object for each item, if possible.
+
+    Of items of two bytes, those with the upper byte of the largest valid item must have no larger lower byte.
+    """
+    code, data = packed
+    if code == "I" or not 0 < limit <= 1 << 16:
+        return max(_unpack_array(packed), default=-1) < limit
+    upper, lower = divmod(limit - 1, 256)
+    if code == "B":
+        return upper > 0 or not data.translate(None, bytes(range(lower + 1)))
+    big_end = sys.byteorder == "big"
+    uppers, lowers = data[not big_end :: 2], data[big_end::2]
+    if uppers.translate(None, bytes(range(upper + 1))):
+        return False
+    has_largest_upper = uppers.translate(bytes(upper) + b"\xff" + bytes(255 - upper))
+    has_larger_lower = lowers.translate(bytes(lower + 1) + b"\xff" * (255 - lower))
+    return not int.from_bytes(has_largest_upper) & int.from_bytes(has_larger_lower)
+
+
 def _is_packed_array(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 2 or value[0] not in ("B", "H", "I"):
         return False
@@ -83,7 +104,7 @@ def _is_consistent(value: Any) -> bool:
     tokens, tokens_per_line = _unpack_array(value["tokens"]), _unpack_array(value["tokens_per_line"])
     anchors, fingerprints = _unpack_array(value["anchors"]), _unpack_array(value["fingerprints"])
     return (
-        max(tokens, default=-1) < len(value["digests"]) // _DIGEST_BYTES
+        _are_all_below(len(value["digests"]) // _DIGEST_BYTES, value["tokens"])
         and sum(tokens_per_line) == len(tokens)
         and len(_unpack_array(value["line_breaks"])) % 2 == 0
         and len(anchors) == len(fingerprints)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,24 +19,9 @@ FUNCTION_LIMIT = 200
 """The longest name of a function, in characters."""
 
 Row = Sequence[Any]
-"""The values of one finding, in the order of `ROW_KEYS`."""
+"""The values of one finding, as `_row` orders them."""
 
-ROW_KEYS = (
-    "rule",
-    "severity",
-    "line",
-    "column",
-    "end_line",
-    "end_column",
-    "function",
-    "message",
-    "identity",
-    "line_hash",
-    "location_hash",
-    "fingerprint",
-)
 _RULE, _SEVERITY, _LINE, _COLUMN, _MESSAGE = 0, 1, 2, 3, 7
-_ITEM_KEYS = ("metric", "rule", "severity", "path", *ROW_KEYS[2:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +97,7 @@ def with_location_hashes(
         if finding.path not in lines:
             lines[finding.path] = _read_lines(finding.path, locations)
         source = lines[finding.path]
-        yield finding if source is None else replace(finding, location_hash=source.location_hash(finding.line))
+        yield finding if source is None else finding._replace(location_hash=source.location_hash(finding.line))
 
 
 def _read_lines(path: str, locations: Mapping[str, Path]) -> SourceLines | None:
@@ -122,22 +107,23 @@ def _read_lines(path: str, locations: Mapping[str, Path]) -> SourceLines | None:
 
 
 def _row(finding: Finding, family: str | None) -> Row:
-    function = None if finding.function is None else one_line(finding.function, FUNCTION_LIMIT)
-    identity = one_line(finding.identity, MESSAGE_LIMIT)
-    rule = printable(finding.rule)
+    (metric, rule, severity, _, line, message, identity, column, end_line, end_column, function, line_hash,
+     location_hash) = finding  # fmt: skip
+    function = None if function is None else one_line(function, FUNCTION_LIMIT)
+    identity, rule = one_line(identity, MESSAGE_LIMIT), printable(rule)
     return [
         rule,
-        str(finding.severity),
-        finding.line,
-        finding.column,
-        finding.end_line,
-        finding.end_column,
+        str(severity),
+        line,
+        column,
+        end_line,
+        end_column,
         function,
-        one_line(finding.message, MESSAGE_LIMIT),
+        one_line(message, MESSAGE_LIMIT),
         identity,
-        _hash(finding.line_hash),
-        _hash(finding.location_hash),
-        fingerprint(finding.metric, family or rule, identity, function),
+        _hash(line_hash),
+        _hash(location_hash),
+        fingerprint(metric, family or rule, identity, function),
     ]
 
 
@@ -185,5 +171,21 @@ def _rows_of_file(path: str, summaries: Mapping[str, Summary]) -> list[tuple[str
 
 
 def _item(metric: str, path: str, row: Row) -> JSON:
-    rule, severity, *rest = row
-    return dict(zip(_ITEM_KEYS, (metric, rule, severity, path, *rest), strict=True))
+    """Return a finding by key. Written out, as a run has tens of thousands."""
+    rule, severity, line, column, end_line, end_column, function, message, identity, line_hash, location_hash, key = row
+    return {
+        "metric": metric,
+        "rule": rule,
+        "severity": severity,
+        "path": path,
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+        "function": function,
+        "message": message,
+        "identity": identity,
+        "line_hash": line_hash,
+        "location_hash": location_hash,
+        "fingerprint": key,
+    }

@@ -1,4 +1,4 @@
-"""JSON Schema from Python types: annotations, enumerations and dataclasses."""
+"""JSON Schema from Python types: annotations, enumerations, dataclasses and named tuples."""
 
 import types
 from collections.abc import Mapping, Sequence
@@ -41,14 +41,13 @@ def schema_of(annotation: Any) -> Schema:
 
 
 def dataclass_schema(cls: type, meanings: Mapping[str, str] | None = None) -> Schema:
-    """Return the object of a dataclass's fields.
+    """Return the object of the fields of a dataclass or a named tuple.
 
     A field's description is its docstring, or its entry in `meanings`.
     """
     hints, described = get_type_hints(cls), {**field_meanings(cls), **(meanings or {})}
-    return object_schema(
-        {each.name: with_description(schema_of(hints[each.name]), described.get(each.name)) for each in fields(cls)}
-    )
+    names = [each.name for each in fields(cls)] if is_dataclass(cls) else list(hints)
+    return object_schema({name: with_description(schema_of(hints[name]), described.get(name)) for name in names})
 
 
 def object_schema(properties: Mapping[str, Schema], *, optional: Sequence[str] = ()) -> Schema:

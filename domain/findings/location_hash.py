@@ -4,6 +4,7 @@ The algorithm is that of github/codeql-action (`src/fingerprints.ts`). GitHub's 
 file; here it is computed for the lines of findings only.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -16,6 +17,7 @@ _UNIT_BITS = 16
 _HASH_MASK = (1 << 64) - 1
 _END_OF_FILE = "\uffff" + "\0" * _WINDOW_UNITS
 _MAX_SEARCHES = 64
+_BEYOND_UTF_16_UNITS = re.compile("[\U00010000-\U0010ffff]")
 _BEGINNING = itemgetter(slice(_WINDOW_UNITS))
 
 
@@ -67,7 +69,7 @@ class LocationHasher:
             return data.translate(None, b" \t").decode("ascii")
         # Decoded first: a space between invalid bytes keeps them from becoming one character.
         text = data.decode("utf-8", "replace").replace(" ", "").replace("\t", "")
-        return "".join(map(_utf_16_units, text)) if max(text, default="") > "\uffff" else text
+        return _BEYOND_UTF_16_UNITS.sub(_surrogates, text)
 
     @cached_property
     def _padded(self) -> str:
@@ -155,9 +157,7 @@ class LocationHasher:
         return self._padded[start : start + _WINDOW_UNITS]
 
 
-def _utf_16_units(character: str) -> str:
-    """Return the character, or the two surrogates that stand for one beyond U+FFFF."""
-    if character <= "\uffff":
-        return character
-    code = ord(character) - 0x10000
+def _surrogates(match: re.Match[str]) -> str:
+    """Return the two surrogates that stand for a character beyond U+FFFF."""
+    code = ord(match.group()) - 0x10000
     return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from domain.findings.severity import FindingSeverity
 from domain.history.facts import HistoryFacts
@@ -21,9 +21,8 @@ SKIPPED_LIMIT = 1_000
 """The most error lines and skipped files that one run lists; a last line or the total says what was left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One problem that a tool reports at one place.
+class Finding(NamedTuple):
+    """One problem that a tool reports at one place. A tuple, because a run makes tens of thousands.
 
     `metric` is the metric's name, `rule` the tool's identifier (`F401`, `B602`, `unused-function`). Lines and columns
     count from 1, columns in code points; `end_column` is that after the last character. `column`, `end_line` and

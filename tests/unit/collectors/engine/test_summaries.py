@@ -1,6 +1,5 @@
 """The list of findings, its cut by severity, and the aggregates of the files of each role."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def test_list_is_cut_by_severity_and_the_cut_is_counted() -> None:
 def test_every_text_of_a_finding_is_printable_whatever_cached_facts_say() -> None:
     names = ("rule", "message", "identity", "function", "line_hash", "location_hash")
     texts: dict[str, Any] = dict.fromkeys(names, "\ud800\x00")
-    forged = replace(finding("low", 1), **texts)
+    forged = finding("low", 1)._replace(**texts)
     (item,) = listed([forged], 1)["items"]
     assert {item[key] for key in texts} == {"\\ud800\\x00"}
 
