@@ -43,10 +43,16 @@ _COUNT = text("""
     SELECT count(*) FROM (SELECT 1 FROM repositories WHERE owner_id = :owner_id LIMIT :count_to) AS counted
 """)
 _LIST = f"""
-    SELECT {REPOSITORY_COLUMNS} FROM repositories AS repository
+    SELECT {REPOSITORY_COLUMNS} FROM {{source}} AS repository
     WHERE owner_id = :owner_id AND url > :after {{conditions}}
     ORDER BY owner_id, url LIMIT :limit
 """  # nosec B608 # noqa: S608 - no input in it
+
+# OFFSET 0 keeps the planner from reading the owner's repositories in order until enough have the tags: it always takes
+# tags for those of 1 % of the rows. So it reads those with the tags, or those of an owner who has fewer.
+_TAGGED = """(
+    SELECT * FROM repositories WHERE owner_id = :owner_id AND tags @> CAST(:tags AS jsonb) OFFSET 0
+)"""
 _CHANGE = f"""
     WITH repository AS (
         UPDATE repositories SET {{changes}}, updated_at = statement_timestamp() WHERE id = :id RETURNING *
@@ -164,9 +170,9 @@ class TrackedRepositories:
         if status is not None:
             conditions, values = "AND analysis_status = :status", {**values, "status": str(status)}
         if tags:
-            conditions += " AND tags @> CAST(:tags AS jsonb)"
             values["tags"] = json.dumps(tags)
-        rows = await self._connection.execute(text(_LIST.format(conditions=conditions)), values)
+        statement = text(_LIST.format(source=_TAGGED if tags else "repositories", conditions=conditions))
+        rows = await self._connection.execute(statement, values)
         return [repository_from_row(row) for row in rows.mappings()]
 
     async def change(

@@ -16,10 +16,11 @@ from domain.tracking.follows import FollowSettings, FollowWhen
 from domain.tracking.repository import AnalysisStatus, RepositoryCursor
 from domain.tracking.settings import RepositorySettings
 from infrastructure.database.engine import Database
-from infrastructure.database.tracking.checks import CheckRepository
+from infrastructure.database.tracking.checks import CheckRepository, NextCheck
 from infrastructure.database.tracking.follows import FollowRepository
 from infrastructure.database.tracking.hook_deliveries import HookDeliveryRepository
 from infrastructure.database.tracking.repositories import TrackedRepositories
+from infrastructure.database.tracking.run_ends import RunEndRepository
 from infrastructure.database.tracking.statistics import RepositoryStatisticsRepository
 from worker.client import Client
 from worker.client.repositories.changes import RepositoryChanges
@@ -258,33 +259,57 @@ async def plans_of(database: Database, call: PlannedCall) -> str:
     return "\n".join(lines)
 
 
+FILL = (
+    """
+    INSERT INTO repositories (owner_id, name, full_name, url, clone_url, tags, settings, schedule,
+        next_check_at, check_requested_at, hook_secret)
+    SELECT :owner, 'r', 'o/r' || n, 'https://h/o/r' || n, 'https://h/o/r' || n,
+        jsonb_build_object('domain', jsonb_build_array('d' || n % 1000)), jsonb_build_object('public', n % 2 = 0),
+        'daily', now() + n * interval '1 s' - interval '1 hour', CASE WHEN n % 100 = 0 THEN now() END, 'x'
+    FROM generate_series(1, 100000) AS n
+    """,
+    "INSERT INTO user_repository_follows (user_id, repository_id) SELECT :owner, id FROM repositories",
+    "INSERT INTO repository_hook_deliveries SELECT id, 'x', now() - interval '1 day' FROM repositories",
+    "REFRESH MATERIALIZED VIEW CONCURRENTLY repository_stats",
+    """
+    INSERT INTO jobs (job_id, user_id, status, source_kind)
+    SELECT n::text, :owner, 'completed', 'github' FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO analysis_runs (user_id, submission_type, metrics, project_key, review_verdict, created_at)
+    SELECT :owner, 'github', '{}', 'p' || n % 100, 'APPROVED', now() - n * interval '1 s'
+    FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO tracked_job_ends (job_id, user_id, repository_id, status, run_id, branch, head, finished_at)
+    SELECT 'x', :owner, (SELECT id FROM repositories LIMIT 1), 'completed', run_id, 'main', 'a', now()
+    FROM analysis_runs LIMIT 1
+    """,
+)
+"""100,000 repositories of a user with followers, deliveries and statistics, runs and jobs, and the end of one."""
+
+
 async def insert_many(database: Database, user_id: UUID) -> UUID:
-    """Insert 100,000 repositories of the user with followers, deliveries and statistics. Returns the id of one."""
+    """Insert the rows of FILL. Returns the id of a repository."""
     async with database.unit_of_work() as work:
-        await work.execute(
-            text("""
-                INSERT INTO repositories (owner_id, name, full_name, url, clone_url, tags, settings, schedule,
-                    next_check_at, check_requested_at, hook_secret)
-                SELECT :owner, 'r', 'o/r' || n, 'https://h/o/r' || n, 'https://h/o/r' || n,
-                    jsonb_build_object('domain', jsonb_build_array('d' || n % 1000)),
-                    jsonb_build_object('public', n % 2 = 0),
-                    'daily', now() + n * interval '1 s' - interval '1 hour',
-                    CASE WHEN n % 100 = 0 THEN now() END, 'x'
-                FROM generate_series(1, 100000) AS n
-            """),
-            {"owner": user_id},
-        )
-        await work.execute(
-            text("INSERT INTO user_repository_follows (user_id, repository_id) SELECT owner_id, id FROM repositories")
-        )
-        await work.execute(
-            text("INSERT INTO repository_hook_deliveries SELECT id, 'x', now() - interval '1 day' FROM repositories")
-        )
-        await work.execute(text("REFRESH MATERIALIZED VIEW CONCURRENTLY repository_stats"))
+        for statement in FILL:
+            await work.execute(text(statement), {"owner": user_id} if ":owner" in statement else {})
         found: UUID = await work.scalar(text("SELECT id FROM repositories WHERE url = 'https://h/o/r5000'"))
     async with database.autocommit() as work:
         await work.execute(text("VACUUM ANALYZE"))
     return found
+
+
+async def check_once(work: AsyncConnection) -> None:
+    """Claim a check, and write each of its ends: the first releases the claim, the plans of all are what counts."""
+    checks = CheckRepository(work)
+    (claim,) = await checks.claim(1, lease_seconds=60, scheduled=True)
+    await checks.advance(claim, "main", "a" * 40)
+    nothing = NextCheck(scheduled=None)
+    assert await checks.succeed(claim, nothing, "main")
+    await checks.fail(claim, nothing, "no", None)
+    await checks.refuse(claim, nothing, "no")
+    await checks.abandon(claim)
 
 
 async def test_no_statement_reads_all_of_100_000_repositories(
@@ -303,6 +328,9 @@ async def test_no_statement_reads_all_of_100_000_repositories(
         ),
         "tags": lambda work: TrackedRepositories(work).list_page(user_id, limit=50, tags=tags),
         "claim": lambda work: CheckRepository(work).claim(2, lease_seconds=60, scheduled=True),
+        "check": check_once,
+        "end": lambda work: RunEndRepository(work).apply_next(),
+        "request": lambda work: TrackedRepositories(work).request_check(repository_id),
         "see": lambda work: HookDeliveryRepository(work).see(repository_id, "y"),
         "delete old": lambda work: HookDeliveryRepository(work).delete_old(1000),
         "followed": lambda work: FollowRepository(work).list_page(user_id, limit=50),

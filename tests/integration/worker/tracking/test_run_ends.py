@@ -11,6 +11,7 @@ from domain.runs import RunOrigin
 from domain.tracking.follows import FollowSettings, FollowWhen
 from domain.tracking.repository import AnalysisStatus
 from domain.tracking.settings import RepositorySettings
+from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from tests.fixtures.jobs import claim_next, end_attempt, new_run
 from tests.integration.worker.tracking.conftest import Tracked
 from worker.tracking.run_ends import RunEndApplier
@@ -141,7 +142,11 @@ async def test_a_follower_s_delivery_is_not_shown_to_the_owner(tracked: Tracked)
     (job,) = await tracked.client.list_jobs(tracked.user_id)
     deliveries = await tracked.client.list_webhook_deliveries(tracked.user_id, job.job_id)
     assert [delivery.url for delivery in deliveries] == ["https://own.example.org/x"]
-    assert len(await notices(tracked)) == 2
+    assert "repository_id" not in deliveries[0].message()
+    async with tracked.database.unit_of_work() as work:
+        claimed = await WebhookDeliveryRepository(work).claim_due(5, 60, per_host=5, under_way={})
+    (told,) = [delivery for delivery in claimed if delivery.user_id == follower]
+    assert (told.url, told.message()["repository_id"]) == (END.notify_url, str(repository_id))
 
 
 async def test_each_end_is_applied_once_by_replicas_at_the_same_time(tracked: Tracked) -> None:
