@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
@@ -17,12 +17,13 @@ from schemathesis.specs.openapi.checks import (
 
 from domain.keys import MAX_RATE_LIMIT, Permission
 from tests.fixtures.network.http_service import RunningService
+from tests.fuzz.generators import count_outcome, fuzz_settings
 from worker.client import Client
 from worker.client.operator import OperatorClient
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 8
-"""Requests for each operation; `make fuzz` makes more."""
+"""Requests for each operation in `make test`."""
 
 
 def check_operations(address: str, key: str, examples: int) -> int:
@@ -36,16 +37,14 @@ def check_operations(address: str, key: str, examples: int) -> int:
         if operation.path.endswith("/events"):
             continue
 
-        @settings(
-            max_examples=examples, deadline=None, database=None, phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=list(HealthCheck), derandomize=True,
-        )  # fmt: skip
+        @fuzz_settings(examples, phases=[Phase.explicit, Phase.generate])
         @given(case=operation.as_strategy())
         def check(case: Any) -> None:
             nonlocal made
             made += 1
             headers = {"Authorization": f"Bearer {key}"}
-            case.call_and_validate(base_url=address, headers=headers, checks=CHECKS, timeout=60)
+            answer = case.call_and_validate(base_url=address, headers=headers, checks=CHECKS, timeout=60)
+            count_outcome("http", f"status {answer.status_code}")
 
         check()
     return made
@@ -64,5 +63,4 @@ async def test_no_request_gets_an_answer_that_the_description_lacks(
 ) -> None:
     made = await asyncio.to_thread(check_operations, service.address, every_permission, EXAMPLES)
     assert made > 200
-    print(f"{made} requests by schemathesis")
     assert not [entry for entry in service.process.log() if entry["level"] == "error"]
