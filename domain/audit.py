@@ -42,6 +42,7 @@ class Action(StrEnum):
     UNFOLLOW = "unfollow"
     SHARE = "share"
     UNSHARE = "unshare"
+    SET_TIER = "set_tier"
 
 
 class Resource(StrEnum):

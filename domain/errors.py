@@ -3,6 +3,8 @@
 The text of an error is one line that tells its reader what to do.
 """
 
+from datetime import datetime
+
 
 class Vibe8Error(Exception):
     """Base class of all errors that this program raises on purpose."""
@@ -37,15 +39,26 @@ class PermissionDeniedError(PermanentError):
 
 
 class LimitExceededError(PermanentError):
-    """The user has too many unfinished jobs, or has submitted too many today."""
+    """A limit of the user's plan, or of keys, is used up: `used` of `limit`, until `resets_at` if time helps."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        used: int | None = None,
+        limit: int | None = None,
+        resets_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.used, self.limit, self.resets_at = used, limit, resets_at
 
 
 class RateLimitedError(LimitExceededError):
     """The API key has made all requests of its hour: `limit` of them. The hour ends in `reset_seconds`."""
 
     def __init__(self, message: str = "", *, limit: int = 0, reset_seconds: int = 0) -> None:
-        super().__init__(message)
-        self.limit, self.reset_seconds = limit, reset_seconds
+        super().__init__(message, used=limit, limit=limit)
+        self.reset_seconds = reset_seconds
 
 
 class ReportGoneError(PermanentError):
@@ -86,6 +99,10 @@ class HandedBackError(TransientError):
 
 class CancelledByUserError(PermanentError):
     """The job's owner or an operator cancelled it."""
+
+
+class TokenLostError(PermanentError):
+    """The token of a private repository is gone before it was used. The submitter must submit again."""
 
 
 class AnalysisKilledError(TransientError):

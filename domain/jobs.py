@@ -1,4 +1,4 @@
-"""A job: its states and the changes between them, its retries, and the limits on submitting."""
+"""A job: its states and the changes between them, and its retries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,6 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from uuid import UUID
 
-from domain.errors import LimitExceededError
 from domain.sources import SourceKind
 from domain.text import JSON
 
@@ -123,6 +122,8 @@ class Job:
     """The worker that runs the job, or ran its last attempt."""
     options: Mapping[str, JSON] = field(default_factory=dict)
     """As `JobOptions.to_json` makes them; a row of another program may hold anything."""
+    refunded_at: datetime | None = None
+    """When it was given back to its owner's month, as it failed through the fleet's fault."""
 
     @property
     def cursor(self) -> "JobCursor":
@@ -148,31 +149,6 @@ class Claim:
     """A small upload, which saves a second query."""
     previous_worker: str | None = None
     """The worker that had claimed the job before, if any."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmissionLimits:
-    """How many unfinished jobs a user may have, and how many submissions a day (UTC)."""
-
-    max_unfinished: int = 5
-    max_per_day: int = 100
-
-    def check(self, *, unfinished: int, today: int, new: int = 1) -> None:
-        """Raise LimitExceededError if `new` more submissions would exceed a limit."""
-        if unfinished + new > self.max_unfinished:
-            raise LimitExceededError(
-                f"you already have {unfinished} unfinished jobs (limit {self.max_unfinished}){_more(new)}; "
-                "wait for one to finish or cancel one"
-            )
-        if today + new > self.max_per_day:
-            raise LimitExceededError(
-                f"you have submitted {today} jobs today (limit {self.max_per_day}){_more(new)}; "
-                "try again after 00:00 UTC"
-            )
-
-
-def _more(new: int) -> str:
-    return f" and want {new} more" if new > 1 else ""
 
 
 def backoff_seconds(failed_attempts: int, jitter: float) -> float:

@@ -43,7 +43,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open one client for the whole process."""
     settings = load_settings()
     async with Client.open(settings) as client:
-        app.state.client, app.state.max_body_bytes = client, settings.max_upload_mb * 1024 * 1024 + FORM_BYTES
+        app.state.client, app.state.max_body_bytes = client, settings.plans.upload_bytes + FORM_BYTES
         yield
 
 

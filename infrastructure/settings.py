@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from pydantic_settings import (
 )
 
 from domain.errors import InvalidInputError, ServiceUnavailableError
+from domain.plans import MAX_UPLOAD_MB, Plans, default_plans, parse_plans
 from infrastructure.embedded.stack_file import Stack, running_stack
 from infrastructure.service_urls import parse_database_url, validate_redis_url
 
@@ -116,8 +118,12 @@ class Settings(BaseSettings):
     """Unfinished jobs that one user may have at a time."""
     daily_job_limit_per_user: PositiveInt = 100
     """Jobs that one user may submit in one day (UTC)."""
+    tier_limits: str = "{}"
+    """Limits of the users of each tier, as JSON such as `{"pro": {"analyses_per_month": 2000, "repositories": null}}`.
+    What it does not name keeps its default, and null is unlimited: docs/plans.md lists them. The two limits above, and
+    `MAX_UPLOAD_MB`, are those of the tier `free`."""
 
-    max_upload_mb: PositiveInt = 5
+    max_upload_mb: Annotated[int, Field(gt=0, le=MAX_UPLOAD_MB)] = 5
     """Largest upload, before base64 encoding."""
     max_zip_entries: PositiveInt = 10_000
     """Entries that an uploaded archive may have."""
@@ -268,6 +274,15 @@ class Settings(BaseSettings):
     def _treat_empty_as_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("tier_limits")
+    @classmethod
+    def _check_tier_limits(cls, value: str) -> str:
+        try:
+            _plans(value or "{}", 1, 1, 1)
+        except InvalidInputError as error:
+            raise ValueError(str(error)) from None
+        return value or "{}"
+
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -281,6 +296,12 @@ class Settings(BaseSettings):
         if value is not None:
             validate_redis_url(value.get_secret_value())
         return value
+
+    @property
+    def plans(self) -> Plans:
+        """The limits of all tiers."""
+        limits = (self.max_concurrent_jobs_per_user, self.daily_job_limit_per_user, self.max_upload_mb)
+        return _plans(self.tier_limits, *limits)
 
     @property
     def pools_transactions(self) -> bool:
@@ -306,6 +327,12 @@ class Settings(BaseSettings):
         credentials = f":{quote(password, safe='')}@" if password else ""
         host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
         return SecretStr(f"redis://{credentials}{host}:{self.redis_port}/{self.redis_db}")
+
+
+@lru_cache(maxsize=64)
+def _plans(tier_limits: str, unfinished_jobs: int, jobs_per_day: int, upload_mb: int) -> Plans:
+    defaults = default_plans(unfinished_jobs=unfinished_jobs, jobs_per_day=jobs_per_day, upload_mb=upload_mb)
+    return parse_plans(tier_limits, defaults)
 
 
 _NO_SERVICES = "PostgreSQL and Redis are not configured: start them with `vibe8 up`, or set DATABASE_URL and REDIS_URL"

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.growth.backlogs import BACKLOGS, fill
 from benchmarks.growth.statements import RUNS, USERS
-from domain.jobs import SubmissionLimits
+from domain.plans import PlanLimits, Plans
 from domain.sources import SourceKind
 from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
@@ -41,7 +41,7 @@ _COUNTERS = text("""
     SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, deadlocks::float8
     FROM pg_stat_database WHERE datname = current_database()
 """)
-NO_LIMITS = SubmissionLimits(max_unfinished=10**9, max_per_day=10**9)
+NO_LIMITS = Plans.same(PlanLimits(unfinished_jobs=10**9, jobs_per_day=10**9))
 
 
 async def measure_operations(engine: AsyncEngine, url: str, size: int) -> None:

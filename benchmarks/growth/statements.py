@@ -15,8 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from benchmarks.growth.buffers import Buffers
-from domain.jobs import Claim, JobStatus, SubmissionLimits
+from domain.jobs import Claim, JobStatus
+from domain.plans import PlanLimits, Plans
 from domain.sources import SourceKind
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
 from infrastructure.database.repositories.claims import ClaimRepository
@@ -91,7 +93,7 @@ async def calls(engine: AsyncEngine) -> Mapping[str, Callable[[AsyncConnection],
         server: int = await connection.scalar(text(f"SELECT {SERVER_START}"))
         await StatisticsRepository(connection).count_if_due(0)
     states = [LeaseState(job_id=claim.job.job_id, token=claim.lease_token, stage="x") for claim in claims]
-    limits = SubmissionLimits(max_unfinished=10**9, max_per_day=10**9)
+    limits = Plans.same(PlanLimits(unfinished_jobs=10**9, jobs_per_day=10**9))
     return {
         "claim of 20": lambda work: ClaimRepository(work).claim(BATCH, worker_id="bench", lease_seconds=30),
         "claim of a small job": lambda work: ClaimRepository(work).claim(
@@ -99,7 +101,7 @@ async def calls(engine: AsyncEngine) -> Mapping[str, Callable[[AsyncConnection],
         ),
         "turns, none due": lambda work: ClaimRepository(work).assign_turns(1_000),
         "submission with its limits": lambda work: SubmissionRepository(work).submit(submitter, [_new_job()], limits),
-        "limits, a user with a tenth of all": lambda work: SubmissionRepository(work).usage(owner, SubmissionLimits()),
+        "limits, a user with a tenth of all": lambda work: UsageRepository(work).usage(owner, count_to=6),
         "get": lambda work: JobRepository(work).get(claims[0].job.job_id),
         "list of 50 of that user": lambda work: JobRepository(work).list_jobs(owner, limit=50),
         "list of 20 runs": lambda work: RunRepository(work).list_runs(owner, limit=20),

@@ -26,6 +26,7 @@ from domain.tracking.hooks import MAX_HOOK_BYTES
 from domain.tracking.settings import MAX_BRANCHES
 from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
 from examples.api import STATUS
+from infrastructure.database.access.usage import MonthUsage
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH
 from worker import client
 from worker.client import (
@@ -51,6 +52,7 @@ from worker.client import (
     Member,
     Page,
     Permission,
+    PlanLimits,
     ProjectTrend,
     RateLimit,
     ReportCursor,
@@ -61,10 +63,13 @@ from worker.client import (
     RepositorySubmission,
     RunComparison,
     SharedReport,
+    Tier,
     TrackedRepository,
     TrendingRepository,
     Unfinished,
     UploadSubmission,
+    Usage,
+    UserUsage,
 )
 from worker.client.evaluations.evaluations import MAX_LISTED_EVALUATIONS
 from worker.client.jobs.owned_jobs import MAX_LISTED_JOBS
@@ -100,7 +105,7 @@ VALUES: Sequence[type] = (
     Evaluation, Member, Declaration, Outcome, MemberState, EvaluationFormat,
     TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
     RepositoryCursor, RepositoryStatistics, TrendingRepository, HookOutcome, Follow, FollowSettings, FollowWhen,
-    FollowCursor, SharedReport, ReportCursor,
+    FollowCursor, SharedReport, ReportCursor, UserUsage, PlanLimits, Usage, MonthUsage, Tier,
 )  # fmt: skip
 FUNCTIONS = (
     client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
@@ -159,8 +164,9 @@ LIMITS = (
     ("`MAX_KEY_LENGTH`", MAX_KEY_LENGTH, "characters of an idempotency key"),
     ("`MAX_NAME_LENGTH`", MAX_NAME_LENGTH, "characters of a file name, project name or author model"),
     ("`MAX_URL_LENGTH`", MAX_URL_LENGTH, "characters of a notify URL"),
-    ("`MAX_CONCURRENT_JOBS_PER_USER`", "a setting", "unfinished jobs of a user"),
-    ("`DAILY_JOB_LIMIT_PER_USER`", "a setting", "submissions of a user in one day (UTC)"),
+    ("`MAX_CONCURRENT_JOBS_PER_USER`", "a setting", "unfinished jobs of a user of the plan `free`"),
+    ("`DAILY_JOB_LIMIT_PER_USER`", "a setting", "submissions of such a user in one day (UTC)"),
+    ("`TIER_LIMITS`", "a setting", "all limits of all [plans](plans.md)"),
     ("`MAX_LISTED_JOBS`", MAX_LISTED_JOBS, "jobs on a page of `list_jobs`"),
     ("`MAX_PAGE_SIZE`", MAX_PAGE_SIZE, "runs on a page of `list_runs`"),
     ("`MAX_LISTED_FINDINGS`", MAX_LISTED_FINDINGS, "findings on a page of `list_findings`"),

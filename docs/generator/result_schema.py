@@ -220,6 +220,9 @@ def _job_properties() -> dict[str, Schema]:
         "updated_at": with_description(TIME, "When the row was last written."),
         "run_after": with_description(TIME, "When the job is due: later than now while it waits for a retry."),
         "cancel_requested_at": with_description(MAYBE_TIME, "When its owner cancelled the job."),
+        "refunded_at": with_description(
+            MAYBE_TIME, "When the job was given back to its owner's month, as it failed through the fleet's fault."
+        ),
         "worker_id": with_description(MAYBE_TEXT, "The worker that runs the job, or ran its last attempt."),
         "notify_url": with_description(MAYBE_TEXT, "Where a webhook is sent when the job ends."),
         "options": with_description(reference("options"), "What was asked for beside the source."),

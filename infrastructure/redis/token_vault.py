@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from domain.errors import InvalidInputError, PermanentError
+from domain.errors import InvalidInputError, PermanentError, TokenLostError
 from infrastructure.redis.queue import redis_errors
 
 TOKEN_CHARACTERS = 1_000
@@ -53,7 +53,7 @@ class TokenVault:
         raise PermanentError("no key of TOKEN_ENCRYPTION_KEYS decrypts the stored secret; give it again")
 
     async def get(self, job_id: str) -> str:
-        """Return the token. Raises PermanentError if Redis has lost it or no key decrypts it."""
+        """Return the token. Raises TokenLostError if Redis has lost it or no key decrypts it."""
         async with redis_errors():
             try:
                 encrypted = await self._redis.getrange(_key(job_id), 0, MAX_ENCRYPTED_BYTES)
@@ -63,10 +63,10 @@ class TokenVault:
                 encrypted = b""  # another program has replaced it
         try:
             if not encrypted or self._fernet is None:
-                raise PermanentError("token lost, submit again")
+                raise TokenLostError("token lost, submit again")
             return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:
-            raise PermanentError("token lost, submit again") from error
+            raise TokenLostError("token lost, submit again") from error
 
     async def delete(self, *job_ids: str) -> None:
         """Delete the tokens of these jobs. Raises ServiceUnavailableError; they then expire after their time limit."""

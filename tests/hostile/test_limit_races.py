@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from domain.errors import IllegalTransitionError, InvalidInputError, LimitExceededError, NotFoundError
 from domain.jobs import JobStatus
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.submissions import SubmissionRepository
 from tests.fixtures.checks.result_documents import CheckedClient
 from tests.fixtures.jobs import claim_next, end_attempt
 from tests.fixtures.worker_process import System
@@ -91,7 +91,7 @@ async def race(user_id: UUID, system: System) -> AsyncIterator[Race]:
 
 async def used_today(race: Race) -> int:
     async with race.database.unit_of_work() as work:
-        return (await SubmissionRepository(work).usage(race.user_id)).today
+        return (await UsageRepository(work).usage(race.user_id)).today
 
 
 async def test_concurrent_submissions_stop_at_the_limit(race: Race) -> None:

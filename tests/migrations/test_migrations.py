@@ -92,7 +92,9 @@ async def test_concurrent_upgrades_in_several_processes_take_turns(empty_databas
     assert await schema_differences(asyncpg_url(empty_database_url)) == []
 
 
-async def test_a_locked_table_stops_the_migration_without_a_partial_change(database_url: str) -> None:
+async def test_a_locked_table_stops_the_migration_without_a_partial_change(
+    database_url: str, empty_database_url: str
+) -> None:
     holder = await asyncpg.connect(database_url)
     try:
         async with holder.transaction():
@@ -101,8 +103,11 @@ async def test_a_locked_table_stops_the_migration_without_a_partial_change(datab
                 await downgrade(asyncpg_url(database_url), "base")
     finally:
         await holder.close()
-    # Each migration is a transaction of its own: those before the locked table's are undone, and that one as a whole.
-    assert await current_revision(asyncpg_url(database_url)) == "0019"
+    # Each migration is a transaction of its own: newer ones may be undone, that of the locked table is as it was.
+    reached = await current_revision(asyncpg_url(database_url))
+    assert reached is not None
+    await upgrade(asyncpg_url(empty_database_url), reached)
+    assert await objects(database_url) == await objects(empty_database_url)
     await upgrade(asyncpg_url(database_url))
     assert await schema_differences(asyncpg_url(database_url)) == []
 

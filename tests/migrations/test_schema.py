@@ -76,8 +76,14 @@ ADDED_INDEXES = {
     "ix_notices_ended",
     "ix_notices_open_host",
     "ix_notices_job_id",
+    "ix_usage_tracking_month_year",
 }
-UNIQUE_CONSTRAINTS = {"uq_api_keys_key_hash", "uq_reports_short_code", "uq_sessions_token_hash"}
+UNIQUE_CONSTRAINTS = {
+    "uq_api_keys_key_hash",
+    "uq_reports_short_code",
+    "uq_sessions_token_hash",
+    "uq_usage_tracking_user_id_month_year",
+}
 PRIMARY_KEYS = {
     "pk_users",
     "pk_analysis_runs",
@@ -99,6 +105,7 @@ PRIMARY_KEYS = {
     "pk_queue_statistics",
     "pk_notices",
     "pk_reports",
+    "pk_usage_tracking",
     "alembic_version_pkc",
 }
 

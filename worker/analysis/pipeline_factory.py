@@ -125,7 +125,7 @@ def memory_budget(settings: Settings, cores: int) -> MemoryBudget:
 def source_limits(settings: Settings) -> SourceLimits:
     """Return the limits of a source: sizes in bytes, and counts."""
     return SourceLimits(
-        max_upload_bytes=settings.max_upload_mb * MB,
+        max_upload_bytes=settings.plans.upload_bytes,
         max_zip_entries=settings.max_zip_entries,
         max_inflated_bytes=settings.max_inflated_mb * MB,
         max_zip_ratio=settings.max_zip_ratio,

@@ -25,6 +25,7 @@ from worker.cli.options import (
 )
 from worker.cli.output.errors import print_error
 from worker.cli.signatures import (
+    account_commands,
     evaluation_commands,
     job_commands,
     key_commands,
@@ -204,6 +205,8 @@ app.add_typer(operator_commands.app)
 app.add_typer(report_commands.app)
 app.add_typer(key_commands.app)
 app.add_typer(repository_commands.app)
+app.add_typer(account_commands.app)
+app.add_typer(account_commands.user_app)
 
 
 def run() -> int:

@@ -86,9 +86,10 @@ def read_file(path: Path, settings: Settings) -> bytes:
     """Read the file. Raises InvalidInputError where it is too large or cannot be read."""
     try:
         size = path.stat().st_size
-        if size > settings.max_upload_mb * 1024 * 1024:
+        limit = settings.plans.upload_bytes
+        if size > limit:
             raise InvalidInputError(
-                f"{one_line(path.name, 200)} ({size} bytes) is larger than {settings.max_upload_mb} MB (MAX_UPLOAD_MB)"
+                f"{one_line(path.name, 200)} ({size} bytes) is larger than {limit // 1024**2} MB (MAX_UPLOAD_MB)"
             )
         return path.read_bytes()
     except OSError as error:

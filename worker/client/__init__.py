@@ -4,6 +4,7 @@ from domain.evaluations.evaluation import Evaluation, EvaluationStatus, Evaluati
 from domain.gate.policy import Policy, parse_policy
 from domain.keys import ApiKey, AuthenticatedKey, CreatedKey, Permission, RateLimit
 from domain.options import JobOptions
+from domain.plans import PlanLimits, Tier, Usage
 from domain.reports import ReportCursor, SharedReport
 from domain.tracking.follows import Follow, FollowCursor, FollowSettings, FollowWhen
 from domain.tracking.hooks import HookOutcome
@@ -15,6 +16,7 @@ from domain.tracking.repository import (
     TrendingRepository,
 )
 from domain.tracking.settings import RepositorySettings
+from worker.client.accounts.usage import UserUsage
 from worker.client.client import Client
 from worker.client.evaluations.items import EvaluationItem
 from worker.client.jobs.submissions import (
@@ -73,6 +75,7 @@ __all__ = [
     "Member",
     "Page",
     "Permission",
+    "PlanLimits",
     "Policy",
     "ProjectTrend",
     "RateLimit",
@@ -85,10 +88,13 @@ __all__ = [
     "RunComparison",
     "SharedReport",
     "Submission",
+    "Tier",
     "TrackedRepository",
     "TrendingRepository",
     "Unfinished",
     "UploadSubmission",
+    "Usage",
+    "UserUsage",
     "comparison_to_json",
     "empty_result_to_json",
     "finding_page_to_json",

@@ -43,7 +43,6 @@ from worker.client.jobs.submissions import (
     Submission,
     Submitter,
     UploadSubmission,
-    submission_limits,
 )
 from worker.client.jobs.watching import watch_job
 from worker.client.results import FindingPage, JobResult, Page, ProjectTrend, RunComparison
@@ -67,12 +66,12 @@ class Client(Subjects):
     ) -> None:
         self._connections, self._settings, self._tracer = connections, settings, tracer or NoTracer()
         self._database, self._actor = connections.database, actor
-        limits = submission_limits(settings)
-        self._jobs = OwnedJobs(connections, limits, actor)
+        plans = settings.plans
+        self._jobs = OwnedJobs(connections, plans, actor)
         self._runs = OwnedRuns(connections.database, actor)
         self._webhook_secrets = settings.webhook_secrets
         self._submitter = Submitter(
-            connections=connections, settings=settings, limits=limits, tracer=self._tracer, actor=actor
+            connections=connections, settings=settings, plans=plans, tracer=self._tracer, actor=actor
         )
         super().__init__(connections, self._submitter, actor)
 

@@ -8,18 +8,19 @@ from uuid import UUID
 
 from domain.audit import Action, Actor, AuditCursor, AuditEntry
 from domain.jobs import Job, JobStatus
+from domain.plans import Tier
 from domain.workers import PAUSED
 from infrastructure.database.access.audit_log import AuditRepository
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
-from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
 from infrastructure.observability.tracing import Tracer
 from infrastructure.settings import Settings
+from worker.client.accounts.usage import free_places
 from worker.client.client import Client
 from worker.client.connections import Connections, environment_tracer, open_connections
 from worker.client.fleet import FleetClient
-from worker.client.jobs.submissions import submission_limits
 
 MAX_LISTED_ENTRIES = 1_000
 _OPERATOR = Actor(operator=True)
@@ -41,7 +42,7 @@ class OperatorClient:
         self.fleet = FleetClient(connections, actor)
         self._connections, self._settings, self._tracer, self._actor = connections, settings, tracer, actor
         self._database = connections.database
-        self._limits = submission_limits(settings)
+        self._plans = settings.plans
 
     @classmethod
     @asynccontextmanager
@@ -116,12 +117,7 @@ class OperatorClient:
         are retried first. With None no limit applies.
         """
         async with self._database.unit_of_work() as work:
-            submissions, free = SubmissionRepository(work), None
-            if limited_user is not None:
-                await submissions.lock_user(limited_user)
-                free = max(
-                    0, self._limits.max_unfinished - (await submissions.usage(limited_user, self._limits)).unfinished
-                )
+            free = None if limited_user is None else await free_places(work, limited_user, self._plans)
             requeued = await JobRepository(work).retry_all(job_ids, limit=free, actor=self._actor)
         await self._connections.enqueue(requeued)
         return requeued
@@ -130,6 +126,11 @@ class OperatorClient:
         """Return the id of the user with this email; text that is an id is returned as it is. Raises NotFoundError."""
         async with self._database.unit_of_work() as work:
             return await UserRepository(work).find_id(named)
+
+    async def set_tier(self, user_id: UUID, tier: Tier) -> str:
+        """Change the user's plan, from the next submission on, and return the tier before. Raises NotFoundError."""
+        async with self._database.unit_of_work() as work:
+            return await UsageRepository(work).set_tier(user_id, tier, self._actor)
 
     async def list_audit_entries(
         self,

@@ -36,6 +36,7 @@ def job_to_json(job: Job) -> dict[str, JSON]:
         "updated_at": _isoformat(job.updated_at),
         "run_after": _isoformat(job.run_after),
         "cancel_requested_at": _isoformat(job.cancel_requested_at),
+        "refunded_at": _isoformat(job.refunded_at),
         "worker_id": job.worker_id,
         "notify_url": job.notify_url,
         "options": job.options,

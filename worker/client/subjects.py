@@ -3,6 +3,7 @@
 from domain.audit import Actor
 from worker.client.accounts.keys import KeysClient
 from worker.client.accounts.sessions import SessionsClient
+from worker.client.accounts.usage import UsageClient
 from worker.client.connections import Connections
 from worker.client.evaluations.evaluations import EvaluationsClient
 from worker.client.jobs.submissions import Submitter
@@ -21,6 +22,8 @@ class Subjects:
     """Sessions of people in a browser."""
     projects: ProjectsClient
     """Projects: whatever has been analysed under one name."""
+    usage: UsageClient
+    """Plans, and what is used of them."""
     tags: TagsClient
     """Tags of runs."""
     reports: ReportsClient
@@ -34,7 +37,8 @@ class Subjects:
         self.keys = KeysClient(connections, actor)
         self.sessions = SessionsClient(connections, self.keys, actor)
         self.projects = ProjectsClient(connections.database)
+        self.usage = UsageClient(connections, submitter.plans)
         self.tags = TagsClient(connections.database, actor)
-        self.reports = ReportsClient(connections, actor)
+        self.reports = ReportsClient(connections, submitter.plans, actor)
         self.evaluations = EvaluationsClient(connections, submitter, actor)
         self.repositories = RepositoriesClient(connections, submitter.settings, actor)

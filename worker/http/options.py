@@ -42,7 +42,7 @@ class HttpOptions:
             trusted_user_header=settings.http_trusted_user_header,
             operators=frozenset(settings.http_operators),
             cors_origins=settings.http_cors_origins,
-            max_upload_bytes=settings.max_upload_mb * MB,
+            max_upload_bytes=settings.plans.upload_bytes,
             max_streams=settings.http_max_streams,
         )
 

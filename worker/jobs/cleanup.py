@@ -153,6 +153,7 @@ def _steps(settings: Settings) -> list[tuple[str, _ChangeChunk]]:
         ("deliveries", lambda work, limit: CleanupRepository(work).delete_ended_deliveries(retention, limit)),
         ("usage", lambda work, limit: CleanupRepository(work).delete_old_usage(limit)),
         ("sessions", lambda work, limit: CleanupRepository(work).delete_expired_sessions(limit)),
+        ("months", lambda work, limit: CleanupRepository(work).delete_old_months(limit)),
         ("slots", lambda work, limit: CleanupRepository(work).delete_old_slots(limit)),
         ("hook_deliveries", _delete_hook_deliveries),
     ]

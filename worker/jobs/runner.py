@@ -284,7 +284,12 @@ class JobRunner:
         async def write() -> ReleasedJob | None:
             async with self.database.unit_of_work() as work:
                 return await AttemptRepository(work).retry_later(
-                    claim.job.job_id, claim.lease_token, kind, message, delay_seconds=delay
+                    claim.job.job_id,
+                    claim.lease_token,
+                    kind,
+                    message,
+                    delay_seconds=delay,
+                    our_fault=not isinstance(error, AnalysisKilledError),
                 )
 
         released = await self._write_end(write)

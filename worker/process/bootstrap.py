@@ -37,7 +37,6 @@ from worker.analysis.core_pool import CorePool
 from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import MB, open_pipeline
-from worker.client.jobs.submissions import submission_limits
 from worker.jobs.dead_workers import DeadWorkerDetector
 from worker.jobs.end_batcher import EndBatcher
 from worker.jobs.lease_keeper import LeaseKeeper
@@ -190,7 +189,7 @@ def _tracking(
         heads=heads,
         queue=queue,
         vault=vault,
-        limits=submission_limits(settings),
+        plans=settings.plans,
         at_once=pipeline.memory.checks,
         on_job=on_job,
     )

@@ -23,7 +23,7 @@ from domain.errors import (
     PermanentError,
     TransientError,
 )
-from domain.jobs import SubmissionLimits
+from domain.plans import Plans
 from domain.tracking.backoff import refusal_delay, time_after_failure
 from domain.tracking.settings import RepositorySettings
 from infrastructure.child_process.cancellation import finish_despite_cancellation
@@ -61,7 +61,7 @@ class TrackingServices:
     heads: HeadCheck
     queue: JobQueue
     vault: TokenVault
-    limits: SubmissionLimits
+    plans: Plans
     at_once: int
     on_job: Callable[[], None]
 
@@ -185,7 +185,7 @@ class _Check:
             await vault.put(job.job_id, token)
         try:
             async with self.services.database.unit_of_work() as work:
-                await SubmissionRepository(work).submit(repository.owner_id, [job], self.services.limits)
+                await SubmissionRepository(work).submit(repository.owner_id, [job], self.services.plans)
                 self._require(await CheckRepository(work).advance(self.claim, branch, found.commits[branch]))
                 failpoint("head-before-commit")
         except BaseException:

@@ -12,10 +12,11 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import CancelledByUserError
+from domain.errors import CancelledByUserError, TokenLostError
 from domain.jobs import Claim
 from domain.options import evaluation_id_of
 from domain.text import JSON, one_line
+from infrastructure.database.access.usage import refund
 from infrastructure.database.evaluations.ending import end_members
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.runs import (
@@ -29,7 +30,7 @@ from infrastructure.failpoints import failpoint
 
 # One statement writes a whole batch. `locked` locks the rows; `written` is what becomes of those whose lease is held: a
 # run, or an error. An upload stays with a failed job, so that it can be retried; a cancelled job drops it.
-_END = text(f"""
+_END = f"""
     WITH owners AS MATERIALIZED (
         SELECT id FROM users WHERE id = ANY(CAST(:owner_ids AS uuid[])) ORDER BY id FOR KEY SHARE
     ), baselines AS MATERIALIZED (
@@ -40,14 +41,14 @@ _END = text(f"""
     ), locked AS MATERIALIZED (
         SELECT ends.*, jobs.status = 'running' AND jobs.lease_token = ends.token AS held, jobs.status,
             jobs.cancel_requested_at IS NOT NULL AS cancelled, jobs.result_run_id, jobs.attempt,
-            jobs.attempt_errors -> -1 ->> 'attempt' AS failed_attempt
+            jobs.attempt_errors -> -1 ->> 'attempt' AS failed_attempt {{owner}}
         FROM jobs JOIN ends ON jobs.job_id = ends.job_id
         WHERE (SELECT count(*) FROM baselines) >= 0
         ORDER BY jobs.job_id FOR UPDATE OF jobs
     ), written AS MATERIALIZED (
         SELECT job_id, CASE WHEN NOT cancelled THEN new_run_id END AS run_id,
             CASE WHEN cancelled THEN '{CancelledByUserError.__name__}' ELSE kind END AS kind,
-            CASE WHEN cancelled THEN '{CANCELLED}' ELSE message END AS message
+            CASE WHEN cancelled THEN '{CANCELLED}' ELSE message END AS message {{refunded}}
         FROM locked WHERE held
     ), inserted AS (
         {INSERT_RUNS} WHERE new.run_id IN (SELECT run_id FROM written)
@@ -67,11 +68,27 @@ _END = text(f"""
                     'at', statement_timestamp(), 'kind', written.kind, 'message', message)) END,
             source_metadata = CASE WHEN jobs.source_metadata ? 'file_data'
                 AND (run_id IS NOT NULL OR message = '{CANCELLED}')
-                THEN jobs.source_metadata - 'file_data' ELSE jobs.source_metadata END
+                THEN jobs.source_metadata - 'file_data' ELSE jobs.source_metadata END {{set_refunded}}
         FROM written WHERE jobs.job_id = written.job_id
-    )
+    ) {{refund}}
     SELECT token, held, status, cancelled, result_run_id, attempt, failed_attempt FROM locked
-""")  # nosec B608 # noqa: S608 - no input in it
+"""  # nosec B608 # noqa: S608 - no input in it
+
+_PLAIN_END = text(_END.format(owner="", refunded="", set_refunded="", refund=""))
+_REFUNDING_END = text(
+    _END.format(
+        owner=", jobs.user_id, jobs.created_at, jobs.refunded_at",
+        refunded=f"""
+            , user_id, created_at, refunded_at IS NULL
+                AND new_run_id IS NULL AND NOT cancelled AND kind = '{TokenLostError.__name__}' AS refunded
+        """,
+        set_refunded="""
+            , refunded_at = CASE WHEN written.refunded THEN statement_timestamp() ELSE jobs.refunded_at END
+        """,
+        refund=f", {refund('written')}",
+    )
+)
+"""For ends with a job that failed through our fault. The others do not pay for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +129,9 @@ class AttemptEndRepository:
         An end that has been written already (the answer to its commit was lost) counts as written.
         """
         runs = [end.run for end in ends if end.run is not None]
-        rows = (await self._connection.execute(_END, {**_columns(ends), **run_columns(runs)})).all()
+        refunds = any(end.kind == TokenLostError.__name__ for end in ends)
+        statement = _REFUNDING_END if refunds else _PLAIN_END
+        rows = (await self._connection.execute(statement, {**_columns(ends), **run_columns(runs)})).all()
         if runs:
             failpoint("before-commit")
         found = {row.token: row for row in rows}

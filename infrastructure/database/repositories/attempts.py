@@ -16,6 +16,7 @@ from domain.errors import LeaseLostError
 from domain.jobs import MAX_ATTEMPTS, JobStatus, Transition
 from domain.options import evaluation_id_of
 from domain.text import JSON, one_line
+from infrastructure.database.access.usage import REFUNDED_NOW, refund
 from infrastructure.database.evaluations.ending import end_members
 from infrastructure.database.repositories.mapping import EVALUATION_OF, WITHOUT_DATA
 
@@ -66,12 +67,13 @@ ERROR_ENTRY = """
 _CANCEL_REQUESTED = "cancel_requested_at IS NOT NULL"
 
 
-def release(*, reason: str, counts: bool, deferred: bool = False) -> str:
+def release(*, reason: str, counts: bool, deferred: bool = False, our_fault: str = "false") -> str:
     """Return the SET clause that takes a running job from its worker: pending again after `:delay` seconds, or failed.
 
     The job fails if its owner has requested its cancellation, or if `counts` (this is a failed attempt) and it was the
     last attempt allowed; `reason` is then the SQL of the error message. A job that is
-    pending keeps its turn, the lowest there is, unless it is `deferred`: then it gets one when it is due.
+    pending keeps its turn, the lowest there is, unless it is `deferred`: then it gets one when it is due. A job that
+    fails by its last attempt is refunded, once in its life, if the SQL `our_fault` is true.
     """
     cancelled = f"jobs.{_CANCEL_REQUESTED}"
     last = f"jsonb_array_length(jobs.attempt_errors) + 1 >= {MAX_ATTEMPTS}" if counts else "false"
@@ -85,35 +87,35 @@ def release(*, reason: str, counts: bool, deferred: bool = False) -> str:
         source_metadata = CASE WHEN {cancelled} THEN {WITHOUT_DATA} ELSE jobs.source_metadata END,
         run_after = CASE WHEN {ended} THEN jobs.run_after ELSE {due} END,
         turn = {"NULL" if deferred else "jobs.turn"},
+        refunded_at = CASE WHEN NOT {cancelled} AND {last} AND {our_fault}
+            THEN coalesce(jobs.refunded_at, statement_timestamp()) ELSE jobs.refunded_at END,
         lease_token = NULL, lease_expires_at = NULL, progress = 0, stage = NULL
     """
 
 
-def dropping_uploads(update: str) -> str:
-    """Return the statement with the uploads of the jobs that it cancels deleted.
+def settled(update: str) -> str:
+    """Return the statement with the uploads of the jobs that it cancels deleted, and with its refunds.
 
-    `update` must return `job_id` and `error_message`.
+    `update` must return `job_id`, `user_id`, `error_message` and REFUNDED_NOW.
     """
     return f"""
         WITH released AS ({update}), dropped AS (
             DELETE FROM job_uploads USING released
             WHERE job_uploads.job_id = released.job_id AND released.error_message = '{CANCELLED}'
-        )
+        ), {refund("released")}
         SELECT * FROM released
     """  # nosec B608 # noqa: S608 - no input in it
 
 
-_RELEASED = f"RETURNING jobs.job_id, jobs.status, jobs.error_message, {EVALUATION_OF}"
+_RELEASED = f"RETURNING jobs.job_id, jobs.status, jobs.error_message, {EVALUATION_OF}, jobs.user_id, {REFUNDED_NOW}"
 
-_RETRY_LATER = text(
-    dropping_uploads(f"""
-        UPDATE jobs SET {release(reason="CAST(:message AS varchar)", counts=True, deferred=True)}
-        WHERE {_FENCE} {_RELEASED}
-    """)  # nosec B608 # noqa: S608 - no input in it
+_FAILED_ATTEMPT = release(
+    reason="CAST(:message AS varchar)", counts=True, deferred=True, our_fault="CAST(:our_fault AS boolean)"
 )
+_RETRY_LATER = text(settled(f"UPDATE jobs SET {_FAILED_ATTEMPT} WHERE {_FENCE} {_RELEASED}"))  # nosec B608 # noqa: S608 - no input in it
 
 _REQUEUE = text(
-    dropping_uploads(f"""
+    settled(f"""
         UPDATE jobs SET {release(reason="NULL", counts=False)} WHERE {_FENCE} {_RELEASED}
     """)  # nosec B608 # noqa: S608 - no input in it
 )
@@ -174,13 +176,14 @@ class AttemptRepository:
         return {row.token: row.cancel_requested for row in rows}
 
     async def retry_later(
-        self, job_id: str, token: UUID, kind: str, message: str, *, delay_seconds: float
+        self, job_id: str, token: UUID, kind: str, message: str, *, delay_seconds: float, our_fault: bool = False
     ) -> ReleasedJob | None:
         """Record a failed attempt: `pending` again after the delay, or `failed` if it was the last or is cancelled.
 
-        Returns None if the lease was lost.
+        `our_fault` says that the failure has nothing to do with what was submitted: then the job is refunded when it
+        was the last attempt. Returns None if the lease was lost.
         """
-        values = {"kind": kind, "message": one_line(message), "delay": delay_seconds}
+        values = {"kind": kind, "message": one_line(message), "delay": delay_seconds, "our_fault": our_fault}
         return await self._release(_RETRY_LATER, job_id, token, values)
 
     async def requeue(self, job_id: str, token: UUID) -> ReleasedJob | None:

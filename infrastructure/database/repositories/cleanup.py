@@ -17,6 +17,7 @@ from domain.options import evaluation_id_of
 from domain.sources import SourceKind
 from domain.text import JSON
 from infrastructure.database.access.sessions import SessionRepository
+from infrastructure.database.access.usage import KEPT_MONTHS, REFUNDED_NOW, month_of, refund
 from infrastructure.database.evaluations.ending import end_abandoned, end_members
 from infrastructure.database.repositories.mapping import EVALUATION_OF, OWNER_AND_SOURCE, SOURCE_FIELDS
 from infrastructure.database.repositories.runs import delete_free_runs
@@ -34,6 +35,12 @@ _DELETE_FINISHED = text("""
     DELETE FROM jobs USING old WHERE jobs.job_id = old.job_id
 """)
 
+# A stale job is the fleet's fault: it was not claimed for a day, or its end could not be written.
+_REFUND_STALE = """
+    refunded_at = CASE WHEN jobs.cancel_requested_at IS NULL
+        THEN coalesce(jobs.refunded_at, statement_timestamp()) ELSE jobs.refunded_at END
+"""
+
 _FAIL_STALE_RUNNING = text(f"""
     WITH stale AS MATERIALIZED (
         SELECT job_id FROM jobs
@@ -41,12 +48,14 @@ _FAIL_STALE_RUNNING = text(f"""
             AND coalesce(started_at, created_at) < statement_timestamp() - make_interval(secs => :age)
             AND (lease_expires_at IS NULL OR lease_expires_at < statement_timestamp())
         LIMIT :limit FOR UPDATE SKIP LOCKED
-    )
-    UPDATE jobs
-    SET status = '{_FAIL.after}', error_message = '{STALE}', finished_at = statement_timestamp(), stage = NULL,
-        lease_token = NULL, lease_expires_at = NULL
-    FROM stale WHERE jobs.job_id = stale.job_id
-    RETURNING jobs.job_id, {OWNER_AND_SOURCE}, {EVALUATION_OF}
+    ), failed AS (
+        UPDATE jobs
+        SET status = '{_FAIL.after}', error_message = '{STALE}', finished_at = statement_timestamp(), stage = NULL,
+            lease_token = NULL, lease_expires_at = NULL, {_REFUND_STALE}
+        FROM stale WHERE jobs.job_id = stale.job_id
+        RETURNING jobs.job_id, {OWNER_AND_SOURCE}, {EVALUATION_OF}, {REFUNDED_NOW}
+    ), {refund("failed")}
+    SELECT * FROM failed
 """)  # nosec B608 # noqa: S608 - no input in it
 
 # The age counts from when the job became due, not from its creation: a retried job starts anew.
@@ -55,10 +64,13 @@ _FAIL_STALE_PENDING = text(f"""
         SELECT job_id FROM jobs
         WHERE status = '{_DROP.before}' AND run_after < statement_timestamp() - make_interval(secs => :age)
         ORDER BY run_after LIMIT :limit FOR UPDATE SKIP LOCKED
-    )
-    UPDATE jobs SET status = '{_DROP.after}', error_message = '{STALE}', finished_at = statement_timestamp()
-    FROM stale WHERE jobs.job_id = stale.job_id
-    RETURNING jobs.job_id, {OWNER_AND_SOURCE}, {EVALUATION_OF}
+    ), failed AS (
+        UPDATE jobs SET status = '{_DROP.after}', error_message = '{STALE}', finished_at = statement_timestamp(),
+            {_REFUND_STALE}
+        FROM stale WHERE jobs.job_id = stale.job_id
+        RETURNING jobs.job_id, {OWNER_AND_SOURCE}, {EVALUATION_OF}, {REFUNDED_NOW}
+    ), {refund("failed")}
+    SELECT * FROM failed
 """)  # nosec B608 # noqa: S608 - no input in it
 
 _DELETE_OLD_RUNS = delete_free_runs("""
@@ -85,6 +97,15 @@ _DELETE_OLD_USAGE = text("""
     )
     DELETE FROM daily_usage USING old WHERE daily_usage.user_id = old.user_id AND daily_usage.day = old.day
 """)
+
+_DELETE_OLD_MONTHS = text(f"""
+    WITH old AS MATERIALIZED (
+        SELECT id FROM usage_tracking
+        WHERE month_year < {month_of(f"(statement_timestamp() - interval '{KEPT_MONTHS - 1} months')")}
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM usage_tracking USING old WHERE usage_tracking.id = old.id
+""")  # nosec B608 # noqa: S608 - no input in it
 
 _DELETE_OLD_SLOTS = text("""
     WITH old AS MATERIALIZED (
@@ -194,6 +215,10 @@ class CleanupRepository:
     async def delete_expired_sessions(self, limit: int) -> CleanedChunk:
         """Delete sessions of browsers that have ended or were idle for too long, and links that have expired."""
         return CleanedChunk(rows=await SessionRepository(self._connection).delete_expired(limit))
+
+    async def delete_old_months(self, limit: int) -> CleanedChunk:
+        """Delete what was used in months that are older than KEPT_MONTHS, the current one included."""
+        return await self._delete(_DELETE_OLD_MONTHS, limit)
 
     async def delete_old_slots(self, limit: int) -> CleanedChunk:
         """Delete slots of periodic tasks that are older than a week."""

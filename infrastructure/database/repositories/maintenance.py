@@ -15,8 +15,9 @@ from domain.sources import SourceKind
 from domain.text import JSON
 from domain.workers import PAUSED
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.access.usage import REFUNDED_NOW
 from infrastructure.database.evaluations.ending import end_members
-from infrastructure.database.repositories.attempts import ReleasedJob, dropping_uploads, release
+from infrastructure.database.repositories.attempts import ReleasedJob, release, settled
 from infrastructure.database.repositories.mapping import EVALUATION_OF, OWNER_AND_SOURCE, SOURCE_FIELDS
 from infrastructure.database.server.session_lock import SERVER_START, is_held, lock_key
 
@@ -41,10 +42,10 @@ _RESCUE = """
 
 def _rescue(lost: str, order: str) -> TextClause:
     """Return the statement that takes jobs from their worker; `lost` is the SQL that tells whether it is lost."""
-    released = release(reason=f"'{WORKER_LOST}'", counts=True)
-    columns = f"{OWNER_AND_SOURCE}, {EVALUATION_OF}"
+    released = release(reason=f"'{WORKER_LOST}'", counts=True, our_fault="true")
+    columns = f"{OWNER_AND_SOURCE}, {EVALUATION_OF}, {REFUNDED_NOW}"
     update = _RESCUE.format(release=released, running=_REQUEUE.before, lost=lost, order=order, columns=columns)
-    return text(dropping_uploads(update))
+    return text(settled(update))
 
 
 _RESCUE_EXPIRED = _rescue("lease_expires_at < statement_timestamp()", "lease_expires_at")

@@ -31,7 +31,7 @@ JOB_COLUMNS = f"""
     jobs.result_run_id, jobs.error_message, jobs.created_at, jobs.updated_at, jobs.attempt, jobs.run_after,
     jobs.progress, jobs.stage, jobs.started_at, jobs.finished_at, jobs.attempt_errors,
     jobs.cancel_requested_at, jobs.idempotency_key, jobs.notify_url, jobs.turn, jobs.small, jobs.worker_id,
-    left(CAST(jobs.options AS text), {METADATA_CHARACTERS}) AS options
+    left(CAST(jobs.options AS text), {METADATA_CHARACTERS}) AS options, jobs.refunded_at
 """
 
 EVALUATION_OF = "left(jobs.options ->> 'evaluation_id', 40) AS evaluation_id"

@@ -9,31 +9,19 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import Action, Actor, Resource
-from domain.errors import InvalidInputError, NotFoundError
-from domain.jobs import OPTIONS_VERSION, SELECTION_VERSION, UPLOADS_VERSION, Job, JobStatus, SubmissionLimits
+from domain.errors import InvalidInputError, LimitExceededError
+from domain.jobs import OPTIONS_VERSION, SELECTION_VERSION, UPLOADS_VERSION, Job, JobStatus
 from domain.options import JobOptions
+from domain.plans import PlanLimits, Plans
 from domain.sources import SMALL_UPLOAD_BYTES, SourceKind
-from domain.text import JSON, safe_json
+from domain.text import JSON, one_line, safe_json
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.access.usage import COUNT_JOBS, UsageRepository, count_to, limit_values
 from infrastructure.database.repositories.claims import TURN_OF_USER
-from infrastructure.database.repositories.mapping import JOB_COLUMNS, UNFINISHED, job_from_row
+from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from_row
 
 MAX_KEY_LENGTH = 200
 
-# FOR UPDATE would also block the inserts of runs and jobs that refer to the user.
-_LOCK_USER = text("SELECT 1 FROM users WHERE id = :user_id FOR NO KEY UPDATE")
-_TODAY = "(statement_timestamp() AT TIME ZONE 'UTC')::date"
-_USAGE = text(f"""
-    SELECT
-        (SELECT count(*) FROM (
-            SELECT 1 FROM jobs WHERE user_id = :user_id AND status IN {UNFINISHED} LIMIT CAST(:count_to AS bigint)
-        ) AS counted) AS unfinished,
-        coalesce((SELECT submitted FROM daily_usage WHERE user_id = :user_id AND day = {_TODAY}), 0) AS today
-""")  # nosec B608 # noqa: S608 - no input in it
-_COUNT_UP = f"""
-    INSERT INTO daily_usage AS usage (user_id, day, submitted) VALUES (:user_id, {_TODAY}, :count)
-    ON CONFLICT (user_id, day) DO UPDATE SET submitted = usage.submitted + excluded.submitted
-"""  # nosec B608 # noqa: S608 - no input in it
 _BY_KEYS = text(f"""
     SELECT {JOB_COLUMNS} FROM jobs
     WHERE user_id = :user_id AND idempotency_key = ANY(CAST(:keys AS varchar[]))
@@ -51,8 +39,8 @@ _LOG = insert_entries(
 # Creation times differ by a microsecond to keep the order of submission in lists. The upload has a table of its own,
 # so that no poll, claim or heartbeat reads it; workers that do not know that table leave jobs of version 2 alone.
 _INSERT = text(f"""
-    WITH counted AS ({_COUNT_UP}), new AS MATERIALIZED (
-        SELECT * FROM unnest(
+    WITH {COUNT_JOBS}, new AS MATERIALIZED (
+        SELECT new.* FROM counted, unnest(
             CAST(:ids AS varchar[]), CAST(:kinds AS varchar[]), CAST(:metadata AS text[]), CAST(:keys AS varchar[]),
             CAST(:notify_urls AS varchar[]), CAST(:uploads AS bytea[]), CAST(:smalls AS boolean[]),
             CAST(:options AS text[]), CAST(:versions AS smallint[])
@@ -108,39 +96,34 @@ class Submitted:
     created: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """A user's number of pending and running jobs, and of submissions today (UTC), deleted jobs included."""
-
-    unfinished: int
-    today: int
-
-
 class SubmissionRepository:
-    """Inserts into `jobs` and the table `daily_usage`, within one unit of work."""
+    """Inserts into `jobs`, and counts what it inserts, within one unit of work."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._usage = UsageRepository(connection)
 
     async def submit(
         self,
         user_id: UUID,
         new: Sequence[NewJob],
-        limits: SubmissionLimits,
+        plans: Plans,
         actor: Actor = Actor(),  # noqa: B008 - frozen
     ) -> list[Submitted]:
         """Insert pending jobs, all or none, under the user's lock, so that concurrent submissions respect the limits.
 
-        Returns the jobs in the order of `new`. The same idempotency key returns the same job, also within one call.
-        The caller enqueues the created jobs after the commit. Raises LimitExceededError, and NotFoundError for an
-        unknown user.
+        Returns the jobs in the order of `new`. The same idempotency key returns the same job, also within one call, and
+        counts once. The caller enqueues the created jobs after the commit. Nothing is written where LimitExceededError
+        is raised. Raises also InvalidInputError for an upload that is too large for the user's plan, and NotFoundError
+        for an unknown user.
         """
-        await self.lock_user(user_id)
+        limits = plans.of(await self._usage.lock_user(user_id))
         known = await self._by_keys(user_id, [job.idempotency_key for job in new if job.idempotency_key is not None])
         wanted: dict[str, NewJob] = {}
         for job in new:
             if job.idempotency_key not in known:
                 wanted.setdefault(job.idempotency_key or job.job_id, job)
+        _check_uploads(new, wanted, limits)
         created = await self._insert(user_id, list(wanted.values()), limits, actor) if wanted else {}
         new_by_key = {job.idempotency_key: job for job in created.values() if job.idempotency_key is not None}
         return [
@@ -150,40 +133,45 @@ class SubmissionRepository:
             for job in new
         ]
 
-    async def lock_user(self, user_id: UUID) -> None:
-        """Hold the user's submission lock until the unit of work ends. Raises NotFoundError."""
-        if await self._connection.scalar(_LOCK_USER, {"user_id": user_id}) is None:
-            raise NotFoundError("there is no such user")
-
-    async def usage(self, user_id: UUID, limits: SubmissionLimits | None = None) -> Usage:
-        """Return the numbers that the limits apply to. With `limits`, no more rows are counted than these need."""
-        values = {"user_id": user_id, "count_to": None if limits is None else limits.max_unfinished + 1}
-        return Usage(**(await self._connection.execute(_USAGE, values)).mappings().one())
-
     async def _by_keys(self, user_id: UUID, keys: Sequence[str]) -> dict[str, Job]:
         if not keys:
             return {}
         rows = await self._connection.execute(_BY_KEYS, {"user_id": user_id, "keys": keys})
         return {str(row["idempotency_key"]): job_from_row(row) for row in rows.mappings()}
 
-    async def _insert(
-        self, user_id: UUID, new: Sequence[NewJob], limits: SubmissionLimits, actor: Actor
-    ) -> dict[str, Job]:
-        usage = await self.usage(user_id, limits)
-        limits.check(unfinished=usage.unfinished, today=usage.today, new=len(new))
-        values = {
-            "user_id": user_id,
-            "count": len(new),
-            "ids": [job.job_id for job in new],
-            "kinds": [job.source_kind.value for job in new],
-            "metadata": [json.dumps(safe_json(job.source_metadata), allow_nan=False) for job in new],
-            "keys": [job.idempotency_key for job in new],
-            "notify_urls": [job.notify_url for job in new],
-            "uploads": [job.upload for job in new],
-            "options": [json.dumps(job.options.to_json(), allow_nan=False) for job in new],
-            "versions": [job.version for job in new],
-            "smalls": [job.upload is not None and len(job.upload) <= SMALL_UPLOAD_BYTES for job in new],
-            **actor_values(actor),
-        }
-        rows = (await self._connection.execute(_INSERT, values)).mappings()
+    async def _insert(self, user_id: UUID, new: Sequence[NewJob], limits: PlanLimits, actor: Actor) -> dict[str, Job]:
+        values = {**_columns(user_id, new), **limit_values(limits), **actor_values(actor)}
+        rows = (await self._connection.execute(_INSERT, values)).mappings().all()
+        if not rows:
+            limits.check_submission(await self._usage.usage(user_id, count_to=count_to(limits)), len(new))
+            raise LimitExceededError("a limit of your plan was used up just now; try again")
         return {str(row["job_id"]): job_from_row(row) for row in rows}
+
+
+def _columns(user_id: UUID, new: Sequence[NewJob]) -> dict[str, JSON]:
+    return {
+        "user_id": user_id,
+        "count": len(new),
+        "ids": [job.job_id for job in new],
+        "kinds": [job.source_kind.value for job in new],
+        "metadata": [json.dumps(safe_json(job.source_metadata), allow_nan=False) for job in new],
+        "keys": [job.idempotency_key for job in new],
+        "notify_urls": [job.notify_url for job in new],
+        "uploads": [job.upload for job in new],
+        "options": [json.dumps(job.options.to_json(), allow_nan=False) for job in new],
+        "versions": [job.version for job in new],
+        "smalls": [job.upload is not None and len(job.upload) <= SMALL_UPLOAD_BYTES for job in new],
+    }
+
+
+def _check_uploads(new: Sequence[NewJob], wanted: Mapping[str, NewJob], limits: PlanLimits) -> None:
+    """Raise InvalidInputError for an upload that is too large for the user's plan."""
+    for place, job in enumerate(new, start=1):
+        size = 0 if job.upload is None else len(job.upload)
+        if size > limits.upload_bytes and (job.idempotency_key or job.job_id) in wanted:
+            name = one_line(str(job.source_metadata.get("upload_filename")), 80)
+            which = f"submission {place} of {len(new)}: " if len(new) > 1 else ""
+            raise InvalidInputError(
+                f"{which}{name!r} ({size} bytes) is larger than {limits.upload_bytes // 1024**2} MB"
+                f" (plan {limits.tier}; MAX_UPLOAD_MB and TIER_LIMITS)"
+            )

@@ -21,6 +21,7 @@ from infrastructure.database.tables.users import (
     DailyUsageRow,
     SessionRow,
     SignInTokenRow,
+    UsageTrackingRow,
     UserRow,
 )
 
@@ -46,6 +47,7 @@ __all__ = [
     "SessionRow",
     "SignInTokenRow",
     "TrackedJobEndRow",
+    "UsageTrackingRow",
     "UserRow",
     "WebhookDeliveryRow",
 ]

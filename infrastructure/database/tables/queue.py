@@ -95,6 +95,7 @@ class JobRow(Base):
     small: Mapped[bool] = mapped_column(server_default=false())
     worker_id: Mapped[str | None]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
+    refunded_at: Mapped[datetime | None]
 
 
 class JobUploadRow(Base):

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, text, true
+from sqlalchemy import CHAR, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, text, true
 from sqlalchemy.dialects.postgresql import ARRAY, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,12 +15,14 @@ class UserRow(Base):
     """A user who submits jobs."""
 
     __tablename__ = "users"
+    __table_args__ = (CheckConstraint("tier IN ('free', 'pro', 'team', 'enterprise')", name="tier"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_UUID)
     email: Mapped[str] = mapped_column(unique=True, index=True)
     auth0_sub: Mapped[str | None] = mapped_column(unique=True, index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     last_login: Mapped[datetime | None]
+    tier: Mapped[str] = mapped_column(server_default="free")
 
 
 class DailyUsageRow(Base):
@@ -32,6 +34,27 @@ class DailyUsageRow(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True, index=True)
     submitted: Mapped[int] = mapped_column(server_default="0")
+
+
+class UsageTrackingRow(Base):
+    """What a user has used of a month (UTC, `YYYY-MM`). `repositories_count` is the most that were tracked at once."""
+
+    __tablename__ = "usage_tracking"
+    __table_args__ = (
+        CheckConstraint("analyses_count >= 0", name="analyses_count"),
+        CheckConstraint("reports_count >= 0", name="reports_count"),
+        CheckConstraint("repositories_count >= 0", name="repositories_count"),
+        UniqueConstraint("user_id", "month_year"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_UUID)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    month_year: Mapped[str] = mapped_column(CHAR(7), index=True)
+    analyses_count: Mapped[int] = mapped_column(server_default="0")
+    reports_count: Mapped[int] = mapped_column(server_default="0")
+    repositories_count: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class ApiKeyRow(Base):

@@ -1,4 +1,4 @@
-"""API keys and sessions."""
+"""API keys, sessions, and what is used of a plan."""
 
 import uuid
 from uuid import UUID
@@ -17,6 +17,7 @@ KEYS = Subject(
     own={
         "keys.create": lambda client, user, _: client.keys.create(user, name="ci"),
         "keys.list": lambda client, user, _: client.keys.list(user),
+        "usage.get": lambda client, user, _: client.usage.get(user),
     },
     query="SELECT t::text FROM api_keys AS t WHERE user_id = :id ORDER BY id",
 )

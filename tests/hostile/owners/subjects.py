@@ -43,6 +43,7 @@ QUERIES = (
     *(subject.query for subject in SUBJECTS.values()),
     "SELECT t::text FROM daily_usage AS t WHERE user_id = :id ORDER BY day",
     "SELECT t::text FROM user_repository_follows AS t WHERE user_id = :id ORDER BY repository_id",
+    "SELECT t::text FROM usage_tracking AS t WHERE user_id = :id ORDER BY month_year",
     "SELECT t::text FROM users AS t WHERE id = :id",
     "SELECT t::text FROM audit_logs AS t WHERE user_id = :id ORDER BY id",
 )

@@ -81,6 +81,7 @@ def test_history_of_a_job_that_waits_for_a_retry() -> None:
         "started_at": at(5),
         "finished_at": None,
         "cancel_requested_at": None,
+        "refunded_at": None,
         "run_after": at(30),
         "status": "pending",
         "attempt": 2,

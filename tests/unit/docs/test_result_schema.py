@@ -33,6 +33,7 @@ JOB: dict[str, Any] = {
     "updated_at": "2026-01-01T00:00:00+00:00",
     "run_after": "2026-01-01T00:00:00+00:00",
     "cancel_requested_at": None,
+    "refunded_at": None,
     "worker_id": "w-1",
     "notify_url": None,
     "options": {},

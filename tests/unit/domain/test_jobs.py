@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from domain.errors import LimitExceededError
-from domain.jobs import JobStatus, SubmissionLimits, Transition, backoff_seconds
+from domain.jobs import JobStatus, Transition, backoff_seconds
 
 LEGAL = {
     ("pending", "running"), ("pending", "failed"), ("running", "completed"), ("running", "failed"),
@@ -24,15 +23,6 @@ def test_only_the_running_state_holds_a_lease() -> None:
     ends_of_an_attempt = {Transition.COMPLETE, Transition.FAIL, Transition.REQUEUE}
     assert {change for change in Transition if change.before is Transition.CLAIM.after} == ends_of_an_attempt
     assert {change.before for change in ends_of_an_attempt} == {Transition.CLAIM.after}
-
-
-def test_limits_on_unfinished_and_daily_jobs() -> None:
-    limits = SubmissionLimits(max_unfinished=2, max_per_day=10)
-    limits.check(unfinished=1, today=9)
-    with pytest.raises(LimitExceededError, match="2 unfinished jobs"):
-        limits.check(unfinished=2, today=0)
-    with pytest.raises(LimitExceededError, match="10 jobs today"):
-        limits.check(unfinished=0, today=10)
 
 
 def test_backoff_grows_to_its_maximum() -> None:

@@ -89,6 +89,24 @@ def test_error_names_every_invalid_setting_and_repeats_no_value(monkeypatch: pyt
     assert caught.value.__cause__ is None
 
 
+def test_limits_of_tiers_are_those_of_the_other_settings_but_for_what_they_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_all(monkeypatch, **URLS, MAX_CONCURRENT_JOBS_PER_USER="7", MAX_UPLOAD_MB="2")
+    assert load_settings().plans.of("free").unfinished_jobs == 7
+    monkeypatch.setenv("TIER_LIMITS", '{"free": {"unfinished_jobs": null}, "pro": {"upload_mb": 30}}')
+    plans = load_settings().plans
+    assert (plans.of("free").unfinished_jobs, plans.of("free").jobs_per_day) == (None, 100)
+    assert (plans.of("free").upload_mb, plans.of("pro").upload_mb) == (2, 30)
+    for wrong in ('{"gold-hunter2": {}}', '{"pro": {"hunter2": 1}}', "hunter2", '{"pro": {"repositories": "hunter2"}}'):
+        monkeypatch.setenv("TIER_LIMITS", wrong)
+        with pytest.raises(InvalidInputError, match=r"^settings: TIER_LIMITS: [^\n]*$") as caught:
+            load_settings()
+        assert "hunter2" not in str(caught.value)
+    monkeypatch.setenv("TIER_LIMITS", "")
+    assert load_settings().plans.of("free").unfinished_jobs == 7
+
+
 def test_representations_of_settings_contain_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, **URLS, REDIS_PASSWORD="redis-secret", TOKEN_ENCRYPTION_KEYS="key-secret,other-secret")
     settings = load_settings()

@@ -152,6 +152,8 @@ def job_history(job: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
         events.append((job["cancel_requested_at"], "cancel requested"))
     if job["finished_at"]:
         events.append((job["finished_at"], _end_text(job)))
+    if job["refunded_at"]:
+        events.append((job["refunded_at"], "refunded: it does not count for the month"))
     for delivery in job.get("notices", ()):
         if delivery["state"] == "waiting":
             events.append((delivery["due_at"], f"webhook: delivery {delivery['attempt'] + 1} is due"))

@@ -8,14 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import Actor
 from domain.errors import IllegalTransitionError, NotFoundError
-from domain.jobs import Job, JobCursor, JobStatus, SubmissionLimits
+from domain.jobs import Job, JobCursor, JobStatus
+from domain.plans import Plans
 from domain.text import one_line
 from domain.webhooks import WebhookDelivery
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.runs import RunRepository
-from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from worker.client.accounts.ownership import owned_job
+from worker.client.accounts.usage import require_room
 from worker.client.connections import Connections
 from worker.client.results import Completed, JobFailed, JobResult, Unfinished
 
@@ -29,7 +30,7 @@ class OwnedJobs:
     """The jobs of users, each for its owner. The methods are as those of `Client`."""
 
     connections: Connections
-    limits: SubmissionLimits
+    plans: Plans
     actor: Actor = field(default_factory=Actor)
 
     async def get(self, user_id: UUID, job_id: str) -> Job:
@@ -92,9 +93,7 @@ class OwnedJobs:
         """See `Client.retry_job`."""
         async with self.connections.database.unit_of_work() as work:
             owned_job(await JobRepository(work).get(job_id), user_id)
-            submissions = SubmissionRepository(work)
-            await submissions.lock_user(user_id)
-            self.limits.check(unfinished=(await submissions.usage(user_id, self.limits)).unfinished, today=0)
+            await require_room(work, user_id, self.plans)
             job = await JobRepository(work).retry_failed(job_id, self.actor)
         await self.connections.enqueue([job])
         return job

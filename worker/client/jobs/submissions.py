@@ -10,8 +10,9 @@ from uuid import UUID
 from collectors.engine.collector_names import collector_names
 from domain.audit import Actor
 from domain.errors import InvalidInputError
-from domain.jobs import Job, SubmissionLimits
+from domain.jobs import Job
 from domain.options import JobOptions
+from domain.plans import Plans
 from domain.runs import RunOrigin
 from domain.sources import Authorship, Repository, SourceKind, Upload, normalize_repository_url, validate_branch_name
 from domain.text import JSON, one_line
@@ -90,13 +91,13 @@ def new_job(submission: Submission, settings: Settings) -> NewJob:
 
 
 def _validate_upload(submission: UploadSubmission, settings: Settings) -> None:
-    limit, name, size = settings.max_upload_mb, one_line(submission.filename, 80), len(submission.content)
+    limit, name, size = settings.plans.upload_bytes, one_line(submission.filename, 80), len(submission.content)
     if not submission.filename.lower().endswith((".py", ".zip")):
         raise InvalidInputError(f"{name!r} is neither a .py nor a .zip file")
     if not size:
         raise InvalidInputError(f"{name!r} is empty")
-    if size > limit * 1024 * 1024:
-        raise InvalidInputError(f"{name!r} ({size} bytes) is larger than {limit} MB (MAX_UPLOAD_MB)")
+    if size > limit:
+        raise InvalidInputError(f"{name!r} ({size} bytes) is larger than {limit // 1024**2} MB (MAX_UPLOAD_MB)")
 
 
 def _validate_repository(submission: RepositorySubmission, settings: Settings) -> Repository:
@@ -124,13 +125,6 @@ def validate_notify_url(url: str, settings: Settings) -> str:
     return checked
 
 
-def submission_limits(settings: Settings) -> SubmissionLimits:
-    """Return the limits of one user: unfinished jobs, and submissions a day."""
-    return SubmissionLimits(
-        max_unfinished=settings.max_concurrent_jobs_per_user, max_per_day=settings.daily_job_limit_per_user
-    )
-
-
 class SubmittedEvaluation(Protocol):
     """The evaluation whose members are submitted."""
 
@@ -148,7 +142,7 @@ class Submitter:
 
     connections: Connections
     settings: Settings
-    limits: SubmissionLimits
+    plans: Plans
     tracer: Tracer = field(default_factory=NoTracer)
     actor: Actor = field(default_factory=Actor)
 
@@ -211,7 +205,7 @@ class Submitter:
                     await _require_baseline(RunRepository(work), user_id, job)
                 if job.options.repository_id is not None:
                     await _require_repository(TrackedRepositories(work), user_id, job)
-            submitted = await SubmissionRepository(work).submit(user_id, new, self.limits, self.actor)
+            submitted = await SubmissionRepository(work).submit(user_id, new, self.plans, self.actor)
             if evaluation is not None:
                 jobs = [each.job for each in submitted]
                 await EvaluationRepository(work).insert(evaluation.row(user_id, jobs), self.actor)

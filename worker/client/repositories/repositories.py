@@ -25,7 +25,7 @@ from domain.tracking.repository import (
     checked_language,
 )
 from domain.tracking.settings import RepositorySettings
-from infrastructure.database.repositories.submissions import SubmissionRepository
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.tracking.follows import FollowRepository
 from infrastructure.database.tracking.repositories import NewRepository, TrackedRepositories, no_repository
 from infrastructure.database.tracking.statistics import RepositoryStatisticsRepository
@@ -37,6 +37,9 @@ from worker.client.repositories.hook_receiver import HookReceiver
 from worker.tracking.schedules import next_time, parse_schedule
 
 MAX_LISTED_REPOSITORIES = 500
+MOST_COUNTED = 10_000
+"""Repositories of a plan without a limit are counted up to this number."""
+
 SECRET_BYTES = 32
 _DIGITS = re.compile("[0-9a-f]{1,32}")
 
@@ -71,8 +74,10 @@ class RepositoriesClient:
         encrypted = None if token is None else self._vault.encrypt(token)
         checked = checked_settings(settings, self._settings)
         async with self._database.unit_of_work() as work:
-            await SubmissionRepository(work).lock_user(user_id)
-            repositories = TrackedRepositories(work)
+            usage, repositories = UsageRepository(work), TrackedRepositories(work)
+            limits = self._settings.plans.of(await usage.lock_user(user_id))
+            most = MOST_COUNTED if limits.repositories is None else limits.repositories
+            tracked = await repositories.count(user_id, count_to=most)
             now = await repositories.now()
             stored = parse_schedule(schedule, now) if schedule else None
             new = NewRepository(
@@ -86,7 +91,9 @@ class RepositoriesClient:
                 next_check_at=None if stored is None else next_time(stored, now),
                 token=encrypted,
             )
-            return await repositories.add(user_id, new, self._actor)
+            added = await repositories.add(user_id, new, self._actor)
+            await usage.count_repository(user_id, limits, tracked=tracked)
+            return added
 
     async def get(self, user_id: UUID, repository_id: UUID) -> TrackedRepository:
         """Return the repository. Of another user's public one, settings and error are left out.
@@ -194,7 +201,7 @@ class RepositoriesClient:
         checked = checked_follow(settings, self._settings)
         async with self._database.unit_of_work() as work:
             visible_repository(await TrackedRepositories(work).get(repository_id), user_id)
-            await SubmissionRepository(work).lock_user(user_id)
+            await UsageRepository(work).lock_user(user_id)
             return await FollowRepository(work).follow(user_id, repository_id, checked, self._actor)
 
     async def unfollow(self, user_id: UUID, repository_id: UUID) -> None:

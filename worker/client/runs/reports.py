@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.audit import Actor
 from domain.errors import InvalidInputError, NotFoundError, ReportPasswordError
+from domain.plans import Plans
 from domain.reports import (
     CODE_ALPHABET,
     CODE_LENGTH,
@@ -20,6 +21,7 @@ from domain.reports import (
     gone,
 )
 from infrastructure.database.access.reports import ReportRepository, StoredReport
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.repositories.runs import RunRepository
 from worker.client.accounts.ownership import owned_report, owned_run
 from worker.client.connections import Connections
@@ -30,8 +32,9 @@ from worker.export.export_format import ExportFormat
 class ReportsClient:
     """Shared reports. `view` and `badge` take a code alone: who has it may read the report."""
 
-    def __init__(self, connections: Connections, actor: Actor) -> None:
+    def __init__(self, connections: Connections, plans: Plans, actor: Actor) -> None:
         self._connections, self._database, self._actor = connections, connections.database, actor
+        self._plans = plans
 
     async def create(
         self,
@@ -46,7 +49,8 @@ class ReportsClient:
 
         Anyone with the code can read the report, without the names of people, until `expires_at`, at most `max_views`
         times, and if there is a `password` only with it. It goes when its run is deleted. Raises InvalidInputError (a
-        password of more than MAX_PASSWORD_BYTES, a time that has passed), NotFoundError, ForbiddenError.
+        password of more than MAX_PASSWORD_BYTES, a time that has passed), LimitExceededError (the plan's reports of a
+        month), NotFoundError, ForbiddenError.
         """
         now = datetime.now(UTC)
         request = ReportRequest.checked(password=password, expires_at=expires_at, max_views=max_views, now=now)
@@ -55,7 +59,9 @@ class ReportsClient:
         hashed = None if request.password is None else await self._connections.report_passwords.hash(request.password)
         code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
         async with self._database.unit_of_work() as work:
-            return await ReportRepository(work).create(
+            usage = UsageRepository(work)
+            limits = self._plans.of(await usage.lock_user(user_id))
+            report = await ReportRepository(work).create(
                 run_id,
                 code=code,
                 password_hash=hashed,
@@ -63,6 +69,8 @@ class ReportsClient:
                 max_views=request.max_views,
                 actor=self._actor,
             )
+            await usage.count_report(user_id, limits)
+        return report
 
     async def list(
         self, user_id: UUID, *, limit: int = 50, after: ReportCursor | None = None

@@ -232,7 +232,7 @@ async def test_exceeding_the_limit_of_unfinished_jobs_is_an_error(
     for _ in range(2):
         await submit(client, local_user)
     refused = await cli.run("submit", "code.py", "--json", MAX_CONCURRENT_JOBS_PER_USER="2")
-    assert_error_line(refused, 2, "2 unfinished jobs (limit 2)", "cancel one")
+    assert_error_line(refused, 2, "2 unfinished jobs (limit 2, plan free)", "cancel one")
 
 
 async def test_cleanup_deletes_old_finished_jobs(cli: System, client: Client, local_user: UUID) -> None:

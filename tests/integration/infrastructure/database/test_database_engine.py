@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors import NotFoundError, ServiceUnavailableError
 from infrastructure.database import engine as engine_module
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.engine import Database, create_engine
-from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.settings import Settings
 from tests.fixtures.jobs import claim_next, new_user
 
@@ -139,11 +139,11 @@ async def test_a_missing_schema_is_reported_with_the_command_to_run(empty_databa
 async def test_statement_and_lock_timeouts_are_reported(database: Database, setting: str) -> None:
     user_id = await new_user(database)
     async with database.unit_of_work() as holder:
-        await SubmissionRepository(holder).lock_user(user_id)
+        await UsageRepository(holder).lock_user(user_id)
         with pytest.raises(ServiceUnavailableError, match="timeout"):  # noqa: PT012
             async with database.unit_of_work() as connection:
                 await connection.execute(text(f"SET LOCAL {setting} = 10"))
-                await SubmissionRepository(connection).lock_user(user_id)
+                await UsageRepository(connection).lock_user(user_id)
 
 
 async def test_a_deadlock_is_reported(database: Database) -> None:
@@ -152,9 +152,9 @@ async def test_a_deadlock_is_reported(database: Database) -> None:
 
     async def lock(order: tuple[uuid.UUID, uuid.UUID]) -> None:
         async with database.unit_of_work() as connection:
-            await SubmissionRepository(connection).lock_user(order[0])
+            await UsageRepository(connection).lock_user(order[0])
             await both_hold_one.wait()
-            await SubmissionRepository(connection).lock_user(order[1])
+            await UsageRepository(connection).lock_user(order[1])
 
     ends = await asyncio.gather(lock((first, second)), lock((second, first)), return_exceptions=True)
     assert sorted(str(type(end).__name__) for end in ends) == ["NoneType", "ServiceUnavailableError"]

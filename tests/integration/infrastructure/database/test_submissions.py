@@ -2,16 +2,19 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from domain.errors import ForbiddenError, InvalidInputError, LimitExceededError, NotFoundError
-from domain.jobs import JobStatus, SubmissionLimits
+from domain.jobs import JobStatus
+from domain.plans import PlanLimits, Plans
 from domain.sources import SourceKind
+from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.jobs import JobRepository
-from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted, Usage
+from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository, Submitted
 from infrastructure.database.repositories.users import UserRepository
 from tests.fixtures.jobs import NO_LIMITS, REPOSITORY, UPLOAD, get_job, new_job, new_user, submit
 
@@ -36,7 +39,7 @@ async def test_the_data_of_an_upload_is_stored_but_not_returned(database: Databa
 
 async def test_fifty_concurrent_submissions_never_exceed_five_unfinished_jobs(database: Database) -> None:
     user_id = await new_user(database)
-    limits = SubmissionLimits(max_unfinished=5, max_per_day=100)
+    limits = Plans.same(PlanLimits(unfinished_jobs=5, jobs_per_day=100))
     results = await asyncio.gather(
         *(submit(database, user_id, limits=limits) for _ in range(50)), return_exceptions=True
     )
@@ -44,13 +47,13 @@ async def test_fifty_concurrent_submissions_never_exceed_five_unfinished_jobs(da
     assert len(results) - len(refused) == 5
     assert {type(error) for error in refused} == {LimitExceededError}
     async with database.unit_of_work() as connection:
-        usage = await SubmissionRepository(connection).usage(user_id)
-    assert usage == Usage(unfinished=5, today=5)  # refused submissions do not count
+        usage = await UsageRepository(connection).usage(user_id)
+    assert (usage.unfinished, usage.today, usage.analyses) == (5, 5, 5)  # refused submissions do not count
 
 
 async def test_the_daily_limit_counts_deleted_jobs(database: Database) -> None:
     user_id = await new_user(database)
-    limits = SubmissionLimits(max_unfinished=5, max_per_day=2)
+    limits = Plans.same(PlanLimits(unfinished_jobs=5, jobs_per_day=2))
     for _ in range(2):
         job = await submit(database, user_id, limits=limits)
         async with database.unit_of_work() as connection:
@@ -67,10 +70,10 @@ async def test_yesterdays_submissions_do_not_count_today(database: Database) -> 
         await connection.execute(
             text("INSERT INTO daily_usage VALUES (:id, (now() AT TIME ZONE 'UTC')::date - 1, 100)"), {"id": user_id}
         )
-        assert (await SubmissionRepository(connection).usage(user_id)).today == 0
+        assert (await UsageRepository(connection).usage(user_id)).today == 0
     await submit(database, user_id)
     async with database.unit_of_work() as connection:
-        assert (await SubmissionRepository(connection).usage(user_id)).today == 1
+        assert (await UsageRepository(connection).usage(user_id)).today == 1
 
 
 async def test_twenty_concurrent_submissions_with_one_idempotency_key_make_one_job(database: Database) -> None:
@@ -79,12 +82,12 @@ async def test_twenty_concurrent_submissions_with_one_idempotency_key_make_one_j
     assert len({job.job_id for job in jobs}) == 1
     async with database.unit_of_work() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM jobs")) == 1
-        assert (await SubmissionRepository(connection).usage(user_id)).today == 1
+        assert (await UsageRepository(connection).usage(user_id)).today == 1
 
 
 async def test_a_known_idempotency_key_of_the_same_user_is_not_limited(database: Database) -> None:
     first, second = await new_user(database), await new_user(database, "b@example.org")
-    one = SubmissionLimits(max_unfinished=1)
+    one = Plans.same(PlanLimits(unfinished_jobs=1))
     job = await submit(database, first, idempotency_key="k", limits=one)
     assert (await submit(database, first, idempotency_key="k", limits=one)).job_id == job.job_id
     assert (await submit(database, second, idempotency_key="k", limits=one)).job_id != job.job_id
@@ -158,10 +161,10 @@ async def test_deleting_a_user_deletes_their_jobs(database: Database) -> None:
             await UserRepository(connection).delete(user_id, 100)
 
 
-async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob], **limits: int) -> list[Submitted]:
+async def submit_all(database: Database, user_id: uuid.UUID, jobs: list[NewJob], **limits: Any) -> list[Submitted]:
     async with database.unit_of_work() as connection:
         return await SubmissionRepository(connection).submit(
-            user_id, jobs, SubmissionLimits(**limits) if limits else NO_LIMITS
+            user_id, jobs, Plans.same(PlanLimits(**limits)) if limits else NO_LIMITS
         )
 
 
@@ -175,19 +178,24 @@ async def test_a_batch_is_submitted_in_its_order(database: Database) -> None:
         jobs = JobRepository(connection)
         listed = await jobs.list_jobs(user_id, limit=1000)
         assert [job.job_id for job in reversed(listed)] == [job.job_id for job in new]
-        assert await SubmissionRepository(connection).usage(user_id) == Usage(unfinished=200, today=200)
+        usage = await UsageRepository(connection).usage(user_id)
+        assert (usage.unfinished, usage.today, usage.analyses) == (200, 200, 200)
         stored = await connection.scalar(text("SELECT count(*) FROM jobs WHERE source_metadata ? 'file_data'"))
     assert stored == 100
 
 
-@pytest.mark.parametrize(("limits", "word"), [({"max_unfinished": 4}, "unfinished"), ({"max_per_day": 4}, "today")])
+@pytest.mark.parametrize(
+    ("limits", "word"),
+    [({"unfinished_jobs": 4}, "unfinished"), ({"jobs_per_day": 4}, "today"), ({"analyses_per_month": 4}, "this month")],
+)
 async def test_a_batch_is_submitted_whole_or_not_at_all(database: Database, limits: dict[str, int], word: str) -> None:
     user_id = await new_user(database)
     await submit(database, user_id)
-    with pytest.raises(LimitExceededError, match=rf"{word}.* \(limit 4\) and want 4 more"):
+    with pytest.raises(LimitExceededError, match=rf"{word}.* \(limit 4, plan free\) and want 4 more"):
         await submit_all(database, user_id, [new_job() for _ in range(4)], **limits)
     async with database.unit_of_work() as connection:
-        assert await SubmissionRepository(connection).usage(user_id) == Usage(unfinished=1, today=1)
+        usage = await UsageRepository(connection).usage(user_id)
+        assert (usage.unfinished, usage.today, usage.analyses) == (1, 1, 1)
     assert len(await submit_all(database, user_id, [new_job() for _ in range(3)], **limits)) == 3
 
 
@@ -195,11 +203,11 @@ async def test_equal_keys_in_a_batch_are_one_job_and_known_keys_do_not_count(dat
     user_id = await new_user(database)
     known = await submit(database, user_id, idempotency_key="known")
     keys = ["new", "known", "new", None, "known"]
-    submitted = await submit_all(database, user_id, [new_job(idempotency_key=key) for key in keys], max_unfinished=3)
+    submitted = await submit_all(database, user_id, [new_job(idempotency_key=key) for key in keys], unfinished_jobs=3)
     assert [each.created for each in submitted] == [True, False, False, True, False]
     assert submitted[0].job.job_id == submitted[2].job.job_id
     assert {submitted[1].job.job_id, submitted[4].job.job_id} == {known.job_id}
-    again = await submit_all(database, user_id, [new_job(idempotency_key="known")] * 9, max_unfinished=3)
+    again = await submit_all(database, user_id, [new_job(idempotency_key="known")] * 9, unfinished_jobs=3)
     assert not any(each.created for each in again)
 
 
@@ -208,14 +216,14 @@ async def test_concurrent_batches_respect_the_limit_and_share_keys(database: Dat
 
     async def batch(number: int) -> list[Submitted]:
         new = [new_job(idempotency_key="shared"), *(new_job() for _ in range(1 + number % 3))]
-        return await submit_all(database, users[number % 2], new, max_unfinished=7)
+        return await submit_all(database, users[number % 2], new, unfinished_jobs=7)
 
     done = await asyncio.gather(*(batch(number) for number in range(24)), return_exceptions=True)
     refused = [each for each in done if isinstance(each, BaseException)]
     assert {type(error) for error in refused} == {LimitExceededError}
     async with database.unit_of_work() as connection:
         for user_id in users:
-            unfinished = (await SubmissionRepository(connection).usage(user_id)).unfinished
+            unfinished = (await UsageRepository(connection).usage(user_id)).unfinished
             batches = [each for each in done if not isinstance(each, BaseException) and each[0].job.user_id == user_id]
             created = [each.job.job_id for submitted in batches for each in submitted if each.created]
             assert len(created) == len(set(created)) == unfinished <= 7

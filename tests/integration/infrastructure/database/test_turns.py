@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from domain.jobs import LEASE_SECONDS, Claim, SubmissionLimits
+from domain.jobs import LEASE_SECONDS, Claim
+from domain.plans import PlanLimits, Plans
 from domain.sources import SourceKind
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.claims import ClaimRepository
@@ -17,7 +18,7 @@ from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
 
-NO_LIMITS = SubmissionLimits(max_unfinished=10**6, max_per_day=10**6)
+NO_LIMITS = Plans.same(PlanLimits(unfinished_jobs=10**6, jobs_per_day=10**6))
 ROWS_READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
 SOURCE = {"git_repo_url": "https://github.com/a/b", "git_branch": None}
 

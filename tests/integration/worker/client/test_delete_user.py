@@ -21,7 +21,7 @@ from worker.client import Client
 URL = "https://github.com/owner/repo"
 TABLES = (
     "users", "jobs", "job_uploads", "analysis_runs", "notices", "daily_usage", "api_keys", "evaluation_runs",
-    "sessions", "sign_in_tokens", "reports",
+    "sessions", "sign_in_tokens", "reports", "usage_tracking",
 )  # fmt: skip
 
 
@@ -87,6 +87,7 @@ async def test_no_transaction_deletes_more_than_a_chunk_and_nothing_is_left(
     assert await rows(database) == {
         "users": 1, "jobs": 1, "job_uploads": 1, "analysis_runs": 0, "notices": 0, "daily_usage": 1,
         "api_keys": 1, "evaluation_runs": 0, "sessions": 1, "sign_in_tokens": 0, "reports": 0,
+        "usage_tracking": 1,
     }  # fmt: skip
     async with database.unit_of_work() as connection:
         sizes = await connection.execute(

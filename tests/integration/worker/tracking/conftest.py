@@ -18,7 +18,6 @@ from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.worker_process import System
 from worker.analysis.pipeline_factory import open_pipeline
 from worker.client import Client
-from worker.client.jobs.submissions import submission_limits
 from worker.tracking.head_check import HeadCheck
 from worker.tracking.tracker import RepositoryTracker, TrackingServices
 
@@ -98,7 +97,7 @@ async def services(tracked_system: System) -> AsyncIterator[TrackingServices]:
             heads=heads,
             queue=JobQueue(redis),
             vault=TokenVault(redis, [KEY], ttl_seconds=60),
-            limits=submission_limits(settings),
+            plans=settings.plans,
             at_once=pipeline.memory.checks,
             on_job=lambda: None,
         )

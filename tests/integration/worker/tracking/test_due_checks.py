@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from domain.errors import ServiceUnavailableError
-from domain.jobs import SubmissionLimits
+from domain.plans import PlanLimits, Plans
 from domain.tracking.repository import AnalysisStatus
 from domain.tracking.settings import RepositorySettings
 from infrastructure.database.engine import Database
@@ -101,7 +101,7 @@ async def test_a_check_that_was_asked_for_is_repeated_without_a_schedule_if_its_
 
 
 async def test_a_refusal_by_a_limit_leaves_the_head_for_a_later_check(tracked: Tracked) -> None:
-    tracked.services = replace(tracked.services, limits=SubmissionLimits(max_unfinished=1, max_per_day=100))
+    tracked.services = replace(tracked.services, plans=Plans.same(PlanLimits(unfinished_jobs=1, jobs_per_day=100)))
     tracked.tree.git("branch", "dev")
     main = tracked.tree.head()
     repository_id = await tracked.add(settings=RepositorySettings(branches=("main", "dev")), schedule="hourly")
@@ -182,12 +182,13 @@ async def test_ten_thousand_due_at_once_are_claimed_in_small_batches(tracked: Tr
     await execute(tracked.database, "ANALYZE repositories")
     heads = FixedHeads()
     tracker = replica(tracked, heads)
-    tracked.services = replace(tracked.services, limits=SubmissionLimits(max_unfinished=5, max_per_day=5))
+    tracked.services = replace(tracked.services, plans=Plans.same(PlanLimits(unfinished_jobs=5, jobs_per_day=5)))
     for _ in range(20):
         assert await tracker.start_due() <= MAX_CHECKS
         await asyncio.gather(*tracker._tasks)
     assert heads.most_open <= MAX_CHECKS
     # A check that is asked for meanwhile comes next.
+    await execute(tracked.database, "UPDATE users SET tier = 'enterprise'")  # which has no limit of repositories
     asked = await tracked.add()
     heads.asked.clear()
     await tracker.start_due()

@@ -1,1 +1,1 @@
-"""Commands about users: their API keys."""
+"""Commands about users: their API keys, their plans, and what is used of them."""

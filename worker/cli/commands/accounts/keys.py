@@ -10,7 +10,7 @@ from domain.keys import ApiKey, Permission
 from domain.text import one_line
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
-from worker.cli.output.keys import show_created, show_keys
+from worker.cli.output.accounts.keys import show_created, show_keys
 from worker.cli.output.writer import OutputWriter
 from worker.client import Client
 from worker.client.operator import OperatorClient

@@ -19,7 +19,8 @@ from domain.errors import (
     NotFoundError,
     Vibe8Error,
 )
-from domain.jobs import FINISHED_STATUSES, Claim, SubmissionLimits, Transition
+from domain.jobs import FINISHED_STATUSES, Claim, Transition
+from domain.plans import PlanLimits, Plans
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
@@ -28,14 +29,14 @@ from infrastructure.database.repositories.cleanup import CleanupRepository
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
-from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
 from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
+from worker.client.accounts.usage import require_room
 
 ACTORS = 16
 ACTIONS_OF_AN_ACTOR = 90
-LIMITS = SubmissionLimits(max_unfinished=5, max_per_day=10_000)
+LIMITS = Plans.same(PlanLimits(unfinished_jobs=5, jobs_per_day=10_000))
 EMAILS = [f"{number}@example.org" for number in range(4)]
 
 EXPECTED_ERRORS: Mapping[str, tuple[type[Vibe8Error], ...]] = {
@@ -182,10 +183,9 @@ class Actor:
     async def retry_failed(self) -> bool:
         job_id = await self.failed_job_id()
         async with self._database.unit_of_work() as connection:
-            jobs, submissions = JobRepository(connection), SubmissionRepository(connection)
+            jobs = JobRepository(connection)
             user_id = (await jobs.get(job_id)).user_id
-            await submissions.lock_user(user_id)
-            LIMITS.check(unfinished=(await submissions.usage(user_id)).unfinished, today=0)
+            await require_room(connection, user_id, LIMITS)
             await jobs.retry_failed(job_id)
         return True
 

@@ -1,0 +1,1 @@
+"""Text output about users: API keys, plans."""
