@@ -77,7 +77,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmat
         "vibe8 submit https://github.com/psf/requests --project requests",
         "VIBE8_GIT_TOKEN=... vibe8 submit https://github.com/me/private --wait",
         "vibe8 submit . --baseline 9c41 --policy policy.json --gate --wait",
-        "vibe8 submit . --exclude 'tests/**' --collectors lint,security --tag domain=web",
+        "vibe8 submit . --exclude 'tests/**' --collectors lint --tag domain=web",
         "vibe8 submit --from sources.jsonl",
     ),
     help="Submit a source to the workers.\n\n"
