@@ -114,6 +114,7 @@ async def test_every_page_fits_its_window_and_is_accessible(
         await analyse(page, WORSE)
         second, first = (await client.list_runs(user_id, limit=2)).runs
         job = (await client.list_jobs(user_id))[0]
+        shared = await client.reports.create(user_id, second.run_id, password="a password")
         paths = {
             "home": "/",
             "job": f"/jobs/{job.job_id}",
@@ -122,11 +123,37 @@ async def test_every_page_fits_its_window_and_is_accessible(
             "compare": f"/runs/{first.run_id}...{second.run_id}",
             "project": f"/projects/{second.run_id}",
             "ops": "/ops?state=all",
+            "shares": "/shares",
+            "password": f"/r/{shared.code}",
             "sign-in": "/sign-in",
         }
         for name, path in paths.items():
-            assert (await page.goto(path)).status == 200, name
+            assert (await page.goto(path)).status == (401 if name == "password" else 200), name
+            page.messages = [message for message in page.messages if "401" not in message]
             await page.check(f"{name}-{width}-{scheme}")
+
+
+async def test_a_report_is_shared_with_a_password_and_expires(
+    visit: Visit, chromium: Browser, client: Client, user_id: UUID
+) -> None:
+    async with visit() as page:
+        await analyse(page, BASE)
+        await page.page.get_by_text("Share this report").click()
+        await page.page.get_by_label("Password (empty: none)").fill("correct horse")
+        await page.page.get_by_role("button", name="Share", exact=True).click()
+        path = await page.page.get_by_role("link", name="/r/").get_attribute("href")
+        assert path is not None
+        stranger = ServicePage(await chromium.new_page(), page.address)
+        await stranger.goto(path)
+        await stranger.page.get_by_label("Password").fill("wrong")
+        await stranger.page.get_by_role("button", name="Read the report").click()
+        await expect(stranger.page.get_by_role("alert")).to_contain_text("wrong")
+        await stranger.page.get_by_label("Password").fill("correct horse")
+        await stranger.page.get_by_role("button", name="Read the report").click()
+        await expect(stranger.page.get_by_role("heading", level=1)).to_contain_text("Shop")
+        await page.page.get_by_text("Withdraw", exact=True).click()
+        await page.page.get_by_role("button", name="Yes, withdraw").click()
+        assert (await stranger.goto(path)).status == 404
 
 
 async def test_pages_work_without_script(visit: Visit) -> None:

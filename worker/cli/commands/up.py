@@ -20,6 +20,7 @@ from infrastructure.observability.log_throttle import LogThrottle
 from infrastructure.observability.status_server import StatusServer
 from infrastructure.settings import PREFIX, Settings, load_settings
 from worker.analysis.workspace import worker_workspace
+from worker.cli.commands.accounts.sign_in import local_sign_in_link
 from worker.cli.commands.http_beside import HttpBeside, http_beside
 from worker.cli.commands.operators.database import migrate
 from worker.cli.output.writer import OutputWriter
@@ -85,6 +86,7 @@ def _start_http(http: HttpBeside) -> None:
     http.start()
     if http.wait_until_listening():
         print(f"the HTTP API is at {http.address}/api/v1; `vibe8 keys create --name ci` makes a key for it")
+        print(f"to read results in a browser, open {asyncio.run(local_sign_in_link(http.address))}")
     else:
         print("vibe8: the HTTP service does not answer", file=sys.stderr)
 

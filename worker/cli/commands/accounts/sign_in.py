@@ -5,6 +5,7 @@ from domain.sessions import LINK_MINUTES
 from infrastructure.service_urls import http_address
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
+from worker.cli.options import DEFAULT_USER
 from worker.cli.output.writer import OutputWriter
 from worker.client import Client
 from worker.client.operator import OperatorClient
@@ -29,3 +30,9 @@ async def sign_in_link(client: Client, email: str, address: str, *, operates: bo
     permissions = frozenset(Permission) if operates else USER_PERMISSIONS
     secret = await client.sessions.create_link(user_id, permissions)
     return f"{address.rstrip('/')}/sign-in/{secret}"
+
+
+async def local_sign_in_link(address: str) -> str:
+    """Return a link for the user in whose name this machine's commands act, who also operates the fleet here."""
+    async with OperatorClient.open(load_settings(), lazy_redis=True) as operator:
+        return await sign_in_link(operator.user_client, DEFAULT_USER, address, operates=True)
