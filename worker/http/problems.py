@@ -1,7 +1,9 @@
 """Errors as RFC 9457 problem documents: one table of stable codes, and the answer for each exception."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -113,22 +115,32 @@ def _of_program(error: errors.Vibe8Error) -> ProblemError | None:
         return ProblemError(NOT_FOUND, NO_SUCH_THING)
     if isinstance(error, errors.InvalidKeyError):
         return unauthenticated(one_line(str(error)))
-    if isinstance(error, errors.RateLimitedError):
-        return ProblemError(RATE_LIMITED, one_line(str(error)), rate_limit_headers(error))
+    if isinstance(error, errors.LimitExceededError):
+        return _of_limit(error)
     if isinstance(error, errors.ServiceUnavailableError):
         return ProblemError(UNAVAILABLE, one_line(str(error)), {"Retry-After": str(RETRY_SECONDS)})
-    if isinstance(error, errors.TooManyAttemptsError):
-        return ProblemError(RATE_LIMITED, one_line(str(error)), {"Retry-After": str(max(1, error.reset_seconds))})
     kinds = {
         errors.ReportGoneError: GONE,
         errors.ReportPasswordError: UNAUTHENTICATED,
         errors.PermissionDeniedError: PERMISSION_MISSING,
-        errors.LimitExceededError: LIMIT_EXCEEDED,
         errors.IllegalTransitionError: CONFLICT,
         errors.InvalidInputError: INVALID_INPUT,
     }
     found = next((problem for kind, problem in kinds.items() if isinstance(error, kind)), None)
     return None if found is None else ProblemError(found, one_line(str(error), 2_000))
+
+
+def _of_limit(error: errors.LimitExceededError) -> ProblemError:
+    """Return the problem of a limit, with when to come again if time helps."""
+    detail = one_line(str(error), 2_000)
+    if isinstance(error, errors.RateLimitedError):
+        return ProblemError(RATE_LIMITED, detail, rate_limit_headers(error))
+    if isinstance(error, errors.TooManyAttemptsError):
+        return ProblemError(RATE_LIMITED, detail, {"Retry-After": str(max(1, error.reset_seconds))})
+    if error.resets_at is None:
+        return ProblemError(LIMIT_EXCEEDED, detail)
+    left = math.ceil((error.resets_at - datetime.now(UTC)).total_seconds())
+    return ProblemError(LIMIT_EXCEEDED, detail, {"Retry-After": str(max(1, left))})
 
 
 def rate_limit_headers(error: errors.RateLimitedError) -> dict[str, str]:

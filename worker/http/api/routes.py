@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from fastapi.routing import APIRoute
 
 from worker.http.api import evaluations, ops, service_facts
-from worker.http.api.accounts import keys
+from worker.http.api.accounts import keys, usage
 from worker.http.api.jobs import events, jobs, submissions
 from worker.http.api.runs import projects, reports, runs
 from worker.http.api.tracking import hooks, repositories
 
 SUBJECTS = (
-    service_facts, submissions, jobs, events, runs, projects, repositories, hooks, evaluations, reports, keys, ops,
+    service_facts, submissions, jobs, events, runs, projects, repositories, hooks, evaluations, reports, keys,
+    usage, ops,
 )  # fmt: skip
 
 

@@ -162,3 +162,22 @@ async def test_a_body_that_is_too_large_is_answered_once(ann_http: httpx.AsyncCl
     answer = await ann_http.post(JOBS, content=chunks(), headers=FORM)
     assert code(answer) == (413, "too_large")
     assert answer.headers["connection"] == "close"
+
+
+async def test_the_plan_and_its_use_are_told(ann_http: httpx.AsyncClient, bob_http: httpx.AsyncClient) -> None:
+    await ann_http.post(JOBS, files=FILE)
+    mine, bobs = [(await each.get("/api/v1/usage")).json() for each in (ann_http, bob_http)]
+    assert (mine["used"]["jobs_per_day"], bobs["used"]["jobs_per_day"]) == (1, 0)
+    assert mine["limits"]["unfinished_jobs"] == 5
+
+
+async def test_a_limit_that_time_renews_says_when() -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from domain.errors import LimitExceededError
+    from worker.http.problems import as_problem
+
+    resets_at = datetime.now(UTC) + timedelta(seconds=90)
+    problem = as_problem(LimitExceededError("used", used=1, limit=1, resets_at=resets_at))
+    assert problem is not None
+    assert 85 <= int(problem.headers["Retry-After"]) <= 90

@@ -34,6 +34,7 @@ JOB: Mapping[str, JSON] = {
     "run_after": _TIME,
     "cancel_requested_at": None,
     "worker_id": None,
+    "refunded_at": None,
     "notify_url": None,
     "options": {},
 }

@@ -77,6 +77,7 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     "list_keys": _one("key_list", "The keys."),
     "create_key": _one("created_key", "The key with its text, shown this once.", 201),
     "revoke_key": _one("api_key", "The key, which is unusable."),
+    "get_usage": _one("usage", "The plan and its use."),
     "get_queue": _one("queue", "The counts."),
     "pause": _one("pause", "The fleet is paused."),
     "resume": _one("pause", "The fleet runs."),

@@ -150,6 +150,12 @@ SHAPES: Mapping[str, Schema] = {
     "api_key": record(**_KEY),
     "created_key": record(**_KEY, key=TEXT),
     "key_list": record(keys=list_of(ref("api_key"))),
+    "usage": record(
+        tier=TEXT, month=TEXT, month_ends_at=TIME, day_ends_at=TIME,
+        limits={"type": "object", "additionalProperties": nullable(COUNT)},
+        used={"type": "object", "additionalProperties": COUNT},
+        months=list_of(record(month=TEXT, analyses=COUNT, reports=COUNT, repositories=COUNT)),
+    ),
     "queue": record(
         paused=FLAG, counted_seconds_ago=nullable(NUMBER),
         queue={"type": "object", "propertyNames": one_of(tuple(JobStatus)), "additionalProperties": _COUNTED},
