@@ -33,6 +33,7 @@ JOB: Mapping[str, JSON] = {
     "updated_at": _TIME,
     "run_after": _TIME,
     "cancel_requested_at": None,
+    "refunded_at": None,
     "worker_id": None,
     "refunded_at": None,
     "notify_url": None,
