@@ -21,7 +21,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/sign-in")
 async def show_sign_in(request: Request, next: Annotated[str | None, Query()] = None) -> Response:  # noqa: A002 - its name in the URL
     """Show the form for an API key."""
-    return page(request, "sign_in.html", next=own_path(next), error=None)
+    return page(request, "sign_in.html", secret=None, next=own_path(next), error=None)
 
 
 @router.post("/sign-in")
@@ -34,7 +34,7 @@ async def sign_in(request: Request) -> Response:
         created = await _client(request).sessions.begin_by_key(fields.get("key", "").strip())
     except (InvalidKeyError, RateLimitedError) as error:
         status = 401 if isinstance(error, InvalidKeyError) else 429
-        return page(request, "sign_in.html", status, next=wanted, error=one_line(str(error)))
+        return page(request, "sign_in.html", status, secret=None, next=wanted, error=one_line(str(error)))
     return set_cookie(see_other(request, wanted), created.text)
 
 
@@ -44,8 +44,8 @@ async def show_link(request: Request, secret: str) -> Response:
     try:
         await service_of(request).client.sessions.check_link(secret)
     except InvalidKeyError as error:
-        return page(request, "sign_in.html", 401, next="/", error=one_line(str(error)))
-    return page(request, "sign_in_link.html", secret=secret)
+        return page(request, "sign_in.html", 401, secret=None, next="/", error=one_line(str(error)))
+    return page(request, "sign_in.html", secret=secret, next="/", error=None)
 
 
 @router.post("/sign-in/{secret}")
@@ -55,7 +55,7 @@ async def use_link(request: Request, secret: str) -> Response:
     try:
         created = await _client(request).sessions.begin_by_link(secret)
     except InvalidKeyError as error:
-        return page(request, "sign_in.html", 401, next="/", error=one_line(str(error)))
+        return page(request, "sign_in.html", 401, secret=None, next="/", error=one_line(str(error)))
     return set_cookie(see_other(request, "/"), created.text)
 
 
