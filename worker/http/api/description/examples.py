@@ -35,7 +35,6 @@ JOB: Mapping[str, JSON] = {
     "cancel_requested_at": None,
     "refunded_at": None,
     "worker_id": None,
-    "refunded_at": None,
     "notify_url": None,
     "options": {},
 }
