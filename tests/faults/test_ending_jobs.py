@@ -111,7 +111,7 @@ async def test_a_job_whose_child_hangs_is_not_tried_three_times_and_other_jobs_c
     system: System, client: Client, user_id: UUID
 ) -> None:
     async with system.worker(ARQ_JOB_TIMEOUT="1"):
-        slow = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
+        slow = await client.submit_upload(user_id, filename="slow.py", content=slow_source(12_000))
         others = [await client.submit_upload(user_id, filename=f"{n}.py", content=PYTHON_FILE) for n in range(3)]
         ended = await until_finished(client, user_id, slow.job_id)
         for other in others:

@@ -84,7 +84,7 @@ def _count_up(column: str, limit: str, *conditions: str) -> str:
         ON CONFLICT (user_id, month_year) DO UPDATE SET {column} = {total}, updated_at = statement_timestamp()
         WHERE {_allows(limit, total)}
         RETURNING id
-    """  # nosec B608
+    """  # nosec B608 # no input in it
 
 
 _COUNT_ANALYSES = _count_up(

@@ -140,8 +140,10 @@ async def test_attack_on_a_neighbours_directory_succeeds_without_a_sandbox(tmp_p
         {"kind": "upload", "filename": "a.py", "file_data": base64.b64encode(source_of(attack).encode()).decode()}
         for attack in ("none", "overwrite_when_collecting", "none")
     ]
+    selections: list[dict[str, Any]] = [{} for _ in sources]
     request = {"scratch": str(tmp_path), "sources": sources, "limits": source_limits(Settings()).to_json()}
-    follow_up = FollowUp(entry=f"{ATTACKS}:collect_each", request={"scratch": str(tmp_path), "collector_timeout": 60.0})
+    collecting = {"scratch": str(tmp_path), "collector_timeout": 60.0, "selections": selections}
+    follow_up = FollowUp(entry=f"{ATTACKS}:collect_each", request=collecting)
     try:
         await runner.run(f"{ATTACKS}:fetch_each", request, sandbox=None, deadline=60, follow_up=follow_up)
     finally:

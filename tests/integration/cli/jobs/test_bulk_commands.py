@@ -90,7 +90,7 @@ async def test_missing_empty_or_too_large_file_is_refused(cli: System, client: C
     assert_error_line(await cli.run("submit", "--from", "none.jsonl"), 2, "none.jsonl cannot be read: No such file")
     assert_error_line(await cli.run("submit", "--from", write_lines(cli, "\n\n")), 2, "has no line to submit")
     six = write_lines(cli, *[{"source": URL}] * 6)
-    assert_error_line(await cli.run("submit", "--from", six), 2, "limit 5) and want 6 more")
+    assert_error_line(await cli.run("submit", "--from", six), 2, "limit 5, plan free) and want 6 more")
     thousand = write_lines(cli, *[{"source": URL}] * 1001)
     assert_error_line(await cli.run("submit", "--from", thousand), 2, "line 1001: more than 1000 sources")
     for odd in (("code.py",), ("--wait",), ("--branch", "x")):

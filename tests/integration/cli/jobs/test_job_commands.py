@@ -16,6 +16,7 @@ from tests.integration.cli.command_support import METRIC_NAMES, assert_error_lin
 from worker.client import Client
 
 RESULT_KEYS = {
+    "tags",
     "comparison",
     "insights",
     "options",

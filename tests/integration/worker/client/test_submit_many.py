@@ -73,7 +73,7 @@ async def test_one_invalid_submission_leaves_nothing(
 
 
 async def test_batch_over_the_limit_leaves_nothing(client: Client, user_id: UUID, redis: Redis) -> None:
-    with pytest.raises(LimitExceededError, match=r"limit 5\) and want 6 more"):
+    with pytest.raises(LimitExceededError, match=r"limit 5, plan free\) and want 6 more"):
         await client.submit_many(user_id, [RepositorySubmission(url=URL, token="t")] * 6)
     assert await redis.keys("*") == []
     assert len(await client.submit_many(user_id, [upload()] * 5)) == 5

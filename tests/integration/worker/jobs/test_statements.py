@@ -19,7 +19,8 @@ from tests.fixtures.worker_process import System
 from worker.client import Client, UploadSubmission
 from worker.process.bootstrap import Services, open_services
 
-SUBMIT = ["SELECT users", "SELECT jobs", "INSERT jobs", "commit"]
+SUBMIT = ["SELECT users", "INSERT usage_tracking", "commit"]
+"""Lock the user; check and count all limits, and insert the jobs, in one statement."""
 CLAIM = ["UPDATE jobs", "UPDATE jobs"]
 """Claim, and assign turns at most each half a second. Sent in autocommit mode."""
 
@@ -122,7 +123,7 @@ async def test_a_new_idempotency_key_takes_one_statement_more_and_a_known_one_le
 ) -> None:
     statements.take()
     await client.submit_many(user_id, [upload(key="k")])
-    assert statements.take() == ["SELECT users", "SELECT jobs", *SUBMIT[1:]]
+    assert statements.take() == [SUBMIT[0], "SELECT jobs", *SUBMIT[1:]]
     await client.submit_many(user_id, [upload(key="k")])
     assert statements.take() == ["SELECT users", "SELECT jobs", "commit"]
 

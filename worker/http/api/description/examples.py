@@ -19,7 +19,7 @@ JOB: Mapping[str, JSON] = {
         "project_name": None,
         "author_type": None,
         "author_model": None,
-        "has_token": False,  # nosec B105 - no password
+        "has_token": False,  # nosec B105 # no password
     },
     "result_run_id": None,
     "error_message": None,
