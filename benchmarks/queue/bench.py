@@ -68,7 +68,7 @@ class Bench:
 
     async def refill(self, client: Client, count: int) -> None:
         """Replace all jobs and results by `count` pending one-file uploads."""
-        await self.value("TRUNCATE jobs, job_uploads, analysis_runs, insights")
+        await self.value("TRUNCATE jobs, job_uploads, analysis_runs, insights CASCADE")
         await self.submit(client, count, SOURCE.read_bytes())
 
     async def wait(

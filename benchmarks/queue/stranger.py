@@ -41,7 +41,7 @@ async def measure_stranger(bench: Bench, client: Client, lines: int) -> None:
     """Print p50 and p99 of the strangers' latencies until the archives are done, one stranger after the other."""
     files = {name: path.read_bytes() for path, name in library_files(lines)}
     archives = [archive(files, number) for number in range(ARCHIVES)]
-    await bench.value("TRUNCATE jobs, job_uploads, analysis_runs, insights")
+    await bench.value("TRUNCATE jobs, job_uploads, analysis_runs, insights CASCADE")
     latencies: dict[str, float] = {}
     with bench.processes(WORKER, 1) as running:
         await _warm_up(client)
