@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from re import _parser  # type: ignore[attr-defined]  # what the compiler itself reads
 from typing import Any
 
 from collectors.cpd.lexer import LexicalError, lex
 from collectors.source.line_scanner import scan_lines
 from tests.unit.deploy.project_files import ROOT
+
+_parser: Any = importlib.import_module("re._parser")
+"""What the compiler of regular expressions itself reads; it has no published types."""
 
 PACKAGES = ("worker", "collectors", "domain", "infrastructure")
 METHODS = {"search", "match", "fullmatch", "finditer", "findall", "sub", "split"}
