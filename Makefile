@@ -37,9 +37,13 @@ test-pooler: $(STAMP) ## run the tests behind PgBouncer, which must be installed
 		{ echo "make test-pooler needs PgBouncer: apt-get install pgbouncer" >&2; exit 2; }
 	$(BIN)/python -m pytest tests/pooler --numprocesses 2 --dist loadfile
 
-test-browser: $(STAMP) ## open HTML reports in Chromium, which must be installed (Debian: apt-get install chromium)
+# Apart from the others: Playwright's blocking API keeps an event loop, beside which none of these tests can have its own.
+SERVICE_PAGES := tests/browser/test_service_pages.py
+
+test-browser: $(STAMP) ## open HTML reports and the service's pages in Chromium, which must be installed (Debian: apt-get install chromium)
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium" >&2; exit 2; }
-	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist load
+	$(BIN)/python -m pytest tests/browser --ignore $(SERVICE_PAGES) --numprocesses 2 --dist load
+	$(BIN)/python -m pytest $(SERVICE_PAGES) --numprocesses 2 --dist load
 
 fuzz: $(STAMP) ## run the fuzz tests with new random input (about 10 minutes; VIBE8_FUZZ=N: N times as long)
 	VIBE8_FUZZ=$${VIBE8_FUZZ:-1} $(BIN)/python -m pytest tests/fuzz --numprocesses 2
