@@ -44,8 +44,13 @@ class Permit:
         context.rate_limit, context.user_id = identity.rate_limit, str(identity.user_id)
         if self.permission not in identity.permissions:
             raise ProblemError(PERMISSION_MISSING, f"this call needs the permission {self.permission.value!r}")
-        client = service.client.for_request(client_address(request, service.options), user_agent(request))
-        return Caller(identity=identity, client=client)
+        return Caller(identity=identity, client=client_of(request))
+
+
+def client_of(request: Request) -> Client:
+    """Return a client whose acts have the request's address and agent in the audit log."""
+    service = service_of(request)
+    return service.client.for_request(client_address(request, service.options), user_agent(request))
 
 
 async def operator_of(

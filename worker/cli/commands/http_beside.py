@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from domain.errors import InvalidInputError
+from infrastructure.service_urls import http_address
 from infrastructure.settings import PREFIX, Settings
 from worker.cli.commands.serve import http_installed
 from worker.cli.exit_codes import BAD_INPUT
@@ -28,8 +29,8 @@ class HttpBeside:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        """Where a browser of this machine reaches it."""
+        return http_address(self.host, self.port)
 
     def start(self) -> None:
         """Start it. It ends with this process, however this one ends."""

@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from domain.errors import InvalidKeyError, RateLimitedError
 from domain.text import one_line
-from worker.client import Client
-from worker.http.address import client_address, user_agent
+from worker.http.caller import client_of
 from worker.http.pages.layout.forms import read_fields
 from worker.http.pages.layout.rendering import own_path, page, see_other
 from worker.http.pages.layout.visitor import COOKIE, delete_cookie, require_own_page, set_cookie
@@ -31,7 +30,7 @@ async def sign_in(request: Request) -> Response:
     fields = await read_fields(request, {"key", "next"})
     wanted = own_path(fields.get("next"))
     try:
-        created = await _client(request).sessions.begin_by_key(fields.get("key", "").strip())
+        created = await client_of(request).sessions.begin_by_key(fields.get("key", "").strip())
     except (InvalidKeyError, RateLimitedError) as error:
         status = 401 if isinstance(error, InvalidKeyError) else 429
         return page(request, "sign_in.html", status, secret=None, next=wanted, error=one_line(str(error)))
@@ -53,7 +52,7 @@ async def use_link(request: Request, secret: str) -> Response:
     """Begin a session with the link."""
     require_own_page(request)
     try:
-        created = await _client(request).sessions.begin_by_link(secret)
+        created = await client_of(request).sessions.begin_by_link(secret)
     except InvalidKeyError as error:
         return page(request, "sign_in.html", 401, secret=None, next="/", error=one_line(str(error)))
     return set_cookie(see_other(request, "/"), created.text)
@@ -64,10 +63,5 @@ async def sign_out(request: Request) -> Response:
     """End the session."""
     require_own_page(request)
     if (text := request.cookies.get(COOKIE)) is not None:
-        await _client(request).sessions.end(text)
+        await client_of(request).sessions.end(text)
     return delete_cookie(see_other(request, "/sign-in"))
-
-
-def _client(request: Request) -> Client:
-    service = service_of(request)
-    return service.client.for_request(client_address(request, service.options), user_agent(request))

@@ -10,7 +10,7 @@ import pytest
 from domain.findings.roles import Role
 from domain.keys import USER_PERMISSIONS, Permission
 from infrastructure.database.engine import Database
-from tests.fixtures.jobs import claim_next, end_attempt, new_run
+from tests.fixtures.jobs import complete_upload
 from tests.fixtures.network.http_service import Tokens, http_client
 from tests.fixtures.worker_process import System
 from worker.client import Client
@@ -47,17 +47,6 @@ async def sign_in(browser: httpx.AsyncClient, client: Client, user_id: UUID, *, 
     answer = await browser.post(f"/sign-in/{link}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     keep_cookie(browser, answer)
-
-
-async def complete(client: Client, database: Database, user_id: UUID, name: str = "a.py") -> UUID:
-    """Submit a file and end its job with a run."""
-    job = await client.submit_upload(user_id, filename=name, content=b"x = 1\n")
-    async with database.unit_of_work() as work:
-        claim = await claim_next(work, 600)
-        assert claim is not None
-        run = new_run(user_id, job.job_id)
-        await end_attempt(work, claim, run)
-    return run.run_id
 
 
 async def test_pages_ask_to_sign_in_and_come_back(browser: httpx.AsyncClient, client: Client, user_id: UUID) -> None:
@@ -165,7 +154,7 @@ async def test_files_and_repositories_are_submitted_by_forms(
 async def test_every_page_of_a_run_shows_it_to_its_owner_alone(
     browser: httpx.AsyncClient, client: Client, user_id: UUID, database: Database
 ) -> None:
-    first, second = [await complete(client, database, user_id, "p.py") for _ in range(2)]
+    first, second = [await complete_upload(client, database, user_id, "p.py") for _ in range(2)]
     pages = [f"/runs/{first}", f"/runs/{first}/findings", f"/projects/{first}", f"/runs/{first}...{second}"]
     await sign_in(browser, client, user_id)
     home = await browser.get("/")
@@ -187,7 +176,7 @@ async def test_every_page_of_a_run_shows_it_to_its_owner_alone(
 async def test_filters_choose_findings_and_odd_ones_are_refused(
     browser: httpx.AsyncClient, client: Client, user_id: UUID, database: Database
 ) -> None:
-    run = await complete(client, database, user_id)
+    run = await complete_upload(client, database, user_id)
     await sign_in(browser, client, user_id)
     for query in ({"role": ""}, {"role": str(Role.TEST)}, {"severity": "high", "path": "src/*"}):
         assert (await browser.get(f"/runs/{run}/findings", params=query)).status_code == 200

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from domain.reports import SharedReport
 from infrastructure.database.engine import Database
-from tests.fixtures.jobs import claim_next, end_attempt, new_run
+from tests.fixtures.jobs import complete_upload
 from tests.fixtures.network.http_service import Tokens, http_client
 from worker.client import Client
 from worker.http import create_app
@@ -26,19 +26,9 @@ async def reader(client: Client, tokens: Tokens) -> AsyncIterator[httpx.AsyncCli
         yield http
 
 
-async def complete(client: Client, database: Database, user_id: UUID) -> UUID:
-    job = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")
-    async with database.unit_of_work() as work:
-        claim = await claim_next(work, 600)
-        assert claim is not None
-        run = new_run(user_id, job.job_id)
-        await end_attempt(work, claim, run)
-    return run.run_id
-
-
 @pytest.fixture
 async def run_id(client: Client, database: Database, user_id: UUID) -> UUID:
-    return await complete(client, database, user_id)
+    return await complete_upload(client, database, user_id)
 
 
 async def views(client: Client, user_id: UUID, report: SharedReport) -> int:
