@@ -9,7 +9,7 @@ from worker.cli.commands.http_beside import HttpBeside
     ("host", "address"),
     [
         ("127.0.0.1", "http://127.0.0.1:8808"),
-        ("0.0.0.0", "http://127.0.0.1:8808"),
+        ("0.0.0.0", "http://127.0.0.1:8808"),  # noqa: S104 - compared, nothing listens
         ("::", "http://127.0.0.1:8808"),
         ("::1", "http://[::1]:8808"),
         ("box.example", "http://box.example:8808"),
