@@ -20,17 +20,24 @@ from tests.fixtures.worker_process import System
 
 
 @asynccontextmanager
-async def held_lock(system: System, owner: str) -> AsyncIterator[SessionLock]:
-    """Hold the owner's lock within the block."""
+async def running_lock(system: System, owner: str) -> AsyncIterator[SessionLock]:
+    """Acquire the owner's lock, again and again if it is lost, within the block."""
     lock = SessionLock.from_settings(system.settings, owner)
     task = asyncio.create_task(lock.run())
     try:
-        await until(lambda: lock.server)
         yield lock
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await lock.close()
+
+
+@asynccontextmanager
+async def held_lock(system: System, owner: str) -> AsyncIterator[SessionLock]:
+    """Hold the owner's lock within the block."""
+    async with running_lock(system, owner) as lock:
+        await until(lambda: lock.server)
+        yield lock
 
 
 async def server_start(database: Database) -> int:
@@ -101,9 +108,9 @@ async def test_lock_that_the_server_does_not_hold_any_more_is_acquired_again(
     system: System, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a connection pooler that nobody has declared: the connection stays, and its session is another."""
-    monkeypatch.setattr(session_lock, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(session_lock, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(session_lock, "_STILL_HELD", text("SELECT pg_advisory_unlock_shared(:key) AND false"))
-    async with held_lock(system, "w") as lock:
+    async with running_lock(system, "w") as lock:
         await until(lambda: lock.regained_at > float("-inf"))
 
 
