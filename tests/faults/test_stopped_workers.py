@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.faults.shifted_clocks import shifted_clock
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import slow_source
 from tests.fixtures.processes import alive, job_processes
@@ -60,27 +61,17 @@ async def test_an_event_loop_blocked_for_longer_than_the_lease_writes_no_second_
     assert await rows.runs() == [job.job_id]
 
 
-CLOCK = """
-import time
-_real = time.time
-time.time = lambda: _real() + {offset}
-"""
-
-
 @pytest.mark.fault("clocks of replicas 5 minutes off")
 async def test_workers_with_clocks_five_minutes_apart(system: System, client: Client, user_id: UUID) -> None:
     """The database's clock decides: no early rescue, one cleanup per slot, and no job waits for a worker's clock."""
     rows = Rows(system)
-    paths = {}
-    for name, offset in (("early", -300), ("late", 300)):
-        directory = system.directory / name
-        directory.mkdir()
-        (directory / "sitecustomize.py").write_text(CLOCK.format(offset=offset))
-        paths[name] = str(directory)
-    async with system.worker("late", PYTHONPATH=paths["late"]) as late:
+    early_clock, late_clock = (
+        shifted_clock(system.directory, name, offset) for name, offset in (("early", -300), ("late", 300))
+    )
+    async with system.worker("late", **late_clock) as late:
         job = await client.submit_upload(user_id, filename="slow.py", content=slow_source())
         await until(lambda: len(job_processes(late.process.pid)) >= 2)
-        async with system.worker("early", PYTHONPATH=paths["early"]) as early:
+        async with system.worker("early", **early_clock) as early:
             await until_finished(client, user_id, job.job_id)
             await late.stop()
             second = await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")

@@ -3,11 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from domain.tracking.repository import AnalysisStatus
+from tests.faults.shifted_clocks import shifted_clock
 from tests.faults.transition_audit import audited
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
@@ -84,3 +87,44 @@ async def test_a_worker_killed_at_each_step_of_a_check(
     finally:
         for name in names:
             servers.drop_database(name)
+
+
+def next_hour() -> datetime:
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+
+async def run_schedule(system: System, url: str, tree: WorkTree) -> None:
+    rows = Rows(system)
+
+    async def checked(heads: list[str]) -> bool:
+        query = "SELECT source_metadata ->> 'tracked_head' AS head, status FROM jobs ORDER BY created_at"
+        found = [(row["head"], row["status"]) for row in await rows.all(query)]
+        pending = await rows.all("SELECT 1 FROM repositories WHERE check_requested_at IS NOT NULL")
+        return not pending and found == [(head, "completed") for head in heads]
+
+    async with Client.open(system.settings) as client:
+        user_id = await client.get_or_create_user("ann@example.org")
+        added = await client.repositories.add(user_id, url=url, schedule="0 * * * *")
+        early = system.worker("early", **shifted_clock(system.directory, "early", -300))
+        late = system.worker("late", **shifted_clock(system.directory, "late", 300))
+        async with early, late:
+            heads = [tree.head()]
+            await until(lambda: checked(heads))
+            for _ in range(3):
+                tree.commit(a_py=f"x = {len(heads)}\n")
+                heads.append(tree.head())
+                await client.repositories.check(user_id, added.repository_id)
+                await until(lambda: checked(heads))
+        hours = {next_hour()}
+        found = await client.repositories.get(user_id, added.repository_id)
+    assert found.next_check_at in hours | {next_hour()}
+
+
+@pytest.mark.fault("checks by replicas with clocks 5 minutes off")
+async def test_two_replicas_with_clocks_five_minutes_off_make_one_job_for_each_change(
+    system: System, git_server: GitServer, small_tree: WorkTree
+) -> None:
+    """The database's clock decides when a check is due, and which hour its schedule names next."""
+    url = git_server.add("owner/tracked", small_tree.dot_git)
+    git = {"GIT_ALLOWED_HOSTS": git_server.allowed_host, "GIT_CA_BUNDLE": str(git_server.ca_file)}
+    await run_schedule(system.with_settings(**git), url, small_tree)
