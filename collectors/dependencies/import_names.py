@@ -3,20 +3,21 @@
 The table is `data/import_names.json`. Its `distributions` maps a dotted name to the distribution that provides it, to a
 list where several provide it (the most common first), or to an empty list where the name is only a namespace. Its
 `namespaces` maps a dotted prefix to the common prefix of the distributions below it: `google.cloud.storage` is
-`google-cloud-storage`. What a project declares is asked before the table: see `find_declared`.
+`google-cloud-storage`. No name in it has the version of an API (`_v1`). What a project declares is asked before the
+table: see `DeclaredNames.find`.
 """
 
 import json
 import re
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 _DISTRIBUTION = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
-_API_VERSION = re.compile(r"_v[0-9]+(?:p[0-9]+)?(?:(?:alpha|beta)[0-9]*)?\Z")
+_API_VERSION = re.compile(r"_v[0-9]+(?:p[0-9]+)?(?:(?:alpha|beta)[0-9]*)?(?=\.|\Z)")
 """The version that generated clients append to a module's name: `_v1`, `_v1beta1`, `_v1p1beta1`."""
 
 _AFFIXES = ("python-{}", "py-{}", "{}-py", "{}-python")
@@ -38,26 +39,48 @@ def canonical_name(name: str) -> str | None:
     return str(canonicalize_name(name))
 
 
-def find_declared(dotted: str, declared: Container[str], *, with_affixes: bool = True) -> str | None:
-    """Return the declared distribution that provides `import dotted`; None if none of them fits.
+class DeclaredNames:
+    """The distributions that a tree declares, found by the names that its files import."""
 
-    Tried in this order: the top-level name; the dotted name's prefixes with dashes, the longest first, without the
-    version of an API (`_v1`); the same with `python-` or `py-` before or after it (unless `with_affixes` is False);
-    the table. Below a namespace the longest prefix comes before the top-level name.
-    """
-    names = _possible_names(dotted)
-    forms = ("{}", *_AFFIXES) if with_affixes else ("{}",)
-    guesses = (form.format(name) for form in forms for name in names)
-    return next((name for name in (*guesses, *distributions_for(dotted)) if name in declared), None)
+    def __init__(self, names: Iterable[str]) -> None:
+        """`names` are normalised (PEP 503)."""
+        self._names = frozenset(names)
+        self._without_dashes = {name.replace("-", ""): name for name in sorted(self._names)}
+
+    def find(self, dotted: str, *, only_sure: bool = False) -> str | None:
+        """Return the declared distribution that provides `import dotted`; None if none of them fits.
+
+        Tried in this order: the top-level name; the dotted name's prefixes with dashes, the longest first, without the
+        version of an API (`_v1`); the same with `python-` or `py-` before or after it; the table; the prefixes again,
+        where dashes do not count (`google.cloud.orgpolicy` is `google-cloud-org-policy`). Below a namespace the longest
+        prefix comes before the top-level name, and what the table lists for a prefix before the prefix itself.
+        `only_sure` leaves out affixes and other dashes.
+        """
+        names = _possible_names(dotted)
+        forms = ("{}",) if only_sure else ("{}", *_AFFIXES)
+        guesses = (form.format(name) for form in forms for name in names)
+        found = next((name for name in (*guesses, *distributions_for(dotted)) if name in self._names), None)
+        if found is not None or only_sure:
+            return found
+        others = (self._without_dashes.get(name.replace("-", "")) for name in names)
+        return next((name for name in others if name is not None), None)
 
 
 def _possible_names(dotted: str) -> list[str]:
-    """Return the names that the distribution may have by the dotted name alone, the most likely first."""
-    parts = [_API_VERSION.sub("", part) for part in dotted.split(".", _MAX_PARTS)[:_MAX_PARTS]]
-    prefixes = ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
-    if parts[0] not in _NAMESPACE_TOPS:
+    """Return the names that the distribution may have by the dotted name alone, the most likely first.
+
+    Each prefix below a namespace is preceded by the distributions that the table lists for it.
+    """
+    parts = dotted.split(".", _MAX_PARTS)[:_MAX_PARTS]
+    prefixes = list(_prefixes(parts, shortest=1))
+    if prefixes[-1] not in _NAMESPACE_TOPS:
         prefixes.insert(0, prefixes.pop())
-    return [name for prefix in prefixes if (name := canonical_name(prefix)) is not None]
+    names: list[str] = []
+    for prefix in prefixes:
+        names += _DISTRIBUTIONS.get(prefix, ()) if "." in prefix else ()
+        name = canonical_name(_API_VERSION.sub("", prefix).replace(".", "-"))
+        names += () if name is None else (name,)
+    return names
 
 
 def distributions_for(dotted: str) -> Sequence[str]:
@@ -87,15 +110,17 @@ def _look_up(parts: Sequence[str], *, shortest: int, with_namespaces: bool = Tru
             return _DISTRIBUTIONS[head]
         parent, _, last = head.rpartition(".")
         prefix = _NAMESPACES.get(parent) if with_namespaces else None
-        name = canonical_name(f"{prefix}-{_API_VERSION.sub('', last)}") if prefix else None
+        name = canonical_name(f"{prefix}-{last}") if prefix else None
         if name is not None:
             return (name,)
     return None
 
 
 def _prefixes(parts: Sequence[str], shortest: int) -> Iterator[str]:
-    for length in range(len(parts), shortest - 1, -1):
-        yield ".".join(parts[:length])
+    """Yield the prefixes of the dotted name, the longest first, without versions of an API below the top-level name."""
+    plain = [parts[0], *(_API_VERSION.sub("", part) if "_v" in part else part for part in parts[1:])]
+    for length in range(len(plain), shortest - 1, -1):
+        yield ".".join(plain[:length])
 
 
 _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {

@@ -10,9 +10,9 @@ from collectors.contract import TREE_PATH, Facts, PackageFinder, Totals
 from collectors.dependencies.import_names import (
     OTHER_STANDARD_LIBRARY,
     STANDARD_LIBRARY,
+    DeclaredNames,
     canonical_name,
     distributions_for,
-    find_declared,
     known_below_namespace,
 )
 from collectors.dependencies.manifests import read_manifests
@@ -94,7 +94,7 @@ class Deps:
       the importing one inside a package, as in programs that are started there. The standard library is left out.
       Its names take precedence over files of the tree, except those that only an older or a newer Python has.
     - `package_health`: `package` is the normalised name (PEP 503): what the tree declares and fits the import
-      (`collectors.dependencies.import_names.find_declared`), else what the table of import names says, else the
+      (`collectors.dependencies.import_names.DeclaredNames`), else what the table of import names says, else the
       import's name. `installed` is whether a manifest, lock or requirements file of the tree, or the metadata of a
       script (PEP 723), declares it, and `current_version` is the version that is locked or pinned there, else null. A
       declared package that is not imported is not listed. `latest_version` and `outdated` are null here: the package
@@ -185,7 +185,7 @@ class _Declarations:
     """What the tree declares: distributions by name with their versions, those of others, and those not to look up."""
 
     versions: Mapping[str, str | None]
-    of_others: Mapping[str, str | None]
+    of_others: DeclaredNames
     own: frozenset[str]
     elsewhere: frozenset[str]
     private_index: bool
@@ -204,7 +204,7 @@ class _Declarations:
         own = frozenset(of_tree["own"])
         return cls(
             versions=versions,
-            of_others={name: found for name, found in versions.items() if name not in own},
+            of_others=DeclaredNames(versions.keys() - own),
             own=own,
             elsewhere=frozenset(elsewhere),
             private_index=of_tree["private_index"],
@@ -226,7 +226,7 @@ class _Finder:
         new = {dotted for dotted in facts["absolute"] if dotted.partition(".")[0] not in STANDARD_LIBRARY}
         new -= self._examined
         self._examined |= new
-        found = (find_declared(dotted, self._declarations.of_others, with_affixes=False) for dotted in new)
+        found = (self._declarations.of_others.find(dotted, only_sure=True) for dotted in new)
         return self._not_returned({name for name in found if name is not None}, self._declarations)
 
     def finish(self) -> Sequence[str]:
@@ -310,13 +310,13 @@ class _ImportClassifier:
     def _resolve(self, path: str, dotted: str) -> str | None:
         """Return the file that is imported. If there is none, add the import to those of others, and return None."""
         top = dotted.partition(".")[0]
-        declared = find_declared(dotted, self.declarations.of_others, with_affixes=False)
+        declared = self.declarations.of_others.find(dotted, only_sure=True)
         file = self._index.resolve_absolute(path, dotted, rooted_only=declared is not None)
         if file is None and declared is None:
             file = self._index.resolve_nearby(path, dotted)
         if file is not None or top in OTHER_STANDARD_LIBRARY:
             return file
-        declared = declared or find_declared(dotted, self.declarations.of_others)
+        declared = declared or self.declarations.of_others.find(dotted)
         if declared is not None:
             self._add_foreign(top, declared)
         elif self._index.is_namespace(path, top):
