@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from domain.audit import Action
+from domain.audit import Action, Actor
 from domain.errors import InvalidInputError, LimitExceededError, NotFoundError
 from domain.plans import PlanLimits, Plans, Tier
 from infrastructure.database.access.usage import KEPT_MONTHS, UsageRepository, month_of
@@ -311,10 +311,11 @@ async def test_no_statement_reads_all_of_100_000_months(user_id: UUID, database:
         "cleanup": lambda work: CleanupRepository(work).delete_old_months(5_000),
         "tier": lambda work: UsageRepository(work).tier(user_id),
         "lock": lambda work: UsageRepository(work).lock_user(user_id),
+        "set tier": lambda work: UsageRepository(work).set_tier(user_id, Tier.TEAM, Actor(operator=True)),
     }
     for name, call in calls.items():
         plan = await plans_of(database, call)
-        assert name in ("tier", "lock") or "usage_tracking" in plan, (name, plan)
+        assert name in ("tier", "lock", "set tier") or "usage_tracking" in plan, (name, plan)
         for table in ("users", "usage_tracking", "daily_usage"):
             assert f"Seq Scan on {table}" not in plan, (name, plan)
     size = "SELECT pg_table_size('usage_tracking') / 100000.0, pg_indexes_size('usage_tracking') / 100000.0"
