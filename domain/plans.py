@@ -95,7 +95,7 @@ class PlanLimits:
         if _passes(usage.today, new, self.jobs_per_day):
             raise LimitExceededError(
                 f"you have submitted {usage.today} jobs today{self._limit(self.jobs_per_day, new)}; "
-                f"try again after {_moment(usage.day_ends)}",
+                + _advice(self.jobs_per_day, new, f"try again after {_moment(usage.day_ends)}"),
                 used=usage.today,
                 limit=self.jobs_per_day,
                 resets_at=usage.day_ends,
@@ -108,7 +108,7 @@ class PlanLimits:
         if _passes(usage.unfinished, new, self.unfinished_jobs):
             raise LimitExceededError(
                 f"you already have {usage.unfinished} unfinished jobs{self._limit(self.unfinished_jobs, new)}; "
-                "wait for one to finish or cancel one",
+                + _advice(self.unfinished_jobs, new, "wait for one to finish or cancel one"),
                 used=usage.unfinished,
                 limit=self.unfinished_jobs,
             )
@@ -133,11 +133,19 @@ class PlanLimits:
     def _month_used(self, what: str, used: int, limit: int | None, usage: Usage, new: int) -> LimitExceededError:
         return LimitExceededError(
             f"you have used {used} {what} this month{self._limit(limit, new)}; "
-            f"try again after {_moment(usage.month_ends)}",
+            + _advice(limit, new, f"try again after {_moment(usage.month_ends)}"),
             used=used,
             limit=limit,
             resets_at=usage.month_ends,
         )
+
+
+def _advice(limit: int | None, new: int, wait: str) -> str:
+    """Return what to do about a refusal: `wait`, unless so many at once never fit the limit."""
+    if limit is None or new <= limit:
+        return wait
+    at_most = f"submit at most {limit} at once, or " if limit else ""
+    return f"waiting does not help: {at_most}ask an operator for a higher limit or another plan"
 
 
 LIMIT_NAMES = tuple(field.name for field in fields(PlanLimits) if field.name != "tier")

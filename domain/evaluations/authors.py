@@ -82,7 +82,7 @@ def check_authors(authors: Iterable[Author]) -> Sequence[Author]:
         raise InvalidInputError("there is no project to evaluate")
     if len(different) == 1:
         raise InvalidInputError(
-            f"all {len(listed)} projects are by {different[0].label!r}; an evaluation compares at least two authors"
+            f"it names no author but {different[0].label!r}; an evaluation compares at least two authors"
         )
     if len(different) > MAX_AUTHORS:
         raise InvalidInputError(f"{len(different)} authors are more than {MAX_AUTHORS}, the most of an evaluation")

@@ -22,7 +22,7 @@ def normalize_schedule(text: str) -> str:
     fields = text.lower().split()
     if len(fields) == FIELDS or (len(fields) == 1 and fields[0] in PERIODS):
         return " ".join(fields)
-    raise InvalidInputError(f"the schedule {one_line(text, 80)!r} has {len(fields)} fields; {ADVICE}")
+    raise InvalidInputError(f"the schedule {one_line(text, 80)!r} is not five fields; {ADVICE}")
 
 
 def cron_expression(schedule: str) -> str:

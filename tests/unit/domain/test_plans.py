@@ -35,6 +35,18 @@ def test_each_limit_is_reached_and_not_passed() -> None:
         PlanLimits(analyses_per_month=30).check_submission(usage(analyses=28), new=3)
 
 
+def test_waiting_is_not_advised_where_it_cannot_help() -> None:
+    for limits, new, words in (
+        (PlanLimits(unfinished_jobs=5), 12, "submit at most 5 at once, or ask an operator for a higher limit"),
+        (PlanLimits(jobs_per_day=3), 4, "submit at most 3 at once"),
+        (PlanLimits(analyses_per_month=0), 1, "waiting does not help: ask an operator"),
+    ):
+        with pytest.raises(LimitExceededError, match=words) as caught:
+            limits.check_submission(usage(), new=new)
+        assert "wait for" not in str(caught.value)
+        assert "try again" not in str(caught.value)
+
+
 def test_an_error_has_used_limit_and_when_it_begins_again() -> None:
     with pytest.raises(LimitExceededError) as caught:
         PlanLimits(analyses_per_month=7).check_submission(usage(analyses=7))

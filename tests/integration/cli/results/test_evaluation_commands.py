@@ -79,7 +79,7 @@ async def test_results_are_written_to_a_file(
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (HEAD + "a,human,,\n", ["m.csv: all 1 projects are by 'human'"]),
+        (HEAD + "a,human,,\n", ["m.csv: it names no author but 'human'"]),
         (HEAD + "a,human,,\nb,ai,=1+1,\n", ["m.csv: line 3", "formula"]),
         (HEAD + "a,human,,\nmissing,ai,m,\n", ["line 3", "is no directory, no file"]),
         (HEAD + "a,human,,\nhttps://evil.example/o/r,ai,m,\n", ["line 3", "is not allowed"]),

@@ -146,7 +146,7 @@ def test_bad_author_is_refused(author_type: str, author_model: str, message: str
     ("authors", "message"),
     [
         ([], "no project"),
-        ([model("m")] * 3, "all 3 projects are by 'm'; an evaluation compares at least two"),
+        ([model("m")] * 3, "it names no author but 'm'; an evaluation compares at least two"),
         ([HUMAN, model("m")] * (MAX_PROJECTS // 2 + 1), "1002 projects are more than 1000"),
         ([model(f"m{number}") for number in range(MAX_AUTHORS + 1)], "11 authors are more than 10"),
     ],

@@ -75,8 +75,8 @@ TWO = b"a,human,,\nb,ai,m,\n"
         (HEAD + TWO + b"c,robot,m,\n", "line 4: author_type must be 'human' or 'ai', not 'robot'"),
         (HEAD + b"a,ai,,\n", "line 2: a project by 'ai' needs the name of its model"),
         # One author.
-        (HEAD + b"a,ai,m,\nb,ai,m,\n", "all 2 projects are by 'm'; an evaluation compares at least two authors"),
-        (HEAD + b"a,human,Ann,\nb,human,Bob,\n", "all 2 projects are by 'human'"),
+        (HEAD + b"a,ai,m,\nb,ai,m,\n", "it names no author but 'm'; an evaluation compares at least two authors"),
+        (HEAD + b"a,human,Ann,\nb,human,Bob,\n", "it names no author but 'human'"),
         # Formulas.
         (HEAD + b'a,human,,\n"=HYPERLINK(""http://x"")",ai,m,\n', "line 3: source '=HYPERLINK.*begins as a formula"),
         (HEAD + b"a,ai,+cmd|' /C calc'!A0,\n", "line 2: author_model .\\+cmd.*begins as a formula"),
