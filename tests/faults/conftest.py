@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.transition_audit import PROPERTY, audited, costs, table
+from tests.faults.support.transition_audit import PROPERTY, audited, costs, table
 from tests.fixtures.checks.attempt_ends import check_completed_attempts
 
 

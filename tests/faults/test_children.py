@@ -22,7 +22,7 @@ from tests.fixtures.processes import descendants
 from tests.fixtures.waiting import until
 
 LIMITS = ChildLimits(memory_bytes=1 << 30, file_bytes=1 << 20)
-ENTRIES = "tests.faults.child_entries"
+ENTRIES = "tests.faults.support.child_entries"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from infrastructure.database.server.session_lock import APPLICATION_NAME, is_held, lock_key
 from infrastructure.redis.worker_registry import REPORTS_KEY, Report, WorkerRegistry
-from tests.faults.transition_audit import audited, record_kill
+from tests.faults.support.transition_audit import audited, record_kill
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import slow_source
 from tests.fixtures.network.tcp_proxy import Proxies, TcpProxy, tcp_proxy

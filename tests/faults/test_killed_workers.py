@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from domain.jobs import JobStatus
-from tests.faults.transition_audit import audited
+from tests.faults.support.transition_audit import audited
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.jobs import PYTHON_FILE

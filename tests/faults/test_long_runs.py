@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from domain.jobs import JobStatus
 from infrastructure.redis.worker_registry import WorkerRegistry
-from tests.faults.transition_audit import record_kill
+from tests.faults.support.transition_audit import record_kill
 from tests.fixtures.archives import make_zip
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree

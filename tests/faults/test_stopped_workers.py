@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.faults.shifted_clocks import shifted_clock
+from tests.faults.support.shifted_clocks import shifted_clock
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import slow_source
 from tests.fixtures.processes import alive, job_processes

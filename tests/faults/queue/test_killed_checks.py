@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from domain.tracking.repository import AnalysisStatus
-from tests.faults.shifted_clocks import shifted_clock
-from tests.faults.transition_audit import audited
+from tests.faults.support.shifted_clocks import shifted_clock
+from tests.faults.support.transition_audit import audited
 from tests.fixtures.database import Rows
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.network.git_server import GitServer

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from tests.faults.transition_audit import costs, table
+from tests.faults.support.transition_audit import costs, table
 
 
 def test_costs_of_one_fault_in_several_tests_are_added() -> None:

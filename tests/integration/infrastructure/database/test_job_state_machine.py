@@ -27,7 +27,7 @@ from infrastructure.database.engine import Database, create_engine
 from infrastructure.database.repositories.attempt_ends import EndResult
 from infrastructure.database.repositories.attempts import LeaseState
 from infrastructure.database.repositories.cleanup import CleanedChunk
-from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
+from tests.faults.support.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
 from tests.fuzz.generators import fuzz_settings
 from tests.integration.infrastructure.database.job_model import (

@@ -30,7 +30,7 @@ from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.users import UserRepository
-from tests.faults.transition_audit import CREATE_AUDIT, SUM_UP
+from tests.faults.support.transition_audit import CREATE_AUDIT, SUM_UP
 from tests.fixtures.jobs import UPLOAD, claim_next, end_attempt, new_run, new_user, submit
 from worker.client.accounts.usage import require_room
 
