@@ -85,7 +85,7 @@ class Fleet:
     async def start(self, *names: str, idle: int = 1) -> tuple[dict[str, Holder], list[Holder]]:
         """Start workers: one with a job for each of the names, and others without."""
         workers = {worker.worker_id: worker for worker in [await self._start() for _ in range(len(names) + idle)]}
-        jobs = [await self._submit(name) for name in names]
+        jobs = [await self.submit(name) for name in names]
         holders = {}
         for name, job_id in zip(names, jobs, strict=True):
             holder = workers.pop(await until(lambda job_id=job_id: self._claimer(job_id)))  # type: ignore[misc]
@@ -117,7 +117,7 @@ class Fleet:
             ids = {entry.pid: entry.replica_id for entry in await WorkerRegistry(redis).workers()}
         return ids.get(worker.process.pid)
 
-    async def _submit(self, name: str) -> str:
+    async def submit(self, name: str) -> str:
         user_id = await self.client.get_or_create_user(f"{name}@example.org")
         return (await self.client.submit_upload(user_id, filename="slow.py", content=slow_source(6000))).job_id
 
@@ -201,6 +201,23 @@ async def test_the_job_of_a_killed_worker_runs_again_within_8_seconds(fleet: Fle
     await fleet.until_completed([killed], 2)
     assert (await fleet.attempt(killed))[2] == ["worker lost"]
     assert await fleet.rows.runs() == [killed.job_id]
+
+
+@pytest.mark.fault("SIGKILL at the first claim of a worker that has just started")
+async def test_a_worker_that_dies_at_its_first_claim_is_noticed(fleet: Fleet) -> None:
+    holders, _ = await fleet.start("observer", idle=0)  # its one slot is taken
+    job_id = await fleet.submit("waiting")
+    async with fleet.system.worker("killed", VIBE8_FAILPOINTS="claimed") as killed:
+        assert await asyncio.to_thread(killed.process.wait, 60) == -signal.SIGKILL
+
+        async def rescued() -> bool:
+            row = await fleet.rows.job(job_id)
+            return (row["status"], row["attempt"]) == ("pending", 1)
+
+        await until(rescued, RESCUE_SECONDS)
+    holders["observer"].job_id = job_id
+    holders["observer"].release()
+    await fleet.until_completed(holders.values(), 2)
 
 
 @pytest.mark.slow

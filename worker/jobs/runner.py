@@ -117,6 +117,7 @@ class JobRunner:
 
         Raises CancelledError, after the job was requeued. Failures of the job itself are written to its row.
         """
+        failpoint("claimed")
         job = claim.job
         JOB_WAIT.observe((queue_wait_ms(job) or 0) / 1000)
         timeline = Timeline()

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -22,6 +23,9 @@ from worker.process.job_pool import JobPool
 INTERVAL_SECONDS = 2.0
 REPORT_TIMEOUT_SECONDS = 2.0
 """A report that Redis has not answered by then is sent again, on another connection."""
+
+FIRST_REPORT_SECONDS = 2.0
+"""Longest wait for the first report before the first claim. A worker without Redis claims all the same."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,7 @@ class WorkerRegistration:
     drain: Callable[[], None]
     started_at: float = field(default_factory=time.time)
     _reported: Report | None = None
+    _first: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Register, report and receive commands until cancelled; then remove the entry and the report."""
@@ -52,6 +57,12 @@ class WorkerRegistration:
                 await self._withdraw()
             except TransientError:
                 log.debug("registration.removal_failed")
+
+    async def first_report(self) -> None:
+        """Wait until the worker can be noticed should it die, at most FIRST_REPORT_SECONDS: then its leases decide."""
+        if self.lock.has_sessions:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._first.wait(), FIRST_REPORT_SECONDS)
 
     async def _register(self) -> None:
         throttle = LogThrottle()
@@ -66,6 +77,7 @@ class WorkerRegistration:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _report_forever(self) -> None:
+        await self.lock.first_acquired()
         while True:
             try:
                 async with asyncio.timeout(REPORT_TIMEOUT_SECONDS):
@@ -82,6 +94,7 @@ class WorkerRegistration:
         if current is not None:
             self._reported = current
             await self.registry.report(current)
+            self._first.set()
 
     async def _withdraw(self) -> None:
         if self._reported is not None:

@@ -102,16 +102,22 @@ class WorkerProcess:
 
     async def _work(self, services: Services) -> None:
         self._services, self._health.pool = services, services.pool
+        registration = self._registration(services)
+
+        async def claim() -> None:
+            await registration.first_report()  # a worker that dies at its first job is noticed, too
+            await services.pool.run()
+
         background = [
             asyncio.create_task(_run_forever("leases", services.leases.run)),
-            asyncio.create_task(_run_forever("pool", services.pool.run)),
+            asyncio.create_task(_run_forever("pool", claim)),
             asyncio.create_task(_run_forever("maintenance", services.maintenance.run)),
             asyncio.create_task(_run_forever("lock", services.lock.run)),
             asyncio.create_task(_run_forever("dead workers", services.dead_workers.run)),
             asyncio.create_task(_run_forever("webhooks", services.webhooks.run)),
             asyncio.create_task(_run_forever("repository checks", services.tracker.run)),
             asyncio.create_task(_run_forever("run ends", services.run_ends.run)),
-            asyncio.create_task(_run_forever("registration", self._registration(services).run)),
+            asyncio.create_task(_run_forever("registration", registration.run)),
         ]
         consuming = asyncio.create_task(self._consume(services))
         try:

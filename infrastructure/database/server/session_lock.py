@@ -66,11 +66,16 @@ class SessionLock:
         self._has_sessions = has_sessions
         self._key = lock_key(owner)
         self._throttle = LogThrottle()
-        self._acquired_before = False
+        self._acquired = asyncio.Event()
         self.server: int | None = None
         """Start of the server that holds the lock, in microseconds since 1970; None while it is not held."""
         self.regained_at = -math.inf
         """When it was last acquired again after its connection had been lost, by the monotonic clock."""
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether it can be held at all: not behind a pooler."""
+        return self._has_sessions
 
     @classmethod
     def from_settings(cls, settings: Settings, owner: str) -> "SessionLock":
@@ -89,6 +94,10 @@ class SessionLock:
                     log.warning("session_lock.lost", reason=str(error))
             await asyncio.sleep(RETRY_SECONDS)
         await asyncio.Event().wait()
+
+    async def first_acquired(self) -> None:
+        """Wait until it was acquired for the first time, which never happens behind a pooler."""
+        await self._acquired.wait()
 
     async def close(self) -> None:
         """Close the connection, which releases the lock."""
@@ -113,9 +122,9 @@ class SessionLock:
                 await connection.invalidate()
 
     def _note_acquired(self) -> None:
-        if self._acquired_before:
+        if self._acquired.is_set():
             self.regained_at = time.monotonic()
-        self._acquired_before = True
+        self._acquired.set()
         self._throttle.reset()
 
 
