@@ -2,6 +2,14 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from domain.errors import TransientError
+
+log = structlog.get_logger(__name__)
 
 
 class LogThrottle:
@@ -27,3 +35,22 @@ class LogThrottle:
         """Allow the next log line: the problem is over. Return whether there was one."""
         was_problem, self._event = self._event is not None, None
         return was_problem
+
+
+class OutageLog:
+    """Logs an outage once, as `event` with its reason, and its end as `service.available`."""
+
+    def __init__(self, event: str) -> None:
+        self._event, self._throttle = event, LogThrottle()
+
+    @contextmanager
+    def suppressed(self) -> Iterator[None]:
+        """Log a TransientError of the block in place of raising it. A block without one ends the outage."""
+        try:
+            yield
+        except TransientError as error:
+            if self._throttle.allows():
+                log.warning(self._event, reason=str(error))
+        else:
+            if self._throttle.reset():
+                log.info("service.available", after=self._event)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from domain.errors import TransientError
 from domain.jobs import JOB_VERSION
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.statistics import StatisticsRepository
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import OutageLog
 from infrastructure.observability.prometheus_metrics import AUDIT_DEFAULT_ROWS, CHECKS_OVERDUE, set_queue_gauges
 from infrastructure.settings import Settings
 from worker.jobs.cleanup import cleanup_once_per_slot
@@ -72,13 +71,8 @@ class Maintenance:
 
 
 async def _repeat(run_round: Callable[[], Awaitable[None]]) -> None:
-    throttle = LogThrottle()
+    outage = OutageLog("maintenance.failed")
     while True:
-        try:
+        with outage.suppressed():
             await run_round()
-            if throttle.reset():
-                log.info("service.available", after="maintenance.failed")
-        except TransientError as error:
-            if throttle.allows():
-                log.warning("maintenance.failed", reason=str(error))
         await asyncio.sleep(MAINTENANCE_SECONDS)

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from domain.errors import InvalidInputError, TransientError
+from domain.errors import InvalidInputError
 from domain.webhooks import MAX_DELIVERY_ATTEMPTS, WebhookDelivery, delivery_backoff_seconds
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import OutageLog
 from infrastructure.observability.prometheus_metrics import WEBHOOK_DELIVERIES
 from infrastructure.outbound.webhook_sender import (
     DELIVERY_TIMEOUT_SECONDS,
@@ -65,17 +65,12 @@ class WebhookDispatcher:
 
     async def run(self) -> None:
         """Run until cancelled. Deliveries that this interrupts are repeated when their lease has expired."""
-        throttle = LogThrottle()
+        outage = OutageLog("webhook.claim_failed")
         try:
             while True:
                 self._wakeup.clear()
-                try:
+                with outage.suppressed():
                     await self._start_due()
-                    if throttle.reset():
-                        log.info("service.available", after="webhook.claim_failed")
-                except TransientError as error:
-                    if throttle.allows():
-                        log.warning("webhook.claim_failed", reason=str(error))
                 await self._wait_for_wakeup()
         finally:
             tasks = list(self._tasks)

@@ -14,7 +14,7 @@ import structlog
 from domain.errors import TransientError
 from domain.workers import READY, WorkerInfo
 from infrastructure.database.server.session_lock import SessionLock
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import OutageLog
 from infrastructure.redis.worker_registry import DRAIN, Report, WorkerRegistry
 from worker.jobs.dead_workers import REPORT_SECONDS
 from worker.jobs.lease_keeper import LeaseKeeper
@@ -65,15 +65,10 @@ class WorkerRegistration:
                 await asyncio.wait_for(self._first.wait(), FIRST_REPORT_SECONDS)
 
     async def _register(self) -> None:
-        throttle = LogThrottle()
+        outage = OutageLog("registration.failed")
         while True:
-            try:
+            with outage.suppressed():
                 await self.registry.register(self._info())
-                if throttle.reset():
-                    log.info("service.available", after="registration.failed")
-            except TransientError as error:
-                if throttle.allows():
-                    log.warning("registration.failed", reason=str(error))
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _report_forever(self) -> None:

@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
-
-from domain.errors import TransientError
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.cleanup import SlotRepository
 from infrastructure.database.tracking.run_ends import RunEndRepository
 from infrastructure.database.tracking.statistics import RepositoryStatisticsRepository
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import OutageLog
 
 POLL_SECONDS = 5.0
 """Time between two looks for ends that this worker did not write: by a rescue, a client or a dead worker."""
@@ -22,8 +19,6 @@ STATISTICS_SECONDS = 600
 
 SLOT_LEASE_SECONDS = 120.0
 _SLOT_POLL_SECONDS = 30.0
-
-log = structlog.get_logger(__name__)
 
 
 class RunEndApplier:
@@ -42,8 +37,8 @@ class RunEndApplier:
     async def run(self) -> None:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._repeat(self.apply_all, self._wait_for_wakeup))
-            loops.create_task(self._repeat(self.count_once_per_slot, lambda: asyncio.sleep(_SLOT_POLL_SECONDS)))
+            loops.create_task(_repeat(self.apply_all, self._wait_for_wakeup))
+            loops.create_task(_repeat(self.count_once_per_slot, lambda: asyncio.sleep(_SLOT_POLL_SECONDS)))
 
     async def apply_all(self) -> int:
         """Apply all ends that no other replica is at, each in a transaction of its own, and return how many.
@@ -79,14 +74,10 @@ class RunEndApplier:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wakeup.wait(), POLL_SECONDS)
 
-    async def _repeat(self, work: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[None]]) -> None:
-        throttle = LogThrottle()
-        while True:
-            try:
-                await work()
-                if throttle.reset():
-                    log.info("service.available", after="repository.upkeep_failed")
-            except TransientError as error:
-                if throttle.allows():
-                    log.warning("repository.upkeep_failed", reason=str(error))
-            await pause()
+
+async def _repeat(work: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[None]]) -> None:
+    outage = OutageLog("repository.upkeep_failed")
+    while True:
+        with outage.suppressed():
+            await work()
+        await pause()

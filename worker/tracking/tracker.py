@@ -31,7 +31,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.submissions import SubmissionRepository
 from infrastructure.database.tracking.checks import CheckClaim, CheckRepository, NextCheck
 from infrastructure.failpoints import failpoint
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import OutageLog
 from infrastructure.observability.prometheus_metrics import REPOSITORY_CHECKS
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
@@ -77,17 +77,12 @@ class RepositoryTracker:
 
     async def run(self) -> None:
         """Run until cancelled; claims of checks under way are then released."""
-        throttle = LogThrottle()
+        outage = OutageLog("repository.claim_failed")
         try:
             while True:
                 self._wakeup.clear()
-                try:
+                with outage.suppressed():
                     await self.start_due()
-                    if throttle.reset():
-                        log.info("service.available", after="repository.claim_failed")
-                except TransientError as error:
-                    if throttle.allows():
-                        log.warning("repository.claim_failed", reason=str(error))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wakeup.wait(), POLL_SECONDS)
         finally:

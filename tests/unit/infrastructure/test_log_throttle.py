@@ -1,9 +1,11 @@
 """Log lines that repeat while a problem lasts."""
 
 import pytest
+from structlog.testing import capture_logs
 
+from domain.errors import ServiceUnavailableError
 from infrastructure.observability import log_throttle
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import LogThrottle, OutageLog
 
 
 class Clock:
@@ -55,3 +57,22 @@ def test_another_event_is_always_allowed(clock: Clock) -> None:
     assert throttle.allows("b")
     assert not throttle.allows("b")
     assert throttle.allows("a")
+
+
+def test_an_outage_and_its_end_are_logged_once() -> None:
+    outage = OutageLog("look.failed")
+    with capture_logs() as log:
+        for fails in (False, True, True, False, False, True):
+            with outage.suppressed():
+                if fails:
+                    raise ServiceUnavailableError("PostgreSQL is away")
+    assert [(entry["event"], entry.get("reason"), entry.get("after")) for entry in log] == [
+        ("look.failed", "PostgreSQL is away", None),
+        ("service.available", None, "look.failed"),
+        ("look.failed", "PostgreSQL is away", None),
+    ]
+
+
+def test_other_errors_are_raised() -> None:
+    with pytest.raises(ValueError, match="a bug"), OutageLog("look.failed").suppressed():
+        raise ValueError("a bug")
