@@ -10,6 +10,8 @@ from tests.unit.deploy.project_files import ROOT
 PACKAGES = ("worker", "infrastructure", "collectors", "domain")
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 NOT_FIELDS = {"exc_info"}
+OUTAGES = "OutageLog"
+"""The class that logs the event it is made with, as a warning with its reason."""
 
 
 @dataclass
@@ -41,13 +43,28 @@ def logged_events(root: Path = ROOT) -> Mapping[str, LogEvent]:
 
 def _calls(path: Path) -> Iterator[tuple[str, set[str], ast.Call]]:
     module = ast.parse(path.read_text())
+    yield from _outages(module)
     if not any(isinstance(node, ast.Assign) and "get_logger" in ast.unparse(node.value) for node in module.body):
         return
     for function, call in _calls_by_function(module):
         levels = _levels(call.func)
         if levels:
+            if ast.unparse(call.args[0]) == "self._event" and _defines_outages(module):
+                continue  # named where the outage's log is made
             for name in _names(call.args[0], function, module, path):
                 yield name, levels, call
+
+
+def _defines_outages(module: ast.Module) -> bool:
+    return any(isinstance(node, ast.ClassDef) and node.name == OUTAGES for node in module.body)
+
+
+def _outages(module: ast.Module) -> Iterator[tuple[str, set[str], ast.Call]]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == OUTAGES:
+            name, logged = ast.literal_eval(node.args[0]), ast.parse("log.warning('', reason='')", mode="eval").body
+            assert isinstance(logged, ast.Call)
+            yield name, {"warning"}, logged
 
 
 def _calls_by_function(module: ast.Module) -> Iterator[tuple[ast.AST, ast.Call]]:
