@@ -28,6 +28,7 @@ from worker.analysis.facts.source_facts import SourceFacts
 from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline
 from worker.analysis.timeline import Timeline
+from worker.process.worker_process import exempt_from_collection
 
 CACHE_BYTES = 512 << 20
 SCOPE = ("bench",)
@@ -62,6 +63,7 @@ async def running_pipeline() -> AsyncIterator[Pipeline]:
         settings = Settings(package_index_url=SecretStr(""), scratch_dir=Path(scratch) / "scratch", max_clone_mb=4096)
         async with Redis.from_url(url) as redis, open_pipeline(settings) as pipeline:
             facts = SourceFacts(RedisFactsCache(redis, CACHE_BYTES), pipeline.limits)
+            exempt_from_collection()
             yield replace(pipeline, facts=facts)
 
 

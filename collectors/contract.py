@@ -141,7 +141,7 @@ class SupportsManyTrees(SupportsFileAnswers, Protocol):
 class SupportsSavedState(TreeCollector, Protocol):
     """A tree collector that can continue from what earlier runs saved."""
 
-    def collect_incremental(self, tree: SourceTree, states: Sequence[bytes]) -> tuple[Facts, bytes | None]:
+    def collect_incremental(self, tree: SourceTree, states: Sequence[bytes | memoryview]) -> tuple[Facts, bytes | None]:
         """Return the facts that `collect_tree` returns, whatever `states` holds, and a state for later runs.
 
         The state is None where there is nothing new to save.

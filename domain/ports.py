@@ -133,10 +133,13 @@ class ChildRunner(Protocol):
         deadline: float,
         on_progress: ProgressListener | None = None,
         follow_up: FollowUp | None = None,
+        attachment: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Mapping[str, JSON]:
         """Call `entry` (`"module:function"`) with the request in a child process and return its result.
 
-        Request and result hold JSON, and optionally bytes under the key `attachment`.
+        Request and result hold JSON. The result may also hold bytes under the key `attachment`. With `attachment` the
+        request has under that key a function that returns its bytes; they are awaited while the child begins. A long
+        list that the function reports in parts is in the result under the key `items`.
 
         `sandbox` is what the child may access. With None only its resource usage is limited. `follow_up` is called in
         the same child after write access has been revoked; `run` then returns the follow-up's result, with the first

@@ -7,6 +7,7 @@ lines and terminal output. Escapes keep the information and have no effect.
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 JSON = Any
@@ -61,6 +62,12 @@ def one_line(text: str, limit: int = 500) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+@lru_cache(maxsize=1024, typed=True)
+def _printable_key(key: object) -> str:
+    """Cached, since documents repeat a few keys for each file."""
+    return printable(str(key))
+
+
 def safe_json(value: JSON) -> JSON:
     """Return a copy that PostgreSQL accepts as JSONB: keys and text printable, NaN and Infinity as null."""
     kind = type(value)  # checked first, since documents have very many values of these types
@@ -69,7 +76,7 @@ def safe_json(value: JSON) -> JSON:
     if kind is str or isinstance(value, str):
         return printable(value)
     if kind is dict or isinstance(value, Mapping):
-        return {printable(str(key)): safe_json(item) for key, item in value.items()}
+        return {_printable_key(key): safe_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [safe_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -42,15 +42,23 @@ def loads(data: bytes | str) -> Any:
 
 
 def loads_untrusted(data: bytes, max_values: int) -> Any:
-    """Decode JSON that may be hostile: three bytes can become a hundred in memory.
+    """Decode JSON that may be hostile.
 
-    Raises ValueError, before anything is built, if it may have more than `max_values` values: each but the first of a
-    container follows a comma. Commas in texts count, too. A value takes up to 150 bytes beside its text.
+    Raises ValueError, before anything is built, if it may have more than `max_values` values.
     """
-    values = data.count(b",") + data.count(b"{") + data.count(b"[")
+    values = count_values(data)
     if values > max_values:
         raise ValueError(f"the JSON document has more than {max_values} values")
     return _loads(data)
+
+
+def count_values(data: bytes) -> int:
+    """Return how many values a JSON document has at most; three bytes of it can become a hundred in memory.
+
+    Each value but the first of a container follows a comma. Commas in texts count, too. A value takes up to 150 bytes
+    beside its text.
+    """
+    return data.count(b",") + data.count(b"{") + data.count(b"[")
 
 
 def _loads(data: bytes | str) -> Any:

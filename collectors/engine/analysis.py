@@ -2,46 +2,46 @@
 
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from collectors.contract import (
     TREE_PATH,
     AnyCollector,
     Collector,
-    FileCollector,
     is_file_collector,
     supports_file_answers,
     supports_package_names,
-    supports_tree_facts,
 )
 from collectors.engine.discovery import discover
-from collectors.engine.file_facts_cache import FileFactsCache
-from collectors.engine.package_reports import PackageReporter
-from collectors.engine.process_pool import ProcessPool
-from collectors.engine.report_assembly import CollectedFacts, Outcome, Summaries, assemble
-from collectors.engine.steps import FILE_STEP, Step, Unit, UnitResult, pack, run_in_this_process
+from collectors.engine.file_facts_cache import FileFactsCache, InvalidFactsError, PackedFacts
+from collectors.engine.package_reports import OnPackages, PackageReporter
+from collectors.engine.pool.process_pool import ProcessPool
+from collectors.engine.pool.steps import UnitResult, pack, run_in_this_process
+from collectors.engine.report_assembly import CollectedFacts, Summaries, assemble
+from collectors.engine.summaries import OnItems
 from collectors.engine.tree_collection import Answers, cache_outcome, tree_steps
-from collectors.source.source_tree import FileEntry, SourceFile, SourceTree, UnparsableError
-from domain.findings.identity import content_digest
-from domain.findings.roles import is_marked_as_generated
+from collectors.engine.units import FileUnit, SingleStep, WorkList
+from collectors.source.source_tree import FileEntry, SourceTree
 from domain.metrics.report import Analysis
 from domain.sources import FetchedSource
 
-FILE_DEADLINE_SECONDS = 30.0
 CPU_BUDGET_SHARE = 1.0
 """The CPU time that a collector may use in all processes, as a share of its time limit for a tree."""
-
-BYTES_PER_PROCESS = 256 * 1024
-"""Source bytes queued for a pool process in advance, and the least that justifies another process."""
 
 TINY_FILES = 32
 TINY_BYTES = 64 * 1024
 """The limits of a tree for which another process would take more time than it saves."""
 
+FILES_PER_SUMMARY = 64
+"""The number of files from which on a summary is worth a process of its own."""
+
 Emit = Callable[[str, float], None]
+
+Execute = Callable[[Iterator[None]], None]
+"""Does all work, and beside it that of the iterator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,78 +50,15 @@ class Options:
 
     With 0 processes a tiny tree is analysed in this process, which a crash then ends: the caller must be able to
     repeat the analysis with 1 process. `on_packages` is called during the analysis, with the names of packages that
-    the tree imports; each is passed once. `answers` of tools that are known already are not asked for again.
+    the tree imports; each is passed once. `on_findings` receives the listed findings in parts, and the analysis then
+    has none. `answers` of tools that are known already are not asked for again.
     """
 
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     collector_timeout: float = 120.0
-    on_packages: Callable[[Sequence[str]], None] = lambda _names: None
+    on_packages: OnPackages | None = None
+    on_findings: OnItems | None = None
     answers: Answers = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FileUnit:
-    """The work on one file: it is read and parsed once, then inspected by each collector."""
-
-    entry: FileEntry
-    collectors: Sequence[FileCollector]
-    timeout: float
-
-    @property
-    def weight(self) -> float:
-        """The share of a process's queue."""
-        return (self.entry.size + 512) / BYTES_PER_PROCESS
-
-    @property
-    def deadline(self) -> float:
-        """Seconds that a collector may spend on this file."""
-        return min(self.timeout, FILE_DEADLINE_SECONDS)
-
-    def steps(self) -> Iterable[Step]:
-        """Yield the step that reads and parses, then one for each collector."""
-        opened: list[SourceFile] = []
-
-        def file() -> SourceFile:
-            if not opened:
-                opened.append(SourceFile(self.entry.path, self.entry.location.read_bytes()))
-            return opened[0]
-
-        yield FILE_STEP, lambda: _parse(file())
-        for collector in self.collectors:
-            yield collector.metric.name, partial(_inspect, collector, file)
-
-
-def _parse(file: SourceFile) -> list[Any]:
-    """Return what `FILE_STEP` says. Lines can be counted in many files that do not parse."""
-    of_bytes = [content_digest(file.data), is_marked_as_generated(file.data)]
-    try:
-        return [file.parse_error, file.line_counts.sloc, *of_bytes]
-    except UnparsableError as error:
-        return [file.parse_error or str(error), None, *of_bytes]
-
-
-def _inspect(collector: FileCollector, open_file: Callable[[], SourceFile]) -> Any:
-    file = open_file()
-    try:
-        if collector.needs_syntax and file.parse_error is not None:
-            return None
-        return collector.inspect(file)
-    except UnparsableError:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class SingleStep:
-    """A unit of one step: collection from the whole tree, or a summary."""
-
-    name: str
-    run: Callable[[], Any]
-    deadline: float
-    weight: float
-
-    def steps(self) -> Iterable[Step]:
-        """Yield the step."""
-        yield self.name, self.run
 
 
 def analyse(
@@ -136,159 +73,186 @@ def analyse(
     `emit` is called with the stage (`collecting`, `summarizing`) and the share of it that is done, 0..1. An error of a
     file or a collector is never raised; it is listed in the result's `errors` and `completeness`.
     """
-    started = time.monotonic()
     if options.processes == 0 and not _is_tiny(tree):
         options = replace(options, processes=1)
+    try:
+        return _analyse(tree, fetched, options, emit, cache)
+    except InvalidFactsError:
+        if cache is None:
+            raise
+        cache.discard_files()
+        return _analyse(tree, fetched, options, emit, cache)
+
+
+def _analyse(
+    tree: SourceTree, fetched: FetchedSource, options: Options, emit: Emit, cache: FileFactsCache | None
+) -> Analysis:
+    """Analyse. Raises InvalidFactsError if facts of files in the cache are invalid."""
     requested = [collector for collector in discover() if tree.selection.requests(collector.metric.name)]
-    collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
-    summaries = Summaries(collected, {entry.path: entry.location for entry in tree.entries})
-    _collect(tree, requested, summaries, options, emit, cache)
-    collecting_ended = time.monotonic()
-    emit("summarizing", 0.0)
-    outcomes = _summarize(tree, requested, summaries, options)
-    names = sorted(collector.metric.name for collector in requested)
-    timings = {
-        **{f"collect.{name}": round(collected.cpu_ms[name]) for name in names if name in collected.cpu_ms},
-        **{f"wall.{name}": round((collected.answered_at.get(name, started) - started) * 1000) for name in names},
-        "collecting": round((collecting_ended - started) * 1000),
-        "summarizing": round((time.monotonic() - collecting_ended) * 1000),
-    }
-    return assemble(tree, fetched, discover(), collected, outcomes, timings)
+    run = _Run(tree, requested, options, emit, cache)
+    with run.executor() as execute:
+        timings = run.complete(execute)
+        outcomes = run.summaries.outcomes
+        return assemble(tree, fetched, discover(), run.collected, outcomes, timings, options.on_findings)
 
 
-def _collect(
-    tree: SourceTree,
-    collectors: Sequence[AnyCollector],
-    summaries: Summaries,
-    options: Options,
-    emit: Emit,
-    cache: FileFactsCache | None,
-) -> None:
+class _Run:
     """Map: inspect every file that is not cached, and run the collectors that need the whole tree beside that.
 
-    If the facts of all files are cached, collectors that need nothing else are summarized beside that as well.
+    Reduce: summarize each collector as soon as its own facts and those of all files are there.
     """
-    collected = summaries.collected
-    by_file = [collector for collector in collectors if is_file_collector(collector)]
-    steps = tree_steps(tree, collectors, cache, options.answers)
-    of_tree = sorted(steps, key=lambda step: not supports_package_names(step[0]))
-    missing = _add_cached(tree, by_file, collected, cache)
-    packages = PackageReporter(collected, len(missing), options.on_packages)
-    timeout = options.collector_timeout
-    tree_units = [SingleStep(collector.metric.name, run, timeout, weight=1.0) for collector, run in of_tree]
-    largest_first = sorted(missing, key=lambda entry: -entry.size)
-    complete = [] if cache is None or missing else _most_facts_first(tree, by_file, collected)
-    early = [_summary_unit(collector, summaries, options) for collector in complete]
-    units: list[Unit] = [*tree_units, *early, *(FileUnit(entry, by_file, timeout) for entry in largest_first)]
-    done = 0
 
-    def on_result(index: int, result: UnitResult) -> None:
-        nonlocal done
-        done += 1
-        if index >= len(tree_units) and complete:
-            summaries.add(complete[index - len(tree_units)], result)
+    def __init__(
+        self,
+        tree: SourceTree,
+        requested: Sequence[AnyCollector],
+        options: Options,
+        emit: Emit,
+        cache: FileFactsCache | None,
+    ) -> None:
+        self._tree = tree
+        self._options = options
+        self._emit = emit
+        self._cache = cache
+        self._requested = requested
+        self._by_file = [collector for collector in requested if is_file_collector(collector)]
+        self.collected = CollectedFacts(paths=tuple(sorted(entry.path for entry in tree.entries)))
+        self.summaries = Summaries(self.collected, {entry.path: entry.location for entry in tree.entries})
+        on_packages, files = options.on_packages, len(tree.entries)
+        self._packages = None if on_packages is None else PackageReporter(self.collected, files, on_packages)
+        self._work = WorkList()
+        self._unsummarized = list(requested)
+        self._waiting_trees: set[str] = set()
+        self._waiting_files = len(tree.entries)
+        self._answered = 0
+        self._started = self._collecting_ended = time.monotonic()
+        self._collect_trees()
+        self._inspect([entry for entry in tree.entries if cache is None or entry not in cache])
+
+    @contextmanager
+    def executor(self) -> Iterator[Execute]:
+        """Start to work in pool processes; with 0 processes, nothing yet. Yield what waits for all results.
+
+        There are at least two processes, but not more than processors: the slowest tool (git, on one core) would then
+        share its core, and end last.
+        """
+        work, options = self._work, self._options
+        if options.processes == 0:
+            yield lambda beside: run_in_this_process(work.units, work.finish, native=work.native, beside=beside)
             return
-        collected.answered_at.update(dict.fromkeys(result.cpu_ms, time.monotonic()))
-        if index < len(tree_units):
-            collector = of_tree[index][0]
-            _cache_tree_facts(collector, tree, result, cache)
-            collected.add(TREE_PATH, result)
-            if collector.metric.name in result.values:
-                packages.add_tree(collector, result.values[collector.metric.name])
-        else:
-            entry = largest_first[index - len(tree_units)]
-            collected.add(entry.path, result)
-            packages.add_file(entry.path, result.values)
-            if cache is not None:
-                cache.put(entry, result)
-        emit("collecting", done / len(units))
+        with ProcessPool(
+            work.units,
+            processes=max(2, options.processes),
+            process_control=self._tree.process_control,
+            budget_ms=options.collector_timeout * CPU_BUDGET_SHARE * 1000,
+            on_result=work.finish,
+        ) as pool:
+            yield pool.run
 
-    tools = {index for index, (collector, _) in enumerate(of_tree) if supports_file_answers(collector)}
-    _run(tree, units, _process_count(options, len(tree_units), missing), options, on_result, tools)
+    def complete(self, execute: Execute) -> Mapping[str, int]:
+        """Collect and summarize. Return the times that `Analysis.timings_ms` describes."""
+        execute(self._add_cached())
+        return self._timings(time.monotonic())
 
+    def _collect_trees(self) -> None:
+        """Add the work of the collectors that need the whole tree; that of tools is worth a process of its own."""
+        steps = tree_steps(self._tree, self._requested, self._cache, self._options.answers)
+        for collector, run in sorted(steps, key=lambda step: not supports_package_names(step[0])):
+            self._waiting_trees.add(collector.metric.name)
+            weight = 0.1 if supports_package_names(collector) else 1.0
+            unit = SingleStep(collector.metric.name, run, self._options.collector_timeout, weight)
+            done = partial(self._add_tree_facts, collector)
+            self._work.add(unit, done, native=supports_file_answers(collector))
 
-def _most_facts_first(
-    tree: SourceTree, collectors: Sequence[FileCollector], collected: CollectedFacts
-) -> list[FileCollector]:
-    """Return the collectors of files alone, those with the most facts of the largest file first: they take longest."""
-    largest = max(tree.entries, key=lambda entry: entry.size).path if tree.entries else ""
+    def _inspect(self, files: Sequence[FileEntry]) -> None:
+        for entry in sorted(files, key=lambda entry: -entry.size):
+            unit = FileUnit(entry, self._by_file, self._options.collector_timeout)
+            self._work.add(unit, partial(self._add_file_facts, entry))
 
-    def size(collector: FileCollector) -> int:
-        return len(pack(collected.facts.get(collector.metric.name, {}).get(largest)))
+    def _add_cached(self) -> Iterator[None]:
+        """Add the facts that are cached, file by file."""
+        if self._cache is not None:
+            for entry in self._tree.entries:
+                if entry in self._cache:
+                    self._add_cached_facts(entry, self._cache)
+                    yield
+        self._summarize_complete()
 
-    return sorted((each for each in collectors if not supports_tree_facts(each)), key=size, reverse=True)
-
-
-def _cache_tree_facts(collector: Collector, tree: SourceTree, result: UnitResult, cache: FileFactsCache | None) -> None:
-    """Replace each value of a step over the whole tree by its facts alone, and cache what came with them."""
-    for name, (facts, to_cache) in result.values.items():
-        result.values[name] = facts
-        cache_outcome(collector, tree, to_cache, cache)
-
-
-def _process_count(options: Options, tree_units: int, files: Sequence[FileEntry]) -> int:
-    """Return how many processes to use; 0 stands for this one.
-
-    The units of the whole tree come first, and each fills the queue of one process. There are at least two processes,
-    but not more than processors: the slowest tool (git, on one core) would then share its core, and end last.
-    """
-    size = sum(entry.size for entry in files)
-    return options.processes and max(2, min(options.processes, tree_units + round(size / BYTES_PER_PROCESS)))
-
-
-def _add_cached(
-    tree: SourceTree, collectors: Sequence[FileCollector], collected: CollectedFacts, cache: FileFactsCache | None
-) -> Sequence[FileEntry]:
-    """Add the facts that are cached. Return the other files."""
-    if cache is None:
-        return tree.entries
-    missing = []
-    for entry in tree.entries:
-        facts = cache.get(entry, collectors)
+    def _add_cached_facts(self, entry: FileEntry, cache: FileFactsCache) -> None:
+        """Add the facts of a file; inspect it where they are not valid."""
+        facts = cache.get(entry, self._by_file)
         if facts is None:
-            missing.append(entry)
+            self._inspect([entry])
         else:
-            collected.add(entry.path, UnitResult(values=dict(facts)))
-    return missing
+            self._add_facts(entry, UnitResult(values=dict(facts)))
 
+    def _add_file_facts(self, entry: FileEntry, result: UnitResult) -> None:
+        if self._cache is not None:
+            self._cache.put(entry, result)
+        self._add_facts(entry, result)
+        self._end_collection(result)
 
-def _run(
-    tree: SourceTree,
-    units: Sequence[Unit],
-    processes: int,
-    options: Options,
-    on_result: Callable[[int, UnitResult], None],
-    tools: Container[int] = (),
-) -> None:
-    """Run the units in that many pool processes; with 0, in this process. `tools` are the positions of native tools."""
-    if processes == 0:
-        run_in_this_process(units, on_result, beside=tools)
-    else:
-        budget_ms = options.collector_timeout * CPU_BUDGET_SHARE * 1000
-        ProcessPool(
-            units,
-            processes=processes,
-            process_control=tree.process_control,
-            budget_ms=budget_ms,
-            on_result=on_result,
-        ).run()
+    def _add_facts(self, entry: FileEntry, result: UnitResult) -> None:
+        self._waiting_files -= 1
+        self.collected.add(entry.path, result)
+        if self._packages is not None:
+            self._packages.add_file(entry.path, result.values)
+
+    def _add_tree_facts(self, collector: Collector, result: UnitResult) -> None:
+        """Add the facts alone of each value, and cache what came with them."""
+        for name, (facts, to_cache) in result.values.items():
+            result.values[name] = facts
+            cache_outcome(collector, self._tree, to_cache, self._cache)
+        self._waiting_trees.discard(collector.metric.name)
+        self.collected.add(TREE_PATH, result)
+        if self._packages is not None and collector.metric.name in result.values:
+            self._packages.add_tree(collector, result.values[collector.metric.name])
+        self._end_collection(result)
+
+    def _end_collection(self, result: UnitResult) -> None:
+        """Take note of the end of a unit that collects."""
+        now = time.monotonic()
+        self.collected.answered_at.update(dict.fromkeys(result.cpu_ms, now))
+        self._answered += 1
+        self._emit("collecting", self._answered / (self._answered + self._waiting_files + len(self._waiting_trees)))
+        self._summarize_complete()
+
+    def _summarize_complete(self) -> None:
+        """Add the summaries of the collectors whose facts are complete, the one that takes longest first."""
+        if self._waiting_files or not self._unsummarized:
+            return
+        complete = [each for each in self._unsummarized if each.metric.name not in self._waiting_trees]
+        weight = min(1.0, len(self._tree.entries) / FILES_PER_SUMMARY)
+        self._unsummarized = [each for each in self._unsummarized if each.metric.name in self._waiting_trees]
+        for collector in self._most_facts_first([each for each in complete if self.summaries.is_ready(each)]):
+            unit = SingleStep(*self.summaries.step(collector), self._options.collector_timeout, weight)
+            self._work.add(unit, partial(self.summaries.add, collector))
+            weight = min(weight, 0.5)  # two at a time, so that a process need not wait for this one between them
+        if not self._waiting_trees:
+            self._collecting_ended = time.monotonic()
+            self._emit("summarizing", 0.0)
+
+    def _most_facts_first(self, collectors: Sequence[AnyCollector]) -> Sequence[AnyCollector]:
+        """Sort by the size of the facts of the largest file."""
+        largest = max(self._tree.entries, key=lambda entry: entry.size).path if len(collectors) > 1 else ""
+
+        def size(collector: AnyCollector) -> int:
+            facts = self.collected.facts.get(collector.metric.name, {}).get(largest)
+            return len(facts.packed if isinstance(facts, PackedFacts) else pack(facts))
+
+        return sorted(collectors, key=size, reverse=True)
+
+    def _timings(self, ended: float) -> Mapping[str, int]:
+        names = sorted(collector.metric.name for collector in self._requested)
+        cpu_ms, answered_at = self.collected.cpu_ms, self.collected.answered_at
+        return {
+            **{f"collect.{name}": round(cpu_ms[name]) for name in names if name in cpu_ms},
+            **{f"wall.{name}": round((answered_at.get(name, self._started) - self._started) * 1000) for name in names},
+            "collecting": round((self._collecting_ended - self._started) * 1000),
+            "summarizing": round((ended - self._collecting_ended) * 1000),
+        }
 
 
 def _is_tiny(tree: SourceTree) -> bool:
     """Return whether the tree is within the limits; never with a history, since git may take long over any of them."""
     return tree.history is None and len(tree.entries) <= TINY_FILES and sum(e.size for e in tree.entries) <= TINY_BYTES
-
-
-def _summarize(
-    tree: SourceTree, collectors: Sequence[AnyCollector], summaries: Summaries, options: Options
-) -> Mapping[str, Outcome]:
-    """Reduce: return each collector's summary, or why it failed."""
-    ready = [collector for collector in collectors if summaries.is_ready(collector)]
-    units = [_summary_unit(collector, summaries, options) for collector in ready]
-    processes = options.processes if summaries.files > 1 else min(options.processes, 1)
-    _run(tree, units, processes, options, lambda index, result: summaries.add(ready[index], result))
-    return summaries.outcomes
-
-
-def _summary_unit(collector: AnyCollector, summaries: Summaries, options: Options) -> SingleStep:
-    return SingleStep(collector.metric.name, summaries.step(collector), options.collector_timeout, weight=1.0)

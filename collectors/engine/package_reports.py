@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from collectors.contract import TREE_PATH, Collector, Facts, PackageFinder, supports_package_names
+from collectors.engine.file_facts_cache import plain
 from collectors.engine.report_assembly import CollectedFacts
 
 OnPackages = Callable[[Sequence[str]], None]
@@ -43,7 +44,7 @@ class PackageReporter:
     def _report(self, collector: str, facts: Iterable[tuple[str, Facts]]) -> None:
         finder = self._finders[collector]
         try:
-            names = [package for path, fact in facts for package in finder.add(path, fact)]
+            names = [package for path, fact in facts for package in finder.add(path, plain(fact))]
             names += [] if self._missing else finder.finish()
         except Exception:  # noqa: BLE001 - facts of any shape
             del self._finders[collector]

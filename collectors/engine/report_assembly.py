@@ -1,16 +1,24 @@
 """Assembly of the collectors' outcomes into the document of a run."""
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from collectors.contract import TREE_PATH, AnyCollector, Totals, is_file_collector, supports_subsets
+from collectors.contract import (
+    TREE_PATH,
+    AnyCollector,
+    Totals,
+    is_file_collector,
+    supports_imports,
+    supports_subsets,
+)
 from collectors.engine.aggregates import BY_ROLE, aggregates, unmeasured_files
-from collectors.engine.steps import FILE_STEP, OUT_OF_TIME, UnitResult
-from collectors.engine.summaries import Summary, list_findings, with_location_hashes
+from collectors.engine.file_facts_cache import InvalidFactsError, plain
+from collectors.engine.pool.steps import FILE_STEP, OUT_OF_TIME, Step, UnitResult
+from collectors.engine.summaries import OnItems, Summary, list_findings, with_location_hashes
 from collectors.engine.traits import traits_of
 from collectors.history.run_history import run_history
 from collectors.source.source_tree import SourceTree
@@ -71,11 +79,14 @@ class CollectedFacts:
         return facts[0] if facts else None
 
     def facts_of(self, collector: AnyCollector) -> Any:
-        """Return the facts for `summarize`: those of the tree, or those of each file in sorted order."""
+        """Return the facts for `summarize`: those of the tree, or those of each file in sorted order.
+
+        Raises InvalidFactsError if cached ones are invalid.
+        """
         facts = self.facts.get(collector.metric.name, {})
         if not is_file_collector(collector):
             return facts[TREE_PATH]
-        return {path: facts[path] for path in (TREE_PATH, *self.paths) if path in facts}
+        return {path: plain(facts[path]) for path in (TREE_PATH, *self.paths) if path in facts}
 
     def failure_of(self, collector: AnyCollector) -> str | None:
         """Return why the collector cannot be summarized: the tree, every file or the time budget failed; else None."""
@@ -109,11 +120,6 @@ class Summaries:
         self._locations = locations
         self.outcomes: dict[str, Outcome] = {}
 
-    @property
-    def files(self) -> int:
-        """The number of files."""
-        return len(self.collected.paths)
-
     def is_ready(self, collector: AnyCollector) -> bool:
         """Return whether the collector is yet to be summarized. If its facts are missing, record why it failed."""
         if collector.metric.name in self.outcomes:
@@ -123,12 +129,15 @@ class Summaries:
             self.outcomes[collector.metric.name] = Failed(reason=reason)
         return reason is None
 
-    def step(self, collector: AnyCollector) -> Callable[[], Any]:
-        """Return the function that summarizes the collector's facts."""
-        facts, totals = self.collected.facts_of(collector), Totals(sloc=self.collected.sloc)
-        roles = self.collected.roles
+    def step(self, collector: AnyCollector) -> Step:
+        """Return the step that summarizes the collector's facts. It returns None if cached ones are invalid."""
+        totals, roles = Totals(sloc=self.collected.sloc), self.collected.roles
 
         def summarize() -> Any:
+            try:
+                facts = self.collected.facts_of(collector)
+            except InvalidFactsError:
+                return None
             report = collector.summarize(facts, totals)
             findings = with_location_hashes(report.findings, collector.metric, self._locations)
             aggregate, by_role = aggregates(collector, report, facts, totals, roles)
@@ -136,16 +145,23 @@ class Summaries:
                 replace(report, aggregate=aggregate), collector.metric, findings, by_role
             ).to_plain()
 
-        return summarize
+        return _summary_step(collector), summarize
 
     def add(self, collector: AnyCollector, result: UnitResult) -> None:
-        """Record what the step returned, or why it failed."""
-        name = collector.metric.name
-        if name in result.values:
-            summary = Summary.from_plain(result.values[name], self.collected.gaps_of(collector))
-            self.outcomes[name] = Ok(value=summary)
+        """Record what the step returned, or why it failed. Raises InvalidFactsError if cached facts are invalid."""
+        step = _summary_step(collector)
+        if step in result.values:
+            if result.values[step] is None:
+                raise InvalidFactsError
+            summary = Summary.from_plain(result.values[step], self.collected.gaps_of(collector))
+            self.outcomes[collector.metric.name] = Ok(value=summary)
         else:
-            self.outcomes[name] = Failed(reason=result.failures[name])
+            self.outcomes[collector.metric.name] = Failed(reason=result.failures[step])
+
+
+def _summary_step(collector: AnyCollector) -> str:
+    """Return a name of its own, so that summarizing has a budget of time beside that of collecting."""
+    return f"summary of {collector.metric.name}"
 
 
 def assemble(
@@ -155,12 +171,16 @@ def assemble(
     collected: CollectedFacts,
     outcomes: Mapping[str, Outcome],
     timings_ms: Mapping[str, int],
+    on_findings: OnItems | None = None,
 ) -> Analysis:
     """Return the document of the run: valid as JSONB, every list within its limit.
 
-    `outcomes` are those of the collectors that were requested; the metrics of the others are null.
+    `outcomes` are those of the collectors that were requested; the metrics of the others are null. `on_findings`
+    receives the listed findings first, and the document then has none.
     """
     reports = {name: outcome.value for name, outcome in outcomes.items() if isinstance(outcome, Ok)}
+    imports = {each.metric.name: collected.facts_of(each) for each in collectors if _has_imports(each, collected)}
+    findings = list_findings(reports, FINDINGS_LIMIT, on_findings)
     declarations = [collector.metric for collector in collectors]
     metrics = {collector.metric.name: _aggregate(collector, reports) for collector in collectors}
     files = _measured_files(tree, collected, reports)
@@ -168,7 +188,7 @@ def assemble(
     return Analysis(
         metrics=safe_json(metrics),
         file_tree=safe_json(build_file_tree(files, declarations)),
-        findings={**list_findings(reports, FINDINGS_LIMIT), "metrics": _traits(collectors)},
+        findings={**findings, "metrics": _traits(collectors)},
         errors=_errors(collected, outcomes),
         completeness=safe_json(_completeness(fetched, collectors, collected, outcomes)),
         tool_versions=tool_versions(collectors),
@@ -179,11 +199,16 @@ def assemble(
                 collectors,
                 files,
                 collected.roles,
-                collected.facts,
+                imports,
                 failed=_has_failed_tree(collectors, outcomes),
             )
         ),
     )
+
+
+def _has_imports(collector: AnyCollector, collected: CollectedFacts) -> bool:
+    """Return whether there are facts about which file imports which."""
+    return supports_imports(collector) and collector.metric.name in collected.facts
 
 
 def _has_failed_tree(collectors: Iterable[AnyCollector], outcomes: Mapping[str, Outcome]) -> bool:

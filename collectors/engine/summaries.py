@@ -1,7 +1,7 @@
 """Summaries: reports as plain, compact data whose texts are safe to show, on the way to the document of a run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,14 @@ FUNCTION_LIMIT = 200
 
 Row = Sequence[Any]
 """The values of one finding, as `_row` orders them."""
+
+OnItems = Callable[[Sequence[JSON]], None]
+"""Called with parts of the list of findings."""
+
+_OPEN_FILES = 8
+"""Files whose lines are kept to hash those of further findings; findings mostly come file by file."""
+
+_ITEMS_OF_A_PART = 2_000
 
 _RULE, _SEVERITY, _LINE, _COLUMN, _MESSAGE = 0, 1, 2, 3, 7
 
@@ -95,6 +103,8 @@ def with_location_hashes(
             yield finding
             continue
         if finding.path not in lines:
+            if len(lines) == _OPEN_FILES:
+                lines.clear()
             lines[finding.path] = _read_lines(finding.path, locations)
         source = lines[finding.path]
         yield finding if source is None else finding._replace(location_hash=source.location_hash(finding.line))
@@ -109,8 +119,15 @@ def _read_lines(path: str, locations: Mapping[str, Path]) -> SourceLines | None:
 def _row(finding: Finding, family: str | None) -> Row:
     (metric, rule, severity, _, line, message, identity, column, end_line, end_column, function, line_hash,
      location_hash) = finding  # fmt: skip
-    function = None if function is None else one_line(function, FUNCTION_LIMIT)
-    identity, rule = one_line(identity, MESSAGE_LIMIT), printable(rule)
+    texts = f"{rule}{message}{identity}{function or ''}{line_hash or ''}{location_hash or ''}"
+    # True for nearly all findings, which then need no further look at each text but at its length and ends.
+    if texts.isascii() and texts.isprintable() and "  " not in texts:
+        message, identity = _cut(message, MESSAGE_LIMIT), _cut(identity, MESSAGE_LIMIT)
+        function = None if function is None else _cut(function, FUNCTION_LIMIT)
+    else:
+        message, identity, rule = one_line(message, MESSAGE_LIMIT), one_line(identity, MESSAGE_LIMIT), printable(rule)
+        function = None if function is None else one_line(function, FUNCTION_LIMIT)
+        line_hash, location_hash = _hash(line_hash), _hash(location_hash)
     return [
         rule,
         str(severity),
@@ -119,12 +136,18 @@ def _row(finding: Finding, family: str | None) -> Row:
         end_line,
         end_column,
         function,
-        one_line(message, MESSAGE_LIMIT),
+        message,
         identity,
-        _hash(line_hash),
-        _hash(location_hash),
+        line_hash,
+        location_hash,
         fingerprint(metric, family or rule, identity, function),
     ]
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return what `one_line` does, of a text that is printable ASCII without two spaces in a row."""
+    line = text.strip(" ")
+    return line if len(line) <= limit else one_line(line, limit)
 
 
 def _hash(text: str | None) -> str | None:
@@ -132,10 +155,11 @@ def _hash(text: str | None) -> str | None:
     return None if text is None else printable(text)
 
 
-def list_findings(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSON]:
+def list_findings(summaries: Mapping[str, Summary], limit: int, on_items: OnItems | None = None) -> dict[str, JSON]:
     """Return `{total, items, cut}`: all findings, or the `limit` most severe, by path, line, metric, rule and message.
 
-    `cut` says how many were left out, by metric and severity. Of the least severity that is listed, the first are.
+    `cut` says how many were left out, by metric and severity. Of the least severity that is listed, the first are. With
+    `on_items` the items are passed to it in parts, and `items` is empty.
     """
     counts = Counter(
         row[_SEVERITY] for summary in summaries.values() for rows in summary.findings.values() for row in rows
@@ -152,6 +176,12 @@ def list_findings(summaries: Mapping[str, Summary], limit: int) -> dict[str, JSO
                 items.append(_item(metric, shown_path, row))
             else:
                 cut.setdefault(metric, Counter())[severity] += 1
+        if on_items is not None and len(items) >= _ITEMS_OF_A_PART:
+            on_items(items)
+            items = []
+    if on_items is not None:
+        on_items(items)
+        items = []
     return {"total": counts.total(), "items": items, "cut": {metric: dict(cut[metric]) for metric in sorted(cut)}}
 
 

@@ -9,6 +9,7 @@ from collectors.contract import (
     AnyCollector,
     Collector,
     Facts,
+    SupportsFileAnswers,
     SupportsTreeFacts,
     supports_file_answers,
     supports_many_trees,
@@ -41,8 +42,7 @@ def tree_steps(
         elif cache is not None and supports_saved_state(collector):
             yield collector, partial(collector.collect_incremental, tree, cache.get_states(collector.metric.name))
         elif cache is not None and supports_file_answers(collector):
-            known = cache.get_answers(collector.metric.name, collector.answer_schema, tree.entries)
-            yield collector, partial(collector.collect_incremental, tree, known)
+            yield collector, partial(_collect_unanswered, collector, tree, cache)
         else:
             yield collector, partial(_collect_all, collector, tree)
 
@@ -61,6 +61,13 @@ def answer_trees(trees: Sequence[SourceTree], collectors: Sequence[AnyCollector]
             for index, of_tree in zip(asked, collector.answer_trees([trees[each] for each in asked]), strict=True):
                 found[index][name] = of_tree
     return found
+
+
+def _collect_unanswered(
+    collector: SupportsFileAnswers, tree: SourceTree, cache: FileFactsCache
+) -> tuple[Facts, Mapping[str, Facts]]:
+    known = cache.get_answers(collector.metric.name, collector.answer_schema, tree.entries)
+    return collector.collect_incremental(tree, known)
 
 
 def _collect_all(collector: SupportsTreeFacts, tree: SourceTree) -> tuple[Facts, None]:

@@ -48,7 +48,7 @@ def pack_tally(tally: CommitTally, history: History, git: str) -> bytes | None:
     return compressed if len(packed) <= _UNPACKED_BYTES_LIMIT and len(compressed) <= TALLY_BYTES_LIMIT else None
 
 
-def unpack_tally(packed: bytes, history: History, git: str) -> CommitTally | None:
+def unpack_tally(packed: bytes | memoryview, history: History, git: str) -> CommitTally | None:
     """Reverse `pack_tally`; None for invalid data, another format, another git, or another view of the history."""
     entry = _decode(packed)
     if not isinstance(entry, list) or len(entry) != 12 or entry[:3] != [FORMAT, git, history.path_scope()]:
@@ -74,7 +74,7 @@ def unpack_tally(packed: bytes, history: History, git: str) -> CommitTally | Non
     )
 
 
-def _decode(packed: bytes) -> Any:
+def _decode(packed: bytes | memoryview) -> Any:
     """Return the entry; None for data that is damaged, or that grows beyond a limit when it is unpacked."""
     stream = zlib.decompressobj()
     try:

@@ -102,7 +102,7 @@ class Churn:
         """
         return self.collect_incremental(tree, ())[0]
 
-    def collect_incremental(self, tree: SourceTree, states: Sequence[bytes]) -> tuple[Facts, bytes | None]:
+    def collect_incremental(self, tree: SourceTree, states: Sequence[bytes | memoryview]) -> tuple[Facts, bytes | None]:
         """Return the same facts, walking only the commits that no state covers; and the state of all of them.
 
         A shallow history is walked as a whole: what its oldest commit seems to add depends on where it was cut off.

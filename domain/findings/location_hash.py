@@ -65,11 +65,11 @@ class LocationHasher:
         data = self._data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if data.isascii():
-            return data.translate(None, b" \t").decode("ascii")
-        # Decoded first: a space between invalid bytes keeps them from becoming one character.
-        text = data.decode("utf-8", "replace").replace(" ", "").replace("\t", "")
-        return _BEYOND_UTF_16_UNITS.sub(_surrogates, text)
+        if data.isascii() or _is_utf_8(data):
+            text = data.translate(None, b" \t").decode()
+        else:  # decoded first: a space between invalid bytes keeps them from becoming one character
+            text = data.decode("utf-8", "replace").replace(" ", "").replace("\t", "")
+        return text if text.isascii() else _BEYOND_UTF_16_UNITS.sub(_surrogates, text)
 
     @cached_property
     def _padded(self) -> str:
@@ -77,22 +77,18 @@ class LocationHasher:
         return "\n" + self._text + _END_OF_FILE
 
     @cached_property
-    def _lines(self) -> Sequence[str]:
-        return self._text.split("\n")
-
-    @cached_property
     def _characters_before(self) -> Sequence[int]:
-        """For each line the number of code units of all lines before it, without the line breaks."""
-        return list(accumulate(map(len, self._lines), initial=0))
+        """For each line, and at the end, the number of code units of all lines before, without the line breaks."""
+        return list(accumulate(map(len, self._text.split("\n")), initial=0))
 
     @cached_property
     def _beginnings(self) -> Sequence[str]:
-        return list(map(_BEGINNING, self._lines))
+        return list(map(_BEGINNING, self._text.split("\n")))
 
     @cached_property
     def _first(self) -> Mapping[str, int]:
         """The first line of each beginning. Only lines with the same beginning can have equal windows."""
-        last = len(self._lines) - 1
+        last = len(self._beginnings) - 1
         return dict(zip(reversed(self._beginnings), range(last, -1, -1), strict=True))
 
     @cached_property
@@ -111,7 +107,7 @@ class LocationHasher:
         the second, and so on.
         """
         index = line - 1
-        if not 0 <= index < len(self._lines):
+        if not 0 <= index < len(self._characters_before) - 1:
             return None
         window = self._window(index)
         if window not in self._hashes:
@@ -155,6 +151,14 @@ class LocationHasher:
         """Return the 100 code units from the start of a line on."""
         start = self._characters_before[index] + index + 1
         return self._padded[start : start + _WINDOW_UNITS]
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _surrogates(match: re.Match[str]) -> str:

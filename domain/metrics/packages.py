@@ -13,6 +13,9 @@ IsOlder = Callable[[str, str], bool | None]
 NOT_INDEXED = "not_indexed"
 """Key of a row in a list of packages between the child and the worker: no index is asked for this package."""
 
+LOOKS_UP_PACKAGES = "looks_up_packages"
+"""The key of a request to collect that says whether packages are looked up, so that their names are reported early."""
+
 PACKAGE_NAMES = "package_names"
 """Key of the progress messages in which a child reports packages that the tree imports."""
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from domain.errors import AnalysisKilledError
@@ -16,7 +16,7 @@ from infrastructure.child_process.cancellation import finish_despite_cancellatio
 from infrastructure.child_process.child_channel import exchange
 from infrastructure.child_process.supervisor_client import SupervisorClient
 from infrastructure.child_process.supervisor_protocol import DEADLINE_EXCEEDED, ExitReport, SpawnRequest
-from infrastructure.child_process.wire_protocol import ATTACHMENT, MessageKind, encode_message
+from infrastructure.child_process.wire_protocol import MessageKind, encode_message
 from infrastructure.child_process.zygote_process import ZygoteProcess, launch_zygote
 from infrastructure.json_codec import loads
 from infrastructure.observability.child_metrics import add_child_cpu, running_child
@@ -95,6 +95,7 @@ class ZygoteRunner:
         deadline: float,
         on_progress: ProgressListener | None = None,
         follow_up: FollowUp | None = None,
+        attachment: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Mapping[str, JSON]:
         """See `domain.ports.ChildRunner.run`."""
         await self.start()
@@ -106,14 +107,14 @@ class ZygoteRunner:
         )
         message = {
             "entry": entry,
-            "request": {key: value for key, value in request.items() if key != ATTACHMENT},
-            **({ATTACHMENT: request[ATTACHMENT]} if ATTACHMENT in request else {}),
+            "request": request,
+            "attached": attachment is not None,
             "follow_up": follow_up and {"entry": follow_up.entry, "request": follow_up.request},
         }
         entries = [entry] if follow_up is None else [entry, follow_up.entry]
         label = "+".join(name.rpartition(":")[2] for name in entries)
         with running_child(label):
-            result, report = await self._run_child(spawn_request, message, on_progress)
+            result, report = await self._run_child(spawn_request, message, attachment, on_progress)
         add_child_cpu(label, report.cpu_seconds)
         if result is None:
             raise AnalysisKilledError(_explain(report, spawn_request), timed_out=report.reason == DEADLINE_EXCEEDED)
@@ -129,13 +130,17 @@ class ZygoteRunner:
                 await asyncio.to_thread(zygote.kill)
 
     async def _run_child(
-        self, spawn_request: SpawnRequest, message: Mapping[str, JSON], on_progress: ProgressListener | None
+        self,
+        spawn_request: SpawnRequest,
+        message: Mapping[str, JSON],
+        attachment: Callable[[], Awaitable[bytes]] | None,
+        on_progress: ProgressListener | None,
     ) -> tuple[Mapping[str, JSON] | None, ExitReport]:
         """Return the child's result and how it ended. No process of it is left, whatever is raised."""
         supervisor, channel = self._spawn(spawn_request)
         try:
             async with asyncio.timeout(spawn_request.deadline + KILL_GRACE_SECONDS):
-                result, report = await exchange(supervisor, channel, message, on_progress)
+                result, report = await exchange(supervisor, channel, message, attachment, on_progress)
         except TimeoutError as error:
             await finish_despite_cancellation(supervisor.shut_down())
             raise AnalysisKilledError("the supervisor process of the analysis does not answer") from error

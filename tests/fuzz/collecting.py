@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from collectors.contract import TREE_PATH, FileCollector, supports_tree_facts
-from collectors.engine.analysis import FileUnit
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FILE_STEP_SCHEMA, pack, unpack
-from collectors.engine.process_pool import encode_message, take_messages
+from collectors.engine.pool.pool_process import encode_message, take_messages
+from collectors.engine.pool.steps import FILE_STEP, UnitResult, run_on_deep_stack
 from collectors.engine.report_assembly import CollectedFacts, Outcome, Summaries, assemble
-from collectors.engine.steps import FILE_STEP, UnitResult, run_on_deep_stack
 from collectors.engine.summaries import Summary
+from collectors.engine.units import FileUnit
 from collectors.schemas import nullable
 from collectors.source.source_tree import FileEntry, SourceTree
 from domain.metrics.report import Analysis, Failed, Ok
@@ -69,7 +69,8 @@ def summarize(tree: SourceTree, collected: CollectedFacts) -> Analysis:
     for collector in COLLECTORS:
         failure = collected.failure_of(collector)
         if failure is None:
-            plain = _transfer(summaries.step(collector)())
+            _, step = summaries.step(collector)
+            plain = _transfer(step())
             outcomes[collector.metric.name] = Ok(value=Summary.from_plain(plain, ()))
         else:
             outcomes[collector.metric.name] = Failed(reason=failure)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.engine.file_facts_cache import pack, unpack
+from collectors.engine.pool.steps import UnitResult, run_on_deep_stack
 from collectors.engine.report_assembly import CollectedFacts
-from collectors.engine.steps import UnitResult, run_on_deep_stack
 from tests.fuzz.collecting import SCHEMAS, assert_valid, inspect, summarize
 from tests.fuzz.generators import count_outcome, fuzz_settings, mutate, odd_sources
 from tests.unit.collectors.source_trees import load_tree

@@ -20,13 +20,13 @@ from collectors.engine.tree_collection import Answers
 from collectors.source.source_tree import SourceTree, load_tree
 from domain.errors import InvalidInputError, Vibe8Error
 from domain.findings.measured_run import iter_files
-from domain.metrics.packages import MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
+from domain.metrics.packages import LOOKS_UP_PACKAGES, MAX_REPORTED_NAMES, PACKAGE_LISTS, PACKAGE_NAMES, declared_lists
 from domain.ports import PREVIOUS_RESULT
 from domain.selection import SELECTION, Selection
 from domain.sources import FetchedSource
 from domain.text import JSON, one_line
 from infrastructure.child_process.process_control import SystemProcessControl
-from infrastructure.child_process.wire_protocol import ATTACHMENT
+from infrastructure.child_process.wire_protocol import ATTACHMENT, ITEMS, SENDS_ITEMS
 from infrastructure.sources.git.added_lines import ADDED_LINES, ADDED_SINCE, count_added_lines
 from infrastructure.sources.git.clone import directory_size, fetch_repository
 from infrastructure.sources.git.heads import list_heads
@@ -111,10 +111,10 @@ def heads(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, J
 def collect(request: Mapping[str, JSON], report: ReportProgress) -> Mapping[str, JSON]:
     """Run the requested collectors over the scratch tree, and return the fields of `domain.metrics.report.Analysis`.
 
-    `PACKAGE_LISTS` is added, and packages that the tree imports are reported when they are found, in messages of their
-    own.
-    If cached facts are attached to the request (`worker.analysis.facts.wire_format`), the newly found ones are attached
-    to the result. Raises InvalidInputError for a tree without a Python file.
+    `PACKAGE_LISTS` is added. Packages that the tree imports are reported when they are found, in messages of their own,
+    unless they are not looked up; findings likewise, if the request says so. If cached facts are attached to the
+    request (`worker.analysis.facts.wire_format`), the newly found ones are attached to the result. Raises
+    InvalidInputError for a tree without a Python file.
     """
     reports = CollectReports(report)
     reports.stage("collecting", 0.0)
@@ -151,10 +151,11 @@ def collect_tree(
     options = Options(
         processes=request["processes"],
         collector_timeout=request["collector_timeout"],
-        on_packages=reports.packages,
+        on_packages=reports.packages if request.get(LOOKS_UP_PACKAGES, True) else None,
+        on_findings=reports.findings if request.get(SENDS_ITEMS) else None,
         answers=answers or {},
     )
-    cache = FileFactsCache(wire_format.unpack(request[ATTACHMENT])) if ATTACHMENT in request else None
+    cache = FileFactsCache(wire_format.unpack(request[ATTACHMENT]())) if ATTACHMENT in request else None
     analysis = analyse(tree, fetched, options, reports.stage, cache)
     result = {**analysis.document(), PACKAGE_LISTS: declared_lists(declarations())}
     if fetched.has_history and request.get(ADDED_SINCE):
@@ -172,7 +173,7 @@ def _skipped_note(fetched: FetchedSource) -> str:
 
 
 class CollectReports:
-    """Reports of one analysis: its stages, and the packages that its manifests declare."""
+    """Reports of one analysis: its stages, its findings, and the packages that its manifests declare."""
 
     def __init__(self, report: ReportProgress) -> None:
         self._report = report
@@ -187,6 +188,10 @@ class CollectReports:
         if stage != self._last[0] or now - self._last[1] >= PROGRESS_SECONDS:
             self._last = (stage, now)
             self._report({"stage": stage, "progress": round(10 + 80 * share) if stage == "collecting" else 90})
+
+    def findings(self, items: Sequence[JSON]) -> None:
+        """Report a part of the list of findings."""
+        self._report({ITEMS: items})
 
     def packages(self, names: Sequence[str]) -> None:
         """Report package names."""

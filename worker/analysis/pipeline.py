@@ -13,14 +13,14 @@ from pathlib import Path
 import structlog
 
 from domain.errors import AnalysisKilledError, InvalidInputError
-from domain.metrics.packages import PACKAGE_LISTS
+from domain.metrics.packages import LOOKS_UP_PACKAGES, PACKAGE_LISTS
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT, ChildRunner, FollowUp, PackageIndex, ProgressListener
 from domain.sandbox import Guarantee, SandboxProfile
 from domain.selection import SELECTION
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource, can_share_child
 from domain.text import JSON
-from infrastructure.child_process.wire_protocol import ATTACHMENT
+from infrastructure.child_process.wire_protocol import ATTACHMENT, ITEMS, SENDS_ITEMS
 from infrastructure.observability.child_metrics import add_fetched_bytes
 from infrastructure.sources.git.added_lines import ADDED_LINES, ADDED_SINCE, read_added_lines
 from infrastructure.sources.tree.layout import SourceLayout
@@ -28,6 +28,7 @@ from infrastructure.sources.tree.limits import SourceLimits
 from infrastructure.sources.uploads.upload import check_upload
 from worker.analysis.core_pool import CorePool
 from worker.analysis.facts.source_facts import KnownFacts, SourceFacts
+from worker.analysis.facts.wire_format import NO_ENTRIES
 from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.progress_watch import ProgressWatch
 from worker.analysis.sandbox_profiles import UNLIMITED_MEMORY, MemoryBudget, build_profiles
@@ -213,24 +214,41 @@ class Pipeline:
     ) -> "_ChildOutput":
         async with AsyncExitStack() as stack:
             processes = await self._acquire_cores(stack, job)
-            scratch, known = Path(sandbox.scratch), None
+            scratch = Path(sandbox.scratch)
             request = {**self._collect_request(scratch, source, processes), PREVIOUS_RESULT: fetched}
-            request[ADDED_SINCE] = source.get(ADDED_SINCE, ())
+            request |= {ADDED_SINCE: source.get(ADDED_SINCE, ()), SENDS_ITEMS: True}
+            known: KnownFacts | None = None
+
+            async def attach(facts: SourceFacts) -> bytes:
+                nonlocal known
+                # The entry of a file has the facts of all collectors that ran, so other ones have other entries.
+                scope = (*job.scope, *request[SELECTION].get("collectors", ()))
+                known = await facts.get(scope, SourceLayout(scratch).tree, fetched["branch"])
+                return known.attachment
+
             with job.timeline.span("collecting"):
-                if self.facts is not None and job.scope:
-                    # The entry of a file has the facts of all collectors that ran, so other ones have other entries.
-                    scope = (*job.scope, *request[SELECTION].get("collectors", ()))
-                    known = await self.facts.get(scope, SourceLayout(scratch).tree, fetched["branch"])
-                    request[ATTACHMENT] = known.attachment
                 sandbox = self.memory.analysing(sandbox, processes, express=job.express)
-                collected = await self._run_child(COLLECT, request, sandbox, job)
+                attachment = partial(attach, self.facts) if self.facts is not None and job.scope else None
+                collected = await self._run_child(COLLECT, request, sandbox, job, attachment)
         return _ChildOutput(fetched=fetched, collected=collected, known=known)
 
     async def _run_child(
-        self, entry: str, request: Mapping[str, JSON], sandbox: SandboxProfile, job: "_JobInPipeline"
+        self,
+        entry: str,
+        request: Mapping[str, JSON],
+        sandbox: SandboxProfile,
+        job: "_JobInPipeline",
+        attachment: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Mapping[str, JSON]:
         watch = ProgressWatch(self.timeout, job.on_progress)
-        child = self.children.run(entry, request, sandbox=sandbox, deadline=self.timeout, on_progress=watch.listen)
+        child = self.children.run(
+            entry,
+            request,
+            sandbox=sandbox,
+            deadline=self.timeout,
+            on_progress=watch.listen,
+            attachment=attachment,
+        )
         return await watch.result_of(child)
 
     async def _acquire_cores(self, stack: AsyncExitStack, job: "_JobInPipeline", at_most: int | None = None) -> int:
@@ -240,7 +258,7 @@ class Pipeline:
 
     async def _put_facts(self, output: "_ChildOutput") -> None:
         if self.facts is not None and output.known is not None:
-            await self.facts.put(output.known, output.collected.get(ATTACHMENT, b""))
+            await self.facts.put(output.known, output.collected.get(ATTACHMENT, NO_ENTRIES))
 
     def _fetch_request(self, scratch: Path, source: Mapping[str, JSON]) -> dict[str, JSON]:
         return {"scratch": str(scratch), "source": source, "limits": self.limits.to_json()}
@@ -250,6 +268,7 @@ class Pipeline:
             "scratch": str(scratch),
             "processes": processes,
             "collector_timeout": self.collector_timeout,
+            LOOKS_UP_PACKAGES: self.packages is not None,
             SELECTION: source.get(SELECTION, {}),
         }
 
@@ -285,8 +304,11 @@ class _ChildOutput:
     @property
     def analysis(self) -> Analysis:
         """The analysis in what `collect` returned."""
-        others = (ATTACHMENT, PREVIOUS_RESULT, PACKAGE_LISTS, ADDED_LINES)
-        return Analysis(**{key: value for key, value in self.collected.items() if key not in others})
+        others = (ATTACHMENT, ITEMS, PREVIOUS_RESULT, PACKAGE_LISTS, ADDED_LINES)
+        fields = {key: value for key, value in self.collected.items() if key not in others}
+        if ITEMS in self.collected:
+            fields["findings"] = {**fields["findings"], "items": self.collected[ITEMS]}
+        return Analysis(**fields)
 
     @property
     def package_lists(self) -> JSON:

@@ -90,7 +90,7 @@ class WorkerProcess:
                     slots, cores = services.pool.slots, services.cores.count
                     log.info("worker.started", slots=slots, cores=cores, status_port=port)
                     _log_sandbox(services)
-                    _exempt_from_collection()
+                    exempt_from_collection()
                     await self._work(services)
         finally:
             health.cancel()
@@ -194,7 +194,7 @@ async def _run_forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(RESTART_SECONDS)
 
 
-def _exempt_from_collection() -> None:
+def exempt_from_collection() -> None:
     """Exempt modules and services from garbage collection: they live as long as the process.
 
     Each full collection would visit all of them, which takes 0.1 s and stops every job meanwhile.

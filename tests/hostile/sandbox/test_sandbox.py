@@ -3,6 +3,7 @@
 Each attack also runs in a child without a sandbox and must succeed there; otherwise its failure would prove nothing.
 """
 
+import asyncio
 import errno
 import os
 import re
@@ -250,6 +251,16 @@ MALFORMED_ANSWERS = {
     "not UTF-8": (message(MessageKind.RESULT, b"\xff"), "malformed message"),
     "too long": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 268435456"),
     "very many values": (message(MessageKind.RESULT, b'{"x":[' + b"[]," * 8_000_000 + b"[]]}"), "malformed message"),
+    "very many values in several messages": (
+        message(MessageKind.ITEMS, b"[" + b"[]," * 3_000_000 + b"[]]") * 2,
+        "malformed message",
+    ),
+    "long in several messages": (
+        message(MessageKind.ITEMS, b"[1]") + HEADER.pack(256 << 20, MessageKind.RESULT),
+        "the limit is 268435453",
+    ),
+    "items that are no list": (message(MessageKind.ITEMS, b'{"x":1}'), "malformed message"),
+    "items in the result": (message(MessageKind.RESULT, b'{"items":[]}'), "malformed message"),
     "error too long": (HEADER.pack(65537, MessageKind.ERROR), "the limit is 65536"),
     "progress too long": (HEADER.pack(65537, MessageKind.PROGRESS), "the limit is 65536"),
     "forbidden error type": (
@@ -265,6 +276,34 @@ async def test_malformed_answer_fails_only_its_job(environment: SandboxEnvironme
     data, error = MALFORMED_ANSWERS[answer_name]
     pids = await send_raw(environment, data, error)
     assert alive([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]) == []
+
+
+async def test_attachment_is_awaited_while_the_child_starts_and_a_list_returns_in_parts(
+    environment: SandboxEnvironment,
+) -> None:
+    async def attachment() -> bytes:
+        while not environment.remaining_processes():
+            await asyncio.sleep(0.01)
+        return b"x" * 1_000_000
+
+    result = await environment.runner.run(
+        f"{ENTRIES}:count_attached_bytes",
+        {"parts": 3},
+        sandbox=environment.profiles()["collecting"],
+        deadline=60,
+        attachment=attachment,
+    )
+    assert result == {"bytes": 1_000_000, "items": [0, 10, 1, 11, 2, 12]}
+
+
+async def test_error_of_a_child_that_does_not_read_its_attachment_is_raised(environment: SandboxEnvironment) -> None:
+    async def attachment() -> bytes:
+        return b"x" * 8_000_000
+
+    with pytest.raises(AnalysisKilledError, match="KeyError: 'parts'"):
+        await environment.runner.run(
+            f"{ENTRIES}:count_attached_bytes", {}, sandbox=None, deadline=60, attachment=attachment
+        )
 
 
 async def test_early_answer_is_returned_after_all_processes_end(environment: SandboxEnvironment) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +13,8 @@ from collectors.contract import FileCollector, Totals
 from collectors.engine import analysis as engine
 from collectors.engine import report_assembly as assembly
 from collectors.engine.analysis import Options, analyse
-from collectors.engine.process_pool import ProcessPool
-from collectors.engine.steps import Step, UnitResult
+from collectors.engine.pool.process_pool import ProcessPool
+from collectors.engine.pool.steps import Step, UnitResult
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile
 from domain.errors import InvalidInputError
@@ -181,16 +181,15 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def run_pool(units: Sequence[TinyUnit], on_result: Callable[[int, UnitResult], None]) -> None:
+    with ProcessPool(units, processes=2, process_control=PROCESS_CONTROL, budget_ms=1e9, on_result=on_result) as pool:
+        pool.run(beside=iter(()))
+
+
 def test_thousands_of_tiny_units_do_not_deadlock_the_pool() -> None:
     results: list[UnitResult] = []
     with time_limit(120):
-        ProcessPool(
-            [TinyUnit() for _ in range(5_000)],
-            processes=2,
-            process_control=PROCESS_CONTROL,
-            budget_ms=1e9,
-            on_result=lambda _, result: results.append(result),
-        ).run()
+        run_pool([TinyUnit() for _ in range(5_000)], lambda _, result: results.append(result))
     assert len(results) == 5_000
     assert all(result.values == {"": "x" * 4096} for result in results)
 
@@ -203,9 +202,7 @@ def test_crashed_pool_process_loses_only_the_unit_that_crashed_it() -> None:
     results: dict[int, UnitResult] = {}
     units = [CrashingUnit() if number % 500 == 250 else TinyUnit() for number in range(2_000)]
     with time_limit(120):
-        ProcessPool(
-            units, processes=2, process_control=PROCESS_CONTROL, budget_ms=1e9, on_result=results.__setitem__
-        ).run()
+        run_pool(units, results.__setitem__)
     lost = {number for number, result in results.items() if result.failures}
     assert len(results) == 2_000
     assert lost == {250, 750, 1_250, 1_750}

@@ -7,6 +7,7 @@ import pytest
 
 from collectors.contract import AnyCollector
 from collectors.engine import analysis as engine
+from collectors.engine import units
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import discover
 from domain.metrics.report import Analysis
@@ -30,7 +31,7 @@ BUDGET_SECONDS = 1
 
 @pytest.fixture(autouse=True)
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "FILE_DEADLINE_SECONDS", FILE_SECONDS)
+    monkeypatch.setattr(units, "FILE_DEADLINE_SECONDS", FILE_SECONDS)
 
 
 def collectors(*names: str) -> Sequence[AnyCollector]:

@@ -501,6 +501,15 @@ def burn_cpu(request: Mapping[str, Any], report_progress: ReportProgress) -> Map
     return {"done": True}
 
 
+def count_attached_bytes(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
+    """Return the length of the attachment, and a list in so many parts."""
+    parts = request["parts"]
+    count = len(request["attachment"]())
+    for number in range(parts):
+        report_progress({"items": [number, 10 + number]})
+    return {"bytes": count}
+
+
 def send_raw_bytes(request: Mapping[str, Any], report_progress: ReportProgress) -> Mapping[str, Any]:
     """Send raw bytes to the worker on every open socket, and leave a sleeping process behind."""
     pid = os.fork()

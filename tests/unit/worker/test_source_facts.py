@@ -1,5 +1,6 @@
 """The cache of facts: what is stored for whom, and what a child can add to it."""
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,10 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def numbers(*values: int) -> bytes:
+    return array("I", values).tobytes()
+
+
 @given(ENTRIES)
 def test_attachment_is_decoded_to_its_entries(entries: dict[bytes, bytes]) -> None:
     assert unpack(pack(entries)) == entries
@@ -68,9 +73,18 @@ def test_damaged_attachment_is_refused_or_decoded_to_byte_strings() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xc4\x01a", b"\xc0\xc0", b"\x90\x90", b"\x80" * 4, b"\xa1a\xa1b", b"\xdd\xff\xff\xff\xff"]
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(numbers(0)[:3], id="half a number"),
+        pytest.param(numbers(2, 1, 1) + b"a", id="a part is missing"),
+        pytest.param(numbers(2, 1, 1) + b"abc", id="more than the parts"),
+        pytest.param(numbers(1, 1) + b"a", id="a name without an entry"),
+        pytest.param(numbers(2, 1), id="a length is missing"),
+        pytest.param(numbers(0xFFFFFFFE), id="more parts than bytes"),
+    ],
 )
-def test_other_msgpack_types_are_refused(data: bytes) -> None:
+def test_other_data_is_no_attachment(data: bytes) -> None:
     with pytest.raises(ValueError, match="not an attachment"):
         unpack(data)
 

@@ -7,10 +7,10 @@ names files, never digests. The worker drops what the child says about a file th
 
 Suppose that a file takes over the pool process that parses it. It can then return false facts about itself, and about
 the other files of the tree that this process was given. It cannot return facts about files of another pool process:
-`collectors.engine.process_pool` refuses them. The false facts outlive the run, but only for the same user and the same
-source: another user, or another source of the same user, stores the same file under another digest. This is why nothing
-is shared between users or sources, although sharing would save work. False facts end when the file, the tools or this
-project's code change, or when the cache entry expires.
+`collectors.engine.pool.process_pool` refuses them. The false facts outlive the run, but only for the same user and the
+same source: another user, or another source of the same user, stores the same file under another digest. This is why
+nothing is shared between users or sources, although sharing would save work. False facts end when the file, the tools
+or this project's code change, or when the cache entry expires.
 
 Whoever can write to Redis can change the cached facts. An entry that does not decode, or has a wrong shape, is a miss
 (`collectors.engine.file_facts_cache`). An entry of the right shape is believed.
@@ -79,7 +79,7 @@ class SourceFacts:
             return
         if HISTORY_KEY in entries:
             entries[LATEST_HISTORY_KEY] = entries[HISTORY_KEY]
-        wanted = {known.missing[name]: entry for name, entry in entries.items() if name in known.missing}
+        wanted = {known.missing[name]: bytes(entry) for name, entry in entries.items() if name in known.missing}
         if wanted:
             await self._cache.put(wanted)
 

@@ -1,12 +1,13 @@
 """Wire format of cached facts between the worker and the child that collects: names and entries, alternating.
 
-The analysed code may have taken over the child. So the worker decodes nothing but plain byte strings, whose lengths the
-attachment's own length limits.
+An attachment is the number of these parts, the length of each, and all of them; numbers have four bytes, in native byte
+order. The analysed code may have taken over the child. So the worker decodes nothing but plain byte strings, whose
+lengths the attachment's own length limits.
 """
 
+from array import array
 from collections.abc import Mapping
-
-import msgpack
+from itertools import accumulate, pairwise
 
 HISTORY_KEY = b"/churn"
 """Name of the facts about the commits of the analysed branch. No relative path of a file starts with a slash."""
@@ -14,22 +15,30 @@ HISTORY_KEY = b"/churn"
 LATEST_HISTORY_KEY = HISTORY_KEY + b"/"
 """Name of the facts about the commits of the branch that was analysed last."""
 
+_NUMBER_BYTES = array("I").itemsize
 
-def pack(entries: Mapping[bytes, bytes]) -> bytes:
+
+def pack(entries: Mapping[bytes, bytes | memoryview]) -> bytes:
     """Encode entries by name as one attachment."""
-    return b"".join(msgpack.packb(part, use_bin_type=True) for pair in entries.items() for part in pair)
+    parts = [part for pair in entries.items() for part in pair]
+    return b"".join([array("I", [len(parts), *map(len, parts)]), *parts])
 
 
-def unpack(attachment: bytes) -> dict[bytes, bytes]:
-    """Decode an attachment. Raises ValueError for anything that `pack` does not produce."""
-    reader = msgpack.Unpacker(
-        None, max_buffer_size=len(attachment) + 1, max_str_len=0, max_array_len=0, max_map_len=0, max_ext_len=0
-    )
-    reader.feed(attachment)
-    try:
-        parts = list(reader)
-    except (msgpack.exceptions.UnpackException, ValueError) as error:
-        raise ValueError("not an attachment") from error
-    if reader.tell() != len(attachment) or len(parts) % 2 or not set(map(type, parts)) <= {bytes}:
+def unpack(attachment: bytes) -> dict[bytes, memoryview]:
+    """Decode an attachment to entries that are views of it. Raises ValueError for what `pack` does not produce."""
+    if len(attachment) < _NUMBER_BYTES:
         raise ValueError("not an attachment")
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+    (count,) = array("I", attachment[:_NUMBER_BYTES])
+    start = _NUMBER_BYTES * (count + 1)
+    lengths = attachment[_NUMBER_BYTES:start]
+    if count % 2 or start > len(attachment):
+        raise ValueError("not an attachment")
+    ends = list(accumulate(array("I", lengths), initial=start))
+    if ends[-1] != len(attachment):
+        raise ValueError("not an attachment")
+    view = memoryview(attachment)
+    parts = [view[first:end] for first, end in pairwise(ends)]
+    return {bytes(name): entry for name, entry in zip(parts[::2], parts[1::2], strict=True)}
+
+
+NO_ENTRIES = pack({})

@@ -11,6 +11,7 @@ import pytest
 
 from collectors.contract import TREE_PATH, FileCollector, PackageFinder, Totals, TreeCollector
 from collectors.engine import analysis as engine
+from collectors.engine import units
 from collectors.engine.analysis import Options, analyse
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree
@@ -234,7 +235,7 @@ def exit_at_once() -> None:
 def test_broken_step_fails_one_file_of_one_collector(
     tmp_path: Path, run: Callable[..., Analysis], act: Callable[[], Any], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "FILE_DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(units, "FILE_DEADLINE_SECONDS", 1.0)
     analysis = run(write_tree(tmp_path, FILES), [Names(), Saboteur(act)])
     assert analysis.metrics == {"names": {"total": 4}, "saboteur": {"total": 3}}
     assert analysis.completeness["collectors"] == {"names": "ok", "saboteur": "partial"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectors.engine import analysis as engine
+from collectors.engine import units
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.discovery import discover
 from collectors.engine.file_facts_cache import FileFactsCache
@@ -64,7 +64,7 @@ def write(root: Path, files: dict[str, str]) -> SourceTree:
 def test_document_does_not_depend_on_order_or_number_of_processes(
     files: dict[str, str], seed: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # so that even tiny files are distributed over all processes
+    monkeypatch.setattr(units, "BYTES_PER_PROCESS", 16)  # so that even tiny files are distributed over all processes
     tree = write(tmp_path_factory.mktemp("tree"), files)
     shuffled = list(tree.entries)
     random.Random(seed).shuffle(shuffled)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from collectors.contract import FileCollector, Totals
 from collectors.engine import analysis as engine
+from collectors.engine import units
 from collectors.engine.analysis import Options, analyse
 from collectors.engine.file_facts_cache import FORMAT, FileFactsCache, pack, unpack
-from collectors.engine.process_pool import encode_message
+from collectors.engine.pool.pool_process import encode_message
 from collectors.schemas import Schema, counts, single
 from collectors.source.source_tree import SourceFile, SourceTree
 from domain.findings.identity import content_digest
@@ -111,6 +112,21 @@ def test_file_with_an_invalid_cache_entry_is_inspected_again(
     assert set(cache.new_entries) == {b"a.py"}
 
 
+def test_findings_are_reported_once_where_cached_facts_turn_out_to_be_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "discover", lambda: (Names(),))
+    tree = tree_of(tmp_path, {"a.py": "x = 1\n", "b.py": "y = 2\nz = 3\n"})
+    cache = FileFactsCache({b"a.py": pack({"": FILE, "names": -1}), b"b.py": pack({"": FILE, "names": 41})})
+    parts: list[Any] = []
+    options = Options(processes=2, collector_timeout=20, on_findings=parts.append)
+    analysis = analyse(tree, FetchedSource(has_history=False), options, cache=cache)
+    assert analysis.metrics["names"] == {"total": 3}
+    assert analysis.errors == []
+    assert parts == [[]]
+    assert set(cache.new_entries) == {b"a.py", b"b.py"}
+
+
 @given(st.binary(max_size=64))
 def test_unpacking_random_bytes_does_not_raise(entry: bytes) -> None:
     assert unpack(entry, SCHEMAS) is None
@@ -139,7 +155,7 @@ def own_answers() -> int:
 def test_answer_for_a_unit_or_step_of_another_process_is_refused(
     forged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BYTES_PER_PROCESS", 16)  # one file for each process
+    monkeypatch.setattr(units, "BYTES_PER_PROCESS", 16)  # one file for each process
     texts = {"bad.py": "x = 1\n" * 3, "b.py": "x = 1\n" * 2, "c.py": "x = 1\n"}
 
     class Forger(Names):

@@ -90,12 +90,17 @@ def run_unit(unit: Unit, skip: Mapping[str, str], on_step: Callable[[int], None]
 
 
 def run_in_this_process(
-    units: Sequence[Unit], on_result: Callable[[int, UnitResult], None], *, beside: Container[int] = ()
+    units: Sequence[Unit],
+    on_result: Callable[[int, UnitResult], None],
+    *,
+    native: Container[int] = (),
+    beside: Iterable[None] = (),
 ) -> None:
     """Run the units in order, without the protection of a pool process: a crash ends this process.
 
-    The units at the positions `beside` wait for a process of a tool: a thread runs them beside the others. Values pass
-    through msgpack, so that they equal those of a pool process.
+    The units at the positions `native` wait for a process of a tool: a thread runs them beside the others. `beside` is
+    exhausted first. Units that it or `on_result` appends run after all of these. Values pass through msgpack, so that
+    they equal those of a pool process.
     """
 
     def run(index: int) -> UnitResult:
@@ -104,15 +109,21 @@ def run_in_this_process(
         return result
 
     def work() -> None:
-        with (
-            supervisor_kills_descendants(),
-            _running_beside(run, [n for n in range(len(units)) if n in beside]) as others,
-        ):
-            for index in range(len(units)):
-                if index not in beside:
-                    on_result(index, run(index))
-        for index, result in others.items():
-            on_result(index, result)
+        done = 0
+        for _ in beside:
+            pass
+        while done < len(units):
+            known = range(done, len(units))
+            with (
+                supervisor_kills_descendants(),
+                _running_beside(run, [index for index in known if index in native]) as others,
+            ):
+                for index in known:
+                    if index not in native:
+                        on_result(index, run(index))
+            for index, result in others.items():
+                on_result(index, result)
+            done = known.stop
 
     run_on_deep_stack(work)
 

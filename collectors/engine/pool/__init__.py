@@ -1,0 +1,1 @@
+"""Execution of units of work: in disposable processes, or in this one."""
