@@ -7,7 +7,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: demo test test-browser test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth clean help goldens calibrate docs pages
+.PHONY: demo test test-browser test-pooler test-pythons fuzz audit faults parity check lint types contracts lock bench bench-latency bench-queue bench-growth bench-http clean help goldens calibrate docs pages
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 14
@@ -102,6 +102,9 @@ bench-queue: $(STAMP) $(BENCH_STAMP) ## measure jobs a second beside other queue
 
 bench-growth: $(STAMP) ## print the buffers of the hot path's statements at 1,000, 100,000 and 1,000,000 jobs
 	$(BIN)/python -m benchmarks.growth
+
+bench-http: $(STAMP) ## measure requests a second of the HTTP service beside bare FastAPI routes with the same statements
+	$(BIN)/python -m benchmarks.http
 
 lock: $(STAMP) ## write the hashed locks from the ranges in pyproject.toml
 	$(COMPILE) --extra http pyproject.toml -o requirements.lock

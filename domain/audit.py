@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 from uuid import UUID
 
@@ -85,6 +86,7 @@ class Actor:
         )
 
 
+@lru_cache(maxsize=1_024)
 def parse_address(text: str | None) -> str | None:
     """Return an IPv4 or IPv6 address in its usual form, without a zone; None for anything else."""
     try:

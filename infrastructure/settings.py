@@ -63,7 +63,8 @@ class Settings(BaseSettings):
     db_pool_size: PositiveInt = 5
     """Connections to PostgreSQL that a process keeps open."""
     db_max_overflow: NonNegativeInt = 10
-    """Additional connections to PostgreSQL that a process opens under load and closes afterwards."""
+    """Additional connections to PostgreSQL that a process opens under load and closes afterwards; `vibe8 serve` keeps
+    them."""
     db_pooler: Literal["none", "transaction"] = "none"
     """`transaction`: `DATABASE_URL` is the address of PgBouncer, or of another pooler, that lends a connection to
     PostgreSQL for one transaction. `vibe8 migrate` needs PostgreSQL's own address and `none`."""

@@ -2,14 +2,18 @@
 
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
-from sqlalchemy import URL, QueuePool, event, text
+import asyncpg
+from sqlalchemy import URL, QueuePool, TextClause, event, text
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import greenlet_spawn
 
 from infrastructure.database.connecting import connect_arguments, sqlalchemy_url
 from infrastructure.database.errors import translated_errors
@@ -138,6 +142,30 @@ class Database:
         async with translated_errors(), self._engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    async def fetch(self, statement: TextClause, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Run one statement that is its own transaction, and return its rows.
+
+        As `autocommit`, and cheaper: the driver gets the statement itself, and SQLAlchemy lends the connection alone.
+        For what is read with every request. Raises what `unit_of_work` raises.
+        """
+        if self._pooled:
+            async with self.unit_of_work() as work:
+                return [dict(row) for row in (await work.execute(statement, values)).mappings()]
+        sql, names = _driver_form(statement)
+        async with translated_errors():
+            lent = await self._engine.raw_connection()
+            driver: Any = lent.driver_connection
+            try:
+                rows: Sequence[Mapping[str, Any]] = await driver.fetch(sql, *[values[name] for name in names])
+            except asyncpg.PostgresError:
+                await greenlet_spawn(lent.close)
+                raise
+            except BaseException:  # cancelled or broken: nobody knows what the server does with the connection
+                await greenlet_spawn(lent.invalidate)
+                raise
+            await greenlet_spawn(lent.close)
+        return rows
+
     async def ping(self) -> str:
         """Return the server's version. Raises ServiceUnavailableError."""
         async with self.unit_of_work() as connection:
@@ -162,3 +190,10 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+@cache
+def _driver_form(statement: TextClause) -> tuple[str, Sequence[str]]:
+    """Return a statement with numbered parameters, as the driver takes it, and the names of its parameters in order."""
+    compiled: Any = statement.compile(dialect=asyncpg_dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), tuple(compiled.positiontup)

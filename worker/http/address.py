@@ -1,11 +1,14 @@
-"""From where a request comes: the address and the program that the audit log gets."""
+"""From where a request comes: the address and the program that the audit log gets, and the client that writes them."""
 
 from collections.abc import Sequence
 
 from starlette.requests import Request
 
+from worker.client import Client
 from worker.http.middleware.headers import header_values, only_header
 from worker.http.options import HttpOptions
+
+_CLIENT_KEY = "vibe8.client"
 
 
 def client_address(request: Request, options: HttpOptions) -> str | None:
@@ -25,3 +28,12 @@ def client_address(request: Request, options: HttpOptions) -> str | None:
 def user_agent(request: Request) -> str | None:
     """Return the program that made the request."""
     return only_header(request.scope, "user-agent")
+
+
+def client_for(request: Request, client: Client, options: HttpOptions) -> Client:
+    """Return the client whose acts have the request's address and agent in the audit log, made once for a request."""
+    state = request.scope["state"]
+    made: tuple[Client, Client] | None = state.get(_CLIENT_KEY)
+    if made is None or made[0] is not client:
+        made = state[_CLIENT_KEY] = client, client.for_request(client_address(request, options), user_agent(request))
+    return made[1]

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from worker.client import Client
 from worker.client.operator import OperatorClient
-from worker.http.address import client_address, user_agent
+from worker.http.address import client_address, client_for, user_agent
 from worker.http.identity import Identity, Permission
 from worker.http.middleware.context import context_of
 from worker.http.problems import NOT_FOUND, PERMISSION_MISSING, ProblemError, unauthenticated
@@ -50,7 +50,7 @@ class Permit:
 def client_of(request: Request) -> Client:
     """Return a client whose acts have the request's address and agent in the audit log."""
     service = service_of(request)
-    return service.client.for_request(client_address(request, service.options), user_agent(request))
+    return client_for(request, service.client, service.options)
 
 
 async def operator_of(

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from domain.keys import USER_PERMISSIONS, Permission, RateLimit
 from worker.client import Client
-from worker.http.address import client_address, user_agent
+from worker.http.address import client_for
 from worker.http.middleware.headers import header_values
 from worker.http.options import HttpOptions
 from worker.http.problems import unauthenticated
@@ -66,6 +66,5 @@ class BearerKeys:
         scheme, _, text = values[0].partition(" ")
         if len(values) > 1 or scheme.lower() != "bearer":
             raise unauthenticated("the header must be one `Authorization: Bearer KEY`")
-        client = self.client.for_request(client_address(request, self.options), user_agent(request))
-        key = await client.keys.authenticate(text.strip())
+        key = await client_for(request, self.client, self.options).keys.authenticate(text.strip())
         return Identity(user_id=key.user_id, permissions=key.permissions, rate_limit=key.rate_limit)

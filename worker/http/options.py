@@ -48,6 +48,8 @@ class HttpOptions:
 
     def trusts(self, peer: str | None) -> bool:
         """Return whether the peer of a connection is one of the trusted proxies."""
+        if not self.trusted_proxies:
+            return False
         address = parse_address(peer)
         if address is None:
             return False

@@ -1,16 +1,18 @@
 """API keys: made, listed, found by their prefix, and revoked. Each of these acts has its entry in the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import Action, Actor, Resource
 from domain.errors import LimitExceededError, NotFoundError
 from domain.keys import MAX_KEYS, ApiKey, KeyRequest, Permission
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.engine import Database
 
 USED_SECONDS = 60
 """`last_used` moves at most once in so many seconds."""
@@ -144,14 +146,6 @@ class ApiKeyRepository:
             raise NotFoundError(f"there is no API key {key_id}")
         return _key(row)
 
-    async def find(self, prefix: str) -> Sequence[StoredKey]:
-        """Return the keys with this prefix: one, but that two random prefixes may be equal."""
-        rows = (await self._connection.execute(_FIND, {"prefix": prefix})).mappings()
-        return [
-            StoredKey(key=_key(row), key_hash=row["key_hash"], expired=row["expired"], unused=row["unused"])
-            for row in rows
-        ]
-
     async def revoke(self, key_id: UUID, actor: Actor) -> None:
         """Make the key unusable."""
         await self._connection.execute(_REVOKE, {"key_id": key_id, **actor_values(actor)})
@@ -173,7 +167,15 @@ class ApiKeyRepository:
         return (await self._connection.execute(_DELETE_OF_USER, {"user_id": user_id, "limit": limit})).rowcount
 
 
-def _key(row: RowMapping) -> ApiKey:
+async def find_keys(database: Database, prefix: str) -> Sequence[StoredKey]:
+    """Return the keys with this prefix: one, but that two random prefixes may be equal."""
+    return [
+        StoredKey(key=_key(row), key_hash=row["key_hash"], expired=row["expired"], unused=row["unused"])
+        for row in await database.fetch(_FIND, {"prefix": prefix})
+    ]
+
+
+def _key(row: Mapping[Any, Any]) -> ApiKey:
     return ApiKey(
         key_id=row["id"],
         user_id=row["user_id"],

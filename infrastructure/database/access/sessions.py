@@ -1,10 +1,11 @@
 """Sessions of people in a browser, and the links that sign them in. Signing in and out is in the audit log."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import Action, Actor, Resource
@@ -12,6 +13,7 @@ from domain.errors import InvalidKeyError, NotFoundError
 from domain.keys import Permission
 from domain.sessions import IDLE_HOURS, LINK_MINUTES, LINK_USED, MAX_SESSIONS, SESSION_DAYS, Session
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.engine import Database
 
 SEEN_SECONDS = 60
 """`last_seen_at` moves at most once in so many seconds."""
@@ -157,11 +159,6 @@ class SessionRepository:
         }
         return _session((await self._connection.execute(_INSERT, values)).mappings().one())
 
-    async def find(self, token_hash: bytes) -> FoundSession | None:
-        """Return the session if it is valid: neither ended nor idle for too long, and its key, if any, usable."""
-        row = (await self._connection.execute(_FIND, {"token_hash": token_hash})).mappings().one_or_none()
-        return None if row is None else FoundSession(session=_session(row), unseen=row["unseen"])
-
     async def touch(self, session_id: UUID) -> None:
         """Set `last_seen_at`."""
         await self._connection.execute(_TOUCH, {"session_id": session_id})
@@ -183,7 +180,13 @@ class SessionRepository:
         return (await self._connection.execute(_DELETE_EXPIRED, {"limit": limit})).rowcount
 
 
-def _session(row: RowMapping) -> Session:
+async def find_session(database: Database, token_hash: bytes) -> FoundSession | None:
+    """Return the session if it is valid: neither ended nor idle for too long, and its key, if any, usable."""
+    rows = await database.fetch(_FIND, {"token_hash": token_hash})
+    return FoundSession(session=_session(rows[0]), unseen=rows[0]["unseen"]) if rows else None
+
+
+def _session(row: Mapping[Any, Any]) -> Session:
     return Session(
         session_id=row["id"],
         user_id=row["user_id"],

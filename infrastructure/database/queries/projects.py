@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.runs import ProjectSummary
+from infrastructure.database.engine import Database
 
 SCORES_SHOWN = 30
 """Scores of one project: those of its newest runs of the newest run's branch."""
@@ -42,20 +42,20 @@ _PROJECTS = text(f"""
 """)  # nosec B608 # noqa: S608 - no input in it
 
 
-async def list_projects(connection: AsyncConnection, user_id: UUID, *, after: str, limit: int) -> list[ProjectSummary]:
+async def fetch_projects(database: Database, user_id: UUID, *, after: str, limit: int) -> list[ProjectSummary]:
     """Return the user's projects in the order of their keys, those after the key `after`."""
-    rows = await connection.execute(_PROJECTS, {"user_id": user_id, "after": after, "limit": limit})
+    rows = await database.fetch(_PROJECTS, {"user_id": user_id, "after": after, "limit": limit})
     return [
         ProjectSummary(
-            project_key=row.project_key,
-            run_id=row.run_id,
-            created_at=row.created_at,
-            name=row.project_name or row.git_repo_url or row.upload_filename or row.project_key,
-            branch=row.git_branch,
-            quality_score=None if row.quality_score is None else float(row.quality_score),
-            review_verdict=row.review_verdict,
-            tool_versions=row.tool_versions or {},
-            scores=[None if score is None else float(score) for score in row.scores],
+            project_key=row["project_key"],
+            run_id=row["run_id"],
+            created_at=row["created_at"],
+            name=row["project_name"] or row["git_repo_url"] or row["upload_filename"] or row["project_key"],
+            branch=row["git_branch"],
+            quality_score=None if row["quality_score"] is None else float(row["quality_score"]),
+            review_verdict=row["review_verdict"],
+            tool_versions=row["tool_versions"] or {},
+            scores=[None if score is None else float(score) for score in row["scores"]],
         )
         for row in rows
     ]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
@@ -14,6 +15,7 @@ from domain.jobs import Job, JobCursor, JobStatus, Transition
 from domain.options import evaluation_id_of
 from domain.text import JSON, one_line, printable
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
+from infrastructure.database.engine import Database
 from infrastructure.database.evaluations.ending import end_members, reopen
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.claims import TURN_OF_USER
@@ -141,10 +143,8 @@ class JobRepository:
 
     async def get(self, job_id: str) -> Job:
         """Return the job. Raises NotFoundError."""
-        row = (await self._connection.execute(_GET, _job_id_parameter(job_id))).mappings().one_or_none()
-        if row is None:
-            raise NotFoundError(f"there is no job {one_line(job_id, 80)}")
-        return job_from_row(row)
+        rows = (await self._connection.execute(_GET, _job_id_parameter(job_id))).mappings().all()
+        return _only_job(rows, job_id)
 
     async def find_id(self, prefix: str, user_id: UUID | None = None) -> str:
         """Return the id of the only job, of that user or of all, whose id begins with the hexadecimal `prefix`.
@@ -191,10 +191,7 @@ class JobRepository:
         after: JobCursor | None = None,
     ) -> list[Job]:
         """Return one page of the user's jobs, newest first, starting after `after`. All pages cost the same."""
-        before, before_id = (None, "") if after is None else (after.created_at, printable(after.job_id))
-        place = {"before": before, "before_id": before_id}
-        values = {"user_id": user_id, "status": status, "since": since, "limit": limit, **place}
-        return await self._jobs(_LIST, values)
+        return await self._jobs(_LIST, _page_values(user_id, status, since, limit, after))
 
     async def request_cancel(self, job_id: str, actor: Actor = Actor()) -> Job:  # noqa: B008 - frozen
         """Cancel a job: a pending one fails at once, a running one is marked and its worker ends it.
@@ -252,6 +249,39 @@ class JobRepository:
 
     async def _jobs(self, statement: TextClause, values: Mapping[str, JSON]) -> list[Job]:
         return [job_from_row(row) for row in (await self._connection.execute(statement, values)).mappings()]
+
+
+async def fetch_job(database: Database, job_id: str) -> Job:
+    """Return the job, as `JobRepository.get` in a transaction of its own. Raises NotFoundError."""
+    return _only_job(await database.fetch(_GET, _job_id_parameter(job_id)), job_id)
+
+
+async def fetch_jobs(
+    database: Database,
+    user_id: UUID,
+    *,
+    status: JobStatus | None,
+    since: datetime | None,
+    limit: int,
+    after: JobCursor | None,
+) -> list[Job]:
+    """Return one page of the user's jobs, as `JobRepository.list_jobs` in a transaction of its own."""
+    values = _page_values(user_id, status, since, limit, after)
+    return [job_from_row(row) for row in await database.fetch(_LIST, values)]
+
+
+def _page_values(
+    user_id: UUID, status: JobStatus | None, since: datetime | None, limit: int, after: JobCursor | None
+) -> dict[str, JSON]:
+    before, before_id = (None, "") if after is None else (after.created_at, printable(after.job_id))
+    place = {"before": before, "before_id": before_id}
+    return {"user_id": user_id, "status": status, "since": since, "limit": limit, **place}
+
+
+def _only_job(rows: Sequence[Mapping[Any, Any]], job_id: str) -> Job:
+    if not rows:
+        raise NotFoundError(f"there is no job {one_line(job_id, 80)}")
+    return job_from_row(rows[0])
 
 
 def _job_id_parameter(job_id: str) -> dict[str, JSON]:

@@ -24,7 +24,7 @@ from domain.keys import (
     parse_prefix,
     require_usable,
 )
-from infrastructure.database.access.api_keys import ApiKeyRepository, StoredKey
+from infrastructure.database.access.api_keys import ApiKeyRepository, StoredKey, find_keys
 from infrastructure.redis.key_usage import KeyUse
 from worker.client.accounts.ownership import owned_key
 from worker.client.connections import Connections
@@ -98,9 +98,7 @@ class KeysClient:
         Raises InvalidKeyError for a key that is malformed, unknown, revoked or expired, and RateLimitedError.
         """
         prefix = parse_prefix(text)
-        async with self._database.autocommit() as connection:
-            candidates = await ApiKeyRepository(connection).find(prefix)
-        stored = _matching(candidates, hash_key(text))
+        stored = _matching(await find_keys(self._database, prefix), hash_key(text))
         key, now = stored.key, datetime.now(UTC)
         day = f"{now:%Y-%m-%d}"
         use = await self._usage.count(key.key_id, key.rate_limit, self._actor.address, day)

@@ -8,7 +8,7 @@ from domain.audit import Actor
 from domain.errors import InvalidKeyError, PermissionDeniedError
 from domain.keys import USER_PERMISSIONS, Permission, parse_permissions
 from domain.sessions import LINK_USED, SECRET_BYTES, SESSION_ENDED, CreatedSession, Session, hash_secret
-from infrastructure.database.access.sessions import SessionRepository
+from infrastructure.database.access.sessions import SessionRepository, find_session
 from worker.client.accounts.keys import KeysClient
 from worker.client.connections import Connections
 
@@ -74,11 +74,11 @@ class SessionsClient:
     async def identify(self, text: str) -> Session:
         """Return the session of this text. Raises InvalidKeyError for one that is unknown or has ended."""
         token_hash = hash_secret(text, SESSION_ENDED)
-        async with self._database.autocommit() as connection:
-            found = await SessionRepository(connection).find(token_hash)
-            if found is None:
-                raise InvalidKeyError(SESSION_ENDED)
-            if found.unseen:
+        found = await find_session(self._database, token_hash)
+        if found is None:
+            raise InvalidKeyError(SESSION_ENDED)
+        if found.unseen:
+            async with self._database.autocommit() as connection:
                 await SessionRepository(connection).touch(found.session.session_id)
         return found.session
 

@@ -12,7 +12,7 @@ from domain.jobs import Job, JobCursor, JobStatus
 from domain.plans import Plans
 from domain.text import one_line
 from domain.webhooks import WebhookDelivery
-from infrastructure.database.repositories.jobs import JobRepository
+from infrastructure.database.repositories.jobs import JobRepository, fetch_job, fetch_jobs
 from infrastructure.database.repositories.runs import RunRepository
 from infrastructure.database.repositories.webhook_deliveries import WebhookDeliveryRepository
 from worker.client.accounts.ownership import owned_job
@@ -35,8 +35,7 @@ class OwnedJobs:
 
     async def get(self, user_id: UUID, job_id: str) -> Job:
         """See `Client.get_job`."""
-        async with self.connections.database.unit_of_work() as work:
-            return owned_job(await JobRepository(work).get(job_id), user_id)
+        return owned_job(await fetch_job(self.connections.database, job_id), user_id)
 
     async def list_page(
         self,
@@ -50,9 +49,8 @@ class OwnedJobs:
         """See `Client.list_jobs`."""
         limit = max(1, min(limit, MAX_LISTED_JOBS))
         earliest = None if since is None else datetime.now(UTC) - min(max(since, timedelta()), MAX_JOB_AGE)
-        async with self.connections.database.unit_of_work() as work:
-            jobs = JobRepository(work)
-            return await jobs.list_jobs(user_id, status=status, since=earliest, limit=limit, after=after)
+        database = self.connections.database
+        return await fetch_jobs(database, user_id, status=status, since=earliest, limit=limit, after=after)
 
     async def webhook_deliveries(self, user_id: UUID, job_id: str) -> list[WebhookDelivery]:
         """See `Client.list_webhook_deliveries`."""

@@ -1,10 +1,12 @@
 """The projects of a user: whatever has been analysed under one name."""
 
+from functools import lru_cache
 from uuid import UUID
 
 from domain.runs import ProjectSummary
 from infrastructure.database.engine import Database
-from infrastructure.database.queries.projects import list_projects
+from infrastructure.database.queries.projects import fetch_projects
+from infrastructure.json_codec import dumps, loads
 from worker.results.calibration import standing_to_json
 
 MAX_LISTED_PROJECTS = 100
@@ -12,8 +14,13 @@ MAX_LISTED_PROJECTS = 100
 
 def project_grade(project: ProjectSummary) -> str | None:
     """Return the grade A to E of the project's newest run, as in its result; None where it is not known."""
-    standing = standing_to_json({}, None, project.tool_versions, project.quality_score)
-    grade: str | None = standing["grade"]
+    return _grade(project.quality_score, dumps(project.tool_versions))
+
+
+@lru_cache(maxsize=1_000)
+def _grade(quality_score: float | None, tool_versions: bytes) -> str | None:
+    """Return the grade; most projects of a list have the same tools. `tool_versions` is JSON, which can be a key."""
+    grade: str | None = standing_to_json({}, None, loads(tool_versions), quality_score)["grade"]
     return grade
 
 
@@ -29,5 +36,4 @@ class ProjectsClient:
         For the next page, pass the last one's `project_key` as `after`; an empty page is the end.
         """
         limit = max(1, min(limit, MAX_LISTED_PROJECTS))
-        async with self._database.unit_of_work() as work:
-            return await list_projects(work, user_id, after=(after or "").replace("\0", ""), limit=limit)
+        return await fetch_projects(self._database, user_id, after=(after or "").replace("\0", ""), limit=limit)

@@ -3,12 +3,13 @@
 import re
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from prometheus_client import Counter, Histogram
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,8 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every answer that does not set its own."""
+
+_SECURITY_HEADERS = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +77,7 @@ class ContextLayer:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
-                _add_headers(MutableHeaders(scope=message), context)
+                message["headers"] = [*(sent := message.get("headers", ())), *_missing_headers(sent, context)]
             await send(message)
 
         name, attributes = (
@@ -106,14 +109,17 @@ def _request_id(scope: Scope) -> str:
     return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
-    headers["X-Request-Id"] = context.request_id
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
+def _missing_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContext) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers that every answer has, but for those of SECURITY_HEADERS that this one has set."""
+    present = {name.lower() for name, _ in headers}
+    yield b"x-request-id", context.request_id.encode()
+    for header in _SECURITY_HEADERS:
+        if header[0] not in present:
+            yield header
     if (limit := context.rate_limit) is not None:
         # draft-ietf-httpapi-ratelimit-headers-10: the policy (quota, window), and what is left of it.
-        headers["RateLimit-Policy"] = f'"key";q={limit.limit};w={limit.window_seconds}'
-        headers["RateLimit"] = f'"key";r={limit.remaining};t={limit.reset_seconds}'
+        yield b"ratelimit-policy", f'"key";q={limit.limit};w={limit.window_seconds}'.encode()
+        yield b"ratelimit", f'"key";r={limit.remaining};t={limit.reset_seconds}'.encode()
 
 
 def _record(scope: Scope, context: RequestContext) -> None:
@@ -121,8 +127,9 @@ def _record(scope: Scope, context: RequestContext) -> None:
     seconds = time.monotonic() - context.started
     route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    REQUESTS.labels(method, route, str(context.status)).inc()
-    REQUEST_SECONDS.labels(method, route).observe(seconds)
+    requests, request_seconds = _series(method, route, context.status)
+    requests.inc()
+    request_seconds.observe(seconds)
     quiet = method in ("GET", "HEAD") and 0 < context.status < 400
     (log.debug if quiet else log.info)(
         "http.request",
@@ -132,6 +139,12 @@ def _record(scope: Scope, context: RequestContext) -> None:
         user_id=context.user_id,
         duration_ms=round(seconds * 1000),
     )
+
+
+@cache
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the time series of such requests: they are as many as there are routes, methods and statuses."""
+    return REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(method, route)
 
 
 def context_of(request: Request) -> RequestContext:

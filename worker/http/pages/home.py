@@ -1,5 +1,6 @@
 """The first page: projects with grade, gate and quality over time, the newest jobs, and forms that submit one."""
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -13,6 +14,7 @@ from domain.sources import Authorship
 from domain.text import one_line
 from worker.client.runs.project_list import project_grade
 from worker.export.html.charts.lines import line_chart
+from worker.export.html.charts.svg import Svg
 from worker.export.html.values import fixed, line, moment
 from worker.http.api.request_bodies import FORM_TYPE as UPLOAD_TYPE
 from worker.http.api.request_bodies import media_type, read_form
@@ -25,6 +27,9 @@ from worker.http.pages.layout.visitor import Reading, Submitting
 router = APIRouter(include_in_schema=False)
 
 PROJECTS_SHOWN, JOBS_SHOWN = 50, 10
+CHARTS_KEPT = 1_000
+"""Charts in memory, of a few kB each."""
+
 UPLOAD_FIELDS = frozenset({"project_name"})
 REPOSITORY_FIELDS = frozenset({"url", "branch", "project_name"})
 
@@ -67,10 +72,14 @@ def _project(row: ProjectSummary) -> dict[str, Any]:
         "grade": project_grade(row),
         "verdict": VERDICTS.get(row.review_verdict or "", ("unknown", "not evaluated")),
         "run_id": str(row.run_id),
-        "chart": line_chart(scores, f"Quality of {name}: {scores[0]:.1f} to {scores[-1]:.1f} in {len(scores)} runs")
-        if len(scores) > 1
-        else None,
+        "chart": _chart(name, tuple(scores)) if len(scores) > 1 else None,
     }
+
+
+@lru_cache(maxsize=CHARTS_KEPT)
+def _chart(name: str, scores: tuple[float, ...]) -> Svg:
+    """Return the line of a project's scores. Drawing those of a page takes most of its time, and runs do not change."""
+    return line_chart(scores, f"Quality of {name}: {scores[0]:.1f} to {scores[-1]:.1f} in {len(scores)} runs")
 
 
 @router.post("/submit")

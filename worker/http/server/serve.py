@@ -68,12 +68,23 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: 
     health = HttpHealth()
     status = _status_server(settings, health)
     with nullcontext() if status is None else closing(status):
-        async with environment_tracer() as tracer, open_connections(settings, lazy_redis=True) as connections:
+        kept = _keeping_connections(settings)
+        async with environment_tracer() as tracer, open_connections(kept, lazy_redis=True) as connections:
             client = Client(connections, settings, tracer)
             operator = OperatorClient(connections, settings, tracer)
             async with _watched(health, operator):
                 port = None if status is None else status.port
                 await _run_uvicorn(settings, client, operator, health, tracer, port, on_ready)
+
+
+def _keeping_connections(settings: Settings) -> Settings:
+    """Return the settings with a pool that keeps every connection it has opened.
+
+    Many short requests at once would otherwise open and close the additional ones all the time, which takes several
+    times as long as the requests themselves.
+    """
+    size = settings.db_pool_size + settings.db_max_overflow
+    return settings.model_copy(update={"db_pool_size": size, "db_max_overflow": 0})
 
 
 async def _run_uvicorn(

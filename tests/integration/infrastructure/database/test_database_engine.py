@@ -188,3 +188,38 @@ async def test_connections_have_the_given_name_and_time_zone(database_url: str) 
             assert shown.one() == ("vibe8-test", "UTC")
     finally:
         await database.close()
+
+
+_USERS_NAMED = text("SELECT email, CAST(:text AS text) AS text FROM users WHERE email = :email")
+
+
+async def test_fetch_returns_rows_by_name_and_sees_what_was_committed(database: Database) -> None:
+    await new_user(database, "ann@example.org")
+    values = {"email": "ann@example.org", "text": "a : b"}
+    (row,) = await database.fetch(_USERS_NAMED, values)
+    assert dict(row) == values
+    assert await database.fetch(_USERS_NAMED, {**values, "email": "nobody"}) == []
+
+
+async def test_fetch_translates_errors_and_returns_its_connection(database_url: str) -> None:
+    async with opened(database_url) as database:
+        for _ in range(3):
+            with pytest.raises(ServiceUnavailableError, match="vibe8 migrate"):
+                await database.fetch(text("SELECT 1 FROM no_such_table"), {})
+        with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):
+            await database.fetch(text("SELECT pg_terminate_backend(pg_backend_pid())"), {})
+        assert len(await database.fetch(text("SELECT 1"), {})) == 1
+        assert database.pool_usage() == (0, 1)
+
+
+async def test_a_cancelled_fetch_leaves_no_connection_in_an_unknown_state(database_url: str) -> None:
+    async with opened(database_url) as database:
+        (before,) = await database.fetch(text("SELECT pg_backend_pid() AS pid"), {})
+        task = asyncio.create_task(database.fetch(text("SELECT pg_sleep(60)"), {}))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        (after,) = await database.fetch(text("SELECT pg_backend_pid() AS pid"), {})
+        assert after["pid"] != before["pid"]
+        assert database.pool_usage() == (0, 1)

@@ -13,7 +13,7 @@ from domain.errors import InvalidKeyError, NotFoundError, PermissionDeniedError
 from domain.keys import USER_PERMISSIONS, Permission
 from domain.sessions import MAX_SESSIONS
 from infrastructure.database.access.audit_log import AuditRepository
-from infrastructure.database.access.sessions import SessionRepository
+from infrastructure.database.access.sessions import _FIND, SessionRepository
 from infrastructure.database.engine import Database
 from tests.fixtures.checks.plans import plans_of
 from tests.fixtures.worker_process import System
@@ -189,7 +189,7 @@ async def test_no_statement_reads_all_sessions(client: Client, user_id: UUID, da
         await execute(database, f"ANALYZE {table}")
     token = b"x" * 32
     calls: list[Callable[[SessionRepository], Awaitable[Any]]] = [
-        lambda sessions: sessions.find(token),
+        lambda sessions: sessions._connection.execute(_FIND, {"token_hash": token}),
         lambda sessions: sessions.end(token, Actor()),
         lambda sessions: sessions.end_all(user_id, Actor()),
         lambda sessions: sessions.is_link_usable(token),

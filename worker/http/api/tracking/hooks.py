@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.http.address import client_address, user_agent
+from worker.http.address import client_for
 from worker.http.api.answers import json_response
 from worker.http.api.paths import API_PREFIX, parse_id
 from worker.http.service import service_of
@@ -23,6 +23,6 @@ async def receive_hook(
     An unknown repository and a wrong signature are answered alike.
     """
     key, service = parse_id(repository_id), service_of(request)
-    client = service.client.for_request(client_address(request, service.options), user_agent(request))
+    client = client_for(request, service.client, service.options)
     outcome = await client.repositories.receive_hook(key, request.headers, await request.body())
     return json_response({"outcome": str(outcome)}, 202)
