@@ -3,7 +3,8 @@
 Starts PostgreSQL and Valkey, migrates, and starts a worker process. Submits an earlier commit of the working directory,
 then the working directory with its git history, shows the progress, the result and what changed since that commit.
 Then it tracks a copy of the repository behind a git host, pushes the newest commit to it, and shows how the run of that
-commit compares with the first. At the end it writes a report, and stops everything that it started.
+commit compares with the first. At the end it writes a report, whose link stays valid, and stops everything that it
+started.
 """
 
 import io
@@ -146,7 +147,7 @@ def _write_report(environment: Mapping[str, str]) -> int:
     """Export the newest run as a page into the working directory. Returns an exit code."""
     code = _run(("export", _newest_run(environment), "--format", "html", "--output", REPORT), environment)
     if code == 0:
-        _print_line(f"\nThe report for a browser: {Path(REPORT).resolve()}")
+        _print_line(f"\nThe report, for a browser: {Path(REPORT).resolve().as_uri()}")
     return code
 
 

@@ -26,6 +26,7 @@ OTHER_VARIABLES = {
     "VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FUZZ", "XDG_CACHE_HOME",
     "POSTGRES_PASSWORD", "REDIS_PASSWORD", "POSTGRES_IMAGE", "REDIS_IMAGE", "PYTHON_IMAGE", "VIBE8_VERSION",
 }  # fmt: skip
+CI_VARIABLES = set(re.findall(r"VIBE8_[A-Z]+", (ROOT / "examples/ci/vibe8.sh").read_text()))
 OTEL_VARIABLES = {name for name in vars(environment_variables) if name.startswith("OTEL_")} | {"OTEL_TRACES_EXPORTER"}
 PLACEHOLDERS = {
     "SOURCE",
@@ -143,7 +144,9 @@ def test_named_make_targets_exist(page: Path) -> None:
 
 @pages
 def test_named_variables_exist(page: Path) -> None:
-    known = setting_names() | OTHER_VARIABLES | OTEL_VARIABLES | PLACEHOLDERS | CONSTANTS | {"TYPE_CHECKING"}
+    known = (
+        setting_names() | OTHER_VARIABLES | CI_VARIABLES | OTEL_VARIABLES | PLACEHOLDERS | CONSTANTS | {"TYPE_CHECKING"}
+    )
     assert set(named_variables(page)) <= known
 
 

@@ -14,7 +14,7 @@ from infrastructure.settings import PREFIX, Settings
 from worker.cli.commands.serve import http_installed
 from worker.cli.exit_codes import BAD_INPUT
 
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 

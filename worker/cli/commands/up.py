@@ -88,7 +88,7 @@ def _start_http(http: HttpBeside) -> None:
         print(f"the HTTP API is at {http.address}/api/v1; `vibe8 keys create --name ci` makes a key for it")
         print(f"to read results in a browser, open {asyncio.run(local_sign_in_link(http.address))}")
     else:
-        print("vibe8: the HTTP service does not answer", file=sys.stderr)
+        print("vibe8: the HTTP service does not answer; once it does, `vibe8 sign-in` prints a link", file=sys.stderr)
 
 
 def handle_termination_signals(handler: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:

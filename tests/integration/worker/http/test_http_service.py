@@ -70,6 +70,7 @@ async def read_every_part(http: httpx.AsyncClient, run_url: str) -> None:
     run_id = whole.json()["source"]["run_id"]
     (listed,) = (await http.get(f"{API}/runs", params={"project": "code.zip"})).json()["runs"]
     assert listed["source"]["run_id"] == run_id
+    assert (await http.get(f"{run_url}/summary")).json() == listed
     assert (await http.get(f"{API}/runs", params={"branch": "main"})).json()["runs"] == []
     for part, name in (("file-tree", "file_tree"), ("history", "history"), ("insights", "insights")):
         answer = await http.get(f"{run_url}/{part}")

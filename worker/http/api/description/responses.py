@@ -42,6 +42,7 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     ),
     "list_runs": _one("run_page", "A page of runs."),
     "get_run": _one("result", "The run.", has_etag=True),
+    "get_summary": _one("run_summary", "The run's verdict, score and numbers."),
     "get_file_tree": _one("file_tree", "The folders and files.", has_etag=True),
     "list_findings": _one("finding_page", "A page of findings.", has_etag=True),
     "compare_runs": _one("run_comparison", "The comparison.", has_etag=True),

@@ -83,6 +83,12 @@ async def get_run(request: Request, caller: Reader, run_id: RunId) -> Response:
     return immutable_response(request, await asyncio.to_thread(lambda: dumps(run_to_json(run, None))))
 
 
+@router.get("/{run_id}/summary")
+async def get_summary(caller: Reader, run_id: RunId) -> Response:
+    """Return the run without its large parts, as lists do: its verdict, quality score and numbers."""
+    return json_response(run_summary_to_json(await caller.client.get_run_summary(caller.user_id, parse_id(run_id))))
+
+
 @router.get("/{run_id}/file-tree")
 async def get_file_tree(request: Request, caller: Reader, run_id: RunId) -> Response:
     """Return the run's folders and files with their metrics; null for a run without a tree."""
