@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 
 from domain.findings.severity import FindingSeverity
 from domain.gate.policy import Condition, ConditionKind, Policy
@@ -11,6 +11,9 @@ from domain.text import JSON
 
 SHOWN_FINDINGS = 10
 """The most findings that a condition names; its value is their whole number."""
+
+KEPT_POLICIES = 64
+"""The most policies whose answers without a baseline are kept."""
 
 _SECURITY = "security"
 _PERCENT = 100.0
@@ -99,12 +102,17 @@ def evaluate(policy: Policy, change: Change | None) -> GateResult:
     `not_measured` count for no condition, because nobody wrote them.
     """
     if change is None:
-        reason = "there is no earlier run to compare with"
-        answers = [Answer(condition=each, status=Status.NOT_EVALUATED, reason=reason) for each in policy.conditions]
-        return GateResult(verdict=Verdict.NOT_EVALUATED, answers=answers)
+        return _without_baseline(policy)
     answers = [_answer(condition, policy, change) for condition in policy.conditions]
     rejected = any(answer.status is Status.FAIL for answer in answers)
     return GateResult(verdict=Verdict.REJECTED if rejected else Verdict.APPROVED, answers=answers)
+
+
+@lru_cache(maxsize=KEPT_POLICIES)
+def _without_baseline(policy: Policy) -> GateResult:
+    reason = "there is no earlier run to compare with"
+    answers = tuple(Answer(condition=each, status=Status.NOT_EVALUATED, reason=reason) for each in policy.conditions)
+    return GateResult(verdict=Verdict.NOT_EVALUATED, answers=answers)
 
 
 def _answer(condition: Condition, policy: Policy, change: Change) -> Answer:

@@ -82,8 +82,11 @@ class EndBatcher:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         if not batch:
             return
-        async with self._database.unit_of_work() as work:
-            results = await AttemptEndRepository(work).end([waiting.end for waiting in batch])
+        ends = [waiting.end for waiting in batch]
+        of_evaluations = any(end.evaluation_id is not None for end in ends)
+        transaction = self._database.unit_of_work() if of_evaluations else self._database.driver(transaction=True)
+        async with transaction as work:
+            results = await AttemptEndRepository(work).end(ends)
         for waiting in batch:
             if not waiting.result.done():
                 waiting.result.set_result(results[waiting.end.claim.lease_token])

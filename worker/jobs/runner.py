@@ -95,7 +95,7 @@ class JobRunner:
 
         With `share` more than 1, each small upload brings up to `share` - 1 of its user's next ones along.
         """
-        async with self.database.autocommit() as work:
+        async with self.database.driver() as work:
             claims = await ClaimRepository(work).claim(
                 limit, worker_id=self.worker_id, lease_seconds=LEASE_SECONDS, only_small=only_small, share=share
             )
@@ -107,7 +107,7 @@ class JobRunner:
 
     async def assign_turns(self, limit: int) -> int:
         """Give up to `limit` due jobs without a turn theirs, and return how many. Raises TransientError."""
-        async with self.database.autocommit() as work:
+        async with self.database.driver() as work:
             return await ClaimRepository(work).assign_turns(limit)
 
     async def run(self, claim: Claim, *, express: bool = False, on_ending: Callable[[], None] = lambda: None) -> None:

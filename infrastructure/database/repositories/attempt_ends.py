@@ -3,13 +3,12 @@
 Every end carries its claim's lease token and is written only while the row is `running` under that token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import CancelledByUserError, TokenLostError
@@ -17,6 +16,7 @@ from domain.jobs import Claim
 from domain.options import evaluation_id_of
 from domain.text import JSON, one_line
 from infrastructure.database.access.usage import refund
+from infrastructure.database.engine import DriverConnection, fetch
 from infrastructure.database.evaluations.ending import end_members
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.runs import (
@@ -105,6 +105,12 @@ class AttemptEnd:
         """Characters of the run's documents."""
         return 0 if self.run is None else self.run.size
 
+    @property
+    def evaluation_id(self) -> UUID | None:
+        """The evaluation that the job is a member of."""
+        options = self.claim.job.options
+        return evaluation_id_of(options) if options else None
+
 
 class EndResult(StrEnum):
     """What became of an attempt's end."""
@@ -118,9 +124,9 @@ class EndResult(StrEnum):
 
 
 class AttemptEndRepository:
-    """Ends attempts, within one unit of work."""
+    """Ends attempts, within one unit of work, or in a transaction of the driver where none is of an evaluation."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection | DriverConnection) -> None:
         self._connection = connection
 
     async def end(self, ends: Sequence[AttemptEnd]) -> dict[UUID, EndResult]:
@@ -131,11 +137,13 @@ class AttemptEndRepository:
         runs = [end.run for end in ends if end.run is not None]
         refunds = any(end.kind == TokenLostError.__name__ for end in ends)
         statement = _REFUNDING_END if refunds else _PLAIN_END
-        rows = (await self._connection.execute(statement, {**_columns(ends), **run_columns(runs)})).all()
+        rows = await fetch(self._connection, statement, {**_columns(ends), **run_columns(runs)})
         if runs:
             failpoint("before-commit")
-        found = {row.token: row for row in rows}
-        await end_members(self._connection, (evaluation_id_of(end.claim.job.options) for end in ends))
+        found = {row["token"]: row for row in rows}
+        if any(end.evaluation_id is not None for end in ends):
+            assert isinstance(self._connection, AsyncConnection)  # nosec B101 # noqa: S101 - the caller sees to it
+            await end_members(self._connection, (end.evaluation_id for end in ends))
         return {end.claim.lease_token: _judge(end, found.get(end.claim.lease_token)) for end in ends}
 
 
@@ -150,14 +158,14 @@ def _columns(ends: Sequence[AttemptEnd]) -> dict[str, list[JSON]]:
     }
 
 
-def _judge(end: AttemptEnd, row: Row[Any] | None) -> EndResult:
+def _judge(end: AttemptEnd, row: Mapping[str, JSON] | None) -> EndResult:
     if row is None:
         return EndResult.LOST
-    if row.held:
-        return EndResult.CANCELLED if row.cancelled else EndResult.WRITTEN
+    if row["held"]:
+        return EndResult.CANCELLED if row["cancelled"] else EndResult.WRITTEN
     if end.run is not None:
-        written = row.result_run_id == end.run.run_id
+        written = row["result_run_id"] == end.run.run_id
     else:
         attempt = end.claim.job.attempt
-        written = row.status == "failed" and row.attempt == attempt and row.failed_attempt == str(attempt)
+        written = row["status"] == "failed" and row["attempt"] == attempt and row["failed_attempt"] == str(attempt)
     return EndResult.WRITTEN if written else EndResult.LOST

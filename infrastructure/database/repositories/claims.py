@@ -11,6 +11,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import JOB_VERSION, Claim
+from infrastructure.database.engine import DriverConnection, fetch
 from infrastructure.database.repositories.mapping import JOB_COLUMNS, job_from_row
 from infrastructure.database.tables import WAITS_FOR_CLAIM
 
@@ -103,14 +104,14 @@ _ASSIGN_TURNS = text(f"""
                 ORDER BY created_at, job_id) - 1) END AS turn
         FROM due LEFT JOIN users USING (user_id)
     )
-    UPDATE jobs SET turn = placed.turn FROM placed WHERE jobs.job_id = placed.job_id
+    UPDATE jobs SET turn = placed.turn FROM placed WHERE jobs.job_id = placed.job_id RETURNING jobs.job_id
 """)  # nosec B608 # noqa: S608 - no input in it
 
 
 class ClaimRepository:
-    """Claims and turns, within one unit of work."""
+    """Claims and turns, within one unit of work or on the driver's connection."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection | DriverConnection) -> None:
         self._connection = connection
 
     async def claim(
@@ -126,11 +127,9 @@ class ClaimRepository:
         values: dict[str, str | float] = {"limit": limit, "worker_id": worker_id, "lease": lease_seconds}
         if share > 1 and not only_small:
             statement, values = _CLAIM_SHARING, {**values, "share": share}
-        rows = await self._connection.execute(statement, values)
-        names = tuple(rows.keys())
         claims = []
-        for row in rows:
-            columns = dict(zip(names, row, strict=True))
+        for row in await fetch(self._connection, statement, values):
+            columns = dict(row)
             token, upload = columns.pop("lease_token"), columns.pop("upload")
             previous = columns.pop("previous_worker")
             claims.append(Claim(job=job_from_row(columns), lease_token=token, upload=upload, previous_worker=previous))
@@ -141,4 +140,4 @@ class ClaimRepository:
 
         Safe on many replicas at once.
         """
-        return (await self._connection.execute(_ASSIGN_TURNS, {"limit": limit})).rowcount
+        return len(await fetch(self._connection, _ASSIGN_TURNS, {"limit": limit}))

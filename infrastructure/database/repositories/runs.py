@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from sqlalchemy import TextClause, func, select, text, tuple_, union
@@ -15,7 +16,9 @@ from domain.audit import Action, Actor, Resource
 from domain.errors import InvalidInputError, NotFoundError
 from domain.findings.baseline import Candidate
 from domain.findings.measured_run import MeasuredRun
-from domain.gate.evaluation import Verdict
+from domain.gate.evaluation import KEPT_POLICIES, GateResult, Verdict, evaluate
+from domain.gate.policy import Policy
+from domain.gate.review import Review
 from domain.metrics.report import Analysis
 from domain.options import evaluation_id_of
 from domain.runs import NewRun, Run, RunCursor, RunSummary
@@ -218,11 +221,29 @@ def run_columns(runs: Sequence[SerializedRun]) -> dict[str, list[JSON]]:
 
 def _others(run: NewRun) -> dict[str, str | None]:
     """Return the documents of a run beside its analysis, and its insights, as JSON."""
-    review = None if run.review is None else run.review.to_json()
     documents: dict[str, JSON] = {"comparison": run.comparison, "options": run.options, "tags": run.tags}
-    documents |= {column: None if review is None else review[key] for key, column in REVIEW_COLUMNS.items()}
     documents["insights"] = [] if run.review is None else [each.to_json() for each in run.review.insights]
-    return {name: None if value is None else dumps_for_jsonb(value) for name, value in documents.items()}
+    serialized = {name: None if value is None else dumps_for_jsonb(value) for name, value in documents.items()}
+    return {**serialized, **(dict.fromkeys(REVIEW_COLUMNS.values()) if run.review is None else _of_review(run.review))}
+
+
+def _of_review(review: Review) -> Mapping[str, str]:
+    unjudged = review.verdict is Verdict.NOT_EVALUATED
+    gate = _gate_without_baseline(review.policy) if unjudged else _gate_documents(review.policy, review.gate)
+    stated = {"review_strengths": review.strengths, "review_weaknesses": review.weaknesses}
+    return {**gate, **{column: dumps_for_jsonb(lines) for column, lines in stated.items()}}
+
+
+@lru_cache(maxsize=KEPT_POLICIES)
+def _gate_without_baseline(policy: Policy) -> Mapping[str, str]:
+    return _gate_documents(policy, evaluate(policy, None))
+
+
+def _gate_documents(policy: Policy, gate: GateResult) -> Mapping[str, str]:
+    return {
+        "review_policy": dumps_for_jsonb(policy.to_json()),
+        "review_criteria_checklist": dumps_for_jsonb([answer.to_json() for answer in gate.answers]),
+    }
 
 
 class RunRepository:

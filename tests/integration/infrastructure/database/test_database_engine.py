@@ -14,7 +14,7 @@ from domain.errors import NotFoundError, ServiceUnavailableError
 from infrastructure.database import engine as engine_module
 from infrastructure.database.access.usage import UsageRepository
 from infrastructure.database.connecting import asyncpg_url
-from infrastructure.database.engine import Database, create_engine
+from infrastructure.database.engine import Database, create_engine, fetch
 from infrastructure.settings import Settings
 from tests.fixtures.jobs import claim_next, new_user
 
@@ -68,6 +68,63 @@ async def test_a_terminated_connection_is_reported_and_the_next_unit_of_work_suc
                     pid = await connection.scalar(text("SELECT pg_backend_pid()"))
                     await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
                     await connection.scalar(text("SELECT 1 FROM users"))
+        assert await users(database) == 0
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+async def test_the_driver_runs_a_statement_with_named_parameters_as_sqlalchemy_does(
+    database: Database, *, transaction: bool
+) -> None:
+    statement = text("SELECT CAST(:a AS int) AS a, CAST(:b AS jsonb) AS b, CAST(:a AS int) + 1 AS more")
+    values = {"b": '[{"x": 1}]', "a": 1}
+    async with database.driver(transaction=transaction) as connection:
+        rows = await fetch(connection, statement, values)
+    async with database.unit_of_work() as connection:
+        assert [dict(row) for row in rows] == [dict(row) for row in await fetch(connection, statement, values)]
+    assert [dict(row) for row in rows] == [{"a": 1, "b": [{"x": 1}], "more": 2}]
+
+
+@pytest.mark.parametrize(("transaction", "left"), [(False, 1), (True, 0)])
+async def test_an_error_rolls_back_what_the_driver_did_in_a_transaction(
+    database: Database, *, transaction: bool, left: int
+) -> None:
+    insert = text("INSERT INTO users (email) VALUES (:email)")
+    with pytest.raises(NotFoundError, match="mine"):  # noqa: PT012
+        async with database.driver(transaction=transaction) as connection:
+            await fetch(connection, insert, {"email": "b@b"})
+            raise NotFoundError("mine")
+    assert await users(database) == left
+
+
+async def test_a_cancelled_statement_of_the_driver_leaves_no_connection_in_a_transaction(database_url: str) -> None:
+    wait = text("WITH added AS (INSERT INTO users (email) VALUES ('b@b')) SELECT pg_sleep(600)")
+
+    async def insert_and_wait(database: Database) -> None:
+        async with database.driver(transaction=True) as connection:
+            await fetch(connection, wait, {})
+
+    async with opened(database_url) as database, opened(database_url) as other:
+        task = asyncio.create_task(insert_and_wait(database))
+        while not await sleeping(other):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert await users(database) == 0
+
+
+async def sleeping(database: Database) -> bool:
+    async with database.unit_of_work() as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        return bool(await connection.scalar(text(query)))
+
+
+async def test_a_terminated_connection_of_the_driver_is_reported_and_the_next_one_works(database_url: str) -> None:
+    terminate = text("SELECT pg_terminate_backend(pg_backend_pid())")
+    async with opened(database_url) as database:
+        with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):
+            async with database.driver() as connection:
+                await fetch(connection, terminate, {})
         assert await users(database) == 0
 
 

@@ -18,9 +18,14 @@ class CountingRedis:
         self._redis = redis
         self.round_trips = 0
 
-    def pipeline(self, **options: Any) -> Any:
-        self.round_trips += 1
-        return self._redis.pipeline(**options)
+    def register_script(self, source: str) -> Any:
+        script = self._redis.register_script(source)
+
+        async def run(**arguments: Any) -> None:
+            self.round_trips += 1
+            await script(**arguments)
+
+        return run
 
 
 async def test_events_of_one_moment_share_a_round_trip_and_arrive_in_order(redis: ArqRedis) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.jobs import LEASE_SECONDS, Claim, JobStatus
-from infrastructure.database.engine import Database
+from infrastructure.database.engine import Database, DriverConnection
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, EndResult
 from infrastructure.database.repositories.attempts import CANCELLED
 from infrastructure.database.repositories.claims import ClaimRepository
@@ -32,11 +32,11 @@ class CountingDatabase:
         self.release_first = asyncio.Event()
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[AsyncConnection]:
+    async def driver(self, *, transaction: bool) -> AsyncIterator[AsyncConnection | DriverConnection]:
         self.transactions += 1
         if self.transactions == 1:
             await self.release_first.wait()
-        async with self._database.unit_of_work() as connection:
+        async with self._database.driver(transaction=transaction) as connection:
             yield connection
 
 

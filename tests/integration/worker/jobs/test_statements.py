@@ -3,11 +3,12 @@
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import Engine, event
 
@@ -29,10 +30,23 @@ END = ["UPDATE jobs", "commit"]
 
 
 class StatementLog:
-    """The statements that were sent, as `VERB table`, and the ends of transactions."""
+    """The statements that were sent, as `VERB table`, and the ends of transactions.
+
+    SQLAlchemy reports its statements; asyncpg's own ones, and what ends transactions, pass through two of its methods.
+    """
 
     def __init__(self) -> None:
         self.entries: list[str] = []
+
+    def recording(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def record(connection: asyncpg.Connection, query: str, *arguments: Any, **options: Any) -> Any:
+            if query.lstrip().startswith("WITH"):
+                self.statement(None, None, query)
+            elif query.startswith(("COMMIT", "ROLLBACK", "SAVEPOINT")):
+                self.entries.append(query.partition(" ")[0].rstrip(";").lower())
+            return await method(connection, query, *arguments, **options)
+
+        return record
 
     def statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         flat = re.sub(r"\bWITH counted AS \(.*?\)\s+(?=INSERT INTO jobs)", "", " ".join(statement.split()))
@@ -47,16 +61,6 @@ class StatementLog:
         """Remove the common table expressions of a claim."""
         return statement[statement.index("UPDATE jobs") :] if "UPDATE jobs SET" in statement else statement
 
-    def commit(self, _connection: Any) -> None:
-        self.entries.append("commit")
-
-    def rollback(self, connection: Any) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":  # then nothing is sent
-            self.entries.append("rollback")
-
-    def savepoint(self, _connection: Any, _name: str) -> None:
-        self.entries.append("savepoint")
-
     def take(self) -> list[str]:
         entries, self.entries = self.entries, []
         return entries
@@ -65,17 +69,14 @@ class StatementLog:
 @pytest.fixture
 def statements() -> Iterator[StatementLog]:
     statements = StatementLog()
-    listeners: dict[str, Callable[..., Any]] = {
-        "before_cursor_execute": statements.statement,
-        "commit": statements.commit,
-        "rollback": statements.rollback,
-        "savepoint": statements.savepoint,
-    }
-    for name, listener in listeners.items():
-        event.listen(Engine, name, listener)
-    yield statements
-    for name, listener in listeners.items():
-        event.remove(Engine, name, listener)
+    listener = (Engine, "before_cursor_execute", statements.statement)
+    event.listen(*listener)
+    with (
+        patch.object(asyncpg.Connection, "fetch", statements.recording(asyncpg.Connection.fetch)),
+        patch.object(asyncpg.Connection, "execute", statements.recording(asyncpg.Connection.execute)),
+    ):
+        yield statements
+    event.remove(*listener)
 
 
 @pytest.fixture
