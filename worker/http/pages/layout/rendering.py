@@ -26,6 +26,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([_TEMPLATES, REPORT_TEMPLATES]),
         autoescape=True,
+        auto_reload=False,  # or each page asks the file system whether its templates have changed
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
