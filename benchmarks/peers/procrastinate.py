@@ -11,7 +11,7 @@ from benchmarks.peers.peer import SLOTS, About
 
 ABOUT = About(
     packages=("procrastinate", "psycopg"),
-    jobs=2_000,
+    jobs=4_000,
     server="PostgreSQL",
     claim_durable=True,
     end_durable=True,
