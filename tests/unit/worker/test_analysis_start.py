@@ -16,7 +16,18 @@ from worker.cli.main import _is_plain
         (
             "worker.cli.main, worker.cli.commands.analyze",
             {"asyncio", "pydantic", "structlog"},
-            {"typer", "rich", "git", "prometheus_client", "httpx", "cryptography", "pypi_simple", "collectors.metrics"},
+            {
+                "typer",
+                "rich",
+                "git",
+                "prometheus_client",
+                "httpx",
+                "cryptography",
+                "pypi_simple",
+                "collectors.metrics",
+                "worker.results.reviewed_analysis",
+                "domain.gate.policy",
+            },
         ),
         (
             "infrastructure.child_process.zygote, worker.analysis.child_tasks",

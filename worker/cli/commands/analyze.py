@@ -1,16 +1,18 @@
 """`vibe8 analyze`: run the ten collectors on this machine, without queue or database."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import infrastructure.observability.light_structlog  # noqa: F401 - before any module that logs
 from domain.errors import InvalidInputError
-from domain.gate.policy import Policy
 from domain.ports import ClosablePackageIndex, ProgressListener
 from domain.selection import ALL, SELECTION, Selection
 from domain.text import JSON, one_line, printable
@@ -24,13 +26,14 @@ from worker.analysis.pipeline import Pipeline
 from worker.analysis.pipeline_factory import open_pipeline, package_index
 from worker.cli.early_zygote import early_zygote
 from worker.cli.exit_codes import DONE
-from worker.cli.output.results.verdict import report_verdict
 from worker.cli.output.writer import OutputWriter
 from worker.cli.run_async import run_and_flush
 from worker.cli.source_argument import Directory, RemoteRepository, Source, parse_source, pipeline_source
 from worker.export.export_format import ExportFormat
-from worker.results.result_file import EarlierResult, read_result_file
-from worker.results.reviewed_analysis import local_result, measured, review_analysis
+
+if TYPE_CHECKING:
+    from domain.gate.policy import Policy
+    from worker.results.result_file import EarlierResult
 
 MB = 1024 * 1024
 NAME_LIMIT = 200
@@ -44,14 +47,18 @@ class GateOptions:
     policy: Path | None = None
     enforced: bool = False
 
-    def read(self) -> tuple[EarlierResult | None, Policy | None]:
+    def read(self) -> tuple["EarlierResult | None", "Policy | None"]:
         """Read both files. Raises InvalidInputError."""
-        earlier = None if self.baseline is None else read_result_file(self.baseline)
-        if self.policy is None:
-            return earlier, None
-        from worker.results.policy_file import read_policy_file  # it imports the collectors' package
+        earlier, policy = None, None
+        if self.baseline is not None:
+            from worker.results.result_file import read_result_file
 
-        return earlier, read_policy_file(self.policy)
+            earlier = read_result_file(self.baseline)
+        if self.policy is not None:
+            from worker.results.policy_file import read_policy_file  # it imports the collectors' package
+
+            policy = read_policy_file(self.policy)
+        return earlier, policy
 
 
 def run_analysis(
@@ -114,10 +121,12 @@ async def analyze(
     caches = user_cache_directory(os.environ) if use_cache else None
     packages, save_answers = (None, lambda: None) if offline else _package_index(settings, caches)
     with _progress_display(output) as on_event:
-        async with open_pipeline(settings, zygote, packages) as opened:
+        async with open_pipeline(settings, zygote, packages) as opened, _importing_review():
             pipeline = opened if caches is None else _with_facts(opened, settings, caches)
             analysed = await pipeline.run(request, on_event, scope=_facts_scope(source))
             save_answers()
+    from worker.results.reviewed_analysis import local_result, measured, review_analysis
+
     now = datetime.now(UTC).isoformat()
     revision = {"git_branch": analysed.fetched.branch, "git_commit_sha": analysed.fetched.commit_sha}
     reviewed = review_analysis(
@@ -131,7 +140,21 @@ async def analyze(
     _show(document, output, export_format)
     if packages is not None and not output.as_json and document["metrics"]["deps"].get("package_health"):
         output.print_line("a package index was asked for the newest versions of packages (--offline asks none)")
-    return report_verdict(document) if gate.enforced else DONE
+    if not gate.enforced:
+        return DONE
+    from worker.cli.output.results.verdict import report_verdict
+
+    return report_verdict(document)
+
+
+@asynccontextmanager
+async def _importing_review() -> AsyncIterator[None]:
+    """Import what reviews the analysis while it runs in children. That takes a tenth of the time of this start."""
+    task = asyncio.create_task(asyncio.to_thread(import_module, "worker.results.reviewed_analysis"))
+    try:
+        yield
+    finally:
+        await task
 
 
 @contextmanager
