@@ -73,7 +73,9 @@ async def exchange(
         with contextlib.suppress(ConnectionError):  # the child has died already; the exit report says why
             writer.writelines(message_parts(MessageKind.REQUEST, request))
             if attachment is not None:
-                writer.writelines(attachment_parts(await attachment()))
+                attached = attachment_parts(await attachment())
+                if not writer.is_closing():
+                    writer.writelines(attached)
             await writer.drain()
         result = await _MessageReader(reader).read_result(on_progress)
         return result, await supervisor.wait_for_exit()

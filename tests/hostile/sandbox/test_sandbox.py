@@ -7,6 +7,7 @@ import asyncio
 import errno
 import os
 import re
+import signal
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -294,6 +295,24 @@ async def test_attachment_is_awaited_while_the_child_starts_and_a_list_returns_i
         attachment=attachment,
     )
     assert result == {"bytes": 1_000_000, "items": [0, 10, 1, 11, 2, 12]}
+
+
+async def test_child_that_is_killed_while_its_attachment_is_awaited_is_reported(
+    environment: SandboxEnvironment,
+) -> None:
+    async def attachment() -> bytes:
+        while not (pids := environment.remaining_processes()):
+            await asyncio.sleep(0.01)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        while environment.remaining_processes():
+            await asyncio.sleep(0.01)
+        return b"x" * 8_000_000
+
+    with pytest.raises(AnalysisKilledError, match="was killed, most likely for lack of memory"):
+        await environment.runner.run(
+            f"{ENTRIES}:count_attached_bytes", {"parts": 1}, sandbox=None, deadline=60, attachment=attachment
+        )
 
 
 async def test_error_of_a_child_that_does_not_read_its_attachment_is_raised(environment: SandboxEnvironment) -> None:
