@@ -38,7 +38,7 @@ test-pooler: $(STAMP) ## run the tests behind PgBouncer, which must be installed
 	$(BIN)/python -m pytest tests/pooler --numprocesses 2 --dist loadfile
 
 # Apart from the others: Playwright's blocking API keeps an event loop, beside which none of these tests can have its own.
-SERVICE_PAGES := tests/browser/test_service_pages.py
+SERVICE_PAGES := tests/browser/service
 
 test-browser: $(STAMP) ## open HTML reports and the service's pages in Chromium, which must be installed (Debian: apt-get install chromium)
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium" >&2; exit 2; }

@@ -95,6 +95,8 @@ class TrackedRepository:
     tags: Mapping[str, list[str]]
     schedule: str | None
     next_check_at: datetime | None
+    last_checked_at: datetime | None
+    """When the last check ended, also one that failed. None before the first."""
     check_pending: bool
     """Whether a check was asked for and has not ended, or a worker is at one."""
     failures: int

@@ -48,6 +48,7 @@ class RepositoryRow(Base):
     watchers: Mapped[int] = mapped_column(server_default="0")
     size: Mapped[int] = mapped_column(server_default="0")
     last_analyzed: Mapped[datetime | None]
+    last_checked_at: Mapped[datetime | None]
     heads: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
     analysis_status: Mapped[str] = mapped_column(server_default="pending")
     settings: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)

@@ -45,7 +45,7 @@ _HELD = "id = :id AND check_lease_until = :lease_until"
 
 # What the owner asked for or changed since the claim stays: the check may not have seen it.
 _RELEASE = """
-    check_lease_until = NULL, updated_at = statement_timestamp(),
+    check_lease_until = NULL, last_checked_at = statement_timestamp(), updated_at = statement_timestamp(),
     next_check_at = CASE WHEN next_check_at IS NOT DISTINCT FROM CAST(:due_at AS timestamptz)
         THEN CAST(:next AS timestamptz) ELSE next_check_at END,
     check_requested_at = CASE WHEN check_requested_at IS NOT DISTINCT FROM CAST(:requested_at AS timestamptz)

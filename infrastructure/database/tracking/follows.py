@@ -1,6 +1,7 @@
 """Followers of tracked repositories, within one unit of work. Callers check what a user may follow."""
 
 import json
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
@@ -41,6 +42,10 @@ _LIST = text(f"""
         < (coalesce(CAST(:before AS timestamptz), 'infinity'), CAST(:before_id AS uuid))
     ORDER BY user_id, followed_at DESC, repository_id DESC LIMIT :limit
 """)  # nosec B608 # noqa: S608 - no input in it
+_AMONG = text(f"""
+    SELECT {_COLUMNS} FROM user_repository_follows
+    WHERE user_id = :user_id AND repository_id = ANY(CAST(:ids AS uuid[]))
+""")  # nosec B608 # noqa: S608 - no input in it
 _DELETE_OF_USER = text("""
     WITH chosen AS MATERIALIZED (
         SELECT repository_id FROM user_repository_follows WHERE user_id = :id
@@ -80,6 +85,11 @@ class FollowRepository:
         before, before_id = (None, _LAST_ID) if after is None else (after.followed_at, after.repository_id)
         values = {"user_id": user_id, "before": before, "before_id": before_id, "limit": limit}
         return [_follow(row) for row in (await self._connection.execute(_LIST, values)).mappings()]
+
+    async def among(self, user_id: UUID, repository_ids: Collection[UUID]) -> list[Follow]:
+        """Return those of these repositories that the user follows, in no order."""
+        rows = await self._connection.execute(_AMONG, {"user_id": user_id, "ids": list(repository_ids)})
+        return [_follow(row) for row in rows.mappings()]
 
     async def delete_of_user(self, user_id: UUID, limit: int) -> int:
         """Delete up to `limit` follows of the user, who is being deleted, and return how many."""

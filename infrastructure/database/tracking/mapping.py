@@ -9,6 +9,7 @@ REPOSITORY_COLUMNS = """
     repository.url, repository.clone_url, repository.default_branch, repository.language, repository.stars,
     repository.forks, repository.watchers, repository.size, repository.last_analyzed, repository.heads,
     repository.analysis_status, repository.settings, repository.tags, repository.schedule, repository.next_check_at,
+    repository.last_checked_at,
     (repository.check_requested_at <= statement_timestamp() OR repository.check_lease_until > statement_timestamp())
         IS TRUE AS check_pending,
     repository.failures, repository.last_error, repository.token IS NOT NULL AS has_token,

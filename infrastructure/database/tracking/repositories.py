@@ -1,7 +1,7 @@
 """Tracked repositories as their owners use them: add, list, change, remove. Callers check who the owner is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -34,6 +34,9 @@ _ADD = text(f"""
     SELECT {REPOSITORY_COLUMNS} FROM repository
 """)  # nosec B608 # noqa: S608 - no input in it
 _GET = text(f"SELECT {REPOSITORY_COLUMNS} FROM repositories AS repository WHERE id = :id")  # nosec B608 # noqa: S608
+_GET_MANY = text(f"""
+    SELECT {REPOSITORY_COLUMNS} FROM repositories AS repository WHERE id = ANY(CAST(:ids AS uuid[]))
+""")  # nosec B608 # noqa: S608 - no input in it
 _FIND = text("SELECT id FROM repositories WHERE owner_id = :owner_id AND url = :url")
 # Ids are compared as a range, which the primary key's index serves.
 _FIND_BY_PREFIX = text("""
@@ -134,6 +137,11 @@ class TrackedRepositories:
         if row is None:
             raise NotFoundError(no_repository(repository_id))
         return repository_from_row(row)
+
+    async def get_many(self, repository_ids: Collection[UUID]) -> list[TrackedRepository]:
+        """Return those of the repositories that exist, in no order. The caller checks who owns each."""
+        rows = await self._connection.execute(_GET_MANY, {"ids": list(repository_ids)})
+        return [repository_from_row(row) for row in rows.mappings()]
 
     async def find_by_url(self, owner_id: UUID, url: str) -> UUID | None:
         """Return the id of the owner's repository with this normalised URL."""

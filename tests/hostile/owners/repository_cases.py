@@ -29,6 +29,18 @@ async def update(client: Client, user_id: UUID, repository_id: Any) -> Any:
     return await client.repositories.update(user_id, repository_id, RepositoryChanges(description="another"))
 
 
+async def own_ids(client: Client, user_id: UUID) -> list[UUID]:
+    return [each.repository_id for each in await client.repositories.list(user_id)]
+
+
+async def get_many(client: Client, user_id: UUID, _: Any) -> Any:
+    return await client.repositories.get_many(user_id, await own_ids(client, user_id))
+
+
+async def follows(client: Client, user_id: UUID, _: Any) -> Any:
+    return await client.repositories.follows(user_id, await own_ids(client, user_id))
+
+
 REPOSITORIES = Subject(
     make=make_followed,
     unknown=uuid.uuid4,
@@ -47,6 +59,8 @@ REPOSITORIES = Subject(
     own={
         "repositories.add": lambda client, user, _: add_repository(client, user),
         "repositories.list": lambda client, user, _: client.repositories.list(user),
+        "repositories.get_many": get_many,
+        "repositories.follows": follows,
         "repositories.list_followed": lambda client, user, _: client.repositories.list_followed(user),
         "repositories.trending": lambda client, user, _: client.repositories.trending(user),
     },

@@ -21,6 +21,7 @@ THING_CALLS = {name: call for subject in SUBJECTS.values() for name, call in sub
 OWN_CALLS: dict[str, Call] = {
     "delete_user": lambda client, user, _: client.delete_user(user),
     "projects.list": lambda client, user, _: client.projects.list(user),
+    "projects.of_urls": lambda client, user, _: client.projects.of_urls(user, ["https://github.com/owner/repo"]),
     **{name: call for subject in SUBJECTS.values() for name, call in subject.own.items()},
 }
 CALLS_BY_PREFIX = {"find_job_id", "find_run_id", "evaluations.find_id", "repositories.find_id"}

@@ -95,6 +95,7 @@ async def test_deleted_user_is_refused(world: World) -> None:
                 await call(world.client, bob, thing)
     reading = {
         "list_jobs", "list_runs", "keys.list", "evaluations.list", "sessions.end_all", "reports.list", "projects.list",
+        "projects.of_urls",
     }  # fmt: skip
     for name in OWN_CALLS.keys() - reading - {f"repositories.{name}" for name in REPOSITORY_LISTS}:
         with pytest.raises(NotFoundError):
@@ -137,7 +138,7 @@ async def test_lists_accept_any_age_and_limit(world: World, since: timedelta, li
     assert [run.run_id for run in (await world.client.list_runs(ann, limit=limit)).runs] == [run_id]
 
 
-REPOSITORY_LISTS = ("list", "list_followed", "trending")
+REPOSITORY_LISTS = ("list", "get_many", "follows", "list_followed", "trending")
 
 # Sequences of calls
 

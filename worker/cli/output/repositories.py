@@ -45,6 +45,7 @@ def show_repository(console: Console, repository: Mapping[str, JSON]) -> None:
         "description": repository["description"],
         "heads": ", ".join(f"{branch} {commit[:SHORT_ID]}" for branch, commit in repository["heads"].items()),
         "schedule": repository["schedule"],
+        "last check": _minute(repository["last_checked_at"]),
         "next check": _minute(repository["next_check_at"]),
         "last analysed": _minute(repository["last_analyzed"]),
         "tags": ", ".join(f"{name}={value}" for name, values in repository["tags"].items() for value in values),

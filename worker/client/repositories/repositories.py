@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -102,6 +102,19 @@ class RepositoriesClient:
         """
         async with self._database.unit_of_work() as work:
             return visible_repository(await TrackedRepositories(work).get(repository_id), user_id)
+
+    async def get_many(self, user_id: UUID, repository_ids: Collection[UUID]) -> Mapping[UUID, TrackedRepository]:
+        """Return by their ids those of the repositories that the user may see, as `get` does.
+
+        At most MAX_LISTED_REPOSITORIES are looked for.
+        """
+        async with self._database.unit_of_work() as work:
+            found = await TrackedRepositories(work).get_many(_first(repository_ids))
+        return {
+            each.repository_id: visible_repository(each, user_id)
+            for each in found
+            if each.owner_id == user_id or each.is_public
+        }
 
     async def find_id(self, user_id: UUID, named: str) -> UUID:
         """Return the id of the user's repository that is named by its URL, by its id, or by the beginning of its id.
@@ -219,6 +232,15 @@ class RepositoriesClient:
         async with self._database.unit_of_work() as work:
             return await FollowRepository(work).list_page(user_id, limit=limit, after=after)
 
+    async def follows(self, user_id: UUID, repository_ids: Collection[UUID]) -> Mapping[UUID, Follow]:
+        """Return by their ids those of the repositories that the user follows.
+
+        At most MAX_LISTED_REPOSITORIES are looked for.
+        """
+        async with self._database.unit_of_work() as work:
+            found = await FollowRepository(work).among(user_id, _first(repository_ids))
+        return {each.repository_id: each for each in found}
+
     async def statistics(self, user_id: UUID, repository_id: UUID) -> RepositoryStatistics:
         """Return the repository's numbers as of the last count, which is at most some minutes old.
 
@@ -246,3 +268,7 @@ class RepositoriesClient:
         repositories = TrackedRepositories(work)
         owned_repository(await repositories.get(repository_id), user_id)
         return repositories
+
+
+def _first(repository_ids: Collection[UUID]) -> Collection[UUID]:
+    return [*repository_ids][:MAX_LISTED_REPOSITORIES]

@@ -1,11 +1,13 @@
 """The projects of a user: whatever has been analysed under one name."""
 
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from uuid import UUID
 
+from domain.findings.baseline import Project
 from domain.runs import ProjectSummary
 from infrastructure.database.engine import Database
-from infrastructure.database.queries.projects import fetch_projects
+from infrastructure.database.queries.projects import fetch_projects, find_projects
 from infrastructure.json_codec import dumps, loads
 from worker.results.calibration import standing_to_json
 
@@ -37,3 +39,13 @@ class ProjectsClient:
         """
         limit = max(1, min(limit, MAX_LISTED_PROJECTS))
         return await fetch_projects(self._database, user_id, after=(after or "").replace("\0", ""), limit=limit)
+
+    async def of_urls(self, user_id: UUID, urls: Collection[str]) -> Mapping[str, ProjectSummary]:
+        """Return by URL the user's projects of these repositories; without those of which nothing was analysed.
+
+        At most MAX_LISTED_PROJECTS are looked for. With and without `.git`, a URL is the same project.
+        """
+        wanted = [*dict.fromkeys(urls)][:MAX_LISTED_PROJECTS]
+        keys = {url: project.key for url in wanted if (project := Project.of(url=url, name=None, filename=None))}
+        found = {each.project_key: each for each in await find_projects(self._database, user_id, set(keys.values()))}
+        return {url: found[key] for url, key in keys.items() if key in found}

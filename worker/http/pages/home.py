@@ -7,11 +7,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.errors import InvalidInputError, LimitExceededError, Vibe8Error
 from domain.keys import Permission
 from domain.runs import ProjectSummary
 from domain.sources import Authorship
-from domain.text import one_line
 from worker.client.runs.project_list import project_grade
 from worker.export.html.charts.lines import line_chart
 from worker.export.html.charts.svg import Svg
@@ -19,7 +17,7 @@ from worker.export.html.values import fixed, line, moment
 from worker.http.api.request_bodies import FORM_TYPE as UPLOAD_TYPE
 from worker.http.api.request_bodies import media_type, read_form
 from worker.http.caller import Caller
-from worker.http.pages.layout.forms import read_fields
+from worker.http.pages.layout.forms import REFUSALS, read_fields, refusal, refusal_status
 from worker.http.pages.layout.rendering import page, see_other
 from worker.http.pages.layout.values import VERDICTS, job_row
 from worker.http.pages.layout.visitor import Reading, Submitting
@@ -99,14 +97,10 @@ async def submit(request: Request, visitor: Submitting) -> Response:
                 branch=fields.get("branch", "").strip() or None,
                 authorship=_authorship(fields),
             )
-    except (InvalidInputError, LimitExceededError) as error:
-        return await _home(request, visitor, None, one_line(str(error), 500), _status(error))
+    except REFUSALS as error:
+        return await _home(request, visitor, None, refusal(error), refusal_status(error))
     return see_other(request, f"/jobs/{job.job_id}")
 
 
 def _authorship(fields: Any) -> Authorship:
     return Authorship(project_name=fields.get("project_name", "").strip() or None)
-
-
-def _status(error: Vibe8Error) -> int:
-    return 429 if isinstance(error, LimitExceededError) else 422

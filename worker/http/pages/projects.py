@@ -43,7 +43,7 @@ async def show_project(
     following = None if listed.next is None else write_cursor(listed.next.created_at, str(listed.next.run_id))
     return page(
         request,
-        "project.html",
+        "runs/project.html",
         visitor=visitor,
         name=line(origin.project_name or origin.git_repo_url or origin.upload_filename, 120) or named,
         named=named,

@@ -37,7 +37,7 @@ async def show_run(request: Request, visitor: Reading, run_id: RunId) -> Respons
         return await _compare(request, visitor, *run_id.split(SEPARATOR, 1))
     run = await visitor.client.get_run(visitor.user_id, parse_id(run_id))
     parts = await asyncio.to_thread(_parts, run)
-    return page(request, "run.html", visitor=visitor, run_id=str(run.run_id), **parts)
+    return page(request, "runs/run.html", visitor=visitor, run_id=str(run.run_id), **parts)
 
 
 def _parts(run: Run) -> dict[str, Any]:
@@ -83,10 +83,12 @@ async def show_findings(
         )
     except (InvalidInputError, ValueError) as error:
         reason = one_line(str(error), 300)
-        return page(request, "findings_list.html", 422, **shared, error=reason, found=None, rows=[], following=None)
+        return page(
+            request, "runs/findings_list.html", 422, **shared, error=reason, found=None, rows=[], following=None
+        )
     following = None if found.next is None else urlencode({**chosen, "after": found.next})
     rows = _rows(found.findings, summary)
-    return page(request, "findings_list.html", **shared, error=None, found=found, rows=rows, following=following)
+    return page(request, "runs/findings_list.html", **shared, error=None, found=found, rows=rows, following=following)
 
 
 def _rows(findings: Sequence[Mapping[str, JSON]], run: RunSummary) -> list[dict[str, Any]]:
@@ -115,7 +117,7 @@ async def _compare(request: Request, visitor: Reading, before: str, after: str) 
     fixed = compared.document["fixed"]["items"]
     return page(
         request,
-        "compare.html",
+        "runs/compare.html",
         visitor=visitor,
         before=str(first),
         after=str(second),

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.errors import (
-    InvalidInputError,
     NotFoundError,
     ReportGoneError,
     ReportPasswordError,
@@ -23,7 +22,7 @@ from worker.export.html.values import moment
 from worker.http.api.answers import immutable_response
 from worker.http.api.paths import RunId, parse_id
 from worker.http.middleware.headers import header_values
-from worker.http.pages.layout.forms import read_fields
+from worker.http.pages.layout.forms import number_field, read_fields
 from worker.http.pages.layout.rendering import HTML, page, see_other
 from worker.http.pages.layout.visitor import Managing, Reading
 from worker.http.problems import NO_SUCH_THING, NOT_FOUND, ProblemError
@@ -68,7 +67,7 @@ async def _view(request: Request, code: str, password: str | None, *, counts: bo
         refused.headers["Retry-After"] = str(RETRY_SECONDS)
         return refused
     except ReportPasswordError as error:
-        asked = page(request, "shared_password.html", 401, error=one_line(str(error)) if error.given else None)
+        asked = page(request, "sharing/shared_password.html", 401, error=one_line(str(error)) if error.given else None)
         asked.headers["X-Robots-Tag"] = "noindex"
         return asked
     policy = (
@@ -115,31 +114,22 @@ async def read_badge(request: Request, name: Annotated[str, Path(max_length=200)
 async def share_run(request: Request, visitor: Managing, run_id: RunId) -> Response:
     """Share the report of a run as the form says, and show its link."""
     fields = await read_fields(request, {"password", "days", "views"})
-    expires = _number(fields.get("days", ""), "days", 3_650)
+    expires = number_field(fields.get("days", ""), "days", 3_650)
     await visitor.client.reports.create(
         visitor.user_id,
         parse_id(run_id),
         password=fields.get("password") or None,
         expires_at=None if expires is None else datetime.now(UTC) + timedelta(days=expires),
-        max_views=_number(fields.get("views", ""), "views", 1_000_000),
+        max_views=number_field(fields.get("views", ""), "views", 1_000_000),
     )
     return see_other(request, "/shares")
-
-
-def _number(text: str, name: str, most: int) -> int | None:
-    """Return the number of a field, None for an empty one. Raises InvalidInputError."""
-    if not text.strip():
-        return None
-    if not text.strip().isdecimal() or not text.isascii() or not 1 <= int(text.strip()[:10]) <= most:
-        raise InvalidInputError(f"the number of {name} must be 1 to {most}, or empty")
-    return int(text.strip())
 
 
 @router.get("/shares")
 async def show_shares(request: Request, visitor: Reading) -> Response:
     """Show the newest of the visitor's shared reports."""
     reports = await visitor.client.reports.list(visitor.user_id, limit=MAX_LISTED_REPORTS)
-    return page(request, "shares.html", visitor=visitor, reports=[_row(each) for each in reports])
+    return page(request, "sharing/shares.html", visitor=visitor, reports=[_row(each) for each in reports])
 
 
 def _row(report: SharedReport) -> dict[str, object]:

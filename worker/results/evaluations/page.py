@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from domain.evaluations.comparison import TOO_FEW
-from domain.text import JSON
+from domain.text import JSON, safe_json
 from worker.export.html.report import environment, style_sheet
 from worker.export.html.values import counted, cut, fixed, moment
 from worker.results.evaluations.forest import ForestRow, forest_plot
 
-_TEMPLATES = Path(__file__).with_name("templates")
+EVALUATION_TEMPLATES = Path(__file__).with_name("templates")
 
 TASKS_SHOWN, PROJECTS_SHOWN = 30, 500
 """The most tasks and projects that the page lists; the other forms have all."""
@@ -20,30 +20,38 @@ TASKS_SHOWN, PROJECTS_SHOWN = 30, 500
 def evaluation_page(document: Mapping[str, JSON]) -> bytes:
     """Return the page as UTF-8. `document` is as `domain.evaluations.results.results_to_json` makes it."""
     style, style_hash = style_sheet()
+    template = environment(EVALUATION_TEMPLATES).get_template("evaluation.html")
+    parts = {"style": style, "style_hash": style_hash, "run_links": None, **evaluation_parts(document)}
+    return template.render(parts).encode()
+
+
+def evaluation_parts(document: Mapping[str, JSON]) -> dict[str, Any]:
+    """Return the values of `comparison.html`, and of the heading above it, for a page with a layout of its own.
+
+    Such a page gives `run_links` too, what precedes the id of a run in the address of its report.
+    """
+    document = safe_json(document)  # what other programs have stored may reorder the text around it
     measures = {measure["name"]: measure for measure in document["measures"]}
     members = document["members"]
-    page = environment(_TEMPLATES).get_template("evaluation.html").render(
-        style=style,
-        style_hash=style_hash,
-        name=document["name"],
-        description=document["description"],
-        facts=list(_facts(document)),
-        caveats=document["caveats"],
-        groups=document["groups"],
-        tests=document["tests"],
-        level=document["level"],
-        pairs=[_pair(list(tests), measures) for _, tests in groupby(document["overall"]["pairs"], key=_authors)],
-        tasks=[_task(part, document["groups"], measures) for part in document["by_task"][:TASKS_SHOWN]],
-        cut_tasks=cut(TASKS_SHOWN, len(document["by_task"])),
-        paired=[_paired(test, measures) for test in document["paired"]],
-        left_out=document["left_out"],
-        incomplete=document["incomplete"],
-        differing_tools=document["differing_tools"],
-        measures=list(measures.values()),
-        projects=[_project(member, measures) for member in members[:PROJECTS_SHOWN]],
-        cut_projects=cut(PROJECTS_SHOWN, len(members)),
-    )  # fmt: skip
-    return page.encode()
+    return {
+        "name": document["name"],
+        "description": document["description"],
+        "facts": list(_facts(document)),
+        "caveats": document["caveats"],
+        "groups": document["groups"],
+        "tests": document["tests"],
+        "level": document["level"],
+        "pairs": [_pair(list(tests), measures) for _, tests in groupby(document["overall"]["pairs"], key=_authors)],
+        "tasks": [_task(part, document["groups"], measures) for part in document["by_task"][:TASKS_SHOWN]],
+        "cut_tasks": cut(TASKS_SHOWN, len(document["by_task"])),
+        "paired": [_paired(test, measures) for test in document["paired"]],
+        "left_out": document["left_out"],
+        "incomplete": document["incomplete"],
+        "differing_tools": document["differing_tools"],
+        "measures": list(measures.values()),
+        "projects": [_project(member, measures) for member in members[:PROJECTS_SHOWN]],
+        "cut_projects": cut(PROJECTS_SHOWN, len(members)),
+    }
 
 
 def _facts(document: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
@@ -140,6 +148,7 @@ def _project(member: Mapping[str, JSON], measures: Mapping[str, Mapping[str, JSO
         "task": member["task"],
         "state": member["state"],
         "lines": member["source_lines"],
+        "run_id": member["run_id"],
         "numbers": [_number(member["numbers"].get(name)) for name in measures],
     }
 

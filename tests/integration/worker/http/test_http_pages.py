@@ -1,52 +1,18 @@
 """The pages over HTTP: signing in and out, forms, errors, and texts that try to become markup."""
 
 import re
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
 import pytest
 
 from domain.findings.roles import Role
-from domain.keys import USER_PERMISSIONS, Permission
 from infrastructure.database.engine import Database
 from tests.fixtures.jobs import complete_upload
-from tests.fixtures.network.http_service import Tokens, http_client
 from tests.fixtures.worker_process import System
+from tests.integration.worker.http.conftest import FORM, HOSTILE, keep_cookie, sign_in
 from worker.client import Client
 from worker.client.operator import OperatorClient
-from worker.http import create_app
-
-ORIGIN = {"Origin": "http://localhost", "Accept": "text/html"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-HOSTILE = '"><script>alert(1)</script>\u202e'
-
-
-@pytest.fixture
-async def browser(client: Client, tokens: Tokens, system: System) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser that nobody has signed in, with the headers of one."""
-    async with OperatorClient.open(system.settings) as operator:
-        app = create_app(client, identify=tokens, operator=operator)
-        async with http_client(app) as http:
-            http.headers.update(ORIGIN)
-            yield http
-
-
-def keep_cookie(browser: httpx.AsyncClient, answer: httpx.Response) -> str:
-    """Keep the cookie as a browser does on a loopback address; httpx sends no Secure cookie over http."""
-    header = answer.headers["set-cookie"]
-    assert re.fullmatch(r"vibe8_session=[\w-]{43}; HttpOnly; Max-Age=1209600; Path=/; SameSite=lax; Secure", header)
-    text = header.partition(";")[0]
-    browser.headers["Cookie"] = text
-    return text
-
-
-async def sign_in(browser: httpx.AsyncClient, client: Client, user_id: UUID, *, operates: bool = False) -> None:
-    maker = OperatorClient(client._connections, client._settings).user_client
-    link = await maker.sessions.create_link(user_id, list(Permission) if operates else USER_PERMISSIONS)
-    answer = await browser.post(f"/sign-in/{link}")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    keep_cookie(browser, answer)
 
 
 async def test_pages_ask_to_sign_in_and_come_back(browser: httpx.AsyncClient, client: Client, user_id: UUID) -> None:

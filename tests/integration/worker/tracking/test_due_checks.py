@@ -84,6 +84,18 @@ async def test_failures_back_off_and_a_success_ends_them(tracked: Tracked) -> No
     assert await seconds_to_next_check(tracked, repository_id) <= 60
 
 
+async def test_the_time_of_the_last_check_is_kept_also_of_one_that_failed(tracked: Tracked) -> None:
+    repository_id = await tracked.add(schedule="* * * * *")
+    assert (await tracked.get(repository_id)).last_checked_at is None
+    await tracked.tick()
+    first = (await tracked.get(repository_id)).last_checked_at
+    tracked.server.fail("owner/repository", Fault(503))
+    await make_due(tracked, repository_id)
+    await tracked.tick()
+    second = (await tracked.get(repository_id)).last_checked_at
+    assert datetime.now(UTC) - timedelta(minutes=5) < first < second <= datetime.now(UTC)
+
+
 async def test_a_check_that_was_asked_for_is_repeated_without_a_schedule_if_its_failure_may_pass(
     tracked: Tracked,
 ) -> None:

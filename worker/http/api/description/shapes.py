@@ -67,8 +67,9 @@ _REPOSITORY = {
     "clone_url": TEXT, "default_branch": nullable(TEXT), "language": nullable(TEXT), "stars": COUNT, "forks": COUNT,
     "watchers": COUNT, "size": COUNT, "last_analyzed": nullable(TIME), "heads": ANY_OBJECT,
     "analysis_status": one_of(tuple(AnalysisStatus)), "settings": ANY_OBJECT, "tags": TAGS, "schedule": nullable(TEXT),
-    "next_check_at": nullable(TIME), "check_pending": FLAG, "failures": COUNT, "last_error": nullable(TEXT),
-    "has_token": FLAG, "has_hook_secret": FLAG, "created_at": TIME, "updated_at": TIME, "statistics": ANY_OBJECT,
+    "next_check_at": nullable(TIME), "last_checked_at": nullable(TIME), "check_pending": FLAG, "failures": COUNT,
+    "last_error": nullable(TEXT), "has_token": FLAG, "has_hook_secret": FLAG, "created_at": TIME, "updated_at": TIME,
+    "statistics": ANY_OBJECT,
 }  # fmt: skip
 _EVALUATION = {
     "evaluation_id": ID, "name": TEXT, "description": TEXT, "model_name": nullable(TEXT), "dataset_name": TEXT,

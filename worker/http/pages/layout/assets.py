@@ -1,4 +1,4 @@
-"""The style sheet and the script of the pages, each under a name that changes with its content."""
+"""The style sheet and the scripts of the pages, each under a name that changes with its content."""
 
 import hashlib
 from functools import cache
@@ -22,7 +22,7 @@ def _assets() -> dict[str, tuple[bytes, str]]:
     """Return content and media type of each asset by its name, which has a part of its SHA-256."""
     contents = {
         "pages.css": f"{style_sheet()[0]}\n{(_STATIC / 'pages.css').read_text()}".encode(),
-        "live.js": (_STATIC / "live.js").read_bytes(),
+        **{name: (_STATIC / name).read_bytes() for name in ("live.js", "refresh.js")},
     }
     named: dict[str, tuple[bytes, str]] = {}
     for name, content in contents.items():
@@ -33,14 +33,14 @@ def _assets() -> dict[str, tuple[bytes, str]]:
 
 @cache
 def asset_name(name: str) -> str:
-    """Return the present name of `pages.css` or `live.js`."""
+    """Return the present name of `pages.css`, `live.js` or `refresh.js`."""
     stem, _, ending = name.partition(".")
     return next(found for found in _assets() if found.startswith(f"{stem}.") and found.endswith(f".{ending}"))
 
 
 @router.get("/static/{name}")
 async def get_asset(name: str) -> Response:
-    """Return the style sheet or the script."""
+    """Return the style sheet or a script."""
     found = _assets().get(name)
     if found is None:
         raise ProblemError(NOT_FOUND, NO_SUCH_THING)

@@ -1,14 +1,21 @@
-"""Fields of the forms that pages send."""
+"""Fields of the forms that pages send, and what a page says of a form that is refused."""
 
 from collections.abc import Collection, Mapping
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from domain.errors import IllegalTransitionError, InvalidInputError, LimitExceededError, PermissionDeniedError
+from domain.text import one_line, printable
 from worker.http.api.request_bodies import media_type, unsupported_type
 from worker.http.options import FORM_BYTES
-from worker.http.problems import MALFORMED, ProblemError
+from worker.http.problems import MALFORMED, ProblemError, as_problem
 
+REFUSALS = (InvalidInputError, LimitExceededError, PermissionDeniedError, IllegalTransitionError)
+"""Errors that a page shows above its form: the visitor can correct them."""
+
+_SECRETS = frozenset({"token", "password"})
+MOST_DIGITS = 10
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -24,3 +31,29 @@ async def read_fields(request: Request, names: Collection[str]) -> Mapping[str, 
     if any("\0" in value for value in fields.values()):
         raise ProblemError(MALFORMED, "a field of the form has a NUL character; leave it out")
     return fields
+
+
+def refusal(error: Exception) -> str:
+    """Return the one line that a page shows of an error of REFUSALS."""
+    return one_line(str(error), 500)
+
+
+def refusal_status(error: Exception) -> int:
+    """Return the status of the answer to a form that was refused."""
+    problem = as_problem(error)
+    return 422 if problem is None else problem.problem.status
+
+
+def shown_again(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what a form is filled with after it was refused: printable texts, and no secret."""
+    return {name: printable(text.replace("\r\n", "\n")) for name, text in fields.items() if name not in _SECRETS}
+
+
+def number_field(text: str, name: str, most: int) -> int | None:
+    """Return the number of a field, None for an empty one. Raises InvalidInputError unless it is 1 to `most`."""
+    digits = text.strip()
+    if not digits:
+        return None
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > MOST_DIGITS or not 1 <= int(digits) <= most:
+        raise InvalidInputError(f"the number of {name} must be 1 to {most}, or empty")
+    return int(digits)

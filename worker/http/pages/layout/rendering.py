@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from worker.export.html.report import REPORT_TEMPLATES, add_filters
 from worker.http.pages.layout.assets import asset_name
+from worker.results.evaluations.page import EVALUATION_TEMPLATES
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -24,7 +25,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_TEMPLATES, REPORT_TEMPLATES]),
+        loader=jinja2.FileSystemLoader([_TEMPLATES, REPORT_TEMPLATES, EVALUATION_TEMPLATES]),
         autoescape=True,
         auto_reload=False,  # or each page asks the file system whether its templates have changed
         undefined=jinja2.StrictUndefined,

@@ -1,83 +1,16 @@
 """The pages of `vibe8 serve` in Chromium, with a real worker behind them."""
 
 import asyncio
-import io
-import shutil
-import zipfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 import pytest
-from playwright.async_api import Browser, FilePayload, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-from domain.keys import Permission
-from tests.browser.conftest import FLAGS
-from tests.browser.service_page import ServicePage
-from tests.fixtures.network.http_service import RunningService, running_service
+from tests.browser.service.conftest import BASE, SIZES, WORSE, Visit, analyse, archive
+from tests.browser.service.service_page import ServicePage
 from tests.fixtures.worker_process import System
 from worker.client import Client
 from worker.client.operator import OperatorClient
-
-BASE = '"""A module."""\n\n\ndef f(items):\n    """Sum up."""\n    return sum(items)\n'
-WORSE = BASE.replace("sum(items)", "eval(items)")
-SIZES = [(360, "light"), (800, "dark"), (1_400, "light"), (1_400, "dark")]
-
-Visit = Callable[..., AbstractAsyncContextManager[ServicePage]]
-
-
-@pytest.fixture
-async def site(system: System, client: Client) -> AsyncIterator[RunningService]:
-    """The service with a worker."""
-    async with system.worker(), running_service(system) as service:
-        yield service
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.fail("the tests of pages need Chromium on the PATH: apt-get install chromium")
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=executable, headless=True, args=list(FLAGS))
-        yield running
-        await running.close()
-
-
-@pytest.fixture
-def visit(chromium: Browser, site: RunningService, client: Client, user_id: UUID) -> Visit:
-    """Open a browser of its own, in which a link has signed the user in."""
-
-    @asynccontextmanager
-    async def open_it(width: int = 1_400, scheme: Any = "light", **options: Any) -> AsyncIterator[ServicePage]:
-        context = await chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
-        page = ServicePage(await context.new_page(), site.address)
-        maker = OperatorClient(client._connections, client._settings).user_client
-        await page.goto(f"/sign-in/{await maker.sessions.create_link(user_id, list(Permission))}")
-        await page.page.get_by_role("button", name="Sign in").click()
-        await expect(page.page.get_by_role("heading", name="Projects")).to_be_visible()
-        yield page
-        await context.close()
-
-    return open_it
-
-
-def archive(code: str) -> FilePayload:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as file:
-        file.writestr("shop/a.py", code)
-    return {"name": "shop.zip", "mimeType": "application/zip", "buffer": data.getvalue()}
-
-
-async def analyse(page: ServicePage, code: str) -> None:
-    """Upload an archive on the first page, and watch its job until the report can be read."""
-    await page.goto("/")
-    await page.page.get_by_label("One .py file, or a .zip of a project").set_input_files(archive(code))
-    await page.page.get_by_label("Project name (optional)").fill("Shop")
-    await page.page.get_by_role("button", name="Upload and analyse").click()
-    await page.page.get_by_role("link", name="Read the report").click(timeout=60_000)
-    await expect(page.page.get_by_role("heading", level=1)).to_contain_text("Shop")
 
 
 async def test_a_visitor_signs_in_uploads_and_reads_the_report(visit: Visit) -> None:

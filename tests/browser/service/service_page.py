@@ -1,11 +1,12 @@
 """A page of `vibe8 serve` in Chromium, with what it has told the console and what axe-core says of it."""
 
+import asyncio
 import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import ConsoleMessage, Page, Response
+from playwright.async_api import ConsoleMessage, Locator, Page, Response
 
 from tests.browser.open_page import OVERFLOW
 
@@ -36,6 +37,24 @@ class ServicePage:
         response = await self.page.goto(path if "://" in path else f"{self.address}{path}")
         assert response is not None
         return response
+
+    async def reload_until(self, wanted: Locator, seconds: float = 60) -> None:
+        """Load the page again and again until it shows this."""
+        async with asyncio.timeout(seconds):
+            while not await wanted.is_visible():
+                await asyncio.sleep(0.5)
+                await self.page.reload()
+
+    async def tab_until(self, text: str, most: int = 60) -> list[str]:
+        """Press Tab until an element that begins with this text has the focus. Returns what had it before."""
+        passed: list[str] = []
+        for _ in range(most):
+            await self.page.keyboard.press("Tab")
+            focused = str(await self.page.evaluate("document.activeElement.innerText || ''")).strip()
+            if focused.startswith(text):
+                return passed
+            passed.append(focused)
+        raise AssertionError(f"{text!r} is not among {passed}")
 
     async def check(self, name: str) -> None:
         """Check that the page fits its window, is accessible, and asks nobody else for anything."""

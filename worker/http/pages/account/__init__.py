@@ -1,0 +1,1 @@
+"""The page of an account: plan and usage, API keys, sessions."""

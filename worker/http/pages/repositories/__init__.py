@@ -1,0 +1,1 @@
+"""Pages of tracked repositories: lists of them, and one with its settings."""
