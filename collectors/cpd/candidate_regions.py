@@ -7,13 +7,13 @@ the window length gives the same answer in this sequence as in the file.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
-from collectors.cpd.fingerprints import TOKENS_BEFORE_ANCHOR
+from collectors.cpd.fingerprints import TOKENS_BEFORE_ANCHOR, fingerprints_within
 from collectors.cpd.token_sequence import TokenSequence
 from collectors.cpd.windows import MINIMUM_TOKENS
 
@@ -34,7 +34,7 @@ class FingerprintedFile(Protocol):
 
 
 class CandidateRegions:
-    """The joined `sequence`, and its `spans`: the ranges [start, stop) of positions at which windows begin."""
+    """The joined `sequence`, and its `spans`: ranges [start, stop) of positions at which windows may begin twice."""
 
     def __init__(self, files: Sequence[FingerprintedFile]) -> None:
         self.spans: list[tuple[int, int]] = []
@@ -51,6 +51,7 @@ class CandidateRegions:
                 values.append(_LARGEST - len(values))
         self.sequence = TokenSequence(values)
         self._starts = [start for start, _ in self.spans]
+        self.spans = list(_without_single_windows(self.spans, self.sequence, repeated))
 
     def locate(self, position: int) -> tuple[int, int]:
         """Return the index of the file, and of the token in that file, at a position of the sequence."""
@@ -62,6 +63,23 @@ class CandidateRegions:
 def _repeated_fingerprints(files: Iterable[FingerprintedFile]) -> set[int]:
     counts = Counter(chain.from_iterable(file.fingerprints for file in files))
     return {fingerprint for fingerprint, count in counts.items() if count > 1}
+
+
+def _without_single_windows(
+    spans: Iterable[tuple[int, int]], sequence: TokenSequence, repeated: set[int]
+) -> Iterator[tuple[int, int]]:
+    """Yield the parts of ascending spans without windows that contain a run whose fingerprint occurs only once."""
+    single = sorted(at for at, fingerprint in fingerprints_within(sequence.data) if fingerprint not in repeated)
+    index = 0
+    for start, stop in spans:
+        index = bisect_left(single, start, index)
+        begin = start
+        for anchor in single[index : bisect_left(single, stop + TOKENS_BEFORE_ANCHOR, index)]:
+            if begin < anchor - TOKENS_BEFORE_ANCHOR:
+                yield begin, anchor - TOKENS_BEFORE_ANCHOR
+            begin = anchor + 1
+        if begin < stop:
+            yield begin, stop
 
 
 def _spans(file: FingerprintedFile, repeated: set[int]) -> Iterator[tuple[int, int]]:

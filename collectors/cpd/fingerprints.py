@@ -8,7 +8,7 @@ run, and equal windows contain equal runs. So only windows around a fingerprint 
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from zlib import crc32
 
 from collectors.cpd.windows import MINIMUM_TOKENS
@@ -28,6 +28,7 @@ _RANKS = bytes((7, 0, 2, 5, 4, 1, 6, 3)) * (256 // RANK_COUNT)
 
 _LOW_BITS = 0xFFFF
 _LOW_BYTES = 2
+_LOW_BITS_OF_DIGEST = slice(0 if sys.byteorder == "little" else 3, None, 4)
 _LOWEST_BYTE = slice(0 if sys.byteorder == "little" else 1, None, _LOW_BYTES)
 
 
@@ -44,6 +45,21 @@ def compute_fingerprints(tokens: Sequence[int], digests: Iterable[int]) -> tuple
     anchors = [anchor for anchor in sorted(_find_anchors(data[_LOWEST_BYTE].translate(_RANKS))) if anchor <= last]
     size = FINGERPRINT_TOKENS * _LOW_BYTES
     return anchors, [crc32(data[start : start + size]) for start in (anchor * _LOW_BYTES for anchor in anchors)]
+
+
+def fingerprints_within(values: bytes) -> Iterator[tuple[int, int]]:
+    """Yield position and fingerprint of each run that is fingerprinted wherever it occurs, in no order.
+
+    That is the case if its first token has the lowest rank of 25: they decide that it is an anchor, whatever precedes
+    them. `values` are 64-bit digests, one a token.
+    """
+    low_bits = memoryview(values).cast("H")[_LOW_BITS_OF_DIGEST].tobytes()
+    ranks, size = low_bits[_LOWEST_BYTE].translate(_RANKS), FINGERPRINT_TOKENS * _LOW_BYTES
+    for rank in range(RANK_COUNT):
+        lowest_of_run = re.compile(b"\\x%02x(?=[\\x%02x-\\xff]{%d})" % (rank, rank, TOKENS_BEFORE_ANCHOR))
+        for match in lowest_of_run.finditer(ranks):
+            start = match.start() * _LOW_BYTES
+            yield match.start(), crc32(low_bits[start : start + size])
 
 
 def _find_anchors(ranks: bytes) -> list[int]:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -161,28 +163,26 @@ def list_findings(summaries: Mapping[str, Summary], limit: int, on_items: OnItem
     `cut` says how many were left out, by metric and severity. Of the least severity that is listed, the first are. With
     `on_items` the items are passed to it in parts, and `items` is empty.
     """
-    counts = Counter(
-        row[_SEVERITY] for summary in summaries.values() for rows in summary.findings.values() for row in rows
-    )
+    counts = Counter[str]()
+    for rows_of_metric in (summary.findings.values() for summary in summaries.values()):
+        counts.update(map(itemgetter(_SEVERITY), chain.from_iterable(rows_of_metric)))
+    total = counts.total()
     quota = _quota(counts, limit)
     items: list[JSON] = []
     cut: dict[str, Counter[str]] = {}
     for path in sorted({path for summary in summaries.values() for path in summary.findings}):
         shown_path = printable(path)
-        for metric, row in _rows_of_file(path, summaries):
-            severity = row[_SEVERITY]
-            if quota[severity]:
-                quota[severity] -= 1
-                items.append(_item(metric, shown_path, row))
-            else:
-                cut.setdefault(metric, Counter())[severity] += 1
+        rows = _rows_of_file(path, summaries)
+        if total > limit:
+            rows = [(metric, row) for metric, row in rows if _takes(quota, cut, metric, row[_SEVERITY])]
+        items += [_item(metric, shown_path, row) for metric, row in rows]
         if on_items is not None and len(items) >= _ITEMS_OF_A_PART:
             on_items(items)
             items = []
     if on_items is not None:
         on_items(items)
         items = []
-    return {"total": counts.total(), "items": items, "cut": {metric: dict(cut[metric]) for metric in sorted(cut)}}
+    return {"total": total, "items": items, "cut": {metric: dict(cut[metric]) for metric in sorted(cut)}}
 
 
 def _quota(counts: Mapping[str, int], limit: int) -> dict[str, int]:
@@ -192,6 +192,15 @@ def _quota(counts: Mapping[str, int], limit: int) -> dict[str, int]:
         quota[str(severity)] = min(counts.get(str(severity), 0), limit)
         limit -= quota[str(severity)]
     return quota
+
+
+def _takes(quota: dict[str, int], cut: dict[str, Counter[str]], metric: str, severity: str) -> bool:
+    """Return whether the quota has room for another finding of that severity, and count it there or as cut."""
+    if quota[severity]:
+        quota[severity] -= 1
+        return True
+    cut.setdefault(metric, Counter())[severity] += 1
+    return False
 
 
 def _rows_of_file(path: str, summaries: Mapping[str, Summary]) -> list[tuple[str, Row]]:
