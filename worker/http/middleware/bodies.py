@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +14,8 @@ from worker.http.problems import MALFORMED, TIMEOUT, TOO_LARGE, ProblemError, pr
 
 FORM_TYPE = "multipart/form-data"
 HOOKS_PATH = "/api/v1/hooks/"
+LINGER_SECONDS = 10.0
+"""How long the rest of a refused body may take. What arrives is dropped."""
 
 
 class BodyLayer:
@@ -31,17 +34,23 @@ class BodyLayer:
         if any(not length.isdecimal() for length in lengths) or len(set(lengths)) > 1:
             raise ProblemError(MALFORMED, "the Content-Length header must be one number")
         if lengths and int(lengths[0][:20]) > limit:
-            raise _too_large(limit)
-        body = _BoundedBody(receive, limit, self._options.body_seconds)
+            await _refuse(_too_large(limit), scope, receive, send)
+        else:
+            await self._pass_on(_BoundedBody(receive, limit, self._options.body_seconds), scope, receive, send)
 
+    async def _pass_on(self, body: "_BoundedBody", scope: Scope, receive: Receive, send: Send) -> None:
         async def send_unless_refused(message: Message) -> None:
             # A framework may turn an error of `receive` into an answer of its own, such as "the form cannot be parsed".
             if body.refused is None:
                 await send(message)
-            elif message["type"] == "http.response.start":
-                await problem_response(body.refused, request_context(scope).request_id)(scope, receive, send)
 
-        await self._app(scope, body, send_unless_refused)
+        try:
+            await self._app(scope, body, send_unless_refused)
+        except ProblemError as error:
+            if error is not body.refused:
+                raise
+        if body.refused is not None:
+            await _refuse(body.refused, scope, receive, send)
 
     def _limit(self, scope: Scope) -> int:
         types = header_values(scope, "content-type")
@@ -77,6 +86,24 @@ class _BoundedBody:
             self.refused = _too_large(self._limit)
             raise self.refused
         return message
+
+
+async def _refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer, and read what still arrives for a while before the connection is closed.
+
+    Closed at once, the peer's next bytes would be answered by a reset, and many clients would not see the answer.
+    """
+
+    async def send_open(message: Message) -> None:
+        await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
+
+    await problem_response(error, request_context(scope).request_id)(scope, receive, send_open)
+    if error.problem is TOO_LARGE:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _too_large(limit: int) -> ProblemError:

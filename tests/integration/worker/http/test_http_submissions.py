@@ -1,5 +1,6 @@
 """Submission over HTTP: forms and JSON, what is refused, and what a second request with the same key gets."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,9 @@ import pytest
 
 from domain.gate.policy import DEFAULT_POLICY
 from tests.fixtures.jobs import new_run
+from tests.fixtures.network.http_service import http_client
 from worker.client import Client
+from worker.http.middleware import bodies
 
 JOBS = "/api/v1/jobs"
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -106,19 +109,35 @@ async def test_what_is_no_submission_is_refused_with_a_reason(
     assert await client.list_jobs(user_id) == []
 
 
-async def test_a_hundred_megabytes_of_json_are_refused_at_once(ann_http: httpx.AsyncClient) -> None:
-    sent = 0
+async def test_a_hundred_megabytes_of_json_are_refused_at_once(
+    ann_http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "LINGER_SECONDS", 0.2)
+    app: Any = ann_http._transport.app  # type: ignore[attr-defined]
+    sent, sent_at_answer = 0, []
 
     async def endless() -> Any:
         nonlocal sent
         yield b'{"repository": {"url": "'
-        for _ in range(100):
+        while True:
             sent += 1
             yield b"a" * 1_000_000
+            await asyncio.sleep(0)
 
-    answer = await ann_http.post(JOBS, content=endless(), headers={"Content-Type": "application/json"})
+    async def observed(scope: Any, receive: Any, send: Any) -> None:
+        async def observe(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                sent_at_answer.append(sent)
+            await send(message)
+
+        await app(scope, receive, observe)
+
+    headers = {"Content-Type": "application/json", "Authorization": ann_http.headers["Authorization"]}
+    async with http_client(observed) as http, asyncio.timeout(30):
+        answer = await http.post(JOBS, content=endless(), headers=headers)
     assert code(answer) == (413, "too_large")
-    assert sent <= 3
+    assert sent_at_answer in ([1], [2], [3])
+    assert sent > 3
 
 
 async def test_an_upload_above_the_limit_is_refused_while_it_arrives(ann_http: httpx.AsyncClient) -> None:
