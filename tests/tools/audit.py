@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-bench.lock")
-CHECKED_FOLDERS = ("worker", "collectors", "domain", "infrastructure", "alembic", "docs", "benchmarks", "examples")
+CHECKED_FOLDERS = (
+    "worker",
+    "collectors",
+    "domain",
+    "infrastructure",
+    "alembic",
+    "docs",
+    "benchmarks",
+    "examples",
+    "clients",
+)
 EXAMPLE_PROJECTS = "examples/evaluation/projects"
 """Code that is analysed, and that nobody runs."""
 

@@ -9,7 +9,14 @@ from opentelemetry.sdk import environment_variables
 
 from tests.unit.deploy.project_files import ROOT, command_names, setting_names
 
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CLIENT_PAGE = ROOT / "clients" / "python" / "README.md"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    CLIENT_PAGE,
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 SHOWN = [*PAGES, *(path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file()), ROOT / "Dockerfile"]
 PACKAGES = ("worker", "collectors", "domain", "infrastructure")
 SOURCE = "".join(

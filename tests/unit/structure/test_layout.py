@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from tests.unit.deploy.project_files import ROOT
 
-PACKAGES = ("worker", "collectors", "infrastructure", "domain")
+PACKAGES = ("worker", "collectors", "infrastructure", "domain", "clients")
 MAX_ENTRIES = 13
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40

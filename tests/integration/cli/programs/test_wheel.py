@@ -16,6 +16,8 @@ def test_wheel_analyses_without_a_clone(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    packages = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
+    assert packages == {"worker", "domain", "infrastructure", "collectors"}, "the client is a distribution of its own"
     project.mkdir()
     (project / "code.py").write_text("import os\n")
     start = "import sys, worker.cli.main as main; print(main.__file__, file=sys.stderr); main.main()"
