@@ -86,7 +86,11 @@ class IllegalTransitionError(PermanentError):
 
 
 class ServiceUnavailableError(TransientError):
-    """PostgreSQL, Redis or a git host cannot be reached."""
+    """PostgreSQL, Redis or a git host cannot be reached, or refuses: the `fault`, and the `advice` if there is any."""
+
+    def __init__(self, fault: str = "", *, advice: str = "") -> None:
+        super().__init__(f"{fault}; {advice}" if advice else fault)
+        self.fault, self.advice = fault, advice
 
 
 class LeaseLostError(TransientError):

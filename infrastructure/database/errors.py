@@ -37,12 +37,12 @@ _POOLER_ADVICE = (
 """Words of PgBouncer's own errors, and what to do."""
 
 _SERVER_ADVICE = {
+    "25006": "it is read-only, as after a failover: DATABASE_URL must lead to the primary",
     "53100": "free space on the server's disk",
     "53200": "give the server more memory, or lower its work_mem",
     "53300": "raise max_connections, or put a pooler before the server (DB_POOLER)",
 }
 
-_READ_ONLY = "it is read-only, as after a failover: DATABASE_URL must lead to the primary"
 _SET_POOLER = "behind a pooler set DB_POOLER=transaction"
 _NO_SCHEMA = ("42P01", "42703", "42883")  # no such table, column, function
 
@@ -63,7 +63,7 @@ async def translated_errors(*, pooled: bool = False) -> AsyncIterator[None]:
     except DBAPIError as error:
         raise _translate(error, pooled=pooled) from error
     except asyncpg.PostgresError as error:  # while connecting
-        raise _translate_code(error.sqlstate, str(error), pooled=pooled) or error from error
+        raise _translate_code(error.sqlstate, _without_hint(error), pooled=pooled) or error from error
     except (TimeoutError, asyncpg.InterfaceError) as error:
         raise ServiceUnavailableError(f"PostgreSQL did not answer: {one_line(str(error)) or 'timed out'}") from error
     except OSError as error:
@@ -73,10 +73,10 @@ async def translated_errors(*, pooled: bool = False) -> AsyncIterator[None]:
 def _translate(error: DBAPIError, *, pooled: bool) -> Exception:
     original = error.orig.__cause__ if error.orig is not None else None
     code = getattr(error.orig, "sqlstate", None)
-    message = str(original or error.orig)
+    message = _without_hint(original or error.orig)
     if error.connection_invalidated or (code is None and isinstance(original, asyncpg.InterfaceError | OSError)):
-        message = f"the connection was lost: {one_line(message, 200)}{_advice(code, message, pooled=pooled)}"
-        return ServiceUnavailableError(f"PostgreSQL: {message}")
+        fault = f"PostgreSQL: the connection was lost: {one_line(message, 200)}"
+        return ServiceUnavailableError(fault, advice=_advice(code, message, pooled=pooled))
     return _translate_code(code, message, pooled=pooled) or error
 
 
@@ -85,20 +85,23 @@ def _translate_code(code: str | None, message: str, *, pooled: bool) -> Exceptio
         return ServiceUnavailableError(f"PostgreSQL is not migrated: run `vibe8 migrate` ({one_line(message, 120)})")
     if code is not None and code.startswith((*_RETRYABLE, *_SHARED_SESSION)):
         advice = _advice(code, message, pooled=pooled)
-        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}{advice}")
+        return ServiceUnavailableError(f"PostgreSQL: {one_line(message, 200)}", advice=advice)
     return None
 
 
+def _without_hint(error: BaseException | None) -> str:
+    """Return the error's text without the driver's hint: about poolers it has several lines of its own."""
+    return str(error).partition("\nHINT:")[0]
+
+
 def _advice(code: str | None, message: str, *, pooled: bool) -> str:
-    """Return what to do about a server that is full or read-only, or about a pooler, in brackets; empty for others."""
-    if code == "25006":
-        return f" ({_READ_ONLY})"
+    """Return what to do about a server that is full or read-only, or about a pooler; empty for others."""
     for words, advice in _POOLER_ADVICE:
         if words in message:
-            return f" ({advice})"
+            return advice
     if code in _SERVER_ADVICE:
-        return f" ({_SERVER_ADVICE[code]})"
-    return f" ({_SET_POOLER})" if code in _SHARED_SESSION and not pooled else ""
+        return _SERVER_ADVICE[code]
+    return _SET_POOLER if code in _SHARED_SESSION and not pooled else ""
 
 
 def _reason(error: OSError) -> str:

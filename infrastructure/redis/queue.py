@@ -54,14 +54,15 @@ return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', 0)
 """
 
 _REFUSALS = (
-    (ReadOnlyError, "Redis is a read-only replica, as after a failover; REDIS_URL must lead to the primary"),
-    (OutOfMemoryError, "Redis is full and refuses writes; raise its maxmemory"),
-    (BusyLoadingError, "Redis is loading its data; it answers when it has done so"),
-    (AuthenticationError, "Redis refuses the password or user; see REDIS_URL"),
+    (ReadOnlyError, "Redis is a read-only replica, as after a failover", "REDIS_URL must lead to the primary"),
+    (OutOfMemoryError, "Redis is full and refuses writes", "raise its maxmemory"),
+    (BusyLoadingError, "Redis is loading its data", "it answers when it has done so"),
+    (AuthenticationError, "Redis refuses the password or user", "check REDIS_URL"),
 )
 """Errors of a Redis that is up and refuses, and what to do."""
 
-_DISK_FULL = "Redis cannot write its data to disk, and refuses all commands that write; free space there, see its log"
+_CHECK = "check REDIS_URL and that the server runs"
+_DISK_FULL = "Redis cannot write its data to disk, and refuses all commands that write"
 
 _WAKEUP_CHANNEL = "vibe8:be" + "ll"
 """Older workers subscribe to this name. It is written in two parts because the word itself is no longer in use here."""
@@ -114,12 +115,12 @@ async def redis_errors() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        for kind, text in _REFUSALS:
+        for kind, fault, advice in _REFUSALS:
             if isinstance(error, kind):
-                raise ServiceUnavailableError(text) from error
+                raise ServiceUnavailableError(fault, advice=advice) from error
         if str(error).startswith("MISCONF"):  # redis-py has no class for it
-            raise ServiceUnavailableError(_DISK_FULL) from error
-        raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__}); see REDIS_URL") from error
+            raise ServiceUnavailableError(_DISK_FULL, advice="free space there, see its log") from error
+        raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__})", advice=_CHECK) from error
 
 
 async def connect(url: str, *, retries: int = CONNECT_RETRIES) -> ArqRedis:

@@ -102,6 +102,20 @@ async def test_read_only_postgresql_is_an_outage(cli: System, database_url: str)
     assert "let DATABASE_URL lead to the primary" in check["advice"]
 
 
+async def test_service_that_refuses_has_one_advice(cli: System, database_url: str) -> None:
+    admin = await asyncpg.connect(database_url)
+    await admin.execute("CREATE ROLE doctors_role LOGIN CONNECTION LIMIT 0")
+    try:
+        finished = await doctor(cli, DATABASE_URL=database_url.replace("postgres@", "doctors_role@", 1))
+    finally:
+        await admin.execute("DROP ROLE doctors_role")
+        await admin.close()
+    check = check_named(finished, "postgresql")
+    assert (finished.code, check["ok"], check["unreachable"]) == (3, False, True)
+    assert check["found"] == 'PostgreSQL: too many connections for role "doctors_role"'
+    assert check["advice"] == "raise max_connections, or put a pooler before the server (DB_POOLER)"
+
+
 async def test_redis_with_an_eviction_policy_fails(cli: System, set_redis: SetRedis) -> None:
     set_redis("maxmemory-policy", "allkeys-lru")
     finished = await doctor(cli)

@@ -6,13 +6,13 @@ import pytest
 from domain.errors import ServiceUnavailableError
 from infrastructure.database.errors import translated_errors
 
-SET_POOLER = "(behind a pooler set DB_POOLER=transaction)"
+SET_POOLER = "; behind a pooler set DB_POOLER=transaction"
 ERRORS = [
     (asyncpg.InvalidSQLStatementNameError, 'prepared statement "s1" does not exist', SET_POOLER, ""),
     (asyncpg.DuplicatePreparedStatementError, 'prepared statement "s1" already exists', SET_POOLER, ""),
     (asyncpg.ProtocolViolationError, "bind message supplies 2 parameters", SET_POOLER, ""),
     *(
-        (asyncpg.ProtocolViolationError, message, f"({advice})", f"({advice})")
+        (asyncpg.ProtocolViolationError, message, f"; {advice}", f"; {advice}")
         for message, advice in (
             ("no more connections allowed (max_client_conn)", "raise the pooler's max_client_conn"),
             ("server login failed: FATAL sorry", "the pooler cannot log in to PostgreSQL: see the pooler's log"),
@@ -34,4 +34,4 @@ async def test_pooler_error_is_an_outage_with_advice(
         with pytest.raises(ServiceUnavailableError) as caught:
             async with translated_errors(pooled=pooled):
                 raise kind(message)
-        assert str(caught.value) == f"PostgreSQL: {message} {advice}".rstrip()
+        assert str(caught.value) == f"PostgreSQL: {message}{advice}"

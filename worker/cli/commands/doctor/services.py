@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.errors import Vibe8Error
+from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.text import JSON, one_line
 from infrastructure.database.connecting import sqlalchemy_url
 from infrastructure.database.engine import Database
@@ -47,8 +47,11 @@ async def check_services(settings: Settings) -> list[Check]:
 async def _reachable(name: str, checks: Callable[[], Awaitable[list[Check]]], advice: str) -> list[Check]:
     try:
         return await checks()
+    except ServiceUnavailableError as error:
+        found, advice = one_line(error.fault), error.advice or advice
     except Vibe8Error as error:
-        return [Check(name=name, found=one_line(str(error)), ok=False, advice=advice, unreachable=True)]
+        found = one_line(str(error))
+    return [Check(name=name, found=found, ok=False, advice=advice, unreachable=True)]
 
 
 async def _postgresql(settings: Settings) -> list[Check]:
