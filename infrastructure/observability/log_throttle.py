@@ -49,8 +49,16 @@ class OutageLog:
         try:
             yield
         except TransientError as error:
-            if self._throttle.allows():
-                log.warning(self._event, reason=str(error))
+            self.log_begin(error)
         else:
-            if self._throttle.reset():
-                log.info("service.available", after=self._event)
+            self.log_end()
+
+    def log_begin(self, error: Exception, **fields: object) -> None:
+        """Log the error with these fields, if the outage begins with it."""
+        if self._throttle.allows():
+            log.warning(self._event, **fields, reason=str(error) or "timed out")
+
+    def log_end(self) -> None:
+        """Log that the service is available again, if there was an outage."""
+        if self._throttle.reset():
+            log.info("service.available", after=self._event)

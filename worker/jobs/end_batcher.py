@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from domain.errors import ServiceUnavailableError
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository, EndResult
+from infrastructure.observability.log_throttle import OutageLog
 
 MAX_ENDS = 100
 """Most ends in one transaction."""
@@ -31,6 +32,7 @@ class EndBatcher:
         self._characters = 0
         """Size of the waiting ends."""
         self._writer: asyncio.Task[None] | None = None
+        self._outage = OutageLog("job.ends_delayed")
 
     def takes(self, end: AttemptEnd) -> bool:
         """Return whether the end fits into the next transaction: its job need not hold its room until it is written."""
@@ -52,13 +54,22 @@ class EndBatcher:
     async def _write_all(self) -> None:
         while self._waiting:
             batch = self._next_batch()
-            try:
-                await self._write(batch)
-            except Exception as error:  # noqa: BLE001 - each waiter gets it
-                if len(batch) > 1 and not isinstance(error, ServiceUnavailableError):
-                    await self._write_singly(batch)
-                else:
-                    _fail(batch, error)
+            if batch:
+                await self._write_batch(batch)
+
+    async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            await self._write(batch)
+        except ServiceUnavailableError as error:
+            self._outage.log_begin(error, jobs=len(batch))
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - each waiter gets it
+            if len(batch) > 1:
+                await self._write_singly(batch)
+            else:
+                _fail(batch, error)
+        else:
+            self._outage.log_end()
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -80,8 +91,6 @@ class EndBatcher:
         return first
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
-        if not batch:
-            return
         ends = [waiting.end for waiting in batch]
         of_evaluations = any(end.evaluation_id is not None for end in ends)
         transaction = self._database.unit_of_work() if of_evaluations else self._database.driver(transaction=True)

@@ -14,7 +14,7 @@ from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS, Claim
 from domain.text import JSON
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
-from infrastructure.observability.log_throttle import LogThrottle
+from infrastructure.observability.log_throttle import OutageLog
 from infrastructure.observability.prometheus_metrics import HEARTBEATS, LEASES_LOST
 from infrastructure.redis.queue import JobQueue
 
@@ -73,7 +73,7 @@ class LeaseKeeper:
         self._queue = queue
         self._held: dict[UUID, HeldLease] = {}
         self._publishing: set[asyncio.Task[None]] = set()
-        self._log_throttle = LogThrottle()
+        self._outage = OutageLog("lease.renewal_failed")
         self.healthy = True
 
     async def hold(self, claim: Claim, work: Awaitable[T]) -> T:
@@ -168,15 +168,13 @@ class LeaseKeeper:
                     cancel_requested = await AttemptRepository(work).renew_leases(states, LEASE_SECONDS)
                 else:
                     cancel_requested = await AttemptRepository(work).check_leases(states)
-        except (TransientError, TimeoutError):
+        except (TransientError, TimeoutError) as error:
             HEARTBEATS.labels("unreachable").inc()
             self.healthy = False
-            if self._log_throttle.allows():
-                log.warning("lease.renewal_failed", jobs=len(self._held))
+            self._outage.log_begin(error, jobs=len(self._held))
             return
         self.healthy = True
-        if self._log_throttle.reset():
-            log.info("service.available", after="lease.renewal_failed")
+        self._outage.log_end()
         if renew:
             HEARTBEATS.labels("ok").inc()
         for held in leases:

@@ -60,11 +60,13 @@ def _defines_outages(module: ast.Module) -> bool:
 
 
 def _outages(module: ast.Module) -> Iterator[tuple[str, set[str], ast.Call]]:
-    for node in ast.walk(module):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == OUTAGES:
-            name, logged = ast.literal_eval(node.args[0]), ast.parse("log.warning('', reason='')", mode="eval").body
-            assert isinstance(logged, ast.Call)
-            yield name, {"warning"}, logged
+    """Yield the event of each outage's log, with its reason and the fields that the module gives to `log_begin`."""
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+    begins = [call for call in calls if ast.unparse(call.func).endswith(".log_begin")]
+    fields = [ast.keyword("reason", ast.Constant("")), *(keyword for call in begins for keyword in call.keywords)]
+    for call in calls:
+        if ast.unparse(call.func) == OUTAGES:
+            yield ast.literal_eval(call.args[0]), {"warning"}, ast.Call(call.func, [], fields)
 
 
 def _calls_by_function(module: ast.Module) -> Iterator[tuple[ast.AST, ast.Call]]:
