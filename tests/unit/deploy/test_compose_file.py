@@ -71,6 +71,12 @@ def test_every_documented_setting_reaches_the_containers() -> None:
         assert SERVICES[service]["env_file"] == [{"path": "./vibe8.env", "required": False}]
 
 
+def test_no_default_of_the_compose_file_hides_a_setting_of_that_file() -> None:
+    for service in ("worker", "migrate", "http"):
+        for name, value in SERVICES[service]["environment"].items():
+            assert ":-" not in value, f"{name}: its default would win over vibe8.env"
+
+
 def test_the_servers_are_published_on_loopback_only() -> None:
     ports = {name: SERVICES[name].get("ports", []) for name in SERVICES}
     assert ports == {

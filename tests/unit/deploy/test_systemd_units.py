@@ -8,6 +8,7 @@ import pytest
 from domain.jobs import HEARTBEAT_SECONDS, LEASE_SECONDS
 from infrastructure.settings import Settings
 from tests.unit.deploy.project_files import DEPLOY, command_names, setting_names
+from worker.analysis.pipeline_factory import memory_budget
 from worker.http.server.serve import GRACE_SECONDS
 
 FOLDER = DEPLOY / "systemd"
@@ -149,3 +150,8 @@ def test_the_http_service_ends_answers_before_it_is_killed() -> None:
     assert service["ExecStart"].endswith("vibe8 serve")
     assert int(service["TimeoutStopSec"]) >= GRACE_SECONDS + 10
     assert service["Restart"] == "always"
+
+
+def test_the_worker_may_take_what_the_largest_jobs_on_two_cores_take() -> None:
+    gigabytes = read(FOLDER / "vibe8-worker@.service")["Service"]["MemoryMax"].removesuffix("G")
+    assert int(gigabytes) << 10 >= 512 + (memory_budget(Settings(), 2).total_bytes >> 20)
