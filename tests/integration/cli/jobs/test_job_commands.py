@@ -11,6 +11,8 @@ from domain.jobs import JobStatus
 from domain.sources import Authorship
 from tests.fixtures.archives import make_zip
 from tests.fixtures.database import Rows
+from tests.fixtures.git_repository import WorkTree
+from tests.fixtures.network.git_server import GitServer
 from tests.fixtures.worker_process import COMMAND, System, WorkerProcess, until_finished
 from tests.integration.cli.command_support import METRIC_NAMES, assert_error_line
 from worker.client import Client
@@ -165,6 +167,29 @@ async def test_failed_job_is_retried_and_taken(
     assert_error_line(await cli.run("result", job_id), 1, "no Python file")
     assert_error_line(await cli.run("result", job_id, "--take"), 1, "no Python file")
     assert_error_line(await cli.run("result", job_id), 2, "there is no job")
+
+
+async def test_failed_job_whose_fault_is_gone_completes_when_it_is_retried(
+    git_system: System, git_client: Client, git_server: GitServer, small_tree: WorkTree
+) -> None:
+    name = "owner/late"
+    async with git_system.worker() as worker:
+        failed = await git_system.run("submit", git_server.url(name), "--wait")
+        assert failed.code == 1
+        (job,) = (await git_system.run("jobs", "--json")).document
+        assert (job["status"], job["attempt"]) == ("failed", 1)
+        git_server.add(name, small_tree.dot_git)
+        assert (await git_system.run("retry", job["job_id"])).code == 0
+        await worker.until("job.completed")
+        shown, result = await asyncio.gather(*(git_system.run(part, job["job_id"]) for part in ("job", "result")))
+    assert [line.partition(" after ")[0] for line in history_lines(shown.out)] == [
+        "submitted",
+        f"attempt 2 started on {job['worker_id']}",
+        "completed",
+    ]
+    assert "error" not in shown.out
+    assert (result.code, result.out.startswith("run ")) == (0, True)
+    assert await Rows(git_system).runs() == [job["job_id"]]
 
 
 async def test_jobs_are_filtered_by_status_age_and_limit(

@@ -5,10 +5,44 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.jobs import JobStatus
-from tests.fixtures.jobs import PYTHON_FILE
+from tests.fixtures.control.changed_worker import held_worker, release_jobs
+from tests.fixtures.database import Rows
+from tests.fixtures.jobs import PYTHON_FILE, submit_for_many
 from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import System, WorkerProcess, until_finished
 from worker.client import Client
+
+ROOM = 8
+
+
+async def test_drain_of_a_busy_worker_ends_its_jobs_and_takes_no_other(system: System, client: Client) -> None:
+    """Its room is full and more jobs are due: those that run end, and the next worker takes the others."""
+    rows = Rows(system)
+
+    async def statuses_are(**expected: int) -> bool:
+        return await rows.statuses() == expected
+
+    async with held_worker(system, "busy", ARQ_MAX_JOBS=str(ROOM)) as busy:
+        jobs = await submit_for_many(client, 5 * ROOM, PYTHON_FILE)
+        await until(lambda: statuses_are(running=ROOM, pending=4 * ROOM))
+        (draining,) = (await system.run("drain", "--json")).document["draining"]
+        await busy.until("worker.draining")
+
+        async def is_shown_draining() -> bool:
+            (shown,) = (await system.run("workers", "--json")).document
+            assert (shown["replica_id"], len(shown["jobs"])) == (draining, ROOM)
+            return "drain" in shown["state"]
+
+        await until(is_shown_draining)
+        release_jobs(system)
+        assert await asyncio.to_thread(busy.process.wait, 60) == 0
+    assert await rows.statuses() == {"completed": ROOM, "pending": 4 * ROOM}
+    assert (
+        await rows.all("SELECT 1 FROM jobs WHERE status = 'pending' AND (attempt, attempt_errors) <> (0, '[]')") == []
+    )
+    async with system.worker("next"):
+        await until(lambda: statuses_are(completed=len(jobs)))
+    assert sorted(await rows.runs()) == sorted(jobs)
 
 
 async def one_pending_is_counted(system: System) -> bool:
