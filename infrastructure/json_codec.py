@@ -1,6 +1,7 @@
 """JSON encoding and decoding with orjson, and with the standard library for text that is not valid Unicode."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -44,12 +45,13 @@ def loads(data: bytes | str) -> Any:
 def loads_untrusted(data: bytes, max_values: int) -> Any:
     """Decode JSON that may be hostile.
 
-    Raises ValueError, before anything is built, if it may have more than `max_values` values.
+    Raises ValueError or RecursionError: also for NaN and infinity, and, before anything is built, if it may have more
+    than `max_values` values.
     """
     values = count_values(data)
     if values > max_values:
         raise ValueError(f"the JSON document has more than {max_values} values")
-    return _loads(data)
+    return _loads(data, parse_constant=_finite, parse_float=_finite)
 
 
 def count_values(data: bytes) -> int:
@@ -61,8 +63,15 @@ def count_values(data: bytes) -> int:
     return data.count(b",") + data.count(b"{") + data.count(b"[")
 
 
-def _loads(data: bytes | str) -> Any:
+def _loads(data: bytes | str, **options: Any) -> Any:
     try:
         return orjson.loads(data)
     except ValueError:
-        return json.loads(data)
+        return json.loads(data, **options)
+
+
+def _finite(text: str) -> float:
+    """Return a number. Raises ValueError for NaN and infinity, which the standard library reads."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError("the JSON document has a number that is not finite")
+    return number

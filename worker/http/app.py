@@ -22,6 +22,7 @@ from worker.http.api.routes import allowed_methods, api_routes
 from worker.http.identity import FirstOf, Identify
 from worker.http.middleware.bodies import BodyLayer
 from worker.http.middleware.context import ContextLayer, context_of
+from worker.http.middleware.heads import HeadLayer
 from worker.http.middleware.origins import OriginLayer
 from worker.http.options import HttpOptions
 from worker.http.pages.layout.visitor import SessionCookie, SignInNeededError
@@ -55,6 +56,7 @@ def create_app(
     app: ASGIApp = build_routes(service)
     app = BodyLayer(app, options)
     app = OriginLayer(app, options)
+    app = HeadLayer(app)
     app = ContextLayer(app, tracer or NoTracer())
     if options.cors_origins:
         app = CORSMiddleware(

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -52,7 +52,8 @@ def read_cursor(text: str) -> tuple[datetime, str]:
         moment, item_id = loads(base64.urlsafe_b64decode(text[:MAX_CURSOR] + "=" * (-len(text) % 4)))
         read = datetime.fromisoformat(moment)
         known = read.tzinfo is not None and isinstance(item_id, str) and "\0" not in item_id
-    except (ValueError, TypeError, RecursionError):
+        read = read.astimezone(UTC)  # PostgreSQL's driver does so too, and some times have none in UTC
+    except (ValueError, TypeError, OverflowError, RecursionError):
         known = False
     if not known:
         raise InvalidInputError("the cursor is not one that this API has given; begin without one")

@@ -1,11 +1,13 @@
 """Bodies of requests: JSON objects and forms, bounded, without NUL, and with no field that is not known."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
@@ -17,6 +19,7 @@ from worker.http.problems import MALFORMED, MEDIA_TYPE_UNSUPPORTED, ProblemError
 
 JSON_TYPE = "application/json"
 FORM_TYPE = "multipart/form-data"
+_UTF_8 = re.compile(r"""; *charset="?utf-8"? *(;|\Z)""")
 MAX_VALUES = 100_000
 """Values of one JSON document."""
 
@@ -37,6 +40,15 @@ def without_nul(value: JSON) -> JSON:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """Return the time in UTC. Raises ValueError for one that UTC's calendar lacks."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is outside of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Text = Annotated[str, Field(max_length=2_000), AfterValidator(without_nul)]
 Document = Annotated[dict[str, Any], AfterValidator(without_nul)]
 
@@ -72,7 +84,11 @@ async def read_json(request: Request) -> JSON:
 def parse(model: type[Model], document: JSON) -> Model:
     """Return the document as this model. Raises RequestValidationError that names the invalid fields."""
     try:
-        return model.model_validate_json(dumps(document))  # strict, and yet JSON has no enumerations and times
+        text = dumps(document)
+    except RecursionError:
+        raise ProblemError(MALFORMED, "the body is nested too deeply") from None
+    try:
+        return model.model_validate_json(text)  # strict, and yet JSON has no enumerations and times
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
@@ -104,6 +120,7 @@ async def read_form(request: Request, fields: frozenset[str]) -> UploadForm:
     Raises RequestValidationError for a field that is not known or occurs twice, and for a form without a file. While it
     arrives, the file is in memory up to 1 MB, and above that in a temporary file.
     """
+    _require_utf_8(request)
     async with request.form(max_files=1, max_fields=len(fields), max_part_size=FORM_BYTES) as form:
         if problems := _problems_of(form, fields):
             raise RequestValidationError(
@@ -113,6 +130,16 @@ async def read_form(request: Request, fields: frozenset[str]) -> UploadForm:
         assert isinstance(file, UploadFile)  # nosec B101 # noqa: S101 - `_problems_of` looked
         texts = {name: value for name, value in form.items() if isinstance(value, str)}
         return UploadForm(filename=file.filename or "", content=await file.read(), texts=texts)
+
+
+def _require_utf_8(request: Request) -> None:
+    """Raise ProblemError for a form that names another encoding.
+
+    The parser would look it up among all codecs of Python, of which some fail and some take minutes.
+    """
+    named = "".join(header_values(request.scope, "content-type")).lower()
+    if "charset" in named and (named.count("charset") > 1 or not _UTF_8.search(named)):
+        raise ProblemError(MEDIA_TYPE_UNSUPPORTED, "a form must be in UTF-8; leave charset out of its Content-Type")
 
 
 def _problems_of(form: FormData, fields: frozenset[str]) -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""What every request passes before its route: context, host name, origin, size of its body."""
+"""What every request passes before its route: context, limits of its head, host name, origin, size of its body."""

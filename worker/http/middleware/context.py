@@ -21,6 +21,7 @@ from worker.http.problems import INTERNAL, ProblemError, as_problem, problem_res
 
 STATE_KEY = "vibe8"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_SECRET = re.compile(r"(/(?:sign-in|r|badge|reports|shares)/)[^/]+")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNKNOWN_ROUTE = "(none)"
 
@@ -82,7 +83,7 @@ class ContextLayer:
 
         name, attributes = (
             f"HTTP {scope['method']}",
-            {"url.path": scope["path"][:200], "request_id": context.request_id},
+            {"url.path": path_without_secrets(scope["path"]), "request_id": context.request_id},
         )
         with structlog.contextvars.bound_contextvars(request_id=context.request_id):
             try:
@@ -97,7 +98,7 @@ class ContextLayer:
 async def _answer_error(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     context, problem = request_context(scope), as_problem(error)
     if problem is None:
-        log.error("http.request_failed", path=scope["path"][:200], exc_info=error)
+        log.error("http.request_failed", path=path_without_secrets(scope["path"]), exc_info=error)
         problem = ProblemError(INTERNAL, f"the service failed; its log has more about request {context.request_id}")
     if not context.answered:
         await problem_response(problem, context.request_id)(scope, receive, send)
@@ -107,6 +108,11 @@ def _request_id(scope: Scope) -> str:
     """Return the caller's id of the request if it is a plain one, else a new one."""
     given = only_header(scope, "x-request-id")
     return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def path_without_secrets(path: str) -> str:
+    """Return a path as logs and traces may have it: a link that signs in, and a report's code, open what they name."""
+    return _SECRET.sub(r"\1***", path)[:200]
 
 
 def _missing_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContext) -> Iterator[tuple[bytes, bytes]]:

@@ -1,7 +1,5 @@
 """Host names and origins: refuse requests for another site's name, and those that another site's page sends."""
 
-from urllib.parse import urlsplit
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.http.middleware.headers import header_values
@@ -9,6 +7,9 @@ from worker.http.options import HttpOptions
 from worker.http.problems import CROSS_SITE, MALFORMED, MISDIRECTED, ProblemError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_SITES = frozenset({"same-origin", "none"})
+"""`Sec-Fetch-Site` of what a page of this service, or the user, has sent. Programs send none."""
+
 ANY_HOST = "*"
 
 
@@ -38,10 +39,11 @@ class OriginLayer:
     def _check_origin(self, scope: Scope, host: str) -> None:
         origins = header_values(scope, "origin")
         if not origins:
-            if any(site == "cross-site" for site in header_values(scope, "sec-fetch-site")):
+            if not OWN_SITES.issuperset(header_values(scope, "sec-fetch-site")):
                 raise ProblemError(CROSS_SITE, "a page of another site has sent this request")
             return
-        same = len(origins) == 1 and urlsplit(origins[0]).netloc.lower() == host.lower()
+        own = (f"http://{host.lower()}", f"https://{host.lower()}")  # a proxy may have ended TLS
+        same = len(origins) == 1 and origins[0].lower() in own
         if not same and not all(origin in self._options.cors_origins for origin in origins):
             raise ProblemError(CROSS_SITE, "a page of another origin has sent this request")
 

@@ -11,7 +11,7 @@ from domain.text import one_line
 from worker.http.caller import client_of
 from worker.http.pages.layout.forms import read_fields
 from worker.http.pages.layout.rendering import own_path, page, see_other
-from worker.http.pages.layout.visitor import COOKIE, delete_cookie, require_own_page, set_cookie
+from worker.http.pages.layout.visitor import delete_cookie, require_own_page, session_text, set_cookie
 from worker.http.service import service_of
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +34,7 @@ async def sign_in(request: Request) -> Response:
     except (InvalidKeyError, RateLimitedError) as error:
         status = 401 if isinstance(error, InvalidKeyError) else 429
         return page(request, "sign_in.html", status, secret=None, next=wanted, error=one_line(str(error)))
-    return set_cookie(see_other(request, wanted), created.text)
+    return set_cookie(request, see_other(request, wanted), created.text)
 
 
 @router.get("/sign-in/{secret}")
@@ -55,13 +55,13 @@ async def use_link(request: Request, secret: str) -> Response:
         created = await client_of(request).sessions.begin_by_link(secret)
     except InvalidKeyError as error:
         return page(request, "sign_in.html", 401, secret=None, next="/", error=one_line(str(error)))
-    return set_cookie(see_other(request, "/"), created.text)
+    return set_cookie(request, see_other(request, "/"), created.text)
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request) -> Response:
     """End the session."""
     require_own_page(request)
-    if (text := request.cookies.get(COOKIE)) is not None:
+    if (text := session_text(request)) is not None:
         await client_of(request).sessions.end(text)
-    return delete_cookie(see_other(request, "/sign-in"))
+    return delete_cookie(request, see_other(request, "/sign-in"))

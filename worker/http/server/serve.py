@@ -1,6 +1,7 @@
 """Run the service until a signal: connections, probes, uvicorn, and an end that breaks no answer off."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, nullcontext
@@ -30,6 +31,9 @@ GRACE_SECONDS = 20
 
 MAX_CONNECTIONS = 2_000
 """Connections of one process. A further one is answered 503."""
+
+OTHER_FILES = 1_000
+"""Open files beside them: connections to PostgreSQL and Redis, uploads, and connections that are being refused."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +69,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: 
     Starts also while PostgreSQL is away, and answers 503 until it is there. Raises InvalidInputError where the port
     cannot be used.
     """
+    allow_open_files(MAX_CONNECTIONS + OTHER_FILES)
     health = HttpHealth()
     status = _status_server(settings, health)
     with nullcontext() if status is None else closing(status):
@@ -75,6 +80,18 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: 
             async with _watched(health, operator):
                 port = None if status is None else status.port
                 await _run_uvicorn(settings, client, operator, health, tracer, port, on_ready)
+
+
+def allow_open_files(count: int) -> None:
+    """Raise the process's soft limit of open files to `count`, or as far as its hard limit allows.
+
+    Many systems begin with 1,024: the service could then accept no connection, and reach no PostgreSQL, long before it
+    refuses a connection by its own limit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _keeping_connections(settings: Settings) -> Settings:

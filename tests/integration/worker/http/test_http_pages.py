@@ -9,10 +9,12 @@ import pytest
 from domain.findings.roles import Role
 from infrastructure.database.engine import Database
 from tests.fixtures.jobs import complete_upload
+from tests.fixtures.network.http_service import Tokens, http_client
 from tests.fixtures.worker_process import System
 from tests.integration.worker.http.conftest import FORM, HOSTILE, keep_cookie, sign_in
 from worker.client import Client
 from worker.client.operator import OperatorClient
+from worker.http import HttpOptions, create_app
 
 
 async def test_pages_ask_to_sign_in_and_come_back(browser: httpx.AsyncClient, client: Client, user_id: UUID) -> None:
@@ -67,6 +69,45 @@ async def test_a_cookie_that_was_planted_before_signing_in_is_replaced(
     browser.headers["Cookie"] = "vibe8_session=" + "x" * 43
     await sign_in(browser, client, user_id)
     assert "x" * 43 not in browser.headers["Cookie"]
+
+
+async def test_a_second_cookie_that_a_neighbour_may_have_planted_is_not_followed(
+    browser: httpx.AsyncClient, client: Client, user_id: UUID
+) -> None:
+    await sign_in(browser, client, user_id)
+    own = browser.headers["Cookie"]
+    evil = await client.get_or_create_user("evil@example.org")
+    planted = await client.sessions.begin_by_link(await client.sessions.create_link(evil))
+    for pair in ((own, f"vibe8_session={planted.text}"), (f"vibe8_session={planted.text}", own)):
+        assert (await browser.get("/", headers={"Cookie": "; ".join(pair)})).status_code == 303
+    assert (await browser.get("/", headers={"Cookie": f"a=b; {own}; c"})).status_code == 200
+
+
+async def test_the_cookie_of_a_public_name_is_bound_to_it(client: Client, tokens: Tokens, user_id: UUID) -> None:
+    app = create_app(client, identify=tokens, options=HttpOptions(allowed_hosts=frozenset({"vibe8.example.org"})))
+    async with http_client(app) as http:
+        http.headers.update({"Host": "vibe8.example.org", "Origin": "https://vibe8.example.org"})
+        link = await client.sessions.create_link(user_id)
+        header = (await http.post(f"/sign-in/{link}")).headers["set-cookie"]
+        assert header.startswith("__Host-vibe8_session=")
+        assert header.endswith("; Path=/; SameSite=lax; Secure")
+        text = header.partition(";")[0]
+        assert (await http.get("/", headers={"Cookie": text})).status_code == 200
+        assert (await http.get("/", headers={"Cookie": text.removeprefix("__Host-")})).status_code == 303
+        out = await http.post("/sign-out", headers={"Cookie": text})
+        assert out.headers["set-cookie"].startswith('__Host-vibe8_session=""')
+        assert (await http.get("/", headers={"Cookie": text})).status_code == 303
+
+
+async def test_a_session_ends_with_the_key_that_began_it(
+    browser: httpx.AsyncClient, client: Client, user_id: UUID
+) -> None:
+    key = await client.keys.create(user_id, name="browser")
+    keep_cookie(browser, await browser.post("/sign-in", data={"key": key.text}))
+    assert (await browser.get("/")).status_code == 200
+    await client.keys.revoke(user_id, key.key.key_id)
+    assert (await browser.get("/")).status_code == 303
+    assert (await browser.get("/api/v1/jobs")).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 from tests.unit.worker.export.sample_runs import export
 
 _INLINE = frozenset({"a", "code", "small", "span", "strong", "wbr"})
-_VOID = frozenset({"meta", "br", "wbr"})
+_VOID = frozenset({"meta", "br", "wbr", "link", "input"})
 
 
 class Page(HTMLParser):

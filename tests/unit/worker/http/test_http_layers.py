@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infrastructure.observability.tracing import NoTracer
 from worker.http.address import client_address
+from worker.http.middleware import bodies
 from worker.http.middleware.bodies import BodyLayer
 from worker.http.middleware.context import ContextLayer
 from worker.http.middleware.origins import OriginLayer, host_name
@@ -88,6 +89,11 @@ def test_port_is_no_part_of_a_host_name() -> None:
         ({"Origin": "http://attacker.example"}, False),
         ({"Origin": "null"}, False),
         ({"Origin": "http://vibe8.example.org.attacker.example"}, False),
+        ({"Origin": "http://user@vibe8.example.org"}, False),
+        ({"Origin": "gopher://vibe8.example.org"}, False),
+        ({"Origin": "http://["}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "none"}, True),
         ({"Sec-Fetch-Site": "cross-site"}, False),
         ({"Sec-Fetch-Site": "same-origin"}, True),
     ],
@@ -113,13 +119,17 @@ async def test_bodies_are_bounded_by_their_declared_length(http: httpx.AsyncClie
         assert code(answer) == "malformed", length
 
 
-async def test_bodies_without_a_length_are_bounded_while_they_arrive(http: httpx.AsyncClient) -> None:
+async def test_bodies_without_a_length_are_bounded_while_they_arrive(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "LINGER_SECONDS", 0.0)
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
         while sent < 1_000_000:
             sent += 100
+            await asyncio.sleep(0)
             yield bytes(100)
 
     assert code(await http.post("/", content=endless())) == "too_large"
@@ -133,6 +143,41 @@ async def test_a_body_that_stops_arriving_is_given_up(http: httpx.AsyncClient) -
 
     async with asyncio.timeout(10):
         assert code(await http.post("/", content=stopping())) == "timeout"
+
+
+async def test_a_body_that_trickles_is_given_up_before_its_end() -> None:
+    async def trickling() -> AsyncIterator[bytes]:
+        for _ in range(1_000):
+            await asyncio.sleep(0.02)
+            yield b"a"
+
+    app = ContextLayer(BodyLayer(echo, HttpOptions(max_json_bytes=2_000, body_seconds=1.0)), NoTracer())
+    async with caller(app) as http:
+        assert code(await http.post("/", content=trickling())) == "timeout"
+
+
+async def test_bodies_that_arrive_at_once_share_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MAX_HELD_HOOK_BYTES", 1_000)
+    half_way, rest = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(600)
+        half_way.set()
+        await rest.wait()
+        yield bytes(300)
+
+    options = HttpOptions()
+    app = ContextLayer(BodyLayer(echo, options), NoTracer())
+    async with caller(app) as http:
+        first = asyncio.create_task(http.post("/api/v1/hooks/x", content=slow()))
+        await half_way.wait()
+        refused = await http.post("/api/v1/hooks/y", content=bytes(600))
+        assert code(refused) == "unavailable"
+        assert refused.headers["retry-after"] == "5"
+        assert (await http.post("/", content=bytes(600))).status_code == 200, "others have a share of their own"
+        rest.set()
+        assert (await first).text.startswith("900 ")
+        assert (await http.post("/api/v1/hooks/y", content=bytes(900))).status_code == 200, "it is given back"
 
 
 async def test_errors_of_a_body_are_not_taken_for_those_of_a_parser() -> None:

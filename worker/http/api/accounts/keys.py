@@ -3,14 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import PermissionDeniedError
 from domain.keys import DEFAULT_RATE_LIMIT, MAX_NAME_LENGTH, MAX_RATE_LIMIT, Permission, parse_permissions
 from worker.http.api.answers import json_response
 from worker.http.api.paths import API_PREFIX, parse_id
-from worker.http.api.request_bodies import Body, JsonBody, Text
+from worker.http.api.request_bodies import Body, JsonBody, Moment, Text
 from worker.http.caller import Manager, Reader
 
 router = APIRouter(prefix=f"{API_PREFIX}/keys", tags=["keys"])
@@ -25,7 +25,7 @@ class NewKey(Body):
     """What it allows; each stands alone. Not more than the key that makes it."""
     rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE_LIMIT)] = DEFAULT_RATE_LIMIT
     """Requests an hour."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     """When it ends, with its time zone; null: when it is revoked."""
 
 

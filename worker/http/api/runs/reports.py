@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from domain.reports import MAX_VIEWS, ReportCursor
 from worker.http.api.answers import json_response, read_cursor, write_cursor
 from worker.http.api.paths import API_PREFIX, Cursor, Limit, parse_id
-from worker.http.api.request_bodies import Body, JsonBody, Text
+from worker.http.api.request_bodies import Body, JsonBody, Moment, Text
 from worker.http.caller import Manager, Reader
 
 router = APIRouter(prefix=f"{API_PREFIX}/reports", tags=["reports"])
@@ -25,7 +25,7 @@ class NewReport(Body):
     """The run whose report it is."""
     password: Text | None = None
     """What its readers must know."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     """Until when it can be read, with its time zone; null: until it is withdrawn."""
     max_views: Annotated[int, Field(ge=1, le=MAX_VIEWS)] | None = None
     """How often it can be read."""

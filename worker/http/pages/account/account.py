@@ -73,7 +73,7 @@ async def sign_out_everywhere(request: Request, visitor: Managing) -> Response:
     """End all sessions of the visitor, this one too."""
     await read_fields(request, ())
     await visitor.client.sessions.end_all(visitor.user_id)
-    return delete_cookie(see_other(request, "/sign-in"))
+    return delete_cookie(request, see_other(request, "/sign-in"))
 
 
 async def _page(

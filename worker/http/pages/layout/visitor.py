@@ -15,10 +15,14 @@ from worker.client import Client
 from worker.http.caller import Caller, Permit
 from worker.http.identity import Identity
 from worker.http.middleware.headers import header_values
-from worker.http.middleware.origins import SAFE_METHODS
+from worker.http.middleware.origins import SAFE_METHODS, host_name
+from worker.http.options import LOCAL_NAMES
 from worker.http.problems import CROSS_SITE, PERMISSION_MISSING, UNAUTHENTICATED, ProblemError
 
 COOKIE = "vibe8_session"
+HOST_COOKIE = f"__Host-{COOKIE}"
+"""The name under which browsers take a cookie from this very host alone, over TLS: another host of the same domain can
+plant none. On this machine there may be no TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class SessionCookie:
 
     async def __call__(self, request: Request) -> Identity | None:
         """See `worker.http.identity.Identify`. Raises ProblemError for a change that a page of ours has not sent."""
-        text = request.cookies.get(COOKIE)
+        text = session_text(request)
         if text is None:
             return None
         try:
@@ -51,17 +55,31 @@ def require_own_page(request: Request) -> None:
         raise ProblemError(CROSS_SITE, "a form of this service must send this request, with its Origin")
 
 
-def set_cookie(response: Response, text: str) -> Response:
+def cookie_name(request: Request) -> str:
+    """Return the name of the session's cookie at the host that the request names."""
+    is_local = any(host_name(host) in LOCAL_NAMES for host in header_values(request.scope, "host"))
+    return COOKIE if is_local else HOST_COOKIE
+
+
+def session_text(request: Request) -> str | None:
+    """Return the text of the session's cookie; None where there is none, or where a second one may be planted."""
+    pairs = [pair.partition("=") for value in header_values(request.scope, "cookie") for pair in value.split(";")]
+    wanted = cookie_name(request)
+    found = [value.strip() for name, _, value in pairs if name.strip() == wanted]
+    return found[0] if len(found) == 1 else None
+
+
+def set_cookie(request: Request, response: Response, text: str) -> Response:
     """Give the browser a session: for this host alone, over TLS or on this machine, and out of reach of scripts."""
     response.set_cookie(
-        COOKIE, text, max_age=SESSION_DAYS * 86_400, path="/", secure=True, httponly=True, samesite="lax"
+        cookie_name(request), text, max_age=SESSION_DAYS * 86_400, path="/", secure=True, httponly=True, samesite="lax"
     )
     return response
 
 
-def delete_cookie(response: Response) -> Response:
+def delete_cookie(request: Request, response: Response) -> Response:
     """Take the session from the browser."""
-    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    response.delete_cookie(cookie_name(request), path="/", secure=True, httponly=True, samesite="lax")
     return response
 
 
