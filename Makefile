@@ -27,7 +27,7 @@ $(BENCH_STAMP): requirements-bench.lock
 	@touch $@
 
 demo: $(STAMP) ## run one job end to end, on an embedded PostgreSQL and Valkey
-	@$(BIN)/python -m worker.demo
+	@$(BIN)/python -m worker.cli.demo
 
 test: $(STAMP) ## run the test suite, on servers that it starts itself
 	$(BIN)/python -m pytest -m "not slow" --ignore tests/pooler --ignore tests/browser --numprocesses 3 --dist loadfile

@@ -44,6 +44,7 @@ class Action(StrEnum):
     SHARE = "share"
     UNSHARE = "unshare"
     SET_TIER = "set_tier"
+    RESEND_WEBHOOK = "resend_webhook"
 
 
 class Resource(StrEnum):
@@ -58,6 +59,7 @@ class Resource(StrEnum):
     SESSION = "session"
     REPOSITORY = "repository"
     REPORT = "report"
+    WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
@@ -13,6 +14,15 @@ from domain.text import JSON, one_line
 
 MAX_DELIVERY_ATTEMPTS = 12
 """Failed attempts after which a delivery is given up: about five hours."""
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery is."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given up"
+
 
 BACKOFF_BASE_SECONDS = 2.0
 BACKOFF_MAX_SECONDS = 3600.0
@@ -49,11 +59,17 @@ class WebhookDelivery:
     """The tracked repository, in a delivery to one who follows it."""
 
     @property
-    def state(self) -> str:
-        """`delivered`, `given up` or `waiting`."""
+    def state(self) -> DeliveryState:
+        """How far it is."""
         if self.delivered_at is not None:
-            return "delivered"
-        return "waiting" if self.given_up_at is None else "given up"
+            return DeliveryState.DELIVERED
+        return DeliveryState.WAITING if self.given_up_at is None else DeliveryState.GIVEN_UP
+
+    @property
+    def cursor(self) -> "DeliveryCursor":
+        """The delivery's place in a list of those in its state."""
+        ended_at = self.delivered_at or self.given_up_at
+        return DeliveryCursor(at=self.due_at if ended_at is None else ended_at, delivery_id=self.delivery_id)
 
     def message(self) -> dict[str, JSON]:
         """Return the JSON body of the request. It contains no secret and no code, at most a one-line error."""
@@ -79,6 +95,18 @@ class WebhookDelivery:
                 if severity in new:
                     new[severity] += sum(by_state.get("new", {}).values())
         return {"new": new, "fixed": self.fixed}
+
+
+OwnedDelivery = tuple[str | None, WebhookDelivery]
+"""A delivery and the email of its receiver, None for a user who is being deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryCursor:
+    """The place in a list of deliveries after which the next page starts: when it is due, or has ended."""
+
+    at: datetime
+    delivery_id: UUID
 
 
 def delivery_backoff_seconds(attempt: int, jitter: float) -> float:

@@ -195,8 +195,8 @@ class Settings(BaseSettings):
     """Emails of the users who may operate the fleet over HTTP when such a proxy names them."""
     http_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call the API from a browser, such as `https://tools.example.org`."""
-    http_max_streams: PositiveInt = 200
-    """Event streams that one process of the service keeps open; each takes a connection to Redis."""
+    http_max_streams: PositiveInt = 1_000
+    """Event streams that one process of the service keeps open; each takes an open file and some memory."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""

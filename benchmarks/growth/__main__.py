@@ -1,9 +1,9 @@
 """Cost of the hot path as the tables grow: `make bench-growth`.
 
-Fills the embedded PostgreSQL with 1,000, 100,000 and 1,000,000 jobs and more, and prints three tables: the shared
-buffers of each statement that the program runs, what claims cost behind different backlogs and with many claimers at
-once, and the times of single operations. Exits with status 1 where a claim's cost grows too much, or a
-claim is empty or cancelled.
+Fills the embedded PostgreSQL with 1,000, 100,000 and 1,000,000 jobs and more, and prints four tables: the shared
+buffers of each statement that the program runs, those of each page and list for operators, what claims cost behind
+different backlogs and with many claimers at once, and the times of single operations. Exits with status 1 where a
+claim's cost grows too much, or a claim is empty or cancelled.
 """
 
 import argparse
@@ -18,13 +18,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.growth.claim_costs import measure_claims
 from benchmarks.growth.operations import measure_operations
+from benchmarks.growth.pages import measure_pages
 from benchmarks.growth.statements import measure_statements
 from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import upgrade
 from infrastructure.embedded.stack import EmbeddedStack
 
 SIZES = (1_000, 100_000, 1_000_000)
-SECTIONS = ("statements", "claims", "operations")
+SECTIONS = ("statements", "pages", "claims", "operations")
 CLAIMERS = (1, 8, 50)
 CLAIMS = 2_000
 
@@ -37,6 +38,8 @@ async def run(url: str, options: argparse.Namespace) -> bool:
     try:
         if "statements" in options.only:
             await measure_statements(engine, options.sizes)
+        if "pages" in options.only:
+            await measure_pages(engine, options.sizes)
         if "claims" in options.only:
             sizes = options.sizes[0], options.sizes[-1]
             good = await measure_claims(engine, url, sizes, options.claimers, options.claims)

@@ -39,10 +39,11 @@ class Buffers:
             with self.recording() as statements:
                 await call(connection)
             await connection.rollback()
-        results = [await self._explain(statements) for _ in range(3)]
+        results = [await self.explain(statements) for _ in range(3)]
         return min(results)
 
-    async def _explain(self, statements: Sequence[tuple[str, Any]]) -> tuple[int, float]:
+    async def explain(self, statements: Sequence[tuple[str, Any]]) -> tuple[int, float]:
+        """Return the buffers and the milliseconds of the statements, run again and rolled back."""
         buffers, milliseconds = 0, 0.0
         async with self._engine.connect() as connection:
             for statement, values in statements:

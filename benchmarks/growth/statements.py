@@ -43,9 +43,11 @@ USERS = (
 
 # Half of the jobs wait, half have ended. One user, the first, has a tenth of those that wait.
 PENDING = """
-    INSERT INTO jobs (job_id, user_id, status, source_kind, source_metadata, turn, small, created_at, run_after)
+    INSERT INTO jobs (
+        job_id, user_id, status, source_kind, source_metadata, turn, small, created_at, updated_at, run_after)
     SELECT md5('p' || number), owner.id, 'pending', 'upload', '{"upload_filename": "a.py"}', 1 + number / :users, true,
-        now() - make_interval(secs => :size - number), now() - make_interval(secs => 60)
+        now() - make_interval(secs => :size - number), now() - make_interval(secs => :size - number),
+        now() - make_interval(secs => 60)
     FROM generate_series(1, CAST(:size AS integer)) AS number
     JOIN (SELECT id, row_number() OVER (ORDER BY email) AS place FROM users) AS owner
         ON owner.place = CASE WHEN number % 10 = 0 THEN 1 ELSE 1 + number % CAST(:users AS integer) END

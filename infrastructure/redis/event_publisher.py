@@ -1,16 +1,19 @@
-"""Publisher of the events of jobs. Events that come while others are being sent share the next round trip."""
+"""Publisher of the ends of jobs: events and counts. Those that come while others are sent share the next round trip."""
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 
 import structlog
 from redis.asyncio import Redis
 
 from domain.errors import ServiceUnavailableError
+from domain.statistics.ends import Outcome
 from domain.text import JSON
+from infrastructure.redis.end_counts import KEPT_SECONDS, minute_key
 from infrastructure.redis.queue import job_channel, redis_errors
+from infrastructure.redis.untrusted_values import KEEP_TYPE
 
 MAX_WAITING = 1_000
 """Limit on events that wait for Redis. More are dropped: an event is a hint, and watchers also read the row."""
@@ -18,8 +21,20 @@ MAX_WAITING = 1_000
 MAX_EVENTS = 100
 """Most events of one round trip."""
 
-_PUBLISH = "for i = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end"
-"""Publishes the events of channels and messages in turn: redis-py takes longer for as many commands."""
+_PUBLISH = f"""
+{KEEP_TYPE}
+local events = 3 + 2 * tonumber(ARGV[2])
+for i = events, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
+if events == 3 then return end
+keep_type(KEYS[1], 'hash')
+for i = 3, events - 1, 2 do redis.pcall('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
+"""Publishes the events of channels and messages in turn: redis-py takes longer for as many commands.
+
+Before them come the seconds for which this minute's numbers are kept, how many outcomes there are, and these with how
+many jobs ended so. A field that another program has spoilt stays.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +45,13 @@ class EventPublisher:
     def __init__(self, redis: Redis) -> None:
         self._publish = redis.register_script(_PUBLISH)
         self._waiting: deque[tuple[str, bytes]] = deque()
+        self._ends = Counter[Outcome]()
         self._sender: asyncio.Task[None] | None = None
 
-    def publish(self, job_id: str, event: Mapping[str, JSON]) -> None:
-        """Publish the event on the job's channel soon. Returns at once; errors are only logged."""
+    def publish(self, job_id: str, event: Mapping[str, JSON], outcome: Outcome | None = None) -> None:
+        """Publish the event on the job's channel soon, and count the end. Returns at once; errors are only logged."""
+        if outcome is not None:
+            self._ends[outcome] += 1
         if len(self._waiting) >= MAX_WAITING:
             return
         self._waiting.append((job_channel(job_id), json.dumps(event, allow_nan=False).encode()))
@@ -48,8 +66,11 @@ class EventPublisher:
     async def _send_all(self) -> None:
         while self._waiting:
             events = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_EVENTS))]
+            ends, self._ends = self._ends, Counter()
             try:
                 async with redis_errors():
-                    await self._publish(args=[part for event in events for part in event])
+                    parts = [part for event in events for part in event]
+                    counts = [part for end in ends.items() for part in end]
+                    await self._publish(keys=[minute_key()], args=[KEPT_SECONDS, len(ends), *counts, *parts])
             except ServiceUnavailableError:
                 log.debug("job.end_publish_failed", jobs=len(events))

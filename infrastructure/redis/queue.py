@@ -1,15 +1,14 @@
-"""The job queue in Redis, on ARQ: wake-ups for workers, and the events of a job.
+"""The job queue in Redis, on ARQ: wake-ups for workers, and the events that it publishes of a job.
 
 A queue entry is a hint that a job may be due; PostgreSQL holds the truth. Each wake-up has a fresh ARQ id,
 `{job_id}:{number}`: the in-progress, retry and result keys that ARQ keeps of an earlier one neither delay nor block it.
 Payloads are JSON and hold ids only. The decoder refuses pickles.
 """
 
-import asyncio
 import json
 import math
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +22,8 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from domain.errors import ServiceUnavailableError
-from domain.jobs import JobStatus
 from domain.text import JSON
-from infrastructure.redis.untrusted_values import KEEP_TYPE, read_object
+from infrastructure.redis.untrusted_values import KEEP_TYPE, is_int
 
 QUEUE_NAME = "vibe8:queue"
 TASK_NAME = "analyze"
@@ -37,8 +35,6 @@ MAX_WAKEUPS = 32
 """Most queue entries of one call: as many idle workers start at once, and the others within seconds."""
 
 NO_JOB = "none"
-MAX_STAGE = 100
-_STATUSES = frozenset(status.value for status in JobStatus)
 PAGE = 1_000
 WAKEUP_SECONDS = 10
 """ARQ's time limit of a wake-up. The entries of a killed worker are free again 10 s after it."""
@@ -84,16 +80,12 @@ def deserialize(data: bytes) -> dict[str, Any]:
     return message
 
 
-def _is_int(value: Any, limit: int) -> bool:
-    return type(value) is int and 0 <= value < limit
-
-
 _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "f": lambda function: isinstance(function, str),
     "a": lambda arguments: isinstance(arguments, list),
     "k": lambda keywords: isinstance(keywords, dict),
-    "t": lambda tries: tries is None or _is_int(tries, 10**6),
-    "et": lambda milliseconds: _is_int(milliseconds, 10**14),
+    "t": lambda tries: tries is None or is_int(tries, 10**6),
+    "et": lambda milliseconds: is_int(milliseconds, 10**14),
 }
 """The types that ARQ expects of its function, arguments, keywords, number of tries and time of enqueueing."""
 
@@ -141,7 +133,7 @@ def connect_lazily(url: str) -> ArqRedis:
 
 
 class JobQueue:
-    """Enqueues wake-ups for workers, and publishes and reads the events of jobs."""
+    """Enqueues wake-ups for workers, and publishes the events of jobs."""
 
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
@@ -207,35 +199,6 @@ class JobQueue:
         """Publish an event on the job's channel. Raises ServiceUnavailableError."""
         async with redis_errors():
             await self._redis.publish(job_channel(job_id), json.dumps(event, allow_nan=False))
-
-    async def events(self, job_id: str, seconds: float) -> AsyncGenerator[Mapping[str, JSON] | None, None]:
-        """Yield the job's events from now on, and None after each `seconds` without one or without Redis.
-
-        None stands for a message that is no event, too.
-        """
-        while True:
-            try:
-                async with redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(job_channel(job_id))
-                    yield None  # events before the subscription are lost: let the caller read the row
-                    while True:
-                        message = await pubsub.get_message(timeout=seconds)
-                        yield None if message is None else _read_event(message["data"])
-            except ServiceUnavailableError:
-                await asyncio.sleep(seconds)
-                yield None
-
-
-def _read_event(data: Any) -> Mapping[str, JSON] | None:
-    event = read_object(data) or {}
-    status, stage = event.get("status"), event.get("stage")
-    is_shown = _is_int(event.get("progress"), 101) and (stage is None or _is_stage(stage))
-    is_event = isinstance(status, str) and status in _STATUSES and (status != JobStatus.RUNNING or is_shown)
-    return event if is_event else None
-
-
-def _is_stage(stage: Any) -> bool:
-    return isinstance(stage, str) and len(stage) <= MAX_STAGE and stage.isprintable()
 
 
 async def repair_queue(redis: Redis) -> None:

@@ -27,3 +27,8 @@ def read_object(data: Any) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def is_int(value: Any, limit: int) -> bool:
+    """Return whether the value is an integer from 0 to below the limit; a boolean is none."""
+    return type(value) is int and 0 <= value < limit

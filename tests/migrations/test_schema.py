@@ -74,6 +74,7 @@ ADDED_INDEXES = {
     "ix_reports_owner_id_created_at_id",
     "ix_reports_run_id",
     "ix_notices_ended",
+    "ix_notices_given_up",
     "ix_notices_open_host",
     "ix_notices_job_id",
     "ix_usage_tracking_month_year",

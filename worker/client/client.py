@@ -44,7 +44,6 @@ from worker.client.jobs.submissions import (
     Submitter,
     UploadSubmission,
 )
-from worker.client.jobs.watching import watch_job
 from worker.client.results import FindingPage, JobResult, Page, ProjectTrend, RunComparison
 from worker.client.runs.owned_runs import OwnedRuns, RunChoice
 from worker.client.subjects import Subjects
@@ -258,14 +257,16 @@ class Client(Subjects):
         """
         return await self._jobs.retry(user_id, job_id)
 
-    async def watch(self, user_id: UUID, job_id: str) -> AsyncIterator[Job]:
+    async def watch(self, user_id: UUID, job_id: str, *, repeat_seconds: float | None = None) -> AsyncIterator[Job]:
         """Yield the job now and after each change of its status, stage or progress, until it has ended.
 
         Redis delivers changes at once. The row is also read every second, so a lost event delays a change by one second
-        at most. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
+        at most. Whoever is slower than the changes gets the latest one. All watchers of a client share one connection
+        to Redis and one statement a second. With `repeat_seconds`, the job is yielded again after so long without a
+        change. Raises NotFoundError, ForbiddenError, ServiceUnavailableError.
         """
-        await self.get_job(user_id, job_id)  # check the owner before subscribing to the job's channel
-        async with aclosing(watch_job(job_id, lambda: self.get_job(user_id, job_id), self._connections.queue)) as jobs:
+        job = await self.get_job(user_id, job_id)
+        async with aclosing(self._connections.watcher.watch(job, repeat_seconds)) as jobs:
             async for job in jobs:
                 yield job
 

@@ -12,6 +12,7 @@ from domain.jobs import Job
 from infrastructure.database.engine import Database
 from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import Tracer
+from infrastructure.redis.end_counts import EndCounts
 from infrastructure.redis.key_usage import KeyUsage
 from infrastructure.redis.queue import JobQueue, connect, connect_lazily
 from infrastructure.redis.report_passwords import ReportPasswords
@@ -19,6 +20,7 @@ from infrastructure.redis.token_vault import TokenVault
 from infrastructure.redis.worker_registry import WorkerRegistry
 from infrastructure.settings import Settings
 from worker.results.document_cache import DocumentCache
+from worker.watching.job_watcher import JobWatcher
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +39,8 @@ class Connections:
     key_usage: KeyUsage
     registry: WorkerRegistry
     report_passwords: ReportPasswords
+    watcher: JobWatcher
+    end_counts: EndCounts
     report_documents: DocumentCache = field(default_factory=DocumentCache)
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
@@ -85,6 +89,8 @@ async def open_connections(settings: Settings, *, lazy_redis: bool = False) -> A
         stack.push_async_callback(redis.aclose)
         keys = [key.get_secret_value() for key in settings.token_encryption_keys]
         vault = TokenVault(redis, keys, ttl_seconds=settings.token_ttl)
+        watcher = JobWatcher(database, redis)
+        stack.push_async_callback(watcher.close)
         yield Connections(
             database=database,
             queue=JobQueue(redis),
@@ -92,6 +98,8 @@ async def open_connections(settings: Settings, *, lazy_redis: bool = False) -> A
             key_usage=KeyUsage(redis),
             registry=WorkerRegistry(redis),
             report_passwords=ReportPasswords(redis),
+            watcher=watcher,
+            end_counts=EndCounts(redis),
         )
 
 

@@ -12,6 +12,7 @@ from domain.plans import Tier
 from domain.workers import PAUSED
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.access.usage import UsageRepository
+from infrastructure.database.queries.job_search import JobSearch
 from infrastructure.database.repositories.jobs import JobRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.users import UserRepository
@@ -20,7 +21,8 @@ from infrastructure.settings import Settings
 from worker.client.accounts.usage import free_places
 from worker.client.client import Client
 from worker.client.connections import Connections, environment_tracer, open_connections
-from worker.client.fleet import FleetClient
+from worker.client.operators.fleet import FleetClient
+from worker.client.operators.webhooks import WebhooksClient
 
 MAX_LISTED_ENTRIES = 1_000
 _OPERATOR = Actor(operator=True)
@@ -34,12 +36,16 @@ class OperatorClient:
 
     user_client: Client
     fleet: FleetClient
+    """The queue, the workers and the checks of tracked repositories."""
+    webhooks: WebhooksClient
+    """Webhook deliveries."""
 
     def __init__(
         self, connections: Connections, settings: Settings, tracer: Tracer | None = None, actor: Actor = _OPERATOR
     ) -> None:
         self.user_client = Client(connections, settings, tracer, actor)
         self.fleet = FleetClient(connections, actor)
+        self.webhooks = WebhooksClient(connections.database, actor)
         self._connections, self._settings, self._tracer, self._actor = connections, settings, tracer, actor
         self._database = connections.database
         self._plans = settings.plans
@@ -68,6 +74,14 @@ class OperatorClient:
         """Return the id of the only job of any user whose id begins with `prefix`; as `Client.find_job_id`."""
         async with self._database.unit_of_work() as work:
             return await JobRepository(work).find_id(prefix)
+
+    async def search_jobs(self, prefix: str, *, limit: int, after: str = "") -> list[tuple[str, Job]]:
+        """Return one page of the jobs of all users whose ids begin with this, by id, each with its owner's email.
+
+        For the next page, pass the id of the last job as `after`.
+        """
+        async with self._database.unit_of_work() as work:
+            return await JobSearch(work).by_id(prefix, limit=limit, after=after)
 
     async def list_jobs(
         self,

@@ -28,7 +28,7 @@ class HttpOptions:
     cors_origins: Sequence[str] = ()
     max_upload_bytes: int = 5 * MB
     max_json_bytes: int = 1 * MB
-    max_streams: int = 200
+    max_streams: int = 1_000
     max_streams_per_user: int = 10
     body_seconds: float = 30.0
     """The longest pause in a body, and the time for each MB of it."""

@@ -51,11 +51,12 @@ RATE_LIMITED = Problem("rate_limited", 429, "Too many requests", "Try again afte
 TOO_MANY_STREAMS = Problem("too_many_streams", 429, "Too many open streams", "Close one, or poll the job instead.")
 INTERNAL = Problem("internal", 500, "A fault of the service", "The log has more beside the `request_id`.")
 UNAVAILABLE = Problem("unavailable", 503, "A service is away", "PostgreSQL or Redis cannot be reached; try again.")
+STREAMS_FULL = Problem("streams_full", 503, "No event stream is free", "The process has as many as it may; try again.")
 
 PROBLEMS: Sequence[Problem] = (
     MALFORMED, UNAUTHENTICATED, PERMISSION_MISSING, CROSS_SITE, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, CONFLICT, GONE,
     TOO_LARGE, MEDIA_TYPE_UNSUPPORTED, MISDIRECTED, INVALID_REQUEST, INVALID_INPUT, LIMIT_EXCEEDED, RATE_LIMITED,
-    TOO_MANY_STREAMS, INTERNAL, UNAVAILABLE,
+    TOO_MANY_STREAMS, INTERNAL, UNAVAILABLE, STREAMS_FULL,
 )  # fmt: skip
 
 NO_SUCH_THING = "there is nothing with this name, or it is another user's"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from infrastructure.observability.http_metrics import EVENT_STREAMS
-from worker.http.problems import TOO_MANY_STREAMS, ProblemError
+from worker.http.problems import STREAMS_FULL, TOO_MANY_STREAMS, ProblemError
 
 RETRY_SECONDS = 10
 
@@ -23,14 +23,19 @@ class EventStreams:
     """Set when the process is about to end: every stream ends, and its reader connects to another replica."""
     _open: Counter[UUID] = field(default_factory=Counter)
 
+    def require_place(self, user_id: UUID) -> None:
+        """Raise ProblemError where there is no place for a stream of the user."""
+        retry = {"Retry-After": str(RETRY_SECONDS)}
+        if self._open[user_id] >= self.max_per_user:
+            detail = f"{self._open[user_id]} event streams of yours are open (limit {self.max_per_user})"
+            raise ProblemError(TOO_MANY_STREAMS, detail, retry)
+        if self._open.total() >= self.max_streams:
+            raise ProblemError(STREAMS_FULL, f"this process has {self.max_streams} open event streams", retry)
+
     @contextmanager
     def place(self, user_id: UUID) -> Iterator[None]:
         """Hold a place for one stream. Raises ProblemError where there is none."""
-        if self._open[user_id] >= self.max_per_user or self._open.total() >= self.max_streams:
-            detail = (
-                f"{self._open[user_id]} streams of yours are open (limit {self.max_per_user}), or all of the service"
-            )
-            raise ProblemError(TOO_MANY_STREAMS, detail, {"Retry-After": str(RETRY_SECONDS)})
+        self.require_place(user_id)
         self._open[user_id] += 1
         EVENT_STREAMS.inc()
         try:

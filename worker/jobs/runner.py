@@ -27,6 +27,7 @@ from domain.options import JobOptions
 from domain.runs import NewRun, RunOrigin
 from domain.selection import SELECTION
 from domain.sources import SourceKind, validate_source_metadata
+from domain.statistics.ends import Outcome
 from domain.text import JSON, one_line
 from infrastructure.child_process.cancellation import finish_despite_cancellation
 from infrastructure.database.engine import Database
@@ -337,7 +338,8 @@ class JobRunner:
         if "repository_id" in claim.job.options:
             self.on_tracked_end()
         event = {"status": status, "stage": None, "progress": 100, "error_message": message}
-        self.events.publish(claim.job.job_id, event)
+        outcome = Outcome.CANCELLED if message == CANCELLED else Outcome(status)
+        self.events.publish(claim.job.job_id, event, outcome)
         if claim.job.source_metadata.get("has_token"):
             try:
                 await self.vault.delete(claim.job.job_id)

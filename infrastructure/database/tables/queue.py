@@ -126,6 +126,8 @@ class WebhookDeliveryRow(Base):
         Index("ix_notices_due", "due_at", postgresql_where=text(_OPEN_DELIVERY)),
         # The claim reads it host by host.
         Index("ix_notices_open_host", text(DELIVERY_HOST), "due_at", postgresql_where=text(_OPEN_DELIVERY)),
+        # For operators, who look for those that were given up among many that have arrived.
+        Index("ix_notices_given_up", "given_up_at", "notice_id", postgresql_where=text("given_up_at IS NOT NULL")),
         # For cleanup, as that of `daily_usage` by day.
         Index("ix_notices_ended", text("coalesce(delivered_at, given_up_at)"), postgresql_where=text(_ENDED_DELIVERY)),
     )

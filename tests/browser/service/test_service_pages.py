@@ -116,7 +116,7 @@ async def test_an_operator_pauses_finds_and_cancels(visit: Visit, client: Client
         await page.page.get_by_role("button", name="Yes, keep all workers").click()
         await expect(page.page.get_by_text("No worker claims jobs.")).to_be_visible()
         job = await client.submit_upload(other, filename="theirs.py", content=b"x = 1\n")
-        await page.page.get_by_label("Job id or email of a user").fill("bob@example.org")
+        await page.page.get_by_label("Beginning of a job id, or email of a user").fill("bob@example.org")
         await page.page.get_by_role("button", name="Show").click()
         row = page.page.get_by_role("row").filter(has_text="theirs.py")
         await row.get_by_text("Cancel", exact=True).click()

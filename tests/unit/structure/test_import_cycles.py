@@ -41,7 +41,6 @@ def test_known_names_in_strings_are_found() -> None:
         ("infrastructure.outbound.lazy_package_index", "infrastructure.outbound.package_index"),
         ("worker.analysis.pipeline", "worker.analysis.child_tasks"),
         ("worker.analysis.preload", "worker.analysis.child_tasks"),
-        ("worker.demo", "worker.__main__"),
     } <= found
 
 

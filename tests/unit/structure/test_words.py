@@ -72,5 +72,5 @@ def test_other_words_are_not_found(text: str) -> None:
 def test_columns_are_allowed_where_sql_names_them() -> None:
     column, name = "ri-ng".replace("-", ""), "infrastructure/database/tables/queue.py"
     assert not list(lines_with_words(name, f"{column} = 1"))
-    assert list(lines_with_words("worker/demo.py", f"{column} = 1"))
+    assert list(lines_with_words("worker/cli/demo.py", f"{column} = 1"))
     assert list(lines_with_words(name, f"{column}s = 1"))

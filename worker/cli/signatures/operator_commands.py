@@ -1,10 +1,11 @@
-"""Subcommands for operators: workers, top, pause, resume, drain, audit, sign-in."""
+"""Subcommands for operators: workers, top, pause, resume, drain, webhooks, resend, audit, sign-in."""
 
 from typing import Annotated
 
 import typer
 
 from domain.audit import Action
+from domain.webhooks import DeliveryState
 from worker.cli.options import DEFAULT_USER, JsonOption, UserOption, examples_epilog, parse_age, run_and_exit
 
 app = typer.Typer()
@@ -66,6 +67,39 @@ def drain(worker: WorkerArgument = None, as_json: JsonOption = False) -> None:
     from worker.cli.output.writer import OutputWriter
 
     run_and_exit(fleet.drain(worker, OutputWriter(as_json=as_json)))
+
+
+@app.command(epilog=examples_epilog("vibe8 webhooks", "vibe8 webhooks --state waiting --json"))
+def webhooks(
+    state: Annotated[
+        DeliveryState | None,
+        typer.Option(metavar="STATE", help="`waiting` or `given up`; those that have ended if not given."),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="The maximum number of deliveries.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List webhook deliveries of all users: their state, attempts, last error and next try."""
+    from worker.cli.commands.operators import webhooks as command
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(command.webhooks(state, limit, OutputWriter(as_json=as_json)))
+
+
+@app.command(epilog=examples_epilog("vibe8 resend 3f1c9a1e-8b7d-4c5e-9f00-aa11bb22cc33"))
+def resend(
+    delivery: Annotated[
+        str, typer.Argument(metavar="DELIVERY", help="The delivery's id, as `vibe8 webhooks` shows it.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Send a webhook again within seconds, also one that was given up or has arrived.
+
+    Its id stays, so its receiver can see that it had it before.
+    """
+    from worker.cli.commands.operators import webhooks as command
+    from worker.cli.output.writer import OutputWriter
+
+    run_and_exit(command.resend(delivery, OutputWriter(as_json=as_json)))
 
 
 @app.command(epilog=examples_epilog("vibe8 audit --since 1d", "vibe8 audit --user ann@example.org --action delete_run"))

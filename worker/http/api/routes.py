@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 from fastapi.routing import APIRoute
 
-from worker.http.api import evaluations, ops, service_facts
+from worker.http.api import evaluations, service_facts
 from worker.http.api.accounts import keys, usage
 from worker.http.api.jobs import events, jobs, submissions
+from worker.http.api.ops import audit, fleet, webhooks
+from worker.http.api.ops import jobs as any_jobs
 from worker.http.api.runs import projects, reports, runs
 from worker.http.api.tracking import hooks, repositories
 
 SUBJECTS = (
     service_facts, submissions, jobs, events, runs, projects, repositories, hooks, evaluations, reports, keys,
-    usage, ops,
+    usage, fleet, any_jobs, webhooks, audit,
 )  # fmt: skip
 
 

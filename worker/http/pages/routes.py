@@ -8,16 +8,18 @@ from starlette.responses import Response
 
 from worker.http.api.paths import API_PREFIX
 from worker.http.middleware.headers import header_values
-from worker.http.pages import evaluations, home, jobs, operations, projects, runs, shared, sign_in
+from worker.http.pages import evaluations, home, jobs, projects, runs, shared, sign_in
 from worker.http.pages.account import account
 from worker.http.pages.layout import assets
 from worker.http.pages.layout.rendering import page, see_other
 from worker.http.pages.layout.visitor import SignInNeededError
+from worker.http.pages.operations import acts, lists, overview
 from worker.http.pages.repositories import listing, repository
 from worker.http.problems import ProblemError
 
 SUBJECTS = (
-    assets, sign_in, home, jobs, runs, projects, listing, repository, evaluations, shared, account, operations,
+    assets, sign_in, home, jobs, runs, projects, listing, repository, evaluations, shared, account, overview, lists,
+    acts,
 )  # fmt: skip
 
 

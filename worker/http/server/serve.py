@@ -30,7 +30,7 @@ GRACE_SECONDS = 20
 """Seconds that answers may still take after SIGTERM. Event streams end at once; their readers connect again."""
 
 MAX_CONNECTIONS = 2_000
-"""Connections of one process. A further one is answered 503."""
+"""Connections of one process beside its event streams. A further one is answered 503."""
 
 OTHER_FILES = 1_000
 """Open files beside them: connections to PostgreSQL and Redis, uploads, and connections that are being refused."""
@@ -69,7 +69,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: 
     Starts also while PostgreSQL is away, and answers 503 until it is there. Raises InvalidInputError where the port
     cannot be used.
     """
-    allow_open_files(MAX_CONNECTIONS + OTHER_FILES)
+    allow_open_files(settings.http_max_streams + MAX_CONNECTIONS + OTHER_FILES)
     health = HttpHealth()
     status = _status_server(settings, health)
     with nullcontext() if status is None else closing(status):
@@ -145,7 +145,7 @@ def _configuration(app: object, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # it would replace the peer's address by what a header says
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=settings.http_max_streams + MAX_CONNECTIONS,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

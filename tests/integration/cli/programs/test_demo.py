@@ -20,7 +20,7 @@ from tests.fixtures.waiting import until
 from tests.fixtures.worker_process import TIMEOUT_SECONDS, System
 from tests.integration.cli.command_support import METRIC_NAMES, run_on_terminal
 
-DEMO = (sys.executable, "-P", "-m", "worker.demo")
+DEMO = (sys.executable, "-P", "-m", "worker.cli.demo")
 MAKEFILE = Path(__file__).parents[4] / "Makefile"
 
 
@@ -50,7 +50,7 @@ def open_link(link: str) -> bytes:
 
 
 def test_make_demo_runs_this_program() -> None:
-    assert "\n\t@$(BIN)/python -m worker.demo\n" in MAKEFILE.read_text()
+    assert "\n\t@$(BIN)/python -m worker.cli.demo\n" in MAKEFILE.read_text()
 
 
 async def test_demo_shows_a_result_and_leaves_nothing_behind(project: System) -> None:

@@ -8,7 +8,8 @@ from arq.connections import ArqRedis
 
 from infrastructure.redis import event_publisher
 from infrastructure.redis.event_publisher import EventPublisher
-from infrastructure.redis.queue import JobQueue, connect_lazily, job_channel
+from infrastructure.redis.job_events import JobEvents
+from infrastructure.redis.queue import connect_lazily, job_channel
 
 
 class CountingRedis:
@@ -46,14 +47,23 @@ async def test_events_of_one_moment_share_a_round_trip_and_arrive_in_order(redis
 
 
 async def test_whoever_watches_a_job_gets_its_event(redis: ArqRedis) -> None:
-    events = JobQueue(redis).events("a", 0.1)
-    assert await anext(events) is None
-    EventPublisher(redis).publish("a", {"status": "completed"})
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    events = JobEvents(redis, lambda *event: seen.put_nowait(event))
+    running = asyncio.create_task(events.run())
     async with asyncio.timeout(60):
-        while (event := await anext(events)) is None:
-            pass
-    assert event == {"status": "completed"}
-    await events.aclose()
+        for job_id in ("a", "b"):
+            events.add(job_id)
+            assert await seen.get() == (job_id, None), "it says when events arrive"
+        EventPublisher(redis).publish("a", {"status": "completed"})
+        assert await seen.get() == ("a", {"status": "completed"})
+        events.remove("a")
+        while dict(await redis.pubsub_numsub(job_channel("a"))) != {job_channel("a").encode(): 0}:
+            await asyncio.sleep(0.01)
+        await redis.client_kill_filter(_type="pubsub")
+        assert await seen.get() == ("b", None), "it subscribes again when the connection is lost"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not seen.qsize()
 
 
 async def test_events_are_dropped_while_redis_is_away(monkeypatch: Any) -> None:

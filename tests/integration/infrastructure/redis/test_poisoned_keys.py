@@ -14,6 +14,7 @@ from arq.worker import func
 from domain.errors import PermanentError, ServiceUnavailableError
 from domain.workers import WorkerInfo
 from infrastructure.redis.facts_cache import CACHE_KEYS, RedisFactsCache
+from infrastructure.redis.job_events import JobEvents
 from infrastructure.redis.queue import (
     QUEUE_NAME,
     JobQueue,
@@ -100,20 +101,20 @@ ODD_EVENTS: list[dict[str, Any]] = [
 
 
 async def test_odd_events_of_a_job_are_taken_for_none(arq: ArqRedis) -> None:
-    events = JobQueue(arq).events("j", 5.0)
-    assert await anext(events) is None
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    events = JobEvents(arq, lambda *event: seen.put_nowait(event))
+    events.add("j")
+    running = asyncio.create_task(events.run())
     good = {"status": "running", "stage": "collecting", "progress": 7}
     messages = [json.dumps(event).encode() for event in ODD_EVENTS] + ODD_MESSAGES
-    for message in messages:
-        await arq.publish(job_channel("j"), message)
-    await arq.publish(job_channel("j"), json.dumps(good))
     async with asyncio.timeout(10):
-        seen = [await anext(events) for _ in messages]
-        assert set(seen) == {None}
-        while (event := await anext(events)) is None:  # the subscription's own message came first
-            pass
-        assert event == good
-    await events.aclose()
+        assert await seen.get() == ("j", None)
+        for message in (*messages, json.dumps(good).encode()):
+            await arq.publish(job_channel("j"), message)
+        assert {(await seen.get())[1] for _ in messages} == {None}
+        assert await seen.get() == ("j", good)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 # The queue

@@ -20,8 +20,8 @@ from worker.cli.exit_codes import DONE
 from worker.cli.output.grid import Grid
 from worker.cli.output.jobs import SHORT_ID
 from worker.cli.output.writer import OutputWriter
-from worker.client.fleet import FleetClient, worker_to_json
 from worker.client.operator import OperatorClient
+from worker.client.operators.fleet import FleetClient, worker_to_json
 
 OLD_COUNT_SECONDS = 60.0
 """Workers count the jobs each 10 s; counts older than this are marked."""

@@ -60,6 +60,7 @@ EXAMPLES: Mapping[str, JSON] = {
     "queue": {
         "paused": False,
         "counted_seconds_ago": 4.2,
+        "overdue_checks": 0,
         "queue": {"pending": {"jobs": 12, "oldest_seconds": 31.5}, "running": {"jobs": 4, "oldest_seconds": 12.0}},
     },
     "pause": {"paused": True, "changed": True},

@@ -88,5 +88,9 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     "get_any_job": _one("job", "The job."),
     "cancel_any_job": _one("job", "The job is being cancelled.", 202),
     "retry_any_job": _one("job", "The job, which is pending again.", 202),
+    "get_ends": _one("ends", "The numbers."),
+    "list_checks": _one("check_page", "A page of checks."),
+    "list_all_webhooks": _one("owned_webhook_page", "A page of deliveries."),
+    "resend_webhook": _one("owned_webhook", "The delivery, which waits.", 202),
     "list_audit_entries": _one("audit_page", "A page of entries."),
 }

@@ -6,9 +6,11 @@ from domain.evaluations.evaluation import EvaluationStatus, MemberState
 from domain.findings.roles import Role
 from domain.jobs import JobStatus
 from domain.keys import Permission
+from domain.statistics.ends import Outcome
 from domain.text import JSON
 from domain.tracking.hooks import HookOutcome
 from domain.tracking.repository import AnalysisStatus
+from domain.webhooks import DeliveryState
 
 Schema = dict[str, JSON]
 
@@ -98,6 +100,17 @@ _AUDIT = {
     "id": ID, "created_at": TIME, "user_id": nullable(ID), "action": TEXT, "resource_type": TEXT,
     "resource_id": nullable(TEXT), "details": ANY_OBJECT, "ip_address": nullable(TEXT), "user_agent": nullable(TEXT),
 }  # fmt: skip
+_ENDS = dict.fromkeys(map(str, Outcome), COUNT)
+_CHECK = {
+    "repository_id": ID, "full_name": TEXT, "clone_url": TEXT, "owner": TEXT, "schedule": nullable(TEXT),
+    "due_at": TIME, "is_due": FLAG, "is_running": FLAG, "analysis_status": one_of(tuple(AnalysisStatus)),
+    "failures": COUNT, "refusals": COUNT, "last_error": nullable(TEXT), "last_analyzed": nullable(TIME),
+}  # fmt: skip
+_DELIVERY = {
+    "notice_id": ID, "state": one_of(tuple(DeliveryState)), "status": TEXT, "attempt": COUNT, "due_at": TIME,
+    "delivered_at": nullable(TIME), "given_up_at": nullable(TIME), "last_error": nullable(TEXT), "job_id": TEXT,
+    "owner": nullable(TEXT), "host": TEXT,
+}  # fmt: skip
 _COUNTED = record(jobs=COUNT, oldest_seconds=NUMBER)
 
 SHAPES: Mapping[str, Schema] = {
@@ -158,9 +171,15 @@ SHAPES: Mapping[str, Schema] = {
         months=list_of(record(month=TEXT, analyses=COUNT, reports=COUNT, repositories=COUNT)),
     ),
     "queue": record(
-        paused=FLAG, counted_seconds_ago=nullable(NUMBER),
+        paused=FLAG, counted_seconds_ago=nullable(NUMBER), overdue_checks=COUNT,
         queue={"type": "object", "propertyNames": one_of(tuple(JobStatus)), "additionalProperties": _COUNTED},
     ),
+    "ends": record(
+        jobs_a_minute=NUMBER, last_hour=record(**_ENDS), minutes=list_of(record(began_at=TIME, **_ENDS)),
+    ),
+    "check_page": page("checks", record(**_CHECK)),
+    "owned_webhook": record(**_DELIVERY),
+    "owned_webhook_page": page("webhooks", ref("owned_webhook")),
     "pause": record(paused=FLAG, changed=FLAG),
     "worker_list": record(workers=list_of(record(**_WORKER))),
     "draining": record(draining=TEXTS),

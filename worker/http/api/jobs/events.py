@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -32,7 +33,9 @@ MAX_STREAM_SECONDS = 300.0
 SEND_SECONDS = 30.0
 """How long a reader may leave what was sent unread, beyond MAX_STREAM_SECONDS."""
 
-RETRY_MS = 2_000
+RETRY_MS = (1_000, 4_000)
+"""After how long a reader connects again, by chance: all streams of a process may end at the same time."""
+
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -50,10 +53,11 @@ async def stream_events(
     The first event is the state of now, unless it is the one of `Last-Event-ID`. A reader that has had the last event
     gets 204, which tells a browser not to connect again. A stream ends after five minutes at the latest: connect again.
     """
+    streams = service_of(request).streams
+    streams.require_place(caller.user_id)
     job = await caller.client.get_job(caller.user_id, job_id)
     if job.status.finished and last_event_id == event_id(job):
         return Response(status_code=204)
-    streams = service_of(request).streams
     return _EventResponse(_events(caller, job_id, last_event_id, streams), caller, streams)
 
 
@@ -75,43 +79,32 @@ class _EventResponse(StreamingResponse):
 
 
 async def _events(caller: Caller, job_id: str, last_id: str | None, streams: EventStreams) -> AsyncIterator[bytes]:
-    ends_at = time.monotonic() + MAX_STREAM_SECONDS
-    yield f"retry: {RETRY_MS}\n\n".encode()
-    closing = asyncio.create_task(streams.closing.wait())
+    yield f"retry: {random.randint(*RETRY_MS)}\n\n".encode()  # nosec B311 # noqa: S311 - no secret
     try:
-        async with aclosing(_changes(caller, job_id, closing, ends_at)) as changes:
-            async for job in changes:
-                if job is None:
-                    yield b": still here\n\n"
-                elif (found := event_id(job)) != last_id:
-                    last_id = found
-                    yield _event(found, job)
+        async with aclosing(_states(caller, job_id, streams)) as states:
+            async for job in states:
+                found = event_id(job)
+                yield b": still here\n\n" if found == last_id else _event(found, job)
+                last_id = found
     except Vibe8Error:
         return  # deleted meanwhile, or a service is away: the reader connects again, and learns which
-    finally:
-        closing.cancel()
 
 
-async def _changes(
-    caller: Caller, job_id: str, closing: "asyncio.Task[bool]", ends_at: float
-) -> AsyncGenerator[Job | None, None]:
-    """Yield the job after each change, and None after COMMENT_SECONDS without one, until either end."""
-    watching = caller.client.watch(caller.user_id, job_id)
+async def _states(caller: Caller, job_id: str, streams: EventStreams) -> AsyncGenerator[Job, None]:
+    """Yield the job after each change, and after COMMENT_SECONDS without one, until either end."""
+    ends_at = time.monotonic() + MAX_STREAM_SECONDS
+    watching = caller.client.watch(caller.user_id, job_id, repeat_seconds=COMMENT_SECONDS)
+    closing = asyncio.create_task(streams.closing.wait())
     following = asyncio.ensure_future(_next(watching))
     try:
-        while not closing.done() and (left := ends_at - time.monotonic()) > 0:
-            await asyncio.wait(
-                (following, closing), timeout=min(left, COMMENT_SECONDS), return_when=asyncio.FIRST_COMPLETED
-            )
-            if not following.done():
-                yield None
-                continue
-            job = following.result()
-            if job is None:
+        while time.monotonic() < ends_at:
+            await asyncio.wait((following, closing), return_when=asyncio.FIRST_COMPLETED)
+            if closing.done() or (job := following.result()) is None:
                 return
             yield job
             following = asyncio.ensure_future(_next(watching))
     finally:
+        closing.cancel()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 

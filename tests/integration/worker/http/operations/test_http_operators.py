@@ -18,6 +18,7 @@ OPS, KEYS = "/api/v1/ops", "/api/v1/keys"
 CALLS = (
     ("GET", "/queue"), ("POST", "/pause"), ("POST", "/resume"), ("GET", "/workers"), ("POST", "/drain"),
     ("GET", "/jobs"), ("GET", "/jobs/x"), ("POST", "/jobs/x/cancel"), ("POST", "/jobs/x/retry"), ("GET", "/audit"),
+    ("GET", "/ends"), ("GET", "/checks"), ("GET", "/webhooks"), ("POST", "/webhooks/x/resend"),
 )  # fmt: skip
 
 

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from domain.audit import Action, Actor, Resource
 from domain.errors import NotFoundError, ServiceUnavailableError
 from domain.jobs import JobStatus, StatusCount
+from domain.statistics.ends import Ends
 from domain.text import JSON, one_line
+from domain.tracking.due_checks import DueCheck, DueCheckCursor
 from domain.workers import PAUSED, WorkerInfo
 from infrastructure.database.access.audit_log import AuditRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.database.repositories.statistics import StatisticsRepository
+from infrastructure.database.tracking.due_checks import DueChecks
 from infrastructure.redis.worker_registry import ALL_WORKERS, DRAIN
 from worker.client.connections import Connections
 
@@ -27,12 +30,15 @@ class QueueState:
     paused: bool
     counted_seconds_ago: float | None
     counts: Mapping[JobStatus, StatusCount]
+    overdue_checks: int = 0
+    """Tracked repositories whose check was due more than 10 minutes before the count, counted to 10,000."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return the state as JSON."""
         return {
             "paused": self.paused,
             "counted_seconds_ago": self.counted_seconds_ago,
+            "overdue_checks": self.overdue_checks,
             "queue": {
                 status.value: {"jobs": count.jobs, "oldest_seconds": count.oldest_seconds}
                 for status, count in self.counts.items()
@@ -52,6 +58,7 @@ class FleetClient:
     def __init__(self, connections: Connections, actor: Actor) -> None:
         self._database, self._queue = connections.database, connections.queue
         self._registry, self._actor = connections.registry, actor
+        self._end_counts = connections.end_counts
 
     async def queue_state(self) -> QueueState:
         """Return the counts of all jobs, and whether the fleet is paused. Costs the same at any number of jobs."""
@@ -62,11 +69,27 @@ class FleetClient:
             paused=paused,
             counted_seconds_ago=None if statistics is None else statistics.age_seconds,
             counts={} if statistics is None else statistics.counts,
+            overdue_checks=0 if statistics is None else statistics.overdue_checks,
         )
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have reported within the last minute. Raises ServiceUnavailableError."""
         return await self._registry.workers()
+
+    async def ends(self) -> Ends:
+        """Return how many jobs workers have ended in each minute of the last hour. Raises ServiceUnavailableError.
+
+        Redis counts them: those of an outage are missing, and so are jobs that were cancelled before a worker had them.
+        """
+        return await self._end_counts.read()
+
+    async def list_checks(self, *, limit: int, after: DueCheckCursor | None = None) -> list[DueCheck]:
+        """Return one page of the checks of all tracked repositories, the one that is due for longest first.
+
+        For the next page, pass the `cursor` of the last one as `after`. All pages cost the same.
+        """
+        async with self._database.unit_of_work() as work:
+            return await DueChecks(work).list_page(limit=limit, after=after)
 
     async def set_paused(self, *, paused: bool) -> bool:
         """Keep all workers from claiming jobs, or let them claim again. Returns whether that changed anything."""

@@ -35,7 +35,8 @@ START_SECONDS = 60
 COMMITS_BACK = 20
 REPORT = "vibe8-report.html"
 _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
-VIBE8 = (sys.executable, "-P", "-m", "worker")  # -P: the working directory is analysed and must not be imported
+# -P: the working directory is analysed and must not be imported.
+VIBE8 = (sys.executable, "-P", "-c", "from worker.cli.main import main; main()")
 _SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "REDIS_HOST")
 
 

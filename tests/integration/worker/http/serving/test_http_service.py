@@ -137,7 +137,7 @@ async def test_streams_are_bounded_and_closed_ones_make_room(
         for stream in opened:
             await stream.__aenter__()
         refused = await http.get(path)
-        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        assert (refused.status_code, refused.json()["code"]) == (503, "streams_full")
         assert refused.headers["retry-after"] == "10"
         assert (await http.get(f"{API}/jobs/{job_id}")).status_code == 200
         for stream in opened:

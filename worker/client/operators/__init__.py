@@ -1,0 +1,1 @@
+"""Subjects of `OperatorClient`: the fleet, its ends, checks of tracked repositories, and webhook deliveries."""
