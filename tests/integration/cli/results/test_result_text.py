@@ -175,6 +175,8 @@ def test_findings_are_counted_with_the_way_to_list_them(capsys: pytest.CaptureFi
     assert "2 findings: security 1, lint 1 (each with its file and line in --json)" in local
     stored = shown(capsys, document(findings=findings, source={"run_id": RUN_ID, "upload_filename": "p.zip"}))
     assert "2 findings: security 1, lint 1 (vibe8 findings 158b6599)" in stored
+    one = shown(capsys, document(findings={"total": 1, "items": [finding(1)]}))
+    assert "1 finding: security 1 (each with its file and line in --json)" in one
 
 
 WORSE = Totals(duplicated_share=9.0, documented_share=9.0, quality_score=9.0)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from domain.insights.insight import counted
 from domain.text import JSON, one_line, printable_line
 from worker.cli.output.jobs import SHORT_ID
 from worker.cli.output.runs.changes import SOURCE_ONLY, count_changes, selection_lines, uncompared_lines
@@ -49,4 +50,4 @@ def _findings_line(document: Mapping[str, JSON]) -> Iterator[str]:
         each = ", ".join(f"{name} {count}" for name, count in counts)
         run_id = document["source"].get("run_id")
         where = "each with its file and line in --json" if run_id is None else f"vibe8 findings {run_id[:SHORT_ID]}"
-        yield f"{findings['total']} findings: {each} ({where})"
+        yield f"{counted(findings['total'], 'finding')}: {each} ({where})"
