@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from domain.jobs import JobStatus
+from domain.statistics.ends import Outcome
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.maintenance import WORKER_LOST, MaintenanceRepository, RescuedJob
 from infrastructure.observability.prometheus_metrics import RESCUES
 from infrastructure.observability.tracing import NoTracer, Tracer
+from infrastructure.redis.event_publisher import EventPublisher
 from infrastructure.redis.queue import JobQueue
 from infrastructure.redis.token_vault import TokenVault
 from worker.jobs.attempt_trace import TRACEPARENT, record_lost_attempt
@@ -30,6 +32,7 @@ class JobRescuer:
 
     database: Database
     queue: JobQueue
+    events: EventPublisher
     vault: TokenVault
     on_due: Callable[[], None]
     """Called when there may be jobs to claim."""
@@ -55,7 +58,10 @@ class JobRescuer:
             self.on_due()
             await self.queue.enqueue(requeued)
         for job in rescued:
-            if job.status.finished:  # its worker died before it could delete the token
+            if job.status.finished:
+                event = {"status": job.status, "stage": None, "progress": 100, "error_message": job.error_message}
+                self.events.publish(job.job_id, event, Outcome(job.status))
+                # Its worker died before it could delete the token.
                 await self.vault.delete(job.job_id)
 
     def _record(self, job: RescuedJob, reason: str) -> None:

@@ -134,7 +134,9 @@ async def open_services(settings: Settings, *, on_job: Callable[[], None], trace
         backpressure = _backpressure(settings, pipeline)
         share = settings.share_child_jobs if pipeline.uses_cores else 1
         pool = JobPool(runner, backpressure, room=room(settings, pipeline), share=share, on_job=on_job)
-        rescuer = JobRescuer(database=database, queue=queue, vault=vault, on_due=pool.wake, tracer=tracer)
+        rescuer = JobRescuer(
+            database=database, queue=queue, events=events, vault=vault, on_due=pool.wake, tracer=tracer
+        )
         yield Services(
             settings=settings,
             worker_id=worker_id,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from domain.errors import InvalidInputError
 from domain.text import JSON
 from infrastructure.json_codec import dumps, loads
+from worker.http.api.paths import API_PREFIX
 from worker.http.api.request_bodies import without_nul
 from worker.http.middleware.headers import header_values
 
@@ -21,6 +22,11 @@ def json_response(document: JSON, status: int = 200, **headers: str) -> Response
     """Return a document that may change with the next request."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(dumps(document), status, named, JSON_TYPE)
+
+
+def located_response(request: Request, document: JSON, status: int, path: str) -> Response:
+    """Return a document that the request has made, which is at `path` below API_PREFIX from now on."""
+    return json_response(document, status, Location=f"{request.scope['root_path']}{API_PREFIX}{path}")
 
 
 def immutable_response(request: Request, body: bytes, media_type: str = JSON_TYPE, **headers: str) -> Response:

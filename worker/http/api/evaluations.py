@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.evaluations.evaluation import Evaluation, EvaluationCursor
 from domain.evaluations.results import member_to_json, summary_to_json
 from domain.text import JSON
 from worker.client import EvaluationItem, RepositorySubmission
-from worker.http.api.answers import json_response, read_cursor, write_cursor
+from worker.http.api.answers import json_response, located_response, read_cursor, write_cursor
 from worker.http.api.jobs.submissions import RepositorySource
 from worker.http.api.paths import API_PREFIX, Cursor, Limit, parse_id
 from worker.http.api.request_bodies import Body, JsonBody, Text
@@ -47,7 +48,7 @@ class NewEvaluation(Body):
 
 @router.post("", status_code=202)
 async def submit_evaluation(
-    caller: Submitter, wanted: Annotated[NewEvaluation, Depends(JsonBody(NewEvaluation))]
+    request: Request, caller: Submitter, wanted: Annotated[NewEvaluation, Depends(JsonBody(NewEvaluation))]
 ) -> Response:
     """Submit all projects as one evaluation, or none. They count for your limits as other jobs do."""
     items = [
@@ -69,7 +70,7 @@ async def submit_evaluation(
         description=wanted.description,
         dataset_name=wanted.dataset_name,
     )
-    return json_response(_document(made), 202, Location=f"{API_PREFIX}/evaluations/{made.summary.evaluation_id}")
+    return located_response(request, _document(made), 202, f"/evaluations/{made.summary.evaluation_id}")
 
 
 @router.get("")

@@ -8,10 +8,15 @@ from uuid import UUID
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
 from tests.fixtures.jobs import new_run
+from tests.fixtures.network.http_service import Tokens, http_client
+from worker.client import Client
+from worker.http import create_app
 
 API = "/api/v1"
 URL = "https://github.com/owner/repo"
@@ -159,3 +164,20 @@ async def test_a_report_is_shared_read_and_withdrawn_by_its_owner(
     for method in ("GET", "DELETE"):
         assert (await bob_http.request(method, path)).status_code == 404
     assert (await ann_http.delete(path)).json()["state"] == "withdrawn"
+
+
+async def test_addresses_of_what_was_made_begin_where_the_application_is_mounted(
+    client: Client, user_id: UUID, tokens: Tokens
+) -> None:
+    app = Starlette(routes=[Mount("/analysis", create_app(client, identify=tokens))])
+    items = [{"repository": {"url": f"{URL}-{name}"}, "author_type": "ai", "author_model": name} for name in ("a", "b")]
+    async with http_client(app, tokens.add(user_id)) as http:
+        for path, body in (
+            ("/repositories", {"url": URL}),
+            ("/evaluations", {"name": "x", "items": items}),
+            ("/jobs", {"repository": {"url": URL}}),
+        ):
+            made = await http.post(f"/analysis{API}{path}", json=body)
+            assert made.is_success, made.text
+            assert made.headers["location"].startswith(f"/analysis{API}{path}/"), made.text
+            assert (await http.get(made.headers["location"])).status_code == 200

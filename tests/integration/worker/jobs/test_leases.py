@@ -1,6 +1,7 @@
 """Leases of attempts, renewed by token."""
 
 import asyncio
+import json
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -8,14 +9,22 @@ from sqlalchemy import text
 
 from domain.errors import LeaseLostError
 from domain.jobs import LEASE_SECONDS, Claim
+from domain.statistics.ends import Outcome
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, AttemptEndRepository
 from infrastructure.database.repositories.attempts import AttemptRepository, LeaseState
 from infrastructure.database.repositories.claims import ClaimRepository
 from infrastructure.database.repositories.maintenance import MaintenanceRepository
 from infrastructure.observability.prometheus_metrics import LEASES_LOST
+from infrastructure.redis.end_counts import EndCounts
+from infrastructure.redis.event_publisher import EventPublisher
+from infrastructure.redis.queue import JobQueue, connect, job_channel
 from tests.fixtures.jobs import new_user, submit
+from tests.fixtures.waiting import until
+from tests.fixtures.worker_process import System
 from worker.jobs.lease_keeper import LeaseKeeper
+from worker.jobs.rescue import JobRescuer
+from worker.process.bootstrap import token_vault
 
 
 @pytest.fixture
@@ -126,3 +135,28 @@ async def test_renewals_and_ends_of_the_same_jobs_in_opposite_orders_do_not_dead
     await asyncio.gather(renew(forward), renew(backward), renew(backward), end(backward))
     async with database.autocommit() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM jobs WHERE status = 'failed'")) == 20
+
+
+async def test_a_rescue_that_fails_a_job_is_published_and_counted(system: System, database: Database) -> None:
+    job = await submit(database, await new_user(database))
+    redis = await connect(system.environment["REDIS_URL"])
+    events = EventPublisher(redis)
+    rescuer = JobRescuer(
+        database=database,
+        queue=JobQueue(redis),
+        events=events,
+        vault=token_vault(system.settings, redis),
+        on_due=lambda: None,
+    )
+    async with redis, redis.pubsub() as pubsub:
+        await pubsub.subscribe(job_channel(job.job_id))
+        for _ in range(3):
+            await claim(database)
+            async with database.unit_of_work() as connection:
+                await connection.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 s'"))
+            await rescuer.rescue_expired()
+        await events.flush()
+        ends = await EndCounts(redis).read()
+        message = await until(lambda: pubsub.get_message(ignore_subscribe_messages=True))
+    assert json.loads(message["data"])["error_message"] == "worker lost"
+    assert ends.last_hour() == {Outcome.COMPLETED: 0, Outcome.FAILED: 1, Outcome.CANCELLED: 0}

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from domain.jobs import JOB_VERSION, JobStatus
 from infrastructure.database.engine import Database
+from infrastructure.redis.event_publisher import EventPublisher
 from infrastructure.redis.queue import JobQueue, connect
 from tests.fixtures.database import Rows
 from tests.fixtures.jobs import PYTHON_FILE
@@ -75,7 +76,13 @@ async def test_newer_jobs_are_logged_once(
 
     monkeypatch.setattr(Maintenance, "run_once", count_round)
     vault = token_vault(system.settings, redis)
-    rescuer = JobRescuer(database=database, queue=JobQueue(redis), vault=vault, on_due=lambda: None)
+    rescuer = JobRescuer(
+        database=database,
+        queue=JobQueue(redis),
+        events=EventPublisher(redis),
+        vault=vault,
+        on_due=lambda: None,
+    )
     maintenance_loop = Maintenance(database=database, settings=system.settings, rescuer=rescuer)
     with capture_logs() as log:
         task = asyncio.create_task(maintenance_loop.run())

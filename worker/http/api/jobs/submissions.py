@@ -14,7 +14,7 @@ from domain.sources import Authorship
 from domain.text import JSON
 from infrastructure.json_codec import loads_untrusted
 from worker.client import JobOptions, job_options_from_json, job_to_json
-from worker.http.api.answers import json_response
+from worker.http.api.answers import located_response
 from worker.http.api.paths import API_PREFIX
 from worker.http.api.request_bodies import (
     FORM_TYPE,
@@ -84,7 +84,7 @@ async def submit_job(
         job = await _submit_repository(request, caller, idempotency_key)
     else:
         raise unsupported_type(FORM_TYPE, JSON_TYPE)
-    return json_response(job_to_json(job), 202, Location=f"{request.scope['root_path']}{API_PREFIX}/jobs/{job.job_id}")
+    return located_response(request, job_to_json(job), 202, f"/jobs/{job.job_id}")
 
 
 async def _submit_file(request: Request, caller: Caller, key: str | None) -> Job:

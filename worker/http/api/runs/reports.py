@@ -5,10 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.reports import MAX_VIEWS, ReportCursor
-from worker.http.api.answers import json_response, read_cursor, write_cursor
+from worker.http.api.answers import json_response, located_response, read_cursor, write_cursor
 from worker.http.api.paths import API_PREFIX, Cursor, Limit, parse_id
 from worker.http.api.request_bodies import Body, JsonBody, Moment, Text
 from worker.http.caller import Manager, Reader
@@ -32,7 +33,9 @@ class NewReport(Body):
 
 
 @router.post("", status_code=201)
-async def share_report(caller: Manager, wanted: Annotated[NewReport, Depends(JsonBody(NewReport))]) -> Response:
+async def share_report(
+    request: Request, caller: Manager, wanted: Annotated[NewReport, Depends(JsonBody(NewReport))]
+) -> Response:
     """Share the report of a run under a new code. A run may be shared several times."""
     made = await caller.client.reports.create(
         caller.user_id,
@@ -41,7 +44,7 @@ async def share_report(caller: Manager, wanted: Annotated[NewReport, Depends(Jso
         expires_at=wanted.expires_at,
         max_views=wanted.max_views,
     )
-    return json_response(made.to_json(datetime.now(UTC)), 201, Location=f"{API_PREFIX}/reports/{made.code}")
+    return located_response(request, made.to_json(datetime.now(UTC)), 201, f"/reports/{made.code}")
 
 
 @router.get("")

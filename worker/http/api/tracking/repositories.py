@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.tracking.follows import FollowCursor, FollowSettings, FollowWhen
@@ -15,7 +16,14 @@ from worker.client import (
     repository_to_json,
     trending_to_json,
 )
-from worker.http.api.answers import json_response, read_cursor, read_text_cursor, write_cursor, write_text_cursor
+from worker.http.api.answers import (
+    json_response,
+    located_response,
+    read_cursor,
+    read_text_cursor,
+    write_cursor,
+    write_text_cursor,
+)
 from worker.http.api.paths import API_PREFIX, Cursor, Limit, parse_id
 from worker.http.api.request_bodies import Body, Document, JsonBody, Text
 from worker.http.caller import Manager, Reader
@@ -73,7 +81,7 @@ async def list_repositories(
 
 @router.post("", status_code=201)
 async def add_repository(
-    caller: Manager, wanted: Annotated[NewRepository, Depends(JsonBody(NewRepository))]
+    request: Request, caller: Manager, wanted: Annotated[NewRepository, Depends(JsonBody(NewRepository))]
 ) -> Response:
     """Track a repository. It is checked at once, then by its schedule and by its host's push hook."""
     added = await caller.client.repositories.add(
@@ -86,8 +94,7 @@ async def add_repository(
         description=wanted.description,
         language=wanted.language,
     )
-    path = f"{API_PREFIX}/repositories/{added.repository_id}"
-    return json_response(repository_to_json(added), 201, Location=path)
+    return located_response(request, repository_to_json(added), 201, f"/repositories/{added.repository_id}")
 
 
 @router.get("/trending")
