@@ -341,6 +341,16 @@ def set_attribute_of_worker_file(targets: Targets) -> None:
 
 
 @_attack
+def set_attribute_of_own_scratch(targets: Targets) -> None:
+    os.setxattr(targets["scratch"], "user.note", b"found")
+
+
+@_attack
+def change_owner_of_own_scratch(targets: Targets) -> None:
+    os.chown(targets["scratch"], os.getuid(), os.getgid())
+
+
+@_attack
 def set_flags_of_own_scratch(targets: Targets) -> None:
     directory = os.open(targets["scratch"], os.O_RDONLY)
     flags = bytearray(8)
