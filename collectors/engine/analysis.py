@@ -234,7 +234,9 @@ class _Run:
 
     def _most_facts_first(self, collectors: Sequence[AnyCollector]) -> Sequence[AnyCollector]:
         """Sort by the size of the facts of the largest file."""
-        largest = max(self._tree.entries, key=lambda entry: entry.size).path if len(collectors) > 1 else ""
+        if not self._tree.entries:
+            return collectors
+        largest = max(self._tree.entries, key=lambda entry: entry.size).path
 
         def size(collector: AnyCollector) -> int:
             facts = self.collected.facts.get(collector.metric.name, {}).get(largest)

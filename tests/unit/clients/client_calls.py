@@ -27,6 +27,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "language": "Python", "when": "end", "dataset_name": "todo", "password": "pass", "max_views": 3,
     "expires_at": datetime(2027, 1, 31, tzinfo=UTC), "permissions": ["read"], "rate_limit": 10,
     "user": "ann@example.org", "action": "submit", "name": "n/m", "timeout": 1.0,
+    "job": "ff", "notice_id": ID,
     "projects": [
         EvaluationProject(url=URL, author_type="human", branch="b", token="t", task="k", label="l"),
         EvaluationProject(url=URL + "2", author_type="ai", author_model="m"),
@@ -41,6 +42,8 @@ SPECIAL: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("repositories", "iterate"): {"status": "pending"},
     ("ops", "jobs"): {"status": ["failed", "pending"]},
     ("ops", "iterate_jobs"): {"status": ["failed", "pending"]},
+    ("ops", "webhooks"): {"state": "waiting"},
+    ("ops", "iterate_webhooks"): {"state": "waiting"},
     ("runs", "export"): {"metric": "lint"},
 }
 """Arguments that other calls have with another meaning."""

@@ -129,6 +129,8 @@ MODELS = {
     "created_key": accounts.CreatedKey,
     "usage": accounts.Usage,
     "queue": operations.Queue,
+    "ends": operations.Ends,
+    "owned_webhook": operations.WebhookDelivery,
     "pause": operations.Pause,
 }
 """By the name of the schema."""
@@ -139,6 +141,7 @@ WITHOUT_MODEL = {
     "problem_list", "webhook_list", "run_insights", "run_tags", "key_list", "worker_list", "repository_list",
     "draining", "hook_outcome",  # one field is read
     "job_page", "run_page", "repository_page", "follow_page", "evaluation_page", "report_page", "audit_page",
+    "check_page", "owned_webhook_page",
 }  # fmt: skip
 INNER = {
     ("evaluation", "members"): evaluations.EvaluationMember,
@@ -147,6 +150,8 @@ INNER = {
     ("job", "attempt_errors"): jobs.AttemptError,
     ("worker_list", "workers"): operations.Worker,
     ("audit_page", "entries"): operations.AuditEntry,
+    ("check_page", "checks"): operations.Check,
+    ("ends", "minutes"): operations.MinuteOfEnds,
     ("problem_list", "problems"): operations.ProblemCode,
     ("completeness", "skipped"): runs.SkippedFile,
 }

@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vibe8.models.jobs import Job
-from vibe8.models.operations import AuditEntry, Pause, ProblemCode, Queue, Worker
+from vibe8.models.operations import (
+    AuditEntry,
+    Check,
+    Ends,
+    Pause,
+    ProblemCode,
+    Queue,
+    WebhookDelivery,
+    Worker,
+)
 from vibe8.protocol.endpoints import Group, Mode, call, every
 from vibe8.protocol.requests import Page, Request, document, get, listing, mapping, member, page, segment
 
@@ -16,6 +25,35 @@ class Operations(Group[Mode]):
     def queue(self) -> Request[Queue]:
         """Return how many jobs of all users are in each state, and whether the fleet is paused."""
         return get("/ops/queue", document(Queue))
+
+    @call
+    def ends(self) -> Request[Ends]:
+        """Return how many jobs ended in each minute of the last hour, by outcome."""
+        return get("/ops/ends", document(Ends))
+
+    @call
+    def checks(self, *, limit: int | None = None, cursor: str | None = None) -> Request[Page[Check]]:
+        """Return a page of the checks of all tracked repositories, the one that is due for longest first."""
+        return get("/ops/checks", page("checks", Check), limit=limit, cursor=cursor)
+
+    iterate_checks = every(checks)
+    """Yield the checks of all pages."""
+
+    @call
+    def webhooks(
+        self, *, state: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Request[Page[WebhookDelivery]]:
+        """Return a page of webhook deliveries: `waiting` or `given_up` ones, or those that have ended, newest first."""
+        return get("/ops/webhooks", page("webhooks", WebhookDelivery), state=state, limit=limit, cursor=cursor)
+
+    iterate_webhooks = every(webhooks)
+    """Yield the deliveries of all pages."""
+
+    @call
+    def resend_webhook(self, notice_id: str) -> Request[WebhookDelivery]:
+        """Send a webhook again, also one that has arrived. Its id stays, so its receiver can tell."""
+        path = f"/ops/webhooks/{segment(notice_id)}/resend"
+        return Request(method="POST", path=path, parse=document(WebhookDelivery))
 
     @call
     def pause(self) -> Request[Pause]:
@@ -44,12 +82,16 @@ class Operations(Group[Mode]):
         *,
         status: Sequence[str] = (),
         user: str | None = None,
+        job: str | None = None,
         since_seconds: int | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Request[Page[Job]]:
-        """Return a page of all users' jobs, the last changed first; of one `user` (email or id), the newest first."""
-        wanted = {"status": status, "user": user, "since_seconds": since_seconds}
+        """Return a page of all users' jobs, the last changed first; of one `user` (email or id), the newest first.
+
+        `job` is the beginning of an id.
+        """
+        wanted = {"status": status, "user": user, "job": job, "since_seconds": since_seconds}
         return get("/ops/jobs", page("jobs", Job), **wanted, limit=limit, cursor=cursor)
 
     iterate_jobs = every(jobs)

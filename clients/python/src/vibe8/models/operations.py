@@ -20,7 +20,74 @@ class Queue:
 
     paused: bool
     counted_seconds_ago: float | None
+    overdue_checks: int
+    """Checks of tracked repositories that are 10 minutes late."""
     queue: Mapping[str, CountedJobs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndCounts:
+    """How many jobs ended, by outcome."""
+
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinuteOfEnds:
+    """The ends of the minute that began then."""
+
+    began_at: datetime
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """The ends of jobs in each minute of the last hour; the last of `minutes` has not ended."""
+
+    jobs_a_minute: float
+    """The mean of the last five whole minutes."""
+    last_hour: EndCounts
+    minutes: Sequence[MinuteOfEnds]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """The next check of a tracked repository, and how the last one ended."""
+
+    repository_id: str
+    full_name: str
+    clone_url: str
+    owner: str
+    schedule: str | None
+    due_at: datetime
+    is_due: bool
+    is_running: bool
+    analysis_status: str
+    failures: int
+    refusals: int
+    last_error: str | None
+    last_analyzed: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivery:
+    """A webhook delivery of any user. Of the receiver's URL, which may hold a secret, there is the host."""
+
+    notice_id: str
+    state: str
+    status: str
+    attempt: int
+    due_at: datetime
+    delivered_at: datetime | None
+    given_up_at: datetime | None
+    last_error: str | None
+    job_id: str
+    owner: str | None
+    host: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
