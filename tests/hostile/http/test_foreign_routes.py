@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from fastapi.routing import APIRoute
+from structlog.testing import capture_logs
 
 from domain.keys import USER_PERMISSIONS
 from domain.reports import CODE_LENGTH
@@ -87,8 +88,10 @@ async def test_what_is_anothers_is_answered_as_what_is_not_there(
 
 async def test_no_route_answers_without_credentials(client: Client, tokens: Tokens) -> None:
     async with http_client(create_app(client, identify=tokens)) as http:
-        for method, path in ROUTES:
-            answer = await ask(http, method, re.sub(r"\{[^}]+\}", str(uuid.uuid4()), path))
-            expected = 404 if "/hooks/" in path else 401 if path.startswith("/api/") else 303
-            assert answer.status_code == expected, (method, path)
-            assert expected != 303 or answer.headers["location"].startswith("/sign-in?next="), path
+        with capture_logs() as log:
+            for method, path in ROUTES:
+                answer = await ask(http, method, re.sub(r"\{[^}]+\}", str(uuid.uuid4()), path))
+                expected = 404 if "/hooks/" in path else 401 if path.startswith("/api/") else 303
+                assert answer.status_code == expected, (method, path)
+                assert expected != 303 or answer.headers["location"].startswith("/sign-in?next="), path
+    assert [entry for entry in log if entry["log_level"] in ("warning", "error")] == []

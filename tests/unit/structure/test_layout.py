@@ -101,3 +101,17 @@ def test_shared_fixtures_are_not_defined_again_in_a_test() -> None:
     assert {"system", "client", "redis", "git_server"} <= shared
     again = {module: shared & fixture_names(module) for module in tests if not module.startswith("tests/fixtures/")}
     assert {module: names for module, names in again.items() if names} == {}
+
+
+def test_no_exception_is_frozen() -> None:
+    """contextlib sets the traceback of an exception that passes it, and fails at one whose attributes cannot be set."""
+    frozen = [
+        f"{module}: {node.name}"
+        for module in FILES
+        if module.suffix == ".py"
+        for node in ast.walk(ast.parse((ROOT / module).read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any("Error" in ast.unparse(base) or "Exception" in ast.unparse(base) for base in node.bases)
+        and any("frozen=True" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+    assert frozen == []

@@ -83,11 +83,12 @@ def delete_cookie(request: Request, response: Response) -> Response:
     return response
 
 
-@dataclass(frozen=True, slots=True)
 class SignInNeededError(Exception):
     """A page that needs a visitor who is signed in; `wanted` is its path."""
 
-    wanted: str
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
 
     @property
     def location(self) -> str:
