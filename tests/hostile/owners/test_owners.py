@@ -178,7 +178,7 @@ def test_no_sequence_of_calls_affects_the_other_user(runner: tuple[asyncio.Runne
     loop, world = runner
     seen: Counter[tuple[str, str]] = Counter()
 
-    @fuzz_settings(40)
+    @fuzz_settings(20)
     @given(steps=STEPS)
     def check(steps: list[tuple[int, str, int, str | None]]) -> None:
         loop.run(run_steps(world, steps, seen))

@@ -107,8 +107,7 @@ def test_no_exception_is_frozen() -> None:
     """contextlib sets the traceback of an exception that passes it, and fails at one whose attributes cannot be set."""
     frozen = [
         f"{module}: {node.name}"
-        for module in FILES
-        if module.suffix == ".py"
+        for module in modules()
         for node in ast.walk(ast.parse((ROOT / module).read_text()))
         if isinstance(node, ast.ClassDef)
         and any("Error" in ast.unparse(base) or "Exception" in ast.unparse(base) for base in node.bases)
