@@ -32,7 +32,8 @@ BLOCKED_BY_SECCOMP = {
     "connect_by_unix_socket", "send_through_socketpair", "open_netlink_socket", "leave_session",
     "leave_process_group", "clear_parent_death_signal", "become_undumpable", "create_user_namespace",
     "clone_into_user_namespace", "create_memfd", "open_scratch_to_everybody", "change_times_of_own_scratch",
-    "set_flags_of_own_scratch", "watch_names_in_other_jobs_directory", "make_pair_of_connected_sockets",
+    "set_flags_of_own_scratch", "set_attribute_of_own_scratch", "change_owner_of_own_scratch",
+    "watch_names_in_other_jobs_directory", "make_pair_of_connected_sockets",
     "hold_memory_that_no_process_has", "move_memory_to_the_swap_space",
 }  # fmt: skip
 OPEN_TO_THE_SAME_USER_WITHOUT_SECCOMP = {
