@@ -34,7 +34,7 @@ from infrastructure.child_process.wire_protocol import (
     attachment_parts,
     message_parts,
 )
-from infrastructure.json_codec import count_values, loads
+from infrastructure.json_codec import count_values, loads_untrusted
 
 SUPERVISOR_HEARTBEAT_SECONDS = 5.0
 """Interval between two heartbeats to the supervisor."""
@@ -153,12 +153,11 @@ class _MessageReader:
 
     async def _decode(self, payload: bytes, *, counted: bool) -> JSON:
         """Decode one payload, whose values may count. Raises ValueError or RecursionError."""
+        most = MAX_RESULT_VALUES - (self._values if counted else 0)
         self._values += count_values(payload) if counted else 0
-        if self._values > MAX_RESULT_VALUES:
-            raise ValueError(f"the result has more than {MAX_RESULT_VALUES} values")
         if len(payload) > _PARSED_IN_THREAD_BYTES:
-            return await asyncio.to_thread(loads, payload)
-        return loads(payload or b"null")
+            return await asyncio.to_thread(loads_untrusted, payload, most)
+        return loads_untrusted(payload or b"null", most)
 
 
 def _reject_message(cause: Exception | None) -> NoReturn:

@@ -250,6 +250,7 @@ MALFORMED_ANSWERS = {
     "not a JSON object": (message(MessageKind.RESULT, b"[1]"), "malformed message"),
     "unknown kind": (message(99, b"{}"), "malformed message"),
     "not UTF-8": (message(MessageKind.RESULT, b"\xff"), "malformed message"),
+    "a number that is not finite": (message(MessageKind.RESULT, b'{"x":NaN}'), "malformed message"),
     "too long": (HEADER.pack(0xFFFFFFFF, MessageKind.RESULT), "the limit is 268435456"),
     "very many values": (message(MessageKind.RESULT, b'{"x":[' + b"[]," * 8_000_000 + b"[]]}"), "malformed message"),
     "very many values in several messages": (
