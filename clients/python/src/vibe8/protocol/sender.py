@@ -57,24 +57,24 @@ class Sender:
             return Answer(status=response.status_code, headers=response.headers, body=body)
 
     @asynccontextmanager
-    async def open(self, request: Request[Any], silence: float) -> AsyncIterator[httpx.Response]:
+    async def open(self, request: Request[Any], read_seconds: float) -> AsyncIterator[httpx.Response]:
         """Send the request once, and give the successful answer whose body is still to be read.
 
-        `silence` is the longest one in seconds. Raises Vibe8Error, also for a connection that ends in the block.
+        `read_seconds` is the most between two pieces. Raises Vibe8Error, also for a connection that ends in the block.
         """
         response = None
         try:
-            response = await self.connection.send(self._built(request, silence))
+            response = await self.connection.send(self._built(request, read_seconds))
             if not response.is_success:
                 raise await self._error(response)
             yield response
         except httpx.RequestError as error:
-            raise ConnectionFailedError(self._failure(error, silence)) from error
+            raise ConnectionFailedError(self._failure(error, read_seconds)) from error
         finally:
             if response is not None:
                 await self.connection.release(response)
 
-    def _built(self, request: Request[Any], silence: float) -> httpx.Request:
+    def _built(self, request: Request[Any], read_seconds: float) -> httpx.Request:
         files = None
         if (form := request.form) is not None:
             files = {"file": (form.filename, form.file, "application/octet-stream")}
@@ -87,7 +87,7 @@ class Sender:
             data=None if form is None else dict(form.texts),
             files=files,
             content=request.content,
-            extensions={"timeout": httpx.Timeout(silence, connect=min(silence, CONNECT_SECONDS)).as_dict()},
+            extensions={"timeout": httpx.Timeout(read_seconds, connect=min(read_seconds, CONNECT_SECONDS)).as_dict()},
         )
 
     async def _error(self, response: httpx.Response) -> Vibe8Error:
@@ -108,10 +108,10 @@ class Sender:
                 raise ConnectionFailedError(f"{self.address.url.host} took too long to send its answer")
         return bytes(body)
 
-    def _failure(self, error: httpx.RequestError, silence: float) -> str:
+    def _failure(self, error: httpx.RequestError, read_seconds: float) -> str:
         host = self.address.url.host
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return f"{host} cannot be reached: {error or 'no answer'}"
         if isinstance(error, httpx.TimeoutException):
-            return f"{host} did not answer within {silence:g} s"
+            return f"{host} did not answer within {read_seconds:g} s"
         return f"the connection to {host} broke off: {error or type(error).__name__}"

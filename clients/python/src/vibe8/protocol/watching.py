@@ -22,7 +22,7 @@ from vibe8.protocol.requests import Request, document, get, nothing, segment
 from vibe8.protocol.retries import Retry
 from vibe8.protocol.sender import Sender
 
-SILENCE_SECONDS = 45.0
+STREAM_READ_SECONDS = 45.0
 """A stream without a byte for so long is dead: the service sends a comment each 15 s."""
 
 MAX_FAILURES = 3
@@ -104,9 +104,9 @@ class JobWatch:
                 yield each
 
     async def _events(self) -> AsyncGenerator[Event, None]:
-        silence = SILENCE_SECONDS if self.timeout is None else min(SILENCE_SECONDS, self._left())
+        read_seconds = STREAM_READ_SECONDS if self.timeout is None else min(STREAM_READ_SECONDS, self._left())
         decoder = EventDecoder(self._last_id)
-        async with self.sender.open(events_request(self.job_id, self._last_id), silence) as response:
+        async with self.sender.open(events_request(self.job_id, self._last_id), read_seconds) as response:
             if response.status_code == 204:  # the last event has been had: the job has ended
                 raise InvalidAnswerError("the stream is at its end")
             if not response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
