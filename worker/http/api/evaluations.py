@@ -76,14 +76,15 @@ async def submit_evaluation(
 @router.get("")
 async def list_evaluations(caller: Reader, limit: Limit = 20, cursor: Cursor = None) -> Response:
     """List your evaluations, newest first."""
-    after = None if cursor is None else _cursor(cursor)
+    after = None if cursor is None else read_evaluation_cursor(cursor)
     found = await caller.client.evaluations.list(caller.user_id, limit=limit + 1, after=after)
     page = found[:limit]
     following = write_cursor(page[-1].created_at, str(page[-1].evaluation_id)) if len(found) > limit else None
     return json_response({"evaluations": [summary_to_json(each) for each in page], "next": following})
 
 
-def _cursor(text: str) -> EvaluationCursor:
+def read_evaluation_cursor(text: str) -> EvaluationCursor:
+    """Return the place in a list of evaluations. Raises InvalidInputError, NotFoundError for what is no cursor."""
     created_at, evaluation_id = read_cursor(text)
     return EvaluationCursor(created_at=created_at, evaluation_id=parse_id(evaluation_id))
 

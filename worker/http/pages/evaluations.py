@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,16 +9,16 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.evaluations.evaluation import Evaluation, EvaluationCursor, EvaluationStatus, EvaluationSummary, Member
+from domain.evaluations.evaluation import Evaluation, EvaluationStatus, EvaluationSummary, Member
 from domain.evaluations.evaluation import MemberState as State
 from domain.keys import Permission
-from domain.text import JSON
 from worker.client import EvaluationFormat
 from worker.export.html.values import counted, cut, line, moment
-from worker.http.api.answers import immutable_response, read_cursor, write_cursor
+from worker.http.api.answers import immutable_response, write_cursor
+from worker.http.api.evaluations import read_evaluation_cursor
 from worker.http.api.paths import MAX_CURSOR, parse_id
 from worker.http.caller import Caller
-from worker.http.pages.layout.forms import REFUSALS, read_fields, refusal, refusal_status
+from worker.http.pages.layout.forms import REFUSALS, form_page, read_fields
 from worker.http.pages.layout.rendering import page, see_other
 from worker.http.pages.layout.visitor import Managing, Reading, Submitting
 from worker.results.evaluations.page import evaluation_parts
@@ -47,7 +46,7 @@ async def show_evaluations(
     request: Request, visitor: Reading, cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None
 ) -> Response:
     """Show the visitor's evaluations, newest first."""
-    after = None if cursor is None else _cursor(cursor)
+    after = None if cursor is None else read_evaluation_cursor(cursor)
     found = await visitor.client.evaluations.list(visitor.user_id, limit=SHOWN + 1, after=after)
     shown = found[:SHOWN]
     last = shown[-1] if len(found) > SHOWN else None
@@ -59,11 +58,6 @@ async def show_evaluations(
         following=None if last is None else write_cursor(last.created_at, str(last.evaluation_id)),
         is_first=cursor is None,
     )
-
-
-def _cursor(text: str) -> EvaluationCursor:
-    created_at, evaluation_id = read_cursor(text)
-    return EvaluationCursor(created_at=created_at, evaluation_id=parse_id(evaluation_id))
 
 
 @router.get("/{evaluation_id}")
@@ -115,22 +109,16 @@ async def _page(request: Request, visitor: Caller, key: UUID, refused: Exception
     summary, permissions = evaluation.summary, visitor.identity.permissions
     shared: dict[str, Any] = {
         "visitor": visitor,
-        "error": None if refused is None else refusal(refused),
         "evaluation": _summary(summary),
         "may_cancel": Permission.SUBMIT in permissions,
         "may_delete": Permission.MANAGE in permissions,
         "formats": list(EvaluationFormat),
     }
-    status = 200 if refused is None else refusal_status(refused)
     if not summary.status.finished:
-        return page(request, "evaluations/under_way.html", status, **shared, **_progress(evaluation))
-    parts = await asyncio.to_thread(_parts, await visitor.client.evaluations.results(visitor.user_id, key))
+        return form_page(request, "evaluations/under_way.html", refused, **shared, **_progress(evaluation))
+    parts = await asyncio.to_thread(evaluation_parts, await visitor.client.evaluations.results(visitor.user_id, key))
     links = f"{request.scope.get('root_path', '')}/runs/"
-    return page(request, "evaluations/evaluation.html", status, **shared, run_links=links, **parts)
-
-
-def _parts(results: Mapping[str, JSON]) -> dict[str, Any]:
-    return evaluation_parts(results)
+    return form_page(request, "evaluations/evaluation.html", refused, **shared, run_links=links, **parts)
 
 
 def _summary(summary: EvaluationSummary) -> dict[str, Any]:

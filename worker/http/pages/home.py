@@ -17,8 +17,8 @@ from worker.export.html.values import fixed, line, moment
 from worker.http.api.request_bodies import FORM_TYPE as UPLOAD_TYPE
 from worker.http.api.request_bodies import media_type, read_form
 from worker.http.caller import Caller
-from worker.http.pages.layout.forms import REFUSALS, read_fields, refusal, refusal_status
-from worker.http.pages.layout.rendering import page, see_other
+from worker.http.pages.layout.forms import REFUSALS, form_page, read_fields
+from worker.http.pages.layout.rendering import see_other
 from worker.http.pages.layout.values import VERDICTS, job_row
 from worker.http.pages.layout.visitor import Reading, Submitting
 
@@ -37,19 +37,18 @@ async def show_home(
     request: Request, visitor: Reading, after: Annotated[str | None, Query(max_length=3_000)] = None
 ) -> Response:
     """Show the visitor's projects and newest jobs."""
-    return await _home(request, visitor, after, None, 200)
+    return await _home(request, visitor, after)
 
 
-async def _home(request: Request, visitor: Caller, after: str | None, error: str | None, status: int) -> Response:
+async def _home(request: Request, visitor: Caller, after: str | None, refused: Exception | None = None) -> Response:
     projects = await visitor.client.projects.list(visitor.user_id, limit=PROJECTS_SHOWN + 1, after=after)
     jobs = await visitor.client.list_jobs(visitor.user_id, limit=JOBS_SHOWN)
     shown = projects[:PROJECTS_SHOWN]
-    return page(
+    return form_page(
         request,
         "home.html",
-        status,
+        refused,
         visitor=visitor,
-        error=error,
         projects=[_project(each) for each in shown],
         following=shown[-1].project_key if len(projects) > PROJECTS_SHOWN else None,
         is_first=after is None,
@@ -98,7 +97,7 @@ async def submit(request: Request, visitor: Submitting) -> Response:
                 authorship=_authorship(fields),
             )
     except REFUSALS as error:
-        return await _home(request, visitor, None, refusal(error), refusal_status(error))
+        return await _home(request, visitor, None, error)
     return see_other(request, f"/jobs/{job.job_id}")
 
 

@@ -7,15 +7,16 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.runs import RunCursor, RunSummary
+from domain.runs import RunSummary
 from worker.client import run_summary_to_json
 from worker.client.results import ProjectTrend
 from worker.client.serializers import run_trend_to_json
 from worker.export.formats import read_result
 from worker.export.html.trend import trend
 from worker.export.html.values import fixed, line, moment
-from worker.http.api.answers import read_cursor, write_cursor
+from worker.http.api.answers import write_cursor
 from worker.http.api.paths import MAX_CURSOR, RunId, parse_id
+from worker.http.api.runs.runs import read_run_cursor
 from worker.http.pages.layout.rendering import page
 from worker.http.pages.layout.values import VERDICTS
 from worker.http.pages.layout.visitor import Reading
@@ -35,7 +36,7 @@ async def show_project(
     """Show the project of a run. A run names it, since a project's name may be any text, or a URL."""
     run = await visitor.client.get_run_summary(visitor.user_id, parse_id(run_id))
     named = str(run.run_id)
-    after = None if cursor is None else _cursor(cursor)
+    after = None if cursor is None else read_run_cursor(cursor)
     listed = await visitor.client.list_runs(visitor.user_id, limit=RUNS_SHOWN, after=after, project=named)
     found = await visitor.client.trend(visitor.user_id, named)
     chart = await asyncio.to_thread(_trend, found)
@@ -53,11 +54,6 @@ async def show_project(
         is_first=cursor is None,
         trend=chart,
     )
-
-
-def _cursor(text: str) -> RunCursor:
-    created_at, run_id = read_cursor(text)
-    return RunCursor(created_at=created_at, run_id=parse_id(run_id))
 
 
 def _trend(found: ProjectTrend) -> dict[str, Any] | None:

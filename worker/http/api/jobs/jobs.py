@@ -40,7 +40,7 @@ async def list_jobs(
     cursor: Cursor = None,
 ) -> Response:
     """List your jobs, newest first. A job is listed until it is deleted, or cleaned up after its end."""
-    after = None if cursor is None else _job_cursor(cursor)
+    after = None if cursor is None else read_job_cursor(cursor)
     since = None if since_seconds is None else timedelta(seconds=since_seconds)
     found = await caller.client.list_jobs(caller.user_id, status=status, since=since, limit=limit + 1, after=after)
     page = found[:limit]
@@ -94,6 +94,7 @@ async def retry_job(caller: Submitter, job_id: JobId) -> Response:
     return json_response(job_to_json(await caller.client.retry_job(caller.user_id, job_id)), 202)
 
 
-def _job_cursor(text: str) -> JobCursor:
+def read_job_cursor(text: str) -> JobCursor:
+    """Return the place in a list of a user's jobs. Raises InvalidInputError for what is no cursor."""
     created_at, job_id = read_cursor(text)
     return JobCursor(created_at=created_at, job_id=job_id)

@@ -44,14 +44,17 @@ async def get_ends(operator: Operator) -> Response:
 @router.get("/checks")
 async def list_checks(operator: Operator, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the checks of all tracked repositories that are due or scheduled, the one that is due for longest first."""
-    after = None
-    if cursor is not None:
-        due_at, repository_id = read_cursor(cursor)
-        after = DueCheckCursor(due_at=due_at, repository_id=parse_id(repository_id))
+    after = None if cursor is None else read_check_cursor(cursor)
     found = await operator.fleet.list_checks(limit=limit + 1, after=after)
     page = found[:limit]
     following = write_cursor(page[-1].due_at, str(page[-1].repository_id)) if len(found) > limit else None
     return json_response({"checks": [check.to_json() for check in page], "next": following})
+
+
+def read_check_cursor(text: str) -> DueCheckCursor:
+    """Return the place in a list of checks. Raises InvalidInputError, NotFoundError for what is no cursor."""
+    due_at, repository_id = read_cursor(text)
+    return DueCheckCursor(due_at=due_at, repository_id=parse_id(repository_id))
 
 
 @router.post("/pause")

@@ -63,7 +63,7 @@ async def list_runs(
     cursor: Cursor = None,
 ) -> Response:
     """List your runs, newest first, without their large parts."""
-    after = None if cursor is None else _run_cursor(cursor)
+    after = None if cursor is None else read_run_cursor(cursor)
     page = await caller.client.list_runs(
         caller.user_id, limit=limit, after=after, project=project, branch=branch, tags=parse_tags(tag or ())
     )
@@ -71,7 +71,8 @@ async def list_runs(
     return json_response({"runs": [run_summary_to_json(run) for run in page.runs], "next": following})
 
 
-def _run_cursor(text: str) -> RunCursor:
+def read_run_cursor(text: str) -> RunCursor:
+    """Return the place in a list of runs. Raises InvalidInputError, NotFoundError for what is no cursor."""
     created_at, run_id = read_cursor(text)
     return RunCursor(created_at=created_at, run_id=parse_id(run_id))
 

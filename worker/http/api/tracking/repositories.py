@@ -107,14 +107,15 @@ async def list_trending(caller: Reader, limit: Limit = 20) -> Response:
 @router.get("/followed")
 async def list_followed(caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List what you follow, newest first."""
-    after = None if cursor is None else _follow_cursor(cursor)
+    after = None if cursor is None else read_follow_cursor(cursor)
     found = await caller.client.repositories.list_followed(caller.user_id, limit=limit + 1, after=after)
     page = found[:limit]
     following = write_cursor(page[-1].followed_at, str(page[-1].repository_id)) if len(found) > limit else None
     return json_response({"follows": [follow_to_json(each) for each in page], "next": following})
 
 
-def _follow_cursor(text: str) -> FollowCursor:
+def read_follow_cursor(text: str) -> FollowCursor:
+    """Return the place in a list of follows. Raises InvalidInputError, NotFoundError for what is no cursor."""
     followed_at, repository_id = read_cursor(text)
     return FollowCursor(followed_at=followed_at, repository_id=parse_id(repository_id))
 

@@ -13,8 +13,8 @@ from worker.export.html.values import line
 from worker.http.api.paths import parse_id
 from worker.http.caller import Caller
 from worker.http.pages.account.values import key_row, month_rows, usage_rows
-from worker.http.pages.layout.forms import REFUSALS, number_field, read_fields, refusal, refusal_status, shown_again
-from worker.http.pages.layout.rendering import page, see_other
+from worker.http.pages.layout.forms import REFUSALS, form_page, number_field, read_fields, shown_again
+from worker.http.pages.layout.rendering import see_other
 from worker.http.pages.layout.visitor import Managing, Reading, delete_cookie
 
 router = APIRouter(include_in_schema=False, prefix="/account")
@@ -87,12 +87,11 @@ async def _page(
     usage = await visitor.client.usage.get(visitor.user_id)
     keys = await visitor.client.keys.list(visitor.user_id)
     now = datetime.now(UTC)
-    return page(
+    return form_page(
         request,
         "account.html",
-        200 if refused is None else refusal_status(refused),
+        refused,
         visitor=visitor,
-        error=None if refused is None else refusal(refused),
         tier=line(str(usage.limits.tier), 40),
         usage=usage_rows(usage),
         months=month_rows(usage),

@@ -1,14 +1,17 @@
 """Fields of the forms that pages send, and what a page says of a form that is refused."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
+from starlette.responses import Response
 
 from domain.errors import IllegalTransitionError, InvalidInputError, LimitExceededError, PermissionDeniedError
 from domain.text import one_line, printable
 from worker.http.api.request_bodies import media_type, unsupported_type
 from worker.http.options import FORM_BYTES
+from worker.http.pages.layout.rendering import page
 from worker.http.problems import MALFORMED, ProblemError, as_problem
 
 REFUSALS = (InvalidInputError, LimitExceededError, PermissionDeniedError, IllegalTransitionError)
@@ -33,15 +36,13 @@ async def read_fields(request: Request, names: Collection[str]) -> Mapping[str, 
     return fields
 
 
-def refusal(error: Exception) -> str:
-    """Return the one line that a page shows of an error of REFUSALS."""
-    return one_line(str(error), 500)
-
-
-def refusal_status(error: Exception) -> int:
-    """Return the status of the answer to a form that was refused."""
-    problem = as_problem(error)
-    return 422 if problem is None else problem.problem.status
+def form_page(request: Request, template: str, refused: Exception | None, **values: Any) -> Response:
+    """Return a page with a form; where that was `refused` by an error of REFUSALS, with its line and its status."""
+    if refused is None:
+        return page(request, template, error=None, **values)
+    problem = as_problem(refused)
+    status = 422 if problem is None else problem.problem.status
+    return page(request, template, status, error=one_line(str(refused), 500), **values)
 
 
 def shown_again(fields: Mapping[str, str]) -> dict[str, str]:

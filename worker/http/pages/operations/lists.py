@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.tracking.due_checks import DueCheckCursor
 from domain.webhooks import DeliveryState
-from worker.http.api.answers import read_cursor, write_cursor
+from worker.http.api.answers import write_cursor
+from worker.http.api.ops.fleet import read_check_cursor
 from worker.http.api.ops.webhooks import read_delivery_cursor, write_delivery_cursor
-from worker.http.api.paths import MAX_CURSOR, parse_id
+from worker.http.api.paths import MAX_CURSOR
 from worker.http.caller import operator_of
 from worker.http.pages.layout.rendering import page
 from worker.http.pages.layout.visitor import Operating
@@ -29,10 +29,8 @@ CursorText = Annotated[str | None, Query(max_length=MAX_CURSOR)]
 @router.get("/checks")
 async def show_checks(request: Request, visitor: Operating, cursor: CursorText = None) -> Response:
     """Show the checks of tracked repositories, the one that is due for longest first."""
-    operator, after = await operator_of(request, visitor), None
-    if cursor is not None:
-        due_at, repository_id = read_cursor(cursor)
-        after = DueCheckCursor(due_at=due_at, repository_id=parse_id(repository_id))
+    operator = await operator_of(request, visitor)
+    after = None if cursor is None else read_check_cursor(cursor)
     found = await operator.fleet.list_checks(limit=ROWS + 1, after=after)
     last = found[ROWS - 1] if len(found) > ROWS else None
     return page(

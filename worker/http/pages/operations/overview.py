@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.errors import NotFoundError, ServiceUnavailableError
-from domain.jobs import Job, JobCursor, JobStatus
+from domain.jobs import Job, JobStatus
 from domain.webhooks import DeliveryState
 from worker.client.operator import OperatorClient
 from worker.export.html.values import line, moment
 from worker.http.api.answers import read_cursor, read_text_cursor, write_cursor, write_text_cursor
+from worker.http.api.jobs.jobs import read_job_cursor
 from worker.http.api.paths import MAX_CURSOR
 from worker.http.caller import operator_of
 from worker.http.pages.layout.rendering import page
@@ -116,10 +117,9 @@ async def _in_state(operator: OperatorClient, statuses: tuple[JobStatus, ...], c
 
 
 async def _of_user(operator: OperatorClient, user: str, cursor: str | None) -> FoundJobs:
-    after = None if cursor is None else read_cursor(cursor)
-    before = None if after is None else JobCursor(created_at=after[0], job_id=after[1])
+    after = None if cursor is None else read_job_cursor(cursor)
     user_id = await operator.find_user(user)
-    found = await operator.user_client.list_jobs(user_id, limit=JOBS_SHOWN + 1, after=before)
+    found = await operator.user_client.list_jobs(user_id, limit=JOBS_SHOWN + 1, after=after)
     last = found[JOBS_SHOWN - 1] if len(found) > JOBS_SHOWN else None
     following = None if last is None else write_cursor(last.created_at, last.job_id)
     return [(user, job) for job in found[:JOBS_SHOWN]], following

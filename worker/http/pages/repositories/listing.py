@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.keys import Permission
-from domain.tracking.follows import Follow, FollowCursor
+from domain.tracking.follows import Follow
 from domain.tracking.repository import AnalysisStatus, RepositoryCursor, TrackedRepository
 from worker.export.html.values import moment, plain_number
-from worker.http.api.answers import read_cursor, read_text_cursor, write_cursor, write_text_cursor
-from worker.http.api.paths import MAX_CURSOR, parse_id
+from worker.http.api.answers import read_text_cursor, write_cursor, write_text_cursor
+from worker.http.api.paths import MAX_CURSOR
+from worker.http.api.tracking.repositories import read_follow_cursor
 from worker.http.caller import Caller
-from worker.http.pages.layout.forms import REFUSALS, read_fields, refusal, refusal_status, shown_again
+from worker.http.pages.layout.forms import REFUSALS, form_page, read_fields, shown_again
 from worker.http.pages.layout.rendering import page, see_other
 from worker.http.pages.layout.visitor import Managing, Reading
 from worker.http.pages.repositories.fields import NEW_FIELDS, branches_of
@@ -64,12 +65,11 @@ async def _page(
     after = None if cursor is None else RepositoryCursor(url=read_text_cursor(cursor))
     found = await visitor.client.repositories.list(visitor.user_id, status=chosen, limit=SHOWN + 1, after=after)
     shown = found[:SHOWN]
-    return page(
+    return form_page(
         request,
         "repositories/list.html",
-        200 if refused is None else refusal_status(refused),
+        refused,
         visitor=visitor,
-        error=None if refused is None else refusal(refused),
         entered=dict.fromkeys(NEW_FIELDS, "") | shown_again(entered or {}),
         repositories=await repository_rows(visitor, shown),
         following=write_text_cursor(shown[-1].url) if len(found) > SHOWN else None,
@@ -85,7 +85,7 @@ async def show_followed(
     request: Request, visitor: Reading, cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None
 ) -> Response:
     """Show what the visitor follows, newest first. One that is no longer public has no name."""
-    after = None if cursor is None else _follow_cursor(cursor)
+    after = None if cursor is None else read_follow_cursor(cursor)
     found = await visitor.client.repositories.list_followed(visitor.user_id, limit=SHOWN + 1, after=after)
     shown = found[:SHOWN]
     seen = await visitor.client.repositories.get_many(visitor.user_id, [each.repository_id for each in shown])
@@ -99,11 +99,6 @@ async def show_followed(
         is_first=cursor is None,
         may_manage=Permission.MANAGE in visitor.identity.permissions,
     )
-
-
-def _follow_cursor(text: str) -> FollowCursor:
-    followed_at, repository_id = read_cursor(text)
-    return FollowCursor(followed_at=followed_at, repository_id=parse_id(repository_id))
 
 
 def _follow(follow: Follow, repository: TrackedRepository | None) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from domain.tracking.repository import TrackedRepository
 from worker.export.html.values import line
 from worker.http.api.paths import API_PREFIX, parse_id
 from worker.http.caller import Caller
-from worker.http.pages.layout.forms import REFUSALS, read_fields, refusal, refusal_status, shown_again
-from worker.http.pages.layout.rendering import page, see_other
+from worker.http.pages.layout.forms import REFUSALS, form_page, read_fields, shown_again
+from worker.http.pages.layout.rendering import see_other
 from worker.http.pages.layout.visitor import Managing, Reading
 from worker.http.pages.repositories.fields import (
     CHANGE_FIELDS,
@@ -124,12 +124,11 @@ async def _page(
     newest = await visitor.client.projects.of_urls(visitor.user_id, [found.url])
     follow = (await repositories.follows(visitor.user_id, [key])).get(key)
     told = {} if follow is None else {"when": follow.settings.when, "follower_url": follow.settings.notify_url or ""}
-    return page(
+    return form_page(
         request,
         "repositories/repository.html",
-        200 if refused is None else refusal_status(refused),
+        refused,
         visitor=visitor,
-        error=None if refused is None else refusal(refused),
         entered={**_EMPTY, **told, **(entered_of(found) if entered is None else shown_again(entered))},
         repository=repository_row(found, newest.get(found.url), follow, visitor.user_id),
         url=line(found.url, 300),
