@@ -192,8 +192,4 @@ def _next_row(job_id: str, before: Job, state: JobState | None, rows: Mapping[st
     """Return the job's row as it is now, or why there is none."""
     if state is None or (_needs_row(before, state) and job_id not in rows):
         return NotFoundError(f"there is no job {one_line(job_id, 80)}")
-    return rows.get(job_id) or replace(before, **_values(state))
-
-
-def _values(state: JobState) -> dict[str, JSON]:
-    return asdict(state)
+    return rows.get(job_id) or replace(before, **asdict(state))

@@ -63,7 +63,8 @@ class SessionLock:
     def __init__(self, database: Database, owner: str, *, has_sessions: bool = True) -> None:
         """`database` is for this lock alone. Without sessions of its own, behind a pooler, it is never held."""
         self._database = database
-        self._has_sessions = has_sessions
+        self.has_sessions = has_sessions
+        """Whether it can be held at all: not behind a pooler."""
         self._key = lock_key(owner)
         self._throttle = LogThrottle()
         self._acquired = asyncio.Event()
@@ -71,11 +72,6 @@ class SessionLock:
         """Start of the server that holds the lock, in microseconds since 1970; None while it is not held."""
         self.regained_at = -math.inf
         """When it was last acquired again after its connection had been lost, by the monotonic clock."""
-
-    @property
-    def has_sessions(self) -> bool:
-        """Whether it can be held at all: not behind a pooler."""
-        return self._has_sessions
 
     @classmethod
     def from_settings(cls, settings: Settings, owner: str) -> "SessionLock":
@@ -86,7 +82,7 @@ class SessionLock:
 
     async def run(self) -> None:
         """Hold the lock until cancelled, and acquire it again whenever it is lost."""
-        while self._has_sessions:
+        while self.has_sessions:
             try:
                 await self._hold()
             except TransientError as error:
