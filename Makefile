@@ -30,7 +30,7 @@ demo: $(STAMP) ## run one job end to end, on an embedded PostgreSQL and Valkey
 	@$(BIN)/python -m worker.cli.demo
 
 test: $(STAMP) ## run the test suite, on servers that it starts itself
-	$(BIN)/python -m pytest -m "not slow" --ignore tests/pooler --ignore tests/browser --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/pooler --ignore tests/browser --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-pooler: $(STAMP) ## run the tests behind PgBouncer, which must be installed (Debian: apt-get install pgbouncer)
 	@PATH="$$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || \

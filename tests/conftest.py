@@ -10,6 +10,7 @@ from hypothesis import settings
 pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.worker_process",
+    "tests.fixtures.command_server",
     "tests.fixtures.network.http_service",
     "tests.fixtures.database",
     "tests.fixtures.sources",

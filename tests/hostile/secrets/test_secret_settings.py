@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from domain.errors import ServiceUnavailableError
 from infrastructure.database.connecting import sqlalchemy_url
 from infrastructure.settings import Settings
+from tests.fixtures.command_server import ForkingSystem, with_forked_commands
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import System, new_system
 from worker.client import Client
@@ -82,9 +83,12 @@ INVALID: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.usefixtures("commands")
 @pytest.mark.parametrize("invalid", INVALID)
 async def test_error_of_a_command_contains_no_password(tmp_path: Path, invalid: str) -> None:
-    system = System(environment={**ALL_SECRETS, **INVALID[invalid], "VIBE8_HOME": str(tmp_path)}, directory=tmp_path)
+    system = ForkingSystem(
+        environment={**ALL_SECRETS, **INVALID[invalid], "VIBE8_HOME": str(tmp_path)}, directory=tmp_path
+    )
     commands = [
         ["jobs"],
         ["doctor", "--json"],
@@ -121,12 +125,15 @@ async def locked_database(servers: Servers, database_url: str) -> AsyncIterator[
         await connection.close()
 
 
+@pytest.mark.usefixtures("commands")
 async def test_wrong_password_is_not_repeated(
     locked_database: str, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     systems: dict[str, System] = {
-        "database": new_system(locked_database, redis_url, tmp_path),
-        "redis": new_system(database_url, f"redis://:{ENCODED}@{redis_url.partition('@')[2]}", tmp_path),
+        "database": with_forked_commands(new_system(locked_database, redis_url, tmp_path)),
+        "redis": with_forked_commands(
+            new_system(database_url, f"redis://:{ENCODED}@{redis_url.partition('@')[2]}", tmp_path)
+        ),
     }
     for which, system in systems.items():
         for command in (["jobs"], ["doctor"], ["worker"], *([["migrate"]] if which == "database" else [])):

@@ -1,22 +1,19 @@
 """Fixtures of the command's tests."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from tests.fixtures.command_server import command_server, with_forked_commands
-from tests.fixtures.servers import temporary_directory
+from tests.fixtures.command_server import with_forked_commands
 from tests.fixtures.worker_process import System, marked_settings
 from tests.integration.cli.command_support import without_services
 from worker.client import Client
 
 
 @pytest.fixture(scope="session", autouse=True)
-def commands() -> Iterator[None]:
-    with temporary_directory() as directory, command_server(directory):
-        yield
+def commands_of_all_tests(commands: None) -> None:
+    """Start the command server: a test that does not ask for `cli` may make a `ForkingSystem` too."""
 
 
 @pytest.fixture
