@@ -38,6 +38,10 @@ class EndBatcher:
         """Return whether the end fits into the next transaction: its job need not hold its room until it is written."""
         return len(self._waiting) < MAX_ENDS and self._characters + end.size <= MAX_CHARACTERS
 
+    def takes_small(self) -> bool:
+        """Return whether the end of a small job, which is not known yet, fits into the next transaction."""
+        return len(self._waiting) < MAX_ENDS and self._characters < MAX_CHARACTERS // 2
+
     async def write(self, end: AttemptEnd) -> EndResult:
         """Write the end and return its result.
 

@@ -114,7 +114,8 @@ class JobRunner:
     async def run(self, claim: Claim, *, express: bool = False, on_ending: Callable[[], None] = lambda: None) -> None:
         """Run a claimed job to its end; an `express` job does not wait for a core.
 
-        `on_ending` is called when its work is done and only the run and the end are left to write.
+        `on_ending` is called when its work is done and only the run and the end are left to write; for a small job also
+        before the run is reviewed.
 
         Raises CancelledError, after the job was requeued. Failures of the job itself are written to its row.
         """
@@ -218,27 +219,18 @@ class JobRunner:
 
         The write is repeated until PostgreSQL answers: only its answer says whether the lease still held.
         """
-        job, fetched = claim.job, result.fetched
-        origin = RunOrigin.from_source(
-            job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha
-        )
-        run = NewRun(
-            run_id=uuid.uuid4(),
-            user_id=job.user_id,
-            job_id=job.job_id,
-            origin=origin,
-            analysis=result.analysis,
-            duration_ms=timeline.elapsed_ms,
-            on_default_branch=None if origin.git_branch is None else job.source_metadata.get("git_branch") is None,
-            options=options.of_run(),
-            tags=options.tags,
-        )
+        job = claim.job
+        gave_room = job.small and self.ends.takes_small()
+        if gave_room:
+            on_ending()
+            await asyncio.sleep(0)  # the next claim is sent first: a batch of reviews would delay it
+        run = _new_run(job, options, result)
         review = partial(self.reviewer.review, run, job, options, result.added_lines)
         run = await retry_while_unavailable(review, OutageTimer(math.inf))
         run = replace(run, duration_ms=timeline.elapsed_ms)
         end = AttemptEnd(claim=claim, run=SerializedRun.of(run))
         self.leases.start_ending(claim)
-        if self.ends.takes(end):
+        if not gave_room and self.ends.takes(end):
             on_ending()
         with timeline.span("finishing"):
             outcome = await retry_while_unavailable(partial(self.ends.write, end), OutageTimer(math.inf))
@@ -355,6 +347,23 @@ def facts_scope(job: Job) -> tuple[str, ...]:
     else:
         what = metadata["git_repo_url"]
     return str(job.user_id), str(job.source_kind), what
+
+
+def _new_run(job: Job, options: JobOptions, result: PipelineResult) -> NewRun:
+    """Return the run without its review and its duration."""
+    fetched = result.fetched
+    origin = RunOrigin.from_source(job.source_kind, job.source_metadata, branch=fetched.branch, sha=fetched.commit_sha)
+    return NewRun(
+        run_id=uuid.uuid4(),
+        user_id=job.user_id,
+        job_id=job.job_id,
+        origin=origin,
+        analysis=result.analysis,
+        duration_ms=0,
+        on_default_branch=None if origin.git_branch is None else job.source_metadata.get("git_branch") is None,
+        options=options.of_run(),
+        tags=options.tags,
+    )
 
 
 def _timed_out_again(job: Job, error: Exception) -> PermanentError | None:

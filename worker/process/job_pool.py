@@ -33,6 +33,9 @@ HOLD_BACK_SECONDS = 3.0
 CLAIM_SECONDS = 15.0
 """A draining worker waits so long for a claim under way. Without an answer by then PostgreSQL is away."""
 
+MAX_ENDING = 100
+"""Most jobs whose end is being written and that take no room. PostgreSQL may be slower than the worker."""
+
 LOG_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
@@ -214,6 +217,8 @@ class JobPool:
 
     def _work_done(self, task: "asyncio.Task[None]") -> None:
         """Let the next job in while the end of this one is written."""
+        if len(self._ending) >= MAX_ENDING:
+            return
         self._ending[task] = self._tasks.pop(task)
         self._make_room(task)
 

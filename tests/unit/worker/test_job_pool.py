@@ -136,6 +136,20 @@ async def test_jobs_whose_ends_do_not_fit_into_the_next_transaction_keep_their_r
         assert (runner.claims, pool.busy) == ([10, 10, 10], 10)
 
 
+async def test_so_many_jobs_whose_ends_wait_and_no_more_leave_their_room() -> None:
+    runner = FakeRunner(200, slow_ends=True)
+    async with running_pool(runner, room=60) as pool:
+        for number in (1, 2, 3):
+            await runner.until_claims(number)
+            runner.finish()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (sum(runner.claims), pool.busy, pool.free) == (160, 160, 0)
+        runner.write_ends()
+        await runner.until_claims(4)
+        assert sum(runner.claims) == 200
+
+
 async def test_draining_waits_for_ends_that_are_being_written() -> None:
     runner = FakeRunner(10, slow_ends=True)
     async with running_pool(runner, room=10) as pool:

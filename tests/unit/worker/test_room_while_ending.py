@@ -1,5 +1,6 @@
 """When a job whose work is done gives its room to the next one."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from domain.jobs import Claim, Job, JobStatus
 from domain.metrics.report import Analysis
+from domain.runs import NewRun
 from domain.sources import FetchedSource, SourceKind
 from infrastructure.database.repositories.attempt_ends import AttemptEnd, EndResult
 from worker.analysis.pipeline import PipelineResult
@@ -44,12 +46,27 @@ class Ends:
     def takes(self, _: AttemptEnd) -> bool:
         return self._takes
 
+    def takes_small(self) -> bool:
+        return self._takes
+
     async def write(self, _: AttemptEnd) -> EndResult:
         self.log.append("written")
         return EndResult.WRITTEN
 
 
-def claim() -> Claim:
+class Reviewer(RunReviewer):
+    """Notes in the log of the ends when it reviews."""
+
+    def __init__(self, ends: Ends) -> None:
+        super().__init__(Mock())
+        object.__setattr__(self, "ends", ends)
+
+    async def review(self, run: NewRun, *_: Any) -> NewRun:
+        self.ends.log.append("reviewed")  # type: ignore[attr-defined]
+        return run
+
+
+def claim(*, small: bool) -> Claim:
     now = datetime.now(UTC)
     job = Job(
         job_id="a" * 32,
@@ -72,15 +89,23 @@ def claim() -> Claim:
         idempotency_key=None,
         notify_url=None,
         turn=1,
-        small=True,
+        small=small,
         worker_id="w",
     )
     return Claim(job=job, lease_token=uuid.uuid4(), upload=b"x = 1\n")
 
 
-@pytest.mark.parametrize(("takes", "log"), [(True, ["room", "written"]), (False, ["written"])])
+@pytest.mark.parametrize(
+    ("small", "takes", "log"),
+    [
+        (True, True, ["room", "next claim", "reviewed", "written"]),
+        (True, False, ["reviewed", "written"]),
+        (False, True, ["reviewed", "room", "written"]),
+        (False, False, ["reviewed", "written"]),
+    ],
+)
 async def test_a_job_gives_its_room_away_before_its_end_is_written_if_the_end_is_taken(
-    takes: bool, log: list[str]
+    small: bool, takes: bool, log: list[str]
 ) -> None:
     ends, services = Ends(takes=takes), Mock()
     runner = JobRunner(
@@ -92,12 +117,18 @@ async def test_a_job_gives_its_room_away_before_its_end_is_written_if_the_end_is
         vault=services,
         leases=LeaseKeeper(services, services),
         pipeline=Pipeline(),  # type: ignore[arg-type]
-        reviewer=RunReviewer(services),
+        reviewer=Reviewer(ends),
         git={},
         room_elsewhere=services,
         on_hand_back=services,
         on_webhook_due=services,
         on_tracked_end=services,
     )
-    await runner.run(claim(), on_ending=lambda: ends.log.append("room"))
+
+    def on_ending() -> None:
+        ends.log.append("room")
+        if small:
+            asyncio.get_running_loop().call_soon(ends.log.append, "next claim")
+
+    await runner.run(claim(small=small), on_ending=on_ending)
     assert ends.log == log

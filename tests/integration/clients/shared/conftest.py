@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.network.http_service import RunningService, running_service
+from tests.fixtures.checks.result_documents import CheckedClient
+from tests.fixtures.network.http_service import ALL, RunningService, new_key, running_service
 from tests.fixtures.servers import Servers
 from tests.fixtures.worker_process import System, WorkerProcess, new_system
 from worker.client import Client
@@ -19,23 +20,30 @@ def module_system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) ->
     servers.drop_database(name)
 
 
-@pytest.fixture
-def system(module_system: System) -> System:
-    return module_system
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(module_system: System) -> AsyncIterator[RunningService]:
+async def module_service(module_system: System) -> AsyncIterator[RunningService]:
     async with running_service(module_system) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker(module_system: System) -> AsyncIterator[WorkerProcess]:
+async def module_worker(module_system: System) -> AsyncIterator[WorkerProcess]:
     async with module_system.worker() as running:
         yield running
 
 
 @pytest.fixture
-async def user_id(client: Client) -> UUID:
-    return await client.get_or_create_user(f"{uuid4().hex}@example.org")
+async def module_client(module_system: System) -> AsyncIterator[Client]:
+    async with CheckedClient.open(module_system.settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def own_user(module_client: Client) -> UUID:
+    return await module_client.get_or_create_user(f"{uuid4().hex}@example.org")
+
+
+@pytest.fixture
+async def own_key(module_client: Client, own_user: UUID) -> str:
+    """An API key of the test's user, with every permission."""
+    return await new_key(module_client, own_user, ALL)

@@ -26,11 +26,11 @@ GATE = {
 
 @BOTH
 async def test_from_a_file_to_the_answer_of_the_gate(
-    make: Any, service: RunningService, worker: WorkerProcess, key: str, tmp_path: Path
+    make: Any, module_service: RunningService, module_worker: WorkerProcess, own_key: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "code.zip"
     path.write_bytes(make_zip(BEFORE))
-    async with either(make, service.address, key) as vibe8:
+    async with either(make, module_service.address, own_key) as vibe8:
         first = await vibe8.jobs.submit_file(path, project_name="shop", author_type="ai", author_model="m")
         assert first.source_metadata["author_model"] == "m"
         seen = [each async for each in vibe8.jobs.watch(first.job_id, timeout=120)]
@@ -95,8 +95,10 @@ async def read_reports(vibe8: Any, run_id: str) -> None:
 
 
 @BOTH
-async def test_what_has_no_result_says_why(make: Any, service: RunningService, worker: WorkerProcess, key: str) -> None:
-    async with either(make, service.address, key) as vibe8:
+async def test_what_has_no_result_says_why(
+    make: Any, module_service: RunningService, module_worker: WorkerProcess, own_key: str
+) -> None:
+    async with either(make, module_service.address, own_key) as vibe8:
         job = await vibe8.jobs.submit_file(b"no zip", filename="a.zip")
         ended = await vibe8.jobs.wait(job.job_id, timeout=120)
         assert (ended.status, ended.result_run_id) == ("failed", None)

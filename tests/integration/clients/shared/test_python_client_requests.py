@@ -28,9 +28,9 @@ NOBODY = "f" * 32
 
 
 @BOTH
-async def test_repositories_and_evaluations(make: Any, service: RunningService, key: str) -> None:
+async def test_repositories_and_evaluations(make: Any, module_service: RunningService, own_key: str) -> None:
     url = "https://github.com/owner/repo"
-    async with either(make, service.address, key) as vibe8:
+    async with either(make, module_service.address, own_key) as vibe8:
         made = await vibe8.repositories.add(url, schedule="daily", tags={"Team": ["Web"]}, token="s3cret")
         assert (made.tags, made.has_token, made.statistics) == ({"team": ("web",)}, True, None)
         assert (await vibe8.repositories.get(made.id)).statistics["runs"] == 0
@@ -66,8 +66,8 @@ async def test_repositories_and_evaluations(make: Any, service: RunningService, 
 
 
 @BOTH
-async def test_accounts_and_the_service_itself(make: Any, service: RunningService, key: str) -> None:
-    async with either(make, service.address, key) as vibe8:
+async def test_accounts_and_the_service_itself(make: Any, module_service: RunningService, own_key: str) -> None:
+    async with either(make, module_service.address, own_key) as vibe8:
         made = await vibe8.keys.create("ci", ["read"], rate_limit=2)
         assert made.key.startswith("v8_")
         assert made.key not in repr(made)
@@ -75,7 +75,7 @@ async def test_accounts_and_the_service_itself(make: Any, service: RunningServic
         assert (await vibe8.usage.get()).used["jobs_per_day"] == 0
         assert "not_found" in {each.code for each in await vibe8.service.problems()}
         assert (await vibe8.service.description())["openapi"].startswith("3.1")
-        async with either(make, service.address, made.key) as reader:
+        async with either(make, module_service.address, made.key) as reader:
             with pytest.raises(PermissionDeniedError):
                 await reader.jobs.submit_file(b"x", filename="a.py")
             assert (await reader.jobs.list()).items == ()
@@ -84,20 +84,23 @@ async def test_accounts_and_the_service_itself(make: Any, service: RunningServic
             assert raised.value.code == "rate_limited"
             assert 60 < (raised.value.retry_after or 0) <= 3600
         assert (await vibe8.keys.revoke(made.id)).is_active is False
-        async with either(make, service.address, made.key) as revoked, either(make, service.address, None) as nobody:
+        async with (
+            either(make, module_service.address, made.key) as revoked,
+            either(make, module_service.address, None) as nobody,
+        ):
             for each in (revoked, nobody):
                 with pytest.raises(AuthenticationError):
                     await each.jobs.list()
-    assert made.key not in service.process.log_file.read_text()
+    assert made.key not in module_service.process.log_file.read_text()
 
 
 @BOTH
-async def test_refusals_are_exceptions_with_their_code(make: Any, service: RunningService, key: str) -> None:
-    async with either(make, service.address, key) as vibe8:
+async def test_refusals_are_exceptions_with_their_code(make: Any, module_service: RunningService, own_key: str) -> None:
+    async with either(make, module_service.address, own_key) as vibe8:
         with pytest.raises(NotFoundError) as missing:
             await vibe8.jobs.result(NOBODY)
         assert missing.value.code == "not_found"
-        await service.process.until_text(str(missing.value.request_id))
+        await module_service.process.until_text(str(missing.value.request_id))
         with pytest.raises(InvalidRequestError) as invalid:
             await vibe8.jobs.list(limit=1000)
         assert (invalid.value.status, invalid.value.code) == (422, "invalid_request")
@@ -117,15 +120,15 @@ async def test_refusals_are_exceptions_with_their_code(make: Any, service: Runni
 
 @BOTH
 async def test_a_submission_whose_answer_is_lost_is_one_job(
-    make: Any, service: RunningService, client: OwnClient, user_id: UUID, key: str
+    make: Any, module_service: RunningService, module_client: OwnClient, own_user: UUID, own_key: str
 ) -> None:
-    proxy = TcpProxy(("127.0.0.1", int(service.address.rpartition(":")[2])))
+    proxy = TcpProxy(("127.0.0.1", int(module_service.address.rpartition(":")[2])))
     await proxy.connect()
     proxy.hold_answers()
-    async with either(make, f"http://127.0.0.1:{proxy.port}", key) as vibe8:
+    async with either(make, f"http://127.0.0.1:{proxy.port}", own_key) as vibe8:
         submitting = asyncio.create_task(vibe8.jobs.submit_file(make_zip(BEFORE), filename="a.zip"))
         async with asyncio.timeout(60):
-            while not (stored := await client.list_jobs(user_id)):
+            while not (stored := await module_client.list_jobs(own_user)):
                 await asyncio.sleep(0.02)
         await proxy.disconnect()
         proxy.release_answers()
@@ -133,14 +136,14 @@ async def test_a_submission_whose_answer_is_lost_is_one_job(
         job = await submitting
         await proxy.disconnect()
     assert [each.job_id for each in stored] == [job.job_id]
-    assert len(await client.list_jobs(user_id)) == 1
+    assert len(await module_client.list_jobs(own_user)) == 1
 
 
 @BOTH
 async def test_two_submissions_are_two_jobs_unless_they_have_one_key(
-    make: Any, service: RunningService, key: str
+    make: Any, module_service: RunningService, own_key: str
 ) -> None:
-    async with either(make, service.address, key) as vibe8:
+    async with either(make, module_service.address, own_key) as vibe8:
         made = [await vibe8.jobs.submit_file(b"x = 1\n", filename="a.py") for _ in range(2)]
         same = [
             await vibe8.jobs.submit_repository("https://github.com/owner/repo", idempotency_key="build-17")
@@ -154,12 +157,12 @@ async def test_two_submissions_are_two_jobs_unless_they_have_one_key(
 
 @BOTH
 async def test_waiting_ends_in_time_also_where_the_service_is_silent(
-    make: Any, service: RunningService, client: OwnClient, user_id: UUID, key: str
+    make: Any, module_service: RunningService, module_client: OwnClient, own_user: UUID, own_key: str
 ) -> None:
-    job_id = (await client.submit_upload(user_id, filename="a.py", content=b"x")).job_id
-    proxy = TcpProxy(("127.0.0.1", int(service.address.rpartition(":")[2])))
+    job_id = (await module_client.submit_upload(own_user, filename="a.py", content=b"x")).job_id
+    proxy = TcpProxy(("127.0.0.1", int(module_service.address.rpartition(":")[2])))
     await proxy.connect()
-    async with either(make, f"http://127.0.0.1:{proxy.port}", key) as vibe8:
+    async with either(make, f"http://127.0.0.1:{proxy.port}", own_key) as vibe8:
         for silent in (False, True):
             if silent:
                 proxy.stall()
