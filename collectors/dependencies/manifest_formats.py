@@ -9,7 +9,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from collectors.dependencies.project_format import EXACT, at, parse_pixi, parse_pyproject, read_toml, table_entries
+from collectors.dependencies.project_format import (
+    EXACT,
+    at,
+    parse_hatch,
+    parse_pixi,
+    parse_pyproject,
+    read_toml,
+    table_entries,
+)
 from collectors.dependencies.requirements_format import (
     DeclaredDependency,
     Entry,
@@ -25,8 +33,10 @@ from domain.metrics.manifest_files import is_manifest
 _SETTING = re.compile(r"([^=:]+)[=:](.*)")
 _SETUP_KEYS = ("install_requires", "setup_requires", "tests_require")
 _CONDA_ITEM = re.compile(
-    r"(?:[\w.-]++::)?([A-Za-z0-9][\w.-]*+)[ \t]*+(?:(==?)[ \t]*+([\w.!+]++)(=[\w.*]++)?)?[^\n]*", re.ASCII
+    r"(?:[\w./-]++::)?([A-Za-z0-9][\w.-]*+)[ \t]*+(?:(==?)[ \t]*+([\w.!+]++)(=[\w.*]++)?)?[^\n]*", re.ASCII
 )
+_INLINE_LIST = re.compile(r"^dependencies:[ \t]*+\[([^\[\]]*+)\]", re.MULTILINE)
+_INLINE_ITEM = re.compile(r"#[^\n]*+|\"([^\"\n]*+)\"|'([^'\n]*+)'|([^\s,\"'#{}]++)")
 _LOCAL_SOURCES = ("virtual", "editable", "directory", "path", "git", "url", "file", "legacy", "vcs", "archive")
 """Of a locked package, as uv, poetry, pdm and PEP 751 write it: it comes from no index, or not from the default one."""
 
@@ -150,16 +160,19 @@ def _is_indexed(package: object) -> bool:
 def parse_environment(text: str) -> Iterator[Entry]:
     """Parse `dependencies` of a conda environment, and pip's requirements in it, line by line.
 
-    This is not YAML's full grammar, but what such files consist of: lists of one item a line.
+    This is not YAML's full grammar, but what such files consist of: lists of one item a line, or one list in brackets.
     """
     in_list = in_pip = False
     pip_indent = 0
+    inline = _INLINE_LIST.search(text)
+    items = ("".join(parts) for parts in _INLINE_ITEM.findall(inline[1])) if inline else ()
+    yield from filter(None, map(_parse_conda, items))
     for line in text.splitlines():
         item = line.strip()
         if not item or item[0] == "#":
             continue
         if line[0] not in " -\t":
-            in_list, in_pip = item.startswith("dependencies:"), False
+            in_list, in_pip = item.partition("#")[0].strip() == "dependencies:", False
         elif in_list and item.startswith("- "):
             entry = item[2:].partition(" #")[0].strip().strip("\"'")
             indent = len(line) - len(line.lstrip())
@@ -185,9 +198,11 @@ _FORMATS = (
     (re.compile(r"constraints[^/]*\.(txt|in)"), CONSTRAINTS),
     (re.compile(r"pyproject\.toml"), ManifestFormat(parse=parse_pyproject)),
     (re.compile(r"pixi\.toml"), ManifestFormat(parse=parse_pixi)),
+    (re.compile(r"hatch\.toml"), ManifestFormat(parse=parse_hatch)),
     (re.compile(r"setup\.cfg"), ManifestFormat(parse=parse_setup_cfg)),
     (re.compile(r"Pipfile"), ManifestFormat(parse=parse_pipfile)),
     (re.compile(r"Pipfile\.lock"), ManifestFormat(parse=parse_pipfile_lock, is_lock=True)),
     (re.compile(r"(poetry|uv|pdm)\.lock|pylock.*\.toml"), ManifestFormat(parse=parse_lock, is_lock=True)),
-    (re.compile(r"environment.*\.ya?ml"), ManifestFormat(parse=parse_environment)),
+    (re.compile(r"[^/]*requirements[^/]*\.lock"), ManifestFormat(parse=parse_requirements, is_lock=True)),
+    (re.compile(r"[^/]*environment[^/]*\.ya?ml"), ManifestFormat(parse=parse_environment)),
 )

@@ -1,4 +1,4 @@
-"""Parser for `pyproject.toml`, with the tables of the build and packaging tools, and for `pixi.toml`."""
+"""Parser for `pyproject.toml`, with the tables of the build and packaging tools, `pixi.toml` and `hatch.toml`."""
 
 import re
 import tomllib
@@ -54,7 +54,7 @@ def _strings(value: Any) -> list[str]:
 def parse_pyproject(text: str) -> Iterator[Entry]:
     """Parse PEP 621 dependencies, PEP 735 groups, PEP 518 build requirements, and the tables of the tools.
 
-    These are poetry, uv, pdm, hatch, pixi, flit, and the files that setuptools reads dependencies from.
+    These are poetry, uv, pdm, rye, hatch, pixi, flit, and the files that setuptools reads dependencies from.
     """
     document = read_toml(text)
     elsewhere = _taken_from_elsewhere(document)
@@ -88,14 +88,13 @@ def _entries(document: Mapping[str, Any]) -> Iterator[Entry]:
         *_values(at(document, "project", "optional-dependencies")),
         *_values(at(document, "dependency-groups")),
         at(tool, "uv", "dev-dependencies"),
+        at(tool, "rye", "dev-dependencies"),
         *_values(at(tool, "pdm", "dev-dependencies")),
         at(tool, "flit", "metadata", "requires"),
         at(tool, "flit", "metadata", "dev-requires"),
         *_values(at(tool, "flit", "metadata", "requires-extra")),
     ]
-    for environment in _values(at(tool, "hatch", "envs")):
-        lists += [at(environment, "dependencies"), at(environment, "extra-dependencies")]
-    for wanted in lists:
+    for wanted in (*lists, *_hatch_lists(at(tool, "hatch"))):
         yield from _requirements(wanted)
     poetry = at(tool, "poetry")
     tables = [at(group, "dependencies") for group in _values(at(poetry, "group"))]
@@ -105,6 +104,20 @@ def _entries(document: Mapping[str, Any]) -> Iterator[Entry]:
     dynamic = at(tool, "setuptools", "dynamic")
     for files in (at(dynamic, "dependencies"), *_values(at(dynamic, "optional-dependencies"))):
         yield from (Include(name) for name in _strings(at(files, "file")))
+    hook = at(tool, "hatch", "metadata", "hooks", "requirements_txt")
+    for names in (at(hook, "files"), at(hook, "filename"), *_values(at(hook, "optional-dependencies"))):
+        yield from (Include(name) for name in _strings(names))
+
+
+def parse_hatch(text: str) -> Iterator[Entry]:
+    """Parse `hatch.toml`: the dependencies of its environments."""
+    for wanted in _hatch_lists(read_toml(text)):
+        yield from _requirements(wanted)
+
+
+def _hatch_lists(hatch: Any) -> list[Any]:
+    environments = _values(at(hatch, "envs"))
+    return [at(each, key) for each in environments for key in ("dependencies", "extra-dependencies")]
 
 
 def _own_projects(document: Mapping[str, Any]) -> Iterator[OwnProject]:

@@ -18,7 +18,13 @@ _EDITABLE = re.compile(r"(-e|--editable)[\s=]+")
 _INDEX = re.compile(r"(?:-[if][\s=]*+|--(?:index-url|extra-index-url|find-links)[\s=]++)(\S++)|--no-index")
 _EGG = re.compile(r"[#&]egg=([A-Za-z0-9._-]+)")
 _PATH_END = re.compile(r"[?#;\s]")
-_FILE_SUFFIXES = (".whl", ".tar.gz", ".zip")
+_REPOSITORY_ARCHIVE = re.compile(r"[^/\s]++//[^/\s]++/[^/\s]++/([^/\s]++)/(?:archive|tarball|zipball)/")
+_ELSEWHERE = re.compile(r"[^/\\\s:]*+://|\.\.[/\\]|[/\\~]")
+"""The beginning of a URL, and of a path that may lead out of the tree."""
+
+_PROJECT_NAME = re.compile(r"([A-Za-z0-9][\w.-]*?)(\.git)?([@\[].*)?", re.ASCII)
+_OTHER_ARCHIVES = (".tar.bz2", ".tar.xz", ".tgz", ".tbz", ".txz", ".tar")
+_FILE_SUFFIXES = (".whl", ".tar.gz", ".zip", *_OTHER_ARCHIVES)
 
 
 class DeclaredDependency(NamedTuple):
@@ -77,7 +83,7 @@ def parse_requirement(text: str) -> DeclaredDependency | None:
 
 
 def parse_requirements(text: str) -> Iterator[Entry]:
-    """Parse pip's requirements format. A path or URL without a name is skipped, unless its file name says it."""
+    """Parse pip's requirements format. See `_parse_location` for a path or URL without a name."""
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         found = parse_line(line)
         if found is not None:
@@ -107,17 +113,27 @@ def parse_line(line: str) -> Entry | None:
 
 
 def _parse_location(location: str) -> DeclaredDependency | None:
-    """Parse a path or URL: `#egg=NAME`, or the file name of a wheel or source distribution."""
+    """Parse a path or URL: `#egg=NAME`, or the file name of a wheel or source distribution.
+
+    Else a repository, or a folder outside the tree, is taken to have the name of its distribution, so that no index is
+    asked for it.
+    """
     egg = _EGG.search(location)
     if egg:
         return DeclaredDependency(egg[1], None, indexed=False)
     file = unquote(_file_name(location))
     if not file.endswith(_FILE_SUFFIXES):
-        return None
+        folder = _PATH_END.split(location, maxsplit=1)[0].rstrip("/\\")
+        name = _PROJECT_NAME.fullmatch(unquote(_file_name(folder))) if _ELSEWHERE.match(location) else None
+        return DeclaredDependency(name[1], None, indexed=False) if name else None
+    for suffix in _OTHER_ARCHIVES:
+        if file.endswith(suffix):
+            file = file.removesuffix(suffix) + ".tar.gz"
     try:
         parsed = parse_wheel_filename(file) if file.endswith(".whl") else parse_sdist_filename(file)
     except (InvalidWheelFilename, InvalidSdistFilename, ValueError):
-        return None
+        repository = _REPOSITORY_ARCHIVE.match(location)
+        return DeclaredDependency(repository[1], None, indexed=False) if repository else None
     return DeclaredDependency(parsed[0], str(parsed[1]), indexed=False)
 
 

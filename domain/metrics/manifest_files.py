@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 
 MANIFEST_NAME_PATTERN = re.compile(
-    r"([^/]*requirements[^/]*\.(txt|in)|constraints[^/]*\.(txt|in)|pyproject\.toml|setup\.cfg|pixi\.toml|Pipfile"
-    r"|Pipfile\.lock|poetry\.lock|uv\.lock|pdm\.lock|pylock[^/]*\.toml|environment[^/]*\.ya?ml)"
+    r"([^/]*requirements[^/]*\.(txt|in|lock)|constraints[^/]*\.(txt|in)|pyproject\.toml|setup\.cfg|pixi\.toml"
+    r"|hatch\.toml|Pipfile|Pipfile\.lock|poetry\.lock|uv\.lock|pdm\.lock|pylock[^/]*\.toml"
+    r"|[^/]*environment[^/]*\.ya?ml)"
 )
 """Names of files that may declare dependencies; fetched in addition to `.py` files, for the `deps` collector."""
 
@@ -18,7 +19,7 @@ MAX_INCLUDED_FILES = 200
 
 _LINE_LIMIT = 4_000
 _INCLUDE = re.compile(r"(?:-[rc]|--(?:requirement|constraint)(?=[\s=]))[\s=]*+(\S+)")
-_DYNAMIC_FILE = re.compile(r"(?<![\w-])file\s*+=\s*+(\[[^\]\[]{0,2000}\]|\"[^\"\n]{1,300}\"|'[^'\n]{1,300}')")
+_DYNAMIC_FILE = re.compile(r"(?<![\w-])files?+\s*+=\s*+(\[[^\]\[]{0,2000}\]|\"[^\"\n]{1,300}\"|'[^'\n]{1,300}')")
 _CFG_FILE = re.compile(r"(?<![\w-])file:[ \t]*+([^\n#;]{1,2000})")
 _QUOTED = re.compile(r"\"([^\"\n]{1,300})\"|'([^'\n]{1,300})'")
 

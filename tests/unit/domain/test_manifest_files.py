@@ -9,6 +9,7 @@ from domain.metrics.manifest_files import included_paths, is_manifest, resolve_i
         "requirements.txt", "a/requirements-dev.txt", "dev_requirements.txt", "test-requirements.in",
         "requirements/base.txt", "a/requirements/ci.in", "constraints.txt", "constraints-3.11.txt", "pyproject.toml",
         "setup.cfg", "Pipfile", "uv.lock", "pylock.x.toml", "environment.yml", "environment-dev.yaml", "pixi.toml",
+        "requirements-dev.lock", "dev-environment.yml", "hatch.toml",
     ],
 )  # fmt: skip
 def test_manifests_are_found_by_name_and_folder(path: str) -> None:

@@ -84,6 +84,14 @@ def test_undecodable_requirements_are_gaps(tmp_path: Path) -> None:
         ("-e file:///${PROJECT_ROOT}/sub#egg=attrs", "attrs", None),
         ("git+https://host.example/o/r.git@main#egg=named", "named", None),
         ("my-pkg @ file:///x/my_pkg-1.2-py3-none-any.whl", "my-pkg", None),
+        ("https://host.example/my_pkg-1.2.tar.bz2", "my-pkg", "1.2"),
+        ("./my-pkg-1.2.tgz", "my-pkg", "1.2"),
+        ("git+ssh://git@corp.example/team/acme_lib.git@v1.0", "acme_lib", None),
+        ("-e git+https://host.example/o/acme-lib/", "acme-lib", None),
+        ("git+https://host.example/o/acme.git#subdirectory=x", "acme", None),
+        ("-e ../acme_lib[extra]", "acme_lib", None),
+        ("/srv/acme_lib", "acme_lib", None),
+        ("https://host.example/o/acme/archive/refs/tags/v1.0.zip", "acme", None),
     ],
 )
 def test_location_names_a_distribution_that_no_index_is_asked_for(line: str, name: str, version: str | None) -> None:
@@ -91,8 +99,14 @@ def test_location_names_a_distribution_that_no_index_is_asked_for(line: str, nam
     assert found == DeclaredDependency(name, version, indexed=False)
 
 
-def test_pyproject_of_further_tools() -> None:
-    text = """
+@pytest.mark.parametrize(
+    "line", ["-e .", "-e .[dev]", "./sub/", "sub/folder", "-e file:.", "-e file:///${PROJECT_ROOT}", "../"]
+)
+def test_location_inside_the_tree_names_nothing(line: str) -> None:
+    assert list(parse_requirements(line)) == []
+
+
+TABLES_OF_TOOLS = """
 [project]
 name = "own"
 dynamic = ["dependencies"]
@@ -104,6 +118,11 @@ optional-dependencies.x = { file = "deps/x.in" }
 [tool.hatch.envs.default]
 dependencies = ["pytest==8.1.0"]
 extra-dependencies = ["mock"]
+[tool.hatch.metadata.hooks.requirements_txt]
+files = ["deps/hook.in"]
+optional-dependencies.y = ["deps/y.in"]
+[tool.rye]
+dev-dependencies = ["ryed==1.0"]
 [tool.pixi.dependencies]
 python = "*"
 numpy = "==1.26.4"
@@ -121,14 +140,36 @@ near = { path = "../near" }
 [tool.uv.sources]
 pytest = { workspace = true }
 """
-    entries = list(parse_pyproject(text))
+
+
+def test_pyproject_of_further_tools() -> None:
+    entries = list(parse_pyproject(TABLES_OF_TOOLS))
     assert dict(names_of(entries)) == {
         "pytest": "8.1.0", "mock": None, "numpy": "1.26.4", "rich": "13.7.0", "httpx": "0.27.0", "flit-test": None,
-        "attrs": None, "Flask": "3.0.0", "near": None,
+        "attrs": None, "Flask": "3.0.0", "near": None, "ryed": "1.0",
     }  # fmt: skip
     elsewhere = {entry.name for entry in entries if isinstance(entry, DeclaredDependency) and not entry.indexed}
     assert elsewhere == {"pytest", "attrs", "near"}
-    assert {Include("deps/base.in"), Include("deps/x.in"), OwnProject("own", ("lib",))} <= set(entries)
+    assert {Include(f"deps/{name}.in") for name in ("base", "x", "hook", "y")} <= set(entries)
+    assert OwnProject("own", ("lib",)) in entries
+
+
+FILES: dict[str, str | bytes] = {
+    "environment.yml": "dependencies:\n  - a1=1.2.3\n",
+    "dev-environment.yaml": "dependencies:\n  - a2==2\n",
+    "pixi.toml": '[dependencies]\na3 = "==3"\n',
+    "hatch.toml": '[envs.x]\ndependencies = ["a4==4"]\n',
+    "requirements-dev.lock": "-e file:.\na5==5\n",
+    "requirements/ci.in": "a6==6\n",
+    "my_requirements.txt": "a7==7\n-c limits.txt\n",
+    "limits.txt": "a8==8\n",
+    "Pipfile": '[packages]\na8 = "*"\n',
+}
+
+
+def test_files_of_all_tools_are_read_by_their_names(tmp_path: Path) -> None:
+    versions = {f"a{n}": str(n) for n in range(2, 9)}
+    assert declared(tmp_path, **FILES) == {"a1": "1.2.3", **versions}
 
 
 def test_environment_declares_its_packages() -> None:
@@ -156,6 +197,18 @@ prefix: /x
     assert Include("more.txt") in entries
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dependencies: [python=3.11, numpy=1.26.4, 'scipy>=1,<2']\n",
+        'dependencies: [\n  "numpy=1.26.4",  # why\n  conda-forge/linux-64::scipy\n]\nprefix: /x\n',
+        "dependencies:   # all of them\n- numpy=1.26.4\n- 'scipy'\n",
+    ],
+)
+def test_environment_is_read_in_other_forms(text: str) -> None:
+    assert dict(names_of(parse_environment(text))) == {"numpy": "1.26.4", "scipy": None}
+
+
 def test_setup_script_declares_its_literals() -> None:
     text = """
 from setuptools import setup
@@ -173,7 +226,43 @@ setup(name="own", package_dir={"": "src"}, install_requires=BASE + ["three"], te
 
 def test_setup_script_that_reads_requirements_is_no_gap() -> None:
     text = "setup(install_requires=open('requirements.txt').read().split())"
-    assert list(parse_setup_script(text)) == []
+    assert list(parse_setup_script(text)) == [Include("requirements.txt")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A: list[str] = ['one']\nA += ['two==2']\nsetup(install_requires=A)",
+        "a = ['one']\nif x:\n    a.append('two==2')\nelse:\n    a.extend(('two==2',))\nsetup(install_requires=a)",
+        "setup(install_requires='one two==2'.split())",
+        "A = '''\n one\n two==2\n'''\nsetup(install_requires=A.strip().split('\\n'))",
+        "B = ('one',)\nsetup(install_requires=[*B, 'two==2'])",
+        "setup(**dict(name='own', version=v(), install_requires=['one', 'two==2']))",
+        "kw = {'install_requires': ['one', 'two==2'], 'version': v()}\nsetup(**kw)",
+        "e = {'x': ['one']}\ne['y'] = ['two==2']\ne['all'] = sum(e.values(), [])\nsetup(extras_require=e)",
+        "if x:\n    a = ['one']\nelse:\n    a = ['two==2']\nsetup(install_requires=a)",
+        "def main():\n    a = ['one']\n    a = a + ['two==2']\n    setup(install_requires=list(a))",
+    ],
+)
+def test_setup_script_is_read_in_other_forms(text: str) -> None:
+    entries = list(parse_setup_script(text))
+    assert sorted(set(names_of(entries))) == [("one", None), ("two", "2")]
+    assert not [entry for entry in entries if isinstance(entry, Unread)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "def get_requirements():\n    return open('deps.txt')\nsetup(install_requires=get_requirements())",
+            "install_requires",
+        ),
+        ("setup(**arguments())", "what setup() is given"),
+        ("a = ['one']\na += more()\nsetup(install_requires=a)", "install_requires"),
+    ],
+)
+def test_setup_script_that_cannot_be_read_is_named(text: str, reason: str) -> None:
+    assert list(parse_setup_script(text)) == [Unread(f"{reason} is computed")]
 
 
 def test_setup_script_that_grows_without_end_is_not_evaluated() -> None:
