@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -30,7 +30,7 @@ class UnusableHistoryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The commit of HEAD, and its branch; the branch is None for a detached HEAD."""
+    """The commit of HEAD, or a tag of it, and its branch; the branch is None for a detached HEAD."""
 
     sha: str
     branch: str | None
@@ -124,10 +124,15 @@ def copy_shallow_file(repository: Path, content: bytes | None) -> bool:
     return bool(lines)
 
 
-def set_head(repository: Path, head: Head) -> None:
-    """Set HEAD of the bare repository to the commit. Raises UnusableHistoryError if its object is missing."""
+def set_head(repository: Path, head: Head) -> Head:
+    """Set HEAD of the bare repository to the commit, and return it: an annotated tag leads to its commit.
+
+    Raises UnusableHistoryError if an object is missing.
+    """
     try:
-        run_git(repository, "update-ref", "--no-deref", BRANCH, head.sha)
-        run_git(repository, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        output = run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{head.sha}^{{commit}}")
+        sha = output.strip().decode("ascii")
+        run_git(repository, "update-ref", "--no-deref", BRANCH, sha)
     except GitFailedError as error:
         raise UnusableHistoryError("HEAD's commit is missing") from error
+    return replace(head, sha=sha)

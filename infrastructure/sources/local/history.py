@@ -75,7 +75,7 @@ def _create_linked_repository(found: LocalRepository, layout: SourceLayout) -> F
     create_bare_repository(repository, sha256=len(head.sha) == 64)
     _write_alternates(repository, shared / "objects")
     is_shallow = copy_shallow_file(repository, _read_small(shared / "shallow", MAX_PACKED_REFS_BYTES))
-    set_head(repository, head)
+    head = set_head(repository, head)
     if found.subdirectory:
         _require_directory(repository, found.subdirectory)
     PathMapping(history_directory=found.subdirectory).save(repository)

@@ -27,7 +27,7 @@ from infrastructure.sources.git.bare_repository import (
     set_head,
 )
 from infrastructure.sources.git.command import GitFailedError, run_git
-from infrastructure.sources.git.history import PathMapping
+from infrastructure.sources.git.history import PARTIAL_CLONE, PathMapping
 from infrastructure.sources.tree.directory_writer import DirectoryWriter
 from infrastructure.sources.tree.entry_names import MACOS_METADATA, find_excluded_directory, invalid_name_reason
 from infrastructure.sources.tree.layout import FetchedHistory, SourceLayout
@@ -37,6 +37,9 @@ VERIFY_TIMEOUT_SECONDS = 60.0
 _DOT_GIT = b".git"
 _LOOSE_OBJECT_PATTERN = re.compile(rb"objects/[0-9a-f]{2}/([0-9a-f]{38}|[0-9a-f]{62})")
 _PACK_PATTERN = re.compile(rb"objects/pack/pack-([0-9a-f]{40}|[0-9a-f]{64})\.pack")
+_PROMISOR_PATTERN = re.compile(rb"objects/pack/[^/]*\.promisor")
+"""It marks a pack of a partial clone."""
+
 _FSCK_OPTIONS = ("--no-dangling", "--no-reflogs", "--no-progress")
 _IGNORED_FLAWS = tuple(
     (f"fsck.{flaw}", "ignore")
@@ -116,9 +119,14 @@ def _create_repository(
     shallow = members.get(b"shallow")
     is_shallow = copy_shallow_file(repository, archive.read(shallow, MAX_PACKED_REFS_BYTES) if shallow else None)
     _copy_objects(archive, members, layout)
-    set_head(repository, head)
+    head = set_head(repository, head)
     # Visits each commit, tree and blob once, even if a bomb repeats them many times.
-    run_git(repository, "rev-list", "--objects", "--quiet", "HEAD", "--", timeout=VERIFY_TIMEOUT_SECONDS)
+    try:
+        run_git(repository, "rev-list", "--objects", "--quiet", "HEAD", "--", timeout=VERIFY_TIMEOUT_SECONDS)
+    except GitFailedError as error:
+        if any(_PROMISOR_PATTERN.fullmatch(name) for name in members):
+            raise UnusableHistoryError(PARTIAL_CLONE) from error
+        raise
     _check_objects(repository)
     PathMapping(tree_directory=dot_git.folder).save(repository)
     return FetchedHistory(commit_sha=head.sha, branch=head.branch, shallow=is_shallow)

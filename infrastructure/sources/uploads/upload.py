@@ -21,7 +21,7 @@ from infrastructure.sources.uploads.zip_archive import (
     irregular_file_reason,
     is_executable,
     is_link,
-    member_name,
+    member_names,
 )
 
 _MAX_TARGET_BYTES = 1024
@@ -92,7 +92,7 @@ def _write_file(
 
 def _extract_archive(data: bytes, layout: SourceLayout, limits: SourceLimits, selection: Selection) -> FetchedSource:
     archive = ZipArchive(data, limits)
-    names = [member_name(member) for member in archive.members]
+    names = member_names(archive.members)
     notes = _read_notes(archive, names)
     dot_git = ArchivedGitDirectory.find(names)
     with TreeWriter(layout, limits, archive=True, selection=selection) as writer:

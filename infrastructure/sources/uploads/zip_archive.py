@@ -4,6 +4,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -17,8 +18,8 @@ _CENTRAL_HEADER = struct.Struct("<4s24x3H12x")
 _LOCAL_HEADER = struct.Struct("<4s22x2H")
 _EXTRA_HEADER = struct.Struct("<2H")
 _UNICODE_PATH = 0x7075
-_DOS_SYSTEMS = (0, 10, 14)
-"""Where a backslash separates folders, by the format's numbers: FAT, NTFS, VFAT."""
+_DOS_SYSTEMS = (0, 6, 10, 11, 14)
+"""Where a backslash separates folders: FAT, HPFS, NTFS, NTFS by Info-ZIP's number, VFAT."""
 
 _MAX_COMMENT_BYTES = 0xFFFF
 
@@ -106,21 +107,40 @@ class ZipArchive:
             )
 
 
-def member_name(member: zipfile.ZipInfo) -> bytes:
-    r"""Return the name as the system that made the archive means it; zipfile's `filename` is cut at NUL and converted.
+def member_names(members: Sequence[zipfile.ZipInfo]) -> list[bytes]:
+    r"""Return the names of all members as the system that made the archive means them.
+
+    A backslash separates folders in archives from DOS and Windows, and in those with no slash at all: some programs on
+    Windows claim another system. A part `.` and an empty one within a name, and a leading `./`, are no part of it.
+    Whether a name leads outside is not judged here.
+    """
+    names = [_stored_name(member) for member in members]
+    without_slash = not any(b"/" in name for name in names)
+    return [
+        _plain_name(name.replace(b"\\", b"/") if without_slash or member.create_system in _DOS_SYSTEMS else name)
+        for name, member in zip(names, members, strict=True)
+    ]
+
+
+def _plain_name(name: bytes) -> bytes:
+    """Leave out the parts that lead nowhere; an empty first part, and an empty last one, have a meaning."""
+    first, *parts = name.split(b"/")
+    if not parts:
+        return name
+    inner = [part for part in parts[:-1] if part not in (b"", b".")]
+    plain = b"/".join([*([] if first == b"." else [first]), *inner, parts[-1]])
+    return plain or name
+
+
+def _stored_name(member: zipfile.ZipInfo) -> bytes:
+    """Return the name as it is stored; zipfile's `filename` is cut at NUL and converted.
 
     A name without the UTF-8 flag is taken as UTF-8 if it is valid UTF-8, because many programs on Linux do not set it.
-    Info-ZIP's Unicode path is used if its checksum fits the stored name. A backslash separates folders in archives from
-    DOS and Windows, and a leading `./` is no part of a name. Whether the name leads outside is not judged here.
+    Info-ZIP's Unicode path is used if its checksum fits the stored name.
     """
     name = member.orig_filename
     raw = name.encode("utf-8") if member.flag_bits & _UTF8_FLAG else name.encode("cp437", "replace")
-    found = _unicode_path(member.extra, raw) or (raw if _is_utf_8(raw) else name.encode("utf-8"))
-    if member.create_system in _DOS_SYSTEMS:
-        found = found.replace(b"\\", b"/")
-    while found.startswith(b"./") and len(found) > 2:
-        found = found[2:]
-    return found
+    return _unicode_path(member.extra, raw) or (raw if _is_utf_8(raw) else name.encode("utf-8"))
 
 
 def _unicode_path(extra: bytes, stored: bytes) -> bytes | None:

@@ -72,12 +72,33 @@ def test_metadata_of_macos_in_a_directory_is_skipped(tmp_path: Path, layout: Sou
     assert names(layout) == ["a.py"]
 
 
-@pytest.mark.parametrize("system", [0, 10, 14])
+@pytest.mark.parametrize("system", [0, 6, 10, 11, 14])
 def test_backslashes_of_dos_separate_folders(layout: SourceLayout, system: int) -> None:
     members = {"app\\core\\util.py": b"x = 1\n", "app\\main.py": b"x = 1\n", "app\\": b"", "setup.py": b"x = 1\n"}
     source = unpack(archive_of(members, system=system), layout)
     assert names(layout) == ["app/core/util.py", "app/main.py", "setup.py"]
     assert source.skipped == ()
+
+
+@pytest.mark.parametrize("system", [3, 19])
+def test_backslashes_separate_folders_where_no_name_has_a_slash(layout: SourceLayout, system: int) -> None:
+    """Some programs on Windows claim to be on Unix."""
+    members = {"app\\core\\util.py": b"x = 1\n", "setup.py": b"x = 1\n", "..\\up.py": b"x = 1\n"}
+    source = unpack(archive_of(members, system=system), layout)
+    assert names(layout) == ["app/core/util.py", "setup.py"]
+    assert reasons(source) == {"../up.py": UNSAFE_IN_ARCHIVE}
+
+
+def test_backslash_is_refused_in_an_archive_whose_names_have_slashes(layout: SourceLayout) -> None:
+    source = unpack(archive_of({"app/main.py": b"x = 1\n", "a\\b.py": b"x = 1\n"}), layout)
+    assert names(layout) == ["app/main.py"]
+    assert reasons(source) == {"a\\b.py": UNSAFE_IN_ARCHIVE}
+
+
+def test_parts_that_lead_nowhere_are_no_part_of_a_name(layout: SourceLayout) -> None:
+    members = {"p//a.py": b"1\n", "p/./b.py": b"1\n", ".//c.py": b"1\n", "p/././/q/d.py": b"1\n", "p//": b""}
+    assert unpack(archive_of(members), layout).skipped == ()
+    assert names(layout) == ["c.py", "p/a.py", "p/b.py", "p/q/d.py"]
 
 
 def test_what_leads_outside_is_refused_after_mapping(layout: SourceLayout) -> None:
