@@ -61,7 +61,7 @@ async def open_pipeline(
             stack.callback(preparing.cancel)
         await children.start()
         require_guarantees(settings.sandbox, children.guarantees)
-        yield _pipeline(settings, children, packages, scratch, cores)
+        yield build_pipeline(settings, children, packages, scratch, cores)
 
 
 def package_index(settings: Settings) -> ClosablePackageIndex | None:
@@ -87,9 +87,10 @@ def child_limits(settings: Settings, cores: int) -> ChildLimits:
     )
 
 
-def _pipeline(
+def build_pipeline(
     settings: Settings, children: ZygoteRunner, packages: PackageIndex | None, scratch: Path, cores: CorePool
 ) -> Pipeline:
+    """Return the pipeline of these parts, with the limits of the settings."""
     limits = source_limits(settings)
     memory = memory_budget(settings, cores.count)
     sharing = ChildSharing(

@@ -25,6 +25,7 @@ async def test_help_lists_every_command_and_the_first_steps(no_services: System)
     listed = [line.split()[0] for line in finished.out.splitlines() if line.startswith("  ") and line.split()]
     assert set(COMMANDS) <= set(ALL) <= set(listed)
     assert "vibe8 analyze ." in finished.out
+    assert "docs/configuration.md" in finished.out
     assert (
         "Exit codes: 0 done, 1 the job failed, 2 bad usage or input, 3 a service cannot be reached, "
         "4 rejected by the gate, 130 interrupted" in finished.out.replace("\n", " ")

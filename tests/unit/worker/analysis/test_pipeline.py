@@ -12,12 +12,13 @@ from domain.errors import AnalysisKilledError, InvalidInputError, PermanentError
 from domain.metrics.report import Analysis
 from domain.ports import PREVIOUS_RESULT
 from domain.sources import SMALL_UPLOAD_CHARACTERS, FetchedSource
+from infrastructure.settings import Settings
 from infrastructure.sources.tree.limits import SourceLimits
 from worker.analysis.core_pool import CorePool
 from worker.analysis.package_lookup import PackageLookup
 from worker.analysis.pipeline import SINGLE_CHILD_SECONDS, WAITING_TO_FETCH, Pipeline
+from worker.analysis.pipeline_factory import build_pipeline, memory_budget
 from worker.analysis.progress_watch import ProgressWatch
-from worker.analysis.sandbox_profiles import MemoryBudget
 
 HEALTH = [
     {"package": "a", "installed": True, "outdated": None, "current_version": "1.0", "latest_version": None},
@@ -224,6 +225,7 @@ class FetchingChildren:
 
     def __init__(self) -> None:
         self.fetching = self.most = 0
+        self.guarantees: Sequence[Any] = ()
         self.profiles: dict[str, set[tuple[int | None, int | None]]] = {}
 
     async def run(self, entry: str, request: Mapping[str, Any], *, sandbox: Any, **_: Any) -> Mapping[str, Any]:
@@ -239,20 +241,14 @@ class FetchingChildren:
 
 
 async def test_only_so_many_sources_are_fetched_at_a_time_as_memory_is_meant_for(tmp_path: Path) -> None:
-    memory, children, stages = MemoryBudget(2 << 30, cores=1), FetchingChildren(), []
-    limited = replace(
-        pipeline(None),
-        children=children,
-        scratch_dir=tmp_path,
-        memory=memory,
-        fetches=asyncio.Semaphore(memory.fetches),
-    )
+    children, stages, settings = FetchingChildren(), [], Settings(analysis_memory_mb=2048)
+    limited = build_pipeline(settings, children, None, tmp_path, CorePool(1))  # type: ignore[arg-type]
 
     async def on_progress(progress: Mapping[str, Any]) -> None:
         stages.append(progress["stage"])
 
     directory = {"kind": "directory", "path": str(tmp_path)}
     await asyncio.gather(*(limited.run(directory, on_progress) for _ in range(5)))
-    assert children.most == memory.fetches == 2
+    assert children.most == memory_budget(settings, cores=1).fetches == 2
     assert children.profiles == {"fetch": {(3 << 28, 1 << 30)}, "collect": {(None, 2 << 30)}}
     assert WAITING_TO_FETCH in stages
