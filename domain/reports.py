@@ -1,10 +1,13 @@
 """Shared reports: codes by which anyone can read the report of a run, until they expire or are withdrawn."""
 
+import hashlib
+import hmac
+import ipaddress
 import re
 import string
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -20,13 +23,21 @@ MAX_VIEWS = 1_000_000
 MAX_LISTED_REPORTS = 100
 
 WRONG_PASSWORDS = 5
+"""A report takes so many wrong passwords from one address in a window; then it refuses all of that address."""
+
+WRONG_PASSWORDS_OF_ALL = 50
+"""A report takes so many from all addresses together; then it refuses everybody's until the window ends."""
+
 WRONG_WINDOW_SECONDS = 60
-"""A code takes so many wrong passwords in a window of so many seconds; then it refuses all until the window ends."""
+
+READER_HOURS = 12
+"""A text that `admit` returned opens the report for so long without its password."""
 
 NO_REPORT = "there is no such report"
 """The error for every code that shows nothing: unknown, withdrawn, or of a run that was deleted."""
 
 _CODE = re.compile(f"[0-9A-Za-z]{{{CODE_LENGTH}}}")
+_ADMISSION = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
 def is_code(text: object) -> bool:
@@ -54,6 +65,42 @@ def encode_password(password: str) -> bytes:
 
 def _too_long(size: int, unit: str) -> str:
     return f"the password has {size} {unit}; give one of at most {MAX_PASSWORD_BYTES} bytes"
+
+
+def guesser(address: str | None) -> str:
+    """Return what stands for an address where wrong passwords are counted: itself, of IPv6 the first 64 bits.
+
+    A network of 64 bits is the least that one subscriber has. Requests without a known address count together.
+    """
+    if address is None:
+        return "-"
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    mapped = parsed.ipv4_mapped
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if mapped is None else str(mapped)
+
+
+def admission(code: str, password_hash: str, now: datetime) -> str:
+    """Return a text that opens the report without its password for READER_HOURS.
+
+    It is signed with the hash of the password, which has a random salt and never leaves the database.
+    """
+    ends = int((now + timedelta(hours=READER_HOURS)).timestamp())
+    return f"{ends}.{_signature(code, password_hash, ends)}"
+
+
+def admits(text: str, code: str, password_hash: str, now: datetime) -> bool:
+    """Return whether the text is an `admission` to this report that has not ended."""
+    found = _ADMISSION.fullmatch(text)
+    if found is None:
+        return False
+    ends = int(found[1])
+    return hmac.compare_digest(found[2], _signature(code, password_hash, ends)) and now.timestamp() < ends
+
+
+def _signature(code: str, password_hash: str, ends: int) -> str:
+    return hmac.new(password_hash.encode(), f"reader {code} {ends}".encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

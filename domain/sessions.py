@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.errors import InvalidKeyError
-from domain.keys import Permission
+from domain.keys import Permission, RateLimit
 
 SECRET_BYTES = 32
 SECRET_LENGTH = 43
@@ -36,6 +36,8 @@ class Session:
     user_id: UUID
     permissions: frozenset[Permission]
     expires_at: datetime
+    rate_limit: RateLimit | None = None
+    """What is left of the limit of the API key that the session was begun with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,14 @@ from domain.findings.severity import FindingSeverity
 from domain.findings.states import FindingState
 from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.keys import DEFAULT_RATE_LIMIT, MAX_KEYS, MAX_RATE_LIMIT
-from domain.reports import MAX_LISTED_REPORTS, MAX_PASSWORD_BYTES, MAX_VIEWS, WRONG_PASSWORDS
+from domain.reports import (
+    MAX_LISTED_REPORTS,
+    MAX_PASSWORD_BYTES,
+    MAX_VIEWS,
+    READER_HOURS,
+    WRONG_PASSWORDS,
+    WRONG_PASSWORDS_OF_ALL,
+)
 from domain.runs import Run, RunCursor, RunOrigin, RunSummary
 from domain.sources import MAX_NAME_LENGTH, Authorship
 from domain.statistics.trends import Series, Trend, TrendRun
@@ -179,7 +186,9 @@ LIMITS = (
     ("`MAX_LISTED_REPORTS`", MAX_LISTED_REPORTS, "shared reports on a page of `reports.list`"),
     ("`MAX_PASSWORD_BYTES`", MAX_PASSWORD_BYTES, "bytes of the password of a shared report"),
     ("`MAX_VIEWS`", MAX_VIEWS, "views that a shared report can be limited to"),
-    ("`WRONG_PASSWORDS`", WRONG_PASSWORDS, "wrong passwords that a shared report takes in a minute"),
+    ("`WRONG_PASSWORDS`", WRONG_PASSWORDS, "wrong passwords that a shared report takes from one address in a minute"),
+    ("`WRONG_PASSWORDS_OF_ALL`", WRONG_PASSWORDS_OF_ALL, "those that it takes from all addresses in a minute"),
+    ("`READER_HOURS`", READER_HOURS, "hours for which `reports.admit` opens a shared report"),
     ("`MAX_KEYS`", MAX_KEYS, "API keys of a user"),
     (
         "`DEFAULT_RATE_LIMIT`",

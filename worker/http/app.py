@@ -22,6 +22,7 @@ from worker.http.api.routes import allowed_methods, api_routes
 from worker.http.identity import FirstOf, Identify
 from worker.http.middleware.bodies import BodyLayer
 from worker.http.middleware.context import ContextLayer, context_of
+from worker.http.middleware.head_requests import HeadRequestLayer
 from worker.http.middleware.heads import HeadLayer
 from worker.http.middleware.origins import OriginLayer
 from worker.http.options import HttpOptions
@@ -51,9 +52,9 @@ def create_app(
     """
     options = options or HttpOptions()
     streams = EventStreams(options.max_streams, options.max_streams_per_user, closing or asyncio.Event())
-    identify = FirstOf([identify, SessionCookie(client)])
+    identify = FirstOf([identify, SessionCookie(client, options)])
     service = Service(client=client, identify=identify, options=options, streams=streams, operator=operator)
-    app: ASGIApp = build_routes(service)
+    app: ASGIApp = HeadRequestLayer(build_routes(service))
     app = BodyLayer(app, options)
     app = OriginLayer(app, options)
     app = HeadLayer(app)
@@ -62,7 +63,7 @@ def create_app(
         app = CORSMiddleware(
             app,
             allow_origins=list(options.cors_origins),
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
             expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
         )

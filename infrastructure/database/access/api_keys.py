@@ -18,7 +18,7 @@ USED_SECONDS = 60
 """`last_used` moves at most once in so many seconds."""
 
 _USABLE = "is_active AND (expires_at IS NULL OR expires_at > statement_timestamp())"
-_UNUSED = f"coalesce(last_used < statement_timestamp() - interval '{USED_SECONDS} seconds', true)"
+UNUSED_KEY = f"coalesce(last_used < statement_timestamp() - interval '{USED_SECONDS} seconds', true)"
 _COLUMNS = "id, user_id, name, prefix, permissions, rate_limit, last_used, expires_at, is_active, created_at"
 _DETAILS = "jsonb_build_object('prefix', prefix, 'name', name)"
 
@@ -52,7 +52,7 @@ _LIST = text(f"""
 _GET = text(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :key_id")  # nosec B608 # noqa: S608 - no input in it
 _FIND = text(f"""
     SELECT {_COLUMNS}, key_hash, coalesce(expires_at <= statement_timestamp(), false) AS expired,
-        {_UNUSED} AS unused
+        {UNUSED_KEY} AS unused
     FROM api_keys WHERE prefix = :prefix
 """)  # nosec B608 # noqa: S608 - no input in it
 # A key that is revoked already is not revoked again, and leaves no second entry.
@@ -69,7 +69,7 @@ _TOUCH = text(f"""
         SELECT id FROM api_keys WHERE id = :key_id AND is_active FOR NO KEY UPDATE
     ), moved AS (
         UPDATE api_keys SET last_used = statement_timestamp() FROM locked
-        WHERE api_keys.id = locked.id AND {_UNUSED}
+        WHERE api_keys.id = locked.id AND {UNUSED_KEY}
     )
     SELECT id FROM locked
 """)  # nosec B608 # noqa: S608 - no input in it

@@ -12,6 +12,7 @@ from domain.audit import Action, Actor, Resource
 from domain.errors import InvalidKeyError, NotFoundError
 from domain.keys import Permission
 from domain.sessions import IDLE_HOURS, LINK_MINUTES, LINK_USED, MAX_SESSIONS, SESSION_DAYS, Session
+from infrastructure.database.access.api_keys import UNUSED_KEY
 from infrastructure.database.access.audit_statements import actor_values, insert_entries
 from infrastructure.database.engine import Database
 
@@ -58,7 +59,8 @@ _INSERT = text(f"""
 """)  # nosec B608 # noqa: S608 - no input in it
 # A session that was begun with a key ends with it.
 _FIND = text(f"""
-    SELECT {_COLUMNS}, sessions.last_seen_at < statement_timestamp() - interval '{SEEN_SECONDS} seconds' AS unseen
+    SELECT {_COLUMNS}, sessions.last_seen_at < statement_timestamp() - interval '{SEEN_SECONDS} seconds' AS unseen,
+        api_keys.id AS key_id, api_keys.rate_limit, {UNUSED_KEY} AS key_unused
     FROM sessions LEFT JOIN api_keys ON api_keys.id = sessions.key_id
     WHERE sessions.token_hash = :token_hash AND {_ALIVE} AND (sessions.key_id IS NULL OR
         api_keys.is_active AND coalesce(api_keys.expires_at > statement_timestamp(), true))
@@ -94,11 +96,21 @@ _DELETE_EXPIRED = text(f"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKey:
+    """The API key that a session was begun with. `unused` says that its `last_used` is due to move."""
+
+    key_id: UUID
+    rate_limit: int
+    unused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSession:
     """A session that is valid. `unseen` says that `last_seen_at` is due to move."""
 
     session: Session
     unseen: bool
+    key: SessionKey | None
 
 
 class SessionRepository:
@@ -183,7 +195,13 @@ class SessionRepository:
 async def find_session(database: Database, token_hash: bytes) -> FoundSession | None:
     """Return the session if it is valid: neither ended nor idle for too long, and its key, if any, usable."""
     rows = await database.fetch(_FIND, {"token_hash": token_hash})
-    return FoundSession(session=_session(rows[0]), unseen=rows[0]["unseen"]) if rows else None
+    if not rows:
+        return None
+    row = rows[0]
+    key = None
+    if row["key_id"] is not None:
+        key = SessionKey(key_id=row["key_id"], rate_limit=row["rate_limit"], unused=row["key_unused"])
+    return FoundSession(session=_session(row), unseen=row["unseen"], key=key)
 
 
 def _session(row: Mapping[Any, Any]) -> Session:

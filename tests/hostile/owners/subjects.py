@@ -31,6 +31,7 @@ CALLS_WITHOUT_OWNER = {
     "for_request",  # the same client, with an address for its entries in the audit log
     "webhook_secrets",  # derived from the id, without reading any data
     "reports.view",  # for anyone who has the code
+    "reports.admit",
     "reports.badge",
     "keys.authenticate",  # says whose key it is
     "sessions.check_link",  # these take a secret of the user's, not the user's id

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.audit import Actor
-from domain.errors import InvalidKeyError, RateLimitedError
+from domain.errors import InvalidKeyError
 from domain.keys import (
     DEFAULT_RATE_LIMIT,
     NOT_VALID,
@@ -25,7 +25,7 @@ from domain.keys import (
     require_usable,
 )
 from infrastructure.database.access.api_keys import ApiKeyRepository, StoredKey, find_keys
-from infrastructure.redis.key_usage import KeyUse
+from worker.client.accounts.key_uses import KeyUses
 from worker.client.accounts.ownership import owned_key
 from worker.client.connections import Connections
 
@@ -36,8 +36,8 @@ class KeysClient:
     """API keys of users."""
 
     def __init__(self, connections: Connections, actor: Actor) -> None:
-        self._database, self._usage = connections.database, connections.key_usage
-        self._actor = actor
+        self._database, self._actor = connections.database, actor
+        self._uses = KeyUses(connections, actor)
 
     async def create(
         self,
@@ -93,42 +93,18 @@ class KeysClient:
         """Return whose key this is, what it allows, and what is left of its rate limit, for the headers of an answer.
 
         Call it on the client of the request (`for_request`): the first use of a day (UTC) from an address is in the
-        audit log. Each call counts as a request, also one that is refused. Without Redis no rate limit holds.
+        audit log. Each call counts as a request, also one that is refused, and so does each of a session that was begun
+        with the key. Without Redis no rate limit holds.
 
         Raises InvalidKeyError for a key that is malformed, unknown, revoked or expired, and RateLimitedError.
         """
         prefix = parse_prefix(text)
         stored = _matching(await find_keys(self._database, prefix), hash_key(text))
-        key, now = stored.key, datetime.now(UTC)
-        day = f"{now:%Y-%m-%d}"
-        use = await self._usage.count(key.key_id, key.rate_limit, self._actor.address, day)
-        if use.exceeded:
-            limit, seconds = use.rate_limit.limit, use.rate_limit.reset_seconds
-            raise RateLimitedError(
-                f"the API key has made its {limit} requests of this hour; try again in {seconds} seconds",
-                limit=limit,
-                reset_seconds=seconds,
-            )
-        if stored.unused or use.first_today is not False:
-            await self._record(stored, use, day)
+        key = stored.key
+        left = await self._uses.count(key.key_id, key.rate_limit, unused=stored.unused)
         return AuthenticatedKey(
-            key_id=key.key_id,
-            user_id=key.user_id,
-            permissions=frozenset(key.permissions),
-            rate_limit=use.rate_limit,
+            key_id=key.key_id, user_id=key.user_id, permissions=frozenset(key.permissions), rate_limit=left
         )
-
-    async def _record(self, stored: StoredKey, use: KeyUse, day: str) -> None:
-        """Move `last_used`, and insert the entry of the day's first use. Raises InvalidKeyError for a key just gone."""
-        key_id = stored.key.key_id
-        async with self._database.unit_of_work() as work:
-            keys = ApiKeyRepository(work)
-            if not await keys.touch(key_id):
-                raise InvalidKeyError("the API key has been revoked; make a new one")
-            if use.first_today is not False:
-                await keys.record_use(key_id, self._actor, known_first=use.first_today is True)
-        if use.first_today:
-            await self._usage.confirm(key_id, self._actor.address, day)
 
 
 def _matching(candidates: Sequence[StoredKey], key_hash: bytes) -> StoredKey:

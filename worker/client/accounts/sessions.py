@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Collection
+from dataclasses import replace
 from uuid import UUID
 
 from domain.audit import Actor
@@ -9,6 +10,7 @@ from domain.errors import InvalidKeyError, PermissionDeniedError
 from domain.keys import USER_PERMISSIONS, Permission, parse_permissions
 from domain.sessions import LINK_USED, SECRET_BYTES, SESSION_ENDED, CreatedSession, Session, hash_secret
 from infrastructure.database.access.sessions import SessionRepository, find_session
+from worker.client.accounts.key_uses import KeyUses
 from worker.client.accounts.keys import KeysClient
 from worker.client.connections import Connections
 
@@ -18,6 +20,7 @@ class SessionsClient:
 
     def __init__(self, connections: Connections, keys: KeysClient, actor: Actor) -> None:
         self._database, self._keys, self._actor = connections.database, keys, actor
+        self._uses = KeyUses(connections, actor)
 
     async def create_link(self, user_id: UUID, permissions: Collection[str] = USER_PERMISSIONS) -> str:
         """Return a text that signs the user in once, within LINK_MINUTES. Only its SHA-256 is stored.
@@ -72,15 +75,22 @@ class SessionsClient:
         return CreatedSession(session=session, text=secret)
 
     async def identify(self, text: str) -> Session:
-        """Return the session of this text. Raises InvalidKeyError for one that is unknown or has ended."""
+        """Return the session of this text, and what is left of the rate limit of the key that it was begun with.
+
+        Each call counts as a request of that key, as `keys.authenticate` does: call it on the client of the request.
+        Raises InvalidKeyError for a session that is unknown or has ended, and RateLimitedError.
+        """
         token_hash = hash_secret(text, SESSION_ENDED)
         found = await find_session(self._database, token_hash)
         if found is None:
             raise InvalidKeyError(SESSION_ENDED)
+        left = None
+        if (key := found.key) is not None:
+            left = await self._uses.count(key.key_id, key.rate_limit, unused=key.unused)
         if found.unseen:
             async with self._database.autocommit() as connection:
                 await SessionRepository(connection).touch(found.session.session_id)
-        return found.session
+        return replace(found.session, rate_limit=left)
 
     async def end(self, text: str) -> None:
         """End the session of this text; nothing happens where there is none."""

@@ -17,6 +17,8 @@ from domain.reports import (
     ReportCursor,
     ReportRequest,
     SharedReport,
+    admission,
+    admits,
     encode_password,
     gone,
 )
@@ -99,17 +101,22 @@ class ReportsClient:
             await reports.withdraw(found.report_id, self._actor)
             return (await reports.find(code)).report
 
-    async def view(self, code: str, password: str | None = None, *, counts: bool = True) -> bytes:
+    async def view(
+        self, code: str, password: str | None = None, *, counts: bool = True, admitted: str | None = None
+    ) -> bytes:
         """Return the report with this code as an HTML document, in UTF-8. It is the same for every view.
 
-        Without `counts` the view is not counted, and a report with a maximum is not used up: for HEAD requests,
-        prefetches and previews of links. Raises NotFoundError for every code that shows nothing (unknown, withdrawn, or
-        of a deleted run), ReportGoneError for one that has expired or was seen as often as it may, ReportPasswordError
-        where a password is needed or wrong, TooManyAttemptsError after WRONG_PASSWORDS wrong ones in a minute, and
-        ServiceUnavailableError, for a report with a password also where only Redis is unreachable.
+        What `admit` returned is as good as the password. Without `counts` the view is not counted, and a report with a
+        maximum is not used up: for HEAD requests, prefetches and previews of links.
+
+        Raises NotFoundError for every code that shows nothing (unknown, withdrawn, or of a deleted run),
+        ReportGoneError for one that has expired or was seen as often as it may, ReportPasswordError where a password
+        is needed or wrong, TooManyAttemptsError as `admit` does, and ServiceUnavailableError, for a report with a
+        password also where only Redis is unreachable.
         """
         stored = await self._open(code)
-        await self._check_password(stored, password)
+        if admitted is None or not _is_admitted(stored, admitted):
+            await self._check_password(stored, password)
         report_id, run_id = stored.report.report_id, stored.report.run_id
         document = await self._connections.report_documents.get(run_id, lambda: self._document(run_id))
         if counts:
@@ -119,6 +126,18 @@ class ReportsClient:
                 await self._open(code)
                 raise gone("used up")  # it was open again: the clock was set back meanwhile
         return document
+
+    async def admit(self, code: str, password: str) -> str | None:
+        """Return a text with which `view` shows the report without its password for READER_HOURS; None if it has none.
+
+        Nothing is counted as a view. Call it on the client of the request (`for_request`), which has the reader's
+        address. Raises NotFoundError, ReportGoneError, ReportPasswordError, ServiceUnavailableError, and
+        TooManyAttemptsError after WRONG_PASSWORDS wrong ones from an address in a minute, or WRONG_PASSWORDS_OF_ALL
+        from all.
+        """
+        stored = await self._open(code)
+        await self._check_password(stored, password)
+        return None if stored.password_hash is None else admission(stored.report.code, stored.password_hash, stored.now)
 
     async def badge(self, code: str, form: ExportFormat = ExportFormat.BADGE) -> bytes:
         """Return the badge of the report with this code: an SVG image, or JSON for an image of shields.io, in UTF-8.
@@ -166,5 +185,9 @@ class ReportsClient:
         except InvalidInputError:  # no report has such a password, so it is not hashed
             raise wrong from None
         passwords = self._connections.report_passwords
-        if not await passwords.matches(stored.report.code, encoded, stored.password_hash):
+        if not await passwords.matches(stored.report.code, encoded, stored.password_hash, self._actor.address):
             raise wrong
+
+
+def _is_admitted(stored: StoredReport, text: str) -> bool:
+    return stored.password_hash is not None and admits(text, stored.report.code, stored.password_hash, stored.now)

@@ -24,7 +24,6 @@ def api_routes() -> Sequence[APIRoute]:
 
 
 def allowed_methods(routes: Sequence[APIRoute], path: str) -> str:
-    """Return the methods of a path for the header `Allow`: those of all routes that match it."""
-    return ", ".join(
-        sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
-    )
+    """Return the methods of a path for the header `Allow`: those of all routes that match it, and HEAD beside GET."""
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

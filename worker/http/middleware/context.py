@@ -44,6 +44,9 @@ class RequestContext:
     """What is known of a request while it is answered."""
 
     request_id: str
+    method: str
+    """As it was sent: routes see a HEAD as a GET."""
+
     started: float = field(default_factory=time.monotonic)
     rate_limit: RateLimit | None = None
     user_id: str | None = None
@@ -72,7 +75,7 @@ class ContextLayer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(_request_id(scope))
+        context = RequestContext(_request_id(scope), scope["method"])
         scope.setdefault("state", {})[STATE_KEY] = context
 
         async def send_with_headers(message: Message) -> None:

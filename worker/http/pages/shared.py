@@ -14,24 +14,29 @@ from domain.errors import (
     ReportPasswordError,
     TooManyAttemptsError,
 )
-from domain.reports import MAX_LISTED_REPORTS, SharedReport
+from domain.reports import MAX_LISTED_REPORTS, READER_HOURS, SharedReport
 from domain.text import one_line
 from worker.client import ExportFormat
 from worker.export.html.report import style_sheet
 from worker.export.html.values import moment
 from worker.http.api.answers import immutable_response
 from worker.http.api.paths import RunId, parse_id
+from worker.http.caller import client_of
+from worker.http.middleware.context import context_of
 from worker.http.middleware.headers import header_values
 from worker.http.pages.layout.forms import number_field, read_fields
 from worker.http.pages.layout.rendering import HTML, page, see_other
-from worker.http.pages.layout.visitor import Managing, Reading
+from worker.http.pages.layout.visitor import Managing, Reading, cookie_text
 from worker.http.problems import NO_SUCH_THING, NOT_FOUND, ProblemError
 from worker.http.service import service_of
 
 router = APIRouter(include_in_schema=False)
 
 Code = Annotated[str, Path(max_length=200)]
-RETRY_SECONDS = 60
+READER_COOKIE = "vibe8_reader"
+"""Opens the one report at whose path it is sent, and nothing of a user's."""
+
+REFUSED = (NotFoundError, ReportGoneError, ReportPasswordError, TooManyAttemptsError)
 
 BADGES = {"svg": (ExportFormat.BADGE, "image/svg+xml"), "json": (ExportFormat.BADGE_JSON, "application/json")}
 _PREVIEWS = re.compile(
@@ -42,34 +47,56 @@ _PREVIEWS = re.compile(
 """Programs that fetch a link to show a preview of it: nobody has read the report."""
 
 
-@router.api_route("/r/{code}", methods=["GET", "HEAD"])
+@router.get("/r/{code}")
 async def read_report(request: Request, code: Code) -> Response:
     """Show a shared report, or the form for its password. Only a person's view is counted."""
-    return await _view(request, code, None, counts=_is_view(request))
+    admitted = cookie_text(request, READER_COOKIE)
+    try:
+        return await _report(request, code, admitted, counts=_is_view(request))
+    except REFUSED as error:
+        return _refused(request, error)
 
 
 @router.post("/r/{code}")
 async def read_with_password(request: Request, code: Code) -> Response:
-    """Show a shared report to one who knows its password."""
+    """Show a shared report to one who knows its password, and later again without it."""
     fields = await read_fields(request, {"password"})
-    return await _view(request, code, fields.get("password", ""), counts=True)
-
-
-async def _view(request: Request, code: str, password: str | None, *, counts: bool) -> Response:
     try:
-        document = await service_of(request).client.reports.view(code, password, counts=counts)
-    except NotFoundError:
+        admitted = await client_of(request).reports.admit(code, fields.get("password", ""))
+        response = await _report(request, code, admitted, counts=True)
+    except REFUSED as error:
+        return _refused(request, error)
+    if admitted is not None:
+        response.set_cookie(
+            READER_COOKIE,
+            admitted,
+            max_age=READER_HOURS * 3_600,
+            path=request.url.path,
+            secure=True,
+            httponly=True,
+            samesite="lax",
+        )
+    return response
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Return the page for a report that is not shown: one of REFUSED."""
+    if isinstance(error, NotFoundError):
         return _refusal(request, 404, "Not found", NO_SUCH_THING)
-    except ReportGoneError as error:
+    if isinstance(error, ReportGoneError):
         return _refusal(request, 410, "No longer there", str(error))
-    except TooManyAttemptsError as error:
+    if isinstance(error, TooManyAttemptsError):
         refused = _refusal(request, 429, "Too many attempts", str(error))
-        refused.headers["Retry-After"] = str(RETRY_SECONDS)
+        refused.headers["Retry-After"] = str(error.reset_seconds)
         return refused
-    except ReportPasswordError as error:
-        asked = page(request, "sharing/shared_password.html", 401, error=one_line(str(error)) if error.given else None)
-        asked.headers["X-Robots-Tag"] = "noindex"
-        return asked
+    wrong = one_line(str(error)) if isinstance(error, ReportPasswordError) and error.given else None
+    asked = page(request, "sharing/shared_password.html", 401, error=wrong)
+    asked.headers["X-Robots-Tag"] = "noindex"
+    return asked
+
+
+async def _report(request: Request, code: str, admitted: str | None, *, counts: bool) -> Response:
+    document = await client_of(request).reports.view(code, counts=counts, admitted=admitted)
     policy = (
         f"default-src 'none'; style-src '{style_sheet()[1]}'; img-src data:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
@@ -89,7 +116,7 @@ def _is_view(request: Request) -> bool:
     purposes = [value for name in ("sec-purpose", "purpose", "x-moz") for value in header_values(request.scope, name)]
     agents = header_values(request.scope, "user-agent")
     return (
-        request.method == "GET"
+        context_of(request).method == "GET"
         and not any("prefetch" in purpose.lower() for purpose in purposes)
         and not any(_PREVIEWS.search(agent) for agent in agents)
     )

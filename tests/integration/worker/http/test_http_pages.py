@@ -110,6 +110,23 @@ async def test_a_session_ends_with_the_key_that_began_it(
     assert (await browser.get("/api/v1/jobs")).status_code == 401
 
 
+async def test_a_session_that_a_key_began_counts_as_requests_of_the_key(
+    browser: httpx.AsyncClient, client: Client, user_id: UUID
+) -> None:
+    key = await client.keys.create(user_id, name="browser", rate_limit=4)
+    keep_cookie(browser, await browser.post("/sign-in", data={"key": key.text}))
+    shown = [(await browser.get(path)).headers for path in ("/", "/api/v1/jobs")]
+    assert [each["ratelimit-policy"] for each in shown] == ['"key";q=4;w=3600'] * 2
+    assert [each["ratelimit"].partition(";t=")[0] for each in shown] == ['"key";r=2', '"key";r=1']
+    assert (await client.keys.authenticate(key.text)).rate_limit.remaining == 0, "it is one limit"
+    for path in ("/", "/api/v1/jobs"):
+        refused = await browser.get(path)
+        assert (refused.status_code, refused.headers["ratelimit"][:9]) == (429, '"key";r=0')
+        assert int(refused.headers["retry-after"]) > 0
+    assert (await browser.get("/sign-in")).status_code == 200
+    assert (await browser.post("/sign-out")).status_code == 303
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": ""}, {"Sec-Fetch-Site": "cross-site"}],

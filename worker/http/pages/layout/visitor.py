@@ -12,11 +12,12 @@ from domain.errors import InvalidKeyError
 from domain.keys import Permission
 from domain.sessions import SESSION_DAYS
 from worker.client import Client
+from worker.http.address import client_for
 from worker.http.caller import Caller, Permit
 from worker.http.identity import Identity
 from worker.http.middleware.headers import header_values
 from worker.http.middleware.origins import SAFE_METHODS, host_name
-from worker.http.options import LOCAL_NAMES
+from worker.http.options import LOCAL_NAMES, HttpOptions
 from worker.http.problems import CROSS_SITE, PERMISSION_MISSING, UNAUTHENTICATED, ProblemError
 
 COOKIE = "vibe8_session"
@@ -30,19 +31,23 @@ class SessionCookie:
     """The session whose text is in the cookie. A cookie whose session has ended identifies nobody."""
 
     client: Client
+    options: HttpOptions
 
     async def __call__(self, request: Request) -> Identity | None:
-        """See `worker.http.identity.Identify`. Raises ProblemError for a change that a page of ours has not sent."""
+        """See `worker.http.identity.Identify`. A session that a key began counts as a request of the key.
+
+        Raises ProblemError for a change that a page of ours has not sent, and RateLimitedError.
+        """
         text = session_text(request)
         if text is None:
             return None
         try:
-            session = await self.client.sessions.identify(text)
+            session = await client_for(request, self.client, self.options).sessions.identify(text)
         except InvalidKeyError:
             return None
         if request.method not in SAFE_METHODS:
             require_own_page(request)
-        return Identity(user_id=session.user_id, permissions=session.permissions)
+        return Identity(user_id=session.user_id, permissions=session.permissions, rate_limit=session.rate_limit)
 
 
 def require_own_page(request: Request) -> None:
@@ -62,9 +67,13 @@ def cookie_name(request: Request) -> str:
 
 
 def session_text(request: Request) -> str | None:
-    """Return the text of the session's cookie; None where there is none, or where a second one may be planted."""
+    """Return the text of the session's cookie."""
+    return cookie_text(request, cookie_name(request))
+
+
+def cookie_text(request: Request, wanted: str) -> str | None:
+    """Return the text of a cookie; None where there is none, or where a second one may be planted."""
     pairs = [pair.partition("=") for value in header_values(request.scope, "cookie") for pair in value.split(";")]
-    wanted = cookie_name(request)
     found = [value.strip() for name, _, value in pairs if name.strip() == wanted]
     return found[0] if len(found) == 1 else None
 
