@@ -7,21 +7,36 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
 
 
+PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+"""How statements begin that have a plan; a driver also logs those of transactions."""
+
+
 class Buffers:
-    """Shared buffers and time of the statements of a call, by EXPLAIN."""
+    """Shared buffers and time of the statements of a call, by EXPLAIN: those of SQLAlchemy, and of its driver."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._recording: list[tuple[str, Any]] | None = None
         event.listen(engine.sync_engine, "before_cursor_execute", self._record)
+        event.listen(engine.sync_engine.pool, "checkout", self._log_driver)
 
     def _record(self, _: Connection, __: Any, statement: str, values: Any, *___: Any) -> None:
         if self._recording is not None:
             self._recording.append((statement, values))
+
+    def _log_driver(self, _: Any, record: ConnectionPoolEntry, __: Any) -> None:
+        driver: Any = record.driver_connection
+        driver.add_query_logger(self._record_driver)  # once for a connection: the loggers are a set
+
+    def _record_driver(self, logged: Any) -> None:
+        """Record a statement that went past SQLAlchemy, whose own are prepared and so not logged."""
+        if self._recording is not None and logged.query.lstrip().startswith(PLANNED):
+            self._recording.append((logged.query, logged.args))
 
     @contextmanager
     def recording(self) -> Iterator[list[tuple[str, Any]]]:

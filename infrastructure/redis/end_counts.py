@@ -1,4 +1,4 @@
-"""Numbers of the jobs that workers ended in each minute of the last hour. Kept in Redis: nothing depends on them."""
+"""Numbers of the jobs that ended in each minute of the last hour. Kept in Redis: nothing depends on them."""
 
 import time
 from datetime import UTC, datetime
@@ -19,10 +19,17 @@ def minute_key() -> str:
 
 
 class EndCounts:
-    """Reads the counts."""
+    """Reads the counts, and adds to them what no worker ends. Workers count with the events that they publish."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+
+    async def add(self, outcome: Outcome, jobs: int) -> None:
+        """Count jobs that ended now. Raises ServiceUnavailableError."""
+        async with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hincrby(minute_key(), outcome, jobs)
+            pipe.expire(minute_key(), KEPT_SECONDS)
+            await pipe.execute(raise_on_error=False)  # a worker replaces a key of the wrong type
 
     async def read(self) -> Ends:
         """Return the ends of the last MINUTES whole minutes and of the present one. Raises ServiceUnavailableError."""

@@ -65,6 +65,7 @@ ADDED_INDEXES = {
     "ix_jobs_running_worker",
     "ix_jobs_unfinished_user",
     "ix_jobs_user_id_created_at_job_id",
+    "ix_jobs_ended_user",
     "ix_jobs_running_user",
     "ix_jobs_running_lease",
     "ix_jobs_user_id_idempotency_key",

@@ -9,6 +9,7 @@ import structlog
 
 from domain.errors import ServiceUnavailableError
 from domain.jobs import Job
+from domain.statistics.ends import Outcome
 from infrastructure.database.engine import Database
 from infrastructure.observability.tracer_factory import open_tracer
 from infrastructure.observability.tracing import Tracer
@@ -59,6 +60,21 @@ class Connections:
             await self.queue.publish(job.job_id, event)
         except ServiceUnavailableError:
             log.debug("progress.publish_failed", job_id=job.job_id)
+
+    async def announce_cancelled(self, jobs: Sequence[Job]) -> None:
+        """Publish the states of jobs that were just cancelled, delete their tokens, and count those that have ended.
+
+        A worker ends and counts the others.
+        """
+        for job in jobs:
+            if job.source_metadata.get("has_token"):
+                await self.delete_token(job.job_id)
+            await self.publish_state(job)
+        if ended := sum(job.status.finished for job in jobs):
+            try:
+                await self.end_counts.add(Outcome.CANCELLED, ended)
+            except ServiceUnavailableError:
+                log.debug("job.end_publish_failed", jobs=ended)
 
     async def delete_token(self, job_id: str) -> None:
         """Delete the job's repository token. It expires by itself if this fails."""

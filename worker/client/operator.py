@@ -118,10 +118,7 @@ class OperatorClient:
         """Cancel those that are pending or running, and return them."""
         async with self._database.unit_of_work() as work:
             cancelled = await JobRepository(work).cancel_all(job_ids, self._actor)
-        for job in cancelled:
-            if job.source_metadata.get("has_token"):
-                await self._connections.delete_token(job.job_id)
-            await self._connections.publish_state(job)
+        await self._connections.announce_cancelled(cancelled)
         return cancelled
 
     async def retry_jobs(self, job_ids: Sequence[str], *, limited_user: UUID | None) -> list[Job]:

@@ -33,16 +33,20 @@ _HEXADECIMAL = re.compile("[0-9a-f]{1,31}")
 _DROP, _RETRY = Transition.DROP, Transition.RETRY
 
 _GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE job_id = :job_id")  # nosec B608 # noqa: S608 - no input in it
-# A bound that is not given becomes infinite. So every plan, also one that PostgreSQL keeps for all parameters, starts
-# at the cursor in `ix_jobs_user_id_created_at_job_id`.
-_LIST = text(f"""
+# A bound that is not given becomes infinite, and the state is part of the text. So every plan, also one that PostgreSQL
+# keeps for all parameters, starts at the cursor in `ix_jobs_user_id_created_at_job_id` or, for jobs that have ended in
+# one way, in `ix_jobs_ended_user`.
+_LIST = f"""
     SELECT {JOB_COLUMNS} FROM jobs
-    WHERE user_id = :user_id
-        AND (CAST(:status AS varchar) IS NULL OR status = :status)
+    WHERE user_id = :user_id {{only}}
         AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
         AND (created_at, job_id) < (coalesce(CAST(:before AS timestamptz), 'infinity'), CAST(:before_id AS varchar))
     ORDER BY created_at DESC, job_id DESC LIMIT :limit
-""")  # nosec B608 # noqa: S608 - no input in it
+"""  # nosec B608 # noqa: S608 - no input in it
+_LISTS: Mapping[JobStatus | None, TextClause] = {
+    None: text(_LIST.format(only="")),
+    **{status: text(_LIST.format(only=f"AND status = '{status}'")) for status in JobStatus},
+}
 
 # All jobs by their last change: each status's first rows from `ix_jobs_status_updated_at`, merged.
 _LIST_ALL = text(f"""
@@ -191,7 +195,7 @@ class JobRepository:
         after: JobCursor | None = None,
     ) -> list[Job]:
         """Return one page of the user's jobs, newest first, starting after `after`. All pages cost the same."""
-        return await self._jobs(_LIST, _page_values(user_id, status, since, limit, after))
+        return await self._jobs(_LISTS[status], _page_values(user_id, since, limit, after))
 
     async def request_cancel(self, job_id: str, actor: Actor = Actor()) -> Job:  # noqa: B008 - frozen
         """Cancel a job: a pending one fails at once, a running one is marked and its worker ends it.
@@ -266,16 +270,13 @@ async def fetch_jobs(
     after: JobCursor | None,
 ) -> list[Job]:
     """Return one page of the user's jobs, as `JobRepository.list_jobs` in a transaction of its own."""
-    values = _page_values(user_id, status, since, limit, after)
-    return [job_from_row(row) for row in await database.fetch(_LIST, values)]
+    values = _page_values(user_id, since, limit, after)
+    return [job_from_row(row) for row in await database.fetch(_LISTS[status], values)]
 
 
-def _page_values(
-    user_id: UUID, status: JobStatus | None, since: datetime | None, limit: int, after: JobCursor | None
-) -> dict[str, JSON]:
+def _page_values(user_id: UUID, since: datetime | None, limit: int, after: JobCursor | None) -> dict[str, JSON]:
     before, before_id = (None, "") if after is None else (after.created_at, printable(after.job_id))
-    place = {"before": before, "before_id": before_id}
-    return {"user_id": user_id, "status": status, "since": since, "limit": limit, **place}
+    return {"user_id": user_id, "since": since, "limit": limit, "before": before, "before_id": before_id}
 
 
 def _only_job(rows: Sequence[Mapping[Any, Any]], job_id: str) -> Job:

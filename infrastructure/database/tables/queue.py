@@ -50,6 +50,15 @@ class JobRow(Base):
         Index("ix_jobs_unfinished_user", "user_id", postgresql_where=text("status IN ('pending', 'running')")),
         Index("ix_jobs_running_worker", "worker_id", postgresql_where=text("status = 'running'")),
         Index("ix_jobs_user_id_created_at_job_id", "user_id", text("created_at DESC"), text("job_id DESC")),
+        # And for pages of those that have ended in one way, however many others the user has.
+        Index(
+            "ix_jobs_ended_user",
+            "user_id",
+            "status",
+            text("created_at DESC"),
+            text("job_id DESC"),
+            postgresql_where=text("status IN ('completed', 'failed')"),
+        ),
         # The release before claims by it.
         Index("ix_jobs_pending_oldest", "created_at", "job_id", postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_pending_due", "run_after", postgresql_where=text("status = 'pending'")),

@@ -93,10 +93,7 @@ class EvaluationsClient:
                 )
             job_ids = [member.declared.job_id for member in evaluation.members if not member.outcome.state.finished]
             cancelled = await JobRepository(work).cancel_all(job_ids, self._actor)
-        for job in cancelled:
-            if job.source_metadata.get("has_token"):
-                await self._connections.delete_token(job.job_id)
-            await self._connections.publish_state(job)
+        await self._connections.announce_cancelled(cancelled)
         return await self.get(user_id, evaluation_id)
 
     async def delete(self, user_id: UUID, evaluation_id: UUID) -> None:

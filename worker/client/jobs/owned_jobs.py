@@ -80,11 +80,11 @@ class OwnedJobs:
         """See `Client.cancel_job`."""
         async with self.connections.database.unit_of_work() as work:
             owned_job(await JobRepository(work).get(job_id), user_id)
-            job = await JobRepository(work).request_cancel(job_id, self.actor)
+            cancelled = await JobRepository(work).cancel_all([job_id], self.actor)
+            job = cancelled[0] if cancelled else await JobRepository(work).get(job_id)
         if job.status.finished and job.cancel_requested_at is None:
             raise IllegalTransitionError(f"the job is {job.status}: there is nothing to cancel")
-        await self.connections.delete_token(job_id)
-        await self.connections.publish_state(job)
+        await self.connections.announce_cancelled(cancelled)
         return job
 
     async def retry(self, user_id: UUID, job_id: str) -> Job:

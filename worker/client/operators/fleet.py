@@ -77,9 +77,9 @@ class FleetClient:
         return await self._registry.workers()
 
     async def ends(self) -> Ends:
-        """Return how many jobs workers have ended in each minute of the last hour. Raises ServiceUnavailableError.
+        """Return how many jobs have ended in each minute of the last hour. Raises ServiceUnavailableError.
 
-        Redis counts them: those of an outage are missing, and so are jobs that were cancelled before a worker had them.
+        Redis counts them: those of an outage are missing.
         """
         return await self._end_counts.read()
 

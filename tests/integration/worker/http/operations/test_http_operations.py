@@ -194,6 +194,18 @@ async def test_a_worker_counts_what_it_ends(
     await until(counted)
 
 
+async def test_jobs_that_are_cancelled_before_a_worker_has_them_are_counted_once(
+    ann_http: httpx.AsyncClient, client: Client, user_id: UUID
+) -> None:
+    jobs = [(await client.submit_upload(user_id, filename="a.py", content=b"x = 1\n")).job_id for _ in range(3)]
+    for _ in range(2):
+        await ann_http.delete(f"/api/v1/jobs/{jobs[0]}")
+        await client.cancel_job(user_id, jobs[1])
+        await ann_http.post(f"{OPS}/jobs/{jobs[2]}/cancel")
+    hour = (await ann_http.get(f"{OPS}/ends")).json()["last_hour"]
+    assert hour == {"completed": 0, "failed": 0, "cancelled": 3}
+
+
 async def test_jobs_are_searched_by_the_beginning_of_their_id(
     ann_http: httpx.AsyncClient, database: Database, user_id: UUID
 ) -> None:
