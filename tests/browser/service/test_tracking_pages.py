@@ -1,5 +1,6 @@
 """Tracked repositories in Chromium: a real worker checks them at a git host."""
 
+import re
 from uuid import UUID
 
 from playwright.async_api import expect
@@ -40,7 +41,7 @@ async def test_a_repository_is_tracked_analysed_followed_changed_and_removed(
         await expect(page.page.get_by_text("You follow it, and are told not at all.")).to_be_visible()
         await page.page.get_by_label("Branches, one a line").fill("main\ndev")
         await page.page.get_by_label("Public: all users").check()
-        await page.page.get_by_role("button", name="Save").click()
+        await page.page.get_by_role("button", name="Save", exact=True).click()
         await expect(page.page.get_by_text("all users", exact=True)).to_be_visible()
         (stored,) = await client.repositories.list(user_id)
         assert stored.settings == {"branches": ["main", "dev"], "public": True}
@@ -74,3 +75,23 @@ async def test_a_repository_is_removed_by_keyboard_alone_and_without_script(
         await expect(page.page.get_by_text("No repository is tracked yet.")).to_be_visible()
         assert await client.repositories.list(user_id) == []
         assert len((await client.list_runs(user_id)).runs) == 1
+
+
+async def test_the_gate_policy_of_a_repository_is_edited_without_script(
+    visit: Visit, git_server: GitServer, small_tree: WorkTree, client: Client, user_id: UUID
+) -> None:
+    url = git_server.add(NAME, small_tree.dot_git)
+    policy = '{"conditions": [{"kind": "new_findings", "max": 3}]}'
+    async with visit(java_script_enabled=False) as page:
+        await track(page, url)
+        area, save = page.page.get_by_label("Policy as JSON"), page.page.get_by_role("button", name="Save the policy")
+        await area.fill(policy.replace("3", "-1"))
+        await save.click()
+        await expect(page.page.locator("#gate").get_by_role("alert")).to_contain_text("must be a number from 0")
+        await expect(area).to_have_value(policy.replace("3", "-1"))
+        await area.fill(policy)
+        await save.click()
+        await expect(page.page.get_by_text("a policy of its own")).to_be_visible()
+        await expect(area).to_have_value(re.compile(r'"max": 3'))
+        (stored,) = await client.repositories.list(user_id)
+        assert stored.settings["gate"]["conditions"][0]["max"] == 3

@@ -1,15 +1,19 @@
 """Fields of the forms about a tracked repository, and what they ask for."""
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from domain.errors import InvalidInputError
 from domain.tags import parse_tags
-from domain.text import JSON
+from domain.text import JSON, one_line
 from domain.tracking.follows import FollowSettings, FollowWhen
 from domain.tracking.repository import TrackedRepository
 from domain.tracking.settings import RepositorySettings
+from infrastructure.json_codec import loads_untrusted
 from worker.client import RepositoryChanges, repository_settings_from_json
+from worker.http.api.request_bodies import MAX_VALUES
 from worker.http.pages.layout.forms import shown_again
 
 Fields = Mapping[str, str]
@@ -19,6 +23,7 @@ CHANGE_FIELDS = frozenset(
     {"schedule", "branches", "exclude", "notify_url", "public", "description", "tags", "token", "token_removed"}
 )
 FOLLOW_FIELDS = frozenset({"when", "follower_url"})
+GATE_FIELDS = frozenset({"gate"})
 
 
 def branches_of(fields: Fields) -> RepositorySettings:
@@ -49,6 +54,30 @@ def changes_of(fields: Fields, stored: Mapping[str, JSON]) -> RepositoryChanges:
     )
 
 
+def gate_change_of(fields: Fields, stored: Mapping[str, JSON]) -> RepositoryChanges:
+    """Return the change of the gate policy that a form asks for; empty, the default policy holds again.
+
+    The policy is the JSON that the API takes. Other settings stay. Raises InvalidInputError.
+    """
+    text = fields.get("gate", "").strip()
+    try:
+        policy = loads_untrusted(text.encode(), MAX_VALUES) if text else None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidInputError(f"the gate policy is no JSON ({place}): {one_line(error.msg, 200)}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"the gate policy is no JSON: {one_line(str(error), 200)}") from None
+    return RepositoryChanges(settings=repository_settings_from_json({**stored, "gate": policy}))
+
+
+def policy_text(policy: JSON) -> str:
+    """Return a gate policy as a form shows it: in the order of the documentation; empty for none."""
+    with suppress(InvalidInputError):  # what another program has stored is shown as it is
+        gate = repository_settings_from_json({"gate": policy}).gate
+        policy = None if gate is None else gate.to_json()
+    return json.dumps(policy, indent=2, ensure_ascii=False) if policy else ""
+
+
 def entered_of(repository: TrackedRepository) -> dict[str, str]:
     """Return what the form shows of a repository before anything is changed."""
     settings = repository.settings
@@ -59,6 +88,7 @@ def entered_of(repository: TrackedRepository) -> dict[str, str]:
         "notify_url": settings.get("notify_url"),
         "public": "yes" if repository.is_public else None,
         "description": repository.description,
+        "gate": policy_text(settings.get("gate")),
         "tags": "\n".join(f"{name}={value}" for name, values in repository.tags.items() for value in values),
     }
     return shown_again({name: str(value) for name, value in stored.items() if value})

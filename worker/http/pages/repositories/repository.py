@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.errors import ForbiddenError
+from domain.gate.policy import DEFAULT_POLICY
 from domain.keys import Permission
 from domain.tracking.repository import TrackedRepository
 from worker.export.html.values import line
@@ -20,16 +21,19 @@ from worker.http.pages.layout.visitor import Managing, Reading
 from worker.http.pages.repositories.fields import (
     CHANGE_FIELDS,
     FOLLOW_FIELDS,
+    GATE_FIELDS,
     changes_of,
     entered_of,
     follow_of,
+    gate_change_of,
+    policy_text,
 )
 from worker.http.pages.repositories.values import FOLLOW_CHOICES, repository_facts, repository_row
 
 router = APIRouter(include_in_schema=False, prefix="/repositories/{repository_id}")
 
 RepositoryId = Annotated[str, Path(max_length=200)]
-_EMPTY = dict.fromkeys(CHANGE_FIELDS | FOLLOW_FIELDS, "")
+_EMPTY = dict.fromkeys(CHANGE_FIELDS | FOLLOW_FIELDS | GATE_FIELDS, "")
 LISTS = {"list": "/repositories", "followed": "/repositories/followed"}
 """Pages to which a form may send its visitor back, by what it names them."""
 
@@ -49,6 +53,19 @@ async def change_repository(request: Request, visitor: Managing, repository_id: 
         await visitor.client.repositories.update(visitor.user_id, key, changes_of(fields, stored.settings))
     except REFUSALS as error:
         return await _page(request, visitor, key, refused=error, entered=fields)
+    return see_other(request, f"/repositories/{key}")
+
+
+@router.post("/gate")
+async def change_gate(request: Request, visitor: Managing, repository_id: RepositoryId) -> Response:
+    """Change the gate policy of a repository. One that is refused is shown with why, as it was entered."""
+    key, fields = parse_id(repository_id), await read_fields(request, GATE_FIELDS)
+    stored = await _own(visitor, key)
+    try:
+        await visitor.client.repositories.update(visitor.user_id, key, gate_change_of(fields, stored.settings))
+    except REFUSALS as error:
+        entered = {**entered_of(stored), **fields}
+        return await _page(request, visitor, key, refused=error, entered=entered, at_gate=True)
     return see_other(request, f"/repositories/{key}")
 
 
@@ -116,20 +133,24 @@ async def _page(
     refused: Exception | None = None,
     entered: Mapping[str, str] | None = None,
     secret: str | None = None,
+    at_gate: bool = False,
 ) -> Response:
-    """Return the page; `refused` is why a form with the fields `entered` was."""
+    """Return the page; `refused` is why a form with the fields `entered` was, shown `at_gate` if it is the gate's."""
     repositories = visitor.client.repositories
     found = await repositories.get(visitor.user_id, key)
     statistics = await repositories.statistics(visitor.user_id, key)
     newest = await visitor.client.projects.of_urls(visitor.user_id, [found.url])
     follow = (await repositories.follows(visitor.user_id, [key])).get(key)
     told = {} if follow is None else {"when": follow.settings.when, "follower_url": follow.settings.notify_url or ""}
+    gate = {"gate": entered_of(found).get("gate", "")}
     return form_page(
         request,
         "repositories/repository.html",
         refused,
         visitor=visitor,
-        entered={**_EMPTY, **told, **(entered_of(found) if entered is None else shown_again(entered))},
+        entered={**_EMPTY, **told, **gate, **(entered_of(found) if entered is None else shown_again(entered))},
+        at_gate=at_gate,
+        default_policy=policy_text(DEFAULT_POLICY.to_json()),
         repository=repository_row(found, newest.get(found.url), follow, visitor.user_id),
         url=line(found.url, 300),
         link=found.url if found.url.startswith("https://") else None,
