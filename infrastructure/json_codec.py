@@ -48,10 +48,15 @@ def loads_untrusted(data: bytes, max_values: int) -> Any:
     Raises ValueError or RecursionError: also for NaN and infinity, and, before anything is built, if it may have more
     than `max_values` values.
     """
+    return loads_counted(data, max_values)[0]
+
+
+def loads_counted(data: bytes, max_values: int) -> tuple[Any, int]:
+    """Return what `loads_untrusted` does, and how many values it has at most. Raises as that does."""
     values = count_values(data)
     if values > max_values:
         raise ValueError(f"the JSON document has more than {max_values} values")
-    return _loads(data, parse_constant=_finite, parse_float=_finite)
+    return _loads(data, parse_constant=_finite, parse_float=_finite), values
 
 
 def count_values(data: bytes) -> int:

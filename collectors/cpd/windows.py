@@ -21,8 +21,9 @@ def equal_windows(sequence: TokenSequence, spans: Iterable[tuple[int, int]]) -> 
     groups: dict[int, list[int]] = {}
     data, size = sequence.data, MINIMUM_TOKENS * TOKEN_BYTES
     for start, stop in spans:
-        for position in range(start, stop):
-            window = hash(data[position * TOKEN_BYTES : position * TOKEN_BYTES + size])
+        offsets = range(start * TOKEN_BYTES, stop * TOKEN_BYTES, TOKEN_BYTES)
+        for position, offset in zip(range(start, stop), offsets, strict=True):
+            window = hash(data[offset : offset + size])
             earlier = first.setdefault(window, position)
             if earlier != position:
                 groups.setdefault(window, [earlier]).append(position)
@@ -42,12 +43,9 @@ class WindowHashes:
     def smallest(self, start: int, length: int) -> str:
         """Return the smallest hash of the windows within a run of tokens, as 16 hexadecimal digits."""
         stop = start + length - MINIMUM_TOKENS + 1
+        data, hashes, size = self._data, self._hashes, MINIMUM_TOKENS * TOKEN_BYTES
         for position in range(start, stop):
-            if not self._hashes[position]:
-                self._hashes[position] = self._hash(position)
-        return f"{min(self._hashes[start:stop]):016x}"
-
-    def _hash(self, position: int) -> int:
-        start = position * TOKEN_BYTES
-        window = self._data[start : start + MINIMUM_TOKENS * TOKEN_BYTES]
-        return int.from_bytes(blake2b(window, digest_size=8).digest())
+            if not hashes[position]:
+                offset = position * TOKEN_BYTES
+                hashes[position] = int.from_bytes(blake2b(data[offset : offset + size], digest_size=8).digest())
+        return f"{min(hashes[start:stop]):016x}"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import accumulate, chain, compress, repeat
+from itertools import chain, compress, repeat
 from typing import cast
 
 from collectors.history.commit_tally import ASSISTED, BOT, LARGE, NOT_COUPLED, CommitColumns, CommitTally
@@ -109,13 +109,14 @@ def _resolve_paths(
 
 def _change_sets(columns: CommitColumns, resolved: Sequence[str | None]) -> list[set[str]]:
     """Return the files that each commit changed which counts for coupling."""
-    sets = []
-    for end, size, flags in zip(accumulate(columns.sizes), columns.sizes, columns.flags, strict=True):
-        if not flags & (BOT | LARGE | NOT_COUPLED):
-            paths = set(resolved[end - size : end])
+    sets, end, left_out = [], 0, BOT | LARGE | NOT_COUPLED
+    for size, flags in zip(columns.sizes, columns.flags, strict=True):
+        start, end = end, end + size
+        if not flags & left_out:
+            paths = set(resolved[start:end])
             paths.discard(None)
-            sets.append(cast("set[str]", paths))
-    return sets
+            sets.append(paths)
+    return cast("list[set[str]]", sets)
 
 
 def _changes(columns: CommitColumns, resolved: Sequence[str | None], people: Sequence[int]) -> Changes:

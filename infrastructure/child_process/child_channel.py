@@ -34,7 +34,7 @@ from infrastructure.child_process.wire_protocol import (
     attachment_parts,
     message_parts,
 )
-from infrastructure.json_codec import count_values, loads_untrusted
+from infrastructure.json_codec import loads_counted
 
 SUPERVISOR_HEARTBEAT_SECONDS = 5.0
 """Interval between two heartbeats to the supervisor."""
@@ -154,10 +154,12 @@ class _MessageReader:
     async def _decode(self, payload: bytes, *, counted: bool) -> JSON:
         """Decode one payload, whose values may count. Raises ValueError or RecursionError."""
         most = MAX_RESULT_VALUES - (self._values if counted else 0)
-        self._values += count_values(payload) if counted else 0
         if len(payload) > _PARSED_IN_THREAD_BYTES:
-            return await asyncio.to_thread(loads_untrusted, payload, most)
-        return loads_untrusted(payload or b"null", most)
+            content, values = await asyncio.to_thread(loads_counted, payload, most)
+        else:
+            content, values = loads_counted(payload or b"null", most)
+        self._values += values if counted else 0
+        return content
 
 
 def _reject_message(cause: Exception | None) -> NoReturn:

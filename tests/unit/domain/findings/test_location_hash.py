@@ -1,5 +1,6 @@
 """The inputs and hashes are those of github/codeql-action's own test (`src/fingerprints.test.ts`)."""
 
+import random
 import re
 
 import pytest
@@ -110,3 +111,15 @@ def test_a_line_has_the_same_hash_whichever_lines_were_asked_for_before() -> Non
         hasher = LocationHasher(text.encode())
         order = [*range(first, len(hashes) + 1), *range(1, first)]
         assert [hasher.at(line) for line in order] == [hashes[line - 1] for line in order]
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "any"])
+def test_a_hash_does_not_depend_on_which_lines_were_asked_for_before(order: str) -> None:
+    data = b"".join(b"%dx = %d\n" % (number % 3, number // 7) + b"pass\n" * (number % 4) for number in range(60))
+    lines = list(range(data.count(b"\n") + 3))
+    if order == "descending":
+        lines.reverse()
+    elif order == "any":
+        random.Random(3).shuffle(lines)
+    hasher = LocationHasher(data)
+    assert [hasher.at(line) for line in lines] == [LocationHasher(data).at(line) for line in lines]
