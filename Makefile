@@ -17,6 +17,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 		{ echo "vibe8 needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	@command -v git >/dev/null || { echo "vibe8 needs git on the PATH" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing $$(grep -c == requirements-dev.lock) packages into $(VENV), about 1 GB; this takes a minute or more"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

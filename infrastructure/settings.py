@@ -35,7 +35,6 @@ PositiveSeconds = Annotated[float, Field(gt=0)]
 MIN_SECRET_LENGTH = 32
 """Characters that each of `WEBHOOK_SECRETS` must have at least."""
 
-
 PREFIX = "VIBE8_"
 """Prefix of the environment variables that win over those without one."""
 
@@ -44,7 +43,6 @@ OTHER_VARIABLES = frozenset({"VIBE8_HOME", "VIBE8_GIT_TOKEN", "VIBE8_FAILPOINTS"
 
 SIMILARITY = 0.9
 """Least ratio of `difflib` between a variable's name and a setting's for it to count as misspelt."""
-
 
 _HTTP_LISTS = ("http_allowed_hosts", "http_trusted_proxies", "http_operators", "http_cors_origins")
 
@@ -354,11 +352,15 @@ def load_settings(*, need_services: bool = True, need_redis: bool = True) -> Set
         return settings
     if has_database or has_redis:
         missing = "REDIS_URL" if has_database else "DATABASE_URL"
-        raise InvalidInputError(f"settings: {missing} is not set; set both DATABASE_URL and REDIS_URL, or neither")
+        raise InvalidInputError(_advised(f"settings: {missing} is not set; set DATABASE_URL and REDIS_URL, or neither"))
     stack = running_stack()
     if stack is None:
-        raise ServiceUnavailableError(_NO_SERVICES)
+        raise ServiceUnavailableError(_advised(_NO_SERVICES))
     return _with_stack(settings, stack)
+
+
+def _advised(message: str) -> str:
+    return f"{message}; not read: {misspelt}" if (misspelt := misspelt_settings(os.environ)) else message
 
 
 def _with_stack(settings: Settings, stack: Stack) -> Settings:
@@ -377,11 +379,10 @@ def _with_stack(settings: Settings, stack: Stack) -> Settings:
 
 
 def _list_problems(error: ValidationError) -> str:
-    problems = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        name = str(item["loc"][0]).upper() if item["loc"] else "?"
-        problems.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
-    return "settings: " + "; ".join(problems)
+    return "settings: " + "; ".join(
+        f"{str(item['loc'][0]).upper() if item['loc'] else '?'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    )
 
 
 def misspelt_settings(names: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from infrastructure.embedded.stack_file import (
     acquire_lock,
     default_directory,
     remove_stack,
+    running_stack,
     token_key,
     write_stack,
 )
@@ -88,9 +89,7 @@ class EmbeddedStack:
         _make_directory(self._directory, run_as)
         self._lock = acquire_lock(self._directory)
         if self._lock is None:
-            raise ServiceUnavailableError(
-                f"the servers in {self._directory} are already running, started by another `vibe8 up`"
-            )
+            raise _already_running(self._directory)
         self.postgres = Postgres(self._directory, run_as=run_as, durable=self._durable)
         self.valkey = Valkey(self._directory, run_as=run_as, durable=self._durable)
         self.postgres.start()
@@ -120,6 +119,16 @@ class EmbeddedStack:
                 self.valkey = self.postgres = self._stack = self._lock = None
                 if lock is not None:
                     os.close(lock)
+
+
+def refuse_second_stack() -> None:
+    """Raise ServiceUnavailableError where another process runs a stack in the default directory."""
+    if running_stack() is not None:
+        raise _already_running(default_directory())
+
+
+def _already_running(directory: Path) -> ServiceUnavailableError:
+    return ServiceUnavailableError(f"the servers in {directory} are already running, started by another `vibe8 up`")
 
 
 def _make_directory(directory: Path, run_as: RunAs) -> None:

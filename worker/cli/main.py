@@ -12,26 +12,40 @@ from collections.abc import Sequence
 
 from domain.errors import Vibe8Error
 from worker.cli.early_zygote import early_zygote
-from worker.cli.exit_codes import INTERRUPTED, exit_code
-from worker.cli.output.errors import print_error
+from worker.cli.exit_codes import BAD_INPUT, DONE, INTERRUPTED, exit_code
+from worker.cli.output.errors import discard_output, prepare_standard_streams, print_error, unwritable
 
 _ANALYZE = "analyze"
 _FLAGS = frozenset({"--json", "--no-cache", "--offline"})
 
 
 def main() -> None:
-    """Run the command line, and exit with its exit code. Ctrl-C never ends it in a traceback, also at its start."""
+    """Run the command line, and exit with its exit code.
+
+    Neither Ctrl-C, also at its start, nor output that cannot be written ends it in a traceback.
+    """
+    prepare_standard_streams()
     try:
-        _main()
+        code = _main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print_error("interrupted")
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of the output has closed it
+        discard_output()
+        code = DONE
+    except OSError as error:
+        message = unwritable(error)
+        discard_output()
+        print_error(message)
+        code = BAD_INPUT
+    sys.exit(code)
 
 
-def _main() -> None:
+def _main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] != [_ANALYZE] or {"--help", "-h"} & set(arguments):
-        sys.exit(_run_any())
+        return _run_any()
     gc.disable()  # the process ends with this analysis, so collecting garbage would only cost time
     early_zygote.start()
     try:
@@ -39,7 +53,7 @@ def _main() -> None:
     finally:
         early_zygote.kill()
     _exit_at_once(code)
-    sys.exit(code)
+    return code
 
 
 def _run_any() -> int:
@@ -77,10 +91,10 @@ def _run_analysis(arguments: Sequence[str]) -> int:
 
 
 def _exit_at_once(code: int) -> None:
-    """Exit without freeing the objects of a large result one by one. Returns where the output cannot be written."""
+    """Exit without freeing the objects of a large result one by one. Raises OSError: the output cannot be written."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):  # ValueError: the stream is closed
+    except ValueError:  # the stream is closed
         return
     os._exit(code)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -14,6 +13,7 @@ from domain.errors import InvalidInputError
 from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import load_settings
 from worker.cli.exit_codes import DONE
+from worker.cli.output.errors import discard_output
 
 
 def run_and_flush(command: Coroutine[Any, Any, int]) -> int:
@@ -21,9 +21,8 @@ def run_and_flush(command: Coroutine[Any, Any, int]) -> int:
     try:
         code = run_command(command)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of the output has closed it; without this, the flush at exit would fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of the output has closed it
+        discard_output()
         return DONE
     return code
 

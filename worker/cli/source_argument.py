@@ -41,6 +41,8 @@ Source = Directory | File | RemoteRepository
 
 def parse_source(text: str, branch: str | None, settings: Settings) -> Source:
     """Parse the argument. Raises InvalidInputError, whose message says what to do."""
+    if not text.strip():  # the path of an empty text is this directory: that of an unset variable is not meant
+        raise InvalidInputError("SOURCE is empty; `.` is this directory")
     if "://" in text:
         url = normalize_repository_url(text, settings.git_allowed_hosts)
         checked = validate_branch_name(branch) if branch is not None else None

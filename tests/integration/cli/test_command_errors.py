@@ -74,6 +74,8 @@ SOURCES = {
     ("https://github.com/owner/repo", "--branch", "-x"): ("is not a branch name",),
     ("https://github.com/owner/repo", "--branch", "a..b"): ("'a..b' is not a branch name",),
     ("empty",): ("no Python file",),
+    ("",): ("SOURCE is empty", "`.` is this directory"),
+    (" \n",): ("SOURCE is empty",),
 }
 
 
@@ -87,6 +89,7 @@ async def test_invalid_source_is_one_error_line(no_services: System, arguments: 
     [
         (("analyze", "missing"), "no directory, no file and no https:// URL"),
         (("analyze", "empty"), "no Python file"),
+        (("analyze", ""), "SOURCE is empty"),
         (("analyze", "large.py"), "larger than 1 MB (MAX_UPLOAD_MB)"),
         (("analyze", "https://example.org/owner/repo"), "not allowed"),
         (("analyze", "broken.zip"), "not a zip"),
@@ -126,6 +129,24 @@ async def test_every_command_validates_the_settings_first(no_services: System, c
 async def test_all_invalid_settings_are_named(no_services: System) -> None:
     finished = await no_services.run("jobs", ARQ_MAX_JOBS="x", DB_POOL_SIZE="-1", LOG_FORMAT="xml")
     assert_error_line(finished, 2, "ARQ_MAX_JOBS", "DB_POOL_SIZE", "LOG_FORMAT")
+
+
+@pytest.mark.parametrize(("given", "code"), [({}, 3), ({"REDIS_URL": "redis://127.0.0.1:1/0"}, 2)])
+async def test_a_misspelt_address_is_named_where_it_is_missing(
+    no_services: System, given: dict[str, str], code: int
+) -> None:
+    finished = await no_services.run("jobs", DATABSE_URL="s3cret", **given)
+    assert_error_line(finished, code, "not read: DATABSE_URL (did you mean DATABASE_URL?)")
+    assert "s3cret" not in finished.error
+
+
+async def test_doctor_checks_this_machine_and_its_settings_without_servers(no_services: System) -> None:
+    finished = await no_services.run("doctor", "--json", DATABSE_URL="s3cret")
+    checks = {check["name"]: check for check in finished.document}
+    assert finished.code == 3
+    assert checks["settings"]["found"] == "not read: DATABSE_URL (did you mean DATABASE_URL?)"
+    assert {"scratch", "memory", "tokens"} <= set(checks)
+    assert not checks["services"]["ok"]
 
 
 @pytest.mark.parametrize("command", ["jobs", "migrate"])

@@ -1,10 +1,13 @@
 """Text output of results and jobs: unknown values are never shown as good ones."""
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from collectors.engine.discovery import declarations
+from worker.cli.output.grid import Grid
 from worker.cli.output.jobs import format_age, job_history
 from worker.cli.output.results.metrics import metrics_grid
 
@@ -99,3 +102,20 @@ def test_history_of_a_job_that_waits_for_a_retry() -> None:
         ("09", "attempt 2 failed: killed (AnalysisKilledError)"),
         ("30", "attempt 3 is due"),
     ]
+
+
+@pytest.mark.parametrize("width", [16, 30, 40, 60, 61, 80, 120])
+def test_nothing_of_a_table_is_cut_on_a_narrow_terminal(width: int) -> None:
+    row = ("58e5aa1c", "Q" * 15, "Z" * 9, "107799", "12 min", "X" * 30, "")
+    grid = Grid(headings=("job", "owner", "status", "pid", "age", "source", "what"), numbers=frozenset({"pid", "age"}))
+    grid.rows.append(row)
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, highlight=False)
+    with console.capture() as captured:
+        grid.show(console)
+    text = captured.get()
+    for whole in ("58e5aa1c", "107799", "12 min", "owner", "source"):
+        assert whole in text
+    assert [text.count(letter) for letter in "QZX"] == [15, 9, 30]
+    assert ("───" in text) is (width >= 61)
+    if width >= 61:
+        assert max(len(line) for line in text.splitlines()) <= width

@@ -100,6 +100,13 @@ def test_each_check_of_the_pages_finds_something_to_check(find: Callable[[Path],
     assert len([name for page in PAGES for name in find(page)]) > 10
 
 
+def test_the_tutorial_shows_the_steps_that_the_demonstration_prints() -> None:
+    shown = re.findall(r"^\d/\d  .+$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE)
+    demonstration = (ROOT / "worker" / "cli" / "demo.py").read_text()
+    assert shown
+    assert [line for line in shown if line not in demonstration] == []
+
+
 @pages
 def test_links_have_a_target(page: Path) -> None:
     for link in links(page):

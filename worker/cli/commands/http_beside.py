@@ -76,7 +76,8 @@ def http_beside(settings: Settings) -> HttpBeside | None:
         with socket.create_server((settings.http_host, settings.http_port), family=family) as free:
             return HttpBeside(settings.http_host, free.getsockname()[1])
     except OSError as error:
+        reason = str(error.strerror).partition(" (while ")[0]  # Python adds the address to it
         raise InvalidInputError(
-            f"HTTP_PORT {settings.http_port} on {settings.http_host} cannot be used: {error.strerror}; "
+            f"HTTP_PORT {settings.http_port} on {settings.http_host} cannot be used: {reason}; "
             "set another one, or 0 for any that is free"
         ) from None

@@ -13,7 +13,7 @@ import uvloop
 
 from domain.errors import ServiceUnavailableError
 from infrastructure.embedded.server_process import SERVICE_USER
-from infrastructure.embedded.stack import EmbeddedStack
+from infrastructure.embedded.stack import EmbeddedStack, refuse_second_stack
 from infrastructure.embedded.stack_file import default_directory
 from infrastructure.observability.log_setup import configure_logging
 from infrastructure.observability.log_throttle import LogThrottle
@@ -23,6 +23,7 @@ from worker.analysis.workspace import worker_workspace
 from worker.cli.commands.accounts.sign_in import local_sign_in_link
 from worker.cli.commands.http_beside import HttpBeside, http_beside
 from worker.cli.commands.operators.database import migrate
+from worker.cli.commands.serve import NOT_INSTALLED
 from worker.cli.output.writer import OutputWriter
 from worker.process.worker_process import WorkerProcess
 
@@ -49,8 +50,8 @@ def worker() -> None:
 def up() -> None:
     """Start the embedded servers, migrate, and run a worker and the HTTP service until a signal; then stop everything.
 
-    A server that ends meanwhile is started again. Raises ServiceUnavailableError where the servers cannot be started,
-    and InvalidInputError, before anything is started, where the worker could not run.
+    A server that ends meanwhile is started again. Raises ServiceUnavailableError where the servers cannot be started
+    or run already, and InvalidInputError, before anything is started, where the worker could not run.
     """
     handle_termination_signals(signal.default_int_handler)
     unconnected = load_settings(need_services=False)
@@ -68,7 +69,9 @@ def up() -> None:
                 f"vibe8 runs as root, which PostgreSQL refuses: they run as the user {SERVICE_USER}, made at first use"
             )
         asyncio.run(migrate(OutputWriter(as_json=False)))
-        if http is not None:
+        if http is None:
+            print(f"without the HTTP API and its pages: {NOT_INSTALLED}")
+        else:
             _start_http(http)
         print("vibe8 is up; in another terminal: vibe8 submit . --wait", flush=True)
         while _run_worker(settings, stack, http):
@@ -107,7 +110,11 @@ def _ignore_service_variables() -> None:
 
 
 def _check_before_start(settings: Settings) -> None:
-    """Raise InvalidInputError where the worker could not use its scratch directory or its port."""
+    """Raise InvalidInputError where the worker could not use its scratch directory or its port.
+
+    Raises ServiceUnavailableError where another `vibe8 up` runs, before its ports are found to be taken.
+    """
+    refuse_second_stack()
     with worker_workspace(settings.scratch_dir):
         pass
     if settings.status_port is not None:

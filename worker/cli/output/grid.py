@@ -1,4 +1,4 @@
-"""Tables: coloured and ruled on a terminal, plain aligned lines in a pipe."""
+"""Tables: coloured and ruled on a terminal, records where it is too narrow for one, plain aligned lines in a pipe."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,16 @@ from rich.text import Text
 
 Justify = Literal["left", "right"]
 
+FOLDED_WIDTH = 8
+"""Columns that a cell of text has at least before it is folded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Rows of cells with rich's markup. Columns named in `numbers` are right-aligned; only the last column may wrap."""
+    """Rows of cells with rich's markup. Columns named in `numbers` are right-aligned.
+
+    The first column and those of numbers are never folded, and nothing is cut.
+    """
 
     headings: Sequence[str]
     rows: list[Sequence[str]] = field(default_factory=list)
@@ -27,26 +33,51 @@ class Grid:
         if self.title:
             console.print(self.title, style="bold", markup=False)
         if console.is_terminal:
-            self._show_table(console)
+            if self._least_width() <= console.width:
+                self._show_table(console)
+            else:
+                self._show_records(console)
             return
         for line in self._lines():
             console.out(line, highlight=False)
 
     def _show_table(self, console: Console) -> None:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-        for heading in self.headings:
-            last = heading == self.headings[-1]
-            table.add_column(heading, justify=self._justify(heading), overflow="fold", no_wrap=not last)
+        for place, heading in enumerate(self.headings):
+            table.add_column(heading, justify=self._justify(heading), overflow="fold", no_wrap=not self._folds(place))
         for row in self.rows:
             table.add_row(*row)
         console.print(table)
 
+    def _show_records(self, console: Console) -> None:
+        """Print a line for each cell that is not empty, and an empty line between two rows."""
+        width = max(cell_len(heading) for heading in self.headings)
+        for number, row in enumerate(self.rows):
+            if number:
+                console.print()
+            for heading, cell in zip(self.headings, row, strict=True):
+                if cell:
+                    console.print(f"{heading:<{width}}  {cell}", soft_wrap=True)
+
+    def _folds(self, place: int) -> bool:
+        return place > 0 and self.headings[place] not in self.numbers
+
+    def _least_width(self) -> int:
+        """Return the columns of a terminal that the table takes when its text is folded."""
+        widths = self._widths(self._plain_rows())
+        folded = (min(width, FOLDED_WIDTH) if self._folds(place) else width for place, width in enumerate(widths))
+        return sum(folded) + 2 * len(widths) - 1  # an empty column after each, and one between two
+
+    def _plain_rows(self) -> list[list[str]]:
+        cells = ([Text.from_markup(cell, emoji=False).plain for cell in row] for row in self.rows)
+        return [list(self.headings), *cells]
+
+    def _widths(self, rows: Sequence[Sequence[str]]) -> list[int]:
+        return [max(cell_len(row[column]) for row in rows) for column in range(len(self.headings))]
+
     def _lines(self) -> Iterable[str]:
-        rows = [
-            list(self.headings),
-            *([Text.from_markup(cell, emoji=False).plain for cell in row] for row in self.rows),
-        ]
-        widths = [max(cell_len(row[column]) for row in rows) for column in range(len(self.headings))]
+        rows = self._plain_rows()
+        widths = self._widths(rows)
         for row in rows:
             cells = []
             for heading, cell, width in zip(self.headings, row, widths, strict=True):

@@ -78,8 +78,10 @@ async def test_other_commands_find_the_running_servers(home: System) -> None:
         assert submitted.code == 0, submitted.error
         assert set(submitted.document["metrics"]) == METRIC_NAMES
         assert migrated.out.startswith("the schema is up to date")
-        second = await home.run("up")
-        assert_error_line(second, 3, str(home.directory / "home"), "already run", "another `vibe8 up`")
+        port = printed.partition("the HTTP API is at ")[2].partition("/api")[0].rpartition(":")[2]
+        for port_of_second in ("0", port):
+            second = await home.run("up", HTTP_PORT=port_of_second)
+            assert_error_line(second, 3, str(home.directory / "home"), "already run", "another `vibe8 up`")
         assert running.process.poll() is None
         stack_file = home.directory / "home" / "stack.json"
         assert stack_file.stat().st_mode & 0o777 == 0o600
@@ -105,6 +107,17 @@ async def test_the_http_service_runs_beside_the_worker_and_is_started_again(home
         family = descendants(running.process.pid)
         assert await running.stop() == 0
     assert_nothing_left(home, family)
+
+
+async def test_up_says_that_the_extra_of_the_http_service_is_missing(home: System) -> None:
+    hidden = home.directory / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys\n\nsys.modules['fastapi'] = None\n")
+    async with up(home, PYTHONPATH=str(hidden)):
+        printed = (home.directory / "up.out").read_text()
+        assert "without the HTTP API and its pages: " in printed
+        assert "pip install 'vibe8-worker[http]'" in printed
+        assert "vibe8 submit . --wait" in printed
 
 
 async def test_killed_servers_are_started_again_and_jobs_go_on(home: System) -> None:

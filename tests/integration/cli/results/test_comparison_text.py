@@ -75,6 +75,28 @@ def test_a_number_that_is_not_known_is_no_change_of_one() -> None:
     assert everything.rows == [("lint", "score", "[dim]-[/dim]", "8", ""), ("lint", "total", "3", "9", "+6")]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "cells"),
+    [
+        (96.36, 96.32, ("96.36", "96.32", "-0.04")),
+        (99.3, 99.31, ("99.30", "99.31", "+0.01")),
+        (1, 1.0004, ("1.0000", "1.0004", "+0.0004")),
+        (79.8, 80, ("79.8", "80", "+0.2")),
+        (2_000, 1_000, ("2,000", "1,000", "-1,000")),
+    ],
+)
+def test_a_small_change_is_shown_with_the_decimals_in_which_it_is_one(
+    before: float, after: float, cells: tuple[str, ...]
+) -> None:
+    grid = numbers_grid({"before": {"lint": {"score": before}}, "after": {"lint": {"score": after}}}, ())
+    assert grid is not None
+    assert grid.rows == [("lint", "score", *cells)]
+
+
+def test_a_difference_that_is_nothing_but_rounding_is_no_change() -> None:
+    assert numbers_grid({"before": {"lint": {"score": 0.3}}, "after": {"lint": {"score": 0.1 + 0.2}}}, ()) is None
+
+
 def test_a_finding_that_became_worse_says_from_what(capsys: pytest.CaptureFixture[str]) -> None:
     worse = {**item(1, "updated", "high"), "severity_before": "low"}
     same = {**item(2, "updated", "low"), "severity_before": "low"}

@@ -142,6 +142,26 @@ def test_worst_files_are_source_files_unless_there_are_none() -> None:
     assert worst_files_grid({"file_tree": tree()}, declarations()) is None
 
 
+@pytest.mark.parametrize(
+    ("count", "title"),
+    [(11, "10 of 11 source files, whose health is not known"), (2, "The source files: health not known")],
+)
+def test_no_file_is_called_the_worst_where_no_health_is_known(count: int, title: str) -> None:
+    files = [file_node(f"{number}.py", None) for number in range(count)]
+    assert worst_files_grid({"file_tree": tree(*files)}, declarations()) is None, "nothing is known of any"
+    for file in files:
+        file["metrics"]["lint"] = {"count": 3}
+    grid = worst_files_grid({"file_tree": tree(*files)}, declarations())
+    assert grid is not None
+    assert (grid.title, "3" in grid.rows[0]) == (title, True)
+
+
+def test_a_file_that_does_not_parse_is_shown_though_nothing_is_known_of_it() -> None:
+    grid = worst_files_grid({"file_tree": tree({**file_node("a.py", None), "parse_error": "x"})}, declarations())
+    assert grid is not None
+    assert "does not parse" in grid.rows[0][-1]
+
+
 def hotspot(number: int, score: float | None = 9.0) -> dict[str, Any]:
     return {"path": f"[{number}].py", "commits": 1_000, "health": None if score is None else 50.0, "score": score}
 

@@ -10,7 +10,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.runs import RunRepository, SerializedRun
 from tests.fixtures.jobs import new_run, new_user
 from tests.fixtures.worker_process import COMMAND, System
-from tests.integration.cli.command_support import assert_error_line
+from tests.integration.cli.command_support import assert_error_line, run_on_terminal
 from worker.client import Client
 
 
@@ -39,6 +39,14 @@ async def test_a_report_is_shared_listed_and_withdrawn(cli: System, client: Clie
     listed = (await cli.run("shares", "--json")).document
     assert [(each["state"], each["view_count"]) for each in listed] == [("open", 0), ("withdrawn", 1)]
     assert len((await cli.run("shares", "--limit", "1", "--json")).document) == 1
+
+
+async def test_the_link_of_a_report_is_printed_on_a_terminal(cli: System, run_id: UUID) -> None:
+    async with run_on_terminal(cli, "share", str(run_id), environment={"HTTP_PORT": "1234"}) as terminal:
+        assert await terminal.wait() == 0
+    code = terminal.text.split()[0]
+    assert f"http://127.0.0.1:1234/r/{code} shows it" in terminal.text
+    assert f"`vibe8 unshare {code}` ends that" in terminal.text.replace("\n", " ")
 
 
 async def test_wrong_shares_are_refused_in_one_line(cli: System, run_id: UUID) -> None:

@@ -101,15 +101,13 @@ async def _services() -> list[Check]:
     try:
         settings = load_settings()
     except ServiceUnavailableError as error:
-        return [Check(name="services", found="no addresses are set", ok=False, advice=str(error), unreachable=True)]
-    return [
-        _misspelt(),
-        _scratch(settings),
-        _memory(settings),
-        _tokens(settings),
-        *await check_services(settings),
-        *await check_connections(settings),
-    ]
+        missing = Check(name="services", found="no addresses are set", ok=False, advice=str(error), unreachable=True)
+        return [*_local(load_settings(need_services=False)), missing]
+    return [*_local(settings), *await check_services(settings), *await check_connections(settings)]
+
+
+def _local(settings: Settings) -> list[Check]:
+    return [_misspelt(), _scratch(settings), _memory(settings), _tokens(settings)]
 
 
 def _misspelt() -> Check:

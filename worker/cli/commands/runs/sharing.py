@@ -6,6 +6,8 @@ from getpass import getpass
 
 from domain.errors import InvalidInputError
 from domain.reports import MAX_PASSWORD_BYTES, SharedReport
+from infrastructure.service_urls import http_address
+from infrastructure.settings import load_settings
 from worker.cli.commands.jobs.jobs import client_and_user
 from worker.cli.exit_codes import DONE
 from worker.cli.output.runs.shares import show_shares
@@ -34,8 +36,11 @@ async def share(
     else:
         output.print_line(report.code)
         if sys.stdout.isatty():
+            settings = load_settings()
+            link = f"{http_address(settings.http_host, settings.http_port)}/r/{report.code}"
             print(
-                f"`vibe8 serve` shows it at /r/{report.code}; `vibe8 unshare {report.code}` ends that", file=sys.stderr
+                f"{link} shows it while `vibe8 serve` or `vibe8 up` runs; `vibe8 unshare {report.code}` ends that",
+                file=sys.stderr,
             )
     return DONE
 

@@ -13,10 +13,11 @@ from worker.cli.output.grid import Grid
 
 WORST_FILES = 10
 HOTSPOTS = 5
+UNKNOWN = "[dim]-[/dim]"
 
 
 def worst_files_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDeclaration]) -> Grid | None:
-    """Return the source files without a health score, then those with the lowest; None for a tree without files.
+    """Return the source files without a health score, then those with the lowest; None where no number of one is known.
 
     A tree without source files, such as one of tests, shows all.
     """
@@ -28,9 +29,19 @@ def worst_files_grid(document: Mapping[str, JSON], declarations: Sequence[Metric
     columns = [(metric.key, metric.column) for metric in file_metrics_of(declarations) if metric.column is not None]
     numbers = ("health", *(column.heading for _, column in columns))
     shown, noun = files[:WORST_FILES], "source files" if source else "files"
-    title = f"The worst {len(shown)} of {len(files)} {noun}" if len(files) > len(shown) else f"The {noun}, worst first"
     rows: list[Sequence[str]] = [tuple(_file_row(file, columns)) for file in shown]
+    if all(row[:-1] == (UNKNOWN,) * len(numbers) for row in rows) and not any("parse_error" in file for file in shown):
+        return None  # the metrics with columns were not requested
+    title = _worst_title(files, len(shown), noun)
     return Grid(headings=(*numbers, "file"), rows=rows, title=title, numbers=frozenset(numbers))
+
+
+def _worst_title(files: Sequence[Mapping[str, Any]], shown: int, noun: str) -> str:
+    """Return the title of the first `shown` files. Where no file has a score, none is called the worst."""
+    cut = len(files) > shown
+    if all(file["metrics"]["health_score"] is None for file in files):
+        return f"{shown} of {len(files)} {noun}, whose health is not known" if cut else f"The {noun}: health not known"
+    return f"The worst {shown} of {len(files)} {noun}" if cut else f"The {noun}, worst first"
 
 
 def hotspots_grid(document: Mapping[str, JSON]) -> Grid | None:
@@ -51,7 +62,7 @@ def hotspots_grid(document: Mapping[str, JSON]) -> Grid | None:
 
 
 def _score_text(value: float | None) -> str:
-    return "[dim]-[/dim]" if value is None else f"{value:.1f}"
+    return UNKNOWN if value is None else f"{value:.1f}"
 
 
 def _worst_first(file: Mapping[str, Any]) -> tuple[float, str]:
@@ -62,7 +73,7 @@ def _worst_first(file: Mapping[str, Any]) -> tuple[float, str]:
 
 def _file_row(file: Mapping[str, Any], columns: Sequence[tuple[str, Column]]) -> Iterable[str]:
     health = file["metrics"]["health_score"]
-    yield "[dim]-[/dim]" if health is None else f"{health:.1f}"
+    yield UNKNOWN if health is None else f"{health:.1f}"
     for key, column in columns:
         values = file["metrics"].get(key, {})
         numbers = [values.get(name) for name in column.of]
@@ -72,7 +83,7 @@ def _file_row(file: Mapping[str, Any], columns: Sequence[tuple[str, Column]]) ->
 
 def _format_graded(value: float | None, severity: str | None) -> str:
     if value is None:
-        return "[dim]-[/dim]"
+        return UNKNOWN
     text = f"{value:.0f}"
     colour = {"medium": "yellow", "high": "red"}.get(severity or "")
     return f"[{colour}]{text}[/{colour}]" if colour else text

@@ -28,8 +28,9 @@ def metrics_grid(document: Mapping[str, JSON], declarations: Sequence[MetricDecl
             shown = metrics[name] if source is None else source
             value = shown.get(row.score) if row.score else None
             text, state = _format_aggregate(row, shown), states.get(name, "?")
-            is_absent = state == "ok" and _is_unmeasured(shown)
-            note = " [dim](all files)[/dim]" if has_others and source is None and not is_absent else ""
+            is_unmeasured = _is_unmeasured(shown)
+            is_absent = state == "ok" and is_unmeasured
+            note = " [dim](all files)[/dim]" if has_others and source is None and not is_unmeasured else ""
             grid.rows.append((name, _score(value), row.absent if is_absent else _state(state), text + note))
     for name in sorted(metrics.keys() - {declaration.name for declaration in declarations}):
         text = escape(printable_line(str(metrics[name])))

@@ -23,6 +23,7 @@ from worker.cli.output.writer import print_line
 
 SHOWN_FINDINGS = 20
 SHOWN_PATHS = 10
+MAX_DECIMALS = 6
 
 
 def show_comparison(console: Console, document: Mapping[str, JSON], roles: Collection[str]) -> None:
@@ -74,11 +75,19 @@ def numbers_grid(metrics: Mapping[str, JSON], roles: Collection[str]) -> Grid | 
     grid = Grid(headings=("metric", "number", *headings), title="Numbers that changed", numbers=frozenset(headings))
     for metric, key in sorted(before.keys() | after.keys()):
         old, new = before.get((metric, key)), after.get((metric, key))
-        if old != new:
-            change = "" if old is None or new is None else f"{new - old:+,.1f}".removesuffix(".0")
+        decimals = _decimals(old, new)
+        if old != new and decimals is not None:
+            change = "" if old is None or new is None else f"{new - old:+,.{decimals}f}".removesuffix(".0")
             cells = (escape(printable_line(metric)), escape(printable_line(key)))
-            grid.rows.append((*cells, _shown(old), _shown(new), change))
+            grid.rows.append((*cells, _shown(old, decimals), _shown(new, decimals), change))
     return grid if grid.rows else None
+
+
+def _decimals(old: float | None, new: float | None) -> int | None:
+    """Return the fewest decimals, at least one, in which the change is not 0; None where it is nothing but rounding."""
+    if old is None or new is None:
+        return 1
+    return next((decimals for decimals in range(1, MAX_DECIMALS + 1) if round(new - old, decimals)), None)
 
 
 def _numbers(metrics: Mapping[str, JSON], role: str | None) -> dict[tuple[str, str], float]:
@@ -92,8 +101,8 @@ def _numbers(metrics: Mapping[str, JSON], role: str | None) -> dict[tuple[str, s
     return found
 
 
-def _shown(value: float | None) -> str:
-    return "[dim]-[/dim]" if value is None else f"{value:,.1f}".removesuffix(".0")
+def _shown(value: float | None, decimals: int) -> str:
+    return "[dim]-[/dim]" if value is None else f"{value:,.{decimals}f}".removesuffix(".0")
 
 
 def _files(files: Mapping[str, JSON]) -> Iterator[str]:
