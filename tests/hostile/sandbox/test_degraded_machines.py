@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from infrastructure.sandbox import syscall_numbers
 from tests.fixtures.git_repository import WorkTree
 from tests.fixtures.worker_process import COMMAND
 from tests.hostile.support.sandbox_environment import FLOODS, make_public_directory
@@ -28,6 +29,11 @@ OPEN_TO_THE_SAME_USER = {
     "list_all_scratch_directories", "read_worker_file", "link_worker_file", "read_other_jobs_source",
     "change_other_jobs_source", "kill_worker", "signal_supervisor",
 }  # fmt: skip
+OPEN_TO_THE_OWNER_OF_THE_CODE = (
+    set[str]() if ROOT or not os.access(syscall_numbers.__file__, os.W_OK) else {"open_our_code_for_writing"}
+)
+"""As root the tests use a user that owns nothing; a person who runs them in a clone may write its files."""
+
 BLOCKED_BY_SECCOMP = {
     "connect_by_unix_socket", "send_through_socketpair", "open_netlink_socket", "leave_session",
     "leave_process_group", "clear_parent_death_signal", "become_undumpable", "create_user_namespace",
@@ -77,6 +83,7 @@ MACHINES = {
         leaks=frozenset(
             OPEN_TO_EVERY_USER
             | OPEN_TO_THE_SAME_USER
+            | OPEN_TO_THE_OWNER_OF_THE_CODE
             | {"read_worker_environment", "read_worker_memory_map", "read_link_of_worker_process"}
         ),
         floods=frozenset({"write_deleted_files", "open_sockets"}),
