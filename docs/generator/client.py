@@ -12,11 +12,6 @@ from docs.generator.docstrings import field_meanings
 from docs.generator.markdown import NOTE, cell, documentation, table
 from domain import errors
 from domain.evaluations.authors import MAX_AUTHORS, MAX_PROJECTS
-from domain.evaluations.evaluation import Declaration, EvaluationCursor, MemberState, Outcome
-from domain.findings.roles import Role
-from domain.findings.severity import FindingSeverity
-from domain.findings.states import FindingState
-from domain.jobs import AttemptError, Job, JobCursor, JobStatus
 from domain.keys import DEFAULT_RATE_LIMIT, MAX_KEYS, MAX_RATE_LIMIT
 from domain.reports import (
     MAX_LISTED_REPORTS,
@@ -26,58 +21,14 @@ from domain.reports import (
     WRONG_PASSWORDS,
     WRONG_PASSWORDS_OF_ALL,
 )
-from domain.runs import Run, RunCursor, RunOrigin, RunSummary
-from domain.sources import MAX_NAME_LENGTH, Authorship
-from domain.statistics.trends import Series, Trend, TrendRun
+from domain.sources import MAX_NAME_LENGTH
 from domain.tracking.hooks import MAX_HOOK_BYTES
 from domain.tracking.settings import MAX_BRANCHES
-from domain.webhooks import MAX_URL_LENGTH, WebhookDelivery
+from domain.webhooks import MAX_URL_LENGTH
 from examples.api import STATUS
-from infrastructure.database.access.usage import MonthUsage
 from infrastructure.database.repositories.submissions import MAX_KEY_LENGTH
 from worker import client
-from worker.client import (
-    AnalysisStatus,
-    ApiKey,
-    AuthenticatedKey,
-    Client,
-    Completed,
-    CreatedKey,
-    Evaluation,
-    EvaluationFormat,
-    EvaluationItem,
-    EvaluationStatus,
-    EvaluationSummary,
-    ExportFormat,
-    FindingPage,
-    Follow,
-    FollowCursor,
-    FollowSettings,
-    FollowWhen,
-    HookOutcome,
-    JobFailed,
-    Member,
-    Page,
-    Permission,
-    PlanLimits,
-    ProjectTrend,
-    RateLimit,
-    ReportCursor,
-    RepositoryChanges,
-    RepositoryCursor,
-    RepositorySettings,
-    RepositoryStatistics,
-    RepositorySubmission,
-    RunComparison,
-    SharedReport,
-    Tier,
-    TrackedRepository,
-    TrendingRepository,
-    Unfinished,
-    UploadSubmission,
-    Usage,
-    UserUsage,
-)
+from worker.client import Client
 from worker.client.evaluations.evaluations import MAX_LISTED_EVALUATIONS
 from worker.client.jobs.owned_jobs import MAX_LISTED_JOBS
 from worker.client.jobs.submissions import MAX_SUBMISSIONS, MAX_TOTAL_MB
@@ -104,21 +55,24 @@ ERRORS = (
 )
 """The errors that a client raises, in the order of the table."""
 
-VALUES: Sequence[type] = (
-    UploadSubmission, RepositorySubmission, Authorship, Job, JobStatus, JobCursor, AttemptError, Completed, JobFailed,
-    Unfinished, Page, RunSummary, Run, RunOrigin, RunCursor, FindingPage, FindingState, FindingSeverity, Role,
-    RunComparison, ProjectTrend, Series, TrendRun, Trend, ExportFormat, WebhookDelivery, ApiKey, CreatedKey,
-    Permission, AuthenticatedKey, RateLimit, EvaluationItem, EvaluationSummary, EvaluationStatus, EvaluationCursor,
-    Evaluation, Member, Declaration, Outcome, MemberState, EvaluationFormat,
-    TrackedRepository, AnalysisStatus, RepositorySettings, RepositoryChanges,
-    RepositoryCursor, RepositoryStatistics, TrendingRepository, HookOutcome, Follow, FollowSettings, FollowWhen,
-    FollowCursor, SharedReport, ReportCursor, UserUsage, PlanLimits, Usage, MonthUsage, Tier,
-)  # fmt: skip
-FUNCTIONS = (
-    client.job_to_json, client.run_to_json, client.empty_result_to_json, client.comparison_to_json,
-    client.finding_page_to_json, client.trend_to_json, client.webhook_delivery_to_json, client.repository_to_json,
-    client.trending_to_json, client.follow_to_json,
-)  # fmt: skip
+VALUES = [
+    "UploadSubmission", "RepositorySubmission", "Authorship", "JobOptions", "Policy", "Job", "JobStatus", "JobCursor",
+    "AttemptError", "Completed", "JobFailed", "Unfinished", "Page", "RunSummary", "Run", "RunOrigin", "RunCursor",
+    "FindingPage", "FindingState", "FindingSeverity", "Role", "RunComparison", "ProjectTrend", "Series", "TrendRun",
+    "Trend", "ExportFormat", "WebhookDelivery", "ApiKey", "CreatedKey", "Permission", "AuthenticatedKey", "RateLimit",
+    "EvaluationItem", "EvaluationSummary", "EvaluationStatus", "EvaluationCursor", "Evaluation", "Member",
+    "Declaration", "Outcome", "MemberState", "EvaluationFormat", "TrackedRepository", "AnalysisStatus",
+    "RepositorySettings", "RepositoryChanges", "RepositoryCursor", "RepositoryStatistics", "TrendingRepository",
+    "HookOutcome", "Follow", "FollowSettings", "FollowWhen", "FollowCursor", "SharedReport", "ReportCursor",
+    "UserUsage", "PlanLimits", "Usage", "MonthUsage", "Tier",
+]  # fmt: skip
+"""Names in `worker.client`, in the order of the page."""
+
+FUNCTIONS = [
+    "job_to_json", "run_to_json", "run_summary_to_json", "empty_result_to_json", "comparison_to_json",
+    "finding_page_to_json", "trend_to_json", "webhook_delivery_to_json", "repository_to_json", "trending_to_json",
+    "follow_to_json", "job_options_from_json", "parse_policy", "repository_settings_from_json",
+]  # fmt: skip
 
 HEAD = f"""\
 # The client
@@ -129,7 +83,9 @@ HEAD = f"""\
 ([configuration](configuration.md)), or a running `vibe8 up`.
 
 Every call about a job or a run takes the id of the user who makes it, and refuses what belongs to another user. The
-API is trusted: the client believes that id. A submission is validated before anything is written.
+API is trusted: the client believes that id. A submission is validated before anything is written. Ids of users, runs,
+keys, repositories and evaluations are `uuid.UUID`: read those that come as text with `UUID(text)`, which raises
+ValueError. Ids of jobs are texts.
 
 ## Errors
 
@@ -155,7 +111,9 @@ OPERATORS = """
 VALUES_HEAD = """
 ## Values
 
-All are immutable. Times are aware and in UTC. [result.md](result.md) explains the documents in a run and in JSON.
+All are in `worker.client`, as `JobResult` (`Completed | JobFailed | Unfinished`) and `Submission`
+(`UploadSubmission | RepositorySubmission`) are, and immutable. Times are aware and in UTC. [result.md](result.md)
+explains the documents in a run and in JSON.
 """
 JSON_HEAD = """
 ## JSON
@@ -215,9 +173,9 @@ def page() -> str:
             f"{documentation(OperatorClient)}\n",
             *(_call(f"OperatorClient.{name}", function) for name, function in operator_calls.items()),
             VALUES_HEAD,
-            *(_value(value) for value in VALUES),
+            *(_value(getattr(client, name)) for name in VALUES),
             JSON_HEAD,
-            *(_call(function.__name__, function) for function in FUNCTIONS),
+            *(_call(name, getattr(client, name)) for name in FUNCTIONS),
         )
     )
 
@@ -316,10 +274,7 @@ def _value(cls: type) -> str:
             for name, annotation in _annotations(cls).items()
         ]
     body = "".join(f"    {line}\n" for line in lines)
-    return (
-        f"\n### `{cls.__name__}`\n\nIn `{cls.__module__}`. {documentation(cls)}\n\n"
-        f"```python\nclass {cls.__name__}:\n{body}```\n"
-    )
+    return f"\n### `{cls.__name__}`\n\n{documentation(cls)}\n\n```python\nclass {cls.__name__}:\n{body}```\n"
 
 
 def _annotations(cls: type) -> Mapping[str, str]:
