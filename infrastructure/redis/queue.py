@@ -112,6 +112,9 @@ async def redis_errors() -> AsyncIterator[None]:
                 raise ServiceUnavailableError(fault, advice=advice) from error
         if str(error).startswith("MISCONF"):  # redis-py has no class for it
             raise ServiceUnavailableError(_DISK_FULL, advice="free space there, see its log") from error
+        if str(error).startswith("NOREPLICAS"):
+            advice = "connect its replicas, or lower min-replicas-to-write"
+            raise ServiceUnavailableError("Redis has too few replicas, and refuses writes", advice=advice) from error
         raise ServiceUnavailableError(f"Redis cannot be reached ({type(error).__name__})", advice=_CHECK) from error
 
 

@@ -87,6 +87,24 @@ async def test_all_checks_pass(cli: System, set_redis: SetRedis) -> None:
     assert all(line.startswith("OK ") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "found", "advice"),
+    [
+        ("min-replicas-to-write", "3", "Redis has too few replicas, and refuses writes", "min-replicas-to-write"),
+        ("maxmemory", "1mb", "Redis is full", "maxmemory"),
+    ],
+)
+async def test_redis_that_answers_and_refuses_writes_fails(
+    cli: System, set_redis: SetRedis, setting: str, value: str, found: str, advice: str
+) -> None:
+    set_redis(setting, value)
+    finished = await doctor(cli)
+    check = check_named(finished, "redis-role")
+    assert (finished.code, check["ok"]) == (1, False)
+    assert check["found"].startswith(found)
+    assert advice in check["advice"]
+
+
 async def test_read_only_postgresql_is_an_outage(cli: System, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     name = await connection.fetchval("SELECT quote_ident(current_database())")

@@ -9,7 +9,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.errors import translated_errors
 from infrastructure.redis.queue import JobQueue, connect
 from infrastructure.redis.worker_registry import Report, WorkerRegistry
-from worker.cli.commands.doctor.services import check_role
+from worker.cli.commands.doctor.services import check_writes
 
 REFUSALS = [
     asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,
@@ -60,6 +60,7 @@ async def test_read_only_postgresql_is_an_outage_without_sql(database: Database)
         ("READONLY You can't write against a read only replica.", "REDIS_URL must lead to the primary"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "raise its maxmemory"),
         ("MISCONF Errors writing to the AOF file: No space left on device", "free space"),
+        ("NOREPLICAS Not enough good replicas to write.", "lower min-replicas-to-write"),
         ("NOAUTH Authentication required.", "refuses the password"),
     ],
 )
@@ -74,7 +75,7 @@ async def test_a_redis_that_refuses_is_named_for_what_it_is(redis_url: str, refu
 
 
 def test_doctor_names_a_replica() -> None:
-    check = check_role({"role": "slave", "master_host": "other.example", "master_port": 6379})
+    check = check_writes({"role": "slave", "master_host": "other.example", "master_port": 6379}, None)
     assert (check.ok, check.found) == (False, "is a replica, which refuses writes")
     assert "other.example:6379" in str(check.advice)
-    assert check_role({"role": "master"}).ok
+    assert check_writes({"role": "master"}, None).ok

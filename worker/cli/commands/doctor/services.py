@@ -4,6 +4,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
 from domain.errors import ServiceUnavailableError, Vibe8Error
 from domain.text import JSON, one_line
 from infrastructure.database.connecting import sqlalchemy_url
@@ -120,18 +122,31 @@ async def _redis(settings: Settings) -> list[Check]:
             await redis.ping()
             took = time.monotonic() - started
             info = await redis.info()
+        refusal = await _refused_write(redis)
     finally:
         await redis.aclose()
     name = str(info.get("server_name", "redis"))
     version = info.get(f"{name}_version", info.get("redis_version", "unknown"))
     reachable = Check(name="redis", found=f"{name} {version}, answers in {took * 1000:.1f} ms")
-    return [reachable, check_role(info), _eviction(info), _memory(info), _persistence(info)]
+    return [reachable, check_writes(info, refusal), _eviction(info), _memory(info), _persistence(info)]
 
 
-def check_role(info: Mapping[str, JSON]) -> Check:
+async def _refused_write(redis: Redis) -> ServiceUnavailableError | None:
+    """Return why this Redis refuses to store a key; None where it does not. The key expires at once."""
+    try:
+        async with redis_errors():
+            await redis.set("vibe8:doctor", 1, px=1)
+    except ServiceUnavailableError as error:
+        return error
+    return None
+
+
+def check_writes(info: Mapping[str, JSON], refusal: ServiceUnavailableError | None) -> Check:
     """Check that this Redis takes writes: a replica, such as a primary that a failover has replaced, does not."""
     if info.get("role") != "slave":
-        return Check(name="redis-role", found="takes writes")
+        if refusal is None:
+            return Check(name="redis-role", found="takes writes")
+        return Check(name="redis-role", found=one_line(refusal.fault), ok=False, advice=refusal.advice)
     primary = one_line(f"{info.get('master_host')}:{info.get('master_port')}", 100)
     advice = f"let REDIS_URL lead to the primary ({primary}): jobs run without it, but more slowly"
     return Check(name="redis-role", found="is a replica, which refuses writes", ok=False, advice=advice)
