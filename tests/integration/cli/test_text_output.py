@@ -1,6 +1,7 @@
 """Text output of results and jobs: unknown values are never shown as good ones."""
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from collectors.engine.discovery import declarations
 from worker.cli.output.grid import Grid
-from worker.cli.output.jobs import format_age, job_history
+from worker.cli.output.jobs import format_age, job_history, show_all_jobs, show_job, show_jobs
 from worker.cli.output.results.metrics import metrics_grid
 
 
@@ -119,3 +120,20 @@ def test_nothing_of_a_table_is_cut_on_a_narrow_terminal(width: int) -> None:
     assert ("───" in text) is (width >= 61)
     if width >= 61:
         assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_a_row_of_another_program_without_a_source_is_shown_with_a_dash() -> None:
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    absent = ("worker_id", "started_at", "finished_at", "result_run_id", "notify_url", "refunded_at", "run_after")
+    job = dict.fromkeys((*absent, "source", "cancel_requested_at"), None) | {
+        "job_id": "36ab876016124c02a4d340b1f46145f4", "owner": "ann@example.org", "status": "failed", "attempt": 1,
+        "created_at": now.isoformat(), "source_kind": "github", "source_metadata": {}, "attempt_errors": [],
+        "error_message": "the upload is empty",
+    }  # fmt: skip
+    console = Console(width=200, record=True)
+    show_jobs(console, [job], now)
+    show_all_jobs(console, [job], now)
+    show_job(console, job)
+    text = console.export_text()
+    assert "None" not in text
+    assert "- (github)" in text

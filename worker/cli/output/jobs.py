@@ -24,7 +24,7 @@ def show_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: datetim
     grid = Grid(headings=("job", "status", "age", "source", "what"), numbers=frozenset({"age"}))
     for job in jobs:
         age = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
-        source = escape(one_line(str(job["source"]), 60))
+        source = escape(one_line(_source_name(job), 60))
         grid.rows.append((_short(job), _status(job["status"]), format_age(age), source, escape(_job_note(job))))
     grid.show(console)
 
@@ -46,11 +46,16 @@ def show_all_jobs(console: Console, jobs: Sequence[Mapping[str, JSON]], now: dat
                 format_age((now - datetime.fromisoformat(job["created_at"])).total_seconds()),
                 _duration(job, now),
                 escape(one_line(job["worker_id"] or "-", 40)),
-                escape(one_line(str(job["source"]), 60)),
+                escape(one_line(_source_name(job), 60)),
                 escape(_job_note(job)),
             )
         )
     grid.show(console)
+
+
+def _source_name(job: Mapping[str, JSON]) -> str:
+    """Return the URL or the file's name; a row of another program may have none."""
+    return str(job["source"] or "-")
 
 
 def _short(job: Mapping[str, JSON]) -> str:
@@ -117,7 +122,7 @@ def _source(job: Mapping[str, JSON]) -> str:
         extras.append(f"branch {metadata['git_branch']}")
     if metadata.get("project_name"):
         extras.append(f"project {metadata['project_name']}")
-    return f"{job['source']} ({', '.join(extras)})"
+    return f"{_source_name(job)} ({', '.join(extras)})"
 
 
 def _webhook(job: Mapping[str, JSON]) -> str | None:
