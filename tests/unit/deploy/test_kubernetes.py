@@ -17,6 +17,7 @@ from tests.unit.deploy.project_files import DEPLOY, VERSION, command_names, docu
 from worker.analysis.pipeline_factory import memory_budget
 from worker.http.api.jobs.events import MAX_STREAM_SECONDS
 from worker.http.server.serve import GRACE_SECONDS
+from worker.process.bootstrap import PREFETCH
 
 FOLDER = DEPLOY / "kubernetes"
 VERSIONS = ("1.29.0", kubernetes_validate.latest_version())
@@ -189,7 +190,8 @@ def test_only_keda_scales_by_the_slots_of_a_worker() -> None:
     assert spec["scaleTargetRef"]["name"] == DEPLOYMENT["metadata"]["name"]
     assert "replicas" not in DEPLOYMENT["spec"]
     (trigger,) = spec["triggers"]
-    assert trigger["metadata"]["targetQueryValue"] == configuration()["ARQ_MAX_JOBS"]
+    slots = min(int(configuration()["ARQ_MAX_JOBS"]), int(WORKER["resources"]["limits"]["cpu"]) + PREFETCH)
+    assert trigger["metadata"]["targetQueryValue"] == str(slots)
     assert trigger["authenticationRef"]["name"] == only("TriggerAuthentication")["metadata"]["name"]
     assert 2 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
 
