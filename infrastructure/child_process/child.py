@@ -11,7 +11,6 @@ from domain.errors import PermanentError, TransientError
 from domain.ports import PREVIOUS_RESULT
 from domain.sandbox import SandboxProfile
 from domain.text import JSON, one_line
-from infrastructure.child_process.part_sender import PartSender
 from infrastructure.child_process.process_control import close_other_fds
 from infrastructure.child_process.wire_protocol import (
     ATTACHMENT,
@@ -50,8 +49,7 @@ def run_child(
         else:
             sandbox.enter(profile, limits)
         _, request = receive_message(channel)
-        with PartSender(channel) as parts:
-            result = _run_entries(channel, request, None if profile is None else sandbox, parts)
+        result = _run_entries(channel, request, None if profile is None else sandbox)
         send_message(channel, MessageKind.RESULT, result)
         status = 0
     except (PermanentError, TransientError) as error:
@@ -70,16 +68,13 @@ def _send_error(channel: socket.socket, error_type: str, message: str) -> None:
     send_message(channel, MessageKind.ERROR, {"type": error_type, "message": one_line(message)})
 
 
-def _run_entries(
-    channel: socket.socket, request: Mapping[str, Any], sandbox: Sandbox | None, parts: PartSender
-) -> Mapping[str, JSON]:
+def _run_entries(channel: socket.socket, request: Mapping[str, Any], sandbox: Sandbox | None) -> Mapping[str, JSON]:
     """Call the entry and then its follow-up, if any, which has no write access; return the last one's result."""
 
     def report_progress(progress: Mapping[str, JSON]) -> None:
         if ITEMS in progress:
-            parts.send(progress[ITEMS])
+            send_message(channel, MessageKind.ITEMS, progress[ITEMS])
         else:
-            parts.flush()
             send_message(channel, MessageKind.PROGRESS, progress)
 
     entry = _load_entry(request["entry"])
