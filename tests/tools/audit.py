@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-bench.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-demo.lock",
+    "requirements-dev.lock",
+    "requirements-build.lock",
+    "requirements-bench.lock",
+)
 CHECKED_FOLDERS = (
     "worker",
     "collectors",

@@ -15,12 +15,13 @@ import pytest
 
 from tests.fixtures.servers import temporary_directory
 from tests.fixtures.worker_process import worker_process
+from tests.tools.audit import LOCKS
 from tests.unit.deploy.project_files import ROOT
 
 PAGE = ROOT / "docs/tutorial.md"
 SECONDS = 300
 UP = ".venv/bin/vibe8 up"
-SMALL = ("worker", "domain", "docs", "README.md", "Makefile", "pyproject.toml", "requirements-dev.lock", "collectors",
+SMALL = ("worker", "domain", "docs", "README.md", "Makefile", "pyproject.toml", *LOCKS, "collectors",
          "infrastructure", "alembic", "alembic.ini")  # fmt: skip
 """What is copied: all that the demonstration runs; the analysis of the rest would take a minute."""
 
@@ -60,7 +61,7 @@ def clone() -> Iterator[Path]:
         for name in filter(None, listing.split("\0")):
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, directory / name)
-        for name in ("pyproject.toml", "requirements-dev.lock"):
+        for name in ("pyproject.toml", *LOCKS):
             os.utime(directory / name, (0, 0))  # older than the virtual environment, which make leaves alone then
         (directory / ".venv").symlink_to(Path(sys.prefix))
         git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")

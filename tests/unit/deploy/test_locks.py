@@ -40,8 +40,11 @@ def test_nothing_is_installed_without_hashes() -> None:
             assert "--require-hashes" in install or "--no-deps" in install, install
 
 
-def test_development_uses_the_production_versions() -> None:
-    assert set(map(pinned, entries("requirements.lock"))) <= set(map(pinned, entries("requirements-dev.lock")))
+def test_development_and_demo_use_the_production_versions() -> None:
+    production, demo, development = (
+        set(map(pinned, entries(f"requirements{name}.lock"))) for name in ("", "-demo", "-dev")
+    )
+    assert production < demo < development
 
 
 def pinned(entry: str) -> str:
