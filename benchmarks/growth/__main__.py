@@ -23,6 +23,7 @@ from benchmarks.growth.statements import measure_statements
 from infrastructure.database.connecting import asyncpg_url
 from infrastructure.database.migrate import upgrade
 from infrastructure.embedded.stack import EmbeddedStack
+from infrastructure.observability.log_setup import configure_logging
 
 SIZES = (1_000, 100_000, 1_000_000)
 SECTIONS = ("statements", "pages", "claims", "operations")
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--claimers", type=int, nargs="+", default=CLAIMERS)
     parser.add_argument("--claims", type=int, default=CLAIMS, help="of all claimers together")
     options = parser.parse_args()
+    configure_logging("error", "json")  # a line for each job that is cleaned would take as long as its cleanup
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # leaves the block, which stops the servers
     with tempfile.TemporaryDirectory(prefix="vibe8-growth-") as directory:
         stack = EmbeddedStack(Path(directory), durable=False)

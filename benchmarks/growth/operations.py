@@ -23,7 +23,6 @@ from infrastructure.database.repositories.cleanup import CleanupCounts
 from infrastructure.database.repositories.statistics import StatisticsRepository
 from infrastructure.database.repositories.submissions import NewJob, SubmissionRepository
 from infrastructure.database.repositories.users import UserRepository
-from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import Settings, load_settings
 from worker.client import Client
 from worker.jobs.cleanup import cleanup
@@ -46,7 +45,6 @@ NO_LIMITS = Plans.same(PlanLimits(unfinished_jobs=10**9, jobs_per_day=10**9))
 
 async def measure_operations(engine: AsyncEngine, url: str, size: int) -> None:
     """Print one row for each operation. `DATABASE_URL` and `REDIS_URL` must be set for the client."""
-    configure_logging("error", "json")  # a line for each job that is cleaned would take as long as its cleanup
     print("| operation | measured |")
     print("|---|---|")
     database = Database(create_engine(asyncpg_url(url), pool_size=10))

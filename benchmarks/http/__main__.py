@@ -24,6 +24,7 @@ from benchmarks.http.measuring import Figures, Server, bare, service
 from benchmarks.http.recording import record
 from benchmarks.http.seeds import Route, seed
 from infrastructure.embedded.stack import EmbeddedStack
+from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import load_settings
 
 GOAL = 0.5
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of one measurement")
     parser.add_argument("--no-worker", action="store_true", help="leave out the part with a busy worker")
     options = parser.parse_args()
+    configure_logging("warning", "json")
     with _servers() as (servers, routes):
         print(f"{machine()}; 16 connections, {options.rounds} rounds of {options.seconds:g} s, medians", flush=True)
         lasting = f"--seconds={options.seconds}"

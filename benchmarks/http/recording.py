@@ -10,7 +10,6 @@ from sqlalchemy import Pool, event
 
 from benchmarks.http.bare import Statement
 from benchmarks.http.seeds import Route
-from infrastructure.observability.log_setup import configure_logging
 from infrastructure.settings import Settings
 from worker.client import Client
 from worker.http import HttpOptions, create_app
@@ -24,7 +23,6 @@ _TRANSACTION = ("BEGIN", "COMMIT", "ROLLBACK")
 
 async def record(settings: Settings, routes: Sequence[Route]) -> Mapping[str, Sequence[Statement]]:
     """Return the statements of each route, by its template: those of a second request, as the first one writes."""
-    configure_logging("warning", "json")
     with _logged_statements() as sent:
         return await _record(settings, routes, sent)
 

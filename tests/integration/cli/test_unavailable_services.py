@@ -77,7 +77,8 @@ async def test_concurrent_migrations_report_the_same_schema(
     assert (first.code, second.code) == (0, 0), (first.error, second.error)
     head = first.document["after"]
     assert second.document["after"] == head
-    assert {first.document["before"], second.document["before"]} <= {None, head}
+    # Each migration is a transaction of its own: the other command may see the schema between two of them.
+    assert None in {first.document["before"], second.document["before"]}
 
     third = await system.run("migrate")
     assert (third.code, third.out, third.error) == (0, f"the schema is up to date ({head})\n", "")
