@@ -17,7 +17,6 @@ _UNIT_BITS = 16
 _HASH_MASK = (1 << 64) - 1
 _END_OF_FILE = "\uffff" + "\0" * _WINDOW_UNITS
 _MAX_SEARCHES = 64
-_MAX_STEPS_BACK = 4
 _BEYOND_UTF_16_UNITS = re.compile("[\U00010000-\U0010ffff]")
 _BEGINNING = itemgetter(slice(_WINDOW_UNITS))
 
@@ -60,8 +59,6 @@ class LocationHasher:
         self._hashes: dict[str, str] = {}
         self._numbers: dict[int, int] = {}
         self._searches = 0
-        self._latest = (0, 0)
-        self._steps_back = 0
 
     @cached_property
     def _text(self) -> str:
@@ -80,17 +77,13 @@ class LocationHasher:
         return "\n" + self._text + _END_OF_FILE
 
     @cached_property
-    def _lines(self) -> Sequence[str]:
-        return self._text.split("\n")
-
-    @cached_property
     def _characters_before(self) -> Sequence[int]:
-        """For each line the number of code units of all lines before, without the line breaks."""
-        return list(accumulate(map(len, self._lines), initial=0))
+        """For each line, and at the end, the number of code units of all lines before, without the line breaks."""
+        return list(accumulate(map(len, self._text.split("\n")), initial=0))
 
     @cached_property
     def _beginnings(self) -> Sequence[str]:
-        return list(map(_BEGINNING, self._lines))
+        return list(map(_BEGINNING, self._text.split("\n")))
 
     @cached_property
     def _first(self) -> Mapping[str, int]:
@@ -114,7 +107,7 @@ class LocationHasher:
         the second, and so on.
         """
         index = line - 1
-        if not 0 <= index < len(self._lines):
+        if not 0 <= index < len(self._characters_before) - 1:
             return None
         window = self._window(index)
         if window not in self._hashes:
@@ -145,7 +138,7 @@ class LocationHasher:
 
         For a few lines this is faster than a table of all lines.
         """
-        own = self._start(index)
+        own = self._characters_before[index] + index
         wanted = self._padded[own : own + 1 + _WINDOW_UNITS]
         found = -1
         for number in range(1, _MAX_SEARCHES):
@@ -156,24 +149,8 @@ class LocationHasher:
 
     def _window(self, index: int) -> str:
         """Return the 100 code units from the start of a line on."""
-        start = self._start(index) + 1
+        start = self._characters_before[index] + index + 1
         return self._padded[start : start + _WINDOW_UNITS]
-
-    def _start(self, index: int) -> int:
-        """Return the position in the padded text of the line break before a line.
-
-        Lines are mostly asked for in ascending order. Adding up the lengths since the last one is then faster than the
-        table of all lines, which serves the others.
-        """
-        if self._steps_back < _MAX_STEPS_BACK:
-            latest, before = self._latest
-            self._steps_back += index < latest
-            lengths = map(len, self._lines[latest:index] if latest <= index else self._lines[:index])
-            before = sum(lengths, before if latest <= index else 0)
-            self._latest = index, before
-        else:
-            before = self._characters_before[index]
-        return before + index
 
 
 def _is_utf_8(data: bytes) -> bool:
